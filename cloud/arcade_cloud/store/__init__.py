@@ -1,0 +1,1 @@
+"""The state of orders and machines: a port and its adapters."""
