@@ -1,0 +1,78 @@
+"""The rules of a pulse train: what a coin line's profile may be, and how long a train takes (pure)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MAX_TRAIN_MS = 60_000
+"""No command may keep the line busy for longer: the player stands in front of the machine, and the cloud's
+silence limit must exceed it (see :func:`sellable_credits`)."""
+
+BOUNDS = {
+    # Below 5 ms no coin input counts; above 5 s even the slowest board takes the mech for jammed.
+    "pulse_ms": (5, 5_000),
+    "gap_ms": (5, 5_000),
+    "pulses_per_credit": (1, 20),
+    "max_credits": (1, 1_000),
+}
+
+
+class BadProfile(ValueError):
+    """A profile that no coin line may be driven with; ``faults`` has one sentence for each fault."""
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How one board wants its coins: times in ms, pulses for each credit, credits for each command.
+
+    The defaults suit most boards: JAMMA asks for 50 ms at least, mechanical counters need 60 ms.
+
+    :raises BadProfile: naming every key that is out of bounds.
+    """
+
+    pulse_ms: int = 100
+    gap_ms: int = 100
+    pulses_per_credit: int = 1
+    max_credits: int = 50
+
+    def __post_init__(self) -> None:
+        faults = []
+        for key, (low, high) in BOUNDS.items():
+            given = getattr(self, key)
+            if type(given) is not int:
+                faults.append(f"{key}: a whole number is needed, not {given!r}")
+            elif not low <= given <= high:
+                faults.append(f"{key}: {given} is out of bounds, it must be {low} to {high}")
+        if not faults and self.credit_ms > MAX_TRAIN_MS:
+            faults.append(
+                f"pulses_per_credit: one credit would take {self.credit_ms} ms, "
+                f"the most is {MAX_TRAIN_MS} ms; lower it, pulse_ms or gap_ms"
+            )
+        if faults:
+            raise BadProfile(tuple(faults))
+
+    @property
+    def credit_ms(self) -> int:
+        """Time for one credit in ms, the gap before each of its pulses included."""
+        return self.pulses_per_credit * (self.pulse_ms + self.gap_ms)
+
+
+def train_ms(profile: Profile, credits_: int) -> int:
+    """Time from "go" to the last trailing edge in ms, at most, when nothing is late.
+
+    The gap is counted before each pulse, the first one too, because another train may have just ended.
+
+    :raises ValueError: for a negative number of credits.
+    """
+    if credits_ < 0:
+        raise ValueError(f"credits: {credits_} is negative")
+    return credits_ * profile.credit_ms
+
+
+def sellable_credits(profile: Profile) -> int:
+    """The most credits that one command may carry: what the config allows and the longest train holds."""
+    return min(profile.max_credits, MAX_TRAIN_MS // profile.credit_ms)
