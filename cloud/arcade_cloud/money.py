@@ -1,0 +1,82 @@
+"""Money: offers, payments as Stripe shows them, and what is kept for what was delivered."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from arcade_cloud.errors import InvariantBroken
+
+# Stripe's own list of currencies without minor units.
+ZERO_DECIMAL = frozenset(
+    "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split()  # noqa: SIM905 - reads as Stripe prints it
+)
+SYMBOLS = {"myr": "RM", "usd": "$", "eur": "€", "gbp": "£", "sgd": "S$", "jpy": "¥"}
+
+PaymentStatus = Literal[
+    "requires_payment_method",
+    "requires_confirmation",
+    "requires_action",
+    "processing",
+    "requires_capture",
+    "succeeded",
+    "canceled",
+]
+Dispute = Literal["none", "open", "won", "lost"]
+
+
+class Offer(Struct, frozen=True, kw_only=True):
+    """What a machine sells: `credits` for `amount_minor` (minor units of `currency`, lower case ISO 4217)."""
+
+    offer_id: str
+    credits: int
+    amount_minor: int
+    currency: str
+    price_id: str | None = None
+    label: str = ""
+
+
+class Payment(Struct, frozen=True, kw_only=True):
+    """A payment intent as Stripe showed it at one moment. Amounts in minor units.
+
+    `received_minor`: captured; `capturable_minor`: held; `refunded_minor`: refunds that succeeded or are
+    pending; `refunds`: how many refunds exist, failed ones included; `paid_at_ms`: when it was authorised.
+    """
+
+    payment_intent: str
+    status: PaymentStatus
+    amount_minor: int
+    currency: str
+    received_minor: int = 0
+    capturable_minor: int = 0
+    refunded_minor: int = 0
+    refunds: int = 0
+    refunds_failed: int = 0
+    dispute: Dispute = "none"
+    paid_at_ms: int | None = None
+    capture_before_ms: int | None = None
+    order_id: str | None = None
+
+    @property
+    def has_money(self) -> bool:
+        """Whether the player's money is held or taken now."""
+        return self.status in {"requires_capture", "succeeded"}
+
+    @property
+    def kept_minor(self) -> int:
+        """What is captured and not given back. A dispute that was lost has given everything back."""
+        return 0 if self.dispute == "lost" else max(0, self.received_minor - self.refunded_minor)
+
+
+def kept_for(amount_minor: int, delivered: int, credits: int) -> int:
+    """What the operator keeps for `delivered` of `credits`, rounded down: the player never pays for a part."""
+    if not 0 <= delivered <= credits or credits < 1 or amount_minor < 0:
+        raise InvariantBroken(f"{delivered} of {credits} credits for {amount_minor}")
+    return amount_minor * delivered // credits
+
+
+def format_amount(amount_minor: int, currency: str) -> str:
+    """An amount as people write it: `RM 3.00`, `¥ 300`."""
+    symbol = SYMBOLS.get(currency, currency.upper())
+    if currency in ZERO_DECIMAL:
+        return f"{symbol} {amount_minor}"
+    return f"{symbol} {amount_minor // 100}.{amount_minor % 100:02d}"
