@@ -1,0 +1,161 @@
+"""Opens gpiozero's pins, and claims the one output among them without a false coin.
+
+Nothing of gpiozero is imported before a function here is called.
+
+    GpioUnavailable     no pins on this machine, or not this pin; the text says what to do
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+
+class GpioUnavailable(RuntimeError):
+    """A pin, or all of them, cannot be had. The text says which and what to do."""
+
+
+def open_pin_factory(pin_factory: Any = None) -> Any:
+    """Return ``pin_factory``, or the one that gpiozero is told to use (``GPIOZERO_PIN_FACTORY``, else lgpio).
+
+    gpiozero's own default would fall back in silence from lgpio to a back end that pulses less well.
+
+    :raises GpioUnavailable: if it cannot be opened on this machine.
+    """
+    if pin_factory is not None:
+        return pin_factory
+    os.environ.setdefault("GPIOZERO_PIN_FACTORY", "lgpio")
+    from gpiozero import Device
+
+    with _private_lgpio_folder():
+        try:
+            Device.ensure_pin_factory()
+        except Exception as error:
+            raise GpioUnavailable(
+                f"the pin factory {os.environ['GPIOZERO_PIN_FACTORY']!r} cannot be opened: {error}. On a "
+                "Raspberry Pi install python3-lgpio and let the user read and write /dev/gpiochip*; "
+                "elsewhere set GPIOZERO_PIN_FACTORY=mock"
+            ) from error
+    return Device.pin_factory
+
+
+def claim_output(pin: int, level: bool, pin_factory: Any) -> Any:
+    """Reserve ``pin`` and make it an output that is ``level`` from its first instant.
+
+    gpiozero makes every output LOW before it gets its value: on a line that is active low that is a short
+    pulse, and some boards count it. With lgpio a pin class of our own claims the line with its level; on
+    other back ends the line is pulled to the level as an input first.
+
+    :returns: the gpiozero device; its ``pin`` takes levels, and its ``close()`` gives the line back.
+    :raises GpioUnavailable: if the line is in use or is no line at all.
+    """
+    from gpiozero import GPIODevice
+    from gpiozero.exc import PinFixedPull
+
+    try:
+        with_lgpio = _seed_lgpio_pin(pin, pin_factory)
+        device = GPIODevice(pin, pin_factory=pin_factory)
+    except Exception as error:
+        raise GpioUnavailable(_why_not(pin, error)) from error
+    try:
+        if not with_lgpio:
+            with suppress(PinFixedPull):  # a pull resistor on the Pi itself (GPIO2 and 3) stays as it is
+                device.pin.input_with_pull("up" if level else "down")
+        device.pin.output_with_state(level)
+    except Exception as error:
+        device.close()
+        raise GpioUnavailable(_why_not(pin, error)) from error
+    return device
+
+
+def _why_not(pin: int, error: Exception) -> str:
+    hint = ""
+    if "busy" in str(error).lower():
+        hint = "; another process holds it: stop arcade-edge (systemctl stop arcade-edge) and try again"
+    return f"GPIO{pin} cannot be used: {error}{hint}"
+
+
+def _seed_lgpio_pin(pin: int, pin_factory: Any) -> bool:
+    """With lgpio, put our pin class in the place of gpiozero's for this one pin; False on other back ends."""
+    back_end = sys.modules.get("gpiozero.pins.lgpio")
+    if back_end is None or not isinstance(pin_factory, back_end.LGPIOFactory):
+        return False
+    held_pin = _held_pin_class()
+    for _header, info in pin_factory.board_info.find_pin(pin):
+        if not isinstance(pin_factory.pins.setdefault(info, held_pin(pin_factory, info)), held_pin):
+            raise GpioUnavailable("this process has used it as an input before")
+    return True
+
+
+@functools.cache
+def _held_pin_class() -> Any:
+    """The lgpio pin of a line that must never be anything but a driven output."""
+    import lgpio
+    from gpiozero.exc import PinSetInput
+    from gpiozero.pins.lgpio import LGPIOPin
+    from gpiozero.pins.local import LocalPiPin
+
+    class HeldPin(LGPIOPin):  # type: ignore[misc]  # gpiozero ships no types
+        """Claimed as an output with its level at once; let go at that level, never turned into an input.
+
+        What the kernel does with a line that was let go is its own affair: Raspberry Pi's keep the level.
+        """
+
+        def __init__(self, factory: Any, info: Any) -> None:
+            # Past LGPIOPin's own, which claims the line as an input. Its attributes, for what is inherited:
+            LocalPiPin.__init__(self, factory, info)
+            self._pwm = self._bounce = self._callback = None
+            self._edges = lgpio.BOTH_EDGES
+            self._resting_level: bool | None = None
+
+        def output_with_state(self, state: bool) -> None:
+            lgpio.gpio_claim_output(self.factory._handle, self._number, int(state))
+            self._resting_level = bool(state)
+
+        def _get_state(self) -> bool:
+            return bool(lgpio.gpio_read(self.factory._handle, self._number))
+
+        def _set_state(self, value: bool) -> None:
+            if self._resting_level is None:
+                raise PinSetInput(f"{self!r} is not claimed")
+            lgpio.gpio_write(self.factory._handle, self._number, int(value))
+
+        def close(self) -> None:
+            if self._resting_level is None or self.factory._handle is None:
+                return
+            level, self._resting_level = self._resting_level, None
+            try:
+                lgpio.gpio_write(self.factory._handle, self._number, int(level))
+            finally:
+                lgpio.gpio_free(self.factory._handle, self._number)
+
+    return HeldPin
+
+
+@contextmanager
+def _private_lgpio_folder() -> Iterator[None]:
+    """Contain what ``import lgpio`` does: it changes the current directory to ``LG_WD`` and makes a FIFO.
+
+    The FIFO's name counts from 0 in each process, so two processes in one folder take each other's edges.
+    """
+    before = os.environ.get("LG_WD")
+    parent = before if before and os.access(before, os.W_OK) else None
+    folder = tempfile.mkdtemp(prefix="arcade-lgpio-", dir=parent)
+    current = os.open(".", os.O_RDONLY)
+    os.environ["LG_WD"] = folder
+    try:
+        yield
+    finally:
+        os.fchdir(current)
+        os.close(current)
+        os.environ.pop("LG_WD")
+        if before is not None:
+            os.environ["LG_WD"] = before
+        # Once opened, the FIFO needs no name.
+        shutil.rmtree(folder, ignore_errors=True)
