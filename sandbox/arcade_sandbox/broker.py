@@ -61,7 +61,7 @@ _PLUGIN_NAMES = ("mosquitto_dynamic_security.so", "mosquitto_dynamic_security.dy
 _USUAL_PLACES = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin", "/usr/bin")
 _UNPACKED = Path(__file__).resolve().parents[2] / ".setup" / "mosquitto"  # where `make setup` unpacks it
 _HOW_TO_INSTALL = (
-    "Run `make setup`, or install it yourself: `apt-get install mosquitto` on Debian and Raspberry Pi OS, "
+    "Install it: `apt-get install mosquitto` on Debian and Raspberry Pi OS (`make setup` does it there), "
     "`brew install mosquitto` on a Mac."
 )
 

@@ -1,0 +1,60 @@
+# The few commands that a maintainer needs. Each sets up what it needs by itself.
+
+PY := .venv/bin/python
+export PYTHON # make setup PYTHON=python3.12 chooses the interpreter
+
+ARGS ?=
+PYTEST_ARGS ?=
+ROUNDS ?= 100
+
+.DEFAULT_GOAL := help
+.PHONY: help setup packages broker browser demo test check wheels lock soak clean
+
+help: ## what can be done here (this list)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: packages broker ## virtual environment, pinned packages, Mosquitto: whatever is missing
+
+packages:
+	@sandbox/setup.sh packages
+
+broker: packages
+	@sandbox/setup.sh broker
+
+browser:
+	@sandbox/setup.sh browser
+
+demo: setup ## the whole system on this machine, one purchase as a timeline; ARGS=--once ends after it
+	@$(PY) -m arcade_sandbox.demo $(ARGS)
+
+test: setup browser ## every test; PYTEST_ARGS="-k wheel -x" goes to pytest
+	$(PY) -m pytest -n 2 $(PYTEST_ARGS)
+
+check: packages ## formatting, lint, types, direction of imports
+	@failed=; \
+	for step in "ruff format --check ." "ruff check ." "mypy" "lint-imports"; do \
+		echo "== $$step"; .venv/bin/$$step || failed="$$failed [$$step]"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
+
+wheels: packages ## one wheel per distribution into dist/, each tried alone in a clean environment
+	@rm -rf dist
+	$(PY) -m pip --quiet wheel --no-deps --no-build-isolation --wheel-dir dist ./shared ./cloud ./edge ./sandbox
+	ARCADE_WHEELS=dist $(PY) -m pytest tests/test_distributions.py
+	@ls -l dist
+
+lock: packages ## pins of requirements/*.in anew into *.txt; UPGRADE=1 takes the newest versions
+	@for use in dev cloud edge; do \
+		UV_CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/uv pip compile --quiet --universal --python-version 3.11 \
+			--generate-hashes $(if $(UPGRADE),--upgrade) --no-emit-package arcade-shared \
+			--no-emit-package arcade-cloud --no-emit-package arcade-edge --no-emit-package arcade-sandbox \
+			--output-file requirements/$$use.txt requirements/$$use.in || exit 1; \
+		echo "requirements/$$use.txt: $$(grep -c '^[a-z]' requirements/$$use.txt) packages"; \
+	done
+
+soak: setup ## the tests that kill and cut, in many more rounds (ROUNDS=100)
+	ARCADE_ROUNDS=$(ROUNDS) $(PY) -m pytest --timeout 3600 tests/integration $(PYTEST_ARGS)
+
+clean: ## takes away all that was built or set up here, the virtual environment too
+	rm -rf .venv .setup dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,124 @@
+#!/bin/sh
+# Brings this machine to where the project runs, step by step; quick where a step has nothing to do.
+#
+#   sandbox/setup.sh packages   .venv with the pinned packages and our own four, editable
+#   sandbox/setup.sh broker     Mosquitto: as root on Debian with apt, else unpacked into .setup/
+#   sandbox/setup.sh browser    Chromium for the tests of the pages: as root on Debian with apt
+#
+# PYTHON=python3.12 chooses the interpreter; without it, the first of the usual names that is new enough.
+set -eu
+cd "$(dirname "$0")/.."
+
+say() { echo "setup: $*" >&2; }
+fail() { say "$*"; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+can_apt() { [ "$(id -u)" = 0 ] && have apt-get; }
+
+apt_install() {
+    export DEBIAN_FRONTEND=noninteractive
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"; } >.setup/apt.log 2>&1 </dev/null ||
+        { tail -n 20 .setup/apt.log >&2; fail "apt-get could not install: $*"; }
+}
+
+# Two terminals may start at once: the second waits for the first.
+mkdir -p .setup
+if [ -z "${SETUP_LOCKED:-}" ] && have flock; then
+    SETUP_LOCKED=1 exec flock --close .setup/lock "$0" "$@"
+fi
+
+usable_python() { # new enough, and able to make virtual environments
+    "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+}
+
+find_python() {
+    for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
+        if usable_python "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+    done
+}
+
+state_of_packages() { # what .venv must have been made from to be good as it is
+    .venv/bin/python -VV 2>/dev/null && pwd &&
+        cat requirements/dev.txt shared/pyproject.toml cloud/pyproject.toml edge/pyproject.toml sandbox/pyproject.toml
+}
+
+venv_is_usable() { # whole, not moved here from elsewhere, and of the interpreter that was asked for
+    .venv/bin/python -m pip --version >/dev/null 2>&1 && grep -qF "$PWD/.venv" .venv/bin/activate &&
+        { [ -z "${PYTHON:-}" ] || [ "$(.venv/bin/python -VV)" = "$("$PYTHON" -VV)" ]; }
+}
+
+make_venv() {
+    python=$(find_python)
+    if [ -z "$python" ] && [ -z "${PYTHON:-}" ] && can_apt; then
+        say "installing Python with apt"
+        apt_install python3 python3-venv
+        python=$(find_python)
+    fi
+    [ -n "$python" ] || fail "there is no ${PYTHON:-Python 3.11 or later} with the modules venv and ensurepip. Install one
+  (Debian: apt-get install python3 python3-venv; Mac: brew install python), or name it: make setup PYTHON=python3.12"
+    say "making .venv with $("$python" -V)"
+    "$python" -m venv --clear .venv
+}
+
+install_packages() {
+    state_of_packages >.setup/state || true
+    if cmp -s .setup/state .venv/installed; then
+        [ -n "${PYTHON:-}" ] || return 0
+        ! venv_is_usable || return 0
+    fi
+    rm -f .venv/installed
+    venv_is_usable || make_venv
+    say "installing $(grep -c '^[a-z]' requirements/dev.txt) pinned packages (about a minute the first time)"
+    pip="$PWD/.venv/bin/python -m pip --quiet --quiet --no-input --disable-pip-version-check"
+    $pip install --only-binary :all: --require-hashes -r requirements/dev.txt ||
+        fail "the packages could not be installed: see pip's words above"
+    $pip install --no-deps --no-build-isolation -e shared -e cloud -e edge -e sandbox
+    state_of_packages >.venv/installed
+    say "packages ready"
+}
+
+find_broker() {
+    .venv/bin/python -c 'from arcade_sandbox.broker import find_mosquitto; find_mosquitto()' 2>.setup/broker.log
+}
+
+unpack_broker() { # no root needed: the packages that apt would install, unpacked where only we look
+    packages=$(apt-get install --simulate --no-install-recommends mosquitto 2>/dev/null | awk '/^Inst/ {print $2}')
+    [ -n "$packages" ] || return 1
+    say "unpacking into .setup/mosquitto:" $packages
+    rm -rf .setup/mosquitto .setup/deb
+    mkdir -p .setup/mosquitto .setup/deb
+    (cd .setup/deb && apt-get download -qq $packages) || return 1
+    for package in .setup/deb/*.deb; do
+        dpkg -x "$package" .setup/mosquitto || return 1
+    done
+}
+
+install_broker() {
+    find_broker && return
+    if can_apt; then
+        say "installing Mosquitto with apt"
+        apt_install mosquitto
+    elif have apt-get && have dpkg; then
+        unpack_broker || say "apt-get could not hand out Mosquitto's packages (run 'apt-get update' as root once?)"
+    fi
+    find_broker || fail "$(tail -n 1 .setup/broker.log | sed 's/^[^ ]*: //')"
+}
+
+install_browser() {
+    have chromium && return
+    if can_apt; then
+        say "installing Chromium with apt (a few hundred MB; for the tests of the pages)"
+        apt_install chromium
+    else
+        say "the tests of the pages (tests/browser) need Chromium: 'apt-get install chromium' on Debian"
+    fi
+}
+
+case "${1:-}" in
+    packages) install_packages ;;
+    broker) install_broker ;;
+    browser) install_browser ;;
+    *) fail "usage: sandbox/setup.sh packages|broker|browser" ;;
+esac
