@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -71,6 +71,31 @@ def claim_output(pin: int, level: bool, pin_factory: Any) -> Any:
     except Exception as error:
         device.close()
         raise GpioUnavailable(_why_not(pin, error)) from error
+    return device
+
+
+def claim_input(pin: int, active_level: bool, pin_factory: Any, on_edge: Callable[[Any, Any], None]) -> Any:
+    """Reserve ``pin`` as an input, pulled to the inactive level, so that a wire that is off reads inactive.
+
+    :param on_edge: called with the back end's time and the new level at each edge, in the thread of the back end;
+        one for all pins, so it must be quick and must not raise. Only a weak reference is kept.
+    :returns: the gpiozero device; its ``pin.state`` is the raw level.
+    :raises GpioUnavailable: if the line is in use, is no line, or has a resistor that pulls it to active.
+    """
+    from gpiozero import GPIODevice
+    from gpiozero.exc import PinFixedPull
+
+    device = None
+    try:
+        device = GPIODevice(pin, pin_factory=pin_factory)
+        device.pin.input_with_pull("down" if active_level else "up")
+        device.pin.edges = "both"
+        device.pin.when_changed = on_edge
+    except Exception as error:
+        if device is not None:
+            device.close()
+        hint = '; use active = "low", or another pin' if isinstance(error, PinFixedPull) else ""
+        raise GpioUnavailable(_why_not(pin, error) + hint) from error
     return device
 
 
