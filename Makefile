@@ -28,7 +28,7 @@ demo: setup ## the whole system on this machine, one purchase as a timeline; ARG
 	@$(PY) -m arcade_sandbox.demo $(ARGS)
 
 test: setup browser ## every test; PYTEST_ARGS="-k wheel -x" goes to pytest
-	$(PY) -m pytest -n 2 $(PYTEST_ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 check: packages ## formatting, lint, types, direction of imports
 	@failed=; \

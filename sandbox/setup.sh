@@ -93,6 +93,7 @@ unpack_broker() { # no root needed: the packages that apt would install, unpacke
     for package in .setup/deb/*.deb; do
         dpkg -x "$package" .setup/mosquitto || return 1
     done
+    rm -rf .setup/deb
 }
 
 install_broker() {
