@@ -120,18 +120,23 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 def _open_bits(parsed: Any) -> float:
     """How many ways through the pattern a line may make the matcher try, as a power of two."""
     bits = 0.0
+    after_repeat = False
     for (opcode, argument), following in itertools.pairwise([*parsed, None]):
         name = str(opcode)
-        if name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
+        is_repeat = name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
+        if is_repeat:
             low, high, body = argument
             most = min(int(high), MAX_LINE_BYTES)
-            if not _ends_at(body, following):
+            # One that can end in one place only costs no more ways, but its length again for each way before it.
+            free = not after_repeat and bits <= MAX_PATTERN_BITS / 2 and _ends_at(body, following)
+            if not free:
                 bits += math.log2(max(most - low, 0) + 1) + most * _open_bits(body)
         elif name == "BRANCH":
             bits += math.log2(len(argument[1])) + max(map(_open_bits, argument[1]))
         else:
             parts = argument if isinstance(argument, tuple | list) else [argument]
             bits += sum(_open_bits(part) for part in parts if hasattr(part, "getwidth"))
+        after_repeat = is_repeat
     return bits
 
 
