@@ -140,9 +140,7 @@ def _free_port() -> int:
             except OSError:
                 continue
             return port
-    raise BrokerNotStarted(
-        f"no free port in {_PORT_ATTEMPTS} attempts between {_PORTS.start} and {_PORTS.stop}"
-    )
+    raise BrokerNotStarted(f"no free port in {_PORT_ATTEMPTS} attempts between {_PORTS.start} and {_PORTS.stop}")
 
 
 def _dies_with_parent() -> Callable[[], None] | None:

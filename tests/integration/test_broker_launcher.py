@@ -45,12 +45,8 @@ class Talker:
         self.client.username_pw_set(name, password)
         self.client.on_connect = lambda c, u, flags, reason, p: self.answers.put_nowait(("connect", reason))
         self.client.on_publish = lambda c, u, mid, reason, p: self.answers.put_nowait(("publish", reason))
-        self.client.on_subscribe = lambda c, u, mid, reasons, p: self.answers.put_nowait(
-            ("subscribe", reasons[0])
-        )
-        self.client.on_disconnect = lambda c, u, flags, reason, p: self.answers.put_nowait(
-            ("disconnect", reason)
-        )
+        self.client.on_subscribe = lambda c, u, mid, reasons, p: self.answers.put_nowait(("subscribe", reasons[0]))
+        self.client.on_disconnect = lambda c, u, flags, reason, p: self.answers.put_nowait(("disconnect", reason))
         self.client.on_message = lambda c, u, message: self.messages.put_nowait(
             (message.topic, bytes(message.payload))
         )
@@ -270,18 +266,14 @@ def test_the_broker_dies_with_the_process_that_started_it(tmp_path: Path) -> Non
         "print(broker.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", script, tmp_path], stdout=subprocess.PIPE, text=True
-    ) as parent:
+    with subprocess.Popen([sys.executable, "-c", script, tmp_path], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         broker_pid = int(parent.stdout.readline())
         os.kill(broker_pid, 0)
         parent.kill()
     give_up = time.monotonic() + WAIT_S
     # Where nobody reaps orphans (a container without an init), the dead child stays as a zombie.
-    while (
-        "State:\tZ" not in (status := _process_status(broker_pid)) and status and time.monotonic() < give_up
-    ):
+    while "State:\tZ" not in (status := _process_status(broker_pid)) and status and time.monotonic() < give_up:
         time.sleep(0.01)
     assert not status or "State:\tZ" in status
 
@@ -301,9 +293,7 @@ def test_a_port_that_is_taken_is_said_with_the_broker_s_own_words(broker: Broker
 
 
 def test_a_missing_broker_is_said_with_the_way_to_install_it(tmp_path: Path) -> None:
-    with pytest.raises(
-        BrokerNotInstalled, match=r"No Mosquitto found.*apt-get install mosquitto.*brew install"
-    ):
+    with pytest.raises(BrokerNotInstalled, match=r"No Mosquitto found.*apt-get install mosquitto.*brew install"):
         find_mosquitto([tmp_path / "mosquitto"])
 
 
