@@ -35,10 +35,14 @@ class CheckoutFailed:
 
 @dataclass(frozen=True, slots=True)
 class PaymentReported:
-    """Somebody says that something changed at Stripe; it is read back before it counts."""
+    """Stripe says that something changed; it is read back before it counts.
+
+    `good_news`: money arrived; that changes nothing for an order whose money is known to be there.
+    """
 
     payment_intent: str | None
     what: str
+    good_news: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +100,4 @@ class Due:
     """The timer: the moment that the order asked for has come."""
 
 
-Event = (
-    CheckoutMade
-    | CheckoutFailed
-    | PaymentReported
-    | PaymentRead
-    | Acked
-    | Sent
-    | Settling
-    | RefundAsked
-    | Due
-)
+Event = CheckoutMade | CheckoutFailed | PaymentReported | PaymentRead | Acked | Sent | Settling | RefundAsked | Due

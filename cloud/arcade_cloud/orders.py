@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from arcade_cloud.errors import InvariantBroken
-from arcade_cloud.money import Payment
+from arcade_cloud.money import Payment, kept_for
 
 State = Literal["open", "abandoned", "funded", "revoking", "resolved", "settled", "returning"]
 Kind = Literal["checkout", "link", "grant", "stray"]
@@ -67,13 +67,14 @@ class Order(Struct, frozen=True, kw_only=True):
     last_revoke_confirmed_at_ms: int | None = None
 
     # money back and money kept
-    refund_asked: bool = False
-    refund_by: str = ""
     target_minor: int = 0
+    keep_at_most_minor: int | None = None  # asked for by the operator before it was known what was delivered
     goodwill_minor: int = 0  # given back although delivered: booked apart
     lost_minor: int = 0  # due to the operator, and not to be had
+    owed_minor: int = 0  # due to the player, and Stripe can't give it back: to be paid by hand
     whole_capture: bool = False  # Stripe refused a partial capture: capture all, refund the rest
-    serial: int = 0  # a part of the idempotency key; a new one only when no old attempt can still be alive
+    settle_key: str = ""  # the idempotency key of the attempt under way
+    serial: int = 0  # its last part; a new one only when no older attempt can still be alive
     serial_at_ms: int | None = None
     refunds_seen_failed: int = 0
     settle_attempts: int = 0
@@ -89,7 +90,7 @@ class Order(Struct, frozen=True, kw_only=True):
     @property
     def earned_minor(self) -> int:
         """The price of what was delivered."""
-        return 0 if self.delivered is None else self.amount_minor * self.delivered // max(1, self.credits)
+        return 0 if self.delivered is None else kept_for(self.amount_minor, self.delivered, self.credits)
 
 
 class HistoryEntry(Struct, frozen=True, kw_only=True):

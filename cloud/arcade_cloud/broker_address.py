@@ -1,0 +1,102 @@
+"""Where the broker is, read from whatever people paste out of a console (pure)."""
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, urlsplit
+
+TLS_PORT = 8883
+PLAINTEXT_PORT = 1883
+
+_ENCRYPTED = frozenset({"mqtts", "ssl", "tls", "mqtt+ssl", "mqtt+tls"})
+_PLAINTEXT = frozenset({"mqtt", "tcp"})
+# Addresses of the same host for another protocol: the host is right, the port is not.
+_OTHER_PROTOCOLS = frozenset({"http", "https", "ws", "wss"})
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?\.?")
+_EXAMPLES = "such as abc123.ala.eu-central-1.emqxsl.com, broker.example:8883 or mqtts://broker.example:8883"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerAddress:
+    """How to reach and enter the broker. With `tls`, `ca_file` None means the system's own authorities."""
+
+    host: str
+    port: int
+    tls: bool = True
+    ca_file: str | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pasted:
+    """What an address says. `port` and `tls` are None where it does not say."""
+
+    host: str
+    port: int | None
+    tls: bool | None
+
+
+def parse(text: str) -> Pasted:
+    """The host, port and encryption in `text`. Raises ValueError, which says what to write instead.
+
+    Accepted: `host`, `host:port`, `[ipv6]:port`, with or without a scheme (mqtts, ssl, tls, mqtt, tcp). Of an
+    address for another protocol (https, wss), as consoles show them too, only the host is taken.
+    """
+    parts = _split(text.strip())
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not hold a user name or password: they go into MQTT_USERNAME and MQTT_PASSWORD")
+    host = parts.hostname or ""
+    if not _is_host(host):
+        raise ValueError(f"is not the address of a broker: write a host name, {_EXAMPLES}")
+    if parts.scheme in _OTHER_PROTOCOLS:
+        return Pasted(host, None, None)
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port is not None and not 1 <= port <= 65535:
+        raise ValueError("has a port that is no number between 1 and 65535")
+    if parts.scheme in _ENCRYPTED:
+        return Pasted(host, port, True)
+    if parts.scheme in _PLAINTEXT and port != TLS_PORT:
+        return Pasted(host, port, False)
+    return Pasted(host, port, None)
+
+
+def _split(text: str) -> SplitResult:
+    """`text` as a URL; without a scheme it is a host. Raises ValueError."""
+    if text.count(":") > 1 and "://" not in text and not text.startswith("["):
+        text = f"[{text}]"  # an IPv6 address as people write it
+    try:
+        parts = urlsplit(text if "://" in text else f"//{text}")
+    except ValueError:
+        raise ValueError(f"is not the address of a broker: write a host name, {_EXAMPLES}") from None
+    if parts.scheme not in {"", *_ENCRYPTED, *_PLAINTEXT, *_OTHER_PROTOCOLS}:
+        raise ValueError(f"has the scheme {parts.scheme}://, which is none of MQTT's: write mqtts://")
+    return parts
+
+
+def _is_host(host: str) -> bool:
+    if ":" in host:
+        try:
+            ipaddress.IPv6Address(host)
+        except ValueError:
+            return False
+        return True
+    return _HOST.fullmatch(host) is not None and ".." not in host
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` can only be this machine."""
+    if host.rstrip(".").lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_emqx_serverless(host: str) -> bool:
+    """Whether `host` is a deployment of EMQX Serverless, by the names that EMQX gives them."""
+    return host.lower().rstrip(".").endswith((".emqxsl.com", ".emqxsl.cn"))

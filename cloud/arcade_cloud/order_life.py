@@ -1,0 +1,408 @@
+"""The life of an order: `decide(order, event, context)` is the one rule by which an order moves (pure).
+
+    open ──money──▶ funded ──final ack──▶ resolved ──Stripe shows the target──▶ settled
+      │               │                      ▲                                     │
+      ▼               ▼                      │            a refund fails, a dispute, goodwill
+    abandoned      revoking ──final ack, or proven silence                         │
+      │                                      ▲                                     │
+      └─money, in time─▶ funded              └─────────────────────────────────────┘
+    money that belongs to no deliverable order ─▶ returning ──▶ settled
+
+Every decision that has effects also sets `due_at_ms`, so that the timer finds the order again if the process
+dies before, between or after them.
+"""
+
+from typing import Any
+
+import msgspec
+
+from arcade_cloud import settling
+from arcade_cloud.decisions import Context, Decision, alert, later
+from arcade_cloud.effects import Effect, ReadPayment, SendCoinpulse, SendEcho, SendRevoke
+from arcade_cloud.events import (
+    Acked,
+    CheckoutFailed,
+    CheckoutMade,
+    Due,
+    Event,
+    Outcome,
+    PaymentRead,
+    PaymentReported,
+    RefundAsked,
+    Sent,
+    Settling,
+)
+from arcade_cloud.money import Payment
+from arcade_cloud.orders import Alert, Order
+from arcade_shared.messages import Ack
+
+# Seconds between repetitions; the last one goes on. EMQX Serverless takes 10 publishes a second per client.
+PUBLISH_BACKOFF_S = (1, 2, 4, 8, 15)
+REVOKE_BACKOFF_S = (1, 2, 4, 8, 15, 30, 60)
+OPEN_READ_BACKOFF_S = (90, 60, 120, 300, 600, 600, 600, 600, 3600)
+# Bank transfers that Stripe calls asynchronous are decided within 14 days at the latest.
+OPEN_AT_MOST_S = 14 * 86_400
+# A hold must be captured or let go well before Stripe ends it.
+CAPTURE_MARGIN_S = 3600
+CONFIRMED = frozenset({Outcome.CONFIRMED, Outcome.NOBODY})
+SENDING = "sending"
+
+
+def decide(order: Order, event: Event, context: Context) -> Decision:
+    """What `event` does to `order`: the order as it is to be stored (one version on), and what to do then.
+
+    An event that changes nothing gives back the very same order and no effects.
+    """
+    decision = _decide(order, event, context)
+    if decision.order == order:
+        return Decision(order, decision.effects, decision.alerts, decision.text)
+    moved = msgspec.structs.replace(decision.order, version=order.version + 1)
+    return Decision(moved, decision.effects, decision.alerts, decision.text)
+
+
+def _decide(order: Order, event: Event, context: Context) -> Decision:
+    match event:
+        case Due():
+            return _due(order, context)
+        case CheckoutMade() | CheckoutFailed():
+            return _checkout(order, event, context)
+        case PaymentReported():
+            return _reported(order, event, context)
+        case PaymentRead():
+            return _read(order, event, context)
+        case Acked():
+            return _acked(order, event.ack, context)
+        case Sent():
+            return _sent(order, event, context)
+        case Settling():
+            return settling.result(order, event, context)
+        case RefundAsked():
+            return _refund_asked(order, event, context)
+
+
+def _with(order: Order, **changes: Any) -> Order:
+    return msgspec.structs.replace(order, **changes)
+
+
+# --- the timer -------------------------------------------------------------------------------------------
+
+
+def _due(order: Order, context: Context) -> Decision:
+    if order.due_at_ms is None or context.now_ms < order.due_at_ms:
+        return Decision(order)
+    match order.state:
+        case "open":
+            return _poll(order, context)
+        case "funded":
+            return _publish(order, context)
+        case "revoking":
+            return _revoke(order, context)
+        case "resolved" | "returning":
+            return settling.begin(order, context)
+        case "abandoned" | "settled":  # something was reported, and has not been read back yet
+            due = later(context, OPEN_READ_BACKOFF_S, order.reads + 1)
+            return Decision(_with(order, reads=order.reads + 1, due_at_ms=due), (ReadPayment(),))
+
+
+def _poll(order: Order, context: Context) -> Decision:
+    """Ask Stripe about an open order: its webhook may never come."""
+    age_s = (context.now_ms - order.created_at_ms) // 1000
+    nothing_to_pay = order.session_id is None and order.payment_intent is None
+    if age_s >= OPEN_AT_MOST_S or (nothing_to_pay and age_s >= context.limits.checkout_life_s):
+        return _abandon(order, "nothing was paid")
+    due = later(context, OPEN_READ_BACKOFF_S, order.reads + 1)
+    polled = _with(order, reads=order.reads + 1, due_at_ms=due)
+    return Decision(polled, () if nothing_to_pay else (ReadPayment(),))
+
+
+def _abandon(order: Order, why: str) -> Decision:
+    return Decision(_with(order, state="abandoned", due_at_ms=None, reads=0, note=why), text=why)
+
+
+# --- money arrives ---------------------------------------------------------------------------------------
+
+
+def _checkout(order: Order, event: CheckoutMade | CheckoutFailed, context: Context) -> Decision:
+    if isinstance(event, CheckoutFailed):
+        return _abandon(order, event.reason) if order.state == "open" else Decision(order)
+    if order.session_id is not None:
+        return Decision(order)
+    return Decision(
+        _with(
+            order,
+            session_id=event.session_id,
+            checkout_url=event.url,
+            checkout_expires_at_ms=event.expires_at_ms,
+        ),
+        text="the player is sent to the checkout",
+    )
+
+
+def _reported(order: Order, event: PaymentReported, context: Context) -> Decision:
+    known = order.payment is not None and (order.payment.has_money or order.state in {"resolved", "settled"})
+    if event.good_news and known:
+        return Decision(order)
+    noted = order
+    if order.payment_intent is None and event.payment_intent is not None:
+        noted = _with(noted, payment_intent=event.payment_intent)
+    if order.state in {"funded", "revoking"}:
+        noted = _with(noted, recheck=True)
+    elif order.state in {"open", "abandoned", "settled"}:
+        noted = _with(noted, reads=0, due_at_ms=later(context, OPEN_READ_BACKOFF_S, 1))
+    return Decision(noted, (ReadPayment(),), text=event.what)
+
+
+def _read(order: Order, event: PaymentRead, context: Context) -> Decision:
+    payment = event.payment
+    if payment is not None and order.payment_intent not in (None, payment.payment_intent):
+        return Decision(order)  # another payment: fulfilment makes an order of its own for it
+    match order.state:
+        case "open" | "abandoned":
+            return _read_before_money(order, payment, event, context)
+        case "funded" | "revoking":
+            return _read_while_delivering(order, payment, context)
+        case "resolved" | "settled" | "returning":
+            return Decision(order) if payment is None else settling.step(order, payment, context)
+
+
+def _read_before_money(order: Order, payment: Payment | None, event: PaymentRead, context: Context) -> Decision:
+    if payment is not None and payment.has_money:
+        return _money(order, payment, context)
+    failed = payment is not None and (
+        payment.status == "canceled"
+        or (event.session == "complete" and payment.status == "requires_payment_method")
+    )
+    if order.state == "open" and (failed or event.session == "expired"):
+        return _abandon(order, "the payment failed" if failed else "nobody paid in time")
+    if order.state == "abandoned":
+        return Decision(_with(order, due_at_ms=None, reads=0))
+    if payment is not None and order.payment_intent is None:
+        return Decision(_with(order, payment_intent=payment.payment_intent, payment=payment))
+    return Decision(order)
+
+
+def _money(order: Order, payment: Payment, context: Context) -> Decision:
+    paid_at = context.now_ms if payment.paid_at_ms is None else min(payment.paid_at_ms, context.now_ms)
+    paid = _with(
+        order,
+        payment_intent=payment.payment_intent,
+        payment=payment,
+        paid_at_ms=paid_at,
+        held=payment.status == "requires_capture",
+        capture_before_ms=payment.capture_before_ms,
+        reads=0,
+    )
+    wrong = ""
+    if (payment.amount_minor, payment.currency) != (order.amount_minor, order.currency):
+        wrong = "the amount paid is not the price of the order"
+    elif payment.kept_minor + payment.capturable_minor < order.amount_minor:
+        wrong = "a part of the money is gone already"
+    if wrong:
+        return settling.give_back(paid, wrong, context, alert(paid, "wrong_payment", wrong, context))
+    if context.now_ms - paid_at >= context.limits.deliver_within_s * 1000:
+        return settling.give_back(paid, "the payment became known too late to be delivered", context)
+    return _publish(_with(paid, state="funded", publishes=0), context, "paid")
+
+
+def _read_while_delivering(order: Order, payment: Payment | None, context: Context) -> Decision:
+    if payment is None:
+        return Decision(order)
+    there = payment.has_money and payment.kept_minor + payment.capturable_minor >= order.amount_minor
+    read = _with(order, payment=payment, recheck=False, money_gone=not there)
+    alerts = _dispute_alert(order, payment, context)
+    if there or order.state == "revoking":
+        return Decision(read, alerts=alerts)
+    revoking = _begin_revoking(read, "the money went back before the machine had answered", context)
+    return Decision(revoking.order, revoking.effects, (*alerts, *revoking.alerts), revoking.text)
+
+
+def _dispute_alert(order: Order, payment: Payment, context: Context) -> tuple[Alert, ...]:
+    if payment.dispute != "open":
+        return ()
+    return (alert(order, "dispute", "The player disputes the payment; answer it at Stripe.", context),)
+
+
+# --- the machine is told ---------------------------------------------------------------------------------
+
+
+def _publish(order: Order, context: Context, text: str = "") -> Decision:
+    """Send the credit for the first time, or once more; at the deadline begin to revoke it."""
+    now = context.now_ms
+    deadline = (order.paid_at_ms or 0) + context.limits.deliver_within_s * 1000
+    deadline = deadline if order.expires_at_ms is None else order.expires_at_ms
+    if order.subscriber and order.last_outcome == SENDING:
+        return _unconfirmed(order, context)
+    if now >= deadline:
+        return _begin_revoking(order, "the machine did not take the credits in time", context)
+    recheck: tuple[Effect, ...] = (ReadPayment(),) if order.recheck else ()
+    installation = "" if order.subscriber else context.installation
+    if order.credit_id is None and installation is None:
+        waiting = _with(order, due_at_ms=min(now + 2000, deadline))
+        return Decision(waiting, recheck, text=text or "waiting: the machine was never heard")
+    if order.credit_id is None:
+        order = _with(order, credit_id=context.new_credit_id, installation=installation, expires_at_ms=deadline)
+    due = min(later(context, PUBLISH_BACKOFF_S, order.publishes + 1), deadline)
+    sent = _with(order, publishes=order.publishes + 1, last_outcome=SENDING, due_at_ms=due)
+    return Decision(sent, (SendCoinpulse(), *recheck), text=text)
+
+
+def _sent(order: Order, event: Sent, context: Context) -> Decision:
+    if event.what == "coinpulse":
+        if order.state != "funded":
+            return Decision(order)
+        if order.subscriber and event.outcome is Outcome.CONFIRMED:
+            return settling.resolve(order, order.credits, "broker", "the broker delivered it", context)
+        if order.subscriber and event.outcome is Outcome.UNKNOWN:
+            return _unconfirmed(order, context)
+        if event.outcome is Outcome.CONFIRMED:
+            return Decision(order)  # as hoped: the next look is due already, and nothing is to be stored
+        return Decision(_with(order, last_outcome=event.outcome.value), text=f"sending: {event.outcome}")
+    if order.state != "revoking":
+        return Decision(order)
+    told = _with(order, last_outcome=event.outcome.value)
+    if event.outcome not in CONFIRMED:
+        return Decision(told, text=f"revoking: {event.outcome}")
+    first = order.revoke_confirmed_at_ms
+    told = _with(
+        told,
+        revoke_confirmed_at_ms=context.now_ms if first is None else first,
+        last_revoke_confirmed_at_ms=context.now_ms,
+    )
+    return Decision(told, (SendEcho(),), text="revoke sent")
+
+
+def _unconfirmed(order: Order, context: Context) -> Decision:
+    """A subscriber's machine, and nobody knows whether it was told: never repeated, the money goes back."""
+    word = alert(order, "unconfirmed", "It is unknown whether the credits arrived; the money went back.", context)
+    return settling.resolve(order, 0, "unconfirmed", "unknown whether it arrived", context, word)
+
+
+# --- the machine answers, or does not --------------------------------------------------------------------
+
+
+def _acked(order: Order, ack: Ack, context: Context) -> Decision:
+    if ack.credit_id != order.credit_id or ack.machine_id != order.machine_id:
+        return Decision(order)
+    if ack.installation != order.installation:
+        text = "Another installation than the addressed one speaks about this order: two devices with one id?"
+        return Decision(order, alerts=(alert(order, "wrong_installation", text, context, ack.installation),))
+    if max(ack.credits, ack.delivered + ack.uncertain) > order.credits:
+        text = f"The machine speaks of {ack.credits} credits where {order.credits} were ordered."
+        return Decision(order, alerts=(alert(order, "impossible_ack", text, context),))
+    if order.state in {"funded", "revoking"}:
+        if ack.final:
+            said = _with(order, accepted=True, uncertain=ack.uncertain)
+            text = f"the machine reports {ack.delivered} of {order.credits}, {ack.state}" + _because(ack)
+            return settling.resolve(said, ack.delivered, "ack", text, context)
+        if ack.state == "unknown":
+            return Decision(order)
+        progress = _with(order, accepted=True, reported=max(order.reported, ack.delivered))
+        return Decision(progress, text="" if progress == order else f"{ack.state} {ack.delivered}")
+    if (
+        not ack.final
+        or order.delivered is None
+        or ack.delivered == (order.delivered if order.late_word is None else order.late_word)
+    ):
+        return Decision(order)
+    text = (
+        f"The machine says that it delivered {ack.delivered} of {order.credits}; "
+        f"the order was closed with {order.delivered} ({order.resolved_by})."
+    )
+    return Decision(
+        _with(order, late_word=ack.delivered),
+        alerts=(alert(order, "discrepancy", text, context, str(ack.delivered)),),
+        text=text,
+    )
+
+
+def _because(ack: Ack) -> str:
+    return f" ({ack.reason})" if ack.reason else ""
+
+
+def _begin_revoking(order: Order, why: str, context: Context) -> Decision:
+    revoking = _with(order, state="revoking", revoking_since_ms=context.now_ms, due_at_ms=context.now_ms, note=why)
+    decision = _revoke(revoking, context)
+    return Decision(decision.order, decision.effects, decision.alerts, decision.text or why)
+
+
+def _revoke(order: Order, context: Context) -> Decision:
+    """Ask the machine where the credit stands; close the order when its silence is proven."""
+    now = context.now_ms
+    if order.credit_id is None:
+        return settling.resolve(order, 0, "unsent", "nothing was ever sent to the machine", context)
+    if order.subscriber:
+        if order.last_outcome == SENDING:
+            return _unconfirmed(order, context)
+        return settling.resolve(order, 0, "broker", "the broker never delivered it", context)
+    if now >= _last_resort_ms(order, context):
+        return _silent(order, "last resort", context)
+    if _silence_is_proven(order, context):
+        return _silent(order, "silence", context)
+    due = later(context, REVOKE_BACKOFF_S, order.revokes + 1)
+    recheck: tuple[Effect, ...] = (ReadPayment(),) if order.recheck else ()
+    asked = _with(order, revokes=order.revokes + 1, last_outcome=SENDING, due_at_ms=due)
+    return Decision(asked, (SendRevoke(), *recheck))
+
+
+def _silence_is_proven(order: Order, context: Context) -> bool:
+    """Whether the machine has been silent for as long as published, and the cloud can prove that it hears.
+
+    The time runs from the first revoke that the broker confirmed. The proof: the latest revoke is confirmed
+    too, the machine has had time to answer it, and an echo sent after it has come back the way acks come.
+    """
+    first, last = order.revoke_confirmed_at_ms, order.last_revoke_confirmed_at_ms
+    if first is None or last is None or order.last_outcome not in CONFIRMED:
+        return False
+    limits = context.limits
+    end = first + 1000 * (limits.hold_silence_limit_s if order.held else limits.silence_limit_s)
+    if order.capture_before_ms is not None:
+        end = min(end, order.capture_before_ms - 2 * 1000 * CAPTURE_MARGIN_S)
+    heard = context.hears_ms is not None and context.hears_ms >= last
+    return heard and context.now_ms >= max(end, last + 1000 * limits.answer_s)
+
+
+def _last_resort_ms(order: Order, context: Context) -> int:
+    """When money goes back whatever is down, epoch milliseconds."""
+    since = context.now_ms if order.revoking_since_ms is None else order.revoking_since_ms
+    end = since + 1000 * context.limits.last_resort_s
+    if order.capture_before_ms is not None:
+        end = min(end, order.capture_before_ms - 1000 * CAPTURE_MARGIN_S)
+    return end
+
+
+def _silent(order: Order, by: str, context: Context) -> Decision:
+    text = (
+        f"The machine never said what became of {order.credits} credits ({by}); "
+        f"the order is closed with what it had reported, {order.reported}."
+    )
+    word = alert(order, "unconfirmed", text, context)
+    return settling.resolve(order, order.reported, by, text, context, word)
+
+
+# --- the operator ----------------------------------------------------------------------------------------
+
+
+def _refund_asked(order: Order, event: RefundAsked, context: Context) -> Decision:
+    text = f"refund by {event.by}: {event.reason}"
+    keep = max(0, event.keep_minor)
+    match order.state:
+        case "funded":
+            asked = _with(order, keep_at_most_minor=keep)
+            decision = _begin_revoking(asked, text, context)
+            return Decision(decision.order, decision.effects, decision.alerts, text)
+        case "revoking":
+            at_most = keep if order.keep_at_most_minor is None else min(keep, order.keep_at_most_minor)
+            return Decision(_with(order, keep_at_most_minor=at_most), text=text)
+        case "resolved" | "settled" if keep < order.target_minor:
+            lowered = _with(
+                order,
+                state="resolved",
+                goodwill_minor=order.goodwill_minor + order.target_minor - keep,
+                target_minor=keep,
+                settle_attempts=0,
+                due_at_ms=context.now_ms,
+            )
+            decision = settling.begin(lowered, context)
+            return Decision(decision.order, decision.effects, decision.alerts, text)
+        case _:
+            return Decision(order)
