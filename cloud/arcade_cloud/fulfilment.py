@@ -20,9 +20,10 @@ from arcade_cloud.errors import (
     InvariantBroken,
     PaymentsRefused,
     PaymentsUnavailable,
+    PaymentTaken,
     StoreUnavailable,
 )
-from arcade_cloud.events import Due, Event, Outcome, PaymentRead, Sent, Settling
+from arcade_cloud.events import Due, Event, Outcome, PaymentRead, PaymentReported, Sent, Settling
 from arcade_cloud.keyring import Keyring
 from arcade_cloud.limits import Limits
 from arcade_cloud.order_life import decide
@@ -83,7 +84,8 @@ class Fulfilment:
         """Move one order by one event, and perform what follows (unless `act` is false: the timer will).
 
         `seen` is the id under which the event is recorded; an event on record changes nothing. None if there
-        is no such order. Raises StoreUnavailable; then the event may be delivered again.
+        is no such order. Raises StoreUnavailable; then the event may be delivered again. Raises PaymentTaken
+        for a payment that is not the order's, or that another order has.
         """
         order, effects = self._store_step(order_id, event, seen)
         if order is not None and act:
@@ -97,6 +99,8 @@ class Fulfilment:
             order = self.store.order(order_id)
             if order is None:
                 return None, ()
+            if seen is not None and _is_for_another_payment(order, event):
+                raise PaymentTaken(f"order {order_id} has another payment intent")
             decision = decide(order, event, self._context(order))
             try:
                 return self._save(order, event, decision, seen), decision.effects
@@ -287,3 +291,14 @@ class Fulfilment:
             if not self.alerts.post(alert.alert_id, alert.kind, alert.text, alert.subject, alert.at_ms):
                 return
             self.store.mark_alert_sent(alert.alert_id)
+
+
+def _is_for_another_payment(order: Order, event: Event) -> bool:
+    match event:
+        case PaymentRead(payment=payment) if payment is not None:
+            named: str | None = payment.payment_intent
+        case PaymentReported():
+            named = event.payment_intent
+        case _:
+            return False
+    return None not in (named, order.payment_intent) and named != order.payment_intent

@@ -14,6 +14,7 @@ import msgspec
 from arcade_cloud.errors import (
     BadRequest,
     Conflict,
+    InvariantBroken,
     NotReady,
     PaymentsError,
     PaymentTaken,
@@ -45,6 +46,8 @@ FIRST_READ_MS = 90_000
 GAME_OVER_EXPIRY_S = 60
 # A webhook that is older may tell of a payment that has changed since: read it back first.
 TRUSTED_AGE_MS = 60_000
+# Two payments of one order can meet at the claim; the second look shows whose it is.
+CLAIM_RETRIES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,19 +176,26 @@ class Sales:
         """
         if report.kind == "ignored" or self.fulfilment.store.is_seen(report.event_id):
             return "ignored" if report.kind == "ignored" else "seen"
-        order = self._order_of(report)
-        if order is None:
-            return self._without_order(report)
-        if report.payment_intent is not None and order.payment_intent not in (None, report.payment_intent):
-            return self._stray(report.payment_intent, report, "a second payment for an order that was paid")
-        self.fulfilment.move(order.order_id, self._event(order, report), seen=report.event_id)
-        return "moved"
+        for _ in range(CLAIM_RETRIES):
+            order = self._order_of(report)
+            if order is None:
+                return self._without_order(report)
+            if report.payment_intent is not None and order.payment_intent not in (None, report.payment_intent):
+                if report.kind != "payment":
+                    return "ignored"
+                return self._stray(report.payment_intent, report, "a second payment for an order that was paid")
+            try:
+                self.fulfilment.move(order.order_id, self._event(order, report), seen=report.event_id)
+            except PaymentTaken:
+                continue  # somebody was faster; now it is on record whose the payment is
+            return "moved"
+        raise InvariantBroken(f"payment {report.payment_intent}: nobody's after {CLAIM_RETRIES} looks")
 
     def _order_of(self, report: Report) -> Order | None:
+        """The order that has the payment intent already, else the one that the payment names."""
         store = self.fulfilment.store
-        order_id = report.order_id
-        if order_id is None and report.payment_intent is not None:
-            order_id = store.order_of_payment(report.payment_intent)
+        claimed = None if report.payment_intent is None else store.order_of_payment(report.payment_intent)
+        order_id = report.order_id if claimed is None else claimed
         return None if order_id is None else store.order(order_id)
 
     def _event(self, order: Order, report: Report) -> PaymentRead | PaymentReported:
@@ -318,7 +328,7 @@ class Sales:
         return order if moved is None else moved
 
     def refund(self, order_id: str, *, by: str, reason: str, keep_minor: int = 0) -> Order:
-        """Give money back, all but `keep_minor` at the most. Raises BadRequest where there is none to give back."""
+        """Give money back, all but `keep_minor` at the most. Raises BadRequest where there is none."""
         before = self.fulfilment.store.order(order_id)
         after = self.fulfilment.move(order_id, RefundAsked(by, reason, keep_minor))
         if before is None or after is None:
