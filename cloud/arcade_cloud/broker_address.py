@@ -59,7 +59,7 @@ def parse(text: str) -> Pasted:
         raise ValueError("has a port that is no number between 1 and 65535")
     if parts.scheme in _ENCRYPTED:
         return Pasted(host, port, True)
-    if parts.scheme in _PLAINTEXT and port != TLS_PORT:
+    if parts.scheme in _PLAINTEXT and port not in {None, TLS_PORT}:
         return Pasted(host, port, False)
     return Pasted(host, port, None)
 
