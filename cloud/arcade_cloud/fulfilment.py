@@ -176,7 +176,7 @@ class Fulfilment:
             case SendRevoke():
                 return Sent("revoke", self._send_revoke(order))
             case SendEcho():
-                self._send_echo()
+                self.send_echo()
                 return None
             case ReadPayment():
                 return self._read_payment(order)
@@ -216,10 +216,11 @@ class Fulfilment:
         payload = seal(key, topic, cls, machine_id=machine_id, timestamp=format_ms(self.now_ms()), **fields)
         return self.broker.publish(topic, payload, expiry_s=expiry_s)
 
-    def _send_echo(self) -> None:
+    def send_echo(self) -> Outcome:
+        """Publish what only this cloud can sign, to hear whether it comes back."""
         sent = {"echo_id": random_hex_128(), "timestamp": format_ms(self.now_ms())}
         payload = seal(self.keyring.of_echo[0], ECHO, Echo, **sent)
-        self.broker.publish(ECHO, payload, expiry_s=ECHO_EXPIRY_S)
+        return self.broker.publish(ECHO, payload, expiry_s=ECHO_EXPIRY_S)
 
     def _read_payment(self, order: Order) -> PaymentRead | None:
         try:

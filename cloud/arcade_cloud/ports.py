@@ -74,6 +74,10 @@ class Payments(Protocol):
 
     def read_price(self, price_id: str) -> Price: ...
 
+    def check(self) -> None:
+        """Ask for something that every valid key may see."""
+        ...
+
 
 class Broker(Protocol):
     """The way to the machines."""

@@ -1,0 +1,48 @@
+"""`arcade-cloud check`: the settings and every connection tried, each with a verdict."""
+
+from collections.abc import Iterator
+
+from arcade_cloud.errors import ArcadeError
+from arcade_cloud.events import Outcome
+from arcade_cloud.wiring import Cloud
+
+
+def verdicts(cloud: Cloud) -> Iterator[tuple[str, str | None]]:
+    """(what was tried, what is wrong with it or None), one after the other."""
+    yield "database", _database(cloud)
+    yield "machines", None if cloud.store.machines() else "none is registered: arcade-cloud machine add"
+    yield "Stripe", _stripe(cloud)
+    yield "broker", _broker(cloud)
+
+
+def _database(cloud: Cloud) -> str | None:
+    """Something is really written: a full or read-only disk reads well."""
+    try:
+        cloud.store.note_seen(f"check:{cloud.fulfilment.now_ms()}", cloud.fulfilment.now_ms())
+    except ArcadeError as error:
+        return str(error)
+    return None
+
+
+def _stripe(cloud: Cloud) -> str | None:
+    price_ids = {
+        offer.price_id for machine in cloud.store.machines() for offer in machine.offers if offer.price_id
+    }
+    if cloud.settings.stripe_price_id is not None:
+        price_ids.add(cloud.settings.stripe_price_id)
+    try:
+        cloud.fulfilment.payments.check()
+        for price_id in sorted(price_ids):
+            cloud.fulfilment.payments.read_price(price_id)
+    except ArcadeError as error:
+        return str(error)
+    return None
+
+
+def _broker(cloud: Cloud) -> str | None:
+    outcome = cloud.fulfilment.send_echo()
+    if outcome in {Outcome.CONFIRMED, Outcome.NOBODY}:
+        return None
+    if outcome is Outcome.REFUSED:
+        return "it refuses our messages: allow MQTT_USERNAME to publish to arcade/cloud/echo and arcade/machine/#"
+    return "no answer: check EMQX_BROKER_URL, EMQX_PORT, MQTT_USERNAME, MQTT_PASSWORD and MQTT_CA_FILE"

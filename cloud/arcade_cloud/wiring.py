@@ -1,0 +1,85 @@
+"""The one place where the cloud's objects are made and connected."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from arcade_cloud.fulfilment import Fulfilment, at_once
+from arcade_cloud.hearing import Hearing
+from arcade_cloud.keyring import Keyring
+from arcade_cloud.sales import Sales
+from arcade_cloud.settings import Settings
+from arcade_cloud.store import open_store
+from arcade_cloud.store.port import Store
+
+if TYPE_CHECKING:
+    from arcade_cloud.mqtt import Listener, Publisher
+    from arcade_cloud.web.app import Services
+
+
+def wall_clock_ms() -> int:
+    """Now, epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cloud:
+    """All parts, connected. Nothing has been reached yet: the broker and Stripe are when they are needed."""
+
+    settings: Settings
+    store: Store
+    publisher: "Publisher"
+    fulfilment: Fulfilment
+    sales: Sales
+    hearing: Hearing
+
+    def services(self) -> "Services":
+        """What the HTTP doors need."""
+        from arcade_cloud.web.app import Services
+
+        return Services(sales=self.sales, hearing=self.hearing, fulfilment=self.fulfilment, settings=self.settings)
+
+    def listener(self) -> "Listener":
+        """A listener, not yet started, that hears the machines for this cloud."""
+        from arcade_cloud.mqtt import Listener
+
+        return Listener(self.settings.broker, self.hearing.hear, client_id=self.settings.mqtt_listener_id)
+
+    def close(self) -> None:
+        """Let go of the broker and the store."""
+        self.publisher.close()
+        self.store.close()
+
+
+def build(
+    settings: Settings,
+    *,
+    later: Callable[[Callable[[], None]], None] = at_once,
+    now_ms: Callable[[], int] = wall_clock_ms,
+) -> Cloud:
+    """The cloud for `settings`. Raises StoreUnavailable if the store can't be opened."""
+    from arcade_cloud.alerts import alert_sink
+    from arcade_cloud.mqtt import Publisher
+    from arcade_cloud.stripe_gateway import StripeGateway
+
+    store = open_store(settings.database_url)
+    publisher = Publisher(settings.broker, timeout_ms=settings.mqtt_publish_timeout_ms)
+    fulfilment = Fulfilment(
+        store=store,
+        payments=StripeGateway(settings.stripe_api_key, api_base=settings.stripe_api_base),
+        broker=publisher,
+        alerts=alert_sink(settings.alert_webhook_url),
+        keyring=Keyring(settings.signing_secrets),
+        limits=settings.limits,
+        now_ms=now_ms,
+        later=later,
+    )
+    return Cloud(
+        settings=settings,
+        store=store,
+        publisher=publisher,
+        fulfilment=fulfilment,
+        sales=Sales(fulfilment=fulfilment, base_url=settings.public_base_url, price_id=settings.stripe_price_id),
+        hearing=Hearing(fulfilment),
+    )
