@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from gpiozero.pins.mock import MockFactory
 
+from arcade_edge.coin_line import CoinLine
 from arcade_edge.pin_factory import GpioUnavailable, claim_input, open_pin_factory
+from support.coin_back_ends import PIN, LgpioDoubleBackEnd
 
 HARDWARE_MODULES = "board, coin_line, detectors, game_over, health, pin_factory, pulses, signals, simulator"
 
@@ -81,6 +83,29 @@ def test_lgpio_leaves_no_file_and_no_changed_directory_behind(tmp_path: Path) ->
     here.mkdir()
     code = f"import os; os.chdir({str(here)!r})\n{code}"
     assert run_python(code, LG_WD=str(folder)).strip() == f"True {here} [] []"
+
+
+def test_with_lgpio_the_coin_line_is_never_an_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not before it is claimed and not after: an input floats, and a floating line may look like a coin.
+
+    When it is let go another process may claim it, such as the one that releases the line.
+    """
+    back_end = LgpioDoubleBackEnd(monkeypatch)
+    line = CoinLine(PIN, "low", pin_factory=back_end.factory())
+    line.set_active()
+    line.close()
+    assert PIN not in back_end.library.claimed
+    back_end.close()
+    assert back_end.library.ever_inputs == set()
+
+
+def test_a_pin_that_was_an_input_is_no_coin_line_in_the_same_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gpiozero would hand out the old pin, which is claimed with a glitch."""
+    back_end = LgpioDoubleBackEnd(monkeypatch)
+    back_end.factory().pin(PIN)
+    with pytest.raises(GpioUnavailable, match="used it as an input before"):
+        CoinLine(PIN, "low", pin_factory=back_end.factory())
+    back_end.close()
 
 
 def test_an_input_is_pulled_to_its_inactive_level() -> None:

@@ -186,6 +186,16 @@ def test_a_stuck_line_fails_its_credits_gets_no_pulse_and_gives_no_sign_of_life(
         assert isinstance(posted.get(timeout=WAIT_S), CreditPulsed)
 
 
+def test_the_end_of_the_thread_is_one_more_chance_for_a_stuck_line() -> None:
+    line = BreakingLine(JumpingClock(), {"inactive": 10**9})
+    with running(line, SHORT, line.clock) as (thread, posted):
+        thread.pulse_credit("a")
+        assert isinstance(posted.get(timeout=WAIT_S), PulseFailed)
+        line.fail = {}
+        assert thread.stop()
+        assert not line.active
+
+
 def wait_for(condition: object) -> None:
     deadline = time.monotonic() + WAIT_S
     while not condition():  # type: ignore[operator]

@@ -152,6 +152,7 @@ class LgpioDouble(types.ModuleType):
         self.levels: dict[int, bool] = {}
         self.claimed: dict[int, str] = {}
         self.seen: list[bool] = []
+        self.ever_inputs: set[int] = set()
 
     def gpiochip_open(self, _chip: int) -> int:
         return 0
@@ -162,6 +163,7 @@ class LgpioDouble(types.ModuleType):
 
     def gpio_claim_input(self, _handle: int, gpio: int, _flags: int = 0) -> int:
         self.claimed[gpio] = "input"
+        self.ever_inputs.add(gpio)
         return 0
 
     def gpio_claim_output(self, _handle: int, gpio: int, level: int = 0, _flags: int = 0) -> int:
