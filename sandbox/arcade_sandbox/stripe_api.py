@@ -36,8 +36,7 @@ def add_api(app: Flask, world: StripeWorld) -> None:
     def unrecognized(path: str) -> Response:
         refusal = StripeRefusal(
             f"Unrecognized request URL ({request.method}: /v1/{path}). Please see https://stripe.com/docs or we "
-            "can "
-            "help at https://support.stripe.com/.",
+            "can help at https://support.stripe.com/.",
             status=404,
         )
         return _response(_answer_of(refusal, f"req_{random_letters(14)}"))
@@ -128,16 +127,14 @@ def _check_key(world: StripeWorld) -> None:
     if not given:
         raise unauthorized(
             "You did not provide an API key. You need to provide your API key in the Authorization header, using "
-            "Bearer "
-            "auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY'). See https://stripe.com/docs/api#authentication "
-            "for "
-            "details, or we can help at https://support.stripe.com/."
+            "Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY'). See "
+            "https://stripe.com/docs/api#authentication for details, or we can help at "
+            "https://support.stripe.com/."
         )
     if given.startswith("pk_"):
         raise unauthorized(
-            "This API call cannot be made with a publishable API key. Please use a secret API key. You can find a "
-            "list "
-            "of your API keys at https://dashboard.stripe.com/account/apikeys.",
+            "This API call cannot be made with a publishable API key. Please use a secret API key. You can find "
+            "a list of your API keys at https://dashboard.stripe.com/account/apikeys.",
             "secret_key_required",
         )
     if _TEST_KEY.match(given) is None or (world.api_key is not None and given != world.api_key):
@@ -167,9 +164,8 @@ def _pairs(method: str) -> list[tuple[str, str]]:
         kind = request.mimetype
         if raw and kind != "application/x-www-form-urlencoded":
             raise StripeRefusal(
-                "Invalid request (check that your POST content type is application/x-www-form-urlencoded). If you "
-                "have "
-                "any questions, we can help at https://support.stripe.com/."
+                "Invalid request (check that your POST content type is application/x-www-form-urlencoded). If "
+                "you have any questions, we can help at https://support.stripe.com/."
             )
     try:
         return parse_qsl(raw.decode(), keep_blank_values=True, strict_parsing=bool(raw), errors="strict")

@@ -103,8 +103,7 @@ def _line(state: StripeState, item: Json, param: str, now_s: int) -> Json:
     if price["type"] == "recurring":
         raise StripeRefusal(
             "You specified `payment` mode but passed a recurring price. Either switch to `subscription` mode or "
-            "use "
-            "only one-time prices.",
+            "use only one-time prices.",
             param=f"{param}[price]",
         )
     name = state.tables["product"][price["product"]]["name"]

@@ -31,7 +31,7 @@ def create_session(state: StripeState, params: Json, now_s: int) -> Json:
     """A session of mode `payment` for the hosted page (`SESSION_CREATE`). Raises StripeRefusal."""
     if params["mode"] != "payment":
         raise StripeRefusal("This sandbox serves Checkout Sessions of mode `payment` only.", param="mode")
-    if params.get("ui_mode", "hosted_page") not in ("hosted", "hosted_page"):
+    if params.get("ui_mode", "hosted_page") != "hosted_page":
         raise StripeRefusal(
             "This sandbox serves hosted Checkout pages only: `ui_mode=hosted_page`.", param="ui_mode"
         )
@@ -126,14 +126,7 @@ def _plan(params: Json, currency: str) -> SessionPlan:
     capture_method = intent_data.get("capture_method", "automatic_async")
     options = params.get("payment_method_options", {})
     methods = _methods(params, currency, hold_all=capture_method == "manual")
-    held = set()
-    if capture_method == "manual":
-        held = set(HOLDABLE)
-    elif "capture_method" in options.get("card", {}):
-        # Link pays with a saved card, and is held like one.
-        held = {"card", "link"}
-    elif "capture_method" in options.get("link", {}):
-        held = {"link"}
+    held = {name for name in HOLDABLE if capture_method == "manual" or "capture_method" in options.get(name, {})}
     shown: Json = {"card": {"request_three_d_secure": "automatic"}} if "card" in methods else {}
     for name, chosen in options.items():
         if isinstance(chosen, dict):
@@ -149,25 +142,32 @@ def _plan(params: Json, currency: str) -> SessionPlan:
 
 
 def _methods(params: Json, currency: str, *, hold_all: bool) -> tuple[str, ...]:
-    excluded = params.get("excluded_payment_method_types", [])
-    wanted = params.get("payment_method_types")
-    if wanted is None:
-        fitting = [
-            name
-            for name, currencies in PAGE_METHODS.items()
-            if (currencies is None or currency in currencies) and not (hold_all and name not in HOLDABLE)
-        ]
-        return tuple(name for name in fitting if name not in excluded)
-    for index, name in enumerate(wanted):
-        param = f"payment_method_types[{index}]"
-        currencies = PAGE_METHODS.get(name)
-        if currencies is not None and currency not in currencies:
+    """What the page offers: the methods that fit, less what the session leaves out.
+
+    Stripe's own rule: a list that a payment link gives is taken as it is, and refused where it does not fit, while
+    a session's list of allowed ones only filters.
+    """
+    if "allowed_payment_method_types" in params and "excluded_payment_method_types" in params:
+        raise StripeRefusal(
+            "You may only specify one of these parameters: allowed_payment_method_types, "
+            "excluded_payment_method_types.",
+            param="allowed_payment_method_types",
+        )
+    fitting = [
+        name
+        for name, currencies in PAGE_METHODS.items()
+        if (currencies is None or currency in currencies) and not (hold_all and name not in HOLDABLE)
+    ]
+    for index, name in enumerate(params.get("payment_method_types", [])):
+        if name in PAGE_METHODS and name not in fitting:
             raise StripeRefusal(
-                f"The payment method type `{name}` does not support the currency {currency}.", param=param
+                f"The payment method type `{name}` cannot be used here: it does not support the currency "
+                f"{currency} or manual capture.",
+                param=f"payment_method_types[{index}]",
             )
-        if hold_all and name in PAGE_METHODS and name not in HOLDABLE:
-            raise StripeRefusal(f"The payment method type `{name}` does not support manual capture.", param=param)
-    return tuple(wanted)
+    wanted: list[str] = params.get("payment_method_types") or params.get("allowed_payment_method_types") or fitting
+    excluded = params.get("excluded_payment_method_types", [])
+    return tuple(name for name in fitting if name in wanted and name not in excluded)
 
 
 def expire_session(state: StripeState, session_id: str, now_s: int) -> Json:
@@ -176,8 +176,7 @@ def expire_session(state: StripeState, session_id: str, now_s: int) -> Json:
     if session["status"] != "open":
         raise StripeRefusal(
             'Only Checkout Sessions with a status in ["open"] can be expired. This Checkout Session has a status '
-            "of "
-            f"`{session['status']}`.",
+            f"of `{session['status']}`.",
             stored=True,
         )
     close_session(state, session, now_s)

@@ -171,7 +171,6 @@ CONTROLS: tuple[Control, ...] = (
             "held_payment_status": _TEXT,
             "refuse_partial_capture": _FLAG,
             "enforce_smallest_charge": _FLAG,
-            "release_as_refund": _FLAG,
             "twin_events": _FLAG,
         },
     ),

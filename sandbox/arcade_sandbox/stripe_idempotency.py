@@ -58,15 +58,14 @@ class IdempotencyKeys:
         if use.params != params:
             raise StripeRefusal(
                 "Keys for idempotent requests can only be used with the same parameters they were first used "
-                "with. Try "
-                f"using a key other than '{key}' if you meant to execute a different request.",
+                f"with. Try using a key other than '{key}' if you meant to execute a different request.",
                 kind="idempotency_error",
             )
         if use.answer is None:
             raise StripeRefusal(
                 "There is currently another in-progress request using this Idempotent Key (that probably means "
-                "you "
-                f"submitted twice, and the other request is still going through): {key}. Please try again later.",
+                f"you submitted twice, and the other request is still going through): {key}. Please try again "
+                "later.",
                 status=409,
                 code="idempotency_key_in_use",
                 should_retry=True,

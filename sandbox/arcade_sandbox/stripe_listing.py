@@ -80,8 +80,7 @@ def expanded(state: StripeState, answer: Json, paths: list[str]) -> Json:
         if len(names) > _MAX_EXPAND_DEPTH:
             raise StripeRefusal(
                 f"You cannot expand more than {_MAX_EXPAND_DEPTH} levels of a property, but the property you "
-                "provided "
-                f"has {len(names)} levels ({path[:200]}).",
+                f"provided has {len(names)} levels ({path[:200]}).",
                 param="expand",
             )
         _expand(state, shown, names, path)

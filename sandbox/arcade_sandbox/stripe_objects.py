@@ -346,8 +346,11 @@ def refund(object_id: str, now_s: int, charge_object: Json, amount: int, status:
     method_type = charge_object["payment_method_details"]["type"]
     destination: Json = {"type": method_type}
     if method_type == "card":
-        destination["card"] = {"reference_status": "pending", "reference_type": "acquirer_reference_number"}
-        destination["card"]["type"] = "refund" if charge_object["captured"] else "reversal"
+        destination["card"] = {
+            "reference_status": "pending",
+            "reference_type": "acquirer_reference_number",
+            "type": "refund",
+        }
     return {
         "id": object_id,
         "object": "refund",

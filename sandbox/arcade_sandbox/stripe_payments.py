@@ -181,7 +181,10 @@ def settle_async(state: StripeState, intent_id: str, succeeds: bool, now_s: int)
 
 
 def capture_intent(state: StripeState, intent_id: str, amount: int | None, now_s: int) -> Json:
-    """Capture a hold, in full or in part; the rest is released and cannot be captured later."""
+    """Capture a hold, in full or in part; the rest is released and cannot be captured later.
+
+    Since API version 2025-03-31 neither this nor a cancellation shows as a refund: the charge keeps its `amount`.
+    """
     intent = state.find("payment_intent", intent_id, "intent")
     if intent["status"] == "succeeded":
         raise unexpected_state(
@@ -199,8 +202,7 @@ def capture_intent(state: StripeState, intent_id: str, amount: int | None, now_s
     if taken > capturable:
         raise StripeRefusal(
             "The payment could not be captured because the requested capture amount is greater than the amount "
-            "you "
-            "can capture for this charge.",
+            "you can capture for this charge.",
             code="amount_too_large",
             param="amount_to_capture",
             stored=True,
@@ -217,14 +219,10 @@ def capture_intent(state: StripeState, intent_id: str, amount: int | None, now_s
     intent["amount_received"] = taken
     charge["captured"] = True
     charge["amount_captured"] = taken
-    if taken < capturable:
-        _release(state, charge, capturable - taken, None, now_s)
     session = state.session_for(intent_id)
     if session is not None:
         session["payment_status"] = "paid"
     state.emit("charge.captured", charge, now_s)
-    if charge["amount_refunded"]:
-        state.emit("charge.refunded", charge, now_s)
     state.emit("payment_intent.succeeded", intent, now_s)
     return intent
 
@@ -235,8 +233,7 @@ def cancel_intent(state: StripeState, intent_id: str, reason: str | None, now_s:
     if intent["status"] not in _CANCELLABLE:
         raise unexpected_state(
             f"You cannot cancel this PaymentIntent because it has a status of {intent['status']}. Only a "
-            "PaymentIntent "
-            f"with one of the following statuses may be canceled: {', '.join(_CANCELLABLE)}.",
+            f"PaymentIntent with one of the following statuses may be canceled: {', '.join(_CANCELLABLE)}.",
             intent,
         )
     session = state.session_for(intent_id)
@@ -245,7 +242,7 @@ def cancel_intent(state: StripeState, intent_id: str, reason: str | None, now_s:
             "You cannot cancel the PaymentIntent for a Checkout Session. Expire the Checkout Session instead.",
             intent,
         )
-    _end_hold(state, intent, reason, None, now_s)
+    _end(state, intent, reason, now_s)
     return intent
 
 
@@ -256,35 +253,16 @@ def expire_hold(state: StripeState, intent_id: str, now_s: int) -> Json:
     if intent["status"] != "requires_capture" or charge is None:
         raise SandboxMisuse(f"the payment intent is {intent['status']}: it holds nothing")
     state.emit("charge.expired", charge, now_s)
-    _end_hold(state, intent, "automatic", "expired_uncaptured_charge", now_s)
+    _end(state, intent, "expired", now_s)
     return intent
 
 
-def _end_hold(state: StripeState, intent: Json, reason: str | None, refund_reason: str | None, now_s: int) -> None:
-    held = intent["amount_capturable"]
+def _end(state: StripeState, intent: Json, reason: str | None, now_s: int) -> None:
     intent["status"] = "canceled"
     intent["canceled_at"] = now_s
     intent["cancellation_reason"] = reason
     intent["amount_capturable"] = 0
-    charge = state.charge_of(intent)
-    if charge is not None and held:
-        _release(state, charge, held, refund_reason, now_s)
-        if charge["amount_refunded"]:
-            state.emit("charge.refunded", charge, now_s)
     state.emit("payment_intent.canceled", intent, now_s)
-
-
-def _release(state: StripeState, charge: Json, amount: int, reason: str | None, now_s: int) -> None:
-    """Stripe's books show what is released as refunded; no money had been taken, so `releases` remembers it."""
-    if not state.rules.release_as_refund:
-        return
-    refund = shapes.refund(state.new_id("refund"), now_s, charge, amount, "succeeded")
-    refund["reason"] = reason
-    state.put("refund", refund)
-    state.refunds_of_charge.setdefault(charge["id"], []).append(refund["id"])
-    state.releases.add(refund["id"])
-    charge["amount_refunded"] += amount
-    charge["refunded"] = charge["amount_refunded"] >= charge["amount"]
 
 
 def let_time_pass(state: StripeState, now_s: int) -> None:

@@ -16,11 +16,7 @@ _DISPUTE_BARS_REFUND = frozenset({"needs_response", "under_review", "lost"})
 
 def money_returned(state: StripeState, charge: Json) -> int:
     """What has been given back, or is on its way, of money that had been taken."""
-    return sum(
-        refund["amount"]
-        for refund in state.refunds_on(charge)
-        if refund["id"] not in state.releases and refund["status"] in _COUNTED
-    )
+    return sum(refund["amount"] for refund in state.refunds_on(charge) if refund["status"] in _COUNTED)
 
 
 def create_refund(state: StripeState, params: Json, now_s: int) -> Json:
@@ -42,13 +38,14 @@ def create_refund(state: StripeState, params: Json, now_s: int) -> Json:
         # Stripe gives this refusal no code.
         raise StripeRefusal(
             f"Refund amount ({shapes.money_text(amount, charge['currency'])}) is greater than unrefunded amount "
-            "on "
-            f"charge ({shapes.money_text(left, charge['currency'])})",
+            f"on charge ({shapes.money_text(left, charge['currency'])})",
             param="amount",
             stored=True,
         )
     at_once = charge["payment_method_details"]["type"] in _REFUNDED_AT_ONCE
     refund = shapes.refund(state.new_id("refund"), now_s, charge, amount, "succeeded" if at_once else "pending")
+    if not at_once:
+        refund["pending_reason"] = "processing"
     refund["reason"] = params.get("reason")
     refund["metadata"] = params.get("metadata", {})
     state.put("refund", refund)
@@ -63,27 +60,25 @@ def create_refund(state: StripeState, params: Json, now_s: int) -> Json:
 def _charge_to_refund(state: StripeState, params: Json) -> Json:
     if "payment_intent" in params:
         intent = state.find("payment_intent", params["payment_intent"], "payment_intent")
-        charge = state.charge_of(intent)
-        if charge is not None and params.get("charge", charge["id"]) != charge["id"]:
-            raise StripeRefusal(
-                f"Charge {params['charge'][:80]} does not belong to PaymentIntent {intent['id']}.", param="charge"
-            )
     elif "charge" in params:
-        charge = state.find("charge", params["charge"], "charge")
+        intent = state.tables["payment_intent"][state.find("charge", params["charge"], "charge")["payment_intent"]]
     else:
         raise StripeRefusal(
             "One of the following params should be provided for this request: payment_intent or charge."
         )
-    if charge is None or charge["status"] != "succeeded" or (not charge["captured"] and charge["refunded"]):
-        intent_id = params.get("payment_intent") or (charge or {}).get("payment_intent")
+    charge = state.charge_of(intent)
+    if charge is None or charge["status"] != "succeeded" or intent["status"] == "canceled":
         raise StripeRefusal(
-            f"This PaymentIntent ({intent_id}) does not have a successful charge to refund.", stored=True
+            f"This PaymentIntent ({intent['id']}) does not have a successful charge to refund.", stored=True
+        )
+    if params.get("charge", charge["id"]) != charge["id"]:
+        raise StripeRefusal(
+            f"Charge {params['charge'][:80]} does not belong to PaymentIntent {intent['id']}.", param="charge"
         )
     if not charge["captured"]:
         raise StripeRefusal(
             f"This uncaptured Charge was created by a PaymentIntent ({charge['payment_intent']}). You must cancel "
-            "the "
-            "PaymentIntent to reverse the authorization instead of refunding the Charge directly. For more "
+            "the PaymentIntent to reverse the authorization instead of refunding the Charge directly. For more "
             "information, see https://stripe.com/docs/payments/place-a-hold-on-a-payment-method",
             stored=True,
         )
@@ -96,9 +91,10 @@ def finish_refund(
     """The bank's word on a refund: a pending one succeeds or fails; one that had succeeded may still fail."""
     refund = state.known("refund", refund_id)
     possible = {"pending": ("succeeded", "failed"), "succeeded": ("failed",)}.get(refund["status"], ())
-    if outcome not in possible or refund_id in state.releases:
+    if outcome not in possible:
         raise SandboxMisuse(f"the refund is {refund['status']} and cannot become {outcome}")
     refund["status"] = outcome
+    refund.pop("pending_reason", None)
     charge = state.tables["charge"][refund["charge"]]
     if outcome == "failed":
         refund["failure_reason"] = failure_reason
@@ -160,11 +156,7 @@ def _money_of(state: StripeState, intent: Json) -> Json:
     pending = 0
     disputes: list[str] = []
     if charge is not None:
-        pending = sum(
-            refund["amount"]
-            for refund in state.refunds_on(charge)
-            if refund["status"] == "pending" and refund["id"] not in state.releases
-        )
+        pending = sum(refund["amount"] for refund in state.refunds_on(charge) if refund["status"] == "pending")
         disputes = [dispute["status"] for dispute in state.disputes_on(charge)]
     return {
         "id": intent["id"],

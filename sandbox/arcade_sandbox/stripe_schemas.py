@@ -84,7 +84,7 @@ _LINE_ITEM = Hash(
         **_without_effect("adjustable_quantity", "metadata", "tax_rates"),
     }
 )
-_CAPTURE_MANUAL = Hash(
+_CARD_OPTIONS = Hash(
     {
         "capture_method": OneOf(("manual",)),
         **_without_effect(
@@ -101,8 +101,9 @@ _CAPTURE_MANUAL = Hash(
         ),
     }
 )
+_LINK_OPTIONS = Hash({"capture_method": OneOf(("manual",)), **_without_effect("setup_future_usage")})
 _METHOD_OPTIONS = Hash(
-    {**_without_effect(*_METHOD_NAMES, "demo_pay"), "card": _CAPTURE_MANUAL, "link": _CAPTURE_MANUAL}
+    {**_without_effect(*_METHOD_NAMES, "demo_pay"), "card": _CARD_OPTIONS, "link": _LINK_OPTIONS}
 )
 _PAYMENT_INTENT_DATA = Hash(
     {
@@ -141,11 +142,11 @@ SESSION_CREATE = Hash(
         "client_reference_id": Text(200),
         "payment_intent_data": _PAYMENT_INTENT_DATA,
         "payment_method_options": _METHOD_OPTIONS,
-        "payment_method_types": _METHOD_TYPES,
+        "allowed_payment_method_types": _METHOD_TYPES,
         "excluded_payment_method_types": _METHOD_TYPES,
         "adaptive_pricing": Hash({"enabled": Flag()}),
         "expires_at": Whole(0),
-        "ui_mode": OneOf(("hosted", "hosted_page", "embedded", "embedded_page", "custom", "elements", "form")),
+        "ui_mode": OneOf(("elements", "embedded_page", "form", "hosted_page")),
         "locale": OneOf(_LOCALES),
         "submit_type": _SUBMIT_TYPES,
         "custom_text": _CUSTOM_TEXT,
@@ -154,7 +155,6 @@ SESSION_CREATE = Hash(
         **_without_effect(
             "after_expiration",
             "allow_promotion_codes",
-            "allowed_payment_method_types",
             "automatic_tax",
             "billing_address_collection",
             "branding_settings",

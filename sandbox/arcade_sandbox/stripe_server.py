@@ -6,9 +6,9 @@ import threading
 from typing import Any
 
 from flask import Flask, request
-from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
-from waitress.server import create_server  # type: ignore[import-untyped]
-from waitress.task import WSGITask  # type: ignore[import-untyped]
+from waitress.channel import HTTPChannel
+from waitress.server import create_server
+from waitress.task import WSGITask
 
 _CHANNEL = "arcade_sandbox.channel"
 # The hosted page holds a thread while it waits for a webhook's answer, and that webhook asks the API meanwhile.

@@ -46,9 +46,6 @@ class StripeRules:
     refuse_partial_capture: bool = False
     # Stripe refuses totals below a currency's smallest charge (2 RM).
     enforce_smallest_charge: bool = True
-    # Stripe books what a hold releases (the rest of a partial capture, or all of a cancelled hold) as a refund
-    # of the charge: it shows in `amount_refunded` and in the list of refunds, although no money was ever taken.
-    release_as_refund: bool = True
     # Now and then Stripe sends two events with different ids about one and the same change.
     twin_events: bool = False
 
@@ -88,8 +85,6 @@ class StripeState:
     session_of_intent: dict[str, str] = field(default_factory=dict)
     refunds_of_charge: dict[str, list[str]] = field(default_factory=dict)
     disputes_of_charge: dict[str, list[str]] = field(default_factory=dict)
-    # Refunds that only gave back what was held, never money that had been taken.
-    releases: set[str] = field(default_factory=set)
     cause: Cause = NOBODY
     _due: list[tuple[int, str, str]] = field(default_factory=list)
     _fresh_events: list[Json] = field(default_factory=list)
