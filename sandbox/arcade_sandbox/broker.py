@@ -16,18 +16,15 @@ Errors:  BrokerError
          └── BrokerNotStarted     it was started and does not answer; shows the end of its log
 """
 
-import ctypes
 import json
 import os
-import random
 import secrets
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -36,6 +33,7 @@ from typing import Self
 import trustme
 
 from arcade_sandbox.broker_access import User, dynamic_security
+from arcade_sandbox.processes import dies_with_parent, free_port
 
 __all__ = [
     "Broker",
@@ -48,13 +46,10 @@ __all__ = [
 ]
 
 _LOOPBACK = "127.0.0.1"
-_PORTS = range(20_000, 30_000)  # below every system's range for outgoing connections: see _free_port
-_PORT_ATTEMPTS = 50
 _START_ATTEMPTS = 5
 _START_WITHIN_S = 10.0
 _STOP_WITHIN_S = 10.0
 _LOG_TAIL_CHARS = 2_000
-_PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 _CONNACK = b"\x20"
 
 _PLUGIN_NAMES = ("mosquitto_dynamic_security.so", "mosquitto_dynamic_security.dylib")
@@ -125,39 +120,6 @@ def find_mosquitto(binaries: Iterable[Path] | None = None) -> Mosquitto:
     raise BrokerNotInstalled(f"No Mosquitto found. {_HOW_TO_INSTALL}")
 
 
-def _free_port() -> int:
-    """A port nobody listens on, outside the range from which outgoing connections take theirs.
-
-    Inside that range a client that tries again and again while the broker is down can be given the
-    very port that it is calling, and then be connected with itself.
-    """
-    for _ in range(_PORT_ATTEMPTS):
-        port = random.choice(_PORTS)  # noqa: S311 - not a secret, only spread
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((_LOOPBACK, port))
-            except OSError:
-                continue
-            return port
-    raise BrokerNotStarted(f"no free port in {_PORT_ATTEMPTS} attempts between {_PORTS.start} and {_PORTS.stop}")
-
-
-def _dies_with_parent() -> Callable[[], None] | None:
-    """What the child runs first, so that a killed test leaves no broker behind (Linux only)."""
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up here: the forked child must not load anything
-    parent = os.getpid()
-
-    def in_child() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
-        if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return in_child
-
-
 def _login(user: User) -> bytes:
     """An MQTT 5 CONNECT packet with a clean start (MQTT 5, section 3.1)."""
 
@@ -224,8 +186,8 @@ class Broker:
         for attempt in range(1, _START_ATTEMPTS + 1):
             # Whoever takes a port between our look and Mosquitto's bind costs one more attempt, no more.
             ports = self._ports or (
-                self._wanted_ports[0] or _free_port(),
-                self._wanted_ports[1] or _free_port(),
+                self._wanted_ports[0] or free_port(),
+                self._wanted_ports[1] or free_port(),
             )
             starter = User(f"starter-{secrets.token_hex(4)}", secrets.token_urlsafe(), role="none")
             self._write_settings(mosquitto, ports, [*self.users, starter])
@@ -325,7 +287,7 @@ class Broker:
                 stderr=log,
                 cwd=self.folder,
                 env=environment,
-                preexec_fn=_dies_with_parent(),
+                preexec_fn=dies_with_parent(),
                 start_new_session=True,  # Ctrl-C is for the demo, which stops the broker last
             )
 

@@ -1,0 +1,201 @@
+"""The demo: the whole system on this machine, and one purchase as a timeline with milliseconds.
+
+`--once` ends after the purchase: exit code 0 if the promises held, 1 if they did not. Without it everything
+stays up, with the addresses to open, until Ctrl-C.
+"""
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as mqtt
+
+from arcade_edge.simulator import read_edge_log
+from arcade_sandbox.broker import BrokerError
+from arcade_sandbox.processes import SystemFailed, wait_for
+from arcade_sandbox.stripe_server import PortTaken
+from arcade_sandbox.system import PRICE_MINOR, Profile, System
+
+MACHINE = "cab-01"
+CREDITS = 3
+DELIVERED_WITHIN_S = 20.0
+GAME_OVER_WITHIN_S = 20.0
+
+
+@dataclass
+class Watch:
+    """What a subscriber sees of the machine's topics, with the moment it was seen."""
+
+    system: System
+    seen: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
+
+    def __enter__(self) -> "Watch":
+        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        self._client.username_pw_set("bench", self.system.bench_password)
+        subscribed = threading.Event()
+        self._client.on_subscribe = lambda *_: subscribed.set()
+        self._client.on_message = self._on_message
+        self._client.connect("127.0.0.1", self.system.broker.port)
+        self._client.subscribe(f"arcade/machine/{MACHINE}/#", qos=1)
+        self._client.loop_start()
+        if not subscribed.wait(10):
+            raise SystemFailed("the broker does not answer a subscriber")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        kind = message.topic.rpartition("/")[2]
+        if not message.retain:
+            self.seen.append((now_ms(), kind, json.loads(message.payload)))
+
+    def first(self, kind: str, **fields: object) -> tuple[int, dict[str, Any]] | None:
+        """The first message of `kind` with these fields, and when it was seen."""
+        for at_ms, seen_kind, message in list(self.seen):
+            if seen_kind == kind and all(message.get(name) == value for name, value in fields.items()):
+                return at_ms, message
+        return None
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """One active time of the coin line, as the board's log has it."""
+
+    at_ms: int  # wall clock
+    width_ms: float
+    gap_ms: float | None  # to the pulse before
+
+
+def now_ms() -> int:
+    """Now, epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def pulses(edge_log: Path) -> list[Pulse]:
+    """The pulses in an edge log, from its bare edges."""
+    edges = read_edge_log(edge_log)
+    to_wall_ms = now_ms() - time.monotonic_ns() // 1_000_000
+    found: list[Pulse] = []
+    began_ns = ended_ns = None
+    for edge in edges:
+        if edge.active and began_ns is None:
+            began_ns = edge.at_ns
+        elif not edge.active and began_ns is not None:
+            gap_ms = None if ended_ns is None else (began_ns - ended_ns) / 1e6
+            found.append(Pulse(began_ns // 1_000_000 + to_wall_ms, (edge.at_ns - began_ns) / 1e6, gap_ms))
+            began_ns, ended_ns = None, edge.at_ns
+    return found
+
+
+def purchase(system: System, profile: Profile) -> bool:
+    """Buy credits once, print what happened when, and whether the promises held."""
+    cabinet = system.cabinets[MACHINE]
+    with Watch(system) as watch:
+        link = system.create_link(MACHINE, CREDITS)
+        order_id: str = link["orderId"]
+        paid_ms = now_ms()
+        system.stripe.pay(link["url"], "card")
+        lines = [(paid_ms, f"paid      {CREDITS} credits by card: the money is held, not taken")]
+        wait_for("the final ack", lambda: watch.first("ack", final=True), DELIVERED_WITHIN_S)
+        (payment,) = wait_for("the capture", lambda: _captured(system), DELIVERED_WITHIN_S)
+        lines.append(
+            (now_ms(), f"captured  {payment['kept'] / 100:.2f} {payment.get('currency', '').upper()}".rstrip())
+        )
+        page = wait_for("the page's last word", lambda: _final_page(system, order_id), DELIVERED_WITHIN_S)
+        lines.append((now_ms(), f"page      “{page['title']}”"))
+        game_over = wait_for("the game over", lambda: watch.first("gameover"), GAME_OVER_WITHIN_S)
+        lines.append((game_over[0], f"game over from the machine's {game_over[1].get('source', 'line')}"))
+    for kind, wanted, text in (
+        ("coinpulse", {}, "published coinpulse"),
+        ("ack", {"state": "accepted"}, "accepted  by the agent"),
+        ("ack", {"final": True}, "delivered"),
+    ):
+        found = watch.first(kind, **wanted)
+        if found is not None:
+            extra = f" {found[1]['delivered']} of {found[1]['credits']}" if text == "delivered" else ""
+            lines.append((found[0], text + extra))
+    made = pulses(cabinet.edge_log)
+    for number, pulse in enumerate(made, 1):
+        gap = "" if pulse.gap_ms is None else f", {pulse.gap_ms:.1f} ms after the one before"
+        lines.append((pulse.at_ms, f"pulse {number}   {pulse.width_ms:.1f} ms wide{gap}"))
+    for at_ms, text in sorted(lines):
+        print(f"{at_ms - paid_ms:>7} ms  {text}")
+    verdicts = {
+        f"the board counted {CREDITS} pulses": len(made) == CREDITS,
+        f"each at least {profile.pulse_ms} ms wide, {profile.gap_ms} ms apart": all(
+            pulse.width_ms >= profile.pulse_ms and (pulse.gap_ms or profile.gap_ms) >= profile.gap_ms
+            for pulse in made
+        ),
+        "what was captured is the price of what was pulsed": payment["kept"] == PRICE_MINOR * len(made),
+        "the machine signalled game over": game_over[1]["status"] == "game_over",
+    }
+    print()
+    for text, held in verdicts.items():
+        print(f"  {'yes' if held else 'NO '}  {text}")
+    return all(verdicts.values())
+
+
+def _captured(system: System) -> list[dict[str, Any]] | None:
+    money = system.stripe.money()
+    return money if money and all(entry["kept"] for entry in money) else None
+
+
+def _final_page(system: System, order_id: str) -> dict[str, Any] | None:
+    page = system.order_page(MACHINE, order_id)
+    return page if page["final"] else None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo; the exit code."""
+    parser = argparse.ArgumentParser(prog="make demo", description="The whole system on this machine.")
+    parser.add_argument("--once", action="store_true", help="end after one purchase")
+    parser.add_argument("--port", type=int, default=0, help="the cloud's port (5000, or a free one with --once)")
+    options = parser.parse_args(arguments)
+    profile = Profile()
+    port = options.port or (0 if options.once else 5000)
+    with tempfile.TemporaryDirectory(prefix="arcade-demo-") as name:
+        try:
+            with System(Path(name), machine_ids=[MACHINE], profile=profile, port=port) as system:
+                print(f"broker, stand-in for Stripe, cloud and cabinet {MACHINE} are up\n")
+                held = purchase(system, profile)
+                if not options.once:
+                    _stay(system)
+        except (SystemFailed, BrokerError, PortTaken) as error:
+            print(f"demo: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            return 130
+    return 0 if held else 1
+
+
+def _stay(system: System) -> None:
+    print(
+        f"""
+Open these:
+  the player's page     {system.url}/m/{MACHINE}
+  the API               {system.url}/openapi.json
+  the stand-in's knobs  {system.stripe.base_url}/_sandbox
+Look on:
+  mosquitto_sub -p {system.broker.port} -u bench -P {system.bench_password} -t 'arcade/machine/#' -v
+  tail -f {system.cabinets[MACHINE].edge_log}
+Ctrl-C ends everything.""",
+        flush=True,
+    )
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

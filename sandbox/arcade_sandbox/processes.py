@@ -1,0 +1,136 @@
+"""Child processes and free ports, for what the demo and the tests start and stop."""
+
+import ctypes
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+START_WITHIN_S = 20.0
+STOP_WITHIN_S = 20.0
+LOG_TAIL_CHARS = 3000
+_LOOPBACK = "127.0.0.1"
+_PORTS = range(20_000, 30_000)  # below every system's range for outgoing connections: see free_port
+_PORT_ATTEMPTS = 50
+_PR_SET_PDEATHSIG = 1  # from linux/prctl.h
+
+T = TypeVar("T")
+
+
+class SystemFailed(Exception):
+    """A part did not start, or what was waited for did not happen; the text shows the end of its log."""
+
+
+def wait_for(what: str, look: Callable[[], T | None], within_s: float = START_WITHIN_S) -> T:
+    """What `look` finds, once it finds something (neither None nor False). Raises SystemFailed."""
+    end = time.monotonic() + within_s
+    while True:
+        found = look()
+        if found is not None and found is not False:
+            return found
+        if time.monotonic() >= end:
+            raise SystemFailed(f"waited {within_s:g} s for this in vain: {what}")
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """A port nobody listens on, outside the range from which outgoing connections take theirs.
+
+    Inside that range a client that tries again and again while its server is down can be given the
+    very port that it is calling, and then be connected with itself. Raises SystemFailed.
+    """
+    for _ in range(_PORT_ATTEMPTS):
+        port = random.choice(_PORTS)  # noqa: S311 - not a secret, only spread
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((_LOOPBACK, port))
+            except OSError:
+                continue
+            return port
+    raise SystemFailed(f"no free port in {_PORT_ATTEMPTS} attempts between {_PORTS.start} and {_PORTS.stop}")
+
+
+def dies_with_parent() -> Callable[[], None] | None:
+    """What a child runs first, so that nothing is left behind by a killed test (Linux only).
+
+    The child ends with the thread that started it, so that must be one that lasts.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up here: the forked child must not load anything
+    parent = os.getpid()
+
+    def in_child() -> None:
+        prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return in_child
+
+
+@dataclass
+class Process:
+    """One of our commands as a child process, with its log in a file."""
+
+    name: str
+    arguments: Sequence[str]
+    folder: Path
+    environment: Mapping[str, str]
+    child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        """What it writes to its standard output and error."""
+        return self.folder / f"{self.name}.log"
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and has not ended."""
+        return self.child is not None and self.child.poll() is None
+
+    def start(self) -> None:
+        """Start it, or start it again. What it says is appended to the log."""
+        with self.log.open("ab") as log:
+            self.child = subprocess.Popen(  # noqa: S603 - our own commands only
+                [sys.executable, *self.arguments],
+                cwd=self.folder,
+                env=dict(self.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=dies_with_parent(),
+            )
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, if it runs."""
+        if self.child is not None and self.child.poll() is None:
+            self.child.send_signal(number)
+
+    def kill(self) -> None:
+        """End it as a power cut does, and wait until it is gone."""
+        self.send(signal.SIGKILL)
+        if self.child is not None:
+            self.child.wait(STOP_WITHIN_S)
+
+    def stop(self) -> int | None:
+        """End it in order; its exit code, None if it was never started."""
+        if self.child is None:
+            return None
+        self.send(signal.SIGTERM)
+        try:
+            return self.child.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise SystemFailed(f"{self.name} did not stop\n{self.tail()}") from None
+
+    def tail(self) -> str:
+        """The end of its log."""
+        return self.log.read_text(errors="replace")[-LOG_TAIL_CHARS:] if self.log.exists() else ""
