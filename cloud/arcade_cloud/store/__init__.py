@@ -1,1 +1,30 @@
 """The state of orders and machines: a port and its adapters."""
+
+from arcade_cloud.errors import StoreUnavailable
+from arcade_cloud.store.port import Store
+
+_SQLITE = "sqlite:///"
+_DYNAMODB = "dynamodb://"
+
+
+def open_store(database_url: str) -> Store:
+    """The store that a DATABASE_URL names; adapters are imported only when they are wanted.
+
+    `sqlite:///name` is a file in the working directory, `sqlite:////var/lib/arcade/arcade.db` one anywhere.
+    Raises StoreUnavailable if the address is none of these, or the store can't be opened.
+    """
+    if database_url.startswith(_SQLITE):
+        path = database_url.removeprefix(_SQLITE)
+        if not path or path == ":memory:" or "?" in path:
+            raise StoreUnavailable(
+                f"DATABASE_URL: {database_url!r} names no file: write sqlite:///arcade.db or sqlite:////folder/arcade.db"
+            )
+        from arcade_cloud.store.sqlite import SqliteStore
+
+        return SqliteStore(path)
+    if database_url.startswith(_DYNAMODB):
+        raise StoreUnavailable("DATABASE_URL: dynamodb:// is not built in yet: use sqlite:///arcade.db")
+    scheme = database_url.split(":", 1)[0]
+    raise StoreUnavailable(
+        f"DATABASE_URL: nothing is known of {scheme[:40]!r}: write sqlite:///arcade.db or dynamodb://table"
+    )

@@ -1,0 +1,265 @@
+"""One SQLite file: how it is opened, brought to the present schema, locked, and what its errors mean.
+
+Durability: WAL with `synchronous=FULL`, so that a commit is one fsync and survives a power cut.
+Concurrency: in one process a single connection writes, under a lock that hands over at once where SQLite's own
+busy handler would sleep; readers have connections of their own and wait for nobody. Other processes (the command
+line beside a running server) are kept apart by `BEGIN IMMEDIATE` and the busy timeout.
+"""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from arcade_cloud.errors import InvariantBroken, StoreUnavailable
+
+# How long a writer waits for another one, in this process or another, before it gives up.
+BUSY_S = 5.0
+# Readers kept open between reads; more may be open while more threads read at once.
+_IDLE_READERS = 16
+_WAL_LIMIT_BYTES = 64 * 1024 * 1024
+_CACHE_KIB = 8 * 1024
+
+Migration = tuple[str, ...]
+
+# Each leads from the version of its index to the next. Never change one that was released: append.
+MIGRATIONS: tuple[Migration, ...] = (
+    (
+        """CREATE TABLE orders (
+            order_id TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, machine_id TEXT NOT NULL,
+            created_at_ms INTEGER NOT NULL, due_at_ms INTEGER, record BLOB NOT NULL)""",
+        "CREATE INDEX orders_due ON orders (due_at_ms, order_id) WHERE due_at_ms IS NOT NULL",
+        "CREATE INDEX orders_recent ON orders (created_at_ms, order_id)",
+        "CREATE INDEX orders_of_machine ON orders (machine_id, created_at_ms, order_id)",
+        """CREATE TABLE history (
+            order_id TEXT NOT NULL, version INTEGER NOT NULL, record BLOB NOT NULL,
+            PRIMARY KEY (order_id, version)) WITHOUT ROWID""",
+        "CREATE TABLE payments (payment_intent TEXT NOT NULL PRIMARY KEY, order_id TEXT NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE credits (credit_id TEXT NOT NULL PRIMARY KEY, order_id TEXT NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE seen (event_id TEXT NOT NULL PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID",
+        "CREATE INDEX seen_at ON seen (at_ms)",
+        """CREATE TABLE machines (
+            machine_id TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID""",
+        """CREATE TABLE presences (
+            machine_id TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID""",
+        """CREATE TABLE alerts (
+            alert_id TEXT NOT NULL PRIMARY KEY, at_ms INTEGER NOT NULL, sent INTEGER NOT NULL DEFAULT 0,
+            record BLOB NOT NULL)""",
+        "CREATE INDEX alerts_at ON alerts (at_ms, alert_id)",
+        "CREATE INDEX alerts_unsent ON alerts (at_ms, alert_id) WHERE sent = 0",
+        "CREATE INDEX alerts_sent ON alerts (at_ms) WHERE sent = 1",
+        """CREATE TABLE orphans (
+            machine_id TEXT NOT NULL, credit_id TEXT NOT NULL, installation TEXT NOT NULL, state TEXT NOT NULL,
+            delivered INTEGER NOT NULL, uncertain INTEGER NOT NULL, at_ms INTEGER NOT NULL, record BLOB NOT NULL,
+            PRIMARY KEY (machine_id, credit_id, installation, state, delivered, uncertain)) WITHOUT ROWID""",
+        "CREATE INDEX orphans_at ON orphans (at_ms)",
+        """CREATE TABLE echo (
+            only_one INTEGER NOT NULL PRIMARY KEY CHECK (only_one = 1), sent_at_ms INTEGER NOT NULL)""",
+    ),
+)
+
+
+class SqliteFile:
+    """The connections to one database file. Thread-safe."""
+
+    def __init__(self, path: str | Path, *, busy_s: float = BUSY_S) -> None:
+        """Open the file, made at need, and bring it to the present schema. Raises StoreUnavailable."""
+        self.path = Path(path)
+        self._busy_s = busy_s
+        self._write_lock = threading.Lock()
+        self._readers_lock = threading.Lock()
+        self._readers: list[sqlite3.Connection] = []
+        self._writer: sqlite3.Connection | None = None
+        self._closed = False
+        with self._meaning():
+            self._writer = self._connect()
+            try:
+                _use_wal(self._writer, busy_s)
+                migrate(self._writer, MIGRATIONS, self.path)
+            except BaseException:
+                self._writer.close()
+                raise
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, alone among all writers: committed at the end, rolled back on any exception.
+
+        Raises StoreUnavailable.
+        """
+        if not self._write_lock.acquire(timeout=self._busy_s):
+            raise StoreUnavailable(
+                f"{self.path}: other threads have kept the database busy for {self._busy_s:g} s"
+            )
+        try:
+            with self._meaning():
+                connection = self._open_writer()
+                try:
+                    connection.execute("BEGIN IMMEDIATE")
+                    yield connection
+                    connection.execute("COMMIT")
+                except BaseException as error:
+                    with suppress(sqlite3.Error):
+                        connection.execute("ROLLBACK")
+                    # What has met a full or failing disk is not to be trusted: open another one next time.
+                    if connection.in_transaction or isinstance(error, sqlite3.Error):
+                        self._writer = None
+                        connection.close()
+                    raise
+        finally:
+            self._write_lock.release()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection that sees all that has been committed, and can't write. Raises StoreUnavailable."""
+        with self._meaning():
+            connection = self._borrow()
+            try:
+                yield connection
+            except sqlite3.Error:
+                connection.close()
+                raise
+            except BaseException:
+                self._give_back(connection)
+                raise
+            self._give_back(connection)
+
+    def close(self) -> None:
+        """Close the file; what is called afterwards raises StoreUnavailable. Closing twice is no fault."""
+        with self._write_lock:
+            self._closed = True
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+        with self._readers_lock:
+            while self._readers:
+                self._readers.pop().close()
+
+    def _open_writer(self) -> sqlite3.Connection:
+        self._refuse_when_closed()
+        if self._writer is None:
+            self._writer = self._connect()
+        return self._writer
+
+    def _borrow(self) -> sqlite3.Connection:
+        with self._readers_lock:
+            self._refuse_when_closed()
+            if self._readers:
+                return self._readers.pop()
+        connection = self._connect()
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        with self._readers_lock:
+            if not self._closed and len(self._readers) < _IDLE_READERS:
+                self._readers.append(connection)
+                return
+        connection.close()
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise StoreUnavailable(f"{self.path}: the store has been closed")
+
+    def _connect(self) -> sqlite3.Connection:
+        # Connections change threads, one user at a time: the locks see to it.
+        connection = sqlite3.connect(
+            self.path, timeout=self._busy_s, isolation_level=None, check_same_thread=False
+        )
+        try:
+            for pragma in (
+                "synchronous = FULL",
+                f"journal_size_limit = {_WAL_LIMIT_BYTES}",
+                f"cache_size = -{_CACHE_KIB}",
+            ):
+                connection.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @contextmanager
+    def _meaning(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.IntegrityError as error:
+            raise InvariantBroken(f"{self.path}: {error}") from error
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"{self.path}: {_what_to_do(error, self._busy_s)}") from error
+
+
+def _what_to_do(error: sqlite3.Error, busy_s: float) -> str:
+    code = getattr(error, "sqlite_errorcode", None)
+    match None if code is None else code & 0xFF:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return f"another process has kept the database locked for {busy_s:g} s"
+        case sqlite3.SQLITE_FULL:
+            return "the disk is full: make room, nothing was stored"
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return "the database can't be written: check the owner and mode of the file and of its folder"
+        case sqlite3.SQLITE_CANTOPEN:
+            return "the database can't be opened: does its folder exist, and may this user write there?"
+        case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
+            return f"the file is damaged or is no SQLite database ({error}): restore a backup"
+        case sqlite3.SQLITE_IOERR:
+            return f"the disk failed ({error}): check it and the system's log"
+        case _:
+            return str(error)
+
+
+def _use_wal(connection: sqlite3.Connection, busy_s: float) -> None:
+    """Switch the file to WAL, for good. SQLite does not always wait when two processes switch at once: repeat."""
+    deadline = time.monotonic() + busy_s
+    while True:
+        try:
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+    if mode != "wal":
+        raise StoreUnavailable(
+            f"the database can't use a write-ahead log here (it uses {mode}): choose a local disk"
+        )
+
+
+def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration], path: Path) -> None:
+    """Bring the schema to version `len(migrations)`, each step whole or not at all.
+
+    Raises StoreUnavailable where the file is newer than this program, or belongs to another one.
+    """
+    while True:
+        version = _schema_version(connection)
+        if version == len(migrations):
+            return
+        if version > len(migrations):
+            raise StoreUnavailable(
+                f"{path}: the database has schema version {version}, this program knows {len(migrations)}: "
+                "install the newer version of Arcade STEM again"
+            )
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Another process may have done this step while we waited for the lock.
+            if _schema_version(connection) == version:
+                if version == 0:
+                    _refuse_foreign(connection, path)
+                for statement in migrations[version]:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {version + 1}")
+            connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
+    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise StoreUnavailable(f"{path}: this is the database of another program: choose another file")
+
+
+def _schema_version(connection: sqlite3.Connection) -> int:
+    with closing(connection.execute("PRAGMA user_version")) as cursor:
+        return int(cursor.fetchone()[0])

@@ -1,0 +1,702 @@
+"""What every store promises: one suite, run on each adapter and on the fake."""
+
+import itertools
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
+from arcade_cloud.machines import Machine, Presence
+from arcade_cloud.orders import HistoryEntry, Order, Orphan
+from arcade_cloud.store import open_store
+from arcade_cloud.store.port import Move, Store
+from support.memory_store import MemoryStore
+from support.order_records import (
+    NOW_MS,
+    an_alert,
+    funded,
+    new_order,
+    next_version,
+    offers,
+    orders_at_version_1,
+    step,
+    texts,
+)
+
+DAY_MS = 86_400_000
+_HYPOTHESIS = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+)
+
+
+# Hypothesis runs its examples on one store: each gets an order of its own.
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Durable:
+    """An adapter whose records outlive the program: `url` opens the same store again, from any process."""
+
+    url: str
+
+    def open(self) -> Store:
+        return open_store(self.url)
+
+
+@pytest.fixture(params=["sqlite"])
+def durable(request: pytest.FixtureRequest, tmp_path: Path) -> Durable:
+    return Durable(f"sqlite:///{tmp_path}/arcade.db")
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    opened = MemoryStore() if request.param == "memory" else open_store(f"sqlite:///{tmp_path}/arcade.db")
+    yield opened
+    opened.close()
+
+
+def _all_of(store: Store, order_ids: list[str]) -> object:
+    """All that can be seen of a store, to compare before and after."""
+    return (
+        [store.order(order_id) for order_id in order_ids],
+        [store.history(order_id) for order_id in order_ids],
+        [store.order_of_payment(name) for name in ("pi_1", "pi_2", "pi_3")],
+        [store.order_of_credit(name) for name in ("credit-1", "credit-2", "credit-3")],
+        [store.is_seen(name) for name in ("evt_1", "evt_2", "evt_3")],
+        store.recent_orders(100),
+        store.recent_alerts(100),
+        store.unsent_alerts(100),
+        store.due_orders(NOW_MS * 2, 100),
+        store.next_due_ms(),
+    )
+
+
+# moving orders
+
+
+def test_an_unknown_order_is_none_and_has_no_history(store: Store) -> None:
+    assert store.order("nobody") is None
+    assert store.history("nobody") == []
+    assert store.order_of_payment("pi_none") is None
+    assert store.order_of_credit("none") is None
+    assert store.next_due_ms() is None
+    assert store.due_orders(NOW_MS, 10) == []
+    assert store.recent_orders(10) == []
+
+
+def test_a_step_is_stored_with_all_that_belongs_to_it(store: Store) -> None:
+    first = new_order("o-1")
+    second = funded(first, "pi_1", "credit-1")
+    store.move(step(first, text="made"))
+    store.move(step(second, seen="evt_1", alerts=(an_alert("a-1"),), text="paid"))
+    assert store.order("o-1") == second
+    assert [(entry.version, entry.text) for entry in store.history("o-1")] == [(1, "made"), (2, "paid")]
+    assert store.order_of_payment("pi_1") == "o-1"
+    assert store.order_of_credit("credit-1") == "o-1"
+    assert store.is_seen("evt_1")
+    assert store.unsent_alerts(10) == [an_alert("a-1")]
+
+
+def _already_seen(store: Store) -> Move:
+    return step(funded(new_order("o-1"), "pi_3", "credit-3"), seen="evt_1", alerts=(an_alert("a-3"),))
+
+
+def _stale_version(store: Store) -> Move:
+    stale = funded(new_order("o-2", version=6), "pi_3", "credit-3")
+    return step(stale, seen="evt_3", alerts=(an_alert("a-3"),))
+
+
+def _version_of_the_past(store: Store) -> Move:
+    return step(new_order("o-2", version=2), seen="evt_3", alerts=(an_alert("a-3"),))
+
+
+def _exists_already(store: Store) -> Move:
+    return step(new_order("o-2"), seen="evt_3", alerts=(an_alert("a-3"),))
+
+
+def _was_never_made(store: Store) -> Move:
+    return step(new_order("o-3", version=2), seen="evt_3", alerts=(an_alert("a-3"),))
+
+
+def _payment_of_another(store: Store) -> Move:
+    return step(funded(new_order("o-1"), "pi_2", "credit-3"), seen="evt_3", alerts=(an_alert("a-3"),))
+
+
+def _payment_of_another_for_a_new_order(store: Store) -> Move:
+    stray = new_order("o-3", state="returning", payment_intent="pi_2", paid_at_ms=NOW_MS, kind="stray")
+    return step(stray, seen="evt_3", alerts=(an_alert("a-3"),))
+
+
+def _credit_of_another(store: Store) -> Move:
+    return step(funded(new_order("o-1"), "pi_3", "credit-2"), seen="evt_3", alerts=(an_alert("a-3"),))
+
+
+def _broken_order(store: Store) -> Move:
+    return step(next_version(new_order("o-1"), state="funded"), seen="evt_3")
+
+
+def _skips_a_version(store: Store) -> Move:
+    move = step(next_version(next_version(new_order("o-1"))), seen="evt_3")
+    return Move(order=move.order, expected_version=1, history=move.history, seen="evt_3")
+
+
+def _history_of_another(store: Store) -> Move:
+    other = HistoryEntry(order_id="o-2", version=2, at_ms=NOW_MS, event="test", state="open")
+    return Move(order=next_version(new_order("o-1")), expected_version=1, history=other, seen="evt_3")
+
+
+def _other_machine(store: Store) -> Move:
+    return step(next_version(new_order("o-1"), machine_id="cab-02"), seen="evt_3")
+
+
+@pytest.mark.parametrize(
+    ("refused", "error"),
+    [
+        (_already_seen, AlreadySeen),
+        (_stale_version, Conflict),
+        (_version_of_the_past, Conflict),
+        (_exists_already, Conflict),
+        (_was_never_made, Conflict),
+        (_payment_of_another, PaymentTaken),
+        (_payment_of_another_for_a_new_order, PaymentTaken),
+        (_credit_of_another, InvariantBroken),
+        (_broken_order, InvariantBroken),
+        (_skips_a_version, InvariantBroken),
+        (_history_of_another, InvariantBroken),
+        (_other_machine, InvariantBroken),
+    ],
+)
+def test_a_refused_step_stores_nothing_at_all(
+    store: Store, refused: Callable[[Store], Move], error: type[Exception]
+) -> None:
+    store.move(step(new_order("o-1"), seen="evt_1"))
+    store.move(step(new_order("o-2"), seen="evt_2"))
+    store.move(step(funded(new_order("o-2"), "pi_2", "credit-2")))
+    before = _all_of(store, ["o-1", "o-2", "o-3"])
+    with pytest.raises(error):
+        store.move(refused(store))
+    assert _all_of(store, ["o-1", "o-2", "o-3"]) == before
+    store.move(step(next_version(new_order("o-1")), seen="evt_3"))
+
+
+def test_a_repeated_event_is_recognised_before_anything_else(store: Store) -> None:
+    """A webhook that comes again finds its order moved on: it must be told apart from a race."""
+    store.move(step(new_order("o-1"), seen="evt_1"))
+    store.move(step(next_version(new_order("o-1"))))
+    with pytest.raises(AlreadySeen):
+        store.move(step(next_version(new_order("o-1")), seen="evt_1"))
+
+
+def test_an_event_noted_without_a_step_counts_as_seen(store: Store) -> None:
+    assert store.note_seen("evt_1", NOW_MS)
+    assert not store.note_seen("evt_1", NOW_MS + 1)
+    with pytest.raises(AlreadySeen):
+        store.move(step(new_order("o-1"), seen="evt_1"))
+    assert store.order("o-1") is None
+
+
+def test_a_payment_belongs_to_its_order_for_good(store: Store) -> None:
+    """Also when the order names another payment later, or none."""
+    order = funded(new_order("o-1"), "pi_1")
+    store.move(step(new_order("o-1")))
+    store.move(step(order))
+    order = next_version(order, payment_intent="pi_2")
+    store.move(step(order))
+    order = next_version(order, payment_intent=None, kind="grant")
+    store.move(step(order))
+    assert store.order_of_payment("pi_1") == "o-1"
+    assert store.order_of_payment("pi_2") == "o-1"
+    store.move(step(new_order("o-2")))
+    with pytest.raises(PaymentTaken):
+        store.move(step(funded(new_order("o-2"), "pi_1")))
+
+
+def test_a_credit_belongs_to_its_order_for_good(store: Store) -> None:
+    order = funded(new_order("o-1"), "pi_1", "credit-1")
+    store.move(step(new_order("o-1")))
+    store.move(step(order))
+    store.move(step(next_version(order, credit_id="credit-2")))
+    assert store.order_of_credit("credit-1") == "o-1"
+    assert store.order_of_credit("credit-2") == "o-1"
+
+
+def test_history_comes_oldest_first(store: Store) -> None:
+    order = new_order("o-1")
+    store.move(step(order))
+    for _ in range(11):
+        order = next_version(order)
+        store.move(step(order))
+    assert [entry.version for entry in store.history("o-1")] == list(range(1, 13))
+
+
+@_HYPOTHESIS
+@given(order=orders_at_version_1(), text=texts, event=texts)
+def test_records_come_out_as_they_went_in(store: Store, order: Order, text: str, event: str) -> None:
+    order = msgspec.structs.replace(order, order_id=f"o-{next(_numbers)}")
+    move = step(order, text=text, seen=f"{order.order_id} {event}")
+    store.move(move)
+    assert store.order(order.order_id) == order
+    assert store.history(order.order_id) == [move.history]
+    assert store.is_seen(f"{order.order_id} {event}")
+    store.move(step(next_version(order, due_at_ms=NOW_MS)))
+    assert store.order(order.order_id) == next_version(order, due_at_ms=NOW_MS)
+
+
+# what is due
+
+
+def test_due_orders_come_longest_due_first_and_no_more_than_asked_for(store: Store) -> None:
+    for number, due_at_ms in enumerate([500, 100, 300, None, 200, 9_000]):
+        store.move(step(new_order(f"o-{number}", due_at_ms=due_at_ms)))
+    assert store.due_orders(500, 10) == ["o-1", "o-4", "o-2", "o-0"]
+    assert store.due_orders(499, 10) == ["o-1", "o-4", "o-2"]
+    assert store.due_orders(500, 2) == ["o-1", "o-4"]
+    assert store.due_orders(99, 10) == []
+    assert store.due_orders(500, 0) == []
+    assert store.next_due_ms() == 100
+
+
+def test_a_step_moves_the_order_in_the_queue(store: Store) -> None:
+    store.move(step(new_order("o-1", due_at_ms=100)))
+    store.move(step(new_order("o-2", due_at_ms=200)))
+    later = next_version(new_order("o-1"), due_at_ms=300)
+    store.move(step(later))
+    assert store.due_orders(1_000, 10) == ["o-2", "o-1"]
+    assert store.next_due_ms() == 200
+    store.move(step(next_version(later, due_at_ms=None, state="abandoned")))
+    store.move(step(next_version(new_order("o-2"), due_at_ms=None)))
+    assert store.due_orders(1_000, 10) == []
+    assert store.next_due_ms() is None
+
+
+@_HYPOTHESIS
+@given(due=st.lists(st.none() | st.integers(0, 50), max_size=12), now_ms=st.integers(0, 50))
+def test_the_queue_holds_exactly_what_is_due(store: Store, due: list[int | None], now_ms: int) -> None:
+    name = next(_numbers)
+    made = [new_order(f"q-{name}-{number:02}", due_at_ms=at) for number, at in enumerate(due)]
+    for order in made:
+        store.move(step(order))
+    queue = sorted((order.due_at_ms, order.order_id) for order in made if order.due_at_ms is not None)
+    try:
+        assert store.due_orders(now_ms, 100) == [order_id for at, order_id in queue if at <= now_ms]
+        assert store.next_due_ms() == (queue[0][0] if queue else None)
+    finally:
+        for order in made:
+            store.move(step(next_version(order, due_at_ms=None)))
+
+
+# lists for people
+
+
+def test_recent_orders_come_newest_first_by_machine_and_by_page(store: Store) -> None:
+    for number in range(6):
+        order = new_order(f"o-{number}", created_at_ms=1_000 * number, machine_id=f"cab-{number % 2}")
+        store.move(step(order))
+        store.move(step(next_version(order)))
+    assert [order.order_id for order in store.recent_orders(2)] == ["o-5", "o-4"]
+    assert [order.order_id for order in store.recent_orders(9, before_ms=3_000)] == ["o-2", "o-1", "o-0"]
+    assert [order.order_id for order in store.recent_orders(9, machine_id="cab-1")] == ["o-5", "o-3", "o-1"]
+    page = store.recent_orders(1, machine_id="cab-1", before_ms=5_000)
+    assert [(order.order_id, order.version) for order in page] == [("o-3", 2)]
+    assert store.recent_orders(9, machine_id="cab-7") == []
+    assert store.recent_orders(0) == []
+
+
+# machines
+
+
+def test_a_machine_is_stored_version_by_version(store: Store) -> None:
+    first = Machine(machine_id="cab-01", version=1, name="Daytona")
+    assert store.machine("cab-01") is None
+    store.put_machine(first, 0)
+    store.put_machine(msgspec.structs.replace(first, version=2, name="Daytona 2"), 1)
+    found = store.machine("cab-01")
+    assert found is not None
+    assert found.name == "Daytona 2"
+
+
+@pytest.mark.parametrize("expected_version", [0, 2, 7])
+def test_a_machine_or_presence_that_moved_meanwhile_is_a_conflict(store: Store, expected_version: int) -> None:
+    machine = Machine(machine_id="cab-01", version=1)
+    presence = Presence(machine_id="cab-01", version=1)
+    store.put_machine(machine, 0)
+    store.put_presence(presence, 0)
+    with pytest.raises(Conflict):
+        store.put_machine(msgspec.structs.replace(machine, version=expected_version + 1), expected_version)
+    with pytest.raises(Conflict):
+        store.put_presence(msgspec.structs.replace(presence, version=expected_version + 1), expected_version)
+    assert store.machine("cab-01") == machine
+    assert store.presence("cab-01") == presence
+
+
+def test_a_machine_that_was_never_stored_can_not_be_changed(store: Store) -> None:
+    with pytest.raises(Conflict):
+        store.put_machine(Machine(machine_id="cab-01", version=2), 1)
+    with pytest.raises(Conflict):
+        store.put_presence(Presence(machine_id="cab-01", version=2), 1)
+    assert store.machine("cab-01") is None
+    assert store.presence("cab-01") is None
+
+
+def test_versions_must_follow_each_other(store: Store) -> None:
+    with pytest.raises(InvariantBroken):
+        store.put_machine(Machine(machine_id="cab-01", version=3), 1)
+    with pytest.raises(InvariantBroken):
+        store.put_presence(Presence(machine_id="cab-01", version=1), 1)
+
+
+def test_machines_come_by_id(store: Store) -> None:
+    for machine_id in ("cab-2", "cab-10", "A-1"):
+        store.put_machine(Machine(machine_id=machine_id, version=1), 0)
+    assert [machine.machine_id for machine in store.machines()] == ["A-1", "cab-10", "cab-2"]
+
+
+@_HYPOTHESIS
+@given(
+    name=texts,
+    contact=texts,
+    sold=st.lists(offers, max_size=4),
+    heard_at_ms=st.integers(0, 1 << 45),
+    reason=texts,
+    ready=st.booleans(),
+)
+def test_machines_and_presences_come_out_as_they_went_in(
+    store: Store, name: str, contact: str, sold: list[object], heard_at_ms: int, reason: str, ready: bool
+) -> None:
+    before_machine, before_presence = store.machine("cab-01"), store.presence("cab-01")
+    machine_version = 0 if before_machine is None else before_machine.version
+    presence_version = 0 if before_presence is None else before_presence.version
+    machine = Machine(
+        machine_id="cab-01",
+        version=machine_version + 1,
+        name=name,
+        contact=contact,
+        offers=tuple(sold),  # type: ignore[arg-type]
+    )
+    presence = Presence(
+        machine_id="cab-01",
+        version=presence_version + 1,
+        installation=None if ready else reason,
+        reason=reason,
+        ready=ready,
+        heard_at_ms=heard_at_ms,
+    )
+    store.put_machine(machine, machine_version)
+    store.put_presence(presence, presence_version)
+    assert store.machine("cab-01") == machine
+    assert store.machines() == [machine]
+    assert store.presence("cab-01") == presence
+
+
+# alerts, orphans, echoes
+
+
+def test_the_same_alert_is_one_record_however_it_comes(store: Store) -> None:
+    assert store.raise_alert(an_alert("a-1"))
+    assert not store.raise_alert(an_alert("a-1", NOW_MS + 5))
+    store.move(step(new_order("o-1"), alerts=(an_alert("a-1", NOW_MS + 9), an_alert("a-2"), an_alert("a-2"))))
+    assert [alert.alert_id for alert in store.recent_alerts(10)] == ["a-2", "a-1"]
+    assert store.recent_alerts(10)[1].at_ms == NOW_MS
+
+
+def test_unsent_alerts_come_oldest_first_and_recent_ones_newest_first(store: Store) -> None:
+    for number, at_ms in enumerate([300, 100, 200]):
+        store.raise_alert(an_alert(f"a-{number}", at_ms))
+    assert [alert.alert_id for alert in store.unsent_alerts(10)] == ["a-1", "a-2", "a-0"]
+    assert [alert.alert_id for alert in store.unsent_alerts(1)] == ["a-1"]
+    assert [alert.alert_id for alert in store.recent_alerts(2)] == ["a-0", "a-2"]
+
+
+def test_a_sent_alert_is_not_sent_again_and_still_shown(store: Store) -> None:
+    store.raise_alert(an_alert("a-1", 100))
+    store.raise_alert(an_alert("a-2", 200))
+    store.mark_alert_sent("a-1")
+    store.mark_alert_sent("a-1")
+    store.mark_alert_sent("nobody")
+    assert not store.raise_alert(an_alert("a-1", 900))
+    assert [alert.alert_id for alert in store.unsent_alerts(10)] == ["a-2"]
+    assert [alert.alert_id for alert in store.recent_alerts(10)] == ["a-2", "a-1"]
+
+
+def _orphan(at_ms: int, **fields: object) -> Orphan:
+    values: dict[str, object] = {
+        "machine_id": "cab-01",
+        "credit_id": "credit-1",
+        "installation": "a" * 32,
+        "state": "done",
+        "delivered": 2,
+        "uncertain": 0,
+    }
+    return Orphan(**{**values, **fields}, at_ms=at_ms)  # type: ignore[arg-type]
+
+
+def test_the_same_orphan_is_kept_once_and_the_latest_comes_first(store: Store) -> None:
+    assert store.note_orphan(_orphan(100))
+    assert not store.note_orphan(_orphan(500))
+    assert store.note_orphan(_orphan(300, delivered=3))
+    assert store.note_orphan(_orphan(200, machine_id="cab-02"))
+    assert [orphan.at_ms for orphan in store.orphans(10)] == [300, 200, 100]
+    assert [orphan.at_ms for orphan in store.orphans(1)] == [300]
+
+
+def test_only_the_latest_echo_counts(store: Store) -> None:
+    assert store.heard_echo_ms() is None
+    store.note_echo(200)
+    store.note_echo(100)
+    assert store.heard_echo_ms() == 200
+    store.note_echo(300)
+    assert store.heard_echo_ms() == 300
+
+
+# housekeeping
+
+
+def test_pruning_forgets_old_events_and_sent_alerts_and_nothing_else(store: Store) -> None:
+    old_ms = NOW_MS - 90 * DAY_MS - 1
+    young_ms = NOW_MS - 90 * DAY_MS + 1
+    order = new_order("o-1", created_at_ms=old_ms, due_at_ms=old_ms)
+    entry = HistoryEntry(order_id="o-1", version=1, at_ms=old_ms, event="test", state="open")
+    store.move(Move(order=order, expected_version=0, history=entry, seen="evt_old"))
+    store.note_seen("evt_old_too", old_ms)
+    store.note_seen("evt_young", young_ms)
+    for name, at_ms in (("old", old_ms), ("young", young_ms), ("waiting", old_ms)):
+        store.raise_alert(an_alert(name, at_ms))
+    store.mark_alert_sent("old")
+    store.mark_alert_sent("young")
+    assert store.prune(NOW_MS) == 3
+    assert store.prune(NOW_MS) == 0
+    assert [store.is_seen(name) for name in ("evt_old", "evt_old_too", "evt_young")] == [False, False, True]
+    assert sorted(alert.alert_id for alert in store.recent_alerts(10)) == ["waiting", "young"]
+    assert [alert.alert_id for alert in store.unsent_alerts(10)] == ["waiting"]
+    assert store.order("o-1") == order
+    assert store.history("o-1") == [entry]
+
+
+def test_pruning_takes_all_that_is_old_however_much(store: Store) -> None:
+    order = new_order("o-0")
+    alerts = tuple(an_alert(f"a-{number}", 0) for number in range(1_203))
+    store.move(step(order, alerts=alerts))
+    for alert in alerts[:1_100]:
+        store.mark_alert_sent(alert.alert_id)
+    assert store.prune(NOW_MS) == 1_100
+    assert len(store.recent_alerts(2_000)) == 103
+
+
+def test_a_closed_store_says_so(store: Store) -> None:
+    store.move(step(new_order("o-1")))
+    store.close()
+    store.close()
+    with pytest.raises(StoreUnavailable):
+        store.order("o-1")
+    with pytest.raises(StoreUnavailable):
+        store.move(step(next_version(new_order("o-1"))))
+
+
+# many at once
+
+
+def _in_threads(count: int, work: Callable[[int], None]) -> None:
+    """Run `work` in so many threads at once; what any of them raises is raised here."""
+    gate = threading.Barrier(count)
+
+    def run(number: int) -> None:
+        gate.wait(10)
+        work(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        for done in [pool.submit(run, number) for number in range(count)]:
+            done.result(60)
+
+
+def test_sixteen_threads_move_one_order_and_each_version_exists_once(store: Store) -> None:
+    store.move(step(new_order("o-1")))
+    won: list[int] = []
+
+    def work(number: int) -> None:
+        moved = 0
+        for _ in range(10_000):
+            order = store.order("o-1")
+            assert order is not None
+            try:
+                store.move(step(next_version(order), seen=f"evt_{number}_{moved}", text=str(number)))
+            except Conflict:
+                continue
+            won.append(order.version + 1)
+            moved += 1
+            if moved == 5:
+                return
+        raise AssertionError("never got its five moves")
+
+    _in_threads(16, work)
+    assert sorted(won) == list(range(2, 82))
+    found = store.order("o-1")
+    assert found is not None
+    assert found.version == 81
+    history = store.history("o-1")
+    assert [entry.version for entry in history] == list(range(1, 82))
+    assert all(sum(entry.text == str(number) for entry in history) == 5 for number in range(16))
+
+
+def test_of_many_orders_that_want_one_payment_one_gets_it(store: Store) -> None:
+    for number in range(16):
+        store.move(step(new_order(f"o-{number}")))
+    refused: list[int] = []
+
+    def work(number: int) -> None:
+        try:
+            store.move(step(funded(new_order(f"o-{number}"), "pi_1")))
+        except PaymentTaken:
+            refused.append(number)
+
+    _in_threads(16, work)
+    assert len(refused) == 15
+    (winner,) = set(range(16)) - set(refused)
+    assert store.order_of_payment("pi_1") == f"o-{winner}"
+
+
+def test_of_many_that_bring_one_event_one_gets_it_stored(store: Store) -> None:
+    stored: list[int] = []
+
+    def work(number: int) -> None:
+        if number % 2:
+            if store.note_seen("evt_1", NOW_MS):
+                stored.append(number)
+            return
+        try:
+            store.move(step(new_order(f"o-{number}"), seen="evt_1"))
+        except AlreadySeen:
+            return
+        stored.append(number)
+
+    _in_threads(16, work)
+    assert len(stored) == 1
+
+
+def test_threads_that_do_all_kinds_of_things_do_not_disturb_each_other(store: Store) -> None:
+    store.put_machine(Machine(machine_id="cab-01", version=1), 0)
+
+    def work(number: int) -> None:
+        for turn in range(10):
+            order = new_order(f"o-{number}-{turn}", due_at_ms=NOW_MS + turn)
+            store.move(step(order, alerts=(an_alert(f"a-{turn}"),)))
+            store.note_echo(number * 100 + turn)
+            assert store.order(order.order_id) == order
+            assert store.machine("cab-01") is not None
+            assert len(store.due_orders(NOW_MS * 2, 5)) >= 1
+            assert not store.raise_alert(an_alert(f"a-{turn}"))
+
+    _in_threads(8, work)
+    assert len(store.recent_orders(1_000)) == 80
+    assert len(store.recent_alerts(1_000)) == 10
+    assert store.heard_echo_ms() == 709
+
+
+# what outlives the program
+
+
+def test_opening_again_finds_everything(durable: Durable) -> None:
+    store = durable.open()
+    order = funded(new_order("o-1"), "pi_1", "credit-1")
+    store.move(step(new_order("o-1"), seen="evt_1", alerts=(an_alert("a-1"),)))
+    store.move(step(order))
+    store.put_machine(Machine(machine_id="cab-01", version=1), 0)
+    store.put_presence(Presence(machine_id="cab-01", version=1), 0)
+    store.note_orphan(_orphan(100))
+    store.note_echo(7)
+    before = _all_of(store, ["o-1"])
+    store.close()
+
+    again = durable.open()
+    assert _all_of(again, ["o-1"]) == before
+    assert again.order("o-1") == order
+    assert again.machine("cab-01") == Machine(machine_id="cab-01", version=1)
+    assert again.presence("cab-01") == Presence(machine_id="cab-01", version=1)
+    assert again.orphans(10) == [_orphan(100)]
+    assert again.heard_echo_ms() == 7
+    again.close()
+
+
+_OTHER_PROCESS = """
+import json, sys
+sys.path.insert(0, sys.argv[2])
+from arcade_cloud.errors import Conflict
+from arcade_cloud.store import open_store
+from support.order_records import new_order, next_version, step
+
+print("ready", flush=True)
+sys.stdin.readline()
+store = open_store(sys.argv[1])
+name, wanted = sys.argv[3], int(sys.argv[4])
+won = []
+while len(won) < wanted:
+    order = store.order("shared")
+    try:
+        store.move(step(new_order("shared") if order is None else next_version(order), text=name))
+    except Conflict:
+        continue
+    won.append(1 if order is None else order.version + 1)
+    print(won[-1], flush=True)
+store.close()
+print(json.dumps(won), flush=True)
+"""
+
+
+def _start(durable: Durable, name: str, wanted: int) -> subprocess.Popen[str]:
+    """A process that is ready to open the store, and waits for `_go`."""
+    tests = str(Path(__file__).resolve().parents[1])
+    process = subprocess.Popen(
+        [sys.executable, "-c", _OTHER_PROCESS, durable.url, tests, name, str(wanted)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def _go(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+
+
+def test_processes_that_start_at_once_on_nothing_share_one_store(durable: Durable) -> None:
+    """The first start makes the schema, whoever is first; then each version is made once."""
+    running = [_start(durable, f"p-{number}", 25) for number in range(4)]
+    for process in running:
+        _go(process)
+    answers = [process.communicate(timeout=60) for process in running]
+    assert [process.returncode for process in running] == [0] * 4, answers
+    won = [json.loads(out.strip().splitlines()[-1]) for out, _ in answers]
+    assert sorted(version for versions in won for version in versions) == list(range(1, 101))
+    store = durable.open()
+    assert [entry.version for entry in store.history("shared")] == list(range(1, 101))
+    store.close()
+
+
+def test_what_was_reported_as_stored_is_there_after_a_kill(durable: Durable) -> None:
+    process = _start(durable, "victim", 1_000_000)
+    _go(process)
+    assert process.stdout is not None
+    reported = [int(process.stdout.readline()) for _ in range(40)]
+    process.kill()
+    reported += [int(line) for line in process.communicate()[0].split("\n")[:-1]]
+    store = durable.open()
+    order = store.order("shared")
+    assert order is not None
+    assert order.version >= reported[-1]
+    assert [entry.version for entry in store.history("shared")] == list(range(1, order.version + 1))
+    store.move(step(next_version(order)))
+    store.close()

@@ -1,0 +1,266 @@
+"""A store in memory, for fast tests and the simulation: the same promises as the adapters, but for durability.
+
+Everything happens under one lock, and a call changes nothing until all its checks have passed.
+"""
+
+import bisect
+import threading
+
+from arcade_cloud import orders
+from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
+from arcade_cloud.machines import Machine, Presence
+from arcade_cloud.orders import Alert, HistoryEntry, Order, Orphan
+from arcade_cloud.store import records
+from arcade_cloud.store.port import Move
+
+
+class MemoryStore:
+    """`store.port.Store` in memory. `unavailable = True` makes every call raise StoreUnavailable."""
+
+    def __init__(self) -> None:
+        self.unavailable = False
+        self._lock = threading.RLock()
+        self._orders: dict[str, Order] = {}
+        self._due: list[tuple[int, str]] = []  # sorted
+        self._history: dict[str, list[HistoryEntry]] = {}
+        self._payments: dict[str, str] = {}
+        self._credits: dict[str, str] = {}
+        self._seen: dict[str, int] = {}
+        self._machines: dict[str, Machine] = {}
+        self._presences: dict[str, Presence] = {}
+        self._alerts: dict[str, Alert] = {}
+        self._unsent: dict[str, Alert] = {}
+        self._orphans: dict[tuple[str, str, str, str, int, int], Orphan] = {}
+        self._echo: int | None = None
+
+    def _check_up(self) -> None:
+        if self.unavailable:
+            raise StoreUnavailable("the store was switched off")
+
+    # orders
+
+    def move(self, move: Move) -> None:
+        records.check_move(move)
+        order = move.order
+        with self._lock:
+            self._check_up()
+            if move.seen is not None and move.seen in self._seen:
+                raise AlreadySeen(move.seen)
+            before = self._orders.get(order.order_id)
+            if (0 if before is None else before.version) != move.expected_version:
+                raise Conflict(order.order_id)
+            if before is not None and (before.machine_id, before.created_at_ms) != (
+                order.machine_id,
+                order.created_at_ms,
+            ):
+                raise InvariantBroken(f"order {order.order_id}: an order keeps its machine and its time of birth")
+            if _is_taken(self._payments, order.payment_intent, order):
+                raise PaymentTaken(str(order.payment_intent))
+            if _is_taken(self._credits, order.credit_id, order):
+                raise InvariantBroken(f"order {order.order_id}: credit {order.credit_id} is another's")
+            self._store(move, before)
+
+    def _store(self, move: Move, before: Order | None) -> None:
+        order = move.order
+        if move.seen is not None:
+            self._seen[move.seen] = move.history.at_ms
+        if before is not None and before.due_at_ms is not None:
+            del self._due[bisect.bisect_left(self._due, (before.due_at_ms, before.order_id))]
+        if order.due_at_ms is not None:
+            bisect.insort(self._due, (order.due_at_ms, order.order_id))
+        self._orders[order.order_id] = order
+        if order.payment_intent is not None:
+            self._payments[order.payment_intent] = order.order_id
+        if order.credit_id is not None:
+            self._credits[order.credit_id] = order.order_id
+        self._history.setdefault(order.order_id, []).append(move.history)
+        for alert in move.alerts:
+            self._put_alert(alert)
+
+    def order(self, order_id: str) -> Order | None:
+        with self._lock:
+            self._check_up()
+            found = self._orders.get(order_id)
+        if found is not None:
+            orders.check(found)
+        return found
+
+    def order_of_payment(self, payment_intent: str) -> str | None:
+        with self._lock:
+            self._check_up()
+            return self._payments.get(payment_intent)
+
+    def order_of_credit(self, credit_id: str) -> str | None:
+        with self._lock:
+            self._check_up()
+            return self._credits.get(credit_id)
+
+    def due_orders(self, now_ms: int, limit: int) -> list[str]:
+        with self._lock:
+            self._check_up()
+            come = bisect.bisect_right(self._due, now_ms, key=lambda due: due[0])
+            return [order_id for _, order_id in self._due[: min(come, max(0, limit))]]
+
+    def next_due_ms(self) -> int | None:
+        with self._lock:
+            self._check_up()
+            return self._due[0][0] if self._due else None
+
+    def history(self, order_id: str) -> list[HistoryEntry]:
+        with self._lock:
+            self._check_up()
+            return list(self._history.get(order_id, ()))
+
+    def recent_orders(
+        self, limit: int, *, machine_id: str | None = None, before_ms: int | None = None
+    ) -> list[Order]:
+        with self._lock:
+            self._check_up()
+            chosen = [
+                order
+                for order in self._orders.values()
+                if machine_id in (None, order.machine_id)
+                and (before_ms is None or order.created_at_ms < before_ms)
+            ]
+        chosen.sort(key=lambda order: (order.created_at_ms, order.order_id), reverse=True)
+        return chosen[: max(0, limit)]
+
+    # events that move no order
+
+    def note_seen(self, event_id: str, at_ms: int) -> bool:
+        with self._lock:
+            self._check_up()
+            is_new = event_id not in self._seen
+            self._seen.setdefault(event_id, at_ms)
+            return is_new
+
+    def is_seen(self, event_id: str) -> bool:
+        with self._lock:
+            self._check_up()
+            return event_id in self._seen
+
+    # machines
+
+    def machine(self, machine_id: str) -> Machine | None:
+        with self._lock:
+            self._check_up()
+            return self._machines.get(machine_id)
+
+    def machines(self) -> list[Machine]:
+        with self._lock:
+            self._check_up()
+            return [self._machines[machine_id] for machine_id in sorted(self._machines)]
+
+    def put_machine(self, machine: Machine, expected_version: int) -> None:
+        records.check_next(f"machine {machine.machine_id}", machine.version, expected_version)
+        with self._lock:
+            self._check_up()
+            before = self._machines.get(machine.machine_id)
+            if (0 if before is None else before.version) != expected_version:
+                raise Conflict(machine.machine_id)
+            self._machines[machine.machine_id] = machine
+
+    def presence(self, machine_id: str) -> Presence | None:
+        with self._lock:
+            self._check_up()
+            return self._presences.get(machine_id)
+
+    def put_presence(self, presence: Presence, expected_version: int) -> None:
+        records.check_next(f"the presence of {presence.machine_id}", presence.version, expected_version)
+        with self._lock:
+            self._check_up()
+            before = self._presences.get(presence.machine_id)
+            if (0 if before is None else before.version) != expected_version:
+                raise Conflict(presence.machine_id)
+            self._presences[presence.machine_id] = presence
+
+    # alerts and orphans
+
+    def raise_alert(self, alert: Alert) -> bool:
+        with self._lock:
+            self._check_up()
+            return self._put_alert(alert)
+
+    def _put_alert(self, alert: Alert) -> bool:
+        if alert.alert_id in self._alerts:
+            return False
+        self._alerts[alert.alert_id] = alert
+        self._unsent[alert.alert_id] = alert
+        return True
+
+    def unsent_alerts(self, limit: int) -> list[Alert]:
+        with self._lock:
+            self._check_up()
+            return sorted(self._unsent.values(), key=_alert_order)[: max(0, limit)]
+
+    def mark_alert_sent(self, alert_id: str) -> None:
+        with self._lock:
+            self._check_up()
+            self._unsent.pop(alert_id, None)
+
+    def recent_alerts(self, limit: int) -> list[Alert]:
+        with self._lock:
+            self._check_up()
+            return sorted(self._alerts.values(), key=_alert_order, reverse=True)[: max(0, limit)]
+
+    def note_orphan(self, orphan: Orphan) -> bool:
+        key = (
+            orphan.machine_id,
+            orphan.credit_id,
+            orphan.installation,
+            orphan.state,
+            orphan.delivered,
+            orphan.uncertain,
+        )
+        with self._lock:
+            self._check_up()
+            is_new = key not in self._orphans
+            self._orphans.setdefault(key, orphan)
+            return is_new
+
+    def orphans(self, limit: int) -> list[Orphan]:
+        with self._lock:
+            self._check_up()
+            return sorted(self._orphans.values(), key=lambda orphan: orphan.at_ms, reverse=True)[: max(0, limit)]
+
+    # what the cloud hears
+
+    def note_echo(self, sent_at_ms: int) -> None:
+        with self._lock:
+            self._check_up()
+            self._echo = sent_at_ms if self._echo is None else max(self._echo, sent_at_ms)
+
+    def heard_echo_ms(self) -> int | None:
+        with self._lock:
+            self._check_up()
+            return self._echo
+
+    # housekeeping
+
+    def prune(self, now_ms: int) -> int:
+        before_ms = now_ms - records.FORGET_AFTER_MS
+        with self._lock:
+            self._check_up()
+            old_events = [event_id for event_id, at_ms in self._seen.items() if at_ms < before_ms]
+            old_alerts = [
+                alert_id
+                for alert_id, alert in self._alerts.items()
+                if alert.at_ms < before_ms and alert_id not in self._unsent
+            ]
+            for event_id in old_events:
+                del self._seen[event_id]
+            for alert_id in old_alerts:
+                del self._alerts[alert_id]
+            return len(old_events) + len(old_alerts)
+
+    def close(self) -> None:
+        with self._lock:
+            self.unavailable = True
+
+
+def _is_taken(claims: dict[str, str], claim: str | None, order: Order) -> bool:
+    return claim is not None and claims.get(claim, order.order_id) != order.order_id
+
+
+def _alert_order(alert: Alert) -> tuple[int, str]:
+    return alert.at_ms, alert.alert_id
