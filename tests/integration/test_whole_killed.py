@@ -1,0 +1,50 @@
+"""Processes killed at random moments: what was delivered, what is uncertain and the money always add up."""
+
+import time
+
+import pytest
+from conftest import ROUNDS
+
+from arcade_sandbox.processes import wait_for
+
+CREDITS = 10
+
+
+def _train_ms(whole):
+    profile = whole.system.profile
+    return CREDITS * (profile.pulse_ms + profile.gap_ms)
+
+
+@pytest.mark.timeout(120 + 30 * ROUNDS)
+def test_an_agent_killed_in_a_train_reports_what_it_did_and_repeats_nothing(whole, dice):
+    agent = whole.system.cabinets["cab-01"].agent
+    for _ in range(ROUNDS):
+        before = len(whole.pulses())
+        order_id = whole.system.buy("cab-01", CREDITS)
+        wait_for("the first pulse", lambda before=before: len(whole.pulses()) > before)
+        time.sleep(dice.uniform(0, _train_ms(whole) / 1000))
+        agent.kill()
+        agent.start()
+        order = whole.final(order_id)
+        whole.system.wait_ready("cab-01")
+        counted = len(whole.pulses()) - before
+        assert order.resolved_by == "ack"
+        assert order.delivered + order.uncertain <= CREDITS
+        assert order.delivered <= counted <= order.delivered + order.uncertain
+        whole.check_money(order)
+
+
+@pytest.mark.timeout(120 + 30 * ROUNDS)
+def test_a_cloud_killed_at_any_moment_loses_and_doubles_nothing(whole, dice):
+    for _ in range(ROUNDS):
+        before = len(whole.pulses())
+        link = whole.system.create_link("cab-01", CREDITS)
+        whole.system.stripe.pay(link["url"], "card", wait=False)
+        time.sleep(dice.uniform(0, 0.1 + _train_ms(whole) / 1000))
+        whole.system.cloud.kill()
+        whole.system.start_cloud()
+        order = whole.final(link["orderId"])
+        whole.system.wait_ready("cab-01")
+        counted = len(whole.pulses()) - before
+        assert (order.delivered, order.uncertain) in {(counted, 0)}
+        whole.check_money(order)
