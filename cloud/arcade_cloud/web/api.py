@@ -1,0 +1,59 @@
+"""The JSON doors for kiosk and game software: status, payment links, game over."""
+
+from flask import Blueprint, Response, jsonify, request
+
+from arcade_cloud.errors import InvariantBroken
+from arcade_cloud.events import Outcome
+from arcade_cloud.rate_limit import RateLimiter
+from arcade_cloud.sales import MAX_QUANTITY
+from arcade_cloud.web.answers import NotConfirmed
+from arcade_cloud.web.arriving import (
+    check_key,
+    check_rate,
+    json_object,
+    optional_text,
+    required_text,
+    whole_number,
+)
+from arcade_cloud.web.services import Services
+
+API_KEY_HEADER = "X-Api-Key"
+
+
+def doors(services: Services, limiter: RateLimiter) -> Blueprint:
+    """`GET /status`, `POST /create-payment-link`, `POST /gameover`."""
+    blueprint = Blueprint("api", __name__)
+    sales, settings, now_ms = services.sales, services.settings, services.fulfilment.now_ms
+
+    @blueprint.get("/status")
+    def status() -> Response:
+        """That this process answers; nothing else is looked at."""
+        return jsonify(status="up", message="API is running")
+
+    @blueprint.post("/create-payment-link")
+    def create_payment_link() -> Response:
+        """A checkout for one machine, to be shown to its player."""
+        check_rate(limiter, request, "create-payment-link", now_ms())
+        fields = json_object(request)
+        order = sales.begin_checkout(
+            required_text(fields, "machine_id"),
+            price_id=optional_text(fields, "price_id"),
+            quantity=whole_number(fields, "quantity", default=1, most=MAX_QUANTITY),
+        )
+        if order.checkout_url is None:
+            raise InvariantBroken(f"order {order.order_id}: begun without a checkout")
+        return jsonify(url=order.checkout_url, orderId=order.order_id)
+
+    @blueprint.post("/gameover")
+    def gameover() -> Response:
+        """Publish a game over. That nobody subscribes at the moment is no failure: the broker has confirmed it."""
+        if settings.gameover_api_key is None:
+            check_rate(limiter, request, "gameover", now_ms())
+        else:
+            check_key(request, settings.gameover_api_key, API_KEY_HEADER)
+        outcome = sales.send_game_over(required_text(json_object(request), "machine_id"))
+        if outcome not in {Outcome.CONFIRMED, Outcome.NOBODY}:
+            raise NotConfirmed("the broker has not confirmed the game over; it may arrive all the same: try again")
+        return jsonify(message="Game over signal sent")
+
+    return blueprint

@@ -1,0 +1,74 @@
+"""The Flask application: all doors, with what holds for each of them (errors, bounds, headers)."""
+
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, request
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from arcade_cloud.broker_address import is_loopback
+from arcade_cloud.rate_limit import RateLimiter
+from arcade_cloud.settings import Settings
+from arcade_cloud.web import answers, api, assets, ingest, openapi, player, webhook
+from arcade_cloud.web.arriving import MAX_BODY_BYTES
+from arcade_cloud.web.services import Services
+
+__all__ = ["Services", "create_app"]
+
+YEAR_S = 365 * 86_400
+
+
+def create_app(services: Services) -> Flask:
+    """The application for `services`. Connects to nothing, and reads no file but what Flask itself needs."""
+    app = Flask("arcade_cloud.web")
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES  # the doors that need more say so themselves
+    app.url_map.strict_slashes = False
+    limiter = RateLimiter(services.settings.rate_limit_per_minute)
+    answers.install(app)
+    assets.install(app)
+    app.jinja_env.globals["site_name"] = services.settings.site_name
+    app.register_blueprint(api.doors(services, limiter))
+    app.register_blueprint(webhook.doors(services))
+    app.register_blueprint(ingest.doors(services))
+    app.register_blueprint(player.doors(services, limiter))
+    app.register_blueprint(openapi.doors(services))
+    _protect(app, services.settings)
+    if services.settings.trusted_proxies > 0:
+        proxied = ProxyFix(app.wsgi_app, x_for=services.settings.trusted_proxies, x_proto=0)
+        app.wsgi_app = proxied  # type: ignore[method-assign]  # as Flask's own guide does it
+    return app
+
+
+def _protect(app: Flask, settings: Settings) -> None:
+    """Headers for every answer: what a page may load, who may show it, and how long it is kept."""
+    page_policy = _page_policy(settings)
+
+    def add_headers(response: Response) -> Response:
+        page = response.mimetype == "text/html"
+        policy = page_policy if page else "default-src 'none'; frame-ancestors 'none'"
+        response.headers.setdefault("Content-Security-Policy", policy)
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.setdefault("Referrer-Policy", "no-referrer")
+        if request.endpoint != "static":
+            response.headers.setdefault("Cache-Control", "no-store")
+        elif response.status_code == 200 and request.args.get("v"):
+            response.headers["Cache-Control"] = f"public, max-age={YEAR_S}, immutable"
+        return response
+
+    app.after_request(add_headers)
+
+
+def _page_policy(settings: Settings) -> str:
+    """What a page may do. A checkout is a form that is answered with a redirection to Stripe, which browsers
+    check against form-action too; an operator may have a domain of his own for it.
+    """
+    checkout = "https:"
+    if settings.stripe_api_base is not None:
+        base = urlsplit(settings.stripe_api_base)
+        if base.scheme == "http" and is_loopback(base.hostname or ""):
+            checkout += f" http://localhost:{base.port or 80} http://127.0.0.1:{base.port or 80}"
+        elif base.scheme == "http":
+            checkout += f" http://{base.netloc}"
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: data:; "
+        f"connect-src 'self'; form-action 'self' {checkout}; base-uri 'none'; frame-ancestors 'none'"
+    )

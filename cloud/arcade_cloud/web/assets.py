@@ -1,0 +1,27 @@
+"""The files of the pages: addressed with a version, so that a phone keeps them until they change."""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+from flask import Flask, url_for
+
+STATIC = Path(__file__).parent / "static"
+
+
+@lru_cache(maxsize=64)
+def version(filename: str) -> str:
+    """12 hexadecimal digits that change with the file's contents."""
+    return hashlib.sha256((STATIC / filename).read_bytes()).hexdigest()[:12]
+
+
+def asset_url(filename: str) -> str:
+    """Where the page finds one of its files, under whatever prefix this site is mounted."""
+    return url_for("static", filename=filename, v=version(filename))
+
+
+def install(app: Flask) -> None:
+    """Let templates say `asset_url('arcade.css')`."""
+    app.jinja_env.globals["asset_url"] = asset_url
+    app.jinja_env.trim_blocks = True
+    app.jinja_env.lstrip_blocks = True

@@ -1,0 +1,99 @@
+"""The door for the broker's rule engine: what machines say, one message or many.
+
+Each message is taken in by itself. One that must be refused is refused for good, and answered with 200: the
+rule engine would only send it again. Where nothing can be stored the answer is 503, and all of them may come
+again: repeating a message changes nothing.
+"""
+
+import base64
+import binascii
+import logging
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response, jsonify, request
+
+from arcade_cloud.errors import BadRequest, StoreUnavailable
+from arcade_cloud.web.answers import Closed
+from arcade_cloud.web.arriving import check_key, json_body
+from arcade_cloud.web.services import Services
+from arcade_shared.errors import BadMessage
+
+logger = logging.getLogger(__name__)
+
+SECRET_HEADER = "X-Ingest-Secret"  # noqa: S105 - the name of a header, no secret
+MAX_MESSAGES = 100
+# 100 payloads of 4 KiB, as base64 or with every other character escaped, and their topics.
+MAX_INGEST_BYTES = 1024 * 1024
+MAX_REASON = 160
+
+
+def doors(services: Services) -> Blueprint:
+    """`POST /ingest`."""
+    blueprint = Blueprint("ingest", __name__)
+
+    @blueprint.post("/ingest")
+    def ingest() -> Response:
+        """Take in messages; how many were accepted, and which were refused and why."""
+        secret = services.settings.ingest_secret
+        if secret is None:
+            raise Closed("this door is closed: set INGEST_SECRET to open it")
+        check_key(request, secret, SECRET_HEADER)
+        request.max_content_length = MAX_INGEST_BYTES
+        body = json_body(request)
+        messages = body if isinstance(body, list) else [body]
+        if len(messages) > MAX_MESSAGES:
+            raise BadRequest(f"{len(messages)} messages at once are too many; send at most {MAX_MESSAGES}")
+        return _take_in(services, messages)
+
+    return blueprint
+
+
+def _take_in(services: Services, messages: list[Any]) -> Response:
+    accepted = 0
+    refused: list[dict[str, Any]] = []
+    defect: Exception | None = None
+    for index, message in enumerate(messages):
+        try:
+            topic, payload = _parts(message)
+            services.hearing.hear(topic, payload)
+        except BadMessage as error:
+            refused.append({"index": index, "reason": str(error)[:MAX_REASON]})
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - raised below: one defect must not keep the others out
+            logger.warning("message %d of %d could not be taken in", index, len(messages))
+            defect = error
+        else:
+            accepted += 1
+    if defect is not None:
+        raise defect
+    if refused:
+        first = refused[0]["reason"]
+        logger.warning("%d of %d messages refused, the first: %s", len(refused), len(messages), first)
+    return jsonify(accepted=accepted, refused=refused)
+
+
+def _parts(message: object) -> tuple[str, bytes]:
+    """Topic and payload. Raises BadMessage, saying what a message looks like."""
+    if not isinstance(message, dict):
+        raise BadMessage('a message is an object: {"topic": "…", "payload": {…}}')
+    topic, payload = message.get("topic"), message.get("payload")
+    if not isinstance(topic, str):
+        raise BadMessage("topic must be a text")
+    encoding = message.get("payload_encoding")
+    if encoding is not None and encoding != "base64":
+        raise BadMessage("payload_encoding, where it is given, must be base64")
+    if isinstance(payload, dict) and encoding is None:
+        try:
+            return topic, msgspec.json.encode(payload)
+        except (OverflowError, RecursionError):
+            raise BadMessage("payload holds a number or a nesting that no message of ours has") from None
+    if not isinstance(payload, str):
+        raise BadMessage("payload must be an object or a text")
+    if encoding is None:
+        return topic, payload.encode()
+    try:
+        return topic, base64.b64decode(payload, validate=True)
+    except (binascii.Error, ValueError):
+        raise BadMessage("payload is not base64") from None

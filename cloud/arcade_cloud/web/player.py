@@ -1,0 +1,143 @@
+"""The pages of the player: a machine with what it sells, the way to the checkout, and an order's live page."""
+
+import re
+from dataclasses import asdict
+
+from flask import Blueprint, Response, jsonify, make_response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from arcade_cloud.errors import BadRequest, InvariantBroken, NotReady, UnknownMachine
+from arcade_cloud.machines import Machine, Presence
+from arcade_cloud.orders import Order
+from arcade_cloud.rate_limit import RateLimiter
+from arcade_cloud.sales import MAX_QUANTITY
+from arcade_cloud.web.answers import NotFound, wants_json
+from arcade_cloud.web.arriving import check_rate
+from arcade_cloud.web.player_view import contact_link, machine_view, order_view, picture
+from arcade_cloud.web.services import Services
+from arcade_shared.ids import is_machine_id
+
+_ORDER_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_QUANTITY = re.compile(r"[0-9]{1,4}")
+
+
+def doors(services: Services, limiter: RateLimiter) -> Blueprint:
+    """`/m/<machine>` and what is below it."""
+    blueprint = Blueprint("player", __name__)
+    pages = Pages(services)
+
+    @blueprint.get("/m/<machine_id>")
+    def machine(machine_id: str) -> Response:
+        """What the machine sells, and whether it can be played now; `?format=json` keeps the page live."""
+        known = pages.known(machine_id)
+        return pages.machine_state(known) if wants_json() else pages.machine(known)
+
+    @blueprint.post("/m/<machine_id>/checkout")
+    def checkout(machine_id: str) -> AnyResponse:
+        """Send the player to Stripe; or say why nobody can pay now."""
+        check_rate(limiter, request, "checkout", services.fulfilment.now_ms())
+        return pages.checkout(pages.known(machine_id), request.form.get("offer_id"), request.form.get("quantity"))
+
+    @blueprint.get("/m/<machine_id>/checkout")
+    def checkout_again(machine_id: str) -> AnyResponse:
+        """A browser that restores a tab asks for the page without the form: back to the machine."""
+        return redirect(url_for("player.machine", machine_id=machine_id), 303)
+
+    @blueprint.get("/m/<machine_id>/o/<order_id>")
+    def order(machine_id: str, order_id: str) -> Response:
+        """Where the order stands; `?format=json` keeps the page live."""
+        if wants_json():
+            return pages.order_state(machine_id, order_id)
+        return pages.order(pages.known(machine_id), order_id)
+
+    return blueprint
+
+
+class Pages:
+    """Makes the pages from the records."""
+
+    def __init__(self, services: Services) -> None:
+        self._sales = services.sales
+        self._fulfilment = services.fulfilment
+        self._settings = services.settings
+
+    def known(self, machine_id: str) -> Machine:
+        """Raises UnknownMachine for anything that is no registered machine's id."""
+        if not is_machine_id(machine_id):
+            raise UnknownMachine(f"no machine {machine_id[:64]!r} is registered")
+        return self._sales.machine(machine_id)
+
+    # --- the machine -------------------------------------------------------------------------------------
+
+    def machine(self, machine: Machine, notice: str = "", status: int = 200) -> Response:
+        """The page of a machine. `notice`: what went wrong with what was just tried."""
+        view = machine_view(machine, self._sales.offers(machine), self._presence(machine), self._now_ms())
+        return make_response(self._render("machine.html", machine, view=view, notice=notice), status)
+
+    def machine_state(self, machine: Machine) -> Response:
+        """Readiness; the prices stay as they were when the page was made, and are fixed with the order."""
+        view = machine_view(machine, (), self._presence(machine), self._now_ms())
+        return jsonify(machineId=machine.machine_id, ready=view.ready, word=view.word, maxCredits=view.max_credits)
+
+    def checkout(self, machine: Machine, offer_id: str | None, quantity: str | None) -> AnyResponse:
+        """A new order, and the way to pay it. Where that can't be done: the machine's page, saying why."""
+        try:
+            order = self._sales.begin_checkout(
+                machine.machine_id, offer_id=offer_id or None, quantity=_quantity(quantity)
+            )
+        except NotReady as error:
+            return self.machine(machine, f"{error} Nothing was charged.", error.status)
+        except BadRequest as error:
+            return self.machine(machine, "That can't be bought here any more. Nothing was charged.", error.status)
+        if order.checkout_url is None:
+            raise InvariantBroken(f"order {order.order_id}: begun without a checkout")
+        return redirect(order.checkout_url, 303)
+
+    # --- the order ---------------------------------------------------------------------------------------
+
+    def order(self, machine: Machine, order_id: str) -> Response:
+        """The page of an order."""
+        order = self._order(machine.machine_id, order_id)
+        view = order_view(order, self._now_ms())
+        return make_response(self._render("order.html", machine, order=order, view=view))
+
+    def order_state(self, machine_id: str, order_id: str) -> Response:
+        """The same as values. Reads the order alone: this is what phones ask for once a second."""
+        order = self._order(machine_id, order_id)
+        return jsonify(code=order.code, **asdict(order_view(order, self._now_ms())))
+
+    def _order(self, machine_id: str, order_id: str) -> Order:
+        found = self._fulfilment.store.order(order_id) if _ORDER_ID.fullmatch(order_id) else None
+        if found is None or found.machine_id != machine_id:
+            raise NotFound("There is no such order.")
+        return found
+
+    # --- both --------------------------------------------------------------------------------------------
+
+    def _presence(self, machine: Machine) -> Presence | None:
+        return self._fulfilment.store.presence(machine.machine_id)
+
+    def _now_ms(self) -> int:
+        return self._fulfilment.now_ms()
+
+    def _render(self, template: str, machine: Machine, **values: object) -> str:
+        contact = machine.contact or self._settings.operator_contact
+        return render_template(
+            template,
+            site_name=self._settings.site_name,
+            machine=machine,
+            name=machine.name or machine.machine_id,
+            picture=picture(machine),
+            contact=contact,
+            contact_link=contact_link(contact),
+            **values,
+        )
+
+
+def _quantity(text: str | None) -> int:
+    """The form's quantity. Raises BadRequest."""
+    if not text:
+        return 1
+    if _QUANTITY.fullmatch(text) is None or not 1 <= int(text) <= MAX_QUANTITY:
+        raise BadRequest(f"quantity must be a whole number from 1 to {MAX_QUANTITY}")
+    return int(text)

@@ -1,0 +1,356 @@
+"""What a player is told: an order, or a machine, as the few words of a page (pure).
+
+The pages and the JSON that keeps them live are both made from these values, so they never say different
+things. Nothing here is ever derived from the player having come back from the checkout: only from the order.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from arcade_cloud.errors import InvariantBroken
+from arcade_cloud.machines import Machine, Presence, why_not_ready
+from arcade_cloud.money import Offer, format_amount
+from arcade_cloud.orders import Order
+from arcade_cloud.settling import ALERT_ATTEMPTS
+from arcade_shared.messages import MAX_CREDITS
+
+Phase = Literal[
+    "unpaid",  # the player may still pay
+    "checking",  # whether money has come is being found out
+    "sending",
+    "adding",
+    "stopping",
+    "added",
+    "part",
+    "given_back",
+    "not_paid",
+    "help",  # a person has to pay the player back
+]
+
+# Where a machine has one offer only, a player may want more than one of it: these are offered as well.
+QUANTITIES = (1, 2, 3, 5, 10)
+
+_MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_PHONE = re.compile(r"\+?[0-9][0-9 ()./-]{4,}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """An order as its player sees it.
+
+    `title`, `detail` (about the credits) and `money` are whole sentences. `delivered` of `credits` is what the
+    machine has reported so far. `final`: nothing more is going to happen by itself. `ask`: the player may want
+    to turn to the operator.
+    """
+
+    phase: Phase
+    title: str
+    detail: str
+    money: str
+    delivered: int
+    credits: int
+    final: bool = False
+    ask: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One button of a machine's page. `why_not`: why it can't be pressed now; empty where it can."""
+
+    offer_id: str
+    quantity: int
+    credits: int
+    price: str
+    label: str
+    why_not: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineView:
+    """A machine as a player sees it. `word` says in a few words whether it can be paid now."""
+
+    ready: bool
+    word: str
+    max_credits: int
+    choices: tuple[Choice, ...]
+
+
+# --- a machine -------------------------------------------------------------------------------------------
+
+
+def machine_view(machine: Machine, offers: Sequence[Offer], presence: Presence | None, now_ms: int) -> MachineView:
+    """The machine's page: what may be bought, and whether it can be bought now."""
+    why_not = why_not_ready(machine, presence, now_ms)
+    quantities = QUANTITIES if len(offers) == 1 else (1,)
+    listens_only = machine.kind == "subscriber"
+    max_credits = MAX_CREDITS if listens_only or presence is None else presence.max_credits
+    return MachineView(
+        ready=why_not is None,
+        word=why_not or "Ready to play",
+        max_credits=max_credits,
+        choices=tuple(
+            Choice(
+                offer_id=offer.offer_id,
+                quantity=quantity,
+                credits=offer.credits * quantity,
+                price=format_amount(offer.amount_minor * quantity, offer.currency),
+                label=offer.label if quantity == 1 else "",
+                why_not=why_not_ready(machine, presence, now_ms, offer.credits * quantity) or "",
+            )
+            for offer in offers
+            for quantity in quantities
+            if quantity == 1 or offer.credits * quantity <= max_credits
+        ),
+    )
+
+
+def picture(machine: Machine) -> str | None:
+    """The address of the machine's picture, where it is one that a page may load."""
+    url = machine.picture_url
+    return url if url.startswith("https://") or (url.startswith("/") and not url.startswith("//")) else None
+
+
+def contact_link(contact: str) -> str | None:
+    """Where a tap on the operator's contact leads: a web page, a mail, a call; None where it is only a text."""
+    if contact.startswith(("https://", "http://")):
+        return contact
+    if _MAIL.fullmatch(contact):
+        return f"mailto:{contact}"
+    if _PHONE.fullmatch(contact):
+        return "tel:" + "".join(c for c in contact if c in "+0123456789")
+    return None
+
+
+# --- an order --------------------------------------------------------------------------------------------
+
+
+def order_view(order: Order, now_ms: int) -> View:
+    """The order's page. A hold is called a hold, a charge a charge; only the machine's word is success."""
+    match order.state:
+        case "open":
+            return _open(order, now_ms)
+        case "abandoned":
+            return _abandoned(order)
+        case "funded":
+            return _funded(order)
+        case "revoking":
+            return _revoking(order)
+        case "resolved" | "settled" if order.delivered is not None:
+            return _closed(order, order.delivered)
+        case "returning" | "settled":
+            return _returned(order)
+        case "resolved":
+            raise InvariantBroken(f"order {order.order_id}: resolved without a word of what was delivered")
+
+
+def _plural(credits: int) -> str:
+    return "1 credit" if credits == 1 else f"{credits} credits"
+
+
+def _price(order: Order) -> str:
+    return format_amount(order.amount_minor, order.currency)
+
+
+def _open(order: Order, now_ms: int) -> View:
+    money = f"{_price(order)} for {_plural(order.credits)}. Nothing has been charged so far."
+    phase: Phase = "unpaid"
+    title, detail = "Waiting for your payment", "If you have just paid, this takes a moment."
+    if order.payment is not None and order.payment.status == "processing":
+        phase = "checking"
+        title, detail = "Your bank is confirming", "Some banks take a little longer. You may leave this page open."
+        money = f"{_price(order)} for {_plural(order.credits)}. What can't be delivered is given back by itself."
+    elif order.checkout_expires_at_ms is not None and now_ms >= order.checkout_expires_at_ms:
+        phase = "checking"
+        title, detail = "The time to pay is over", "Checking once more whether a payment has come."
+    return View(phase=phase, title=title, detail=detail, money=money, delivered=0, credits=order.credits)
+
+
+def _abandoned(order: Order) -> View:
+    if order.due_at_ms is not None:  # something was reported, and is being read back
+        return View(
+            phase="checking",
+            title="Checking your payment",
+            detail="Something has changed at your bank. This takes a moment.",
+            money="A payment that came too late is given back by itself.",
+            delivered=0,
+            credits=order.credits,
+        )
+    return View(
+        phase="not_paid",
+        title="You were not charged",
+        detail="The payment was not completed, so no credits were sent.",
+        money=f"{_price(order)} was not taken.",
+        delivered=0,
+        credits=order.credits,
+        final=True,
+    )
+
+
+def _while_delivering(order: Order) -> str:
+    if order.kind == "grant":
+        return "These credits are free."
+    if order.held:
+        return f"{_price(order)} is held, not charged. You pay only for credits that are added."
+    return f"{_price(order)} is paid. What can't be added is refunded by itself."
+
+
+def _funded(order: Order) -> View:
+    free = order.kind == "grant"
+    phase: Phase = "sending"
+    title = "Sending your credits" if free else "Paid: sending your credits"
+    detail = f"{_plural(order.credits)} on the way to the machine."
+    if order.reported > 0:
+        phase = "adding"
+        title = f"{order.reported} of {order.credits} credits added"
+        detail = "The machine is adding the rest."
+    elif order.accepted:
+        phase = "adding"
+        title = "Adding your credits"
+        detail = f"The machine has {_plural(order.credits)} to add."
+    elif order.publishes > 1 or order.credit_id is None:
+        detail = "Waiting for the machine to answer."
+    return View(
+        phase=phase,
+        title=title,
+        detail=detail,
+        money=_while_delivering(order),
+        delivered=order.reported,
+        credits=order.credits,
+    )
+
+
+def _revoking(order: Order) -> View:
+    title = "Stopping your order"
+    if order.reported > 0:
+        title = f"{order.reported} of {order.credits} credits added so far"
+    stopped = order.keep_at_most_minor is not None
+    reason = "The operator has stopped it." if stopped else "The machine has not finished in time."
+    return View(
+        phase="stopping",
+        title=title,
+        detail=f"{reason} Finding out what it has added. You need not wait here; this ends by itself.",
+        money=_while_delivering(order),
+        delivered=order.reported,
+        credits=order.credits,
+        ask=True,
+    )
+
+
+def _closed(order: Order, delivered: int) -> View:
+    money, back_done = _money_of_closed(order)
+    slow = order.state != "settled" and order.settle_attempts >= ALERT_ATTEMPTS
+    if slow:
+        money += " This takes longer than usual, and goes on by itself; the operator has been told."
+    phase: Phase = "added" if delivered == order.credits else "part" if delivered else "given_back"
+    return View(
+        phase="help" if order.owed_minor > 0 else phase,
+        title=_closed_title(order, delivered, done=back_done),
+        detail=_closed_detail(order, delivered),
+        money=money,
+        delivered=delivered,
+        credits=order.credits,
+        final=order.state == "settled",
+        ask=slow or order.owed_minor > 0,
+    )
+
+
+def _closed_title(order: Order, delivered: int, *, done: bool) -> str:
+    if delivered == 0 and order.kind != "grant":
+        return _title_of_return(order, done=done)
+    if delivered < order.credits:
+        return f"{delivered} of {order.credits} credits added" if delivered else "No credits were added"
+    if order.resolved_by == "broker":
+        return f"{_plural(delivered)} sent"  # nobody has confirmed more than that
+    return f"{_plural(delivered)} added"
+
+
+def _closed_detail(order: Order, delivered: int) -> str:
+    uncertain = " After a power cut one credit is uncertain: you do not pay for it." if order.uncertain else ""
+    if delivered == order.credits:
+        return "Press START on the machine."
+    if order.resolved_by in {"silence", "last resort", "unconfirmed"}:
+        why = "The machine has not answered."
+    elif order.keep_at_most_minor is not None:
+        why = "The operator has stopped the rest."
+    elif order.resolved_by in {"unsent", "broker"}:
+        why = "The machine could not be reached."
+    else:
+        why = "The machine did not take the rest." if delivered else "The machine did not take the credits."
+    press = "Press START on the machine. " if delivered else ""
+    return f"{press}{why}{uncertain}"
+
+
+def _returned(order: Order) -> View:
+    money, done = _money_of_closed(order)
+    slow = order.state != "settled" and order.settle_attempts >= ALERT_ATTEMPTS
+    if slow:
+        money += " This takes longer than usual, and goes on by itself; the operator has been told."
+    return View(
+        phase="help" if order.owed_minor > 0 else "given_back",
+        title=_title_of_return(order, done=done),
+        detail="The payment came too late or did not match the order, so no credits were sent.",
+        money=money,
+        delivered=0,
+        credits=order.credits,
+        final=order.state == "settled",
+        ask=slow or order.owed_minor > 0,
+    )
+
+
+# --- money that goes back --------------------------------------------------------------------------------
+
+
+def _paid_minor(order: Order) -> int:
+    """What the player's bank was asked for; not the order's price where somebody paid a wrong amount."""
+    return order.amount_minor if order.payment is None else order.payment.amount_minor
+
+
+def _only_held(order: Order) -> bool:
+    """Whether what goes back was never taken: the hold, or what is left of it, is let go."""
+    payment = order.payment
+    if order.whole_capture:
+        return False  # all was captured, because the bank took no part of the hold; the rest is refunded
+    if payment is None:
+        return order.held
+    if payment.status in {"requires_capture", "canceled"}:
+        return True
+    return order.held and payment.refunded_minor == 0 and payment.received_minor <= order.target_minor
+
+
+def _title_of_return(order: Order, *, done: bool) -> str:
+    if order.owed_minor > 0:
+        return "Please contact the operator"
+    if _only_held(order):
+        return "You were not charged" if done else "You are not charged"
+    back = format_amount(_paid_minor(order) - order.target_minor, order.currency)
+    return f"Refund started: {back}" if done else "Your money is on its way back"
+
+
+def _money_of_closed(order: Order) -> tuple[str, bool]:
+    """What the player pays and gets back, and whether Stripe shows it already."""
+    done = order.state == "settled"
+    if order.kind == "grant":
+        return "These credits were free.", done
+    if order.payment is not None and order.payment.dispute in {"open", "lost"}:
+        return "You have asked your bank to take this payment back; your bank decides about it.", done
+    if order.owed_minor > 0:
+        owed = format_amount(order.owed_minor, order.currency)
+        return f"{owed} is owed to you, and your bank did not take the refund. The operator pays it to you.", done
+    pays = format_amount(order.target_minor, order.currency)
+    back_minor = _paid_minor(order) - order.target_minor
+    back = format_amount(back_minor, order.currency)
+    if back_minor <= 0:
+        return f"You pay {pays}.", done
+    earned_only = order.delivered and order.target_minor == order.earned_minor
+    only = f"You pay only for {order.delivered}: {pays}." if earned_only else f"You pay {pays}."
+    if _only_held(order):
+        verb = "has been let go" if done else "is being let go"
+        if order.target_minor == 0:
+            return f"The hold of {back} {verb}. Your bank may show it for a few days more.", done
+        return f"{only} The rest of the hold, {back}, {verb}.", done
+    if not done:
+        return f"{only if order.target_minor else ''} {back} is being refunded.".strip(), done
+    started = f"Refund started: {back}. Banks take a few days to show it."
+    return f"{only} {started}" if order.target_minor else started, done
