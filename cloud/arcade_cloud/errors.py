@@ -4,6 +4,7 @@ ArcadeError
 ├── BadRequest            what a caller asked for can't be done; the text is for the caller
 │   ├── UnknownMachine    no machine of that id is registered
 │   ├── NotReady          the machine can't take credits now, so nobody may pay for it
+│   ├── BadWebhook        not a signed event of Stripe's, or not of a shape that Stripe documents
 │   └── TooMany           over a rate limit; try again later
 ├── StoreError
 │   ├── Conflict          somebody else moved the record first: load it again
@@ -40,6 +41,13 @@ class NotReady(BadRequest):
 
     code = "not_ready"
     status = 409
+
+
+class BadWebhook(BadRequest):
+    """A webhook whose signature, age or shape is wrong."""
+
+    code = "bad_webhook"
+    status = 400
 
 
 class TooMany(BadRequest):
