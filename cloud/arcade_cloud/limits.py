@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+# A hold on a card lasts for seven days, on some cards for less than five. It must still be captured after the last
+# resort, even if Stripe is down then.
+LAST_RESORT_AT_MOST_S = 3 * 86_400
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -47,6 +51,10 @@ class Limits:
                 )
             if value >= self.last_resort_s:
                 found.append(f"{name} ({value}) must be below LAST_RESORT_S ({self.last_resort_s})")
+        if self.last_resort_s > LAST_RESORT_AT_MOST_S:
+            found.append(
+                f"LAST_RESORT_S ({self.last_resort_s}) must be at most {LAST_RESORT_AT_MOST_S}: holds on cards end"
+            )
         if not 30 * 60 <= self.checkout_life_s <= 24 * 3600:
             found.append("CHECKOUT_LIFE_S must lie between 1800 and 86400: Stripe accepts no other life")
         return found

@@ -6,10 +6,12 @@ from msgspec import Struct
 
 from arcade_cloud.errors import InvariantBroken
 
-# Stripe's own list of currencies without minor units.
+# Stripe's own list of currencies without minor units, but for the Ugandan shilling, which has none either and is
+# given in hundredths all the same. And those with three decimals.
 ZERO_DECIMAL = frozenset(
-    "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split()  # noqa: SIM905 - reads as Stripe prints it
+    "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split()  # noqa: SIM905 - reads as Stripe prints it
 )
+THREE_DECIMAL = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 SYMBOLS = {"myr": "RM", "usd": "$", "eur": "€", "gbp": "£", "sgd": "S$", "jpy": "¥"}
 
 PaymentStatus = Literal[
@@ -79,4 +81,6 @@ def format_amount(amount_minor: int, currency: str) -> str:
     symbol = SYMBOLS.get(currency, currency.upper())
     if currency in ZERO_DECIMAL:
         return f"{symbol} {amount_minor}"
+    if currency in THREE_DECIMAL:
+        return f"{symbol} {amount_minor // 1000}.{amount_minor % 1000:03d}"
     return f"{symbol} {amount_minor // 100}.{amount_minor % 100:02d}"
