@@ -1,0 +1,323 @@
+"""The life of a credit on the agent: `decide(credit, event, situation) -> Decision` (pure).
+
+    –         never seen    valid command → accepted; invalid for good → refused; revoke → revoked
+    accepted  waits         its turn, still in life → pulsing; deadline, revoke or stop → done(0)
+    pulsing   under way     last credit pulsed → done(n); stop asked for → done(i); fault → done(i, uncertain?)
+    done, refused, revoked  final: never changes
+
+Three rules carry the rest. A known id is answered with where it stands, whatever the message says now. The
+intent of every credit is journaled before its pulse, so a credit begun and not ended is `uncertain` and is
+never repeated. A start resumes nothing: it closes what it finds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from arcade_shared.ids import uuid7_ms
+
+State = Literal["accepted", "pulsing", "done", "refused", "revoked"]
+FINAL_STATES: frozenset[str] = frozenset({"done", "refused", "revoked"})
+
+# 35 days: the broker holds a session for hours, the cloud asks about a credit for a day at the most, and a
+# dispute about a payment is rarely older than a month.
+MEMORY_MS = 35 * 24 * 3600 * 1000
+# A queue of players in front of one cabinet; at 60 s for the longest train it outlasts any deadline.
+MAX_WAITING = 32
+
+EXPIRED = "expired"
+TOO_MANY = "too many credits"
+BUSY = "busy"
+REVOKED = "revoked"
+RESTARTED = "restarted"
+COIN_LINE = "coin line fault"
+JOURNAL = "journal fault"
+STOPPED = "stopped"
+FORGOTTEN = "older than the journal"
+
+
+class InvariantBroken(Exception):
+    """A credit in a state that no rule leads to: a defect, or a journal written by something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """One command as the journal holds it.
+
+    `intent` says that the pulse of credit `delivered + 1` may have begun. A tombstone (`revoked`) has 0
+    credits, because a revoke does not say how many there were. `registered` is what the machine's coin
+    meter counted during the train, None where no meter is wired or the train was broken off.
+    """
+
+    credit_id: str
+    credits: int
+    state: State
+    expires_at_ms: int
+    delivered: int = 0
+    uncertain: int = 0
+    intent: bool = False
+    reason: str = ""
+    registered: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.state not in FINAL_STATES and self.state not in ("accepted", "pulsing"):
+            raise InvariantBroken(f"{self.credit_id}: unknown state {self.state!r}")
+        if min(self.credits, self.delivered) < 0 or self.uncertain not in (0, 1):
+            raise InvariantBroken(f"{self.credit_id}: a count is out of bounds: {self}")
+        if self.delivered + self.uncertain + self.intent > self.credits:
+            raise InvariantBroken(f"{self.credit_id}: more delivered, uncertain or begun than asked for: {self}")
+        if self.state not in ("pulsing", "done") and self.delivered + self.uncertain:
+            raise InvariantBroken(f"{self.credit_id}: delivered in state {self.state}")
+        if self.intent and self.state != "pulsing":
+            raise InvariantBroken(f"{self.credit_id}: a pulse is under way in state {self.state}")
+        if self.uncertain and self.state != "done":
+            raise InvariantBroken(f"{self.credit_id}: uncertain in state {self.state}")
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing can change this credit any more."""
+        return self.state in FINAL_STATES
+
+    @property
+    def made_ms(self) -> int:
+        """When the cloud made the id (epoch ms)."""
+        return uuid7_ms(self.credit_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What surrounds the credit at the moment of a decision.
+
+    `cloud_ms` is the cloud's time, None while it is unknown. `forgotten_before_ms`: ids made earlier may
+    have been in the journal and are gone. `waiting` counts the accepted credits. `halt` is the reason why no
+    further pulse may begin ("" where there is none). `metered`: a coin meter is read after each train.
+    """
+
+    cloud_ms: int | None
+    max_credits: int
+    forgotten_before_ms: int = 0
+    waiting: int = 0
+    machine_ready: bool = True
+    halt: str = ""
+    metered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A coinpulse, signed and addressed to this installation."""
+
+    credit_id: str
+    credits: int
+    expires_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """A revoke, signed and addressed to this installation."""
+
+    credit_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The line is free and no other credit is ahead of this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstEdge:
+    """The first intent is committed and the first edge comes next: the last look at the deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pulsed:
+    """Every pulse of the credit under way was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotPulsed:
+    """The credit under way was not pulsed to its end; `started`: the line may have become active."""
+
+    started: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The meter has had its time after the last pulse and counted `registered`."""
+
+    registered: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """Time has passed, or the situation has changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """The agent has started and found this credit in its journal."""
+
+
+Event: TypeAlias = Command | Revocation | Turn | FirstEdge | Pulsed | NotPulsed | Settled | Waited | Restarted
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the cloud is told about a credit. `unknown` is the one state that no journal holds."""
+
+    credit_id: str
+    state: Literal["accepted", "pulsing", "done", "refused", "revoked", "unknown"]
+    final: bool
+    credits: int
+    delivered: int
+    uncertain: int
+    reason: str
+    registered: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The credit as it is from now on (None: nothing is known of it), and what to tell at once, if anything.
+
+    A credit that differs from the one decided about must be committed before anything else is done. A final
+    one is told from the journal's outbox, until the broker has confirmed it.
+    """
+
+    credit: Credit | None
+    answer: Answer | None = None
+
+
+def answer_of(credit: Credit) -> Answer:
+    """Where `credit` stands, as it is told."""
+    return Answer(
+        credit.credit_id,
+        credit.state,
+        credit.final,
+        credit.credits,
+        credit.delivered,
+        credit.uncertain,
+        credit.reason,
+        credit.registered,
+    )
+
+
+def expired(credit: Credit | Command, situation: Situation) -> bool:
+    """Whether the deadline has surely passed; not while the cloud's time is unknown."""
+    return situation.cloud_ms is not None and situation.cloud_ms >= credit.expires_at_ms
+
+
+def forgets_before_ms(forgotten_before_ms: int, cloud_ms: int | None) -> int:
+    """Ids made before this are older than the journal's memory: what it has pruned, and what it would."""
+    return forgotten_before_ms if cloud_ms is None else max(forgotten_before_ms, cloud_ms - MEMORY_MS)
+
+
+def decide(credit: Credit | None, event: Event, situation: Situation) -> Decision:
+    """What becomes of `credit` (None: the journal has no such id) at `event`.
+
+    Raises InvariantBroken for an event that cannot happen in the credit's state.
+    """
+    match event:
+        case Command() | Revocation():
+            if credit is not None:
+                if isinstance(event, Revocation) and credit.state == "accepted":
+                    return Decision(_close(credit, REVOKED))
+                return Decision(credit, answer_of(credit))
+            return _first_seen(event, situation)
+        case Restarted():
+            return Decision(_after_restart(_known(credit)))
+        case Turn() | Waited():
+            return Decision(_waiting(_known(credit), event, situation))
+        case FirstEdge():
+            return Decision(_before_first_edge(_under_way(credit), situation))
+        case Pulsed():
+            return Decision(_after_pulse(_under_way(credit), situation))
+        case NotPulsed(started):
+            return Decision(_close(_under_way(credit), COIN_LINE, uncertain=int(started)))
+        case Settled(registered):
+            return Decision(_settled(_known(credit), registered))
+
+
+def _first_seen(event: Command | Revocation, situation: Situation) -> Decision:
+    """An id without a row. Older than the journal's memory it may have had one: nothing final can be said."""
+    if uuid7_ms(event.credit_id) < forgets_before_ms(situation.forgotten_before_ms, situation.cloud_ms):
+        credits_ = event.credits if isinstance(event, Command) else 0
+        return Decision(None, Answer(event.credit_id, "unknown", False, credits_, 0, 0, FORGOTTEN))
+    if isinstance(event, Revocation):
+        return Decision(Credit(event.credit_id, 0, "revoked", 0, reason=REVOKED))
+    refusal = ""
+    if expired(event, situation):
+        refusal = EXPIRED
+    elif event.credits > situation.max_credits:
+        refusal = TOO_MANY
+    elif situation.halt:
+        refusal = situation.halt
+    elif situation.waiting >= MAX_WAITING:
+        refusal = BUSY
+    state: State = "refused" if refusal else "accepted"
+    credit = Credit(event.credit_id, event.credits, state, event.expires_at_ms, reason=refusal)
+    return Decision(credit, None if refusal else answer_of(credit))
+
+
+def _waiting(credit: Credit, event: Turn | Waited, situation: Situation) -> Credit:
+    """Without the cloud's time the deadline cannot be read, so the credit waits: the cloud will revoke it."""
+    if credit.state != "accepted":
+        if isinstance(event, Turn):
+            raise InvariantBroken(f"{credit.credit_id}: a turn for a credit in state {credit.state}")
+        return credit
+    if expired(credit, situation):
+        return _close(credit, EXPIRED)
+    if situation.halt:
+        return _close(credit, situation.halt)
+    if isinstance(event, Turn) and situation.machine_ready and situation.cloud_ms is not None:
+        return replace(credit, state="pulsing", intent=True)
+    return credit
+
+
+def _before_first_edge(credit: Credit, situation: Situation) -> Credit:
+    if credit.delivered:
+        raise InvariantBroken(f"{credit.credit_id}: a first edge after {credit.delivered} credits")
+    if expired(credit, situation) or situation.cloud_ms is None:
+        return _close(credit, EXPIRED)
+    return _close(credit, situation.halt) if situation.halt else credit
+
+
+def _after_pulse(credit: Credit, situation: Situation) -> Credit:
+    delivered = credit.delivered + 1
+    if delivered == credit.credits:
+        if situation.metered:
+            return replace(credit, delivered=delivered, intent=False)
+        return replace(credit, state="done", delivered=delivered, intent=False)
+    if situation.halt:
+        return _close(replace(credit, delivered=delivered, intent=False), situation.halt)
+    return replace(credit, delivered=delivered)
+
+
+def _settled(credit: Credit, registered: int) -> Credit:
+    if credit.state != "pulsing" or credit.intent:
+        raise InvariantBroken(f"{credit.credit_id}: the meter settled in the middle of a train")
+    return replace(credit, state="done", registered=registered)
+
+
+def _after_restart(credit: Credit) -> Credit:
+    if credit.final:
+        return credit
+    whole = credit.delivered == credit.credits
+    return _close(credit, "" if whole else RESTARTED, uncertain=int(credit.intent))
+
+
+def _close(credit: Credit, reason: str, uncertain: int = 0) -> Credit:
+    """`done` with what was delivered so far."""
+    return replace(credit, state="done", intent=False, uncertain=uncertain, reason=reason)
+
+
+def _known(credit: Credit | None) -> Credit:
+    if credit is None:
+        raise InvariantBroken("an event for a credit that the journal does not hold")
+    return credit
+
+
+def _under_way(credit: Credit | None) -> Credit:
+    known = _known(credit)
+    if known.state != "pulsing" or not known.intent:
+        raise InvariantBroken(f"{known.credit_id}: a pulse without an intent, in state {known.state}")
+    return known
