@@ -1,0 +1,136 @@
+"""What the loop needs from outside, as protocols, and what the link and the operating system tell it.
+
+The hardware's own events are in `signals`. Everything here is frozen values and interfaces, so the loop can be
+run without hardware, network or disk, and with a clock that jumps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from arcade_edge.credits import Credit
+
+
+class JournalFault(Exception):
+    """The journal cannot be written (or read) now: nothing may be pulsed. It may come back."""
+
+
+class JournalCorrupt(JournalFault):
+    """The journal's file is damaged: only a restart, which puts it aside, helps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a QoS 1 message is acknowledged with: it belongs to one connection."""
+
+    connection: int
+    mid: int
+    qos: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message of the broker. It must be acknowledged, once, unless it is to be delivered again."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """Connected and subscribed; `connection` counts the attempts to connect since the start."""
+
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown:
+    """The connection is lost, with all that the broker had not confirmed."""
+
+    connection: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The broker's answer to a publish. `ok` is False where it was refused, `reason` says why."""
+
+    token: Hashable
+    ok: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """End in order: finish the running credit, begin no other."""
+
+
+class Link(Protocol):
+    """The connection to the broker, as the loop sees it. No method blocks or raises."""
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> Hashable | None:
+        """Send at QoS 1. The token comes back in a `Confirmed`; None means that there is no connection."""
+
+    def acknowledge(self, receipt: Receipt) -> None:
+        """The message need not be delivered again. Does nothing if its connection is gone."""
+
+    def reconnect(self, why: str) -> None:
+        """Drop the connection and make a new one, so that what is not acknowledged is delivered again."""
+
+
+class Pulses(Protocol):
+    """The coin line. One credit at a time: the next one only after `CreditPulsed` or `PulseFailed`."""
+
+    def pulse_credit(self, token: object) -> None:
+        """Begin to pulse one credit."""
+
+
+class Journal(Protocol):
+    """The agent's memory. Every method may raise JournalFault; then nothing of the call has happened."""
+
+    @property
+    def installation(self) -> str:
+        """32 hexadecimal digits, born with this journal on this computer."""
+
+    @property
+    def forgotten_before_ms(self) -> int:
+        """Ids made before this moment (epoch ms) may have been pruned; 0 if none was."""
+
+    def find(self, credit_id: str) -> Credit | None:
+        """The credit with this id."""
+
+    def commit(self, credits_: Sequence[Credit] = (), told: Collection[str] = ()) -> None:
+        """Write all of it, durably, or nothing.
+
+        A credit that is final enters the outbox in the same transaction. `told` are ids that leave it.
+        Raises InvariantBroken if a credit would change that is final already.
+        """
+
+    def unfinished(self) -> list[Credit]:
+        """Every credit that is not final, oldest first."""
+
+    def untold(self, limit: int) -> list[Credit]:
+        """The oldest `limit` final credits that the broker has not confirmed."""
+
+    def count(self, increments: Mapping[str, int]) -> None:
+        """Add to the counters of what was refused or ignored."""
+
+    def prune(self, before_ms: int, limit: int) -> int:
+        """Forget up to `limit` final credits made before `before_ms`; how many it were."""
+
+    def rest(self) -> None:
+        """Nobody waits just now: do what would hold up a commit later."""
+
+    def probe(self) -> None:
+        """Write something, to see whether writing works."""
+
+
+BootClock = Callable[[], int]
+"""Milliseconds since the computer started, suspended time included (CLOCK_BOOTTIME)."""
+
+WallClock = Callable[[], int]
+"""Epoch milliseconds as the computer believes; a Pi without a network may be years off."""
