@@ -1,0 +1,166 @@
+"""The command `arcade-edge`. Each command imports what it needs when it runs, so `--help` answers at once.
+
+Exit codes: 0 done, 1 it could not be done (one line says why), 2 wrong arguments or settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from arcade_edge import settings as edge_settings
+
+OK, FAILED, MISUSED = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    parsed = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.DEBUG if parsed.verbose else logging.INFO,
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    run: Callable[[argparse.Namespace], int] = parsed.run
+    try:
+        return run(parsed)
+    except edge_settings.BadSettings as error:
+        print(error, file=sys.stderr)
+        return MISUSED
+    except KeyboardInterrupt:
+        return FAILED
+    except Exception as error:
+        if not _is_operators(error):
+            raise
+        print(f"arcade-edge: {error}", file=sys.stderr)
+        return FAILED
+
+
+def _is_operators(error: Exception) -> bool:
+    """Whether the text of the error is all that a person needs; of anything else the trace is wanted."""
+    from arcade_edge.coin_line import CoinLineError
+    from arcade_edge.pin_factory import GpioUnavailable
+    from arcade_edge.ports import JournalFault
+    from arcade_edge.technician import NotToBeHad
+    from arcade_edge.wiring import PartDied
+
+    return isinstance(error, GpioUnavailable | CoinLineError | JournalFault | NotToBeHad | PartDied)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="arcade-edge", description="The agent in the arcade cabinet.")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
+        added.add_argument(
+            "--config",
+            type=Path,
+            default=edge_settings.DEFAULT_PATH,
+            metavar="FILE",
+            help="the settings (default: %(default)s)",
+        )
+        added.set_defaults(run=run)
+        return added
+
+    command("run", _run, "run the agent until it is told to stop")
+    pulse = command("pulse", _pulse, "pulse the coin line by hand, while no agent runs")
+    pulse.add_argument("credits", type=_positive, metavar="N", nargs="?", default=1, help="credits (1)")
+    release = command("release", _release, "force the coin line inactive, whatever a process left on it")
+    release.add_argument("--pin", type=int, help="instead of the pin in the settings")
+    release.add_argument("--active", choices=("low", "high"), help="instead of the level in the settings")
+    watch = command("watch", _watch, "print what happens on the machine's topics, until Ctrl-C")
+    watch.add_argument(
+        "--inputs", action="store_true", help="print what the wired inputs say instead, while no agent runs"
+    )
+    journal = command("journal", _journal, "list credits, acks not yet confirmed, and what was refused")
+    journal.add_argument("--limit", type=_positive, default=20, metavar="N", help="credits to list (20)")
+    simulate = command("simulate", _simulate, "run the agent on a simulated cabinet")
+    simulate.add_argument("--edge-log", type=Path, metavar="FILE", help="write every edge of the coin line to it")
+    simulate.add_argument("--start-after-ms", type=_positive, default=1_000, metavar="MS", help="coin to START")
+    simulate.add_argument("--play-s", type=float, default=10.0, metavar="S", help="length of a game")
+    simulate.add_argument(
+        "--min-pulse-ms", type=float, default=50.0, metavar="MS", help="the board takes less for noise"
+    )
+    simulate.add_argument(
+        "--min-gap-ms", type=float, default=50.0, metavar="MS", help="the board takes less for one pulse"
+    )
+    simulate.add_argument("--serial-text", metavar="TEXT", help="the board's line at game over")
+    simulate.add_argument("--serial-number", metavar="TEXT", help="instead of this computer's own")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("a number from 1 is needed")
+    return number
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    settings = edge_settings.load(arguments.config)
+    from arcade_edge.wiring import run_agent
+
+    run_agent(settings)
+    return OK
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    settings = edge_settings.load(arguments.config)
+    from arcade_edge.technician import simulate
+
+    simulate(
+        settings,
+        edge_log=arguments.edge_log,
+        start_after_ms=arguments.start_after_ms,
+        play_ms=int(arguments.play_s * 1000),
+        min_pulse_ms=arguments.min_pulse_ms,
+        min_gap_ms=arguments.min_gap_ms,
+        serial_text=arguments.serial_text,
+        serial=arguments.serial_number,
+    )
+    return OK
+
+
+def _pulse(arguments: argparse.Namespace) -> int:
+    settings = edge_settings.load(arguments.config)
+    from arcade_edge.technician import pulse_by_hand
+
+    pulse_by_hand(settings, arguments.credits, say=print)
+    return OK
+
+
+def _release(arguments: argparse.Namespace) -> int:
+    pin, active = arguments.pin, arguments.active
+    if pin is None:
+        pin, found = edge_settings.load_coin_line(arguments.config)
+        active = active or found
+    from arcade_edge.coin_line import force_inactive
+
+    force_inactive(pin, active or "low")
+    print(f"the coin line GPIO{pin} is inactive")
+    return OK
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    settings = edge_settings.load(arguments.config)
+    from arcade_edge.technician import watch_inputs, watch_topics
+
+    (watch_inputs if arguments.inputs else watch_topics)(settings, say=print)
+    return OK
+
+
+def _journal(arguments: argparse.Namespace) -> int:
+    settings = edge_settings.load(arguments.config)
+    from arcade_edge.technician import list_journal
+
+    list_journal(settings.journal_path, arguments.limit, say=print)
+    return OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
