@@ -3,6 +3,7 @@
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
+from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from arcade_cloud.broker_address import is_loopback
@@ -10,6 +11,7 @@ from arcade_cloud.rate_limit import RateLimiter
 from arcade_cloud.settings import Settings
 from arcade_cloud.web import answers, api, assets, ingest, openapi, player, webhook
 from arcade_cloud.web.arriving import MAX_BODY_BYTES
+from arcade_cloud.web.player_view import contact_link
 from arcade_cloud.web.services import Services
 
 __all__ = ["Services", "create_app"]
@@ -22,10 +24,16 @@ def create_app(services: Services) -> Flask:
     app = Flask("arcade_cloud.web")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES  # the doors that need more say so themselves
     app.url_map.strict_slashes = False
+    app.json = DefaultJSONProvider(app)
+    app.json.sort_keys = False  # answers read as they are documented
     limiter = RateLimiter(services.settings.rate_limit_per_minute)
     answers.install(app)
     assets.install(app)
-    app.jinja_env.globals["site_name"] = services.settings.site_name
+    app.jinja_env.globals.update(
+        site_name=services.settings.site_name,
+        contact=services.settings.operator_contact,
+        contact_link=contact_link(services.settings.operator_contact),
+    )
     app.register_blueprint(api.doors(services, limiter))
     app.register_blueprint(webhook.doors(services))
     app.register_blueprint(ingest.doors(services))

@@ -124,7 +124,6 @@ class Pages:
         contact = machine.contact or self._settings.operator_contact
         return render_template(
             template,
-            site_name=self._settings.site_name,
             machine=machine,
             name=machine.name or machine.machine_id,
             picture=picture(machine),

@@ -84,8 +84,8 @@ def machine_view(machine: Machine, offers: Sequence[Offer], presence: Presence |
     """The machine's page: what may be bought, and whether it can be bought now."""
     why_not = why_not_ready(machine, presence, now_ms)
     quantities = QUANTITIES if len(offers) == 1 else (1,)
-    listens_only = machine.kind == "subscriber"
-    max_credits = MAX_CREDITS if listens_only or presence is None else presence.max_credits
+    told = 0 if machine.kind == "subscriber" or presence is None else presence.max_credits
+    max_credits = told or MAX_CREDITS  # before a machine has told its bound, readiness alone closes the sale
     return MachineView(
         ready=why_not is None,
         word=why_not or "Ready to play",
@@ -154,7 +154,7 @@ def _price(order: Order) -> str:
 
 
 def _open(order: Order, now_ms: int) -> View:
-    money = f"{_price(order)} for {_plural(order.credits)}. Nothing has been charged so far."
+    money = f"{_price(order)} for {_plural(order.credits)}. Nothing is charged yet."
     phase: Phase = "unpaid"
     title, detail = "Waiting for your payment", "If you have just paid, this takes a moment."
     if order.payment is not None and order.payment.status == "processing":
@@ -230,7 +230,7 @@ def _revoking(order: Order) -> View:
     return View(
         phase="stopping",
         title=title,
-        detail=f"{reason} Finding out what it has added. You need not wait here; this ends by itself.",
+        detail=f"{reason} We find out what was added; this ends by itself.",
         money=_while_delivering(order),
         delivered=order.reported,
         credits=order.credits,
@@ -337,12 +337,12 @@ def _money_of_closed(order: Order) -> tuple[str, bool]:
         return "You have asked your bank to take this payment back; your bank decides about it.", done
     if order.owed_minor > 0:
         owed = format_amount(order.owed_minor, order.currency)
-        return f"{owed} is owed to you, and your bank did not take the refund. The operator pays it to you.", done
+        return f"{owed} is owed to you, and could not be paid back by itself. The operator pays it.", done
     pays = format_amount(order.target_minor, order.currency)
     back_minor = _paid_minor(order) - order.target_minor
     back = format_amount(back_minor, order.currency)
     if back_minor <= 0:
-        return f"You pay {pays}.", done
+        return f"You {'paid' if done else 'pay'} {pays}.", done
     earned_only = order.delivered and order.target_minor == order.earned_minor
     only = f"You pay only for {order.delivered}: {pays}." if earned_only else f"You pay {pays}."
     if _only_held(order):
@@ -352,5 +352,7 @@ def _money_of_closed(order: Order) -> tuple[str, bool]:
         return f"{only} The rest of the hold, {back}, {verb}.", done
     if not done:
         return f"{only if order.target_minor else ''} {back} is being refunded.".strip(), done
+    if not order.delivered:  # the title has said it
+        return "You pay nothing. Banks take a few days to show a refund.", done
     started = f"Refund started: {back}. Banks take a few days to show it."
     return f"{only} {started}" if order.target_minor else started, done

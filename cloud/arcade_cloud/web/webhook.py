@@ -3,11 +3,9 @@
 from flask import Blueprint, Response, jsonify, request
 
 from arcade_cloud.web.services import Services
-from arcade_cloud.webhook import interpret, verify
+from arcade_cloud.webhook import MAX_BODY_BYTES, interpret, verify
 
 SIGNATURE_HEADER = "Stripe-Signature"
-# Events of ours take some 5 KB; a large Checkout Session with many line items a few hundred.
-MAX_EVENT_BYTES = 512 * 1024
 
 
 def doors(services: Services) -> Blueprint:
@@ -19,7 +17,7 @@ def doors(services: Services) -> Blueprint:
     @blueprint.post("/addCredit")
     def webhook() -> Response:
         """200 once the event is committed, or is none of ours; whatever could not be stored Stripe sends again."""
-        request.max_content_length = MAX_EVENT_BYTES
+        request.max_content_length = MAX_BODY_BYTES
         signature = request.headers.get(SIGNATURE_HEADER, "")
         event = verify(request.get_data(), signature, settings.stripe_webhook_secrets, now_ms() // 1000)
         sales.stripe_reported(interpret(event))
