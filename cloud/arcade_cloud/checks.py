@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from arcade_cloud.errors import ArcadeError
 from arcade_cloud.events import Outcome
+from arcade_cloud.mqtt import try_listening
 from arcade_cloud.wiring import Cloud
 
 
@@ -12,7 +13,8 @@ def verdicts(cloud: Cloud) -> Iterator[tuple[str, str | None]]:
     yield "database", _database(cloud)
     yield "machines", None if cloud.store.machines() else "none is registered: arcade-cloud machine add"
     yield "Stripe", _stripe(cloud)
-    yield "broker", _broker(cloud)
+    yield "broker, sending", _broker(cloud)
+    yield "broker, listening", try_listening(cloud.settings.broker)
 
 
 def _database(cloud: Cloud) -> str | None:
@@ -40,9 +42,12 @@ def _stripe(cloud: Cloud) -> str | None:
 
 
 def _broker(cloud: Cloud) -> str | None:
+    wrong = cloud.publisher.check()
+    if wrong is not None:
+        return wrong
     outcome = cloud.fulfilment.send_echo()
     if outcome in {Outcome.CONFIRMED, Outcome.NOBODY}:
         return None
     if outcome is Outcome.REFUSED:
         return "it refuses our messages: allow MQTT_USERNAME to publish to arcade/cloud/echo and arcade/machine/#"
-    return "no answer: check EMQX_BROKER_URL, EMQX_PORT, MQTT_USERNAME, MQTT_PASSWORD and MQTT_CA_FILE"
+    return "it took a message and never confirmed it"

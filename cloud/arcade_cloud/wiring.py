@@ -15,7 +15,7 @@ from arcade_cloud.store.port import Store
 
 if TYPE_CHECKING:
     from arcade_cloud.mqtt import Listener, Publisher
-    from arcade_cloud.web.app import Services
+    from arcade_cloud.web.services import Services
 
 
 def wall_clock_ms() -> int:
@@ -36,7 +36,7 @@ class Cloud:
 
     def services(self) -> "Services":
         """What the HTTP doors need."""
-        from arcade_cloud.web.app import Services
+        from arcade_cloud.web.services import Services
 
         return Services(sales=self.sales, hearing=self.hearing, fulfilment=self.fulfilment, settings=self.settings)
 
@@ -44,7 +44,7 @@ class Cloud:
         """A listener, not yet started, that hears the machines for this cloud."""
         from arcade_cloud.mqtt import Listener
 
-        return Listener(self.settings.broker, self.hearing.hear, client_id=self.settings.mqtt_listener_id)
+        return Listener(self.settings.broker, self.hearing.hear, listener_id=self.settings.mqtt_listener_id)
 
     def close(self) -> None:
         """Let go of the broker and the store."""
@@ -64,7 +64,11 @@ def build(
     from arcade_cloud.stripe_gateway import StripeGateway
 
     store = open_store(settings.database_url)
-    publisher = Publisher(settings.broker, timeout_ms=settings.mqtt_publish_timeout_ms)
+    publisher = Publisher(
+        settings.broker,
+        timeout_ms=settings.mqtt_publish_timeout_ms,
+        publishes_per_s=settings.mqtt_publishes_per_s,
+    )
     fulfilment = Fulfilment(
         store=store,
         payments=StripeGateway(settings.stripe_api_key, api_base=settings.stripe_api_base),

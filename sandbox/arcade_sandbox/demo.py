@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 from arcade_edge.simulator import read_edge_log
 from arcade_sandbox.broker import BrokerError
@@ -38,7 +39,7 @@ class Watch:
     seen: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
 
     def __enter__(self) -> "Watch":
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
         self._client.username_pw_set("bench", self.system.bench_password)
         subscribed = threading.Event()
         self._client.on_subscribe = lambda *_: subscribed.set()
@@ -86,7 +87,8 @@ def pulses(edge_log: Path) -> list[Pulse]:
     edges = read_edge_log(edge_log)
     to_wall_ms = now_ms() - time.monotonic_ns() // 1_000_000
     found: list[Pulse] = []
-    began_ns = ended_ns = None
+    began_ns: int | None = None
+    ended_ns: int | None = None
     for edge in edges:
         if edge.active and began_ns is None:
             began_ns = edge.at_ns

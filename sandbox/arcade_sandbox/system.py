@@ -21,7 +21,8 @@ from arcade_sandbox.processes import START_WITHIN_S, Process, SystemFailed, free
 from arcade_sandbox.stripe_sandbox import StripeSandbox
 
 CURRENCY = "myr"
-PRICE_MINOR = 100
+# Stripe charges no less than 2.00 MYR at a time.
+PRICE_MINOR = 200
 HTTP_TIMEOUT_S = 15.0
 
 

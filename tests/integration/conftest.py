@@ -15,8 +15,6 @@ from arcade_sandbox.processes import SystemFailed, wait_for
 from arcade_sandbox.system import PRICE_MINOR, Profile, System
 
 FINAL = {"settled", "abandoned"}
-# How often the tests that kill at random moments do so; `make soak` sets more.
-ROUNDS = int(os.environ.get("ARCADE_ROUNDS", "10"))
 # A short pulse keeps ten thousand of them bearable; the board judges by the same figures.
 SHORT = Profile(pulse_ms=15, gap_ms=15, min_pulse_ms=10, min_gap_ms=10, start_after_ms=200, play_s=0.3)
 # Limits short enough to be waited for; they keep the order that the real ones have.

@@ -1,12 +1,15 @@
 """Processes killed at random moments: what was delivered, what is uncertain and the money always add up."""
 
+import os
 import time
+from functools import partial
 
 import pytest
-from conftest import ROUNDS
 
 from arcade_sandbox.processes import wait_for
 
+# How often each test kills; `make soak` sets more.
+ROUNDS = int(os.environ.get("ARCADE_ROUNDS", "10"))
 CREDITS = 10
 
 
@@ -15,13 +18,17 @@ def _train_ms(whole):
     return CREDITS * (profile.pulse_ms + profile.gap_ms)
 
 
+def _more_pulses(whole, before):
+    return len(whole.pulses()) > before
+
+
 @pytest.mark.timeout(120 + 30 * ROUNDS)
 def test_an_agent_killed_in_a_train_reports_what_it_did_and_repeats_nothing(whole, dice):
     agent = whole.system.cabinets["cab-01"].agent
     for _ in range(ROUNDS):
         before = len(whole.pulses())
         order_id = whole.system.buy("cab-01", CREDITS)
-        wait_for("the first pulse", lambda before=before: len(whole.pulses()) > before)
+        wait_for("the first pulse", partial(_more_pulses, whole, before))
         time.sleep(dice.uniform(0, _train_ms(whole) / 1000))
         agent.kill()
         agent.start()

@@ -7,6 +7,8 @@ import time
 import requests
 
 from arcade_sandbox.processes import wait_for
+from arcade_sandbox.stripe_webhooks import signature_header
+from arcade_sandbox.system import PRICE_MINOR
 
 
 def test_what_was_paid_is_pulsed_and_only_then_captured(whole):
@@ -39,7 +41,7 @@ def test_the_same_webhook_ten_times_at_once_pulses_once_and_captures_once(whole)
 
     def post(event: dict[str, object]) -> None:
         body = json.dumps(event).encode()
-        header = stripe.delivery.signature(body, stripe.webhook_secret)
+        header = signature_header(body, stripe.webhook_secret, int(time.time()))
         sent = requests.post(
             f"{whole.system.url}/webhook", data=body, headers={"Stripe-Signature": header}, timeout=20
         )
@@ -60,12 +62,12 @@ def test_the_same_webhook_ten_times_at_once_pulses_once_and_captures_once(whole)
 def test_every_event_delivered_five_times_out_of_order_changes_nothing(whole):
     stripe = whole.system.stripe
     before = len(whole.pulses())
-    stripe.configure_webhooks(times=5, shuffle_seed=7)
+    stripe.configure_webhooks(copies=5, reorder_seed=7, reorder_window_s=0.5)
     try:
         order = whole.final(whole.system.buy("cab-01", 2, wait=False))
         assert stripe.wait_delivered(20)
     finally:
-        stripe.configure_webhooks(times=1, shuffle_seed=None)
+        stripe.configure_webhooks(copies=1, reorder_seed=None, reorder_window_s=0.0)
     time.sleep(0.5)
     assert whole.order(order.order_id).delivered == 2
     assert len(whole.pulses()) - before == 2
@@ -75,7 +77,7 @@ def test_every_event_delivered_five_times_out_of_order_changes_nothing(whole):
 def test_a_declined_card_and_an_abandoned_page_cost_and_pulse_nothing(whole):
     before = len(whole.pulses())
     link = whole.system.create_link("cab-01", 1)
-    whole.system.stripe.pay(link["url"], "declined")
+    whole.system.stripe.pay(link["url"], "card_declined")
     other = whole.system.create_link("cab-01", 1)
     time.sleep(0.5)
     for order_id in (link["orderId"], other["orderId"]):
@@ -147,7 +149,7 @@ def test_an_operator_refund_after_delivery_goes_back_and_is_booked_as_goodwill(w
         lambda: (o := whole.order(order.order_id)).state == "settled" and whole.kept(o) == 0 and o,
         20,
     )
-    assert (settled.delivered, settled.goodwill_minor, settled.target_minor) == (2, 200, 0)
+    assert (settled.delivered, settled.goodwill_minor, settled.target_minor) == (2, 2 * PRICE_MINOR, 0)
 
 
 def test_a_grant_pulses_without_a_payment_and_once_for_its_token(whole):
