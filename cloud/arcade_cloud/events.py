@@ -50,11 +50,12 @@ class PaymentRead:
     """The payment's state, as read back or as shown by a verified webhook that leaves no doubt.
 
     `session`: the state of the Checkout Session where that was read too. `payment` is None while the player
-    has not begun to pay.
+    has not begun to pay. `read_at_ms`: when the reading began; None for what a webhook showed.
     """
 
     payment: Payment | None
     session: Literal["open", "complete", "expired"] | None = None
+    read_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

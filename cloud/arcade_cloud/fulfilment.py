@@ -15,7 +15,6 @@ from arcade_cloud.decisions import Context, Decision
 from arcade_cloud.effects import EFFECT_LIFE_MS, Effect, ReadPayment, SendCoinpulse, SendEcho, SendRevoke, Settle
 from arcade_cloud.errors import (
     AlreadySeen,
-    ArcadeError,
     Conflict,
     InvariantBroken,
     PaymentsRefused,
@@ -112,10 +111,10 @@ class Fulfilment:
 
     def _save(self, order: Order, event: Event, decision: Decision, seen: str | None) -> Order:
         if decision.order.version == order.version:
+            for alert in decision.alerts:  # before the event counts as seen: it would not come again
+                self.store.raise_alert(alert)
             if seen is not None and not self.store.note_seen(seen, self.now_ms()):
                 raise AlreadySeen(seen)
-            for alert in decision.alerts:
-                self.store.raise_alert(alert)
             return order
         entry = HistoryEntry(
             order_id=order.order_id,
@@ -223,17 +222,18 @@ class Fulfilment:
         return self.broker.publish(ECHO, payload, expiry_s=ECHO_EXPIRY_S)
 
     def _read_payment(self, order: Order) -> PaymentRead | None:
+        read_at_ms = self.now_ms()
         try:
             if order.session_id is not None and order.state in {"open", "abandoned"}:
                 checkout = self.payments.read_checkout(order.session_id)
-                return PaymentRead(checkout.payment, checkout.status)
+                return PaymentRead(checkout.payment, checkout.status, read_at_ms)
             if order.payment_intent is not None:
-                return PaymentRead(self.payments.read_payment(order.payment_intent))
+                return PaymentRead(self.payments.read_payment(order.payment_intent), read_at_ms=read_at_ms)
         except PaymentsUnavailable as error:
             logger.warning("order %s can't be read at Stripe yet: %s", order.order_id, error)
         except PaymentsRefused as error:
             text = f"Stripe does not show the order's payment: {error}. Is it another account, or another key?"
-            self._alert("unreadable", order, text)
+            self._alert("unreadable", order.order_id, text)
         return None
 
     def _settle(self, order: Order, effect: Settle) -> Settling | None:
@@ -257,23 +257,16 @@ class Fulfilment:
             return Settling(effect.operation, key, "refused", error.code)
         return Settling(effect.operation, key, "done")
 
-    def _alert(self, kind: str, order: Order, text: str) -> None:
-        self.store.raise_alert(
-            Alert(
-                alert_id=f"{kind}:{order.order_id}",
-                kind=kind,
-                text=text,
-                subject=order.order_id,
-                at_ms=self.now_ms(),
-            )
-        )
+    def _alert(self, kind: str, order_id: str, text: str) -> None:
+        alert = Alert(alert_id=f"{kind}:{order_id}", kind=kind, text=text, subject=order_id, at_ms=self.now_ms())
+        self.store.raise_alert(alert)
 
     # --- the timer ---------------------------------------------------------------------------------------
 
     def run_once(self, limit: int = 100) -> int:
         """Move the orders that are due, at most `limit`, and post alerts; how many orders were due.
 
-        An order that can't be moved is reported and stays due; it does not keep others from moving.
+        An order that can't be moved raises an alert and stays due; it does not keep others from moving.
         """
         due = self.store.due_orders(self.now_ms(), limit)
         for order_id in due:
@@ -281,8 +274,10 @@ class Fulfilment:
                 self.move(order_id, Due())
             except StoreUnavailable:
                 raise
-            except ArcadeError:
+            except Exception:  # whatever it is, it is this order's trouble alone
                 logger.exception("order %s can't be moved; it stays due", order_id)
+                text = "The order can't be moved, because of a defect: the log of the timer says why."
+                self._alert("stuck", order_id, text)
         self.post_alerts()
         return len(due)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from arcade_cloud import settling
+from arcade_cloud import settling, silence
 from arcade_cloud.decisions import Context, Decision, alert, later
 from arcade_cloud.effects import Effect, ReadPayment, SendCoinpulse, SendEcho, SendRevoke
 from arcade_cloud.events import (
@@ -42,9 +42,10 @@ REVOKE_BACKOFF_S = (1, 2, 4, 8, 15, 30, 60)
 OPEN_READ_BACKOFF_S = (90, 60, 120, 300, 600, 600, 600, 600, 3600)
 # Bank transfers that Stripe calls asynchronous are decided within 14 days at the latest.
 OPEN_AT_MOST_S = 14 * 86_400
-# A hold must be captured or let go well before Stripe ends it.
-CAPTURE_MARGIN_S = 3600
-CONFIRMED = frozenset({Outcome.CONFIRMED, Outcome.NOBODY})
+# A closed order whose payment can't be read is looked at as often as this, so for two weeks and some hours.
+READS_AT_MOST = 340
+# A subscriber's machine is told once: by then no publish can be under way any more, and the word is lost.
+UNCONFIRMED_AFTER_S = 60
 SENDING = "sending"
 
 
@@ -99,17 +100,30 @@ def _due(order: Order, context: Context) -> Decision:
             return _revoke(order, context)
         case "resolved" | "returning":
             return settling.begin(order, context)
-        case "abandoned" | "settled":  # something was reported, and has not been read back yet
-            due = later(context, OPEN_READ_BACKOFF_S, order.reads + 1)
-            return Decision(_with(order, reads=order.reads + 1, due_at_ms=due), (ReadPayment(),))
+        case "abandoned" | "settled":
+            return _look_again(order, context)
+
+
+def _look_again(order: Order, context: Context) -> Decision:
+    """Something was reported about a closed order, and has not been read back yet."""
+    if order.reads >= READS_AT_MOST:
+        text = "Stripe reported a change of the payment that could not be read back. Look it up at Stripe."
+        word = alert(order, "given_up", text, context)
+        return Decision(_with(order, reads=0, due_at_ms=None), alerts=(word,), text=text)
+    due = later(context, OPEN_READ_BACKOFF_S, order.reads + 1)
+    return Decision(_with(order, reads=order.reads + 1, due_at_ms=due), (ReadPayment(),))
 
 
 def _poll(order: Order, context: Context) -> Decision:
     """Ask Stripe about an open order: its webhook may never come."""
     age_s = (context.now_ms - order.created_at_ms) // 1000
     nothing_to_pay = order.session_id is None and order.payment_intent is None
-    if age_s >= OPEN_AT_MOST_S or (nothing_to_pay and age_s >= context.limits.checkout_life_s):
-        return _abandon(order, "nothing was paid")
+    if nothing_to_pay and age_s >= context.limits.checkout_life_s:
+        return _abandon(order, "no checkout was made")
+    if age_s >= OPEN_AT_MOST_S:
+        text = "Stripe has not said for two weeks whether this order was paid. Look it up at Stripe."
+        abandoned = _abandon(order, text)
+        return Decision(abandoned.order, alerts=(alert(order, "undecided", text, context),), text=text)
     due = later(context, OPEN_READ_BACKOFF_S, order.reads + 1)
     polled = _with(order, reads=order.reads + 1, due_at_ms=due)
     return Decision(polled, () if nothing_to_pay else (ReadPayment(),))
@@ -139,7 +153,7 @@ def _checkout(order: Order, event: CheckoutMade | CheckoutFailed, context: Conte
 
 
 def _reported(order: Order, event: PaymentReported, context: Context) -> Decision:
-    known = order.payment is not None and (order.payment.has_money or order.state in {"resolved", "settled"})
+    known = order.payment is not None and (order.payment.has_money or order.payment.status == "canceled")
     if event.good_news and known:
         return Decision(order)
     noted = order
@@ -161,8 +175,19 @@ def _read(order: Order, event: PaymentRead, context: Context) -> Decision:
             return _read_before_money(order, payment, event, context)
         case "funded" | "revoking":
             return _read_while_delivering(order, payment, context)
+        case "resolved" | "settled" | "returning" if payment is None or _is_outdated(order, event):
+            return Decision(order)
         case "resolved" | "settled" | "returning":
-            return Decision(order) if payment is None else settling.step(order, payment, context)
+            if event.read_at_ms is None:  # a webhook that met the order in another state than was thought
+                return _reported(order, PaymentReported(payment.payment_intent, "read again"), context)
+            return settling.step(order, payment, context)
+
+
+def _is_outdated(order: Order, event: PaymentRead) -> bool:
+    """Whether this was read before the latest attempt to settle: another worker may have been faster."""
+    if event.read_at_ms is None or order.settle_at_ms is None:
+        return False
+    return event.read_at_ms < order.settle_at_ms
 
 
 def _read_before_money(order: Order, payment: Payment | None, event: PaymentRead, context: Context) -> Decision:
@@ -242,6 +267,8 @@ def _publish(order: Order, context: Context, text: str = "") -> Decision:
     if order.credit_id is None:
         order = _with(order, credit_id=context.new_credit_id, installation=installation, expires_at_ms=deadline)
     due = min(later(context, PUBLISH_BACKOFF_S, order.publishes + 1), deadline)
+    if order.subscriber:
+        due = now + 1000 * UNCONFIRMED_AFTER_S
     sent = _with(order, publishes=order.publishes + 1, last_outcome=SENDING, due_at_ms=due)
     return Decision(sent, (SendCoinpulse(), *recheck), text=text)
 
@@ -256,11 +283,17 @@ def _sent(order: Order, event: Sent, context: Context) -> Decision:
             return _unconfirmed(order, context)
         if event.outcome is Outcome.CONFIRMED:
             return Decision(order)  # as hoped: the next look is due already, and nothing is to be stored
-        return Decision(_with(order, last_outcome=event.outcome.value), text=f"sending: {event.outcome}")
+        not_sent = _with(order, last_outcome=event.outcome.value)
+        if order.subscriber:  # nobody has it, so it may be sent again soon
+            due = later(context, PUBLISH_BACKOFF_S, order.publishes)
+            not_sent = _with(
+                not_sent, due_at_ms=due if order.expires_at_ms is None else min(due, order.expires_at_ms)
+            )
+        return Decision(not_sent, text=f"sending: {event.outcome}")
     if order.state != "revoking":
         return Decision(order)
     told = _with(order, last_outcome=event.outcome.value)
-    if event.outcome not in CONFIRMED:
+    if event.outcome not in silence.CONFIRMED:
         return Decision(told, text=f"revoking: {event.outcome}")
     first = order.revoke_confirmed_at_ms
     told = _with(
@@ -281,8 +314,11 @@ def _unconfirmed(order: Order, context: Context) -> Decision:
 
 
 def _acked(order: Order, ack: Ack, context: Context) -> Decision:
-    if ack.credit_id != order.credit_id or ack.machine_id != order.machine_id:
+    if ack.credit_id != order.credit_id:
         return Decision(order)
+    if ack.machine_id != order.machine_id:
+        text = f"Machine {ack.machine_id} speaks about a credit of {order.machine_id}; it was not listened to."
+        return Decision(order, alerts=(alert(order, "wrong_machine", text, context, ack.machine_id),))
     if ack.installation != order.installation:
         text = "Another installation than the addressed one speaks about this order: two devices with one id?"
         return Decision(order, alerts=(alert(order, "wrong_installation", text, context, ack.installation),))
@@ -298,11 +334,7 @@ def _acked(order: Order, ack: Ack, context: Context) -> Decision:
             return Decision(order)
         progress = _with(order, accepted=True, reported=max(order.reported, ack.delivered))
         return Decision(progress, text="" if progress == order else f"{ack.state} {ack.delivered}")
-    if (
-        not ack.final
-        or order.delivered is None
-        or ack.delivered == (order.delivered if order.late_word is None else order.late_word)
-    ):
+    if not ack.final or order.delivered is None or ack.delivered in {order.delivered, order.late_word}:
         return Decision(order)
     text = (
         f"The machine says that it delivered {ack.delivered} of {order.credits}; "
@@ -334,40 +366,14 @@ def _revoke(order: Order, context: Context) -> Decision:
         if order.last_outcome == SENDING:
             return _unconfirmed(order, context)
         return settling.resolve(order, 0, "broker", "the broker never delivered it", context)
-    if now >= _last_resort_ms(order, context):
+    if now >= silence.last_resort_ms(order, context):
         return _silent(order, "last resort", context)
-    if _silence_is_proven(order, context):
+    if silence.is_proven(order, context):
         return _silent(order, "silence", context)
     due = later(context, REVOKE_BACKOFF_S, order.revokes + 1)
     recheck: tuple[Effect, ...] = (ReadPayment(),) if order.recheck else ()
     asked = _with(order, revokes=order.revokes + 1, last_outcome=SENDING, due_at_ms=due)
     return Decision(asked, (SendRevoke(), *recheck))
-
-
-def _silence_is_proven(order: Order, context: Context) -> bool:
-    """Whether the machine has been silent for as long as published, and the cloud can prove that it hears.
-
-    The time runs from the first revoke that the broker confirmed. The proof: the latest revoke is confirmed
-    too, the machine has had time to answer it, and an echo sent after it has come back the way acks come.
-    """
-    first, last = order.revoke_confirmed_at_ms, order.last_revoke_confirmed_at_ms
-    if first is None or last is None or order.last_outcome not in CONFIRMED:
-        return False
-    limits = context.limits
-    end = first + 1000 * (limits.hold_silence_limit_s if order.held else limits.silence_limit_s)
-    if order.capture_before_ms is not None:
-        end = min(end, order.capture_before_ms - 2 * 1000 * CAPTURE_MARGIN_S)
-    heard = context.hears_ms is not None and context.hears_ms >= last
-    return heard and context.now_ms >= max(end, last + 1000 * limits.answer_s)
-
-
-def _last_resort_ms(order: Order, context: Context) -> int:
-    """When money goes back whatever is down, epoch milliseconds."""
-    since = context.now_ms if order.revoking_since_ms is None else order.revoking_since_ms
-    end = since + 1000 * context.limits.last_resort_s
-    if order.capture_before_ms is not None:
-        end = min(end, order.capture_before_ms - 1000 * CAPTURE_MARGIN_S)
-    return end
 
 
 def _silent(order: Order, by: str, context: Context) -> Decision:

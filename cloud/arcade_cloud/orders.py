@@ -73,9 +73,11 @@ class Order(Struct, frozen=True, kw_only=True):
     lost_minor: int = 0  # due to the operator, and not to be had
     owed_minor: int = 0  # due to the player, and Stripe can't give it back: to be paid by hand
     whole_capture: bool = False  # Stripe refused a partial capture: capture all, refund the rest
-    settle_key: str = ""  # the idempotency key of the attempt under way
-    serial: int = 0  # its last part; a new one only when no older attempt can still be alive
-    serial_at_ms: int | None = None
+    settle_key: str = ""  # the idempotency key of the latest attempt
+    settle_at_ms: int | None = None  # when it was last made, or done: what was read before counts no more
+    settle_over: bool = False  # it is not under way any more: Stripe has done it
+    serial: int = 0  # the key's last part; a new one only when no older attempt can do harm
+    serial_at_ms: int | None = None  # since when that serial has been in use
     refunds_seen_failed: int = 0
     settle_attempts: int = 0
     resolved_at_ms: int | None = None
@@ -152,6 +154,7 @@ def check(order: Order) -> None:
         rule(order.revoking_since_ms is not None, "revoking since never")
     if order.state in {"resolved", "returning"}:
         rule(order.due_at_ms is not None, "nothing would ever settle it")
+    rule(order.state != "resolved" or order.delivered is not None, "resolved without a number delivered")
     if order.delivered is not None:
         rule(0 <= order.delivered <= order.credits, "more delivered than ordered")
         rule(order.delivered + order.uncertain <= order.credits, "more uncertain than ordered")

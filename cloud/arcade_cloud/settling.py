@@ -2,7 +2,10 @@
 
 `resolve` fixes k, for good. `step` compares what Stripe shows with the target and says what to do next; it is
 the only place that decides about captures, cancellations and refunds. Read, act, read again: an answer to an
-act never counts as the new state.
+act never counts as the new state, and what was read before the act counts no more.
+
+An attempt is an act under one idempotency key. Stripe captures or cancels a payment once, whatever the key; but
+each refund with a new key takes more money. So a refund's key changes only when no attempt can be under way.
 """
 
 from typing import Any, Literal
@@ -10,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from arcade_cloud.decisions import Context, Decision, alert, later
-from arcade_cloud.effects import ReadPayment, Settle
+from arcade_cloud.effects import EFFECT_LIFE_MS, ReadPayment, Settle
 from arcade_cloud.events import Settling
 from arcade_cloud.money import Payment, format_amount
 from arcade_cloud.orders import Alert, Order
@@ -18,8 +21,17 @@ from arcade_cloud.orders import Alert, Order
 SETTLE_BACKOFF_S = (5, 15, 60, 300, 900, 3600)
 # Waiting for a dispute or for Stripe: nothing is lost by looking rarely, a webhook brings the news earlier.
 PATIENT_BACKOFF_S = (6 * 3600,)
-# An effect dies after an hour (effects.EFFECT_LIFE_MS), so after two no attempt with the old key is alive.
-KEY_LIFE_MS = 2 * 3_600_000
+# The same act is not repeated sooner, whatever is read in between: it may be under way.
+AGAIN_MS = 1000 * SETTLE_BACKOFF_S[0]
+# Stripe answers a key for at least 24 hours as it did the first time, its own errors included. So an attempt that
+# came to nothing needs a new key, and no key may be used for much longer than an hour.
+REFUND_KEY_USE_MS = 3_600_000
+OTHER_KEY_USE_MS = 600_000
+# When the last attempt with a key is over: it waits for an hour at the most (effects.EFFECT_LIFE_MS), and a call
+# takes less than ten minutes.
+ATTEMPT_LIFE_MS = EFFECT_LIFE_MS + 600_000
+# The first minutes, and then hourly for two weeks: a hold has ended by then, and only a person can find out more.
+SETTLE_ATTEMPTS = 340
 # After so many attempts in vain a person is told.
 ALERT_ATTEMPTS = 5
 # Stripe has failed to pay a refund out so many times: the player's bank does not take it.
@@ -52,50 +64,64 @@ def begin(order: Order, context: Context) -> Decision:
     if order.kind == "grant":
         return Decision(_settled(order, context))
     attempts = order.settle_attempts + 1
-    due = later(context, SETTLE_BACKOFF_S, attempts)
-    trying = _with(order, settle_attempts=attempts, due_at_ms=due)
+    if attempts > SETTLE_ATTEMPTS:
+        return _given_up(order, context)
+    trying = _with(order, settle_attempts=attempts, due_at_ms=_next_try(order, attempts, context))
     if attempts != ALERT_ATTEMPTS:
         return Decision(trying, (ReadPayment(),))
     text = f"Stripe has not been brought to show {_target(order)} in {attempts - 1} attempts; still trying."
     return Decision(trying, (ReadPayment(),), (alert(order, "settle_slow", text, context),))
 
 
+def _next_try(order: Order, attempts: int, context: Context) -> int:
+    """When to try again, epoch milliseconds: more and more often as a hold ends that is to be captured."""
+    due = later(context, SETTLE_BACKOFF_S, attempts)
+    left = 0 if order.capture_before_ms is None else order.capture_before_ms - context.now_ms
+    held = order.payment is not None and order.payment.status == "requires_capture"
+    if not held or order.target_minor == 0 or left <= 0:
+        return due
+    return min(due, context.now_ms + max(60_000, left // 2))
+
+
 def step(order: Order, payment: Payment, context: Context) -> Decision:
     """What Stripe shows against the target: done, act, wait, or a loss. For closed orders only."""
-    read = _with(order, payment=payment, reads=0)
+    read = _found_again(_with(order, payment=payment, reads=0))
+    kept, target = payment.kept_minor, read.target_minor
     alerts: tuple[Alert, ...] = ()
-    if payment.dispute == "open":
-        word = alert(order, "dispute", "The player disputes the payment; answer it at Stripe.", context)
-        if order.state == "settled":
-            return Decision(_with(read, due_at_ms=None), alerts=(word,))
-        # Stripe refuses refunds while a dispute is open.
-        return Decision(_with(read, due_at_ms=later(context, PATIENT_BACKOFF_S, 1)), alerts=(word,))
     if payment.refunds_failed > order.refunds_seen_failed:
         text = f"Stripe could not pay out a refund ({payment.refunds_failed} so far)."
         alerts = (alert(order, "refund_failed", text, context, str(payment.refunds_failed)),)
-        # Stripe has finished with that refund, so a new one needs a new key.
-        read = _with(
-            read,
-            refunds_seen_failed=payment.refunds_failed,
-            serial=order.serial + 1,
-            serial_at_ms=context.now_ms,
-        )
+        read = _with(read, refunds_seen_failed=payment.refunds_failed)
+        if order.settle_over:  # Stripe has finished with that refund, so the next one needs a key of its own
+            read = _with(read, settle_key="")
+    if payment.dispute == "open":
+        text = "The player disputes the payment; answer it at Stripe."
+        alerts = (*alerts, alert(order, "dispute", text, context))
+        # Stripe refuses refunds meanwhile, and takes or leaves the money at the end: look again until then.
+        waiting = _settled(read, context) if kept == target else read
+        return Decision(_with(waiting, due_at_ms=later(context, PATIENT_BACKOFF_S, 1)), alerts=alerts)
     if payment.status == "processing":
         return Decision(_with(_reopened(read), due_at_ms=later(context, PATIENT_BACKOFF_S, 1)), alerts=alerts)
     if payment.status == "requires_capture":
-        if read.target_minor == 0:
+        if target == 0:
             return _act(read, "cancel", 0, context, alerts)
-        amount = payment.amount_minor if read.whole_capture else read.target_minor
-        return _act(read, "capture", amount, context, alerts)
-    kept = payment.kept_minor
-    if kept > read.target_minor:
+        return _act(read, "capture", payment.amount_minor if read.whole_capture else target, context, alerts)
+    if kept > target:
         if payment.refunds_failed >= REFUND_FAILURES:
-            return _owed(read, kept - read.target_minor, context, alerts)
-        return _act(read, "refund", kept - read.target_minor, context, alerts)
-    if kept < read.target_minor:
-        return _lost(read, read.target_minor - kept, context, alerts)
+            return _owed(read, kept - target, context, alerts)
+        return _act(read, "refund", kept - target, context, alerts)
+    read = _with(read, owed_minor=0)
+    if kept < target:
+        return _lost(read, target - kept, context, alerts)
     text = "" if order.state == "settled" else f"Stripe shows {_target(read)}"
     return Decision(_settled(read, context), alerts=alerts, text=text)
+
+
+def _found_again(order: Order) -> Order:
+    """Money that was booked as lost and is there after all was earned: it is not given back."""
+    kept = 0 if order.payment is None else order.payment.kept_minor
+    found = min(order.lost_minor, max(0, kept - order.target_minor))
+    return _with(order, lost_minor=order.lost_minor - found, target_minor=order.target_minor + found)
 
 
 def _act(
@@ -105,20 +131,30 @@ def _act(
     context: Context,
     alerts: tuple[Alert, ...],
 ) -> Decision:
-    serial, since = order.serial, order.serial_at_ms
-    if since is None or context.now_ms - since >= KEY_LIFE_MS:
-        serial, since = serial + 1, context.now_ms
+    now = context.now_ms
+    trying = _reopened(order)
     name = f"{operation}-all" if operation == "capture" and order.whole_capture else operation
-    key = f"{name}:{order.order_id}:{order.target_minor}:{serial}"
-    acting = _with(
-        _reopened(order),
-        serial=serial,
-        serial_at_ms=since,
-        settle_key=key,
-        due_at_ms=later(context, SETTLE_BACKOFF_S, order.settle_attempts),
-    )
-    effect = Settle(operation, amount_minor, key, context.now_ms)
-    return Decision(acting, (effect,), alerts, f"{operation} {format_amount(amount_minor, order.currency)}")
+    same = order.settle_key == _key(name, order)
+    used_ms = 0 if order.serial_at_ms is None else now - order.serial_at_ms
+    since_ms = ATTEMPT_LIFE_MS if order.settle_at_ms is None else now - order.settle_at_ms
+    if since_ms < AGAIN_MS and (same or not order.settle_key):
+        return Decision(trying, alerts=alerts)  # just done, and not to be seen yet
+    repeat = same and used_ms < (REFUND_KEY_USE_MS if operation == "refund" else OTHER_KEY_USE_MS)
+    alive = order.settle_key.startswith("refund:") and not order.settle_over and since_ms < ATTEMPT_LIFE_MS
+    if operation == "refund" and alive and not repeat:
+        waiting = _with(trying, due_at_ms=now - since_ms + ATTEMPT_LIFE_MS)
+        return Decision(waiting, alerts=alerts, text="waiting until an earlier refund can't happen any more")
+    if not repeat:
+        trying = _with(trying, serial=order.serial + 1, serial_at_ms=now)
+    key = _key(name, trying)
+    due = _next_try(trying, trying.settle_attempts, context)
+    acting = _with(trying, settle_key=key, settle_at_ms=now, settle_over=False, due_at_ms=due)
+    text = f"{operation} {format_amount(amount_minor, order.currency)}"
+    return Decision(acting, (Settle(operation, amount_minor, key, now),), alerts, text)
+
+
+def _key(name: str, order: Order) -> str:
+    return f"{name}:{order.order_id}:{order.target_minor}:{order.serial}"
 
 
 def _reopened(order: Order) -> Order:
@@ -129,28 +165,34 @@ def _reopened(order: Order) -> Order:
 
 
 def result(order: Order, event: Settling, context: Context) -> Decision:
-    """What came of an act. It counts only for the attempt that is still wanted."""
+    """What came of an act. It counts only for the attempt under way; whether it led to the target is read."""
     if order.state not in {"resolved", "returning"} or event.key != order.settle_key:
         return Decision(order)
     match event.result:
         case "unknown":
             return Decision(order)  # read back at the time that is set already
         case "done":
-            return Decision(order, (ReadPayment(),), text=f"{event.operation}: done")
+            done = _with(order, settle_over=True, settle_at_ms=context.now_ms)
+            return Decision(done, (ReadPayment(),), text=f"{event.operation}: done")
         case "refused":
-            partial = event.operation == "capture" and not order.whole_capture
-            if partial and order.payment is not None and order.target_minor < order.payment.amount_minor:
-                whole = _with(order, whole_capture=True)
-                return Decision(whole, (ReadPayment(),), text=f"capture refused ({event.code}): capture all")
-            text = f"Stripe refused to {event.operation} ({event.code}); trying again, with what it shows then."
-            word = alert(order, "settle_refused", text, context, event.operation)
-            return Decision(order, alerts=(word,), text=text)
+            return _refused(order, event, context)
+
+
+def _refused(order: Order, event: Settling, context: Context) -> Decision:
+    # A refund that was refused may still be under way in another attempt with its key; the others happen once.
+    over = order if event.operation == "refund" else _with(order, settle_key="")
+    whole_minor = 0 if order.payment is None else order.payment.amount_minor
+    if event.key == _key("capture", order) and order.target_minor < whole_minor:
+        whole = _with(over, whole_capture=True, settle_at_ms=None)
+        return Decision(whole, (ReadPayment(),), text=f"capture refused ({event.code}): capture all")
+    text = f"Stripe refused to {event.operation} ({event.code}); trying again, with what it shows then."
+    word = alert(order, "settle_refused", text, context, event.operation)
+    return Decision(over, alerts=(word,), text=text)
 
 
 def _settled(order: Order, context: Context) -> Order:
-    if order.state == "settled":
-        return _with(order, due_at_ms=None)
-    return _with(order, state="settled", settled_at_ms=context.now_ms, due_at_ms=None, settle_attempts=0)
+    closed = _with(order, state="settled", due_at_ms=None, settle_attempts=0, settle_over=True)
+    return closed if order.state == "settled" else _with(closed, settled_at_ms=context.now_ms)
 
 
 def _lost(order: Order, lost_minor: int, context: Context, alerts: tuple[Alert, ...]) -> Decision:
@@ -171,6 +213,18 @@ def _owed(order: Order, owed_minor: int, context: Context, alerts: tuple[Alert, 
     word = alert(order, "owed", text, context)
     owed = _with(order, owed_minor=owed_minor, note=text)
     return Decision(_settled(owed, context), alerts=(*alerts, word), text=text)
+
+
+def _given_up(order: Order, context: Context) -> Decision:
+    """Stripe could not be brought to show the target for weeks: closed, shown, and a person's to find out."""
+    kept = 0 if order.payment is None else order.payment.kept_minor
+    owed = max(0, kept - order.target_minor)
+    text = (
+        f"Stripe could not be brought to show {_target(order)} in {SETTLE_ATTEMPTS} attempts; when last seen, "
+        f"{format_amount(owed, order.currency)} were still to be given back. Look the payment up at Stripe."
+    )
+    word = alert(order, "given_up", text, context)
+    return Decision(_settled(_with(order, owed_minor=owed, note=text), context), alerts=(word,), text=text)
 
 
 def _target(order: Order) -> str:

@@ -1,0 +1,246 @@
+"""One order's life in tests of its rules: events go in by hand, and each step is checked from outside."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from arcade_cloud import orders
+from arcade_cloud.decisions import Context, Decision
+from arcade_cloud.effects import Effect, SendCoinpulse, Settle
+from arcade_cloud.events import Acked, Due, Event, Outcome, PaymentRead, Sent, Settling
+from arcade_cloud.limits import Limits
+from arcade_cloud.money import Payment
+from arcade_cloud.order_life import decide
+from arcade_cloud.orders import Alert, Order
+from arcade_shared.ids import uuid7
+from arcade_shared.messages import FINAL_ACK_STATES, Ack
+from arcade_shared.times import format_ms
+
+NOW_MS = 1_790_000_000_000
+HERE = "a" * 32
+ELSEWHERE = "b" * 32
+LIMITS = Limits()
+FINAL = frozenset({"settled", "abandoned"})
+# Once they are set, they never change.
+SET_FOR_GOOD = ("credit_id", "installation", "expires_at_ms", "delivered", "payment_intent", "paid_at_ms")
+FIXED = ("order_id", "kind", "machine_id", "subscriber", "credits", "amount_minor", "currency", "created_at_ms")
+
+
+def new_order(**fields: Any) -> Order:
+    """Three credits for 3.00, just ordered, with its checkout made."""
+    values: dict[str, Any] = {
+        "order_id": "ord_1",
+        "version": 1,
+        "machine_id": "cab-01",
+        "credits": 3,
+        "amount_minor": 300,
+        "currency": "myr",
+        "created_at_ms": NOW_MS,
+        "due_at_ms": NOW_MS + 90_000,
+        "session_id": "cs_1",
+    }
+    return Order(**{**values, **fields})
+
+
+def paid(**fields: Any) -> Payment:
+    """The order's payment, taken a moment ago."""
+    amount = fields.get("amount_minor", 300)
+    received = amount if fields.get("status", "succeeded") == "succeeded" else 0
+    values: dict[str, Any] = {
+        "payment_intent": "pi_1",
+        "status": "succeeded",
+        "amount_minor": amount,
+        "currency": "myr",
+        "received_minor": received,
+        "paid_at_ms": NOW_MS,
+    }
+    return Payment(**{**values, **fields})
+
+
+def held(**fields: Any) -> Payment:
+    """The order's payment, held on the card for a week."""
+    values = {"status": "requires_capture", "capturable_minor": fields.get("amount_minor", 300)}
+    return paid(**{**values, "capture_before_ms": NOW_MS + 7 * 86_400_000, **fields})
+
+
+def gone(**fields: Any) -> Payment:
+    """The payment of a hold that ended."""
+    return paid(status="canceled", **fields)
+
+
+class Life:
+    """An order, the time, and what surrounds its decisions. Every step is checked, by `check_step`."""
+
+    def __init__(
+        self, order: Order | None = None, *, limits: Limits = LIMITS, installation: str | None = HERE
+    ) -> None:
+        self.order = new_order() if order is None else order
+        self.limits = limits
+        self.installation = installation
+        self.now_ms = NOW_MS
+        self.hears_ms: int | None = None
+        self.alerts: dict[str, Alert] = {}
+        self.effects: tuple[Effect, ...] = ()
+        self.texts: list[str] = []
+
+    # --- the steps
+
+    def context(self) -> Context:
+        return Context(
+            now_ms=self.now_ms,
+            limits=self.limits,
+            installation=self.installation,
+            hears_ms=self.hears_ms,
+            new_credit_id=uuid7(self.now_ms, lambda size: b"\7" * size),
+        )
+
+    def on(self, event: Event) -> Decision:
+        """Decide, check the step, and take it."""
+        before, decision = self.order, decide(self.order, event, self.context())
+        check_step(before, decision, self.now_ms)
+        self.order, self.effects = decision.order, decision.effects
+        self.texts.append(decision.text)
+        for alert in decision.alerts:
+            self.alerts.setdefault(alert.alert_id, alert)
+        return decision
+
+    def wait_s(self, seconds: float) -> None:
+        self.now_ms += round(seconds * 1000)
+
+    def due(self) -> Decision:
+        """Jump to the moment that the order asked for, and let the timer come."""
+        assert self.order.due_at_ms is not None
+        self.now_ms = max(self.now_ms, self.order.due_at_ms)
+        return self.on(Due())
+
+    # --- what arrives
+
+    def read(self, payment: Payment | None, session: Any = None) -> Decision:
+        """Stripe is read now, and shows this."""
+        return self.on(PaymentRead(payment, session, self.now_ms))
+
+    def ack(self, state: str = "done", delivered: int = 3, **fields: Any) -> Decision:
+        return self.on(Acked(an_ack(self.order, state, delivered, now_ms=self.now_ms, **fields)))
+
+    def coinpulse(self, outcome: Outcome = Outcome.CONFIRMED) -> Decision:
+        return self.on(Sent("coinpulse", outcome))
+
+    def revoke(self, outcome: Outcome = Outcome.CONFIRMED) -> Decision:
+        return self.on(Sent("revoke", outcome))
+
+    def settled_with(self, result: Any, code: str = "") -> Decision:
+        """What came of the settle effect that was just asked for."""
+        (effect,) = self.asked(Settle)
+        return self.on(Settling(effect.operation, effect.key, result, code))
+
+    def hear_echo(self) -> None:
+        """An echo sent now comes back."""
+        self.hears_ms = self.now_ms
+
+    # --- what was asked for
+
+    def asked(self, kind: type[Any]) -> list[Any]:
+        """The effects of this kind that the last step asked for."""
+        return [effect for effect in self.effects if isinstance(effect, kind)]
+
+    @property
+    def settle(self) -> tuple[str, int]:
+        """The one settle effect that the last step asked for: operation and amount."""
+        (effect,) = self.asked(Settle)
+        return effect.operation, effect.amount_minor
+
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of all alerts raised so far."""
+        return {alert.kind for alert in self.alerts.values()}
+
+    # --- shortcuts into the middle of a life
+
+    def funded(self, payment: Payment | None = None) -> "Life":
+        """The money has arrived, and the credit is on its way."""
+        self.read(payment or paid())
+        assert self.order.state == "funded"
+        return self
+
+    def revoking(self, payment: Payment | None = None) -> "Life":
+        """The machine did not take the credit in time."""
+        self.funded(payment)
+        self.now_ms = (self.order.paid_at_ms or 0) + self.limits.deliver_within_s * 1000
+        self.due()
+        assert self.order.state == "revoking"
+        return self
+
+    def resolved(self, delivered: int = 3, payment: Payment | None = None) -> "Life":
+        """The machine has said how many it delivered."""
+        self.funded(payment).ack(delivered=delivered)
+        assert self.order.state == "resolved"
+        return self
+
+    def settled(self, delivered: int = 3, payment: Payment | None = None) -> "Life":
+        """Stripe shows what is to be kept."""
+        payment = payment or paid()
+        self.resolved(delivered, payment)
+        kept = payment.amount_minor * delivered // self.order.credits
+        self.read(paid(amount_minor=payment.amount_minor, refunded_minor=payment.amount_minor - kept))
+        assert self.order.state == "settled"
+        return self
+
+
+def an_ack(order: Order, state: str = "done", delivered: int = 3, *, now_ms: int = NOW_MS, **fields: Any) -> Ack:
+    """What the addressed installation reports."""
+    values: dict[str, Any] = {
+        "machine_id": order.machine_id,
+        "credit_id": order.credit_id or uuid7(now_ms),
+        "installation": order.installation or HERE,
+        "state": state,
+        "final": state in FINAL_ACK_STATES,
+        "credits": order.credits,
+        "delivered": delivered,
+        "uncertain": 0,
+        "reason": "",
+        "timestamp": format_ms(now_ms),
+        "signature": "0" * 64,
+    }
+    return Ack(**{**values, **fields})
+
+
+def check_step(before: Order, decision: Decision, now_ms: int) -> None:
+    """What must hold for every step of every order, whatever the event."""
+    after = decision.order
+    orders.check(after)
+    assert after.version == before.version + (after != before)
+    for name in FIXED:
+        assert getattr(after, name) == getattr(before, name), name
+    for name in SET_FOR_GOOD:
+        if getattr(before, name) is not None:
+            assert getattr(after, name) == getattr(before, name), name
+    if after.state not in FINAL:
+        assert after.due_at_ms is not None, f"nothing would ever move a {after.state} order"
+    if decision.effects and after.state not in FINAL:
+        assert after.due_at_ms is not None, "effects that nobody would repeat"
+    if any(isinstance(effect, SendCoinpulse) for effect in decision.effects):
+        assert after.state == "funded"
+        assert after.paid_at_ms is not None
+        assert after.expires_at_ms is not None
+        assert now_ms < after.expires_at_ms, "published after its own end"
+        assert after.kind == "grant" or (after.payment is not None and after.payment.has_money)
+    for effect in decision.effects:
+        if isinstance(effect, Settle):
+            assert after.state in {"resolved", "returning"}, "money moves while the machine may still pulse"
+            assert effect.decided_at_ms == now_ms
+    if after.delivered is not None:
+        assert after.target_minor <= after.amount_minor * after.delivered // after.credits
+        earned = after.amount_minor * after.delivered // after.credits
+        assert after.target_minor == earned - after.goodwill_minor - after.lost_minor
+        assert min(after.goodwill_minor, after.lost_minor, after.owed_minor) >= 0
+
+
+def plain(effects: Sequence[Effect]) -> list[str]:
+    """The effects by name, for comparing."""
+    return [type(effect).__name__ for effect in effects]
+
+
+def changed(order: Order, **fields: Any) -> Order:
+    """The order with other fields."""
+    return msgspec.structs.replace(order, **fields)
