@@ -3,7 +3,6 @@
 import argparse
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 
 from arcade_sandbox.stripe_errors import SandboxMisuse
@@ -11,6 +10,7 @@ from arcade_sandbox.stripe_sandbox import StripeSandbox
 from arcade_sandbox.stripe_server import PortTaken
 
 DEFAULT_PORT = 12111
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 _SERVE_HELP = """\
 Serves the part of Stripe's API that the cloud uses (/v1/…, any key sk_test_…), the hosted payment page, and signed
@@ -77,6 +77,15 @@ def _workers(text: str) -> int:
 
 
 def _serve(chosen: argparse.Namespace) -> int:
+    # Blocked before any thread starts, so that the signals wait for `sigwait` instead of striking one of them.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        return _served(chosen)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _served(chosen: argparse.Namespace) -> int:
     try:
         sandbox = StripeSandbox(
             host=chosen.host,
@@ -92,13 +101,10 @@ def _serve(chosen: argparse.Namespace) -> int:
     except (PortTaken, SandboxMisuse, OverflowError) as problem:
         sys.stderr.write(f"arcade-sandbox: {problem}\n")
         return 2
-    interrupted = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: interrupted.set())
     with sandbox:
         sys.stdout.write(_announcement(sandbox, chosen))
         sys.stdout.flush()
-        interrupted.wait()
+        signal.sigwait(_ENDING)
     return 0
 
 

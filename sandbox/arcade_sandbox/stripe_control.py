@@ -3,6 +3,7 @@
 JSON in, JSON out, no key. `GET /_sandbox` lists them. Errors: `{"error": {"code", "message"}}`.
 """
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -196,7 +197,11 @@ def listing() -> Json:
 def _view(world: StripeWorld, control: Control) -> Callable[[], tuple[Response, int]]:
     def view() -> tuple[Response, int]:
         try:
-            return jsonify(control.work(world, _given(control))), 200
+            made = control.work(world, _given(control))
+            with world.world():
+                # Another request may change the very object while it is being written out.
+                made = copy.deepcopy(made)
+            return jsonify(made), 200
         except SandboxMisuse as misuse:
             return jsonify(error={"code": "misuse", "message": str(misuse)}), 400
         except StripeRefusal as refusal:

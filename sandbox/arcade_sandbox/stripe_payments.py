@@ -6,7 +6,7 @@ Every function changes the state and records the events that Stripe would send, 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from arcade_sandbox import stripe_objects as shapes
+from arcade_sandbox import stripe_payment_objects as shapes
 from arcade_sandbox.stripe_checkout import close_session, landing_url
 from arcade_sandbox.stripe_errors import SandboxMisuse, StripeRefusal, unexpected_state
 from arcade_sandbox.stripe_state import StripeState, random_letters

@@ -2,8 +2,9 @@
 
 from typing import Any, Literal
 
-from arcade_sandbox import stripe_objects as shapes
+from arcade_sandbox import stripe_payment_objects as shapes
 from arcade_sandbox.stripe_errors import SandboxMisuse, StripeRefusal
+from arcade_sandbox.stripe_objects import money_text
 from arcade_sandbox.stripe_state import StripeState
 
 Json = dict[str, Any]
@@ -37,8 +38,8 @@ def create_refund(state: StripeState, params: Json, now_s: int) -> Json:
     if amount > left:
         # Stripe gives this refusal no code.
         raise StripeRefusal(
-            f"Refund amount ({shapes.money_text(amount, charge['currency'])}) is greater than unrefunded amount "
-            f"on charge ({shapes.money_text(left, charge['currency'])})",
+            f"Refund amount ({money_text(amount, charge['currency'])}) is greater than unrefunded amount "
+            f"on charge ({money_text(left, charge['currency'])})",
             param="amount",
             stored=True,
         )

@@ -4,7 +4,7 @@ import pytest
 import stripe
 
 from arcade_sandbox.stripe_errors import SandboxMisuse
-from arcade_sandbox.stripe_objects import HOLD_LIFE_S
+from arcade_sandbox.stripe_payment_objects import HOLD_LIFE_S
 from arcade_sandbox.stripe_sandbox import StripeSandbox
 from support.stripe_side import checkout_params
 
