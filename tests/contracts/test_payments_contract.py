@@ -1,0 +1,682 @@
+"""What every way to Stripe promises: one suite, run on the real gateway with a stand-in, and on the fake.
+
+The stand-in speaks Stripe's API over HTTP to the real library; whatever differs between the two sides would make
+the fake, and with it the simulation, lie.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, Protocol
+
+import pytest
+import stripe
+
+from arcade_cloud.errors import PaymentsRefused, PaymentsUnavailable
+from arcade_cloud.money import Offer, Payment
+from arcade_cloud.ports import Checkout, CheckoutRequest, Payments
+from arcade_cloud.stripe_gateway import StripeGateway
+from arcade_cloud.webhook import EVENT_TYPES, Report, interpret
+from arcade_sandbox.stripe_sandbox import StripeSandbox
+from support.fake_payments import FakePayments
+
+HOUR_MS = 3_600_000
+Outcome = Literal["succeeded", "failed"]
+
+
+class World(Protocol):
+    """Stripe from the other side: what players, banks, time and the operator do."""
+
+    @property
+    def payments(self) -> Payments: ...
+    def now_ms(self) -> int: ...
+    def pay(self, session_id: str, method: str = "card") -> str: ...
+    def settle_async(self, payment_intent: str, *, succeed: bool) -> None: ...
+    def expire_hold(self, payment_intent: str) -> None: ...
+    def finish_refund(self, payment_intent: str, outcome: Outcome) -> None: ...
+    def refund_by_hand(self, payment_intent: str, amount: int) -> None: ...
+    def open_dispute(self, payment_intent: str) -> None: ...
+    def close_dispute(self, payment_intent: str, outcome: Literal["won", "lost"]) -> None: ...
+    def advance(self, seconds: int) -> None: ...
+    def add_price(self, price_id: str, amount: int, label: str, *, active: bool = True) -> None: ...
+    def visit_link(self, price_id: str, quantity: int, client_reference_id: str) -> str: ...
+    def refuse_partial_capture(self) -> None: ...
+    def fail_next(self, when: Literal["before", "after"]) -> None: ...
+    def events(self) -> list[dict[str, Any]]: ...
+
+
+class FakeWorld:
+    def __init__(self) -> None:
+        self._skipped_ms = 0
+        self.payments = FakePayments(self.now_ms)
+        self._stripe = self.payments.stripe
+        self.settle_async = self._stripe.settle_async
+        self.expire_hold = self._stripe.expire_hold
+        self.finish_refund = self._stripe.finish_refund
+        self.refund_by_hand = self._stripe.refund_by_hand
+        self.open_dispute = self._stripe.open_dispute
+        self.close_dispute = self._stripe.close_dispute
+
+    def now_ms(self) -> int:
+        return int(time.time() * 1000) + self._skipped_ms
+
+    def pay(self, session_id: str, method: Any = "card") -> str:
+        return self._stripe.pay(session_id, method)
+
+    def advance(self, seconds: int) -> None:
+        self._skipped_ms += seconds * 1000
+
+    def add_price(self, price_id: str, amount: int, label: str, *, active: bool = True) -> None:
+        self._stripe.add_price(price_id, amount, label=label, active=active)
+
+    def visit_link(self, price_id: str, quantity: int, client_reference_id: str) -> str:
+        return self._stripe.visit_link(price_id, quantity, client_reference_id=client_reference_id)
+
+    def refuse_partial_capture(self) -> None:
+        self.payments.refuse_partial_capture = True
+
+    def fail_next(self, when: Literal["before", "after"]) -> None:
+        planned: list[Literal["before", "after"]] = [when]
+        self.payments.fault = lambda _: planned.pop() if planned else None
+
+    def events(self) -> list[dict[str, Any]]:
+        return self._stripe.take_events()
+
+
+class SandboxWorld:
+    def __init__(self, sandbox: StripeSandbox) -> None:
+        self._sandbox = sandbox
+        self._client = stripe.StripeClient("sk_test_by_hand", base_addresses={"api": sandbox.base_url})
+        self._told = 0
+        self.payments = StripeGateway("sk_test_gateway", api_base=sandbox.base_url, retries=0)
+
+    def now_ms(self) -> int:
+        return int(self._sandbox.clock.now_s() * 1000)
+
+    def pay(self, session_id: str, method: str = "card") -> str:
+        return self._sandbox.pay(session_id, method, wait=False).payment_intent
+
+    def settle_async(self, payment_intent: str, *, succeed: bool) -> None:
+        self._sandbox.settle_async(payment_intent, succeed=succeed)
+
+    def expire_hold(self, payment_intent: str) -> None:
+        self._sandbox.expire_hold(payment_intent)
+
+    def finish_refund(self, payment_intent: str, outcome: Outcome) -> None:
+        latest = self._client.v1.refunds.list({"payment_intent": payment_intent, "limit": 1}).data[0]
+        self._sandbox.finish_refund(latest.id, outcome)
+
+    def refund_by_hand(self, payment_intent: str, amount: int) -> None:
+        self._sandbox.refund(payment_intent, amount)
+
+    def open_dispute(self, payment_intent: str) -> None:
+        self._sandbox.open_dispute(payment_intent)
+
+    def close_dispute(self, payment_intent: str, outcome: Literal["won", "lost"]) -> None:
+        latest = self._client.v1.disputes.list({"payment_intent": payment_intent, "limit": 1}).data[0]
+        self._sandbox.close_dispute(latest.id, outcome)
+
+    def advance(self, seconds: int) -> None:
+        self._sandbox.advance(seconds)
+
+    def add_price(self, price_id: str, amount: int, label: str, *, active: bool = True) -> None:
+        self._sandbox.create_price(amount, name=label, price_id=price_id)
+        if not active:
+            self._client.v1.prices.update(price_id, {"active": False})
+
+    def visit_link(self, price_id: str, quantity: int, client_reference_id: str) -> str:
+        link = self._client.v1.payment_links.create({"line_items": [{"price": price_id, "quantity": quantity}]})
+        token = link.url.rsplit("/", 1)[1]
+        return str(self._sandbox.visit_link(token, client_reference_id)["id"])
+
+    def refuse_partial_capture(self) -> None:
+        self._sandbox.set_rules(refuse_partial_capture=True)
+
+    def fail_next(self, when: Literal["before", "after"]) -> None:
+        self._sandbox.fail_next("cut", when)
+
+    def events(self) -> list[dict[str, Any]]:
+        everything = self._sandbox.events(*EVENT_TYPES)
+        fresh, self._told = everything[self._told :], len(everything)
+        return fresh
+
+
+@pytest.fixture(params=["fake", "gateway"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    if request.param == "fake":
+        yield FakeWorld()
+        return
+    with StripeSandbox() as sandbox:
+        yield SandboxWorld(sandbox)
+
+
+def _request(world: World, order_id: str = "o-1", **fields: Any) -> CheckoutRequest:
+    values: dict[str, Any] = {
+        "order_id": order_id,
+        "machine_id": "cab-01",
+        "machine_name": "Daytona USA",
+        "offer": Offer(offer_id="three", credits=3, amount_minor=900, currency="myr"),
+        "quantity": 1,
+        "success_url": "https://arcade.example/done",
+        "cancel_url": "https://arcade.example/back",
+        "expires_at_ms": world.now_ms() + 31 * 60_000,
+        "site": "arcade.example",
+    }
+    return CheckoutRequest(**{**values, **fields})
+
+
+def _bought(world: World, method: str = "card", order_id: str = "o-1", **fields: Any) -> tuple[Checkout, str]:
+    checkout = world.payments.create_checkout(_request(world, order_id, **fields), key=f"checkout:{order_id}")
+    return checkout, world.pay(checkout.session_id, method)
+
+
+def _refused(call: Callable[[], object]) -> str:
+    with pytest.raises(PaymentsRefused) as refusal:
+        call()
+    return refusal.value.code
+
+
+# checkouts
+
+
+def test_a_new_checkout_is_open_and_names_its_order(world: World) -> None:
+    request = _request(world)
+    made = world.payments.create_checkout(request, key="k")
+    assert made.status == "open"
+    assert made.url is not None
+    assert made.url.startswith("http")
+    assert made.expires_at_ms == request.expires_at_ms // 1000 * 1000
+    assert (made.order_id, made.machine_id, made.site) == ("o-1", "cab-01", "arcade.example")
+    assert (made.payment, made.price_ids) == (None, None)
+    found = world.payments.read_checkout(made.session_id)
+    assert (found.session_id, found.status, found.payment) == (made.session_id, "open", None)
+    assert found.order_id == "o-1"
+
+
+def test_a_checkout_of_a_configured_price_shows_price_and_quantity(world: World) -> None:
+    world.add_price("price_one", 250, "1 credit")
+    offer = Offer(offer_id="one", credits=1, amount_minor=250, currency="myr", price_id="price_one")
+    checkout, payment_intent = _bought(world, offer=offer, quantity=4)
+    assert world.payments.read_checkout(checkout.session_id).price_ids == {"price_one": 4}
+    assert world.payments.read_payment(payment_intent).amount_minor == 1_000
+
+
+def test_an_expired_checkout_can_not_be_paid_nor_expired_again(world: World) -> None:
+    checkout = world.payments.create_checkout(_request(world), key="k")
+    world.payments.expire_checkout(checkout.session_id)
+    found = world.payments.read_checkout(checkout.session_id)
+    assert (found.status, found.url) == ("expired", None)
+    with pytest.raises(ValueError, match="expired"):
+        world.pay(checkout.session_id)
+    assert _refused(lambda: world.payments.expire_checkout(checkout.session_id)) == "invalid_request_error"
+
+
+def test_a_checkout_expires_by_itself(world: World) -> None:
+    checkout = world.payments.create_checkout(_request(world), key="k")
+    world.advance(32 * 60)
+    assert world.payments.read_checkout(checkout.session_id).status == "expired"
+
+
+def test_a_checkout_must_not_end_too_soon(world: World) -> None:
+    soon = _request(world, expires_at_ms=world.now_ms() + 60_000)
+    assert _refused(lambda: world.payments.create_checkout(soon, key="k")) == "invalid_request_error"
+
+
+def test_a_checkout_of_a_payment_link_shows_what_was_bought_and_for_which_machine(world: World) -> None:
+    world.add_price("price_one", 250, "1 credit")
+    session_id = world.visit_link("price_one", 3, "cab-07")
+    payment_intent = world.pay(session_id)
+    found = world.payments.read_checkout(session_id)
+    assert found.price_ids == {"price_one": 3}
+    assert (found.order_id, found.machine_id, found.site) == (None, None, None)
+    assert found.payment is not None
+    assert (found.payment.payment_intent, found.payment.status) == (payment_intent, "succeeded")
+    (reported,) = [report for report in map(interpret, world.events()) if report.session_id == session_id]
+    assert reported.client_reference_id == "cab-07"
+
+
+# what was paid
+
+
+def _paid_now(world: World, before_ms: int, payment: Payment) -> bool:
+    return payment.paid_at_ms is not None and before_ms - 1_000 <= payment.paid_at_ms <= world.now_ms()
+
+
+@pytest.mark.parametrize("method", ["card", "link"])
+def test_cards_and_link_are_held(world: World, method: str) -> None:
+    before_ms = world.now_ms()
+    checkout, payment_intent = _bought(world, method)
+    payment = world.payments.read_payment(payment_intent)
+    assert payment.status == "requires_capture"
+    assert (payment.amount_minor, payment.currency) == (900, "myr")
+    assert (payment.capturable_minor, payment.received_minor, payment.refunded_minor) == (900, 0, 0)
+    assert payment.has_money
+    assert payment.order_id == "o-1"
+    assert payment.dispute == "none"
+    assert _paid_now(world, before_ms, payment)
+    assert (payment.capture_before_ms is not None) == (method == "card")
+    found = world.payments.read_checkout(checkout.session_id)
+    assert (found.status, found.payment) == ("complete", payment)
+
+
+@pytest.mark.parametrize("method", ["fpx", "grabpay"])
+def test_other_methods_are_charged_at_once(world: World, method: str) -> None:
+    before_ms = world.now_ms()
+    _, payment_intent = _bought(world, method)
+    payment = world.payments.read_payment(payment_intent)
+    assert (payment.status, payment.received_minor, payment.capturable_minor) == ("succeeded", 900, 0)
+    assert payment.kept_minor == 900
+    assert payment.capture_before_ms is None
+    assert _paid_now(world, before_ms, payment)
+
+
+def test_a_declined_card_leaves_the_checkout_open(world: World) -> None:
+    checkout, payment_intent = _bought(world, "card_declined")
+    found = world.payments.read_checkout(checkout.session_id)
+    assert found.status == "open"
+    assert found.payment is not None
+    assert found.payment.status == "requires_payment_method"
+    assert not found.payment.has_money
+    assert found.payment.paid_at_ms is None
+    assert world.pay(checkout.session_id) == payment_intent
+    assert world.payments.read_payment(payment_intent).has_money
+
+
+@pytest.mark.parametrize("succeed", [True, False])
+def test_a_bank_may_take_its_time(world: World, succeed: bool) -> None:
+    checkout, payment_intent = _bought(world, "fpx_later")
+    waiting = world.payments.read_payment(payment_intent)
+    assert (waiting.status, waiting.has_money, waiting.paid_at_ms) == ("processing", False, None)
+    assert world.payments.read_checkout(checkout.session_id).status == "complete"
+    world.settle_async(payment_intent, succeed=succeed)
+    payment = world.payments.read_payment(payment_intent)
+    assert payment.status == ("succeeded" if succeed else "requires_payment_method")
+    assert payment.received_minor == (900 if succeed else 0)
+
+
+# holds
+
+
+@pytest.mark.parametrize("amount", [900, 600, 1])
+def test_a_capture_takes_its_amount_and_lets_go_of_the_rest(world: World, amount: int) -> None:
+    _, payment_intent = _bought(world)
+    world.payments.capture(payment_intent, amount, key="c")
+    payment = world.payments.read_payment(payment_intent)
+    assert payment.status == "succeeded"
+    assert (payment.received_minor, payment.capturable_minor) == (amount, 0)
+    assert (payment.refunded_minor, payment.refunds, payment.kept_minor) == (0, 0, amount)
+
+
+def test_a_hold_is_captured_once(world: World) -> None:
+    _, payment_intent = _bought(world)
+    world.payments.capture(payment_intent, 600, key="c")
+    again = _refused(lambda: world.payments.capture(payment_intent, 300, key="other"))
+    assert again == "payment_intent_unexpected_state"
+    assert world.payments.read_payment(payment_intent).received_minor == 600
+
+
+def test_more_than_is_held_can_not_be_captured(world: World) -> None:
+    _, payment_intent = _bought(world)
+    assert _refused(lambda: world.payments.capture(payment_intent, 901, key="c")) == "amount_too_large"
+    assert world.payments.read_payment(payment_intent).capturable_minor == 900
+
+
+def test_a_partial_capture_may_be_refused_and_a_whole_one_works(world: World) -> None:
+    _, payment_intent = _bought(world)
+    world.refuse_partial_capture()
+    assert _refused(lambda: world.payments.capture(payment_intent, 600, key="part")) == "amount_too_small"
+    world.payments.capture(payment_intent, 900, key="whole")
+    world.payments.refund(payment_intent, 300, key="rest")
+    payment = world.payments.read_payment(payment_intent)
+    assert (payment.received_minor, payment.refunded_minor, payment.kept_minor) == (900, 300, 600)
+
+
+def test_a_cancelled_hold_takes_nothing(world: World) -> None:
+    _, payment_intent = _bought(world)
+    world.payments.cancel(payment_intent, key="x")
+    payment = world.payments.read_payment(payment_intent)
+    assert (payment.status, payment.has_money, payment.kept_minor) == ("canceled", False, 0)
+    assert (payment.received_minor, payment.capturable_minor, payment.refunded_minor) == (0, 0, 0)
+    again = _refused(lambda: world.payments.cancel(payment_intent, key="again"))
+    assert again == "payment_intent_unexpected_state"
+    captured = _refused(lambda: world.payments.capture(payment_intent, 900, key="c"))
+    assert captured == "payment_intent_unexpected_state"
+
+
+def test_what_was_captured_can_not_be_cancelled(world: World) -> None:
+    _, payment_intent = _bought(world)
+    world.payments.capture(payment_intent, 900, key="c")
+    assert _refused(lambda: world.payments.cancel(payment_intent, key="x")) == "payment_intent_unexpected_state"
+
+
+@pytest.mark.parametrize("by_time", [True, False])
+def test_a_hold_lapses(world: World, by_time: bool) -> None:
+    _, payment_intent = _bought(world)
+    if by_time:
+        world.advance(7 * 24 * 3600 + 1)
+    else:
+        world.expire_hold(payment_intent)
+    payment = world.payments.read_payment(payment_intent)
+    assert (payment.status, payment.capturable_minor) == ("canceled", 0)
+    refused = _refused(lambda: world.payments.capture(payment_intent, 900, key="c"))
+    assert refused == "payment_intent_unexpected_state"
+
+
+# refunds
+
+
+def test_refunds_add_up_and_end(world: World) -> None:
+    _, payment_intent = _bought(world)
+    world.payments.capture(payment_intent, 900, key="c")
+    world.payments.refund(payment_intent, 200, key="r1")
+    world.refund_by_hand(payment_intent, 300)
+    payment = world.payments.read_payment(payment_intent)
+    assert (payment.refunded_minor, payment.refunds, payment.refunds_failed) == (500, 2, 0)
+    assert payment.kept_minor == 400
+    assert _refused(lambda: world.payments.refund(payment_intent, 401, key="r2")) == "invalid_request_error"
+    world.payments.refund(payment_intent, 400, key="r3")
+    assert world.payments.read_payment(payment_intent).kept_minor == 0
+    assert _refused(lambda: world.payments.refund(payment_intent, 1, key="r4")) == "charge_already_refunded"
+
+
+def test_after_a_partial_capture_only_what_was_taken_can_go_back(world: World) -> None:
+    _, payment_intent = _bought(world)
+    world.payments.capture(payment_intent, 600, key="c")
+    assert _refused(lambda: world.payments.refund(payment_intent, 601, key="r1")) == "invalid_request_error"
+    world.payments.refund(payment_intent, 600, key="r2")
+    payment = world.payments.read_payment(payment_intent)
+    assert (payment.received_minor, payment.refunded_minor, payment.kept_minor) == (600, 600, 0)
+
+
+def test_a_hold_can_not_be_refunded(world: World) -> None:
+    _, payment_intent = _bought(world)
+    assert _refused(lambda: world.payments.refund(payment_intent, 900, key="r")) == "invalid_request_error"
+
+
+def test_a_refund_on_its_way_counts_until_it_fails(world: World) -> None:
+    _, payment_intent = _bought(world, "fpx")
+    world.payments.refund(payment_intent, 900, key="r1")
+    payment = world.payments.read_payment(payment_intent)
+    assert (payment.refunded_minor, payment.refunds, payment.refunds_failed) == (900, 1, 0)
+    world.finish_refund(payment_intent, "failed")
+    payment = world.payments.read_payment(payment_intent)
+    assert (payment.refunded_minor, payment.refunds, payment.refunds_failed) == (0, 1, 1)
+    assert payment.kept_minor == 900
+    world.payments.refund(payment_intent, 900, key="r2")
+    world.finish_refund(payment_intent, "succeeded")
+    payment = world.payments.read_payment(payment_intent)
+    assert (payment.refunded_minor, payment.refunds, payment.refunds_failed) == (900, 2, 1)
+
+
+def test_many_refunds_are_all_counted(world: World) -> None:
+    """Stripe embeds the latest ten only."""
+    _, payment_intent = _bought(world)
+    world.payments.capture(payment_intent, 900, key="c")
+    for number in range(13):
+        world.payments.refund(payment_intent, 10, key=f"r{number}")
+    payment = world.payments.read_payment(payment_intent)
+    assert (payment.refunds, payment.refunded_minor) == (13, 130)
+
+
+# disputes
+
+
+@pytest.mark.parametrize(("outcome", "kept"), [("won", 900), ("lost", 0)])
+def test_a_dispute_is_open_until_it_is_decided(world: World, outcome: Literal["won", "lost"], kept: int) -> None:
+    _, payment_intent = _bought(world, "grabpay")
+    world.open_dispute(payment_intent)
+    assert world.payments.read_payment(payment_intent).dispute == "open"
+    assert _refused(lambda: world.payments.refund(payment_intent, 900, key="r1")) == "charge_disputed"
+    world.close_dispute(payment_intent, outcome)
+    payment = world.payments.read_payment(payment_intent)
+    assert (payment.dispute, payment.kept_minor) == (outcome, kept)
+
+
+def test_a_dispute_that_was_won_lets_refunds_through_again(world: World) -> None:
+    _, payment_intent = _bought(world, "grabpay")
+    world.open_dispute(payment_intent)
+    world.close_dispute(payment_intent, "won")
+    world.payments.refund(payment_intent, 900, key="r")
+    assert world.payments.read_payment(payment_intent).kept_minor == 0
+
+
+# prices
+
+
+def test_a_price_is_read_with_its_name(world: World) -> None:
+    world.add_price("price_one", 250, "1 credit")
+    price = world.payments.read_price("price_one")
+    assert (price.price_id, price.amount_minor, price.currency, price.label) == (
+        "price_one",
+        250,
+        "myr",
+        "1 credit",
+    )
+
+
+def test_a_price_that_is_switched_off_is_no_offer(world: World) -> None:
+    world.add_price("price_old", 250, "1 credit", active=False)
+    assert _refused(lambda: world.payments.read_price("price_old")) == "unusable_price"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda payments: payments.read_payment("pi_nobody"),
+        lambda payments: payments.read_checkout("cs_test_nobody"),
+        lambda payments: payments.read_price("price_nobody"),
+        lambda payments: payments.capture("pi_nobody", 1, key="c"),
+        lambda payments: payments.cancel("pi_nobody", key="x"),
+        lambda payments: payments.refund("pi_nobody", 1, key="r"),
+        lambda payments: payments.expire_checkout("cs_test_nobody"),
+    ],
+)
+def test_what_does_not_exist_is_refused(world: World, call: Callable[[Payments], object]) -> None:
+    assert _refused(lambda: call(world.payments)) == "resource_missing"
+
+
+def test_a_good_key_passes_the_check(world: World) -> None:
+    world.payments.check()
+
+
+# keys
+
+
+def test_the_same_key_does_its_work_once(world: World) -> None:
+    request = _request(world)
+    first = world.payments.create_checkout(request, key="k")
+    again = world.payments.create_checkout(request, key="k")
+    assert first.session_id == again.session_id
+    payment_intent = world.pay(first.session_id)
+    for _ in range(3):
+        world.payments.capture(payment_intent, 600, key="c")
+        world.payments.refund(payment_intent, 100, key="r")
+    payment = world.payments.read_payment(payment_intent)
+    assert (payment.received_minor, payment.refunded_minor, payment.refunds) == (600, 100, 1)
+
+
+def test_a_key_remembers_a_refusal_too(world: World) -> None:
+    """What was refused under a key stays refused under it, even if it would work by now."""
+    _, payment_intent = _bought(world, "fpx_later")
+    refused = _refused(lambda: world.payments.refund(payment_intent, 900, key="r"))
+    world.settle_async(payment_intent, succeed=True)
+    assert _refused(lambda: world.payments.refund(payment_intent, 900, key="r")) == refused
+    world.payments.refund(payment_intent, 900, key="another")
+    assert world.payments.read_payment(payment_intent).refunded_minor == 900
+
+
+def test_a_key_is_for_one_request(world: World) -> None:
+    _, payment_intent = _bought(world)
+    world.payments.capture(payment_intent, 600, key="k")
+    assert _refused(lambda: world.payments.capture(payment_intent, 500, key="k")) == "idempotency_error"
+    assert _refused(lambda: world.payments.refund(payment_intent, 600, key="k")) == "idempotency_error"
+
+
+def test_a_key_is_forgotten_after_a_day(world: World) -> None:
+    """This is why an effect older than an hour is never carried out: the key no longer protects."""
+    _, payment_intent = _bought(world, "grabpay")
+    world.payments.refund(payment_intent, 100, key="r")
+    world.advance(23 * 3600)
+    world.payments.refund(payment_intent, 100, key="r")
+    assert world.payments.read_payment(payment_intent).refunded_minor == 100
+    world.advance(2 * 3600)
+    world.payments.refund(payment_intent, 100, key="r")
+    assert world.payments.read_payment(payment_intent).refunded_minor == 200
+
+
+# lost requests and lost answers
+
+
+def test_a_lost_request_has_done_nothing(world: World) -> None:
+    _, payment_intent = _bought(world)
+    world.fail_next("before")
+    with pytest.raises(PaymentsUnavailable):
+        world.payments.capture(payment_intent, 600, key="c")
+    assert world.payments.read_payment(payment_intent).status == "requires_capture"
+    world.payments.capture(payment_intent, 600, key="c")
+    assert world.payments.read_payment(payment_intent).received_minor == 600
+
+
+def test_a_lost_answer_has_done_its_work_and_the_key_finds_it(world: World) -> None:
+    _, payment_intent = _bought(world)
+    world.fail_next("after")
+    with pytest.raises(PaymentsUnavailable):
+        world.payments.capture(payment_intent, 600, key="c")
+    assert world.payments.read_payment(payment_intent).received_minor == 600
+    world.payments.capture(payment_intent, 600, key="c")
+    world.fail_next("after")
+    with pytest.raises(PaymentsUnavailable):
+        world.payments.refund(payment_intent, 600, key="r")
+    world.payments.refund(payment_intent, 600, key="r")
+    assert world.payments.read_payment(payment_intent).refunds == 1
+
+
+def test_a_lost_answer_to_a_new_checkout_is_found_by_its_key(world: World) -> None:
+    request = _request(world)
+    world.fail_next("after")
+    with pytest.raises(PaymentsUnavailable):
+        world.payments.create_checkout(request, key="k")
+    made = world.payments.create_checkout(request, key="k")
+    world.pay(made.session_id)
+    assert world.payments.read_checkout(made.session_id).status == "complete"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_reading_may_fail_too(world: World, when: Literal["before", "after"]) -> None:
+    checkout, payment_intent = _bought(world)
+    for call in (
+        lambda: world.payments.read_payment(payment_intent),
+        lambda: world.payments.read_checkout(checkout.session_id),
+        world.payments.check,
+    ):
+        world.fail_next(when)
+        with pytest.raises(PaymentsUnavailable):
+            call()
+        call()
+
+
+# what is reported
+
+
+def _told(world: World) -> list[Report]:
+    return [interpret(event) for event in world.events()]
+
+
+def _outline(reports: list[Report]) -> list[tuple[str, str]]:
+    return [(report.what, report.kind) for report in reports]
+
+
+def test_a_hold_is_reported_with_the_payment_itself(world: World) -> None:
+    checkout, payment_intent = _bought(world)
+    held, completed = _told(world)
+    assert _outline([held, completed]) == [
+        ("payment_intent.amount_capturable_updated", "payment"),
+        ("checkout.session.completed", "payment"),
+    ]
+    assert held.payment is not None
+    read = world.payments.read_payment(payment_intent)
+    assert held.payment.has_money
+    assert held.payment.capturable_minor == read.capturable_minor
+    assert held.payment.order_id == held.order_id == completed.order_id == "o-1"
+    assert held.payment.paid_at_ms == read.paid_at_ms
+    assert held.payment_intent == completed.payment_intent == payment_intent
+    assert (completed.session_id, completed.client_reference_id) == (checkout.session_id, "o-1")
+    assert (completed.machine_id, completed.site) == ("cab-01", "arcade.example")
+    assert completed.payment is None
+
+
+def test_a_charge_in_a_checkout_that_holds_cards_is_reported_to_be_read_back(world: World) -> None:
+    """The same event may tell of a capture, long after the player paid."""
+    _, payment_intent = _bought(world, "fpx")
+    taken, completed = _told(world)
+    assert (taken.what, taken.kind, taken.payment) == ("payment_intent.succeeded", "payment", None)
+    assert (completed.kind, completed.payment_intent) == ("payment", payment_intent)
+
+
+def test_a_charge_that_could_not_be_held_is_reported_with_the_payment(world: World) -> None:
+    world.add_price("price_one", 250, "1 credit")
+    payment_intent = world.pay(world.visit_link("price_one", 1, "cab-07"), "card")
+    taken, _ = _told(world)
+    assert taken.payment == world.payments.read_payment(payment_intent)
+
+
+def test_what_happens_to_a_payment_later_is_reported_as_a_change(world: World) -> None:
+    _, payment_intent = _bought(world, "grabpay")
+    world.events()
+    world.payments.refund(payment_intent, 100, key="r")
+    world.finish_refund(payment_intent, "failed")
+    world.open_dispute(payment_intent)
+    world.close_dispute(payment_intent, "won")
+    reports = _told(world)
+    assert _outline(reports) == [
+        ("refund.created", "changed"),
+        ("charge.refunded", "changed"),
+        ("refund.failed", "changed"),
+        ("refund.updated", "changed"),
+        ("charge.dispute.created", "changed"),
+        ("charge.dispute.funds_withdrawn", "changed"),
+        ("charge.dispute.funds_reinstated", "changed"),
+        ("charge.dispute.closed", "changed"),
+    ]
+    assert {report.payment_intent for report in reports} == {payment_intent}
+
+
+def test_the_end_of_a_hold_is_reported(world: World) -> None:
+    _, cancelled = _bought(world, order_id="o-1")
+    _, captured = _bought(world, order_id="o-2")
+    world.events()
+    world.payments.cancel(cancelled, key="x")
+    world.payments.capture(captured, 600, key="c")
+    assert _outline(_told(world)) == [
+        ("payment_intent.canceled", "changed"),
+        ("payment_intent.succeeded", "payment"),
+    ]
+
+
+def test_a_bank_that_says_no_is_reported(world: World) -> None:
+    _, payment_intent = _bought(world, "fpx_later")
+    world.settle_async(payment_intent, succeed=False)
+    assert _outline(_told(world)) == [
+        ("payment_intent.processing", "changed"),
+        ("checkout.session.completed", "payment"),
+        ("payment_intent.payment_failed", "changed"),
+        ("checkout.session.async_payment_failed", "checkout_ended"),
+    ]
+
+
+def test_a_bank_that_says_yes_is_reported(world: World) -> None:
+    _, payment_intent = _bought(world, "fpx_later")
+    world.events()
+    world.settle_async(payment_intent, succeed=True)
+    assert _outline(_told(world)) == [
+        ("payment_intent.succeeded", "payment"),
+        ("checkout.session.async_payment_succeeded", "payment"),
+    ]
+
+
+def test_a_checkout_that_nobody_paid_is_reported(world: World) -> None:
+    checkout = world.payments.create_checkout(_request(world), key="k")
+    world.advance(32 * 60)
+    assert world.payments.read_checkout(checkout.session_id).status == "expired"
+    (report,) = _told(world)
+    assert (report.what, report.kind) == ("checkout.session.expired", "checkout_ended")
+    assert (report.order_id, report.session_id, report.payment_intent) == ("o-1", checkout.session_id, None)

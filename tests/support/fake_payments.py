@@ -1,0 +1,142 @@
+"""Stripe as our code sees it, in memory: the port `Payments` on a `FakeStripe`, with lost requests and answers.
+
+Its contract suite runs on the real gateway too.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from arcade_cloud.errors import PaymentsRefused, PaymentsUnavailable
+from arcade_cloud.money import Payment
+from arcade_cloud.ports import Checkout, CheckoutRequest, Price
+from support.fake_stripe import FakeStripe
+
+Fault = Literal["before", "after"]
+KEY_LIFE_MS = 24 * 3_600_000
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What an idempotency key remembers."""
+
+    at_ms: int
+    request: tuple[object, ...]
+    answer: object | PaymentsRefused
+
+
+class FakePayments:
+    """`ports.Payments` in memory. Thread-safe. `stripe` is the account behind it.
+
+    `fault`, if set, is asked with the name of each call: "before" loses the request, "after" the answer; both
+    raise PaymentsUnavailable. `refuse_partial_capture`: Stripe takes all of a hold or nothing.
+    """
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self.stripe = FakeStripe(now_ms)
+        self.fault: Callable[[str], Fault | None] | None = None
+        self.refuse_partial_capture = False
+        self.calls: list[str] = []
+        self._now_ms = now_ms
+        self._keys: dict[str, _Done] = {}
+
+    def create_checkout(self, request: CheckoutRequest, *, key: str) -> Checkout:
+        def work() -> Checkout:
+            offer = request.offer
+            if offer.price_id is not None:
+                self.stripe.price(offer.price_id)
+            if not 30 * 60_000 - 1_000 <= request.expires_at_ms - self._now_ms() <= KEY_LIFE_MS:
+                raise PaymentsRefused("invalid_request_error", "expires_at must be 30 minutes to 24 hours ahead")
+            metadata = {"order_id": request.order_id, "machine_id": request.machine_id, "site": request.site}
+            session = self.stripe.new_session(
+                amount=offer.amount_minor * request.quantity,
+                currency=offer.currency,
+                price_ids={offer.price_id or self.stripe.new_id("price"): request.quantity},
+                metadata=metadata,
+                client_reference_id=request.order_id,
+                manual=True,
+                expires_at_s=request.expires_at_ms // 1000,
+            )
+            return self.stripe.checkout(session, with_prices=False)
+
+        made = self._call("create_checkout", work, key, (request,))
+        assert isinstance(made, Checkout)
+        return made
+
+    def expire_checkout(self, session_id: str) -> None:
+        def work() -> None:
+            session = self.stripe.session(session_id)
+            if session.status != "open":
+                raise PaymentsRefused("invalid_request_error", f"the session is {session.status}")
+            self.stripe.expire(session)
+
+        self._call("expire_checkout", work)
+
+    def read_checkout(self, session_id: str) -> Checkout:
+        found = self._call(
+            "read_checkout", lambda: self.stripe.checkout(self.stripe.session(session_id), with_prices=True)
+        )
+        assert isinstance(found, Checkout)
+        return found
+
+    def read_payment(self, payment_intent: str) -> Payment:
+        found = self._call("read_payment", lambda: self.stripe.payment(self.stripe.intent(payment_intent)))
+        assert isinstance(found, Payment)
+        return found
+
+    def capture(self, payment_intent: str, amount_minor: int, *, key: str) -> None:
+        def work() -> None:
+            held = self.stripe.intent(payment_intent).capturable
+            if self.refuse_partial_capture and amount_minor < held:
+                raise PaymentsRefused("amount_too_small", "this payment does not support partial capture")
+            self.stripe.capture_by_hand(payment_intent, amount_minor)
+
+        self._call("capture", work, key, (payment_intent, amount_minor))
+
+    def cancel(self, payment_intent: str, *, key: str) -> None:
+        self._call("cancel", lambda: self.stripe.cancel_by_hand(payment_intent), key, (payment_intent,))
+
+    def refund(self, payment_intent: str, amount_minor: int, *, key: str) -> None:
+        request = (payment_intent, amount_minor)
+        self._call("refund", lambda: self.stripe.refund_by_hand(payment_intent, amount_minor), key, request)
+
+    def read_price(self, price_id: str) -> Price:
+        found = self._call("read_price", lambda: self.stripe.price(price_id))
+        assert isinstance(found, Price)
+        return found
+
+    def check(self) -> None:
+        self._call("check", lambda: None)
+
+    def _call(
+        self, name: str, work: Callable[[], object], key: str | None = None, request: tuple[object, ...] = ()
+    ) -> object:
+        with self.stripe.lock:
+            self.calls.append(name)
+            fault = None if self.fault is None else self.fault(name)
+            if fault == "before":
+                raise PaymentsUnavailable(f"{name}: the request was lost")
+            self.stripe.let_time_pass()
+            answer = self._at_most_once(work, key, (name, *request))
+            if fault == "after":
+                raise PaymentsUnavailable(f"{name}: the answer was lost")
+            if isinstance(answer, PaymentsRefused):
+                raise answer
+            return answer
+
+    def _at_most_once(
+        self, work: Callable[[], object], key: str | None, request: tuple[object, ...]
+    ) -> object | PaymentsRefused:
+        done = None if key is None else self._keys.get(key)
+        if done is not None and self._now_ms() - done.at_ms < KEY_LIFE_MS:
+            if done.request != request:
+                return PaymentsRefused("idempotency_error", "the key was used for something else")
+            return done.answer
+        answer: object
+        try:
+            answer = work()
+        except PaymentsRefused as refusal:
+            answer = refusal
+        if key is not None:
+            self._keys[key] = _Done(self._now_ms(), request, answer)
+        return answer
