@@ -128,10 +128,10 @@ class Delivery:
 
     def bench(self, credits_: int) -> bool:
         """Pulse without a journal or a report, when the line is free; whether it was taken."""
-        wanted = self._bench_left + credits_
+        wanted = self._bench_left + self._bench_pulsing + credits_
         if not self._surroundings.machine_ready or self._halt or wanted > self._surroundings.max_credits:
             return False
-        self._bench_left = wanted
+        self._bench_left += credits_
         return True
 
     def pulsed(self, token: object) -> None:

@@ -176,7 +176,7 @@ class Reports:
         """The machine's game has ended."""
         now_ms = self._now_ms()
         kept = [key for key, due in self._due.items() if due.until_boot_ms is not None]
-        for key in kept[: len(kept) + 1 - GAME_OVERS_KEPT]:
+        for key in kept[: max(0, len(kept) + 1 - GAME_OVERS_KEPT)]:
             del self._due[key]
         event_id = uuid7(now_ms, self._random_bytes)
         payload = seal(
