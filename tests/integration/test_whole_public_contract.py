@@ -1,4 +1,4 @@
-"""What users of the earlier system do works word for word but for host names: curl, mosquitto_pub, mosquitto_sub."""
+"""What users of the earlier system do works word for word but for host names: curl, mosquitto_pub and _sub."""
 
 import json
 import shlex
