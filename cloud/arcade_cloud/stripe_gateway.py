@@ -48,6 +48,9 @@ _WITH_CHARGE = "latest_charge.refunds"
 # Stripe was busy with the same object or key; the effect of the other request is not known yet.
 _NO_VERDICT_CODES = frozenset({"lock_timeout", "idempotency_key_in_use", "rate_limit"})
 
+# What the library trips over where the answer is not Stripe's at all: a proxy's page, other JSON, broken UTF-8.
+_LIBRARY_TRIPS = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
 
 class _HasDict(Protocol):
     def to_dict(self) -> Json: ...
@@ -212,30 +215,30 @@ class StripeGateway:
             return self._client
 
     def _ask(self, what: str, call: Callable[["stripe.StripeClient"], _HasDict]) -> Json:
-        client = self._stripe()
-        from stripe import StripeError
-
-        try:
-            answer = call(client)
-        except StripeError as error:
-            raise _translated(what, error) from None  # the library's error holds the whole answer and its headers
-        if not hasattr(answer, "to_dict"):
-            raise PaymentsUnavailable(f"{what}: Stripe's answer is no object")
-        return answer.to_dict()
+        return self._verdict(what, lambda client: call(client).to_dict())
 
     def _ask_all(self, what: str, call: Callable[["stripe.StripeClient"], "stripe.ListObject[Any]"]) -> list[Json]:
         """All members of a list, page by page; no more than `_MAX_LISTED`."""
+
+        def members(client: "stripe.StripeClient") -> list[Json]:
+            pages = call(client).auto_paging_iter()
+            return [member.to_dict() for member in itertools.islice(pages, _MAX_LISTED + 1)]
+
+        found = self._verdict(what, members)
+        if len(found) > _MAX_LISTED:
+            raise PaymentsUnavailable(f"{what}: more than {_MAX_LISTED} at one payment")
+        return found
+
+    def _verdict(self, what: str, call: Callable[["stripe.StripeClient"], _Answer]) -> _Answer:
         client = self._stripe()
         from stripe import StripeError
 
         try:
-            members = call(client).auto_paging_iter()
-            found = [member.to_dict() for member in itertools.islice(members, _MAX_LISTED + 1)]
+            return call(client)
         except StripeError as error:
-            raise _translated(what, error) from None
-        if len(found) > _MAX_LISTED:
-            raise PaymentsUnavailable(f"{what}: more than {_MAX_LISTED} at one payment")
-        return found
+            raise _translated(what, error) from None  # the library's error holds the whole answer and its headers
+        except _LIBRARY_TRIPS as error:
+            raise PaymentsUnavailable(f"{what}: the answer is not Stripe's ({type(error).__name__})") from error
 
     def _read(self, what: str, read: Callable[[], _Answer]) -> _Answer:
         try:
