@@ -1,0 +1,70 @@
+"""The description of the doors: complete, valid, and true."""
+
+import re
+
+import jsonschema
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from support.doors import INGEST_SECRET, Doors
+
+# The operator's console is pages for one signed-in person, not an interface for developers.
+UNDESCRIBED = ("/static/", "/console")
+
+
+@pytest.fixture
+def doors() -> Doors:
+    return Doors()
+
+
+def routes(doors: Doors) -> set[tuple[str, str]]:
+    """Each (path, method) that the application answers."""
+    found = set()
+    for rule in doors.app.url_map.iter_rules():
+        path = re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule)
+        if not path.startswith(UNDESCRIBED):
+            found |= {(path, method.lower()) for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
+    return found
+
+
+def test_every_route_is_described_and_nothing_else_is(doors):
+    described = {
+        (path, method)
+        for path, item in doors.client.get("/openapi.json").get_json()["paths"].items()
+        for method in item
+        if method != "parameters"
+    }
+    assert described == routes(doors)
+
+
+def test_the_description_is_openapi_3_1(doors):
+    document = doors.client.get("/openapi.json").get_json()
+    assert document["openapi"].startswith("3.1.")
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_answers_are_as_described(doors):
+    document = doors.client.get("/openapi.json").get_json()
+    order_id = doors.begin(2)
+    secret = {"X-Ingest-Secret": INGEST_SECRET}
+    answers = {
+        "Status": doors.client.get("/status"),
+        "PaymentLink": doors.client.post("/create-payment-link", json={"machine_id": "cab-01"}),
+        "Message": doors.client.post("/gameover", json={"machine_id": "cab-01"}),
+        "Received": doors.post_event({"id": "evt_1", "type": "invoice.paid"}),
+        "Ingested": doors.client.post("/ingest", json=[{}], headers=secret),
+        "MachineState": doors.client.get("/m/cab-01?format=json"),
+        "OrderState": doors.client.get(f"/m/cab-01/o/{order_id}?format=json"),
+        "Error": doors.client.get("/nothing"),
+    }
+    for name, answer in answers.items():
+        schema = {
+            "$ref": f"#/components/schemas/{name}",
+            "components": {
+                "schemas": {
+                    key: {**value, "additionalProperties": False} if "properties" in value else value
+                    for key, value in document["components"]["schemas"].items()
+                }
+            },
+        }
+        jsonschema.Draft202012Validator(schema).validate(answer.get_json())

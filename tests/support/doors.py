@@ -1,0 +1,196 @@
+"""The cloud's HTTP doors over real rules: store, Stripe and broker in memory, the clock by hand."""
+
+import hashlib
+import hmac
+import json
+from typing import Any
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from arcade_cloud.broker_address import BrokerAddress
+from arcade_cloud.fulfilment import Fulfilment
+from arcade_cloud.hearing import Hearing
+from arcade_cloud.keyring import Keyring
+from arcade_cloud.machines import Machine
+from arcade_cloud.money import Offer
+from arcade_cloud.orders import Order
+from arcade_cloud.sales import Sales
+from arcade_cloud.settings import Settings
+from arcade_cloud.web.app import Services, create_app
+from arcade_shared.messages import FINAL_ACK_STATES, Ack, Status
+from arcade_shared.signing import machine_key, seal
+from arcade_shared.times import format_ms
+from arcade_shared.topics import machine_topic
+from support.fake_broker import FakeBroker
+from support.fake_payments import FakePayments
+from support.memory_store import MemoryStore
+
+START_MS = 1_790_000_000_000
+SIGNING_SECRET = "0123456789abcdef" * 4
+WEBHOOK_SECRET = "whsec_for_tests"
+INGEST_SECRET = "the-rule-engine-knows-it"
+BASE_URL = "https://play.example"
+PRICE_ID = "price_play"
+INSTALLATION = "a" * 32
+ONE = Offer(offer_id="one", credits=1, amount_minor=100, currency="myr", price_id=PRICE_ID)
+
+
+class SilentAlerts:
+    """Takes every alert."""
+
+    def post(self, alert_id: str, kind: str, text: str, subject: str, at_ms: int) -> bool:
+        return True
+
+
+class Doors:
+    """The application, with what is around it. `cab-01` is registered, ready, and sells credits at RM 1.00."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.now_ms = START_MS
+        self.store, self.broker = MemoryStore(), FakeBroker()
+        self.payments = FakePayments(lambda: self.now_ms)
+        self.payments.stripe.add_price(PRICE_ID, 100)
+        values: dict[str, Any] = {
+            "stripe_api_key": "sk_test_doors",
+            "stripe_webhook_secrets": (WEBHOOK_SECRET,),
+            "stripe_price_id": PRICE_ID,
+            "broker": BrokerAddress(host="localhost", port=1883, tls=False),
+            "signing_secrets": (SIGNING_SECRET,),
+            "ingest_secret": INGEST_SECRET,
+            "public_base_url": BASE_URL,
+            "site_name": "Test Arcade",
+            "operator_contact": "+60 12-345 6789",
+            "rate_limit_per_minute": 0,
+        }
+        self.settings = Settings(**{**values, **settings})
+        fulfilment = Fulfilment(
+            store=self.store,
+            payments=self.payments,
+            broker=self.broker,
+            alerts=SilentAlerts(),
+            keyring=Keyring(self.settings.signing_secrets),
+            limits=self.settings.limits,
+            now_ms=lambda: self.now_ms,
+        )
+        self.services = Services(
+            sales=Sales(fulfilment=fulfilment, base_url=BASE_URL, price_id=self.settings.stripe_price_id),
+            hearing=Hearing(fulfilment),
+            fulfilment=fulfilment,
+            settings=self.settings,
+        )
+        self.app = create_app(self.services)
+        self.client: FlaskClient = self.app.test_client()
+        self._seq = 0
+        self.add_machine("cab-01", name="Street Fighter II")
+        self.say_status("cab-01")
+
+    # --- machines ----------------------------------------------------------------------------------------
+
+    def add_machine(self, machine_id: str, **fields: Any) -> None:
+        """Register a machine, or change one."""
+        known = self.store.machine(machine_id)
+        version = 0 if known is None else known.version
+        self.store.put_machine(Machine(machine_id=machine_id, version=version + 1, **fields), version)
+
+    def status_payload(self, machine_id: str, **fields: Any) -> bytes:
+        """A signed status: online and ready, if nothing else is said."""
+        self._seq += 1
+        values = {
+            "installation": INSTALLATION,
+            "state": "online",
+            "ready": True,
+            "reason": "",
+            "max_credits": 50,
+            "nonce": "",
+            "boot_id": "b" * 32,
+            "agent": "test",
+            "connection": 1,
+            "seq": self._seq,
+        }
+        return self._sealed(machine_id, "status", Status, **{**values, **fields})
+
+    def say_status(self, machine_id: str, **fields: Any) -> None:
+        """Have the cloud hear a status."""
+        self.services.hearing.hear(machine_topic(machine_id, "status"), self.status_payload(machine_id, **fields))
+
+    def ack_payload(self, order: Order, state: str = "done", delivered: int = 0, uncertain: int = 0) -> bytes:
+        """A signed ack of the machine that the order is addressed to."""
+        return self._sealed(
+            order.machine_id,
+            "ack",
+            Ack,
+            credit_id=order.credit_id,
+            installation=order.installation,
+            state=state,
+            final=state in FINAL_ACK_STATES,
+            credits=order.credits,
+            delivered=delivered,
+            uncertain=uncertain,
+            reason="",
+        )
+
+    def say_ack(self, order_id: str, state: str = "done", delivered: int = 0, uncertain: int = 0) -> None:
+        """Have the cloud hear an ack for an order."""
+        order = self.order(order_id)
+        payload = self.ack_payload(order, state, delivered, uncertain)
+        self.services.hearing.hear(machine_topic(order.machine_id, "ack"), payload)
+
+    def _sealed(self, machine_id: str, kind: Any, cls: Any, **fields: Any) -> bytes:
+        key, topic = machine_key(SIGNING_SECRET, machine_id), machine_topic(machine_id, kind)
+        return seal(key, topic, cls, machine_id=machine_id, timestamp=format_ms(self.now_ms), **fields)
+
+    # --- the player --------------------------------------------------------------------------------------
+
+    def order(self, order_id: str) -> Order:
+        """The order as it is on record."""
+        found = self.store.order(order_id)
+        assert found is not None
+        return found
+
+    def begin(self, quantity: int = 1, machine_id: str = "cab-01") -> str:
+        """Ask for a payment link; the order's id."""
+        answer = self.client.post("/create-payment-link", json={"machine_id": machine_id, "quantity": quantity})
+        assert answer.status_code == 200, answer.text
+        order_id: str = answer.get_json()["orderId"]
+        return order_id
+
+    def pay(self, order_id: str, method: Any = "card") -> None:
+        """Pay at Stripe, and have all its webhooks delivered."""
+        session_id = self.order(order_id).session_id
+        assert session_id is not None
+        self.payments.stripe.pay(session_id, method)
+        self.deliver_events()
+
+    def deliver_events(self) -> None:
+        """Deliver what Stripe has to say, as Stripe does."""
+        while events := self.payments.stripe.take_events():
+            for event in events:
+                answer = self.post_event(event)
+                assert answer.status_code == 200, answer.text
+
+    def post_event(self, event: Any, *, path: str = "/webhook") -> TestResponse:
+        """Post one event with a good signature."""
+        body = json.dumps(event).encode()
+        return self.client.post(path, data=body, headers={"Stripe-Signature": self.signature(body)})
+
+    def signature(self, body: bytes, secret: str = WEBHOOK_SECRET, at_ms: int | None = None) -> str:
+        """Stripe's signature over a body."""
+        at_s = (self.now_ms if at_ms is None else at_ms) // 1000
+        mac = hmac.new(secret.encode(), b"%d." % at_s + body, hashlib.sha256)
+        return f"t={at_s},v1={mac.hexdigest()}"
+
+
+def check_error(answer: TestResponse, status: int, code: str | None = None) -> str:
+    """The one error shape, and nothing else; its message."""
+    assert answer.status_code == status, answer.text
+    assert answer.mimetype == "application/json"
+    body = answer.get_json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"code", "message"}
+    assert code in {None, body["error"]["code"]}
+    message: str = body["error"]["message"]
+    assert message
+    for leak in ("Traceback", "Error(", "arcade_cloud", "File "):
+        assert leak not in message
+    return message
