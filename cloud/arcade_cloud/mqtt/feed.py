@@ -114,6 +114,8 @@ class Feed:
     def stop(self, deadline: float) -> None:
         """Finish what is under way and acknowledge it; the rest stays with the broker. Back by `deadline`."""
         self._stop.set()
+        if self._keeper.ident is None:
+            return  # it was never started
         with self._changed:
             self._changed.notify_all()
         for inbox in self._inboxes:
