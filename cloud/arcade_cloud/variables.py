@@ -58,7 +58,12 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
             required=True,
             aliases=("MQTT_BROKER",),
         ),
-        Variable(name="EMQX_PORT", meaning="The broker's port.", default="8883", aliases=("MQTT_PORT",)),
+        Variable(
+            name="EMQX_PORT",
+            meaning="The broker's port; 1883 where MQTT_TLS is 0 and this is not set.",
+            default="8883",
+            aliases=("MQTT_PORT",),
+        ),
         Variable(
             name="MQTT_USERNAME",
             meaning="The cloud's user at the broker. Required unless the broker is on this machine.",

@@ -215,7 +215,7 @@ def test_a_killed_broker_ends_the_wait_at_once_and_is_found_again_when_it_is_bac
 def test_a_frozen_broker_is_unknown_and_the_next_message_after_the_thaw_goes_through(
     broker: Broker, publisher_on: Callable[..., Publisher]
 ) -> None:
-    publisher = publisher_on(broker.port, timeout_ms=300)
+    publisher = publisher_on(broker.port, timeout_ms=1000)
     assert send(publisher) is Outcome.NOBODY
     os.kill(broker.pid, signal.SIGSTOP)
     assert send(publisher) is Outcome.UNKNOWN
@@ -228,7 +228,7 @@ def test_a_link_that_looks_alive_and_carries_nothing_costs_one_message(
 ) -> None:
     """So do networks that forget an idle connection; the one after it gets a new connection."""
     with Link(shared_broker.port) as link:
-        publisher = publisher_on(link.port, timeout_ms=300)
+        publisher = publisher_on(link.port, timeout_ms=1000)
         assert send(publisher) is Outcome.NOBODY
         link.go_silent()
         assert send(publisher) is Outcome.UNKNOWN
@@ -242,7 +242,7 @@ def test_a_message_that_was_given_up_does_not_come_later(
     """The bytes were lost on the way, and nothing sends them again: neither the new connection nor the old."""
     with Probe(shared_broker.port, "bench", "bench password") as probe, Link(shared_broker.port) as link:
         probe.subscribe("#")
-        publisher = publisher_on(link.port, timeout_ms=300)
+        publisher = publisher_on(link.port, timeout_ms=1000)
         send(publisher, b"first")
         link.go_silent()
         assert send(publisher, b"given up") is Outcome.UNKNOWN
@@ -271,9 +271,9 @@ def test_a_connection_that_was_given_up_is_closed(
     shared_broker: Broker, publisher_on: Callable[..., Publisher]
 ) -> None:
     with Link(shared_broker.port) as link:
-        publisher = publisher_on(link.port, timeout_ms=200)
+        publisher = publisher_on(link.port, timeout_ms=700)
         eventually(lambda: publisher_threads() == 0)
-        for _ in range(5):
+        for _ in range(3):
             assert send(publisher) is Outcome.NOBODY
             link.go_silent()
             assert send(publisher) is Outcome.UNKNOWN
@@ -319,14 +319,14 @@ def test_what_comes_faster_than_allowed_waits_and_is_refused_where_it_would_wait
     shared_broker: Broker, publisher_on: Callable[..., Publisher]
 ) -> None:
     """EMQX Serverless leaves what exceeds its rate unread, to deliver it later: so it is never sent."""
-    publisher = publisher_on(shared_broker.port, timeout_ms=500, publishes_per_s=10)
+    publisher = publisher_on(shared_broker.port, timeout_ms=1500, publishes_per_s=10)
     with Probe(shared_broker.port, "bench", "bench password") as probe:
         probe.subscribe(COINPULSE)
-        with ThreadPoolExecutor(40) as threads:
-            outcomes = list(threads.map(lambda number: send(publisher, str(number).encode()), range(40)))
+        with ThreadPoolExecutor(60) as threads:
+            outcomes = list(threads.map(lambda number: send(publisher, str(number).encode()), range(60)))
         confirmed = outcomes.count(Outcome.CONFIRMED)
-        assert 10 <= confirmed < 40
-        assert outcomes.count(Outcome.REFUSED) == 40 - confirmed
+        assert 10 <= confirmed < 60
+        assert outcomes.count(Outcome.REFUSED) == 60 - confirmed
         arrived = {int(probe.next_message().payload) for _ in range(confirmed)}
         assert arrived == {number for number, outcome in enumerate(outcomes) if outcome is Outcome.CONFIRMED}
 
