@@ -46,6 +46,7 @@ _MAX_TEXT = 300
 _WITH_CHARGE = "latest_charge.refunds"
 
 # Stripe was busy with the same object or key; the effect of the other request is not known yet.
+_NO_VERDICT = frozenset({408, 409, 425, 429})
 _NO_VERDICT_CODES = frozenset({"lock_timeout", "idempotency_key_in_use", "rate_limit"})
 
 # What the library trips over where the answer is not Stripe's at all: a proxy's page, other JSON, broken UTF-8.
@@ -289,22 +290,24 @@ def _id(text: str) -> str:
 
 
 def _translated(what: str, error: "stripe.StripeError") -> PaymentsError:
-    """A definite 4xx is a verdict; everything else leaves it open what Stripe did."""
+    """A definite 4xx in Stripe's own form is a verdict; everything else leaves it open what Stripe did.
+
+    A 404 or 403 without that form comes from a proxy, and says nothing about a payment or the key.
+    """
     status = error.http_status
-    code = error.code or getattr(error.error, "code", None)
     kind = getattr(error.error, "type", None)
+    code = error.code or getattr(error.error, "code", None)
+    is_verdict = kind is not None and status is not None and 400 <= status < 500 and status not in _NO_VERDICT
+    if not is_verdict or code in _NO_VERDICT_CODES:
+        shown = "no answer" if status is None else f"HTTP {status}"
+        return PaymentsUnavailable(f"{what}: no verdict from Stripe ({shown}, {code or type(error).__name__})")
     if status == 401:
         return PaymentsRefused(
-            "authentication",
-            f"{what}: Stripe does not know the key: check STRIPE_API_KEY, and that it is not revoked",
+            "authentication", f"{what}: Stripe does not accept the key in STRIPE_API_KEY: is it of this account?"
         )
     if status == 403:
         return PaymentsRefused(
             "permission", f"{what}: the key in STRIPE_API_KEY may not do this: give it the right at Stripe"
         )
-    is_verdict = status is not None and 400 <= status < 500 and status not in (408, 409, 425, 429)
-    if not is_verdict or code in _NO_VERDICT_CODES:
-        shown = "no answer" if status is None else f"HTTP {status}"
-        return PaymentsUnavailable(f"{what}: no verdict from Stripe ({shown}, {code or type(error).__name__})")
     text = (error.user_message or "no reason given")[:_MAX_TEXT]
-    return PaymentsRefused(str(code or kind or type(error).__name__), f"{what}: {text}")
+    return PaymentsRefused(str(code or kind), f"{what}: {text}")

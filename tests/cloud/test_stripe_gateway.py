@@ -259,19 +259,19 @@ def test_a_price_is_asked_for_once_a_minute(sandbox: StripeSandbox) -> None:
 # nonsense instead of Stripe
 
 
+Serve = Callable[..., StripeGateway]
+
+
 @pytest.fixture
-def serve() -> Iterator[Callable[[object], StripeGateway]]:
-    """A gateway whose Stripe gives the same answer, or those of a list in turn, to everything."""
+def serve() -> Iterator[Serve]:
+    """A gateway whose Stripe gives the same answer to everything."""
     servers: list[ThreadingHTTPServer] = []
 
-    def start(answers: object) -> StripeGateway:
-        turns = iter(answers) if isinstance(answers, list) else None
-
+    def start(answer: object, status: int = 200) -> StripeGateway:
         class Handler(BaseHTTPRequestHandler):
             def _answer(self) -> None:
-                answer = answers if turns is None else next(turns)
                 body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-                self.send_response(200)
+                self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -290,6 +290,46 @@ def serve() -> Iterator[Callable[[object], StripeGateway]]:
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "refused_as"),
+    [
+        (400, "parameter_unknown", "parameter_unknown"),
+        (400, None, "invalid_request_error"),
+        (402, "card_declined", "card_declined"),
+        (404, "resource_missing", "resource_missing"),
+        (410, None, "invalid_request_error"),
+        (401, "api_key_expired", "authentication"),
+        (403, "more_permissions_required", "permission"),
+        (400, "rate_limit", None),
+        (400, "lock_timeout", None),
+        (400, "idempotency_key_in_use", None),
+        (408, None, None),
+        (409, None, None),
+        (425, None, None),
+        (429, None, None),
+        (500, "resource_missing", None),
+        (503, None, None),
+        (302, None, None),
+    ],
+)
+def test_only_a_definite_no_is_a_refusal(
+    serve: Serve, status: int, code: str | None, refused_as: str | None
+) -> None:
+    error = {"type": "invalid_request_error", "message": "No.", **({} if code is None else {"code": code})}
+    gateway = serve({"error": error}, status)
+    with pytest.raises(PaymentsRefused if refused_as else PaymentsUnavailable) as raised:
+        gateway.capture("pi_1", 1, key="c")
+    assert getattr(raised.value, "code", None) == refused_as
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_a_refusal_that_is_not_stripe_s_is_no_verdict(serve: Serve, status: int) -> None:
+    """A proxy's 404 is not Stripe's word that a payment does not exist."""
+    for body in (b"<html>Not found</html>", b"{}", {"error": "nope"}, {"error": None}):
+        with pytest.raises(PaymentsUnavailable):
+            serve(body, status).read_payment("pi_1")
 
 
 INTENT = {"id": "pi_1", "object": "payment_intent", "status": "succeeded", "amount": 1, "currency": "myr"}
@@ -326,15 +366,13 @@ INTENT = {"id": "pi_1", "object": "payment_intent", "status": "succeeded", "amou
         },
     ],
 )
-def test_an_answer_that_is_not_understood_is_no_verdict(
-    serve: Callable[[object], StripeGateway], answer: object
-) -> None:
+def test_an_answer_that_is_not_understood_is_no_verdict(serve: Serve, answer: object) -> None:
     gateway = serve(answer)
     with pytest.raises(PaymentsUnavailable):
         gateway.read_payment("pi_1")
 
 
-def test_a_checkout_that_is_not_understood_is_no_verdict(serve: Callable[[object], StripeGateway]) -> None:
+def test_a_checkout_that_is_not_understood_is_no_verdict(serve: Serve) -> None:
     session = {"id": "cs_1", "object": "checkout.session", "status": "open", "expires_at": 1, "url": None}
     for broken in ({**session, "status": "ajar"}, {**session, "expires_at": None}, {**session, "id": 7}):
         with pytest.raises(PaymentsUnavailable):
@@ -344,9 +382,7 @@ def test_a_checkout_that_is_not_understood_is_no_verdict(serve: Callable[[object
         serve({**session, "line_items": items}).read_checkout("cs_1")
 
 
-def test_the_prices_that_are_kept_are_bounded(
-    serve: Callable[[object], StripeGateway], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_prices_that_are_kept_are_bounded(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     price = {
         "id": "price_x",
         "object": "price",
