@@ -2,32 +2,30 @@
 
 PY := .venv/bin/python
 export PYTHON # make setup PYTHON=python3.12 chooses the interpreter
+export PATH := $(CURDIR)/.setup/bin:$(PATH) # tools that were unpacked, where nobody could install them
 
 ARGS ?=
 PYTEST_ARGS ?=
 ROUNDS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages broker browser demo test check wheels lock soak clean
+.PHONY: help setup packages tools demo test check wheels lock soak clean
 
 help: ## what can be done here (this list)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: packages broker ## virtual environment, pinned packages, Mosquitto: whatever is missing
+setup: packages tools ## virtual environment, pinned packages, Mosquitto: whatever is missing
 
 packages:
 	@sandbox/setup.sh packages
 
-broker: packages
-	@sandbox/setup.sh broker
-
-browser:
-	@sandbox/setup.sh browser
+tools: packages
+	@sandbox/setup.sh tools
 
 demo: setup ## the whole system on this machine, one purchase as a timeline; ARGS=--once ends after it
 	@$(PY) -m arcade_sandbox.demo $(ARGS)
 
-test: setup browser ## every test; PYTEST_ARGS="-k wheel -x" goes to pytest
+test: setup ## every test; PYTEST_ARGS="-k wheel -x" goes to pytest
 	$(PY) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 check: packages ## formatting, lint, types, direction of imports
@@ -52,8 +50,8 @@ lock: packages ## pins of requirements/*.in anew into *.txt; UPGRADE=1 takes the
 		echo "requirements/$$use.txt: $$(grep -c '^[a-z]' requirements/$$use.txt) packages"; \
 	done
 
-soak: setup ## the tests that kill and cut, in many more rounds (ROUNDS=100)
-	ARCADE_ROUNDS=$(ROUNDS) $(PY) -m pytest --timeout 3600 tests/integration $(PYTEST_ARGS)
+soak: setup ## the tests that kill, cut and shuffle, in many more rounds (ROUNDS=100)
+	ARCADE_ROUNDS=$(ROUNDS) $(PY) -m pytest --timeout 3600 $$(grep -rl --include='test_*.py' ARCADE_ROUNDS tests) $(PYTEST_ARGS)
 
 clean: ## takes away all that was built or set up here, the virtual environment too
 	rm -rf .venv .setup dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

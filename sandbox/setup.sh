@@ -2,12 +2,13 @@
 # Brings this machine to where the project runs, step by step; quick where a step has nothing to do.
 #
 #   sandbox/setup.sh packages   .venv with the pinned packages and our own four, editable
-#   sandbox/setup.sh broker     Mosquitto: as root on Debian with apt, else unpacked into .setup/
-#   sandbox/setup.sh browser    Chromium for the tests of the pages: as root on Debian with apt
+#   sandbox/setup.sh tools      Mosquitto, its clients and curl: as root on Debian with apt,
+#                               otherwise, where apt can hand them out, unpacked into .setup/
 #
 # PYTHON=python3.12 chooses the interpreter; without it, the first of the usual names that is new enough.
 set -eu
 cd "$(dirname "$0")/.."
+PATH="$PWD/.setup/bin:$PATH"
 
 say() { echo "setup: $*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -79,47 +80,50 @@ install_packages() {
     say "packages ready"
 }
 
-find_broker() {
+has_broker() {
     .venv/bin/python -c 'from arcade_sandbox.broker import find_mosquitto; find_mosquitto()' 2>.setup/broker.log
 }
 
-unpack_broker() { # no root needed: the packages that apt would install, unpacked where only we look
-    packages=$(apt-get install --simulate --no-install-recommends mosquitto 2>/dev/null | awk '/^Inst/ {print $2}')
+missing_tools() { # as Debian's packages
+    has_broker || echo mosquitto
+    { have mosquitto_pub && have mosquitto_sub; } || echo mosquitto-clients
+    have curl || echo curl
+}
+
+unpack() { # no root needed: what apt would install, unpacked where only we look
+    packages=$(apt-get install --simulate --no-install-recommends "$@" 2>/dev/null | awk '/^Inst/ {print $2}')
     [ -n "$packages" ] || return 1
-    say "unpacking into .setup/mosquitto:" $packages
-    rm -rf .setup/mosquitto .setup/deb
-    mkdir -p .setup/mosquitto .setup/deb
+    say "unpacking into .setup/unpacked:" $packages
+    rm -rf .setup/deb
+    mkdir -p .setup/deb .setup/unpacked .setup/bin
     (cd .setup/deb && apt-get download -qq $packages) || return 1
     for package in .setup/deb/*.deb; do
-        dpkg -x "$package" .setup/mosquitto || return 1
+        dpkg -x "$package" .setup/unpacked || return 1
     done
     rm -rf .setup/deb
+    libraries=$(find "$PWD/.setup/unpacked" -name 'lib*.so*' -exec dirname {} + | sort -u | paste -sd: -)
+    for tool in .setup/unpacked/usr/bin/*; do
+        printf '#!/bin/sh\nLD_LIBRARY_PATH="%s" exec "%s" "$@"\n' "$libraries" "$PWD/$tool" >".setup/bin/${tool##*/}"
+        chmod +x ".setup/bin/${tool##*/}"
+    done
 }
 
-install_broker() {
-    find_broker && return
+install_tools() {
+    missing=$(missing_tools)
+    [ -n "$missing" ] || return 0
     if can_apt; then
-        say "installing Mosquitto with apt"
-        apt_install mosquitto
+        say "installing with apt:" $missing
+        apt_install $missing
     elif have apt-get && have dpkg; then
-        unpack_broker || say "apt-get could not hand out Mosquitto's packages (run 'apt-get update' as root once?)"
+        unpack $missing || say "apt-get could not hand them out (perhaps 'apt-get update' was never run):" $missing
     fi
-    find_broker || fail "$(tail -n 1 .setup/broker.log | sed 's/^[^ ]*: //')"
-}
-
-install_browser() {
-    have chromium && return
-    if can_apt; then
-        say "installing Chromium with apt (a few hundred MB; for the tests of the pages)"
-        apt_install chromium
-    else
-        say "the tests of the pages (tests/browser) need Chromium: 'apt-get install chromium' on Debian"
-    fi
+    has_broker || fail "$(tail -n 1 .setup/broker.log | sed 's/^[^ ]*: //')"
+    missing=$(missing_tools)
+    [ -z "$missing" ] || say "some tests will fail for want of:" $missing
 }
 
 case "${1:-}" in
     packages) install_packages ;;
-    broker) install_broker ;;
-    browser) install_browser ;;
-    *) fail "usage: sandbox/setup.sh packages|broker|browser" ;;
+    tools) install_tools ;;
+    *) fail "usage: sandbox/setup.sh packages|tools" ;;
 esac

@@ -54,7 +54,7 @@ _CONNACK = b"\x20"
 
 _PLUGIN_NAMES = ("mosquitto_dynamic_security.so", "mosquitto_dynamic_security.dylib")
 _USUAL_PLACES = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin", "/usr/bin")
-_UNPACKED = Path(__file__).resolve().parents[2] / ".setup" / "mosquitto"  # where `make setup` unpacks it
+_UNPACKED = Path(__file__).resolve().parents[2] / ".setup" / "unpacked"  # where `make setup` unpacks it
 _HOW_TO_INSTALL = (
     "Install it: `apt-get install mosquitto` on Debian and Raspberry Pi OS (`make setup` does it there), "
     "`brew install mosquitto` on a Mac."
