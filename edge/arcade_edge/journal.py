@@ -55,7 +55,8 @@ _WRITE = (
     "expires_at_ms = excluded.expires_at_ms, delivered = excluded.delivered, uncertain = excluded.uncertain, "
     f"intent = excluded.intent, reason = excluded.reason, registered = excluded.registered WHERE {_UNFINISHED}"
 )
-_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+# SQLITE_ERROR: a table or a column of ours is missing.
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 
 
 class JournalInUse(JournalFault):

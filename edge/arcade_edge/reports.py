@@ -216,10 +216,10 @@ class Reports:
         boot_ms = self._boottime_ms()
         for key in [key for key, due in self._due.items() if (due.until_boot_ms or boot_ms) < boot_ms]:
             del self._due[key]
-        if not self.connected or boot_ms < self._retry_boot_ms:
-            return
         for token in [t for t, (_, sent_ms) in self._in_flight.items() if boot_ms - sent_ms > UNANSWERED_MS]:
             del self._in_flight[token]
+        if not self.connected or boot_ms < self._retry_boot_ms:
+            return
         self._refill(boot_ms)
         flying = self._flying()
         for key in [key for key in self._due if key not in flying][: max(0, WINDOW - len(flying))]:

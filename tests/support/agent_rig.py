@@ -192,17 +192,12 @@ class Rig:
     def pass_time(self, ms: int) -> None:
         """Let time pass, ticking whenever the agent asks for it, as the entry point does."""
         until = self.boot_ms + ms
-        for _ in range(100_000):
-            due = self.agent.next_due_ms()
-            if due > until or self.agent.finished:
-                break
-            assert due > self.boot_ms - 120_000
+        in_vain = 0
+        while (due := self.agent.next_due_ms()) <= until and not self.agent.finished:
+            in_vain = in_vain + 1 if due <= self.boot_ms else 0
+            assert in_vain < 3, "the agent asks to be ticked again and again, and does nothing"
             self.boot_ms = max(self.boot_ms, due)
             self.agent.tick()
-            if self.agent.next_due_ms() <= self.boot_ms:
-                self.boot_ms += 1  # a real clock moves on as well
-        else:
-            raise AssertionError("the agent is never content")
         self.boot_ms = max(self.boot_ms, until)
         self.agent.tick()
 
