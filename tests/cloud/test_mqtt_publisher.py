@@ -376,3 +376,17 @@ def test_after_an_orderly_close_the_thread_is_gone(shared_broker: Broker) -> Non
     assert send(publisher) is Outcome.NOBODY
     publisher.close()
     eventually(lambda: publisher_threads() == before)
+
+
+def test_who_only_publishes_imports_nothing_that_listens_and_no_socket_is_opened() -> None:
+    """On AWS Lambda every import is a part of the cold start."""
+    code = (
+        "import sys\n"
+        "seen = []\n"
+        "sys.addaudithook(lambda event, arguments: event.startswith('socket.') and seen.append(event))\n"
+        "from arcade_cloud.mqtt import Publisher\n"
+        "from arcade_cloud.broker_address import BrokerAddress\n"
+        "Publisher(BrokerAddress(host='localhost', port=1))\n"
+        "sys.exit('arcade_cloud.mqtt.listener' in sys.modules or bool(seen))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
