@@ -12,7 +12,7 @@ __all__ = ["FeedState", "Listener", "Publisher", "try_listening"]
 
 
 def __getattr__(name: str) -> object:
-    """What listens is imported when it is asked for: on AWS Lambda never, whose cold start has no time to waste."""
+    """What listens is imported when it is asked for: never on AWS Lambda, whose cold start must be short."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from arcade_cloud.mqtt import feed, listener
