@@ -17,9 +17,7 @@ FOLDER = Path(__file__).parent / "schemas"
 def schemas() -> dict[str, str]:
     """File name → text of every schema."""
     classes: dict[str, type[Message]] = {**BY_KIND, "coinpulse-unsigned": BareCoinpulse, "echo": Echo}
-    return {
-        f"{name}.json": json.dumps(_schema(cls), indent=2) + "\n" for name, cls in sorted(classes.items())
-    }
+    return {f"{name}.json": json.dumps(_schema(cls), indent=2) + "\n" for name, cls in sorted(classes.items())}
 
 
 def _schema(cls: type[Message]) -> Any:

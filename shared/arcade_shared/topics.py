@@ -30,9 +30,7 @@ class MachineTopic:
 def check_machine_id(machine_id: object) -> str:
     """`machine_id` if it may stand in a topic. Raises BadTopic, saying what a machine id looks like."""
     if not isinstance(machine_id, str) or not is_machine_id(machine_id):
-        raise BadTopic(
-            "a machine id is 1 to 64 letters, digits, '_' or '-', and begins with a letter or a digit"
-        )
+        raise BadTopic("a machine id is 1 to 64 letters, digits, '_' or '-', and begins with a letter or a digit")
     return machine_id
 
 

@@ -52,7 +52,7 @@ class Talker:
         )
 
     def connect(self, port: int) -> int:
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties = Properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = 0 if self.clean else 3600
         self.client.connect("localhost", port, keepalive=20, clean_start=self.clean, properties=properties)
         self.client.loop_start()
