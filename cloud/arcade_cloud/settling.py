@@ -85,7 +85,7 @@ def _next_try(order: Order, attempts: int, context: Context) -> int:
 
 def step(order: Order, payment: Payment, context: Context) -> Decision:
     """What Stripe shows against the target: done, act, wait, or a loss. For closed orders only."""
-    read = _found_again(_with(order, payment=payment, reads=0))
+    read = _with(_found_again(order, payment), payment=payment, reads=0)
     kept, target = payment.kept_minor, read.target_minor
     alerts: tuple[Alert, ...] = ()
     if payment.refunds_failed > order.refunds_seen_failed:
@@ -117,10 +117,11 @@ def step(order: Order, payment: Payment, context: Context) -> Decision:
     return Decision(_settled(read, context), alerts=alerts, text=text)
 
 
-def _found_again(order: Order) -> Order:
-    """Money that was booked as lost and is there after all was earned: it is not given back."""
-    kept = 0 if order.payment is None else order.payment.kept_minor
-    found = min(order.lost_minor, max(0, kept - order.target_minor))
+def _found_again(order: Order, payment: Payment) -> Order:
+    """A dispute that was lost can be won after all: what had been earned is then kept, not given back."""
+    if order.payment is None or order.payment.dispute != "lost" or payment.dispute == "lost":
+        return order
+    found = min(order.lost_minor, max(0, payment.kept_minor - order.target_minor))
     return _with(order, lost_minor=order.lost_minor - found, target_minor=order.target_minor + found)
 
 
@@ -138,7 +139,8 @@ def _act(
     used_ms = 0 if order.serial_at_ms is None else now - order.serial_at_ms
     since_ms = ATTEMPT_LIFE_MS if order.settle_at_ms is None else now - order.settle_at_ms
     if since_ms < AGAIN_MS and (same or not order.settle_key):
-        return Decision(trying, alerts=alerts)  # just done, and not to be seen yet
+        # Just done, and not to be seen yet.
+        return Decision(_with(order, due_at_ms=_next_try(order, trying.settle_attempts, context)), alerts=alerts)
     repeat = same and used_ms < (REFUND_KEY_USE_MS if operation == "refund" else OTHER_KEY_USE_MS)
     alive = order.settle_key.startswith("refund:") and not order.settle_over and since_ms < ATTEMPT_LIFE_MS
     if operation == "refund" and alive and not repeat:

@@ -309,7 +309,7 @@ def test_money_given_back_outside_is_a_loss_once() -> None:
     assert (life.order.state, life.order.lost_minor, life.order.target_minor) == ("settled", 150, 50)
 
 
-def test_money_that_was_booked_as_lost_and_comes_back_is_kept_not_refunded() -> None:
+def test_a_dispute_that_was_lost_and_is_won_after_all_brings_back_what_was_earned() -> None:
     life = Life().settled(3)
     life.read(paid(dispute="lost"))
     assert (life.order.lost_minor, life.order.target_minor) == (300, 0)
