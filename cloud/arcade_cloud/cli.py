@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    logging.getLogger("stripe").setLevel(logging.WARNING)  # below that it writes whole answers
     from arcade_cloud.settings import SettingsError, load
 
     try:

@@ -13,7 +13,7 @@ class Outcome(StrEnum):
 
     CONFIRMED = "confirmed"  # the broker has it, and somebody listens
     NOBODY = "nobody"  # the broker has confirmed it, and nobody listens
-    REFUSED = "refused"  # the broker said no
+    REFUSED = "refused"  # for certain not delivered: the broker said no, or it was never sent
     UNKNOWN = "unknown"  # no word in time: it may be delivered, now or later
 
 
