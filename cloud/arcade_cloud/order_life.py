@@ -233,7 +233,8 @@ def _read_while_delivering(order: Order, payment: Payment | None, context: Conte
     if payment is None:
         return Decision(order)
     there = payment.has_money and payment.kept_minor + payment.capturable_minor >= order.amount_minor
-    read = _with(order, payment=payment, recheck=False, money_gone=not there)
+    ends_ms = payment.capture_before_ms if order.capture_before_ms is None else order.capture_before_ms
+    read = _with(order, payment=payment, recheck=False, money_gone=not there, capture_before_ms=ends_ms)
     alerts = _dispute_alert(order, payment, context)
     if there or order.state == "revoking":
         return Decision(read, alerts=alerts)
@@ -353,6 +354,8 @@ def _because(ack: Ack) -> str:
 
 def _begin_revoking(order: Order, why: str, context: Context) -> Decision:
     revoking = _with(order, state="revoking", revoking_since_ms=context.now_ms, due_at_ms=context.now_ms, note=why)
+    if order.held and order.capture_before_ms is None:  # a webhook does not show when a hold ends
+        revoking = _with(revoking, recheck=True)
     decision = _revoke(revoking, context)
     return Decision(decision.order, decision.effects, decision.alerts, decision.text or why)
 

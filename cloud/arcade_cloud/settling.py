@@ -76,9 +76,12 @@ def begin(order: Order, context: Context) -> Decision:
 def _next_try(order: Order, attempts: int, context: Context) -> int:
     """When to try again, epoch milliseconds: more and more often as a hold ends that is to be captured."""
     due = later(context, SETTLE_BACKOFF_S, attempts)
-    left = 0 if order.capture_before_ms is None else order.capture_before_ms - context.now_ms
-    held = order.payment is not None and order.payment.status == "requires_capture"
-    if not held or order.target_minor == 0 or left <= 0:
+    payment = order.payment
+    if payment is None or payment.status != "requires_capture" or order.target_minor == 0:
+        return due
+    ends_ms = payment.capture_before_ms or order.capture_before_ms or 0
+    left = ends_ms - context.now_ms
+    if left <= 0:
         return due
     return min(due, context.now_ms + max(60_000, left // 2))
 

@@ -567,6 +567,18 @@ def test_a_short_hold_is_resolved_while_a_quarter_of_its_life_remains(hold_s: in
     assert life.now_ms - NOW_MS <= hold_s * 1000 * (3 if broken else 2) // 4 + 130_000
 
 
+def test_the_end_of_a_hold_that_a_webhook_did_not_show_is_read_when_the_machine_does_not_answer() -> None:
+    life = Life()
+    life.on(PaymentRead(held(capture_before_ms=None)))
+    life.now_ms = life.order.expires_at_ms or 0
+    life.due()
+    assert plain(life.effects) == ["SendRevoke", "ReadPayment"]
+    life.read(held(capture_before_ms=NOW_MS + 10 * 3_600_000))
+    assert life.order.capture_before_ms == NOW_MS + 10 * 3_600_000
+    life.due()
+    assert plain(life.effects) == ["SendRevoke"]
+
+
 def test_a_revoke_that_comes_after_a_partial_delivery_keeps_what_was_delivered() -> None:
     life = Life().revoking(held())
     life.ack("done", 2)
