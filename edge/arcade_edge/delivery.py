@@ -308,12 +308,12 @@ class Delivery:
         """Whether it can be written again; then what had ended is saved.
 
         A commit that failed may be in the file all the same. What the journal then holds open and memory does
-        not was never pulsed: it is closed as such.
+        not was never pulsed: it is closed as such. A credit whose pulses are still being made is left to them.
         """
         self._journal_retry_ms = boot_ms + JOURNAL_RETRY_MS
         halted = replace(self._situation(), halt=JOURNAL)
         ended = [] if self._unsaved is None else [self._unsaved]
-        known = {*self._waiting, *(credit.credit_id for credit in ended)}
+        known = {*self._waiting, *(credit.credit_id for credit in [*ended, self._running] if credit is not None)}
         try:
             self._journal.probe()
             for stray in self._journal.unfinished():

@@ -508,6 +508,21 @@ class TestJournalFault:
         rig.pass_time(2 * JOURNAL_RETRY_MS)
         assert (rig.final(credit_id).delivered, rig.final(credit_id).reason) == (1, "")
 
+    @pytest.mark.parametrize("delivered", [0, 1])
+    def test_it_passes_while_a_slow_credit_is_pulsed_and_that_one_goes_on(self, delivered: int) -> None:
+        """Another command's commit fails; the train under way, slower than the retry, is not closed over it."""
+        rig = Rig().connected()
+        running = rig.command(3)
+        for _ in range(delivered):
+            rig.pulsed()
+        rig.journal.faulty = True
+        rig.command()
+        rig.journal.faulty = False
+        rig.pass_time(2 * JOURNAL_RETRY_MS)
+        assert not [ack for ack in rig.acks(running) if ack.final]
+        rig.pulse_all()
+        assert (rig.final(running).delivered, rig.final(running).uncertain) == (3, 0)
+
     def test_a_power_cut_before_it_is_saved_makes_the_credit_uncertain(self) -> None:
         rig = Rig().connected()
         credit_id = rig.command(1)
