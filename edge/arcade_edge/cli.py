@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -71,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     pulse = command("pulse", _pulse, "pulse the coin line by hand, while no agent runs")
     pulse.add_argument("credits", type=_positive, metavar="N", nargs="?", default=1, help="credits (1)")
     release = command("release", _release, "force the coin line inactive, whatever a process left on it")
-    release.add_argument("--pin", type=int, help="instead of the pin in the settings")
+    release.add_argument("--pin", type=int, help="instead of the pin in the settings; needs --active")
     release.add_argument("--active", choices=("low", "high"), help="instead of the level in the settings")
     watch = command("watch", _watch, "print what happens on the machine's topics, until Ctrl-C")
     watch.add_argument(
@@ -130,18 +131,24 @@ def _pulse(arguments: argparse.Namespace) -> int:
     settings = edge_settings.load(arguments.config)
     from arcade_edge.technician import pulse_by_hand
 
+    # A terminal that is closed, or a kill, ends the train as Ctrl-C does: the line is not left active.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     pulse_by_hand(settings, arguments.credits, say=print)
     return OK
 
 
 def _release(arguments: argparse.Namespace) -> int:
     pin, active = arguments.pin, arguments.active
+    if pin is not None and active is None:
+        print("arcade-edge: --pin needs --active: a guess that is wrong would drive the line active", file=sys.stderr)
+        return MISUSED
     if pin is None:
         pin, found = edge_settings.load_coin_line(arguments.config)
         active = active or found
     from arcade_edge.coin_line import force_inactive
 
-    force_inactive(pin, active or "low")
+    force_inactive(pin, active)
     print(f"the coin line GPIO{pin} is inactive")
     return OK
 

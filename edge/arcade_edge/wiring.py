@@ -252,14 +252,16 @@ def start_inputs(
 
 @contextmanager
 def _stop_signals(events: EventQueue) -> Iterator[None]:
-    """SIGTERM and SIGINT ask for an orderly stop; the handlers only enqueue."""
+    """SIGTERM, SIGINT and a terminal that is closed ask for an orderly stop; the handlers only enqueue."""
 
     def ask(_number: int, _frame: object) -> None:
         events.put(StopAsked())
 
-    stops = (signal.SIGTERM, signal.SIGINT)
+    stops = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in stops}
-    for number in stops:
+    if before[signal.SIGHUP] is signal.SIG_IGN:  # as nohup wants it
+        del before[signal.SIGHUP]
+    for number in before:
         signal.signal(number, ask)
     try:
         yield

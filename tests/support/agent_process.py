@@ -84,11 +84,15 @@ class AgentProcess:
         assert self._child is not None
         return self._child.pid
 
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._child is not None
+        self._child.send_signal(number)
+
     def stop(self) -> int:
         """SIGTERM; the exit code."""
-        assert self._child is not None
-        self._child.send_signal(signal.SIGTERM)
-        return self._child.wait(_ENDS_WITHIN_S)
+        self.send(signal.SIGTERM)
+        return self.wait()
 
     def wait(self) -> int:
         """The exit code of one that ends by itself."""
