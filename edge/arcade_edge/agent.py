@@ -192,12 +192,15 @@ class Agent:
         if isinstance(request, Command | Revocation):
             self._delivery.request(request, lambda: self._link.acknowledge(message.receipt))
             return
-        # A bench's pulse has no id: only what is acknowledged first is pulsed at most once.
+        # A bench's pulse has no id: at most once means to acknowledge it first, and to pulse no repetition, for
+        # an acknowledgement may have been lost on its way.
         self._link.acknowledge(message.receipt)
         match request:
             case ClockAnswer(nonce, cloud_ms):
                 if not self._reports.clock_answered(nonce, cloud_ms):
                     self._count("clock answer to no nonce of ours")
+            case BenchPulse() if message.repeated:
+                self._count("unsigned, and perhaps pulsed before")
             case BenchPulse(credits_):
                 if not self._delivery.bench(credits_):
                     self._count("unsigned, while not ready or too many")

@@ -309,7 +309,7 @@ class MqttLink:
 
     def _on_message(self, client: Client, _: Any, message: MQTTMessage) -> None:
         receipt = Receipt(self._connection, message.mid, message.qos)
-        if not self._post(Arrived(message.topic, bytes(message.payload), message.retain, receipt)):
+        if not self._post(Arrived(message.topic, bytes(message.payload), message.retain, receipt, message.dup)):
             self._ended = Ended(Trouble.OVERLOADED, "more messages than can be looked at")
 
     def _on_publish(

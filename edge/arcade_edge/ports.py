@@ -32,12 +32,16 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A message of the broker. It must be acknowledged, once, unless it is to be delivered again."""
+    """A message of the broker. It must be acknowledged, once, unless it is to be delivered again.
+
+    `repeated`: the broker has sent it before, and does not know whether it arrived (MQTT's DUP flag).
+    """
 
     topic: str
     payload: bytes
     retained: bool
     receipt: Receipt
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

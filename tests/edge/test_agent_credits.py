@@ -6,7 +6,7 @@ import pytest
 
 from arcade_edge.credits import MAX_WAITING, MEMORY_MS
 from arcade_edge.delivery import JOURNAL_RETRY_MS, LINE_RESTS_MS, METER_SETTLES_MS
-from arcade_edge.ports import StopAsked
+from arcade_edge.ports import Arrived, Receipt, StopAsked
 from arcade_edge.signals import DetectorBack, DetectorFault, MeterPulse, ReadyChanged
 from arcade_shared.ids import uuid7
 from arcade_shared.topics import machine_topic
@@ -325,6 +325,19 @@ class TestUnsigned:
         assert acknowledged[0] == 1
         assert len(rig.line.tokens) == 2
         assert (rig.acks(), rig.journal.credits) == ([], {})
+
+    def test_it_is_pulsed_at_most_once_though_its_acknowledgement_was_lost(self) -> None:
+        """The broker then sends it again, marked as a repetition; it has no id by which it could be known."""
+        rig = Rig(allow_unsigned=True).connected()
+        rig.arrives("coinpulse", self.PULSE)
+        rig.disconnected()
+        rig.pulse_all()
+        rig.connected()
+        topic = machine_topic(MACHINE, "coinpulse")
+        rig.agent.handle(Arrived(topic, self.PULSE, False, Receipt(2, 1, 1), repeated=True))
+        rig.pulse_all()
+        assert len(rig.line.tokens) == 2
+        assert rig.counted() == {"unsigned, and perhaps pulsed before": 1}
 
     def test_it_may_not_exceed_what_a_command_may(self) -> None:
         rig = Rig(allow_unsigned=True, max_credits=3).connected()
