@@ -99,7 +99,8 @@ def test_any_form_is_answered(doors, offer_id, quantity, machine_id):
     query=st.text(max_size=20),
 )
 def test_any_address_is_answered(doors, prefix, path, method, query):
-    answer = doors.client.open(prefix + path.replace("?", "%3f"), method=method, query_string=query)
+    path = prefix + path.lstrip("/").replace("?", "%3f")  # two slashes would begin a host's name
+    answer = doors.client.open(path, method=method, query_string=query)
     if method == "HEAD":
         assert answer.status_code < 500
     else:

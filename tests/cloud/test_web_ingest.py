@@ -171,6 +171,15 @@ def test_what_is_no_json_is_bad_input(doors, body):
     check_error(doors.client.post("/ingest", data=body, headers=SECRET), 422, "bad_request")
 
 
+def test_nesting_just_within_what_can_be_read_is_no_defect(doors):
+    """Reading and writing JSON give up at different depths."""
+    statuses = set()
+    for depth in range(800, 1000):
+        body = b'{"topic": "x", "payload": ' + b'{"a":' * depth + b"1" + b"}" * depth + b"}"
+        statuses.add(doors.client.post("/ingest", data=body, headers=SECRET).status_code)
+    assert statuses == {200, 422}
+
+
 def test_a_full_batch_of_the_longest_payloads_fits_and_more_does_not(doors):
     longest = {"topic": "arcade/machine/cab-01/status", "payload": "\\" * 4096}
     assert len(post(doors, [longest] * 100).get_json()["refused"]) == 100

@@ -241,6 +241,16 @@ def test_a_wrong_amount_goes_back_as_it_was_paid():
     assert view_of(life).title == "Refund started: RM 2.50", "not the price of the order"
 
 
+def test_a_stray_hold_that_was_let_go_was_no_charge():
+    stray = new_order(
+        kind="stray", state="returning", session_id=None, payment_intent="pi_1", payment=held(), due_at_ms=NOW_MS
+    )
+    life = Life(stray)
+    assert view_of(life).title == "You are not charged"
+    life.read(gone())
+    assert (view_of(life).title, view_of(life).final) == ("You were not charged", True)
+
+
 def test_goodwill_after_delivery_shows_as_a_refund_and_keeps_the_credits():
     life = Life().settled(3, paid())
     life.on(RefundAsked("ops", "sticky button"))

@@ -87,8 +87,8 @@ def _parts(message: object) -> tuple[str, bytes]:
     if isinstance(payload, dict) and encoding is None:
         try:
             return topic, msgspec.json.encode(payload)
-        except (OverflowError, RecursionError):
-            raise BadMessage("payload holds a number or a nesting that no message of ours has") from None
+        except RecursionError:  # the decoder may have gone as deep as the encoder can't
+            raise BadMessage("payload is nested too deeply") from None
     if not isinstance(payload, str):
         raise BadMessage("payload must be an object or a text")
     if encoding is None:
