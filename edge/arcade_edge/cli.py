@@ -96,10 +96,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("a number from 1 is needed")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a whole number from 1 is needed")
+    return int(text)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -141,7 +140,7 @@ def _pulse(arguments: argparse.Namespace) -> int:
 def _release(arguments: argparse.Namespace) -> int:
     pin, active = arguments.pin, arguments.active
     if pin is not None and active is None:
-        print("arcade-edge: --pin needs --active: a guess that is wrong would drive the line active", file=sys.stderr)
+        print("arcade-edge: --pin needs --active: a wrong guess would drive the line active", file=sys.stderr)
         return MISUSED
     if pin is None:
         pin, found = edge_settings.load_coin_line(arguments.config)

@@ -292,7 +292,7 @@ def _input(table: _Table) -> Input | None:
 def _serial(table: _Table) -> SerialLine | None:
     if not table.present:
         return None
-    port = table.text("port", "", needed="a path such as /dev/serial/by-id/…")
+    port = table.text("port", "", check=_port, needed="a path such as /dev/serial/by-id/…")
     baud = table.number("baud", 9600, 50, 4_000_000)
     pattern = table.text("pattern", "", check=_pattern, needed="the text that the machine sends, or a pattern")
     table.end()
@@ -363,6 +363,11 @@ def _machine_id(text: str) -> None:
 def _host(text: str) -> None:
     if not text or any(c.isspace() or c in "/@" for c in text):
         raise ValueError(f"{text!r} is no host; write a name or an address, without mqtt:// or a port")
+
+
+def _port(text: str) -> None:
+    if not text:
+        raise ValueError("it is empty; write a path such as /dev/serial/by-id/…")
 
 
 def _pattern(text: str) -> None:

@@ -145,6 +145,12 @@ allow_unsigned = true
         ("pin = 17", "pin = 17\n[game_over.serial]\nport = 'x'", "game_over.serial.pattern", "missing"),
         (
             "pin = 17",
+            "pin = 17\n[game_over.serial]\nport = ''\npattern = 'x'",
+            "game_over.serial.port",
+            "/dev/serial/by-id/",
+        ),
+        (
+            "pin = 17",
             "pin = 17\n[game_over.serial]\nport = 'x'\npattern = '('",
             "game_over.serial.pattern",
             "regular expression",

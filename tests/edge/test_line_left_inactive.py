@@ -1,4 +1,4 @@
-"""Whatever ends a command that a technician started, and however `release` is called, the line is not left active."""
+"""Whatever ends a command of a technician's, and however `release` is called, the line is not left active."""
 
 from __future__ import annotations
 
