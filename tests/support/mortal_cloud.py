@@ -7,6 +7,7 @@ What was sent to the cloud is sent again until it was taken in, as Stripe and br
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -97,7 +98,7 @@ class CreditThere:
 
 @dataclass
 class ObedientMachine:
-    """An agent by the rules of its protocol. `plan`: how many credits it delivers, and whether one stays uncertain."""
+    """An agent by the rules of its protocol; it delivers at most `deliver` credits of each command."""
 
     world: "MortalCloud"
     machine_id: str = MACHINE
@@ -264,14 +265,8 @@ class MortalCloud:
     def _deliver_messages(self) -> None:
         while self.to_cloud:
             topic, payload = self.to_cloud[0]
-            if (
-                self.deaf
-                or self.survive(lambda topic=topic, payload=payload: self._hear(topic, payload)) is not None
-            ):
+            if self.deaf or self.survive(partial(self.hearing.hear, topic, payload)) is not None:
                 self.to_cloud.popleft()
-
-    def _hear(self, topic: str, payload: bytes) -> str:
-        return self.hearing.hear(topic, payload)
 
     # --- the player
 
