@@ -28,6 +28,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from arcade_edge.ports import Arrived, Confirmed, LinkDown, LinkUp, Receipt
 from arcade_edge.reports import Will
 from arcade_edge.settings import Broker
+from arcade_shared.messages import MAX_PAYLOAD_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ GREET_WITHIN_S = 10.0
 SESSION_EXPIRY_S = 3600
 # Unacknowledged messages towards us at once: more than one cabinet's players, and it bounds the loop's queue.
 RECEIVE_MAXIMUM = 16
+# A payload of ours in the largest envelope. The broker drops what is larger: paho would take up to 256 MB of it.
+MAX_PACKET_BYTES = 4 * MAX_PAYLOAD_BYTES
 MAX_QUEUED = 256
 STEP_S = 1.0
 # A connection that lasted so long was sound: the next back-off begins at the bottom.
@@ -257,6 +260,7 @@ class MqttLink:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's own gap
         properties.SessionExpiryInterval = SESSION_EXPIRY_S
         properties.ReceiveMaximum = RECEIVE_MAXIMUM
+        properties.MaximumPacketSize = MAX_PACKET_BYTES
         client.connect(self._broker.host, self._broker.port, KEEPALIVE_S, clean_start=False, properties=properties)
 
     def _hang_up(self, client: Client) -> None:
