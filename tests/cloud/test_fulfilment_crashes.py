@@ -72,7 +72,7 @@ def broker_gone_for_good(cloud: MortalCloud) -> None:
 
 def refunded_by_the_operator_later(cloud: MortalCloud) -> None:
     order_id = cloud.buy("card")
-    cloud.settle_down(until=lambda: not cloud.payments.stripe.events, days=1)
+    cloud.settle_down(days=1)
     if order_id is not None:
         for _ in range(3):
             order = cloud.order(order_id)

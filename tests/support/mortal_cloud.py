@@ -198,23 +198,24 @@ class MortalCloud:
             self.machine.say_status()
             self.settle_down()
 
-    def start(self) -> None:
-        """A new process on the same store."""
+    def start(self, **parts: Any) -> None:
+        """A new process on the same store, with other `parts` than usual if need be."""
         killer = self.killer
-        fulfilment = Fulfilment(
-            store=Mortal(
+        usual: dict[str, Any] = {
+            "store": Mortal(
                 self.store, killer, "move note_seen raise_alert put_presence note_orphan mark_alert_sent"
             ),
-            payments=Mortal(
+            "payments": Mortal(
                 self.payments, killer, "create_checkout read_checkout read_payment capture cancel refund"
             ),
-            broker=Mortal(self.broker, killer, "publish"),
-            alerts=Mortal(self.alerts, killer, "post"),
-            keyring=Keyring([SECRET]),
-            limits=self.limits,
-            now_ms=lambda: self.now_ms,
-            random_bytes=self._random_bytes,
-        )
+            "broker": Mortal(self.broker, killer, "publish"),
+            "alerts": Mortal(self.alerts, killer, "post"),
+            "keyring": Keyring([SECRET]),
+            "limits": self.limits,
+            "now_ms": lambda: self.now_ms,
+            "random_bytes": self._random_bytes,
+        }
+        fulfilment = Fulfilment(**{**usual, **parts})
         self.fulfilment, self.hearing = fulfilment, Hearing(fulfilment)
         self.sales = Sales(fulfilment=fulfilment, base_url=BASE_URL, random_bytes=self._random_bytes)
 
@@ -235,25 +236,26 @@ class MortalCloud:
     def settle_down(self, until: Callable[[], bool] = lambda: False, *, days: float = 40) -> None:
         """Deliver all that is to be delivered and let time pass, until nothing is due any more."""
         end_ms = self.now_ms + round(days * 86_400_000)
-        while not until():
-            self._deliver_webhooks()
-            self._deliver_messages()
-            if self.survive(self.fulfilment.run_once) or self.to_cloud or (self.webhooks and self._has_events()):
-                continue
-            next_due_ms = self.store.next_due_ms()
-            if next_due_ms is None or next_due_ms > end_ms:
-                return
-            self.now_ms = max(self.now_ms + 1, next_due_ms)
+        while not until() and self._next(end_ms):
+            pass
 
-    def _has_events(self) -> bool:
-        return bool(self.payments.stripe.events)
-
-    def _deliver_webhooks(self) -> None:
-        for event in self.payments.stripe.take_events():
-            if not self.webhooks:
-                continue
-            for _ in range(2 if self.webhooks_twice else 1):
-                self.deliver_webhook(event)
+    def _next(self, end_ms: int) -> bool:
+        """The next thing that happens; False if there is nothing more."""
+        if events := self.payments.stripe.take_events():
+            for event in events if self.webhooks else ():
+                for _ in range(2 if self.webhooks_twice else 1):
+                    self.deliver_webhook(event)
+            return True
+        if self.to_cloud:
+            self.deliver_message()
+            return True
+        if self.survive(self.fulfilment.run_once) != 0:
+            return True
+        next_due_ms = self.store.next_due_ms()
+        if next_due_ms is None or next_due_ms > end_ms:
+            return False
+        self.now_ms = max(self.now_ms + 1, next_due_ms)
+        return True
 
     def deliver_webhook(self, event: dict[str, Any]) -> None:
         """Stripe sends an event until it was answered with 200."""
@@ -262,11 +264,11 @@ class MortalCloud:
                 return
         raise AssertionError(f"never taken in: {event}")
 
-    def _deliver_messages(self) -> None:
-        while self.to_cloud:
-            topic, payload = self.to_cloud[0]
-            if self.deaf or self.survive(partial(self.hearing.hear, topic, payload)) is not None:
-                self.to_cloud.popleft()
+    def deliver_message(self) -> None:
+        """The oldest message from broker to cloud; it stays there until it was taken in."""
+        topic, payload = self.to_cloud[0]
+        if self.deaf or self.survive(partial(self.hearing.hear, topic, payload)) is not None:
+            self.to_cloud.popleft()
 
     # --- the player
 
