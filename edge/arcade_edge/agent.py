@@ -55,7 +55,10 @@ Input: TypeAlias = Arrived | LinkUp | LinkDown | Confirmed | StopAsked | Signal
 
 @dataclass(frozen=True, slots=True)
 class AgentConfig:
-    """What the loop needs to know of the settings. `has_ready`, `has_meter`: such an input is wired."""
+    """What the loop needs to know of the settings. `has_ready`, `has_meter`: such an input is wired.
+
+    `gap_ms`: what the coin line rests between two pulses.
+    """
 
     machine_id: str
     keys: tuple[bytes, ...]
@@ -64,6 +67,7 @@ class AgentConfig:
     has_ready: bool = False
     has_meter: bool = False
     version: str = "arcade-edge"
+    gap_ms: int = 0
 
 
 class Agent:
@@ -106,7 +110,9 @@ class Agent:
             config.max_credits,
         )
         self._reports = Reports(identity, link, journal, boottime_ms, wall_ms, random_bytes)
-        self._surroundings = Surroundings(config.max_credits, config.has_meter, not config.has_ready)
+        self._surroundings = Surroundings(
+            config.max_credits, config.has_meter, machine_ready=not config.has_ready, gap_ms=config.gap_ms
+        )
         self._delivery = Delivery(journal, pulses, self._reports, self._surroundings, boottime_ms, self._count)
 
     @property

@@ -48,12 +48,16 @@ _BENCH = "bench"
 
 @dataclass(slots=True)
 class Surroundings:
-    """What the loop knows that decides about pulses. `machine_ready`: the ready line, where one is wired."""
+    """What the loop knows that decides about pulses. `machine_ready`: the ready line, where one is wired.
+
+    `gap_ms`: for so long the line rests between two pulses, so no credit has its turn before.
+    """
 
     max_credits: int
     metered: bool
     machine_ready: bool
     stopping: bool = False
+    gap_ms: int = 0
 
 
 class Delivery:
@@ -84,6 +88,7 @@ class Delivery:
         self._metered = 0
         self._bench_left = 0
         self._bench_pulsing = False
+        self._gap_until_ms = boottime_ms() + surroundings.gap_ms
         self._line_rests_until_ms: int | None = None
         self._journal_fault: str | None = None
         self._journal_retry_ms = 0
@@ -136,6 +141,7 @@ class Delivery:
 
     def pulsed(self, token: object) -> None:
         """The credit under way was pulsed. Its completion and the next one's intent are one commit."""
+        self._gap_until_ms = self._boottime_ms() + self._surroundings.gap_ms
         if token == _BENCH:
             self._bench_pulsing = False
             return
@@ -205,6 +211,8 @@ class Delivery:
             return self._journal_retry_ms
         dues = [self._settles_boot_ms, self._line_rests_until_ms]
         dues += [self._reports.boot_ms_at(credit.expires_at_ms) for credit in self._waiting.values()]
+        if self._waiting and self.line_free and not self._line_may_begin:
+            dues.append(self._gap_until_ms)
         return min((due for due in dues if due is not None), default=None)
 
     def _request(self, request: Command | Revocation, acknowledge: Callable[[], None]) -> Answer | None:
@@ -215,7 +223,7 @@ class Delivery:
         if credit is None or credit == before:
             acknowledge()
             return decision.answer
-        if credit.state == "accepted" and self.line_free and not self._waiting:
+        if credit.state == "accepted" and self._line_may_begin and not self._waiting:
             credit = decide(credit, Turn(), situation).credit or credit
         self._journal.commit([credit])
         self._take(credit)
@@ -282,7 +290,7 @@ class Delivery:
 
     def _advance(self) -> None:
         """The line is free: the credit that has waited longest has its turn, a bench comes last."""
-        while self.line_free and self._waiting:
+        while self._line_may_begin and self._waiting:
             first = next(iter(self._waiting.values()))
             turned = decide(first, Turn(), self._situation()).credit or first
             if turned == first:
@@ -351,6 +359,11 @@ class Delivery:
         if boot_ms - self._progress_boot_ms >= PROGRESS_EVERY_MS:
             self._progress_boot_ms = boot_ms
             self._reports.answer(answer_of(credit))
+
+    @property
+    def _line_may_begin(self) -> bool:
+        """Whether a pulse begun now would begin at once: the last look at the deadline comes right before it."""
+        return self.line_free and self._boottime_ms() >= self._gap_until_ms
 
     @property
     def _halt(self) -> str:

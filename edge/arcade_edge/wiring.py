@@ -216,6 +216,7 @@ def _agent(settings: Settings, events: EventQueue, journal: SqliteJournal, line:
         has_ready=settings.ready is not None,
         has_meter=settings.meter is not None,
         version=f"arcade-edge {importlib.metadata.version('arcade-edge')}",
+        gap_ms=settings.coin.profile.gap_ms,
     )
     link = MqttLink(
         settings.broker,

@@ -115,6 +115,31 @@ def test_the_deadline_is_read_again_after_the_commit() -> None:
     assert (final.state, final.delivered, final.uncertain, final.reason) == ("done", 0, 0, "expired")
 
 
+@pytest.mark.parametrize("life_ms", [2_990, 3_050])
+def test_the_last_look_at_the_deadline_comes_after_the_lines_gap(life_ms: int) -> None:
+    """The line begins no pulse until its gap is over, so a look before that would not be the last."""
+    rig = Rig(gap_ms=3_000).connected()
+    rig.pass_time(3_000)
+    rig.command(2)
+    rig.pulse_all()
+    late = rig.command(1, life_ms=life_ms)
+    rig.pass_time(2_000)
+    assert len(rig.line.tokens) == 2
+    rig.pass_time(2_000)
+    rig.pulse_all()
+    # The agent believes the cloud to be a thousandth further: 3 ms after these 3 s.
+    assert rig.final(late).delivered == (life_ms > 3_000)
+
+
+def test_after_a_start_the_lines_gap_is_waited_for() -> None:
+    """The process before may have ended a pulse a moment ago."""
+    rig = Rig(gap_ms=500).connected()
+    credit_id = rig.command()
+    assert rig.line.tokens == []
+    rig.pass_time(500)
+    assert rig.line.tokens == [(credit_id, 0)]
+
+
 def test_a_credit_that_waits_ends_at_its_deadline_by_itself() -> None:
     rig = Rig().connected()
     rig.command(1)

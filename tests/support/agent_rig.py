@@ -84,6 +84,8 @@ class Rig:
         has_meter: bool = False,
         keys: tuple[bytes, ...] = (KEY,),
         boot_ms: int = 5_000,
+        gap_ms: int = 0,
+        seed: int = 1,
     ) -> None:
         self.boot_ms = boot_ms
         self.cloud_offset_ms = T0 - boot_ms
@@ -93,9 +95,11 @@ class Rig:
         self.link = FakeLink(self.journal)
         self.mid = 0
         self.connection = 0
-        self._random = random.Random(1)
+        self._random = random.Random(seed)
         self.agent = Agent(
-            AgentConfig(MACHINE, keys, max_credits, allow_unsigned, has_ready, has_meter, "arcade-edge test"),
+            AgentConfig(
+                MACHINE, keys, max_credits, allow_unsigned, has_ready, has_meter, "arcade-edge test", gap_ms
+            ),
             self.journal,
             self.line,
             self.link,
