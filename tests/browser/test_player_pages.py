@@ -1,0 +1,263 @@
+"""The player's pages in a real browser at phone size: they fit, they live, and they lead to the checkout.
+
+ARCADE_PICTURES=folder keeps a picture of every page that is looked at.
+"""
+
+import dataclasses
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from waitress.server import create_server
+
+from arcade_cloud.money import Offer
+from arcade_cloud.ports import Checkout
+from support.chromium import Chromium, eventually, find_chromium
+from support.doors import Doors
+
+SIZES = [(360, 640), (320, 568)]
+# The least that a finger hits without looking, in CSS pixels.
+FINGER = 44
+# The page looks at once when it comes back into sight: so tests need not wait for its next look.
+LOOK_AT_ONCE = "document.dispatchEvent(new Event('visibilitychange'))"
+FITS = "document.documentElement.scrollWidth <= innerWidth"
+
+
+@dataclass(frozen=True)
+class Site:
+    """The cloud behind a real server, and the page that stands in for Stripe's, on another port."""
+
+    doors: Doors
+    url: str
+    checkout_url: str
+
+    def begin(self, credits: int = 3) -> tuple[str, str]:
+        """An order that waits for its payment: its id, and the address of its page."""
+        order_id = self.doors.begin(credits)
+        return order_id, f"{self.url}/m/cab-01/o/{order_id}"
+
+
+def serve(app: Flask) -> tuple[int, Callable[[], None]]:
+    """The port where `app` is served, and what ends it."""
+    server = create_server(app, host="127.0.0.1", port=0, threads=4, asyncore_use_poll=True)
+    thread = threading.Thread(target=server.run, name="waitress")
+    thread.start()
+
+    def end() -> None:
+        server.task_dispatcher.shutdown()
+        server.close()
+        thread.join(20)
+
+    return server.effective_port, end
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    stripe = Flask("checkout")
+    stripe.add_url_rule("/pay", view_func=lambda: "<title>Checkout</title><h1>Pay here</h1>")
+    stripe_port, end_stripe = serve(stripe)
+    checkout_url = f"http://127.0.0.1:{stripe_port}/pay"
+    doors = Doors(stripe_api_base=f"http://127.0.0.1:{stripe_port}")
+    made = doors.payments.create_checkout
+
+    def create_checkout(*arguments: Any, **named: Any) -> Checkout:
+        return dataclasses.replace(made(*arguments, **named), url=checkout_url)
+
+    setattr(doors.payments, "create_checkout", create_checkout)  # noqa: B010 - the stand-in, elsewhere
+    port, end = serve(doors.app)
+    try:
+        yield Site(doors, f"http://127.0.0.1:{port}", checkout_url)
+    finally:
+        end()
+        end_stripe()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chromium]:
+    program = find_chromium()
+    if program is None:
+        pytest.skip("there is no Chromium here: install it, or name one in CHROMIUM")
+    with Chromium(program) as started:
+        yield started
+
+
+@pytest.fixture
+def phone(browser: Chromium, site: Site) -> Iterator[Chromium]:
+    browser.become(*SIZES[0])
+    site.doors.store.unavailable = False
+    site.doors.say_status("cab-01")
+    yield browser
+    browser.go("about:blank")  # no page goes on looking during the next test
+
+
+def orders_in_every_state(site: Site) -> dict[str, str]:
+    """The pages of orders, by what they show."""
+    doors = site.doors
+    pages = {}
+
+    def order(name: str, method: str | None, *acks: tuple[str, int]) -> None:
+        order_id, url = site.begin()
+        if method is not None:
+            doors.pay(order_id, method)
+        for state, delivered in acks:
+            doors.say_ack(order_id, state, delivered)
+        doors.deliver_events()
+        pages[name] = url
+
+    order("unpaid", None)
+    order("sending", "card")
+    order("adding", "card", ("accepted", 0), ("pulsing", 2))
+    order("added", "card", ("done", 3))
+    order("part-of-a-hold", "card", ("done", 2))
+    order("part-refunded", "fpx", ("done", 2))
+    order("not-charged", "card", ("done", 0))
+    order("refunded", "fpx", ("done", 0))
+    return pages
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_every_page_fits_the_phone_and_the_finger_and_breaks_no_rule(site, phone, size, dark):
+    doors = site.doors
+    doors.add_machine(
+        "cab-02", name="Dance Dance Revolution SuperNOVA", contact="https://arcade.example/help-desk"
+    )
+    doors.add_machine(
+        "long", name="W" * 80, offers=(Offer(offer_id="x", credits=1, amount_minor=10**9, currency="vnd"),)
+    )
+    pages = {
+        "ready": f"{site.url}/m/cab-01",
+        "away": f"{site.url}/m/cab-02",
+        "long": f"{site.url}/m/long",
+        **orders_in_every_state(site),
+    }
+    phone.become(*size, dark=dark)
+    for name, url in pages.items():
+        phone.go(url)
+        assert phone.js("innerWidth") == size[0]
+        assert phone.js(FITS), f"{name} is wider than the phone"
+        heights = phone.js("[...document.querySelectorAll('button, .choice')].map(e => e.offsetHeight || 99)")
+        assert all(height >= FINGER for height in heights), name
+        assert phone.complaints() == [], name
+        if folder := os.environ.get("ARCADE_PICTURES"):
+            phone.picture(Path(folder) / f"{name}-{size[0]}-{'dark' if dark else 'light'}.png")
+
+
+def test_readiness_changes_on_the_open_page(site, phone):
+    phone.go(f"{site.url}/m/cab-01")
+    all_off = "[...document.querySelectorAll('button')].every(b => b.disabled)"
+    all_on = "[...document.querySelectorAll('button')].every(b => !b.disabled)"
+    assert phone.js(all_on)
+    site.doors.say_status("cab-01", ready=False)
+    phone.js(LOOK_AT_ONCE)
+    phone.wait_for(all_off)
+    assert "This machine is not ready." in phone.text()
+    site.doors.say_status("cab-01", max_credits=3)
+    phone.js(LOOK_AT_ONCE)
+    phone.wait_for("document.querySelectorAll('button:disabled').length == 2")
+    assert "Ready to play" in phone.text()
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+def test_a_tap_leads_to_the_checkout_and_the_way_back_leads_to_a_page_that_works(site, phone, scripts):
+    phone.become(*SIZES[0], scripts=scripts)
+    phone.go(f"{site.url}/m/cab-01")
+    before = len(site.doors.store.recent_orders(1000))
+    phone.tap("button[data-credits='3']")
+    phone.wait_for("document.title == 'Checkout'")
+    assert phone.js("location.href") == site.checkout_url
+    orders = site.doors.store.recent_orders(1000)
+    assert len(orders) == before + 1
+    phone.js("history.back()")
+    phone.wait_for("document.title.startsWith('Street Fighter II')")
+    phone.wait_for("[...document.querySelectorAll('button')].every(b => !b.disabled)")
+
+
+def test_one_tap_is_one_checkout_however_often_it_is_tapped(site, phone):
+    phone.go(f"{site.url}/m/cab-01")
+    before = len(site.doors.store.recent_orders(1000))
+    stripe_may_answer = threading.Event()
+    site.doors.payments.fault = lambda _: None if stripe_may_answer.wait(20) else "before"
+    try:
+        for button in ("1", "3", "3"):
+            phone.tap(f"button[data-credits='{button}']")
+    finally:
+        stripe_may_answer.set()
+        site.doors.payments.fault = None
+    phone.wait_for("document.title == 'Checkout'")
+    assert len(site.doors.store.recent_orders(1000)) == before + 1
+
+
+def test_an_order_is_followed_without_a_reload_until_it_is_final(site, phone):
+    doors = site.doors
+    order_id, url = site.begin()
+    phone.go(url)
+    phone.js("window.stillTheSamePage = true")
+    assert "Waiting for your payment" in phone.text()
+    assert "Go to the payment" in phone.text()
+    doors.pay(order_id)
+    phone.wait_for("document.body.innerText.includes('sending your credits')")
+    assert "Go to the payment" not in phone.text()
+    doors.say_ack(order_id, "pulsing", 2)
+    phone.wait_for("document.querySelector('h1').textContent == '2 of 3 credits added'")
+    assert phone.js("document.querySelector('progress').value") == 2
+    doors.say_ack(order_id, "done", 3)
+    phone.wait_for("document.querySelector('h1').textContent == '3 credits added'")
+    phone.wait_for("document.body.innerText.includes('You paid RM 3.00.')")
+    assert "Press START on the machine." in phone.text()
+    assert phone.js("document.title").startswith("3 credits added")
+    assert phone.js("window.stillTheSamePage")
+    phone.events.clear()
+    phone.js("new Promise(done => setTimeout(done, 2500))")
+    asked = [event for event in phone.events if event.get("method") == "Network.requestWillBeSent"]
+    assert asked == [], "a final page looks no more"
+
+
+def test_an_order_is_followed_without_scripts_too(site, phone):
+    phone.become(*SIZES[0], scripts=False)
+    order_id, url = site.begin()
+    phone.go(url)
+    assert "Waiting for your payment" in phone.text()
+    site.doors.pay(order_id)
+    site.doors.say_ack(order_id, "done", 3)
+    phone.wait_for("document.querySelector('h1')?.textContent == '3 credits added'")
+
+
+def test_a_cloud_out_of_reach_is_said_and_the_page_goes_on_when_it_is_back(site, phone):
+    order_id, url = site.begin()
+    phone.go(url)
+    site.doors.store.unavailable = True
+    phone.wait_for("document.body.innerText.includes('No connection at the moment.')")
+    site.doors.store.unavailable = False
+    phone.wait_for("!document.body.innerText.includes('No connection at the moment.')")
+    site.doors.pay(order_id)
+    phone.wait_for("document.body.innerText.includes('sending your credits')")
+
+
+def test_a_page_out_of_sight_asks_nothing(site, phone):
+    _, url = site.begin()
+    phone.go(url)
+    phone.js("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+    asked_before = len(requests_of(phone))
+    eventually(lambda: settled(phone), "the page goes on asking while nobody looks at it")
+    phone.js("delete document.hidden")
+    phone.js(LOOK_AT_ONCE)
+    eventually(lambda: len(requests_of(phone)) > asked_before, "a page that is looked at again asks at once")
+
+
+def requests_of(phone: Chromium) -> list[dict[str, Any]]:
+    """What the page has asked for since it was opened."""
+    phone.js("0")
+    return [event for event in phone.events if event.get("method") == "Network.requestWillBeSent"]
+
+
+def settled(phone: Chromium) -> bool:
+    """Whether the page has asked for nothing in two and a half seconds."""
+    before = len(requests_of(phone))
+    phone.js("new Promise(done => setTimeout(done, 2500))")
+    return len(requests_of(phone)) == before
