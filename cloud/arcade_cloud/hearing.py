@@ -82,11 +82,9 @@ class Hearing:
             uncertain=ack.uncertain,
             at_ms=self.fulfilment.now_ms(),
         )
-        if self.fulfilment.store.note_orphan(orphan):
-            text = (
-                f"Machine {ack.machine_id} reports {ack.state}, {ack.delivered} delivered, for an unknown credit."
-            )
-            self._alert("orphan", ack.credit_id, text, ack.machine_id)
+        self.fulfilment.store.note_orphan(orphan)
+        text = f"Machine {ack.machine_id} reports {ack.state}, {ack.delivered} delivered, for an unknown credit."
+        self._alert("orphan", ack.credit_id, text, ack.machine_id)
         return "orphan"
 
     def _status(self, place: MachineTopic, fields: dict[str, Any]) -> str:
@@ -135,12 +133,14 @@ class Hearing:
             return "unsigned"
         self._verified(place, fields)
         store, now_ms = self.fulfilment.store, self.fulfilment.now_ms()
-        if game_over.event_id is not None and not store.note_seen(f"gameover:{game_over.event_id}", now_ms):
+        event_id = f"gameover:{place.machine_id}:{game_over.event_id or game_over.signature}"
+        if store.is_seen(event_id):
             return "seen"
         self._update(
             place.machine_id,
             lambda before: Heard(presence=msgspec.structs.replace(before, game_over_at_ms=now_ms)),
         )
+        store.note_seen(event_id, now_ms)
         return "gameover"
 
     def _alert(self, kind: str, which: str, text: str, subject: str) -> None:
