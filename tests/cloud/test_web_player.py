@@ -32,7 +32,7 @@ class Elements(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        self.text += data.replace("\u00a0", " ")
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         """The attributes of each element of a kind."""
@@ -51,7 +51,9 @@ def state(doors: Doors, path: str) -> dict[str, Any]:
     answer = doors.client.get(f"{path}?format=json")
     assert answer.status_code == 200
     told: dict[str, Any] = answer.get_json()
-    return told
+    return {
+        name: value.replace("\u00a0", " ") if isinstance(value, str) else value for name, value in told.items()
+    }
 
 
 # --- the machine -----------------------------------------------------------------------------------------

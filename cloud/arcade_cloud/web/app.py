@@ -12,6 +12,7 @@ from arcade_cloud.settings import Settings
 from arcade_cloud.web import answers, api, assets, ingest, openapi, player, webhook
 from arcade_cloud.web.arriving import MAX_BODY_BYTES
 from arcade_cloud.web.player_view import contact_link
+from arcade_cloud.web.prefix import StagePrefix
 from arcade_cloud.web.services import Services
 
 __all__ = ["Services", "create_app"]
@@ -40,6 +41,7 @@ def create_app(services: Services) -> Flask:
     app.register_blueprint(player.doors(services, limiter))
     app.register_blueprint(openapi.doors(services))
     _protect(app, services.settings)
+    app.wsgi_app = StagePrefix(app.wsgi_app, services.settings.stage_prefix)  # type: ignore[method-assign]
     if services.settings.trusted_proxies > 0:
         proxied = ProxyFix(app.wsgi_app, x_for=services.settings.trusted_proxies, x_proto=0)
         app.wsgi_app = proxied  # type: ignore[method-assign]  # as Flask's own guide does it

@@ -95,7 +95,7 @@ def machine_view(machine: Machine, offers: Sequence[Offer], presence: Presence |
                 offer_id=offer.offer_id,
                 quantity=quantity,
                 credits=offer.credits * quantity,
-                price=format_amount(offer.amount_minor * quantity, offer.currency),
+                price=_amount(offer.amount_minor * quantity, offer.currency),
                 label=offer.label if quantity == 1 else "",
                 why_not=why_not_ready(machine, presence, now_ms, offer.credits * quantity) or "",
             )
@@ -149,8 +149,13 @@ def _plural(credits: int) -> str:
     return "1 credit" if credits == 1 else f"{credits} credits"
 
 
+def _amount(amount_minor: int, currency: str) -> str:
+    """An amount that no line of a narrow page breaks in two."""
+    return format_amount(amount_minor, currency).replace(" ", "\u00a0")
+
+
 def _price(order: Order) -> str:
-    return format_amount(order.amount_minor, order.currency)
+    return _amount(order.amount_minor, order.currency)
 
 
 def _open(order: Order, now_ms: int) -> View:
@@ -324,7 +329,7 @@ def _title_of_return(order: Order, *, done: bool) -> str:
         return "Please contact the operator"
     if _only_held(order):
         return "You were not charged" if done else "You are not charged"
-    back = format_amount(_paid_minor(order) - order.target_minor, order.currency)
+    back = _amount(_paid_minor(order) - order.target_minor, order.currency)
     return f"Refund started: {back}" if done else "Your money is on its way back"
 
 
@@ -336,11 +341,11 @@ def _money_of_closed(order: Order) -> tuple[str, bool]:
     if order.payment is not None and order.payment.dispute in {"open", "lost"}:
         return "You have asked your bank to take this payment back; your bank decides about it.", done
     if order.owed_minor > 0:
-        owed = format_amount(order.owed_minor, order.currency)
+        owed = _amount(order.owed_minor, order.currency)
         return f"{owed} is owed to you, and could not be paid back by itself. The operator pays it.", done
-    pays = format_amount(order.target_minor, order.currency)
+    pays = _amount(order.target_minor, order.currency)
     back_minor = _paid_minor(order) - order.target_minor
-    back = format_amount(back_minor, order.currency)
+    back = _amount(back_minor, order.currency)
     if back_minor <= 0:
         return f"You {'paid' if done else 'pay'} {pays}.", done
     earned_only = order.delivered and order.target_minor == order.earned_minor
