@@ -13,7 +13,17 @@ from typing import Literal
 
 from arcade_edge.cloud_clock import CloudClock
 from arcade_edge.credits import Answer, Credit, answer_of
-from arcade_edge.ports import BootClock, Confirmed, Journal, JournalFault, Link, LinkDown, LinkUp, WallClock
+from arcade_edge.ports import (
+    BootClock,
+    Confirmed,
+    Journal,
+    JournalCorrupt,
+    JournalFault,
+    Link,
+    LinkDown,
+    LinkUp,
+    WallClock,
+)
 from arcade_shared.ids import uuid7
 from arcade_shared.messages import WILL_SEQ, Ack, Gameover, Status
 from arcade_shared.signing import seal
@@ -212,7 +222,7 @@ class Reports:
         self._confirmed.difference_update(credit_ids)
 
     def send_due(self) -> None:
-        """Send what waits for confirmation, as far as the window and the back-off allow."""
+        """Send what waits for confirmation, as far as window and back-off allow. Raises JournalCorrupt."""
         boot_ms = self._boottime_ms()
         for key in [key for key, due in self._due.items() if (due.until_boot_ms or boot_ms) < boot_ms]:
             del self._due[key]
@@ -270,6 +280,8 @@ class Reports:
         limit = WINDOW + len(self._due) + len(self._confirmed)
         try:
             found = self._journal.untold(limit)
+        except JournalCorrupt:
+            raise
         except JournalFault:
             self._retry_boot_ms = boot_ms + self._retry_ms
             return

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from arcade_edge.cloud_clock import MAX_AGE_MS, REFRESH_MS
+from arcade_edge.credits import Credit
+from arcade_edge.ports import JournalCorrupt
 from arcade_edge.reports import (
     GAME_OVER_LIFE_MS,
     GAME_OVERS_KEPT,
@@ -196,6 +200,17 @@ class TestOutbox:
         assert rig.journal.outbox == {credit_id}
         rig.pass_time(10_000)
         assert rig.journal.outbox == set()
+
+    def test_an_outbox_that_is_damaged_ends_the_agent_and_is_not_read_again_and_again(self) -> None:
+        """What it holds can be told by no one, and only a restart begins a journal that can be trusted."""
+        rig = Rig()
+
+        def damaged(limit: int) -> list[Credit]:
+            raise JournalCorrupt("database disk image is malformed")
+
+        rig.journal.untold = damaged  # type: ignore[method-assign]
+        with pytest.raises(JournalCorrupt):
+            rig.connected()
 
 
 class TestGameOver:
