@@ -10,6 +10,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from arcade_edge import settings as edge_settings
@@ -156,7 +157,8 @@ def _watch(arguments: argparse.Namespace) -> int:
     settings = edge_settings.load(arguments.config)
     from arcade_edge.technician import watch_inputs, watch_topics
 
-    (watch_inputs if arguments.inputs else watch_topics)(settings, say=print)
+    with suppress(KeyboardInterrupt):  # the way to end it
+        (watch_inputs if arguments.inputs else watch_topics)(settings, say=print)
     return OK
 
 

@@ -14,7 +14,7 @@ import queue
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 # QoS 0; inputs are debounced to some ten changes a second each.
 MESSAGES_WAITING = 256
 SIGNALS_WAITING = 1024
+ROOM_EVERY_S = 0.05
 # The longest sleep of the loop: it notices within that time that a thread has died.
 LONGEST_SLEEP_S = 5.0
 # Python's own 5 ms let a computing thread hold up an edge of the coin line by as much.
@@ -78,9 +79,14 @@ class EventQueue:
         return True
 
     def put_signal(self, event: DetectorSignal) -> None:
-        """Add what an input has said. Beyond the bound it is lost: nobody can look at so many any more."""
-        if self._events.qsize() < SIGNALS_WAITING:
-            self._events.put(event)
+        """Add what an input has said; for its own thread, which waits here for room.
+
+        Edges that are lost meanwhile do no harm, for the levels are read again; the last word about the ready
+        line must not be lost.
+        """
+        while self._events.qsize() >= SIGNALS_WAITING:
+            time.sleep(ROOM_EVERY_S)
+        self._events.put(event)
 
     def get(self, timeout_s: float) -> Input | None:
         """The oldest event; None if there was none in time."""
@@ -99,6 +105,13 @@ class Part(Protocol):
     def last_beat(self) -> float: ...
     @property
     def max_silence_s(self) -> float: ...
+
+
+class Living(Protocol):
+    """A thread of which no more is asked than that it runs."""
+
+    @property
+    def alive(self) -> bool: ...
 
 
 class Line:
@@ -143,6 +156,26 @@ def serial_number() -> str:
     raise JournalFault(f"this computer has no serial number ({names}): run systemd-machine-id-setup")
 
 
+def forgetful_file_system(path: Path, mounts: str | None = None) -> str | None:
+    """The kind of file system that `path` is on, if it does not survive a power cut as it was; else None.
+
+    An overlay, Raspberry Pi OS's read-only mode, goes back to what the card once held.
+
+    :param mounts: the text of /proc/self/mounts.
+    """
+    if mounts is None:
+        try:
+            mounts = Path("/proc/self/mounts").read_text(errors="replace")
+        except OSError:
+            return None
+    found, kind = Path("/"), ""
+    for line in mounts.splitlines():
+        _, folder, of_kind = (*line.split(" "), "", "", "")[:3]
+        if folder and path.is_relative_to(folder) and len(folder) >= len(str(found)):
+            found, kind = Path(folder), of_kind
+    return kind if kind in ("overlay", "tmpfs", "ramfs") else None
+
+
 def run_agent(settings: Settings, *, pin_factory: Any = None, serial: str | None = None) -> None:
     """Run the agent until SIGTERM or SIGINT, and end in order: the running credit finished, the line inactive.
 
@@ -158,15 +191,29 @@ def run_agent(settings: Settings, *, pin_factory: Any = None, serial: str | None
         agent, link = _agent(settings, events, journal, Line(pulses, events.put))
         ending.callback(link.stop)
         pulses.start()
-        start_inputs(settings, events.put_signal, pin_factory, ending)
+        inputs = start_inputs(settings, events.put_signal, pin_factory, ending)
         link.start()
         logger.info("machine %s, installation %s", settings.machine_id, journal.installation)
+        if (kind := forgetful_file_system(settings.journal_path.absolute())) is not None:
+            logger.warning(
+                "the journal is on a file system that a power cut empties or sets back (%s): what was pulsed "
+                "could be forgotten; put it on the card itself",
+                kind,
+            )
         notifier.ready()
-        _loop(agent, events, notifier, {"coin-line": pulses, "link": link})
+        run_loop(agent, events, notifier, {"coin-line": pulses, "link": link}, inputs)
         notifier.stopping()
 
 
-def _loop(agent: Agent, events: EventQueue, notifier: Notifier, parts: dict[str, Part]) -> None:
+def run_loop(
+    agent: Agent,
+    events: EventQueue,
+    notifier: Notifier,
+    parts: Mapping[str, Part],
+    inputs: Mapping[str, Living],
+) -> None:
+    """Feed the agent until it has finished. Raises PartDied when one of `parts` or `inputs` does not run."""
+
     def beats() -> dict[str, Beat]:
         return {name: Beat(part.last_beat, part.max_silence_s) for name, part in parts.items()}
 
@@ -183,7 +230,7 @@ def _loop(agent: Agent, events: EventQueue, notifier: Notifier, parts: dict[str,
         if (now_silent := watchdog.tick()) != silent:
             silent = now_silent
             logger.error("no sign of life from: %s", ", ".join(silent) or "none (all are back)")
-        for name, part in parts.items():
+        for name, part in (*parts.items(), *inputs.items()):
             if not part.alive:
                 raise PartDied(f"the thread {name!r} has died")
 
@@ -231,8 +278,12 @@ def _agent(settings: Settings, events: EventQueue, journal: SqliteJournal, line:
 
 def start_inputs(
     settings: Settings, post: Callable[[DetectorSignal], None], pin_factory: Any, ending: ExitStack
-) -> None:
-    """Watch every input that is wired; `ending` stops them. Raises GpioUnavailable."""
+) -> dict[str, Living]:
+    """Watch every input that is wired; the threads that do, by name. `ending` stops them.
+
+    Raises GpioUnavailable.
+    """
+    threads: dict[str, Living] = {}
     specs = []
     if (one := settings.game_over_gpio) is not None:
         specs.append(GpioInput("game_over", one.pin, one.active, one.debounce_ms))
@@ -244,11 +295,14 @@ def start_inputs(
         inputs = GpioInputs(specs, post, pin_factory=pin_factory)
         ending.callback(inputs.stop)
         inputs.start()
+        threads["inputs"] = inputs
     if settings.game_over_serial is not None:
         line = settings.game_over_serial
         serial = SerialInput(line.port, line.baud, line.pattern, post)
         ending.callback(serial.stop)
         serial.start()
+        threads["serial"] = serial
+    return threads
 
 
 @contextmanager
