@@ -157,6 +157,19 @@ def test_an_expired_command_is_refused_for_good() -> None:
     assert rig.counted() == {"refused: expired": 1}
 
 
+def test_a_refusal_that_could_not_be_journaled_is_not_told() -> None:
+    """The cloud would keep or return money on a word that a power cut may turn into another one."""
+    rig = Rig().connected()
+    rig.journal.faulty = True
+    credit_id = rig.command(life_ms=-1)
+    rig.revoke(rig.new_id())
+    assert rig.acks() == []
+    rig.journal.faulty = False
+    rig.pass_time(2 * JOURNAL_RETRY_MS)
+    rig.command(credit_id=credit_id, life_ms=-1)
+    assert rig.final(credit_id).state == "refused"
+
+
 def test_more_credits_than_the_profile_allows_are_refused() -> None:
     rig = Rig(max_credits=5).connected()
     assert rig.final(rig.command(6)).reason == "too many credits"

@@ -152,6 +152,22 @@ def test_every_commit_is_asked_to_reach_the_disk(journal: SqliteJournal) -> None
     assert journal._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
+@pytest.mark.parametrize("others", [(), (replace(DONE, credit_id=uuid7(NOW + 1)),)])
+def test_no_credit_is_final_without_its_entry_in_the_outbox(
+    journal: SqliteJournal, others: tuple[Credit, ...]
+) -> None:
+    """One transaction: if the entry cannot be made, the state has not changed, so nothing final goes untold."""
+    under_way = replace(DONE, state="pulsing", delivered=2, intent=True)
+    journal.commit([under_way])
+    journal._connection.execute(
+        "CREATE TRIGGER cut BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'power'); END"
+    )
+    with pytest.raises(JournalFault):
+        journal.commit([DONE, *others])
+    assert journal.find(DONE.credit_id) == under_way
+    assert journal.untold(10) == []
+
+
 def test_a_journal_of_a_newer_version_is_not_touched(path: Path) -> None:
     open_journal(path, SERIAL).close()
     with sqlite3.connect(path) as raw:
