@@ -1,0 +1,221 @@
+"""The cloud: from Stripe's webhook to the first edge, webhooks per second, and the cold start."""
+
+import http.client
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from arcade_cloud.store.sqlite import SqliteStore
+from arcade_sandbox.demo import pulses
+from arcade_sandbox.processes import wait_for
+from arcade_sandbox.stripe_webhooks import signature_header
+from arcade_sandbox.system import PRICE_MINOR, Profile, System
+from bench.rows import Row, percentile
+from support.order_records import new_order, step
+
+ROUNDS = 100
+FAST = Profile(pulse_ms=10, gap_ms=10, min_pulse_ms=5, min_gap_ms=5, start_after_ms=10, play_s=0.01)
+WEBHOOKS = 2_000
+CLIENTS = 8
+COLD_RUNS = 7
+LIBRARIES = "import flask, stripe, paho.mqtt.client"
+
+
+class Stripe:
+    """Posts signed events on one kept connection, as fast as they are answered."""
+
+    def __init__(self, system: System) -> None:
+        self._secret = system.stripe.webhook_secret
+        self._connection = http.client.HTTPConnection(urlsplit(system.url).netloc, timeout=30)
+
+    def signed(self, event: dict[str, object]) -> tuple[bytes, dict[str, str]]:
+        """The body of an event and its headers."""
+        body = json.dumps(event).encode()
+        header = signature_header(body, self._secret, int(time.time()))
+        return body, {"Stripe-Signature": header, "Content-Type": "application/json"}
+
+    def post(self, body: bytes, headers: dict[str, str]) -> None:
+        """Deliver it. Raises RuntimeError unless it is answered with 200."""
+        self._connection.request("POST", "/webhook", body, headers)
+        answer = self._connection.getresponse()
+        text = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{answer.status} {text!r}")
+
+
+def webhook_to_edge() -> list[Row]:
+    """The webhook of a payment received → first edge, all on one host, everything durable."""
+    took_ms = []
+    with tempfile.TemporaryDirectory() as name, System(Path(name), profile=FAST, tls=False) as system:
+        log = system.cabinets["cab-01"].edge_log
+        stripe = Stripe(system)
+        system.stripe.pause_webhooks()
+        for _ in range(ROUNDS):
+            link = system.create_link("cab-01")
+            system.stripe.pay(link["url"], "card", wait=False)
+            event = next(
+                event
+                for event in reversed(system.stripe.events("payment_intent.amount_capturable_updated"))
+                if event["data"]["object"]["metadata"]["order_id"] == link["orderId"]
+            )
+            body, headers = stripe.signed(event)
+            before = len(pulses(log))
+            sent_ns = time.monotonic_ns()
+            stripe.post(body, headers)
+            made = wait_for("the pulse", lambda before=before: (p := pulses(log))[before:] and p)  # type: ignore[misc]
+            began_ns = _first_edges_ns(log)[before]
+            took_ms.append((began_ns - sent_ns) / 1e6)
+            if len(made) != before + 1:
+                raise RuntimeError(f"{len(made) - before} pulses for one credit")
+            time.sleep(0.05)
+    p50, p99 = statistics.median(took_ms), percentile(took_ms, 0.99)
+    return [
+        Row("webhook received → first edge, p50", f"{p50:.1f} ms", target="≤ 5 ms", reached=p50 <= 5),
+        Row("webhook received → first edge, p99", f"{p99:.1f} ms", target="≤ 25 ms", reached=p99 <= 25),
+    ]
+
+
+def _first_edges_ns(log: Path) -> list[int]:
+    from arcade_edge.simulator import read_edge_log
+
+    edges = read_edge_log(log)
+    return [
+        edge.at_ns
+        for last, edge in zip([None, *edges], edges, strict=False)
+        if edge.active and not (last and last.active)
+    ]
+
+
+def throughput() -> list[Row]:
+    """Webhooks per second: each one verified, its order funded on disk, its coinpulse confirmed by the broker."""
+    with tempfile.TemporaryDirectory() as name, System(Path(name), profile=FAST, tls=False) as system:
+        system.cabinets["cab-01"].agent.stop()  # the machine's work is measured elsewhere
+        events = _events(system)
+        began = time.monotonic()
+        _deliver(system, events)
+        per_s = len(events) / (time.monotonic() - began)
+        floor_per_s = _connection_per_publish(system)
+    return [
+        Row(
+            "webhooks per second, one process, durable",
+            f"{per_s:.0f}",
+            f"{floor_per_s:.0f} publishes, one MQTT connection each",
+            f"{per_s / floor_per_s:.1f} ×",
+            "≥ 500 and ≥ 20 ×",
+            per_s >= 500 and per_s / floor_per_s >= 20,
+        )
+    ]
+
+
+def _events(system: System) -> list[dict[str, object]]:
+    """One payment event for each of many open orders; the events are the stand-in's own, with other ids."""
+    link = system.create_link("cab-01")
+    system.stripe.pause_webhooks()
+    system.stripe.pay(link["url"], "card", wait=False)
+    (pattern,) = system.stripe.events("payment_intent.amount_capturable_updated")
+    store = SqliteStore(system.folder / "cloud.sqlite")
+    now_ms = time.time_ns() // 1_000_000
+    events = []
+    for number in range(WEBHOOKS):
+        order = new_order(
+            f"ord_{number:032x}",
+            credits=1,
+            amount_minor=PRICE_MINOR,
+            created_at_ms=now_ms,
+            due_at_ms=now_ms + 3_600_000,
+        )
+        store.move(step(order))
+        event = json.loads(json.dumps(pattern))
+        event["id"] = f"evt_bench{number}"
+        event["created"] = int(time.time())
+        event["data"]["object"]["id"] = f"pi_bench{number}"
+        event["data"]["object"]["metadata"]["order_id"] = order.order_id
+        events.append(event)
+    store.close()
+    return events
+
+
+def _deliver(system: System, events: list[dict[str, object]]) -> None:
+    failures: list[BaseException] = []
+
+    def work(share: list[dict[str, object]]) -> None:
+        stripe = Stripe(system)
+        try:
+            for event in share:
+                stripe.post(*stripe.signed(event))
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    threads = [threading.Thread(target=work, args=(events[n::CLIENTS],)) for n in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def _connection_per_publish(system: System) -> float:
+    """What a cloud does that connects for every message: connect, publish, wait, disconnect."""
+    rounds = 50
+    began = time.monotonic()
+    for _ in range(rounds):
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        client.username_pw_set("bench", system.bench_password)
+        client.connect("127.0.0.1", system.broker.port)
+        client.loop_start()
+        client.publish("bench/floor", b"x" * 300, qos=1).wait_for_publish(10)
+        client.disconnect()
+        client.loop_stop()
+    return rounds / (time.monotonic() - began)
+
+
+def cold_start() -> list[Row]:
+    """A fresh interpreter to the first answer of the handler, against importing its libraries alone."""
+    first_request = (
+        "import arcade_cloud.lambda_handler as h; "
+        "h.handler({'httpMethod': 'GET', 'path': '/status', 'headers': {}, 'requestContext': {}}, None)"
+    )
+    ours, floor = [], []
+    for _ in range(COLD_RUNS):
+        floor.append(_seconds(LIBRARIES))
+        ours.append(_seconds(first_request))
+    ours_ms, floor_ms = 1000 * statistics.median(ours), 1000 * statistics.median(floor)
+    return [
+        Row(
+            "cold start of the Lambda handler, first request answered",
+            f"{ours_ms:.0f} ms",
+            f"{floor_ms:.0f} ms, flask + stripe + paho alone",
+            f"{ours_ms / floor_ms:.2f} ×",
+            "≤ 1.3 ×",
+            ours_ms / floor_ms <= 1.3,
+        )
+    ]
+
+
+def _seconds(code: str) -> float:
+    with tempfile.TemporaryDirectory() as name:
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "STRIPE_API_KEY": "sk_test_nobody",
+            "STRIPE_WEBHOOK_SECRET": "whsec_nobody",
+            "EMQX_BROKER_URL": "127.0.0.1",
+            "MQTT_TLS": "0",
+            "SIGNING_SECRET": "s" * 40,
+            "DATABASE_URL": f"sqlite:///{name}/cloud.sqlite",
+        }
+        timed = f"import time; began = time.perf_counter(); {code}; print(time.perf_counter() - began)"
+        ran = subprocess.run(
+            [sys.executable, "-c", timed], env=environment, cwd=name, capture_output=True, text=True, check=True
+        )
+        return float(ran.stdout.splitlines()[-1])
