@@ -71,6 +71,7 @@ class OneMachine(RuleBasedStateMachine):
     def pulse(self) -> None:
         self.pulsed[self.rig.line.under_way[0]] += 1
         self.rig.pulsed()
+        self.started()
 
     @precondition(lambda self: self.rig.line.under_way is not None)
     @rule(started=st.booleans())
@@ -160,5 +161,5 @@ class OneMachine(RuleBasedStateMachine):
         assert set(self.rig.journal.credits) <= set(self.told)
 
 
-OneMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+OneMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 TestOneMachine = OneMachine.TestCase
