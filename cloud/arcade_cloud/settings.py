@@ -26,6 +26,7 @@ GOOD_KEY_LENGTH = 16
 
 _LISTENER_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _DATABASE = re.compile(r"sqlite:///.+|dynamodb://[A-Za-z0-9_.-]{3,255}([/?].*)?")
+_PREFIX = re.compile(r"/|(/[A-Za-z0-9_.~-]{1,64}){1,4}/?")
 # What Stripe's values begin with. The usual mistake is to paste one into the place of another.
 _KINDS = {
     "sk_": "a secret key",
@@ -76,6 +77,7 @@ class Settings:
     alert_webhook_url: str | None = field(default=None, repr=False)
     rate_limit_per_minute: int = 60  # 0: no limit
     trusted_proxies: int = 0
+    stage_prefix: str = "/prod"  # without a slash at its end; empty: none
     limits: Limits = field(default_factory=Limits)
     remarks: tuple[str, ...] = ()
 
@@ -123,6 +125,7 @@ def _read(env: Environment, *, on_lambda: bool) -> Settings:
         alert_webhook_url=env.url("ALERT_WEBHOOK_URL"),
         rate_limit_per_minute=env.number("RATE_LIMIT_PER_MINUTE", 60, 0, 1_000_000),
         trusted_proxies=env.number("TRUSTED_PROXIES", 0, 0, 10),
+        stage_prefix=_stage_prefix(env),
         limits=_limits(env),
         remarks=tuple(env.remarks),
     )
@@ -166,6 +169,13 @@ def _public_base_url(env: Environment) -> str:
     if "?" in url or "#" in url:
         env.fault("PUBLIC_BASE_URL", "must end with the host or a path: nothing may follow a ? or #")
     return url
+
+
+def _stage_prefix(env: Environment) -> str:
+    prefix = env.text("STAGE_PREFIX") or "/prod"
+    if _PREFIX.fullmatch(prefix) is None:
+        env.fault("STAGE_PREFIX", "must be a path such as /prod, or / for none")
+    return prefix.rstrip("/")
 
 
 def _database_url(env: Environment, *, on_lambda: bool) -> str:

@@ -157,6 +157,12 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
             "address that connects.",
             default="0",
         ),
+        Variable(
+            name="STAGE_PREFIX",
+            meaning="The path that may stand before every other, as API Gateway's stage or base path does; "
+            "links keep it. / means none.",
+            default="/prod",
+        ),
     ),
     "The limits of an order's life, in seconds": (
         Variable(
