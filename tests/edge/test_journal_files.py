@@ -219,6 +219,18 @@ def test_no_more_are_kept_than_the_bound(journal: SqliteJournal) -> None:
     assert journal_module.MAX_CREDITS_KEPT > 35 * 24 * 50
 
 
+def test_what_was_forgotten_is_remembered_over_a_restart(path: Path) -> None:
+    """Else a command that was pulsed and pruned would be taken for a new one by the next process."""
+    opened = open_journal(path, SERIAL)
+    opened.commit([DONE])
+    assert opened.prune(NOW + 1, 10) == 1
+    opened.close()
+    again = open_journal(path, SERIAL)
+    assert again.find(DONE.credit_id) is None
+    assert again.forgotten_before_ms > NOW
+    again.close()
+
+
 def test_it_can_be_listed_while_the_agent_runs(journal: SqliteJournal, path: Path) -> None:
     journal.commit([DONE])
     journal.count({"unsigned": 3})
