@@ -603,6 +603,23 @@ class TestJournalFault:
         told = rig.final(credit_id)
         assert (told.delivered, told.uncertain, told.reason) == (0, 0, "journal fault")
 
+    def test_what_arrives_meanwhile_is_left_to_the_broker_and_asked_for_again(self) -> None:
+        """A paid credit is not refused over a card that stumbles for a second: it comes again, and is pulsed."""
+        rig = Rig().connected()
+        rig.journal.faulty = True
+        first = rig.command()
+        rig.journal.faulty = False
+        second = rig.command()
+        rig.revoke(rig.new_id())
+        assert not {rig.mid, rig.mid - 1, rig.mid - 2} & set(rig.link.acknowledged)
+        assert rig.journal.credits == {}
+        rig.pass_time(2 * JOURNAL_RETRY_MS)
+        assert len(rig.link.reconnects) == 1
+        rig.command(credit_id=first)
+        rig.command(credit_id=second)
+        rig.pulse_all()
+        assert (rig.final(first).delivered, rig.final(second).delivered) == (1, 1)
+
     def test_the_clock_is_still_answered(self) -> None:
         rig = Rig().connected(tell_time=False)
         rig.journal.faulty = True
