@@ -24,6 +24,8 @@ TIMER_S = 0.5
 TIMER_BACKOFF_S = 30.0
 PRUNE_EVERY_S = 86_400
 WEB_THREADS = 16
+# Phones that look again each second keep their connections; a cabinet has one or two of them.
+CONNECTIONS = 1000
 STRIPE_THREADS = 8
 # Work beyond this is dropped: the order stays due, and the timer brings it back.
 STRIPE_QUEUE = 500
@@ -146,6 +148,8 @@ def serve(settings: Settings, host: str, port: int) -> None:
             create_app(cloud.services()),
             sockets=[bound],
             threads=WEB_THREADS,
+            connection_limit=CONNECTIONS,
+            asyncore_use_poll=True,  # select() takes no more than 1,024 descriptors
             max_request_body_size=WAITRESS_BODY_BYTES,
             clear_untrusted_proxy_headers=False,
             ident=None,
