@@ -224,6 +224,8 @@ class Agent:
             return "coin line"
         if not self._reports.clock_fresh:
             return "no clock"
+        if self._reports.acks_refused:
+            return "acks refused"
         if not self._surroundings.machine_ready:
             return "machine not ready"
         return "busy" if self._delivery.waiting >= MAX_WAITING else ""

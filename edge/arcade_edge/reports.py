@@ -108,6 +108,7 @@ class Reports:
         self._due: dict[str, _Due] = {}
         self._in_flight: dict[Hashable, tuple[str, int]] = {}
         self._confirmed: set[str] = set()
+        self._acks_refused = False
         self._more_in_journal = True
         self._retry_ms = FIRST_RETRY_MS
         self._retry_boot_ms = 0
@@ -121,6 +122,11 @@ class Reports:
     def confirmed(self) -> Collection[str]:
         """Credits whose final ack was confirmed and whose outbox entry is not yet removed."""
         return self._confirmed
+
+    @property
+    def acks_refused(self) -> bool:
+        """Whether the broker has refused the last final ack: what is sold now would be given back unheard."""
+        return self._acks_refused
 
     @property
     def quiet(self) -> bool:
@@ -208,6 +214,8 @@ class Reports:
         key, _ = self._in_flight.pop(event.token, ("", 0))
         if key not in self._due:
             return
+        if self._due[key].until_boot_ms is None:
+            self._acks_refused = not event.ok
         if event.ok:
             if self._due.pop(key).until_boot_ms is None:
                 self._confirmed.add(key)

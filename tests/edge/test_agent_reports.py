@@ -169,6 +169,27 @@ class TestOutbox:
         assert rig.journal.outbox == set()
         assert rig.journal.counters["publish refused by the broker: Not authorized"] > 0
 
+    def test_a_machine_whose_acks_are_refused_is_not_sold_until_one_is_taken(self) -> None:
+        """Every play would be given back for silence, and the player would have had it."""
+        rig = Rig().connected()
+        rig.confirm_all()
+        rig.command()
+        rig.pulse_all()
+        rig.confirm_all(ok=False)
+        assert rig.stands() == (False, "acks refused")
+        rig.pass_time(LAST_RETRY_MS)
+        assert not rig.statuses()[-1].ready
+        rig.confirm_all()
+        rig.pass_time(1_000)
+        assert rig.statuses()[-1].ready
+
+    def test_a_game_over_that_is_refused_takes_no_machine_off_the_market(self) -> None:
+        rig = Rig().connected()
+        rig.confirm_all()
+        rig.agent.handle(GameOver("gpio", 0))
+        rig.confirm_all(ok=False)
+        assert rig.stands() == (True, "")
+
     def test_an_ack_that_the_broker_never_answers_is_sent_again(self) -> None:
         rig = Rig().connected()
         credit_id = rig.command()
