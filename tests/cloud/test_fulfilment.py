@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from arcade_cloud.effects import EFFECT_LIFE_MS
-from arcade_cloud.errors import Conflict, InvariantBroken, PaymentsRefused, StoreUnavailable
+from arcade_cloud.errors import Conflict, InvariantBroken, PaymentsRefused, PaymentTaken, StoreUnavailable
 from arcade_cloud.events import Due, Outcome, PaymentRead, PaymentReported, RefundAsked
 from arcade_cloud.fulfilment import Fulfilment
 from arcade_cloud.hearing import Hearing
@@ -140,6 +140,18 @@ def test_an_event_on_record_changes_nothing_and_does_nothing() -> None:
 
 def test_an_unknown_order_is_moved_by_nothing() -> None:
     assert MortalCloud().fulfilment.move("ord_none", Due()) is None
+
+
+def test_rule_one_payment_funds_one_order() -> None:
+    cloud = MortalCloud()
+    first = funded(cloud)
+    second = cloud.survive(lambda: cloud.sales.begin_checkout(MACHINE)).order_id
+    payment = cloud.order(first).payment
+    sent = len(cloud.broker.on(COINPULSE))
+    with pytest.raises(PaymentTaken):
+        cloud.fulfilment.move(second, PaymentRead(payment))
+    assert cloud.order(second).state == "open"
+    assert len(cloud.broker.on(COINPULSE)) == sent
 
 
 class Raced(Passing):

@@ -538,14 +538,34 @@ def test_rule_a_cloud_that_was_away_listens_before_it_calls_a_machine_silent() -
     assert (life.order.delivered, life.kinds) == (3, set())
 
 
-def test_a_machine_gets_its_time_to_answer_the_latest_revoke() -> None:
+def _silent_until_the_limit() -> Life:
+    """The silence limit is over, and the timer has just asked once more."""
     life = Life().revoking()
-    _silent_for(life, seconds=LIMITS.silence_limit_s)
+    life.revoke()
+    life.wait_s(LIMITS.silence_limit_s)
+    life.due()
+    assert (life.order.state, plain(life.effects)) == ("revoking", ["SendRevoke"])
+    return life
+
+
+def test_a_machine_gets_its_time_to_answer_the_latest_revoke() -> None:
+    life = _silent_until_the_limit()
     life.revoke()
     life.hear_echo()
+    life.wait_s(LIMITS.answer_s - 1)
     life.order = changed(life.order, due_at_ms=life.now_ms)
     life.due()
     assert life.order.state == "revoking", "the revoke went out a moment ago"
+
+
+@pytest.mark.parametrize("outcome", [Outcome.UNKNOWN, Outcome.REFUSED])
+def test_rule_silence_does_not_count_while_the_latest_revoke_is_not_confirmed(outcome: Outcome) -> None:
+    life = _silent_until_the_limit()
+    life.revoke(outcome)
+    life.wait_s(30)
+    life.hear_echo()  # sent for another order
+    life.due()
+    assert life.order.state == "revoking", "the broker was away, and the machine with it"
 
 
 @pytest.mark.parametrize("payment", [paid(), held()], ids=["taken", "held"])
