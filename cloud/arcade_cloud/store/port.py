@@ -11,14 +11,17 @@ from typing import Protocol
 from arcade_cloud.machines import Machine, Presence
 from arcade_cloud.orders import Alert, HistoryEntry, Order, Orphan
 
+# The most alerts of one step: far more than any decision raises, and one transaction holds them in every store.
+ALERTS_AT_MOST = 50
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
     """One step of one order, stored whole or not at all.
 
     `order.version` is `expected_version` + 1; an expected version of 0 means that the order must not exist.
-    `history` is appended (at most one entry a version). `alerts` are put where their ids are new. `seen` is
-    the id of the event that caused the step.
+    `history` is appended (at most one entry a version). `alerts`, at most ALERTS_AT_MOST, are put where their
+    ids are new. `seen` is the id of the event that caused the step.
     """
 
     order: Order

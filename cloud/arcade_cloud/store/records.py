@@ -12,7 +12,7 @@ from arcade_cloud import orders
 from arcade_cloud.errors import InvariantBroken
 from arcade_cloud.machines import Machine, Presence
 from arcade_cloud.orders import Alert, HistoryEntry, Order, Orphan
-from arcade_cloud.store.port import Move
+from arcade_cloud.store.port import ALERTS_AT_MOST, Move
 
 # Ids of seen events and sent alerts are forgotten after this; Stripe repeats an event for three days.
 FORGET_AFTER_MS = 90 * 86_400_000
@@ -38,6 +38,8 @@ def check_move(move: Move) -> None:
         )
     if (move.history.order_id, move.history.version) != (order.order_id, order.version):
         raise InvariantBroken(f"order {order.order_id}: the history entry belongs to another step")
+    if len(move.alerts) > ALERTS_AT_MOST:
+        raise InvariantBroken(f"order {order.order_id}: {len(move.alerts)} alerts in one step")
 
 
 def check_next(record_id: str, version: int, expected_version: int) -> None:
