@@ -1,4 +1,4 @@
-"""The command `arcade-cloud`: serve, machines, orders, grants, one timer pass, and a check of everything."""
+"""The command `arcade-cloud`: serve, machines, orders, grants, the table, a timer pass, a check of everything."""
 
 import argparse
 import logging
@@ -108,6 +108,12 @@ def _parser() -> argparse.ArgumentParser:
     grant.add_argument("--reason", default="free play", help="for the order's history")
     grant.add_argument("--token", help="the same token gives the same grant, however often it is sent")
     grant.set_defaults(run=_grant)
+
+    table = commands.add_parser("table", help="the table of a dynamodb:// DATABASE_URL").add_subparsers(
+        dest="what", required=True, metavar="create"
+    )
+    create = table.add_parser("create", help="make the table with its indexes and backups, where it is missing")
+    create.set_defaults(run=_table_create)
 
     tick = commands.add_parser("tick", help="one timer pass: moves all orders that are due")
     tick.set_defaults(run=_tick)
@@ -278,6 +284,19 @@ def _grant(settings: "Settings", options: argparse.Namespace) -> int:
     )
     print(_line(cloud.store.order(order.order_id) or order))
     cloud.close()
+    return 0
+
+
+def _table_create(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.errors import BadRequest
+    from arcade_cloud.store.dynamodb_address import parse
+    from arcade_cloud.store.dynamodb_client import Table
+    from arcade_cloud.store.dynamodb_table import make
+
+    if not settings.database_url.startswith("dynamodb:"):
+        raise BadRequest("DATABASE_URL is a file, which makes itself; a table is made for dynamodb://table")
+    for line in make(Table(parse(settings.database_url), settings.dynamodb_endpoint)):
+        print(line, flush=True)
     return 0
 
 

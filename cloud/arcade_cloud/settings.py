@@ -14,6 +14,7 @@ from arcade_cloud.broker_address import BrokerAddress, is_loopback
 from arcade_cloud.environment import Environment
 from arcade_cloud.errors import ArcadeError
 from arcade_cloud.limits import Limits
+from arcade_cloud.store import dynamodb_address
 from arcade_shared.signing import MIN_SECRET_LENGTH
 
 ENV_FILE = Path(".env.local")  # in the working directory
@@ -25,8 +26,8 @@ EMQX_SERVERLESS_PUBLISHES_PER_S = 10
 GOOD_KEY_LENGTH = 16
 
 _LISTENER_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_DATABASE = re.compile(r"sqlite:///.+|dynamodb://[A-Za-z0-9_.-]{3,255}([/?].*)?")
 _PREFIX = re.compile(r"/|(/[A-Za-z0-9_.~-]{1,64}){1,4}/?")
+_SQLITE = re.compile(r"sqlite:///.+")
 # What Stripe's values begin with. The usual mistake is to paste one into the place of another.
 _KINDS = {
     "sk_": "a secret key",
@@ -74,6 +75,7 @@ class Settings:
     site_name: str = "Arcade"
     operator_contact: str = ""
     database_url: str = "sqlite:///arcade.sqlite"
+    dynamodb_endpoint: str | None = None
     alert_webhook_url: str | None = field(default=None, repr=False)
     rate_limit_per_minute: int = 60  # 0: no limit
     trusted_proxies: int = 0
@@ -122,6 +124,7 @@ def _read(env: Environment, *, on_lambda: bool) -> Settings:
         site_name=env.text("SITE_NAME") or "Arcade",
         operator_contact=env.text("OPERATOR_CONTACT") or "",
         database_url=database_url,
+        dynamodb_endpoint=env.url("DYNAMODB_ENDPOINT"),
         alert_webhook_url=env.url("ALERT_WEBHOOK_URL"),
         rate_limit_per_minute=env.number("RATE_LIMIT_PER_MINUTE", 60, 0, 1_000_000),
         trusted_proxies=env.number("TRUSTED_PROXIES", 0, 0, 10),
@@ -186,7 +189,12 @@ def _database_url(env: Environment, *, on_lambda: bool) -> str:
                 "DATABASE_URL", "is missing: no file outlives an instance on AWS Lambda. Use dynamodb://table"
             )
         return "sqlite:///arcade.sqlite"
-    if _DATABASE.fullmatch(url) is None:
+    if url.startswith("dynamodb:"):
+        try:
+            dynamodb_address.parse(url)
+        except ValueError as error:
+            env.fault("DATABASE_URL", str(error))
+    elif _SQLITE.fullmatch(url) is None:
         env.fault("DATABASE_URL", "must be sqlite:///file, sqlite:////absolute/file or dynamodb://table")
     elif on_lambda and url.startswith("sqlite:"):
         env.remarks.append("DATABASE_URL is a file: on AWS Lambda all orders are lost with the instance.")
@@ -269,6 +277,8 @@ def warnings(settings: Settings) -> list[str]:
         found.append("STRIPE_PRICE_ID is not set: only machines with offers of their own sell anything.")
     if settings.stripe_api_base is not None:
         found.append(f"STRIPE_API_BASE is set: payments go to {settings.stripe_api_base}, not to Stripe.")
+    if settings.dynamodb_endpoint is not None and settings.database_url.startswith("dynamodb:"):
+        found.append(f"DYNAMODB_ENDPOINT is set: orders are kept at {settings.dynamodb_endpoint}, not at AWS.")
     if not settings.operator_contact:
         found.append("OPERATOR_CONTACT is not set: players are not told whom to turn to.")
     if settings.alert_webhook_url is None:

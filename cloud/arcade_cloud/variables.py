@@ -137,8 +137,13 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         ),
         Variable(
             name="DATABASE_URL",
-            meaning="sqlite:///file for one host (sqlite:////absolute/file), or dynamodb://table.",
+            meaning="sqlite:///file for one host (sqlite:////absolute/file), or dynamodb://table?region=… for "
+            "AWS, where `arcade-cloud table create` makes the table.",
             default="sqlite:///arcade.sqlite",
+        ),
+        Variable(
+            name="DYNAMODB_ENDPOINT",
+            meaning="Where DynamoDB is. Only for a stand-in, such as http://localhost:8000.",
         ),
         Variable(
             name="ALERT_WEBHOOK_URL",

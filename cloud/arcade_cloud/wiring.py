@@ -63,7 +63,7 @@ def build(
     from arcade_cloud.mqtt import Publisher
     from arcade_cloud.stripe_gateway import StripeGateway
 
-    store = open_store(settings.database_url)
+    store = open_store(settings.database_url, dynamodb_endpoint=settings.dynamodb_endpoint)
     publisher = Publisher(
         settings.broker,
         timeout_ms=settings.mqtt_publish_timeout_ms,
