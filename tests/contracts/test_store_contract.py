@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentT
 from arcade_cloud.machines import Machine, Presence
 from arcade_cloud.orders import HistoryEntry, Order, Orphan
 from arcade_cloud.store import open_store
-from arcade_cloud.store.port import Move, Store
+from arcade_cloud.store.port import ALERTS_AT_MOST, Move, Store
+from arcade_sandbox.dynamodb import DynamoDBLocal
+from support.dynamodb_tables import a_table
 from support.memory_store import MemoryStore
 from support.order_records import (
     NOW_MS,
@@ -48,21 +51,39 @@ class Durable:
     """An adapter whose records outlive the program: `url` opens the same store again, from any process."""
 
     url: str
+    endpoint: str | None = None
 
     def open(self) -> Store:
-        return open_store(self.url)
+        return open_store(self.url, dynamodb_endpoint=self.endpoint)
 
 
-@pytest.fixture(params=["sqlite"])
-def durable(request: pytest.FixtureRequest, tmp_path: Path) -> Durable:
-    return Durable(f"sqlite:///{tmp_path}/arcade.db")
+@contextmanager
+def _durable(adapter: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[Durable]:
+    if adapter == "sqlite":
+        yield Durable(f"sqlite:///{folder}/arcade.db")
+        return
+    server: DynamoDBLocal = request.getfixturevalue("dynamodb")
+    with a_table(server.endpoint) as url:
+        yield Durable(url, server.endpoint)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["sqlite", "dynamodb"])
+def durable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Durable]:
+    with _durable(request.param, request, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture(params=["memory", "sqlite", "dynamodb"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    opened = MemoryStore() if request.param == "memory" else open_store(f"sqlite:///{tmp_path}/arcade.db")
-    yield opened
-    opened.close()
+    if request.param == "memory":
+        opened: Store = MemoryStore()
+        yield opened
+        opened.close()
+        return
+    with _durable(request.param, request, tmp_path) as found:
+        opened = found.open()
+        yield opened
+        opened.close()
 
 
 def _all_of(store: Store, order_ids: list[str]) -> object:
@@ -155,6 +176,27 @@ def _history_of_another(store: Store) -> Move:
     return Move(order=next_version(new_order("o-1")), expected_version=1, history=other, seen="evt_3")
 
 
+def _too_many_alerts(store: Store) -> Move:
+    alerts = tuple(an_alert(f"many-{number}") for number in range(ALERTS_AT_MOST + 1))
+    return step(next_version(new_order("o-1")), seen="evt_3", alerts=alerts)
+
+
+def _other_birth(store: Store) -> Move:
+    return step(next_version(new_order("o-1"), created_at_ms=NOW_MS + 1), seen="evt_3")
+
+
+def _seen_and_stale_and_paid_by_another(store: Store) -> Move:
+    return step(funded(new_order("o-1", version=6), "pi_2", "credit-2"), seen="evt_1")
+
+
+def _stale_and_paid_by_another(store: Store) -> Move:
+    return step(funded(new_order("o-1", version=6), "pi_2", "credit-2"), seen="evt_3")
+
+
+def _payment_and_credit_of_another(store: Store) -> Move:
+    return step(funded(new_order("o-1"), "pi_2", "credit-2"), seen="evt_3")
+
+
 def _other_machine(store: Store) -> Move:
     return step(next_version(new_order("o-1"), machine_id="cab-02"), seen="evt_3")
 
@@ -174,6 +216,11 @@ def _other_machine(store: Store) -> Move:
         (_skips_a_version, InvariantBroken),
         (_history_of_another, InvariantBroken),
         (_other_machine, InvariantBroken),
+        (_other_birth, InvariantBroken),
+        (_too_many_alerts, InvariantBroken),
+        (_seen_and_stale_and_paid_by_another, AlreadySeen),
+        (_stale_and_paid_by_another, Conflict),
+        (_payment_and_credit_of_another, PaymentTaken),
     ],
 )
 def test_a_refused_step_stores_nothing_at_all(
@@ -310,6 +357,29 @@ def test_recent_orders_come_newest_first_by_machine_and_by_page(store: Store) ->
     assert [(order.order_id, order.version) for order in page] == [("o-3", 2)]
     assert store.recent_orders(9, machine_id="cab-7") == []
     assert store.recent_orders(0) == []
+
+
+def test_an_order_without_a_known_machine_is_listed_as_any_other(store: Store) -> None:
+    """Money can arrive for a machine that nobody named, or named at length."""
+    for number, machine_id in enumerate(("", "x" * 3_000, "mâchine 1")):
+        store.move(step(new_order(f"o-{number}", machine_id=machine_id, created_at_ms=number)))
+    assert [order.order_id for order in store.recent_orders(9)] == ["o-2", "o-1", "o-0"]
+    assert [order.order_id for order in store.recent_orders(9, machine_id="")] == ["o-0"]
+    assert [order.order_id for order in store.recent_orders(9, machine_id="x" * 3_000)] == ["o-1"]
+
+
+@pytest.mark.parametrize("name", ["", "#", "é" * 40, "x" * 5_000])
+def test_any_text_may_be_asked_for_and_is_not_there(store: Store, name: str) -> None:
+    """Ids come from addresses and messages that strangers make."""
+    assert store.order(name) is None
+    assert store.history(name) == []
+    assert store.order_of_payment(name) is None
+    assert store.order_of_credit(name) is None
+    assert store.machine(name) is None
+    assert store.presence(name) is None
+    assert not store.is_seen(name)
+    assert store.note_seen(name, NOW_MS)
+    assert store.is_seen(name)
 
 
 # machines
@@ -483,9 +553,9 @@ def test_pruning_forgets_old_events_and_sent_alerts_and_nothing_else(store: Stor
 
 
 def test_pruning_takes_all_that_is_old_however_much(store: Store) -> None:
-    order = new_order("o-0")
     alerts = tuple(an_alert(f"a-{number}", 0) for number in range(1_203))
-    store.move(step(order, alerts=alerts))
+    for start in range(0, len(alerts), ALERTS_AT_MOST):
+        store.move(step(new_order(f"o-{start}"), alerts=alerts[start : start + ALERTS_AT_MOST]))
     for alert in alerts[:1_100]:
         store.mark_alert_sent(alert.alert_id)
     assert store.prune(NOW_MS) == 1_100
@@ -635,7 +705,7 @@ from support.order_records import new_order, next_version, step
 
 print("ready", flush=True)
 sys.stdin.readline()
-store = open_store(sys.argv[1])
+store = open_store(sys.argv[1], dynamodb_endpoint=sys.argv[5] or None)
 name, wanted = sys.argv[3], int(sys.argv[4])
 won = []
 while len(won) < wanted:
@@ -655,7 +725,7 @@ def _start(durable: Durable, name: str, wanted: int) -> subprocess.Popen[str]:
     """A process that is ready to open the store, and waits for `_go`."""
     tests = str(Path(__file__).resolve().parents[1])
     process = subprocess.Popen(
-        [sys.executable, "-c", _OTHER_PROCESS, durable.url, tests, name, str(wanted)],
+        [sys.executable, "-c", _OTHER_PROCESS, durable.url, tests, name, str(wanted), durable.endpoint or ""],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,0 +1,21 @@
+"""DynamoDB Local, one for the whole session, for the tests that ask for it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from arcade_sandbox.dynamodb import DynamoDBLocal, DynamoDBNotInstalled, find_dynamodb
+from support.dynamodb_tables import ENVIRONMENT
+
+
+@pytest.fixture(scope="session")
+def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DynamoDBLocal]:
+    """The server, and credentials for it in the environment. Tests are skipped where it can't be had."""
+    try:
+        find_dynamodb()
+    except DynamoDBNotInstalled as missing:
+        pytest.skip(str(missing))
+    with pytest.MonkeyPatch.context() as patch, DynamoDBLocal(tmp_path_factory.mktemp("dynamodb")) as server:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        yield server
