@@ -70,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     command("run", _run, "run the agent until it is told to stop")
+    doctor = command("doctor", _doctor, "try settings, pins, journal, broker and signing key, with a verdict each")
+    doctor.add_argument("--wait", type=_positive, default=20, metavar="S", help="for the cloud's answer (20)")
     pulse = command("pulse", _pulse, "pulse the coin line by hand, while no agent runs")
     pulse.add_argument("credits", type=_positive, metavar="N", nargs="?", default=1, help="credits (1)")
     release = command("release", _release, "force the coin line inactive, whatever a process left on it")
@@ -102,16 +104,33 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _settings(arguments: argparse.Namespace) -> edge_settings.Settings:
+    """The settings; from then on, under sudo, this is the agent's own user (see `account`)."""
     settings = edge_settings.load(arguments.config)
+    from arcade_edge.account import become_owner_of
+
+    become_owner_of(settings.journal_path.parent)
+    return settings
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    settings = _settings(arguments)
     from arcade_edge.wiring import run_agent
 
     run_agent(settings)
     return OK
 
 
+def _doctor(arguments: argparse.Namespace) -> int:
+    if not arguments.verbose:
+        logging.getLogger("arcade_edge").setLevel(logging.CRITICAL)  # what the link logs, the verdicts say
+    from arcade_edge.doctor import run_doctor
+
+    return OK if run_doctor(arguments.config, say=print, answer_within_s=arguments.wait) else FAILED
+
+
 def _simulate(arguments: argparse.Namespace) -> int:
-    settings = edge_settings.load(arguments.config)
+    settings = _settings(arguments)
     from arcade_edge.technician import simulate
 
     simulate(
@@ -128,7 +147,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
 
 
 def _pulse(arguments: argparse.Namespace) -> int:
-    settings = edge_settings.load(arguments.config)
+    settings = _settings(arguments)
     from arcade_edge.technician import pulse_by_hand
 
     # A terminal that is closed, or a kill, ends the train as Ctrl-C does: the line is not left active.
@@ -154,7 +173,7 @@ def _release(arguments: argparse.Namespace) -> int:
 
 
 def _watch(arguments: argparse.Namespace) -> int:
-    settings = edge_settings.load(arguments.config)
+    settings = _settings(arguments)
     from arcade_edge.technician import watch_inputs, watch_topics
 
     with suppress(KeyboardInterrupt):  # the way to end it
@@ -163,7 +182,7 @@ def _watch(arguments: argparse.Namespace) -> int:
 
 
 def _journal(arguments: argparse.Namespace) -> int:
-    settings = edge_settings.load(arguments.config)
+    settings = _settings(arguments)
     from arcade_edge.technician import list_journal
 
     list_journal(settings.journal_path, arguments.limit, say=print)

@@ -74,6 +74,32 @@ def claim_output(pin: int, level: bool, pin_factory: Any) -> Any:
     return device
 
 
+def read_undriven(pin: int, pin_factory: Any) -> bool:
+    """The level of ``pin`` while this computer neither drives nor pulls it. For a line that nobody has claimed.
+
+    :raises GpioUnavailable: if the line is in use or is no line at all.
+    """
+    from gpiozero import GPIODevice
+    from gpiozero.exc import PinFixedPull
+
+    try:
+        device = GPIODevice(pin, pin_factory=pin_factory)
+    except Exception as error:
+        raise GpioUnavailable(_why_not(pin, error)) from error
+    try:
+        with suppress(PinFixedPull):
+            device.pin.input_with_pull("floating")
+        return bool(device.pin.state)
+    except Exception as error:
+        raise GpioUnavailable(_why_not(pin, error)) from error
+    finally:
+        device.close()
+        if _is_lgpio(pin_factory):
+            # Else this process could not claim it as an output without a glitch any more.
+            for _header, info in pin_factory.board_info.find_pin(pin):
+                pin_factory.pins.pop(info, None)
+
+
 def claim_input(pin: int, active_level: bool, pin_factory: Any, on_edge: Callable[[Any, Any], None]) -> Any:
     """Reserve ``pin`` as an input, pulled to the inactive level, so that a wire that is off reads inactive.
 
@@ -106,10 +132,14 @@ def _why_not(pin: int, error: Exception) -> str:
     return f"GPIO{pin} cannot be used: {error}{hint}"
 
 
+def _is_lgpio(pin_factory: Any) -> bool:
+    back_end = sys.modules.get("gpiozero.pins.lgpio")
+    return back_end is not None and isinstance(pin_factory, back_end.LGPIOFactory)
+
+
 def _seed_lgpio_pin(pin: int, pin_factory: Any) -> bool:
     """With lgpio, put our pin class in the place of gpiozero's for this one pin; False on other back ends."""
-    back_end = sys.modules.get("gpiozero.pins.lgpio")
-    if back_end is None or not isinstance(pin_factory, back_end.LGPIOFactory):
+    if not _is_lgpio(pin_factory):
         return False
     held_pin = _held_pin_class()
     for _header, info in pin_factory.board_info.find_pin(pin):

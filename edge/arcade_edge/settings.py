@@ -1,7 +1,8 @@
 """The agent's settings: TOML, `/etc/arcade/edge.toml` by default. Every fault is reported at once, by its key.
 
 A path in the file that is not absolute counts from the file's own folder. Secrets stand in the file, in a file
-that it names, or in a systemd credential (`mqtt_password`, `signing_key`), in this order.
+that it names, or in a systemd credential (`mqtt_password`, `signing_key`), in this order. By hand, as root, the
+credentials are read where systemd would take them from.
 
 BadSettings     what is wrong, one sentence for each key
 """
@@ -23,6 +24,10 @@ from arcade_shared.errors import BadTopic
 from arcade_shared.topics import check_machine_id
 
 DEFAULT_PATH = Path("/etc/arcade/edge.toml")
+# Where the unit's LoadCredential= finds what it then calls `mqtt_password` and `signing_key`.
+CREDENTIAL_STORE = Path("/etc/credstore")
+STORED_AS = "arcade-edge."
+CREDENTIALS = ("mqtt_password", "signing_key")
 DEFAULT_JOURNAL = Path("/var/lib/arcade/journal.db")
 # GPIO0 to GPIO27 are on the header of every Raspberry Pi; compute modules have up to 46 more.
 MAX_PIN = 53
@@ -101,7 +106,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings in the file. Raises BadSettings with every fault."""
     root = _Table("", _parsed(path))
     folder = path.absolute().parent
-    credentials = environ.get("CREDENTIALS_DIRECTORY")
+    credentials = {file.name.removeprefix(STORED_AS): file for file in credential_files(environ)}
     machine_id = root.text("machine_id", "", check=_machine_id, needed="the machine's id, as in the console")
     broker = _broker(root.table("broker", needed=True), folder, credentials)
     coin = _coin(root.table("coin", needed=True))
@@ -121,6 +126,13 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     if root.faults:
         raise BadSettings(str(path), root.faults)
     return Settings(machine_id, broker, coin, journal_path, keys, allow_unsigned, gpio, serial, ready, meter)
+
+
+def credential_files(environ: Mapping[str, str] = os.environ) -> list[Path]:
+    """The credentials that are there for this process: given by systemd, else those that it would give."""
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    files = [Path(folder) / name if folder else CREDENTIAL_STORE / f"{STORED_AS}{name}" for name in CREDENTIALS]
+    return [file for file in files if os.access(file, os.R_OK) and file.is_file()]
 
 
 def load_coin_line(path: Path) -> tuple[int, Active]:
@@ -206,7 +218,7 @@ class _Table:
             return default
         return value
 
-    def secret(self, key: str, folder: Path, credentials: str | None, credential: str) -> str | None:
+    def secret(self, key: str, folder: Path, credential: Path | None) -> str | None:
         """A secret: in the file, in the file that `<key>_file` names, or in systemd's credential."""
         beside = f"{key}_file"
         named, path = self.text(key, ""), self.text(beside, "")
@@ -214,9 +226,7 @@ class _Table:
             self.fault(beside, f"give either {key} or {beside}")
         if named:
             return named
-        source = folder / path if path else None
-        if source is None and credentials and (Path(credentials) / credential).is_file():
-            source = Path(credentials) / credential
+        source = folder / path if path else credential
         if source is None:
             return None
         try:
@@ -242,14 +252,14 @@ class _Table:
         return value
 
 
-def _broker(table: _Table, folder: Path, credentials: str | None) -> Broker:
+def _broker(table: _Table, folder: Path, credentials: Mapping[str, Path]) -> Broker:
     host = table.text("host", "", check=_host, needed="the broker's name or address")
     port = table.number("port", 8883, 1, 65535)
     tls = table.boolean("tls", True)
     allow_plaintext = table.boolean("allow_plaintext", False)
     ca_file = table.text("ca_file", "")
     username = table.text("username", "")
-    password = table.secret("password", folder, credentials, "mqtt_password")
+    password = table.secret("password", folder, credentials.get("mqtt_password"))
     if host and not tls and not allow_plaintext and not is_loopback(host):
         table.fault(
             "tls",
@@ -319,12 +329,16 @@ def _active(table: _Table) -> Active:
     return "low" if value == "low" else "high"
 
 
-def _keys(table: _Table, folder: Path, credentials: str | None) -> tuple[bytes, ...]:
+def _keys(table: _Table, folder: Path, credentials: Mapping[str, Path]) -> tuple[bytes, ...]:
     before = len(table.faults)
-    text = table.secret("signing_key", folder, credentials, "signing_key")
+    text = table.secret("signing_key", folder, credentials.get("signing_key"))
     if text is None:
         if len(table.faults) == before:
-            table.fault("signing_key", "missing: the machine's key, 64 hexadecimal digits (or signing_key_file)")
+            table.fault(
+                "signing_key",
+                "missing: the machine's key, 64 hexadecimal digits (or signing_key_file, or a credential; by "
+                "hand only root can read it)",
+            )
         return ()
     parts = [part.strip() for part in text.split(",")]
     if len(parts) > MAX_KEYS or not all(re.fullmatch(r"[0-9a-fA-F]{64}", part) for part in parts):

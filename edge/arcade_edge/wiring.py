@@ -24,10 +24,11 @@ from arcade_edge.coin_line import CoinLine, CoinLineError, PulseThread, force_in
 from arcade_edge.detectors import GpioInput, GpioInputs, SerialInput
 from arcade_edge.health import Beat, Notifier, Watchdog, watchdog_interval_s
 from arcade_edge.journal import JournalInUse, SqliteJournal, open_journal
-from arcade_edge.link import MqttLink
+from arcade_edge.link import MqttLink, Post
 from arcade_edge.pin_factory import open_pin_factory
 from arcade_edge.ports import Arrived, JournalFault, StopAsked
 from arcade_edge.pulses import sellable_credits
+from arcade_edge.reports import Will
 from arcade_edge.settings import Settings
 from arcade_edge.signals import DetectorSignal, PulseFailed
 from arcade_shared.topics import machine_topic
@@ -265,15 +266,20 @@ def _agent(settings: Settings, events: EventQueue, journal: SqliteJournal, line:
         version=f"arcade-edge {importlib.metadata.version('arcade-edge')}",
         gap_ms=settings.coin.profile.gap_ms,
     )
-    link = MqttLink(
-        settings.broker,
-        f"arcade-{settings.machine_id}-{journal.installation[:12]}",
-        [machine_topic(settings.machine_id, kind) for kind in ("coinpulse", "revoke", "clock")],
-        lambda connection: agent.will(connection),
-        events.offer,
-    )
+    link = new_link(settings, journal.installation, lambda connection: agent.will(connection), events.offer)
     agent = Agent(config, journal, line, link, boottime_ms=boottime_ms, wall_ms=wall_ms)
     return agent, link
+
+
+def new_link(settings: Settings, installation: str, will: Callable[[int], Will], post: Post) -> MqttLink:
+    """The link of this installation, not yet started: who it is to the broker, and what it listens to."""
+    return MqttLink(
+        settings.broker,
+        f"arcade-{settings.machine_id}-{installation[:12]}",
+        [machine_topic(settings.machine_id, kind) for kind in ("coinpulse", "revoke", "clock")],
+        will,
+        post,
+    )
 
 
 def start_inputs(
