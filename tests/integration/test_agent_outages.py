@@ -37,6 +37,7 @@ def test_a_power_cut_in_a_train_loses_and_repeats_nothing(world: World, round_: 
     with world.agent() as agent:
         installation = world.cloud.ready().installation
         running, waiting = world.cloud.command(installation, 5), world.cloud.command(installation, 2)
+        world.cloud.wait(lambda h: any(ack.credit_id == waiting for ack in h.acks), "both accepted")
         agent.wait_for_pulses(1 + round_ % 4)
         time.sleep(0.017 * (round_ % 7))  # anywhere between two edges
         agent.kill()
