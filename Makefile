@@ -48,7 +48,7 @@ wheels: packages ## one wheel per distribution into dist/, each tried alone in a
 	@ls -l dist
 
 lock: packages ## pins of requirements/*.in anew into *.txt; UPGRADE=1 takes the newest versions
-	@for use in dev cloud edge; do \
+	@for use in dev cloud edge build; do \
 		UV_CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/uv pip compile --quiet --universal --python-version 3.11 \
 			--generate-hashes $(if $(UPGRADE),--upgrade) --no-emit-package arcade-shared \
 			--no-emit-package arcade-cloud --no-emit-package arcade-edge --no-emit-package arcade-sandbox \

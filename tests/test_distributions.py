@@ -18,7 +18,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("shared", "cloud", "edge", "sandbox")
-LOCKS = ("dev", "cloud", "edge")
+LOCKS = ("dev", "cloud", "edge", "build")
 PIN = re.compile(r"^(?P<name>[a-z0-9-]+)==(?P<version>\S+)(?: ; .+?)? \\\n(?:    --hash=.*\n)+", re.MULTILINE)
 
 # Imports every module of a package, so that one needing what its distribution does not declare is found out.
@@ -169,7 +169,7 @@ def test_what_a_distribution_asks_for_is_pinned(folder: str, lock: str) -> None:
         assert pinned[name][0] in requirement.specifier, f"{requirement} against {pinned[name][0]}: run make lock"
 
 
-@pytest.mark.parametrize("lock", ["cloud", "edge"])
+@pytest.mark.parametrize("lock", ["cloud", "edge", "build"])
 def test_what_is_tested_is_what_is_shipped(lock: str) -> None:
     tested = {name: version for name, (version, _) in pins("dev").items()}
     shipped = {name: version for name, (version, _) in pins(lock).items()}

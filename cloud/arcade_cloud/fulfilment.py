@@ -263,13 +263,16 @@ class Fulfilment:
 
     # --- the timer ---------------------------------------------------------------------------------------
 
-    def run_once(self, limit: int = 100) -> int:
+    def run_once(self, limit: int = 100, *, until_ms: int | None = None) -> int:
         """Move the orders that are due, at most `limit`, and post alerts; how many orders were due.
 
         An order that can't be moved raises an alert and stays due; it does not keep others from moving.
+        After `until_ms` nothing more is begun: the next pass finds it.
         """
         due = self.store.due_orders(self.now_ms(), limit)
         for order_id in due:
+            if until_ms is not None and self.now_ms() >= until_ms:
+                return len(due)
             try:
                 self.move(order_id, Due())
             except StoreUnavailable:

@@ -2,10 +2,11 @@
 
 Threads: all may use one gateway; the library keeps a connection per thread. Time: one request takes 2 s to
 connect and 8 s to answer at the most, and is tried three times where that is safe, so a call ends within about
-32 s.
+32 s. Who has less time than that says how much, and no call is begun that might outlast it.
 """
 
 import itertools
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -35,6 +36,11 @@ _Answer = TypeVar("_Answer")
 
 CONNECT_S, ANSWER_S = 2.0, 8.0
 RETRIES = 2
+# Between two tries the library waits half a second, then longer.
+PAUSE_S = 1.0
+# For who has half a minute in all. One repetition, because a connection may have died while a process was frozen.
+ANSWER_IN_A_HURRY_S, RETRIES_IN_A_HURRY = 5.0, 1
+LONGEST_IN_A_HURRY_S = (RETRIES_IN_A_HURRY + 1) * (CONNECT_S + ANSWER_IN_A_HURRY_S) + PAUSE_S
 # A price is changed by hand at Stripe, rarely; the pages show it for every visitor.
 PRICE_TTL_S = 60.0
 MAX_PRICES = 256
@@ -68,13 +74,20 @@ class StripeGateway:
         retries: int = RETRIES,
         answer_s: float = ANSWER_S,
         monotonic_s: Callable[[], float] = time.monotonic,
+        time_left_s: Callable[[], float] = lambda: math.inf,
     ) -> None:
-        """Nothing is opened or imported here: the first call does it."""
+        """Nothing is opened or imported here: the first call does it.
+
+        `time_left_s`: how long this process may still wait. A call that could take longer is not begun, and
+        raises PaymentsUnavailable.
+        """
         self._api_key = api_key
         self._api_base = api_base
         self._retries = retries
         self._answer_s = answer_s
         self._monotonic_s = monotonic_s
+        self._time_left_s = time_left_s
+        self._longest_s = (retries + 1) * (CONNECT_S + answer_s) + retries * PAUSE_S
         self._lock = threading.Lock()
         self._client: stripe.StripeClient | None = None
         self._prices: OrderedDict[str, tuple[float, Price]] = OrderedDict()
@@ -231,6 +244,8 @@ class StripeGateway:
         return found
 
     def _verdict(self, what: str, call: Callable[["stripe.StripeClient"], _Answer]) -> _Answer:
+        if self._time_left_s() < self._longest_s:
+            raise PaymentsUnavailable(f"{what}: too little time is left to wait for Stripe")
         client = self._stripe()
         from stripe import StripeError
 

@@ -57,11 +57,15 @@ def build(
     *,
     later: Callable[[Callable[[], None]], None] = at_once,
     now_ms: Callable[[], int] = wall_clock_ms,
+    time_left_s: Callable[[], float] | None = None,
 ) -> Cloud:
-    """The cloud for `settings`. Raises StoreUnavailable if the store can't be opened."""
+    """The cloud for `settings`. Raises StoreUnavailable if the store can't be opened.
+
+    `time_left_s`: for a process that may be stopped at any moment, how long it can still wait for Stripe.
+    """
     from arcade_cloud.alerts import alert_sink
     from arcade_cloud.mqtt import Publisher
-    from arcade_cloud.stripe_gateway import StripeGateway
+    from arcade_cloud.stripe_gateway import ANSWER_IN_A_HURRY_S, RETRIES_IN_A_HURRY, StripeGateway
 
     store = open_store(settings.database_url, dynamodb_endpoint=settings.dynamodb_endpoint)
     publisher = Publisher(
@@ -69,9 +73,20 @@ def build(
         timeout_ms=settings.mqtt_publish_timeout_ms,
         publishes_per_s=settings.mqtt_publishes_per_s,
     )
+    api_key, api_base = settings.stripe_api_key, settings.stripe_api_base
+    if time_left_s is None:
+        payments = StripeGateway(api_key, api_base=api_base)
+    else:
+        payments = StripeGateway(
+            api_key,
+            api_base=api_base,
+            retries=RETRIES_IN_A_HURRY,
+            answer_s=ANSWER_IN_A_HURRY_S,
+            time_left_s=time_left_s,
+        )
     fulfilment = Fulfilment(
         store=store,
-        payments=StripeGateway(settings.stripe_api_key, api_base=settings.stripe_api_base),
+        payments=payments,
         broker=publisher,
         alerts=alert_sink(settings.alert_webhook_url),
         keyring=Keyring(settings.signing_secrets),

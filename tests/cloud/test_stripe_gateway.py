@@ -175,6 +175,18 @@ def test_a_server_that_does_not_answer_is_given_up(sandbox: StripeSandbox) -> No
         gateway.check()
 
 
+def test_no_call_is_begun_that_might_outlast_the_time_left(sandbox: StripeSandbox) -> None:
+    """Where a process is frozen or stopped at a known moment, as on AWS Lambda."""
+    left_s = [16.9, 17.1]  # two tries of 2 + 6 s, and a pause
+    hurried = StripeGateway(
+        KEY, api_base=sandbox.base_url, retries=1, answer_s=6.0, time_left_s=lambda: left_s.pop(0)
+    )
+    with pytest.raises(PaymentsUnavailable, match="too little time"):
+        hurried.check()
+    hurried.check()
+    assert left_s == []
+
+
 def test_a_server_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(PaymentsUnavailable, match="no answer"):
         StripeGateway(KEY, api_base="http://127.0.0.1:1", retries=0).check()
