@@ -35,6 +35,9 @@ rests on is read from the table itself, consistently:
 Forgetting: seen ids and sent alerts carry `expires_at`, which DynamoDB's time to live acts upon at no cost, hours
 or days late. Until then they count as being there, which does no harm: nothing is decided by their absence.
 `prune` takes at once what is old; where it is never called, as on Lambda, the table does not grow for that.
+
+What a role must be allowed: GetItem, BatchGetItem, Query, PutItem, UpdateItem and DeleteItem, on the table and on
+`<table>/index/*`; transactions need no more than that.
 """
 
 import secrets
