@@ -2,6 +2,7 @@
 
 import collections
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,7 +20,7 @@ from arcade_cloud.store import dynamodb, dynamodb_client, dynamodb_items, open_s
 from arcade_cloud.store.dynamodb import DynamoStore
 from arcade_cloud.store.records import FORGET_AFTER_MS
 from arcade_sandbox.dynamodb import DynamoDBLocal
-from support.dynamodb_tables import WRITES, a_table, requests_of
+from support.dynamodb_tables import ENVIRONMENT, WRITES, a_table, requests_of
 from support.order_records import NOW_MS, an_alert, funded, new_order, next_version, step
 
 Call = Callable[[DynamoStore], object]
@@ -182,11 +183,21 @@ def test_nothing_scans_and_what_is_read_from_the_table_is_read_consistently(stor
         if operation == "BatchGetItem":
             assert arguments["RequestItems"][store.table.name]["ConsistentRead"]
         else:
-            assert arguments.get("ConsistentRead") is not ("IndexName" in arguments)
+            assert bool(arguments.get("ConsistentRead")) != ("IndexName" in arguments)
 
 
-def test_opening_reaches_for_nothing() -> None:
+def test_importing_the_store_does_not_import_boto3() -> None:
+    """It costs a tenth of a second, and an installation on SQLite may not have it."""
+    code = "import sys, arcade_cloud.wiring, arcade_cloud.store.dynamodb, arcade_cloud.store.dynamodb_table\n"
+    code += "assert not {'boto3', 'botocore'} & set(sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_opening_reaches_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """An instance on Lambda starts without a round trip; nobody listens on this port."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
     opened = open_store("dynamodb://table?region=us-east-1", dynamodb_endpoint="http://127.0.0.1:9")
     opened.close()
 

@@ -553,13 +553,13 @@ def test_pruning_forgets_old_events_and_sent_alerts_and_nothing_else(store: Stor
 
 
 def test_pruning_takes_all_that_is_old_however_much(store: Store) -> None:
-    alerts = tuple(an_alert(f"a-{number}", 0) for number in range(1_203))
+    alerts = tuple(an_alert(f"a-{number}", 0) for number in range(640))
     for start in range(0, len(alerts), ALERTS_AT_MOST):
         store.move(step(new_order(f"o-{start}"), alerts=alerts[start : start + ALERTS_AT_MOST]))
-    for alert in alerts[:1_100]:
+    for alert in alerts[:600]:
         store.mark_alert_sent(alert.alert_id)
-    assert store.prune(NOW_MS) == 1_100
-    assert len(store.recent_alerts(2_000)) == 103
+    assert store.prune(NOW_MS) == 600
+    assert len(store.recent_alerts(2_000)) == 40
 
 
 def test_a_closed_store_says_so(store: Store) -> None:
