@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from arcade_cloud.errors import InvariantBroken, StoreUnavailable
@@ -136,7 +137,8 @@ def test_a_full_disk_stores_nothing_and_the_store_recovers(store: SqliteStore) -
     with store._file.writing() as connection:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages}")
-    alerts = tuple(an_alert(f"a-{number}") for number in range(2_000))
+    long = "a text that needs pages of its own " * 2_000
+    alerts = tuple(msgspec.structs.replace(an_alert(f"a-{number}"), text=long) for number in range(10))
     with pytest.raises(StoreUnavailable, match="disk is full"):
         store.move(step(next_version(new_order("o-1")), seen="evt_1", alerts=alerts))
     assert store.order("o-1") == new_order("o-1")
@@ -285,7 +287,7 @@ def test_an_absolute_address_has_four_slashes(tmp_path: Path) -> None:
         ("sqlite:///:memory:", "names no file"),
         ("sqlite:///x.db?mode=ro", "names no file"),
         ("sqlite://x.db", "write sqlite:///"),
-        ("dynamodb://table", "not built in yet"),
+        ("dynamodb://table?region=eu-central-1&x=1", "must be dynamodb://table"),
         ("postgres://somewhere", "postgres"),
         ("", "write sqlite:///"),
     ],
