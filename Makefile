@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 ROUNDS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages tools browser dynamodb demo test check wheels lock soak clean
+.PHONY: help setup packages tools browser dynamodb demo test check bench wheels lock soak clean
 
 help: ## what can be done here (this list)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ check: packages ## formatting, lint, types, direction of imports
 		echo "== $$step"; .venv/bin/$$step || failed="$$failed [$$step]"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
+
+bench: setup ## the promised figures, each beside a floor of the same run; ARGS="latency store" chooses
+	@PYTHONPATH=tests $(PY) -m bench $(ARGS)
 
 wheels: packages ## one wheel per distribution into dist/, each tried alone in a clean environment
 	@rm -rf dist
