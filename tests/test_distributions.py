@@ -16,6 +16,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+pytestmark = pytest.mark.timeout(600)  # packages may have to be downloaded
+
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("shared", "cloud", "edge", "sandbox")
 LOCKS = ("dev", "cloud", "edge", "build")
@@ -80,8 +82,9 @@ class Installed:
 
 def installed(path: Path, requirements: Path, *wheel_files: Path) -> Installed:
     venv.create(path, symlinks=True)
-    pip("install", "--only-binary", ":all:", "--require-hashes", "-r", requirements, environment=path)
-    pip("install", "--no-deps", "--no-index", *wheel_files, environment=path)
+    install = ("install", "--no-compile")  # each is imported once at most; compiling takes longer than installing
+    pip(*install, "--only-binary", ":all:", "--require-hashes", "-r", requirements, environment=path)
+    pip(*install, "--no-deps", "--no-index", *wheel_files, environment=path)
     pip("check", environment=path)
     return Installed(path)
 
