@@ -389,7 +389,7 @@ def test_a_late_index_makes_nobody_forget_what_is_young(
 
 
 def test_pruning_goes_on_beside_another_that_prunes(store: DynamoStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dynamodb_items, "SHARDS", 1)
+    monkeypatch.setitem(dynamodb_items.SHARDS, "seen", 1)
     monkeypatch.setattr(dynamodb, "_PRUNE_BATCH", 4)
     for number in range(10):
         store.note_seen(f"evt_{number}", OLD_MS)
@@ -426,21 +426,22 @@ def test_busy_records_spread_over_many_partitions(store: DynamoStore) -> None:
                 if item.get(attribute, {}).get("S", "").startswith(f"{kind}#")
             )
             assert sum(shares.values()) == count
-            assert len(shares) == dynamodb_items.SHARDS
-            assert max(shares.values()) < 2 * count / dynamodb_items.SHARDS, kind
+            assert len(shares) == dynamodb_items.SHARDS[kind]
+            assert max(shares.values()) < 2 * count / dynamodb_items.SHARDS[kind], kind
     partitions = collections.Counter(item["pk"]["S"] for item in found)
     machines = {pk: size for pk, size in partitions.items() if pk.startswith("machines#")}
     assert max(size for pk, size in partitions.items() if pk not in machines) == 2  # an order and its history
-    assert max(machines.values()) < 2 * count / dynamodb_items.MACHINE_SHARDS
+    assert max(machines.values()) < 2 * count / dynamodb_items.SHARDS["machines"]
 
 
 def test_more_shards_may_be_made_of_those_in_use(store: DynamoStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dynamodb_items, "SHARDS", 3)
+    spread = dict.fromkeys(dynamodb_items.SHARDS, 3) | {"machines": dynamodb_items.SHARDS["machines"]}
+    monkeypatch.setattr(dynamodb_items, "SHARDS", spread)
     for number in range(12):
         store.move(step(new_order(f"o-{number}", due_at_ms=number), alerts=(an_alert(f"a-{number}", number),)))
         store.put_machine(Machine(machine_id=f"cab-{number}", version=1), 0)
     before = _everything(store)
-    monkeypatch.setattr(dynamodb_items, "SHARDS", 8)
+    monkeypatch.setattr(dynamodb_items, "SHARDS", {**dict.fromkeys(spread, 8), "machines": spread["machines"]})
     assert _everything(store) == before
     for number in range(12):
         store.move(step(next_version(new_order(f"o-{number}"), due_at_ms=None)))

@@ -26,10 +26,10 @@ Item = dict[str, Value]
 Write = dict[str, object]  # the arguments of one Put, Update or Delete
 
 # Over so many partitions is spread what would else be one: a partition of an index takes 1,000 writes a second,
-# and one step of an order costs it two. May be raised, since readers ask all of them; if lowered, records vanish.
-SHARDS = 8
-# Machines are looked up by their shard, so this one must stay as it is. 3,000 reads a second for each.
-MACHINE_SHARDS = 8
+# and one step of an order costs it two. Alerts and orphans are rare, and each pass of the timer asks for them. May
+# be raised, since readers ask all of them; if lowered, records vanish. But machines are looked up by their shard:
+# that number must stay as it is.
+SHARDS = {"due": 8, "orders": 8, "seen": 8, "unsent": 2, "sent": 2, "alerts": 2, "orphans": 2, "machines": 8}
 # DynamoDB takes 400 KB with the attributes' names and the keys.
 MAX_RECORD_BYTES = 380_000
 # Keys may have 1,024 bytes. What is longer (only nonsense from outside is) goes by its hash.
@@ -44,7 +44,7 @@ ECHO_KEY: Item = {"pk": {"S": "echo"}, "sk": {"S": "echo"}}
 
 def shards(kind: str) -> list[str]:
     """All partitions over which records of that kind are spread."""
-    return [f"{kind}#{number}" for number in range(MACHINE_SHARDS if kind == "machines" else SHARDS)]
+    return [f"{kind}#{number}" for number in range(SHARDS[kind])]
 
 
 def key(kind: str, name: str, sort: str | None = None) -> Item:
