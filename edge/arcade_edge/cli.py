@@ -94,7 +94,9 @@ def _parser() -> argparse.ArgumentParser:
         "--min-gap-ms", type=float, default=50.0, metavar="MS", help="the board takes less for one pulse"
     )
     simulate.add_argument("--serial-text", metavar="TEXT", help="the board's line at game over")
-    simulate.add_argument("--serial-number", metavar="TEXT", help="instead of this computer's own")
+    simulate.add_argument(
+        "--serial-number", default="simulated", metavar="TEXT", help="of the simulated computer (%(default)s)"
+    )
     return parser
 
 
