@@ -44,6 +44,8 @@ OPEN_READ_BACKOFF_S = (90, 60, 120, 300, 600, 600, 600, 600, 3600)
 OPEN_AT_MOST_S = 14 * 86_400
 # A closed order whose payment can't be read is looked at as often as this, so for two weeks and some hours.
 READS_AT_MOST = 340
+# Reading takes half a minute at the most; an older answer has waited while others went on.
+READING_LIFE_MS = 60_000
 # A subscriber's machine is told once: by then no publish can be under way any more, and the word is lost.
 UNCONFIRMED_AFTER_S = 60
 SENDING = "sending"
@@ -175,19 +177,21 @@ def _read(order: Order, event: PaymentRead, context: Context) -> Decision:
             return _read_before_money(order, payment, event, context)
         case "funded" | "revoking":
             return _read_while_delivering(order, payment, context)
-        case "resolved" | "settled" | "returning" if payment is None or _is_outdated(order, event):
+        case "resolved" | "settled" | "returning" if payment is None:
             return Decision(order)
         case "resolved" | "settled" | "returning":
             if event.read_at_ms is None:  # a webhook that met the order in another state than was thought
                 return _reported(order, PaymentReported(payment.payment_intent, "read again"), context)
-            return settling.step(order, payment, context)
+            outdated = _is_outdated(order, event.read_at_ms, context)
+            return Decision(order) if outdated else settling.step(order, payment, context)
 
 
-def _is_outdated(order: Order, event: PaymentRead) -> bool:
-    """Whether this was read before the latest attempt to settle: another worker may have been faster."""
-    if event.read_at_ms is None or order.settle_at_ms is None:
-        return False
-    return event.read_at_ms < order.settle_at_ms
+def _is_outdated(order: Order, read_at_ms: int, context: Context) -> bool:
+    """Whether a reading that began then may miss what another worker has done since."""
+    if context.now_ms - read_at_ms > READING_LIFE_MS:
+        return True
+    # What Stripe has done is seen by whoever begins to read in the very moment that we know it.
+    return order.settle_at_ms is not None and read_at_ms < order.settle_at_ms + (0 if order.settle_over else 1)
 
 
 def _read_before_money(order: Order, payment: Payment | None, event: PaymentRead, context: Context) -> Decision:

@@ -180,6 +180,7 @@ def test_rule_a_result_counts_only_for_the_attempt_under_way() -> None:
     life.read(held())
     (first,) = life.asked(Settle)
     life.on(RefundAsked("kim", "a complaint", 0))
+    life.wait_s(1)
     life.read(held())
     assert life.settle == ("cancel", 0)
     before = life.order
@@ -246,9 +247,30 @@ def test_rule_what_was_read_before_the_latest_act_counts_no_more() -> None:
     life.read(refunded(100))
     assert life.order.state == "settled"
     before = life.order
-    life.wait_s(3 * 3600)
+    life.wait_s(30)
     life.on(PaymentRead(paid(), None, began_ms))
     assert (life.order, life.effects) == (before, ())
+
+
+def test_a_reading_that_began_in_the_moment_of_an_act_does_not_show_what_came_of_it() -> None:
+    life = Life().resolved(2)
+    life.read(paid())
+    began_ms = life.now_ms
+    life.settled_with("unknown")
+    before = life.order
+    life.wait_s(30)
+    life.on(PaymentRead(paid(), None, began_ms))
+    assert (life.order, life.effects) == (before, ())
+
+
+def test_a_reading_that_waited_for_long_counts_no_more() -> None:
+    life = Life().resolved(2)
+    life.wait_s(1)
+    before = life.order
+    life.on(PaymentRead(paid(), None, life.now_ms - 60_001))
+    assert (life.order, life.effects) == (before, ())
+    life.on(PaymentRead(paid(), None, life.now_ms - 60_000))
+    assert life.settle == ("refund", 100)
 
 
 # --- refusals --------------------------------------------------------------------------------------------
@@ -442,6 +464,7 @@ def test_a_refund_asked_for_while_a_hold_is_captured_cancels_or_refunds() -> Non
     life.read(held())
     assert life.settle == ("capture", 300)
     life.on(RefundAsked("kim", "a complaint"))
+    life.wait_s(1)
     life.read(held())
     assert life.settle == ("cancel", 0)
     life.settled_with("refused", "payment_intent_unexpected_state")
