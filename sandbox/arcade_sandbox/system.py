@@ -60,6 +60,7 @@ class System:
     port: int = 0
     stripe_port: int = 0
     edge_config: str = ""  # further lines of every agent's config
+    tick_s: float = 0.0  # more than 0: the cloud as it stands at AWS, whose schedule comes so often
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -101,12 +102,12 @@ class System:
         """Start everything, in the order in which it is needed, and wait until every machine can be paid."""
         self.broker.start()
         self.stripe.start()
-        self.cloud = Process(
-            "cloud",
-            ["-m", "arcade_cloud.cli", "serve", "--port", str(self.port)],
-            self.folder,
-            self._cloud_environment(),
-        )
+        serve = ["arcade_cloud.cli", "serve", "--port", str(self.port)]
+        if self.tick_s:
+            serve = ["arcade_sandbox.serverless", "--port", str(self.port), "--tick-s", str(self.tick_s)]
+        self.cloud = Process("cloud", ["-m", *serve], self.folder, self._cloud_environment())
+        if self.settings.get("DATABASE_URL", "").startswith("dynamodb:"):
+            self.cli("table", "create")
         for machine_id in self.machine_ids:
             self.cabinets[machine_id] = self._cabinet(machine_id)
         self.start_cloud()
