@@ -1,0 +1,20 @@
+# The cloud as an AWS Lambda function: `make image` builds it, `make image-test` tries it without AWS.
+ARG BASE=public.ecr.aws/lambda/python:3.13
+
+FROM ${BASE} AS builder
+WORKDIR /build
+COPY requirements/build.txt requirements/cloud.txt ./
+RUN python -m pip install --no-cache-dir --only-binary :all: --require-hashes --target tools -r build.txt \
+ && python -m pip install --no-cache-dir --only-binary :all: --require-hashes --no-compile --target task -r cloud.txt
+COPY shared shared
+COPY cloud cloud
+# Nobody can write there at run time, so the bytecode is shipped; and it is never compared with its source, since
+# the dates of files do not survive the way to AWS.
+RUN PYTHONPATH=/build/tools python -m pip wheel --no-deps --no-build-isolation --wheel-dir wheels ./shared ./cloud \
+ && python -m pip install --no-index --no-deps --no-compile --target task wheels/*.whl \
+ && rm -rf task/bin \
+ && python -m compileall -q --invalidation-mode unchecked-hash task
+
+FROM ${BASE}
+COPY --from=builder /build/task ${LAMBDA_TASK_ROOT}
+CMD ["arcade_cloud.lambda_handler.handler"]

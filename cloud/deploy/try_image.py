@@ -1,0 +1,265 @@
+"""Builds the image on the stand-in for AWS's base image, and tries it as AWS would run it (`make image-test`).
+
+No registry of images and no daemon: buildah builds, bubblewrap runs it with a read-only root, a /tmp, and a user
+of no rights, and AWS's own runtime interface emulator hands in the events. Says how large the image is and how
+long a cold start takes: from the first event to its answer, with the process not yet started. Linux as root.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+SETUP = ROOT / ".setup"
+BUILDAH = (
+    *("buildah", "--storage-driver", "overlay"),
+    *("--root", str(SETUP / "images"), "--runroot", str(SETUP / "images-run")),
+)
+BASE = "localhost/arcade-lambda-base:3.13"
+IMAGE = "localhost/arcade-cloud"
+NOBODY = "993"  # as on AWS, where a function is no user of the image's
+STARTS = 5
+UNWANTED = (
+    "arcade_edge",
+    "arcade_sandbox",
+    "gpiozero",
+    "lgpio",
+    "pytest",
+    "hypothesis",
+    "hatchling",
+    "mypy",
+    "trustme",
+)
+SETTINGS = {
+    "STRIPE_API_KEY": "sk_test_image",
+    "STRIPE_WEBHOOK_SECRET": "whsec_image",
+    "EMQX_BROKER_URL": "localhost",
+    "MQTT_TLS": "0",
+    "SIGNING_SECRET": "0123456789abcdef" * 2,
+    "INGEST_SECRET": "0123456789abcdef",
+    "DATABASE_URL": "sqlite:////tmp/arcade.sqlite",
+    "AWS_LAMBDA_FUNCTION_TIMEOUT": "60",
+}
+STATUS = {
+    "version": "2.0",
+    "rawPath": "/prod/status",
+    "rawQueryString": "",
+    "headers": {"host": "example.test"},
+    "requestContext": {
+        "stage": "$default",
+        "http": {"method": "GET", "path": "/prod/status", "sourceIp": "192.0.2.1"},
+    },
+    "isBase64Encoded": False,
+}
+PAGE = {
+    "httpMethod": "GET",
+    "path": "/m/none",
+    "requestContext": {"path": "/prod/m/none", "stage": "prod"},
+    "body": None,
+}
+
+
+def say(text: str) -> None:
+    print(f"image: {text}", flush=True)
+
+
+def check(holds: bool, promise: str) -> None:
+    if not holds:
+        raise SystemExit(f"image: FAILED: {promise}")
+    say(f"ok   {promise}")
+
+
+def run(*command: str) -> str:
+    """What it printed. Ends the program with all of its words if it fails."""
+    done = subprocess.run(  # noqa: S603 - tools by name, on our own files
+        command, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise SystemExit(f"image: {' '.join(command[:3])} … failed\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+    return done.stdout.strip()
+
+
+@contextlib.contextmanager
+def mounted() -> Iterator[Path]:
+    """The built image's files, read through a container that is given back afterwards."""
+    container = run(*BUILDAH, "from", "--pull-never", IMAGE)
+    try:
+        yield Path(run(*BUILDAH, "mount", container))
+    finally:
+        run(*BUILDAH, "umount", container)
+        run(*BUILDAH, "rm", container)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+class Function:
+    """The image running under the emulator; `invoke` hands in one event."""
+
+    def __init__(self, files: Path, config: dict[str, Any]) -> None:
+        port, api_port = free_port(), free_port()
+        self._url = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
+        options = (
+            f"--log-level error --runtime-interface-emulator-address 127.0.0.1:{port} "
+            f"--runtime-api-address 127.0.0.1:{api_port}"
+        )
+        image_env = dict(pair.split("=", 1) for pair in config["Env"])
+        env = {**image_env, **SETTINGS, "EMULATOR_OPTIONS": options}
+        self._process = subprocess.Popen(  # noqa: S603 - the image that was just built
+            [
+                *(
+                    "bwrap",
+                    "--die-with-parent",
+                    "--new-session",
+                    "--unshare-user",
+                    "--uid",
+                    NOBODY,
+                    "--gid",
+                    NOBODY,
+                ),
+                *("--unshare-pid", "--unshare-ipc", "--cap-drop", "ALL", "--ro-bind", str(files), "/"),
+                *("--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--clearenv"),  # noqa: S108 - inside
+                *(part for name, value in env.items() for part in ("--setenv", name, value)),
+                *("--chdir", config["WorkingDir"], *config["Entrypoint"], *config["Cmd"]),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=(SETUP / "image-test.log").open("ab"),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
+                return
+            time.sleep(0.02)
+        raise SystemExit(f"image: the emulator did not start: see {SETUP / 'image-test.log'}")
+
+    def invoke(self, event: object) -> tuple[dict[str, Any], float]:
+        """(the result, how long it took in ms)."""
+        request = urllib.request.Request(self._url, json.dumps(event).encode())  # noqa: S310 - loopback
+        begin = time.perf_counter()
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - loopback
+            result: dict[str, Any] = json.load(answer)
+        return result, (time.perf_counter() - begin) * 1000
+
+    def stop(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+def check_files(task: Path) -> None:
+    found = [name for name in UNWANTED if (task / name).exists() or (task / f"{name}.py").exists()]
+    check(not found, f"nothing is in it that only developers or cabinets need {found or ''}")
+    stale = []
+    for source in task.rglob("*.py"):
+        tag = f"cpython-{config_version(task)}"
+        compiled = source.parent / "__pycache__" / f"{source.stem}.{tag}.pyc"
+        if (
+            not compiled.exists() or int.from_bytes(compiled.read_bytes()[4:8], "little") != 1
+        ):  # PEP 552: unchecked
+            stale.append(source)
+    check(not stale, f"every module has its bytecode, which is used as it is {stale[:3] or ''}")
+    tests = [path for path in task.rglob("test_*.py") if "arcade" in str(path.relative_to(task))]
+    check(not tests, "no test of ours is in it")
+    closed = [path for path in task.rglob("*") if not path.stat().st_mode & 0o004]
+    check(not closed, "every file may be read by whatever user AWS chooses")
+
+
+def config_version(task: Path) -> str:
+    """The interpreter's version as names of bytecode have it, such as 313."""
+    compiled = next((task / "arcade_cloud" / "__pycache__").glob("lambda_handler.cpython-*.pyc"))
+    return compiled.name.split("-")[1].removesuffix(".pyc")
+
+
+def try_events(function: Function) -> None:
+    answer, _ = function.invoke(STATUS)
+    check(
+        answer["statusCode"] == 200
+        and json.loads(answer["body"]) == {"status": "up", "message": "API is running"},
+        "/prod/status is up",
+    )
+    page, _ = function.invoke(PAGE)
+    check(page["statusCode"] == 404 and "<html" in page["body"], "a page is rendered")
+    check('href="/prod/static/' in page["body"], "and its links keep the stage")
+    tick, _ = function.invoke({"job": "tick"})
+    check(tick == {"job": "tick", "due": 0}, "the schedule's event is a pass of the timer")
+    refused, _ = function.invoke({"Records": []})
+    check(refused.get("errorType") == "UnknownEvent", "an event of another service is refused by name")
+
+
+def measure(files: Path, config: dict[str, Any]) -> tuple[float, float]:
+    """(median of cold starts, median of warm requests), in ms."""
+    cold, warm = [], []
+    for _ in range(STARTS):
+        function = Function(files, config)
+        try:
+            cold.append(function.invoke(STATUS)[1])
+            warm += [function.invoke(STATUS)[1] for _ in range(5)]
+        finally:
+            function.stop()
+    return sorted(cold)[len(cold) // 2], sorted(warm)[len(warm) // 2]
+
+
+def megabytes(folder: Path) -> int:
+    return int(run("du", "-sxm", str(folder)).split()[0])
+
+
+def main() -> int:
+    began = time.monotonic()
+    for tool in ("buildah", "bwrap"):
+        if shutil.which(tool) is None:
+            raise SystemExit(f"image: {tool} is missing: as root on Debian, `make image-test` installs it")
+    if os.geteuid() != 0 or platform.machine() != "x86_64":
+        raise SystemExit("image: the stand-in needs root on x86-64 Linux; elsewhere: make image, and try that")
+    (SETUP / "image-test.log").write_bytes(b"")
+    say("making the stand-in for AWS's base image, where it is missing (the first time: a minute or two)")
+    run(str(ROOT / "cloud" / "deploy" / "standin" / "base.sh"), *BUILDAH[1:])
+    say("building the Dockerfile on it")
+    run(
+        *BUILDAH,
+        "bud",
+        "--layers",
+        "--isolation",
+        "chroot",
+        "--pull-never",
+        "--build-arg",
+        f"BASE={BASE}",
+        "-t",
+        IMAGE,
+        ".",
+    )
+    config = json.loads(run(*BUILDAH, "inspect", "--type", "image", IMAGE))["Docker"]["config"]
+    with mounted() as files:
+        check_files(files / "var" / "task")
+        function = Function(files, config)
+        try:
+            try_events(function)
+        finally:
+            function.stop()
+        cold_ms, warm_ms = measure(files, config)
+        task_mb, whole_mb = megabytes(files / "var" / "task"), megabytes(files)
+    say(f"size  {task_mb} MB uncompressed in /var/task, on a base of {whole_mb - task_mb} MB in AWS's place")
+    say(f"time  cold start {cold_ms:.0f} ms (process, imports, first request), then {warm_ms:.0f} ms a request")
+    say(f"all of it took {time.monotonic() - began:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
