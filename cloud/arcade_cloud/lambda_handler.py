@@ -181,6 +181,8 @@ class _Unusable:
 def _prepare() -> None:
     """Make everything ready while AWS starts the process, which it does with more computing power than later."""
     logging.getLogger("arcade_cloud").setLevel(logging.INFO)
+    import stripe  # noqa: F401 - a player waits for the first webhook of a process, and it would wait for this
+
     with contextlib.suppress(ArcadeError):  # the first event says what is wrong, and to whom
         function()
 
