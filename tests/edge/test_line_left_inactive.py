@@ -12,7 +12,7 @@ import pytest
 
 from arcade_edge import cli
 from arcade_edge.simulator import read_edge_log
-from support.agent_process import AgentProcess, write_config
+from support.agent_process import AgentProcess, hear_signals, write_config
 
 # The command on a simulated cabinet, whose log of edges survives the process.
 _ON_A_CABINET = """
@@ -41,7 +41,9 @@ def test_a_train_by_hand_that_is_broken_off_ends_with_a_whole_pulse(
     config = write_config(tmp_path, 1, pulse_ms=300)
     edge_log = tmp_path / "edges.jsonl"
     command = [sys.executable, "-c", _ON_A_CABINET, str(edge_log), "pulse", "--config", str(config), "50"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=hear_signals
+    ) as child:
         try:
             wait_until_active(edge_log)
             child.send_signal(number)

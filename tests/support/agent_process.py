@@ -54,6 +54,12 @@ signing_key = "{KEY.hex()}"
     return path
 
 
+def hear_signals() -> None:
+    """For a child to run first: whoever runs the tests in the background may have it ignore some signals."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class AgentProcess:
     """`arcade-edge simulate` as a child. Use it as a context manager; it ends with SIGKILL at the latest there."""
 
@@ -76,7 +82,9 @@ class AgentProcess:
     def start(self) -> None:
         """Start it (again), on the same journal."""
         with self.output.open("ab") as output:
-            self._child = subprocess.Popen(self._command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+            self._child = subprocess.Popen(
+                self._command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, preexec_fn=hear_signals
+            )
 
     @property
     def pid(self) -> int:
