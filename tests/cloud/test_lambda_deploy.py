@@ -1,0 +1,148 @@
+"""What is handed to AWS fits the code: the template's table, variables, times and rights; the image's files."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from arcade_cloud import lambda_handler
+from arcade_cloud.lambda_handler import HTTP_S, MARGIN_S
+from arcade_cloud.settings import load, warnings
+from arcade_cloud.store import dynamodb_table
+from arcade_cloud.variables import VARIABLES
+
+ROOT = Path(__file__).parents[2]
+IMAGE = "public.ecr.aws/lambda/python:3.13"
+
+
+class Cloudformation(yaml.SafeLoader):
+    """YAML with CloudFormation's short functions: `!Ref X` becomes {"Ref": "X"}."""
+
+
+def _function(loader: Cloudformation, name: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        return {name: loader.construct_scalar(node)}
+    assert isinstance(node, yaml.SequenceNode)
+    return {name: loader.construct_sequence(node, deep=True)}
+
+
+Cloudformation.add_multi_constructor("!", _function)
+
+
+@pytest.fixture(scope="module")
+def template() -> Any:
+    return yaml.load((ROOT / "cloud" / "deploy" / "template.yaml").read_text(), Cloudformation)
+
+
+@pytest.fixture(scope="module")
+def function(template: Any) -> Any:
+    return template["Resources"]["Function"]["Properties"]
+
+
+def test_every_variable_of_the_template_is_one_and_none_that_is_needed_is_missing(function: Any) -> None:
+    given = set(function["Environment"]["Variables"])
+    assert given <= {variable.name for variable in VARIABLES}
+    assert {variable.name for variable in VARIABLES if variable.required} <= given
+    assert {"MQTT_USERNAME", "MQTT_PASSWORD", "INGEST_SECRET"} <= given
+
+
+def test_no_secret_is_shown_to_whoever_reads_the_stack(template: Any, function: Any) -> None:
+    for variable in VARIABLES:
+        value = function["Environment"]["Variables"].get(variable.name)
+        if not variable.secret or value is None:
+            continue
+        if "Ref" in value:
+            assert template["Parameters"][value["Ref"]]["NoEcho"] is True, variable.name
+        else:
+            assert value["Sub"] == f"{{{{resolve:secretsmanager:${{SecretId}}:SecretString:{variable.name}}}}}"
+
+
+def test_the_variables_of_the_template_start_the_cloud(function: Any) -> None:
+    """With the values that the guide fills in; what it leaves empty counts as not set."""
+    values = {
+        "DATABASE_URL": "dynamodb://arcade-Table-1ABC?region=ap-southeast-1",
+        "PUBLIC_BASE_URL": "https://abc123.execute-api.ap-southeast-1.amazonaws.com",
+        "EMQX_BROKER_URL": "abc123.ala.ap-southeast-1.emqxsl.com",
+        "STRIPE_PRICE_ID": "price_1Play",
+        "STRIPE_API_KEY": "sk_test_51Key",
+        "STRIPE_WEBHOOK_SECRET": "whsec_theWebhookSecret",
+        "SIGNING_SECRET": "0123456789abcdef" * 4,
+        "OPERATOR_CONTACT": "+60 3 1234 5678",
+        "ALERT_WEBHOOK_URL": "",
+    }
+    environ = {
+        name: values.get(name, value if isinstance(value, str) else f"a value of its own for {name}")
+        for name, value in function["Environment"]["Variables"].items()
+    }
+    settings = load({**environ, "AWS_LAMBDA_FUNCTION_NAME": "arcade"}, None)
+    assert [warning.split()[0] for warning in warnings(settings)] == ["ALERT_WEBHOOK_URL"]
+
+
+def test_the_table_is_the_one_that_the_command_makes(template: Any) -> None:
+    table = template["Resources"]["Table"]["Properties"]
+
+    def keys(schema: Any) -> tuple[str, ...]:
+        assert [part["KeyType"] for part in schema] == ["HASH", "RANGE"]
+        return tuple(part["AttributeName"] for part in schema)
+
+    assert keys(table["KeySchema"]) == dynamodb_table._KEYS
+    indexes = {index["IndexName"]: index for index in table["GlobalSecondaryIndexes"]}
+    assert {name: keys(index["KeySchema"]) for name, index in indexes.items()} == dynamodb_table._INDEXES
+    assert all(index["Projection"] == {"ProjectionType": "KEYS_ONLY"} for index in indexes.values())
+    assert table["TimeToLiveSpecification"] == {"AttributeName": dynamodb_table._EXPIRY, "Enabled": True}
+    named = {attribute["AttributeName"] for attribute in table["AttributeDefinitions"]}
+    assert named == {*dynamodb_table._KEYS, *(name for pair in dynamodb_table._INDEXES.values() for name in pair)}
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert template["Resources"]["Table"]["DeletionPolicy"] == "Retain"
+
+
+def test_the_function_may_do_what_the_store_does_and_no_more(function: Any) -> None:
+    """A transaction needs the rights of what is in it."""
+    source = "".join(path.read_text() for path in (ROOT / "cloud/arcade_cloud/store").glob("dynamodb*.py"))
+    source = source.replace(Path(dynamodb_table.__file__).read_text(), "")
+    asked = {
+        f"dynamodb:{''.join(word.title() for word in name.split('_'))}"
+        for name in re.findall(r'"((?:get|put|update|delete|batch_get|batch_write)_item|query|scan)"', source)
+    }
+    written = {
+        "Put": "PutItem",
+        "Update": "UpdateItem",
+        "Delete": "DeleteItem",
+        "ConditionCheck": "ConditionCheckItem",
+    }
+    asked |= {f"dynamodb:{right}" for name, right in written.items() if f'"{name}"' in source}
+    (statement,) = function["Policies"][0]["Statement"]
+    assert set(statement["Action"]) - {"dynamodb:ConditionCheckItem"} == asked - {"dynamodb:ConditionCheckItem"}
+
+
+def test_the_schedule_s_event_fits_into_the_function_s_time(function: Any) -> None:
+    tick = function["Events"]["Tick"]["Properties"]
+    stays_s = lambda_handler._tick_of(json.loads(tick["Input"]))
+    assert tick["Schedule"] == "rate(1 minute)"
+    assert 0 < stays_s <= function["Timeout"] - MARGIN_S
+    assert function["Timeout"] - MARGIN_S >= HTTP_S
+
+
+def test_the_image_runs_the_handler_that_exists() -> None:
+    (command,) = re.findall(r"^CMD (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    (handler,) = json.loads(command)
+    module, _, name = handler.rpartition(".")
+    assert module == lambda_handler.__name__
+    assert callable(getattr(lambda_handler, name))
+
+
+def test_the_image_is_built_from_aws_s_own_and_from_what_is_let_in() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert f"ARG BASE={IMAGE}\n" in dockerfile
+    assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) == {"${BASE}"}
+    let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = {
+        source
+        for sources in re.findall(r"^COPY (?!--from)(.*) \S+$", dockerfile, re.MULTILINE)
+        for source in sources.split()
+    }
+    assert copied == let_in
+    assert all((ROOT / path).exists() for path in copied)
