@@ -13,6 +13,9 @@ from arcade_cloud.lambda_handler import HTTP_S, MARGIN_S
 from arcade_cloud.settings import load, warnings
 from arcade_cloud.store import dynamodb_table
 from arcade_cloud.variables import VARIABLES
+from arcade_cloud.webhook import EVENT_TYPES
+from arcade_sandbox.serverless import RULE
+from arcade_shared.topics import ECHO, every_machine
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "public.ecr.aws/lambda/python:3.13"
@@ -146,3 +149,34 @@ def test_the_image_is_built_from_aws_s_own_and_from_what_is_let_in() -> None:
     }
     assert copied == let_in
     assert all((ROOT / path).exists() for path in copied)
+
+
+# --- the guide -----------------------------------------------------------------------------------------------
+
+GUIDE = (ROOT / "docs" / "DEPLOY.md").read_text()
+
+
+def test_the_broker_s_rule_in_the_guide_is_the_one_that_is_tried_here() -> None:
+    """The stand-in for the rule engine sends what the guide's rule selects, from the same topics."""
+    (sources,) = re.findall(r"^FROM (.*)$", GUIDE, re.MULTILINE)
+    topics = re.findall(r'"([^"]+)"', sources)
+    assert tuple(topics) == RULE
+    assert set(topics) == {every_machine("ack"), every_machine("status"), every_machine("gameover"), ECHO}
+    (fields,) = re.findall(r"^SELECT (.*)$", GUIDE, re.MULTILINE)
+    assert [field.split()[-1] for field in fields.split(",")] == ["topic", "payload", "payload_encoding"]
+
+
+def test_the_guide_subscribes_the_endpoint_to_every_event_that_is_understood() -> None:
+    named = set(re.findall(r"\b(?:checkout\.session|payment_intent|charge|refund)\.[a-z_.]+", GUIDE))
+    assert set(EVENT_TYPES) <= named
+
+
+def test_the_guide_and_the_template_name_the_same_things(template: Any, function: Any) -> None:
+    parameters = set(re.findall(r"\b([A-Z][a-z]+[A-Za-z]*)=", GUIDE))
+    assert {"ImageUri", "BrokerHost", "SettingsVersion"} <= parameters <= template["Parameters"].keys()
+    in_secret = set(re.findall(r'"([A-Z_]+)": ', GUIDE))
+    assert in_secret == {
+        name for name, value in function["Environment"]["Variables"].items() if "secretsmanager" in str(value)
+    }
+    assert function["Events"]["Tick"]["Properties"]["Input"] in GUIDE
+    assert function["Events"]["Tick"]["Properties"]["Schedule"] in GUIDE
