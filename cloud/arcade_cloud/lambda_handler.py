@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from arcade_cloud.errors import ArcadeError, StoreUnavailable
 from arcade_cloud.fulfilment import Fulfilment
 from arcade_cloud.lambda_http import call_from, respond
-from arcade_cloud.settings import load
+from arcade_cloud.settings import load, warnings
 from arcade_cloud.stripe_gateway import LONGEST_IN_A_HURRY_S
 from arcade_cloud.web.answers import STORE_DOWN
 from arcade_cloud.web.app import create_app
@@ -145,8 +145,10 @@ def _tick_of(event: object) -> float:
 @functools.cache  # what raises is not kept: a store out of reach is tried again with the next event
 def function() -> Function:
     """The function for this process's environment. Raises SettingsError, StoreUnavailable."""
-    deadline = Deadline()
-    cloud = build(load(os.environ, None), later=deadline.later, time_left_s=deadline.left_s)
+    settings, deadline = load(os.environ, None), Deadline()
+    cloud = build(settings, later=deadline.later, time_left_s=deadline.left_s)
+    for warning in warnings(settings):
+        logger.warning("%s", warning)
     return Function(create_app(cloud.services()), cloud.fulfilment, deadline)
 
 

@@ -408,6 +408,15 @@ def test_the_handler_answers_with_what_the_environment_says(environ: Callable[..
     assert function() is function()
 
 
+def test_what_is_odd_about_the_settings_is_in_the_log(
+    environ: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody runs `arcade-cloud check` there."""
+    environ(**ENVIRON, AWS_LAMBDA_FUNCTION_NAME="arcade")
+    handler(http_event("http_api"), Moment())
+    assert "INGEST_SECRET is not set" in caplog.text
+
+
 IMPORT = """
 import sys
 before = set(sys.modules)
