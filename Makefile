@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 ROUNDS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages tools browser dynamodb emulator demo test check bench image image-test wheels lock soak clean
+.PHONY: help setup packages tools browser dynamodb emulator demo test check bench image image-test gpio-test wheels bundle lock soak clean
 
 help: ## what can be done here (this list)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,11 +55,18 @@ image-test: packages emulator ## the same Dockerfile on a stand-in base, run as 
 	@sandbox/setup.sh image
 	@$(PY) cloud/deploy/try_image.py
 
+gpio-test: setup ## the agent on a real kernel's GPIO chip, and its unit under a real systemd: Linux in a program
+	@sandbox/setup.sh kernel
+	ARCADE_VIRTUAL_PI=1 $(PY) -m pytest -s tests/gpio/test_virtual_pi.py $(PYTEST_ARGS)
+
 wheels: packages ## one wheel per distribution into dist/, each tried alone in a clean environment
 	@rm -rf dist
 	$(PY) -m pip --quiet wheel --no-deps --no-build-isolation --wheel-dir dist ./shared ./cloud ./edge ./sandbox
 	ARCADE_WHEELS=dist $(PY) -m pytest tests/test_distributions.py
 	@ls -l dist
+
+bundle: packages ## all that a cabinet needs, in one archive in dist/; ARGS="aarch64 x86_64" names architectures
+	@edge/deploy/bundle.sh $(ARGS)
 
 lock: packages ## pins of requirements/*.in anew into *.txt; UPGRADE=1 takes the newest versions
 	@for use in dev cloud edge build; do \

