@@ -56,7 +56,7 @@ def seal(key: bytes, topic: str, cls: type[Message], **fields: Any) -> bytes:
 
     Raises BadMessage if the fields do not make a valid message: a sender must not emit what it would refuse.
     """
-    names = {f.name: f.encode_name for f in msgspec.structs.fields(cls)}
+    names = dict(zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True))
     travelling = {names[name]: value for name, value in fields.items()}
     travelling["signature"] = signature(key, topic, travelling)
     from_object(cls, travelling)

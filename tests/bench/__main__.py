@@ -29,16 +29,14 @@ def main(chosen: list[str]) -> int:
     if unknown:
         print(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}", file=sys.stderr)
         return 2
-    rows: list[Row] = []
+    print("| what | measured | floor, same run | ratio | target | reached |")
+    print("| --- | --- | --- | --- | --- | --- |", flush=True)
     for name in chosen or PARTS:
         began = time.monotonic()
         print(f"… {name}", file=sys.stderr, flush=True)
-        rows += PARTS[name]()
+        for row in PARTS[name]():
+            print(row.line(), flush=True)
         print(f"  {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    print("| what | measured | floor, same run | ratio | target | reached |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for row in rows:
-        print(row.line())
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import statistics
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from arcade_cloud.store.sqlite import SqliteStore
 from arcade_sandbox.demo import pulses
-from arcade_sandbox.processes import wait_for
+from arcade_sandbox.processes import free_port, wait_for
 from arcade_sandbox.stripe_webhooks import signature_header
 from arcade_sandbox.system import PRICE_MINOR, Profile, System
 from bench.rows import Row, percentile
@@ -26,9 +27,16 @@ ROUNDS = 100
 FAST = Profile(pulse_ms=10, gap_ms=10, min_pulse_ms=5, min_gap_ms=5, start_after_ms=10, play_s=0.01)
 WEBHOOKS = 2_000
 CLIENTS = 8
+CONNECTIONS = 50
 COLD_RUNS = 7
 LIBRARIES = "import flask, stripe, paho.mqtt.client"
 CLIENT = "import boto3; boto3.client('dynamodb', region_name='us-east-1')"
+NOTHING = """
+import sys, flask, waitress
+app = flask.Flask("nothing")
+app.post("/webhook")(lambda: (flask.request.get_data(), flask.jsonify(received=True))[1])
+waitress.serve(app, host="127.0.0.1", port=int(sys.argv[1]), threads=16, _quiet=True)
+"""
 FIRST_REQUEST = (
     "import types, arcade_cloud.lambda_handler as h; "
     "context = types.SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000); "
@@ -40,9 +48,9 @@ FIRST_REQUEST = (
 class Stripe:
     """Posts signed events on one kept connection, as fast as they are answered."""
 
-    def __init__(self, system: System) -> None:
-        self._secret = system.stripe.webhook_secret
-        self._connection = http.client.HTTPConnection(urlsplit(system.url).netloc, timeout=30)
+    def __init__(self, netloc: str, secret: str) -> None:
+        self._secret = secret
+        self._connection = http.client.HTTPConnection(netloc, timeout=30)
 
     def signed(self, event: dict[str, object]) -> tuple[bytes, dict[str, str]]:
         """The body of an event and its headers."""
@@ -64,7 +72,7 @@ def webhook_to_edge() -> list[Row]:
     took_ms = []
     with tempfile.TemporaryDirectory() as name, System(Path(name), profile=FAST, tls=False) as system:
         log = system.cabinets["cab-01"].edge_log
-        stripe = Stripe(system)
+        stripe = Stripe(urlsplit(system.url).netloc, system.stripe.webhook_secret)
         system.stripe.pause_webhooks()
         for _ in range(ROUNDS):
             link = system.create_link("cab-01")
@@ -78,11 +86,11 @@ def webhook_to_edge() -> list[Row]:
             before = len(pulses(log))
             sent_ns = time.monotonic_ns()
             stripe.post(body, headers)
-            made = wait_for("the pulse", lambda before=before: (p := pulses(log))[before:] and p)  # type: ignore[misc]
+            made = wait_for("the pulse", lambda before=before: pulses(log)[before:] or None)  # type: ignore[misc]
             began_ns = _first_edges_ns(log)[before]
             took_ms.append((began_ns - sent_ns) / 1e6)
-            if len(made) != before + 1:
-                raise RuntimeError(f"{len(made) - before} pulses for one credit")
+            if len(made) != 1:
+                raise RuntimeError(f"{len(made)} pulses for one credit")
             time.sleep(0.05)
     p50, p99 = statistics.median(took_ms), percentile(took_ms, 0.99)
     return [
@@ -103,23 +111,34 @@ def _first_edges_ns(log: Path) -> list[int]:
 
 
 def throughput() -> list[Row]:
-    """Webhooks per second: each one verified, its order funded on disk, its coinpulse confirmed by the broker."""
-    with tempfile.TemporaryDirectory() as name, System(Path(name), profile=FAST, tls=False) as system:
-        system.cabinets["cab-01"].agent.stop()  # the machine's work is measured elsewhere
+    """Webhooks per second: each one verified, its order funded on disk, its coinpulse confirmed by the broker.
+
+    Two floors: what a server of the same libraries answers that does nothing, and what a cloud publishes that
+    connects to the broker for every message, with TLS as brokers in the cloud want it.
+    """
+    with tempfile.TemporaryDirectory() as name, System(Path(name), profile=FAST) as system:
         events = _events(system)
-        began = time.monotonic()
-        _deliver(system, events)
-        per_s = len(events) / (time.monotonic() - began)
-        floor_per_s = _connection_per_publish(system)
+        system.cabinets["cab-01"].agent.stop()  # the machine's work is measured elsewhere
+        per_s = _per_s(urlsplit(system.url).netloc, system.stripe.webhook_secret, events)
+        publishes_per_s = _connection_per_publish(system)
+        idle_per_s = _nothing_done(system.stripe.webhook_secret, events)
     return [
         Row(
             "webhooks per second, one process, durable",
             f"{per_s:.0f}",
-            f"{floor_per_s:.0f} publishes, one MQTT connection each",
-            f"{per_s / floor_per_s:.1f} ×",
-            "≥ 500 and ≥ 20 ×",
-            per_s >= 500 and per_s / floor_per_s >= 20,
-        )
+            f"{idle_per_s:.0f}, a server that does nothing",
+            f"{per_s / idle_per_s:.2f} ×",
+            "≥ 500",
+            per_s >= 500,
+        ),
+        Row(
+            "the same, against one MQTT connection per publish",
+            f"{per_s:.0f}",
+            f"{publishes_per_s:.0f} publishes",
+            f"{per_s / publishes_per_s:.1f} ×",
+            "≥ 20 ×",
+            per_s / publishes_per_s >= 20,
+        ),
     ]
 
 
@@ -151,11 +170,12 @@ def _events(system: System) -> list[dict[str, object]]:
     return events
 
 
-def _deliver(system: System, events: list[dict[str, object]]) -> None:
+def _per_s(netloc: str, secret: str, events: list[dict[str, object]]) -> float:
+    """How many of the events are answered in a second, when some clients post them at once."""
     failures: list[BaseException] = []
 
     def work(share: list[dict[str, object]]) -> None:
-        stripe = Stripe(system)
+        stripe = Stripe(netloc, secret)
         try:
             for event in share:
                 stripe.post(*stripe.signed(event))
@@ -164,27 +184,46 @@ def _deliver(system: System, events: list[dict[str, object]]) -> None:
             raise
 
     threads = [threading.Thread(target=work, args=(events[n::CLIENTS],)) for n in range(CLIENTS)]
+    began = time.monotonic()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     if failures:
         raise failures[0]
+    return len(events) / (time.monotonic() - began)
+
+
+def _nothing_done(secret: str, events: list[dict[str, object]]) -> float:
+    """A Flask application on waitress that reads the body and says yes."""
+    port = free_port()
+    server = subprocess.Popen([sys.executable, "-c", NOTHING, str(port)])
+    try:
+        wait_for("a server that does nothing", lambda: _listens(port) or None)
+        return _per_s(f"127.0.0.1:{port}", secret, events)
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _connection_per_publish(system: System) -> float:
     """What a cloud does that connects for every message: connect, publish, wait, disconnect."""
-    rounds = 50
     began = time.monotonic()
-    for _ in range(rounds):
+    for _ in range(CONNECTIONS):
         client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
         client.username_pw_set("bench", system.bench_password)
-        client.connect("127.0.0.1", system.broker.port)
+        client.tls_set(str(system.broker.ca_file))
+        client.connect("localhost", system.broker.tls_port)
         client.loop_start()
         client.publish("bench/floor", b"x" * 300, qos=1).wait_for_publish(10)
         client.disconnect()
         client.loop_stop()
-    return rounds / (time.monotonic() - began)
+    return CONNECTIONS / (time.monotonic() - began)
 
 
 def cold_start() -> list[Row]:

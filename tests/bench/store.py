@@ -47,7 +47,7 @@ def _round_us(store: SqliteStore, number: int) -> float:
     began = time.perf_counter_ns()
     order = new_order(f"ord_new{number:029x}")
     store.move(step(order))
-    paid = funded(next_version(order), f"pi_new{number}")
+    paid = funded(order, f"pi_new{number}")
     store.move(step(paid))
     store.order(paid.order_id)
     took = (time.perf_counter_ns() - began) / 1e3

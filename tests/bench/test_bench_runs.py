@@ -1,0 +1,31 @@
+"""Each part of `make bench` runs to its end and gives whole rows, in a few rounds only; no figure is judged here."""
+
+import pytest
+
+from bench import agent, cloud, pulses, store
+from bench.__main__ import PARTS, main
+
+FEW = (
+    (agent, {"ROUNDS": 3, "IDLE_S": 1}),
+    (cloud, {"ROUNDS": 2, "WEBHOOKS": 40, "CONNECTIONS": 3, "COLD_RUNS": 1}),
+    (pulses, {"PULSES": 20, "SIMULATED": 200}),
+    (store, {"SMALL": 20, "LARGE": 200, "ROUNDS": 3, "TIMER_ROUNDS": 3}),
+)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_gives_rows_of_the_table(
+    part: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module, sizes in FEW:
+        for name, size in sizes.items():
+            monkeypatch.setattr(module, name, size)
+    assert main([part]) == 0
+    head, rule, *rows = capsys.readouterr().out.splitlines()
+    assert rows
+    assert {line.count("|") for line in (head, rule, *rows)} == {7}
+
+
+def test_an_unknown_part_is_named_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["speed"]) == 2
+    assert "no such part: speed; there are latency, webhook" in capsys.readouterr().err
