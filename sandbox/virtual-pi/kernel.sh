@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the virtual Pi's kernel: Linux as a program (User-Mode Linux) from Debian's own source, with the changes
-# in kernel.patch and the parts in kernel.config. Once; then it is found to be good as it is.
+# in kernel.patch and the parts in kernel.config. Once; then it is found in the user's cache by every checkout.
 #
 #   sandbox/virtual-pi/kernel.sh            builds it if it is not there, and prints its path
 #   sandbox/virtual-pi/kernel.sh --path     only the path, and exit code 1 if it is not there
@@ -9,7 +9,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 here=sandbox/virtual-pi
-cache=$PWD/.setup/virtual-pi
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/arcade-stem
 
 say() { echo "virtual Pi: $*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -21,15 +21,19 @@ if [ -x "$kernel" ]; then
 fi
 [ "${1:-}" != --path ] || { echo "$kernel"; exit 1; }
 
+if [ -d .setup/unpacked/usr/share/bison ]; then # as `sandbox/setup.sh` unpacks it for those who are not root
+    M4=$(command -v m4)
+    export M4 BISON_PKGDATADIR="$PWD/.setup/unpacked/usr/share/bison"
+fi
 for tool in gcc make flex bison bc patch xz apt-get dpkg; do
     command -v $tool >/dev/null || fail "$tool is missing: run make gpio-test on Debian or Raspberry Pi OS"
 done
 source=$(apt-cache depends linux-source 2>/dev/null | sed -n 's/.*Depends: \(linux-source-[0-9.]*\)$/\1/p' | head -n 1)
 [ -n "$source" ] || fail "apt-get does not know linux-source: run apt-get update"
 
-work=$cache/build
-rm -rf "$work"
-mkdir -p "$work/tree" "$work/made"
+mkdir -p "$cache"
+work=$(mktemp -d "$cache/build.XXXXXX")
+mkdir "$work/tree" "$work/made"
 trap 'rm -rf "$work"' EXIT
 say "fetching $source (140 MB)"
 (cd "$work" && apt-get download -qq "$source" 2>&1) | grep -v 'unsandboxed as root' >&2 || true
@@ -51,7 +55,6 @@ build KCONFIG_ALLCONFIG="$PWD/$here/kernel.config" allnoconfig
 missing=$(grep '^CONFIG' $here/kernel.config | grep -vxF -f "$work/made/.config" || true)
 [ -z "$missing" ] || fail "$source does not know:" $missing
 build -j"$(getconf _NPROCESSORS_ONLN)" linux
-strip -o "$kernel.new" "$work/made/linux"
-rm -f "$cache"/linux-*[!w]
-mv "$kernel.new" "$kernel"
+strip -o "$work/linux" "$work/made/linux"
+mv "$work/linux" "$kernel"
 echo "$kernel"

@@ -1,4 +1,4 @@
-"""Each part of `make bench` runs to its end and gives whole rows, in a few rounds only; no figure is judged here."""
+"""Each part of `make bench` gives whole rows, in a few rounds; no figure is judged here."""
 
 import pytest
 
