@@ -44,6 +44,8 @@ MAX_CHAIN = 24
 # What the broker keeps of an echo for a cloud that is not there: older ones prove nothing new.
 ECHO_EXPIRY_S = 3600
 ALERTS_PER_PASS = 20
+# Who can't be moved goes to the end of the queue: so many stuck orders must not keep others from their turn.
+STUCK_AGAIN_MS = 10_000
 
 
 def at_once(work: Callable[[], None]) -> None:
@@ -266,7 +268,8 @@ class Fulfilment:
     def run_once(self, limit: int = 100, *, until_ms: int | None = None) -> int:
         """Move the orders that are due, at most `limit`, and post alerts; how many orders were due.
 
-        An order that can't be moved raises an alert and stays due; it does not keep others from moving.
+        An order that can't be moved raises an alert and stays due, behind the others: however many there are of
+        them, they do not keep others from moving.
         After `until_ms` nothing more is begun: the next pass finds it.
         """
         due = self.store.due_orders(self.now_ms(), limit)
@@ -279,6 +282,7 @@ class Fulfilment:
                 raise
             except Exception:  # whatever it is, it is this order's trouble alone
                 logger.exception("order %s can't be moved; it stays due", order_id)
+                self.store.postpone(order_id, self.now_ms() + STUCK_AGAIN_MS)
                 text = "The order can't be moved, because of a defect: the log of the timer says why."
                 self._alert("stuck", order_id, text)
         self.post_alerts()

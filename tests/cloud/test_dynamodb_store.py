@@ -63,6 +63,7 @@ def _move_all(store: DynamoStore) -> None:
 MUTATING: dict[str, tuple[Call, Call, object]] = {
     "move, a new order": (lambda _: None, lambda s: s.move(step(new_order("o-1"), seen="evt_1")), None),
     "move, a step": (lambda s: s.move(step(new_order("o-1"))), _move_all, None),
+    "postpone": (lambda s: s.move(step(new_order("o-1", due_at_ms=5))), lambda s: s.postpone("o-1", 9), None),
     "note_seen": (lambda _: None, lambda s: s.note_seen("evt_1", NOW_MS), True),
     "put_machine": (lambda _: None, lambda s: s.put_machine(Machine(machine_id="cab-01", version=1), 0), None),
     "put_machine, again": (

@@ -326,6 +326,29 @@ def test_a_step_moves_the_order_in_the_queue(store: Store) -> None:
     assert store.next_due_ms() is None
 
 
+def test_a_postponed_order_is_due_later_and_its_record_is_as_it_was(store: Store) -> None:
+    order = new_order("o-1", due_at_ms=100)
+    store.move(step(order))
+    store.move(step(new_order("o-2", due_at_ms=200)))
+    store.postpone("o-1", 300)
+    assert store.due_orders(250, 10) == ["o-2"]
+    assert store.due_orders(300, 10) == ["o-2", "o-1"]
+    assert store.order("o-1") == order
+    assert len(store.history("o-1")) == 1
+    store.postpone("o-1", 50)  # never to an earlier moment
+    assert store.due_orders(250, 10) == ["o-2"]
+    store.move(step(next_version(order, due_at_ms=150)))  # the next step sets it anew
+    assert store.due_orders(250, 10) == ["o-1", "o-2"]
+
+
+def test_only_what_is_due_can_be_postponed(store: Store) -> None:
+    store.move(step(new_order("o-1", due_at_ms=None)))
+    store.postpone("o-1", 300)
+    store.postpone("nobody", 300)
+    assert store.due_orders(NOW_MS, 10) == []
+    assert store.order("nobody") is None
+
+
 @_HYPOTHESIS
 @given(due=st.lists(st.none() | st.integers(0, 50), max_size=12), now_ms=st.integers(0, 50))
 def test_the_queue_holds_exactly_what_is_due(store: Store, due: list[int | None], now_ms: int) -> None:

@@ -22,6 +22,7 @@ class MemoryStore:
         self._lock = threading.RLock()
         self._orders: dict[str, Order] = {}
         self._due: list[tuple[int, str]] = []  # sorted
+        self._due_at: dict[str, int] = {}
         self._history: dict[str, list[HistoryEntry]] = {}
         self._payments: dict[str, str] = {}
         self._credits: dict[str, str] = {}
@@ -64,10 +65,7 @@ class MemoryStore:
         order = move.order
         if move.seen is not None:
             self._seen[move.seen] = move.history.at_ms
-        if before is not None and before.due_at_ms is not None:
-            del self._due[bisect.bisect_left(self._due, (before.due_at_ms, before.order_id))]
-        if order.due_at_ms is not None:
-            bisect.insort(self._due, (order.due_at_ms, order.order_id))
+        self._set_due(order.order_id, order.due_at_ms)
         self._orders[order.order_id] = order
         if order.payment_intent is not None:
             self._payments[order.payment_intent] = order.order_id
@@ -76,6 +74,14 @@ class MemoryStore:
         self._history.setdefault(order.order_id, []).append(move.history)
         for alert in move.alerts:
             self._put_alert(alert)
+
+    def _set_due(self, order_id: str, due_at_ms: int | None) -> None:
+        known_ms = self._due_at.pop(order_id, None)
+        if known_ms is not None:
+            del self._due[bisect.bisect_left(self._due, (known_ms, order_id))]
+        if due_at_ms is not None:
+            self._due_at[order_id] = due_at_ms
+            bisect.insort(self._due, (due_at_ms, order_id))
 
     def order(self, order_id: str) -> Order | None:
         with self._lock:
@@ -100,6 +106,12 @@ class MemoryStore:
             self._check_up()
             come = bisect.bisect_right(self._due, now_ms, key=lambda due: due[0])
             return [order_id for _, order_id in self._due[: min(come, max(0, limit))]]
+
+    def postpone(self, order_id: str, until_ms: int) -> None:
+        with self._lock:
+            self._check_up()
+            if self._due_at.get(order_id, until_ms) < until_ms:
+                self._set_due(order_id, until_ms)
 
     def next_due_ms(self) -> int | None:
         with self._lock:

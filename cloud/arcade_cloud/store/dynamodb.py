@@ -109,6 +109,10 @@ class DynamoStore:
         """See `Store.due_orders`; a moment late."""
         return [items.name_of(item) for item in self._waiting("due", now_ms + 1, limit)]
 
+    def postpone(self, order_id: str, until_ms: int) -> None:
+        """See `Store.postpone`."""
+        self._update_if(items.postponing(order_id, until_ms))
+
     def next_due_ms(self) -> int | None:
         """See `Store.next_due_ms`; a moment late."""
         first = self._waiting("due", None, 1)

@@ -104,6 +104,16 @@ def order_put(order: Order, expected_version: int) -> Write:
     return _put(item, condition, values)
 
 
+def postponing(order_id: str, until_ms: int) -> Write:
+    """The order's place in the queue, where it would be due before `until_ms`; nothing else of it."""
+    return {
+        "Key": key("order", order_id),
+        "UpdateExpression": "SET waits_from = :until",
+        "ConditionExpression": "waits_from < :until",
+        "ExpressionAttributeValues": {":until": {"S": _rank(until_ms, order_id)}},
+    }
+
+
 def history_put(entry: HistoryEntry) -> Write:
     """A line of an order's history, never written over."""
     return _put(

@@ -56,6 +56,13 @@ class Store(Protocol):
         """At most `limit` ids of orders whose `due_at_ms` has come, the longest due first."""
         ...
 
+    def postpone(self, order_id: str, until_ms: int) -> None:
+        """Count an order as due at `until_ms`, where it would be earlier, although its record says otherwise.
+
+        The record is neither read nor changed, for it may be broken; the next step sets the time anew.
+        """
+        ...
+
     def next_due_ms(self) -> int | None:
         """The earliest `due_at_ms` of all orders; None if nothing is due ever."""
         ...

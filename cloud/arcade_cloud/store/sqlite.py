@@ -16,6 +16,7 @@ _PRUNE_BATCH = 500
 
 # Each of them is answered by an index alone, so that the cost is that of the rows returned (a test asks SQLite).
 DUE_ORDERS = "SELECT order_id FROM orders WHERE due_at_ms <= ? ORDER BY due_at_ms, order_id LIMIT ?"
+POSTPONE = "UPDATE orders SET due_at_ms = ? WHERE order_id = ? AND due_at_ms < ?"
 NEXT_DUE = "SELECT due_at_ms FROM orders WHERE due_at_ms IS NOT NULL ORDER BY due_at_ms LIMIT 1"
 RECENT_ORDERS = """SELECT record, order_id FROM orders WHERE created_at_ms < ?
     ORDER BY created_at_ms DESC, order_id DESC LIMIT ?"""
@@ -90,6 +91,11 @@ class SqliteStore:
     def due_orders(self, now_ms: int, limit: int) -> list[str]:
         """See `Store.due_orders`."""
         return [row[0] for row in self._all(DUE_ORDERS, now_ms, max(0, limit))]
+
+    def postpone(self, order_id: str, until_ms: int) -> None:
+        """See `Store.postpone`."""
+        with self._file.writing() as connection:
+            connection.execute(POSTPONE, (until_ms, order_id, until_ms))
 
     def next_due_ms(self) -> int | None:
         """See `Store.next_due_ms`."""
