@@ -1,0 +1,168 @@
+"""Gathers what was seen outside, once everything has stopped: edge logs, journals, Stripe's books, messages."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from arcade_cloud.orders import Order
+from arcade_cloud.store.sqlite import SqliteStore
+from arcade_edge.simulator import read_edge_log
+from arcade_sandbox.processes import SystemFailed
+from arcade_sandbox.system import Cabinet
+from arcade_shared.ids import uuid7_ms
+from chaos.plant import PROFILE, Plant
+from chaos.players import Deeds
+from chaos.verdict import FINAL, Evidence, Line, Paid, Pulse, Sold, Word
+from chaos.witness import Witness
+
+# More than any run makes.
+_ALL = 1_000_000
+_GRANTED_BY = "granted by command line: "
+# `arcade-edge journal`: time, credit, state, delivered/credits, then what is uncertain.
+_CREDIT = re.compile(r"^\S+ \S+Z ([0-9a-f-]{36}) (\w+) +(\d+)/(\d+)(, \d uncertain)?", re.MULTILINE)
+_FINAL_STATES = frozenset({"done", "refused", "revoked"})
+
+
+def open_store(plant: Plant) -> SqliteStore:
+    """The clouds' store, to look at."""
+    return SqliteStore(plant.system.folder / "cloud.sqlite")
+
+
+def orders(store: SqliteStore) -> list[Order]:
+    """All orders."""
+    return store.recent_orders(_ALL)
+
+
+def gather(
+    plant: Plant, witness: Witness, deeds: Deeds, away: Mapping[str, list[tuple[float, float]]]
+) -> Evidence:
+    """Everything, to be judged. The agents must have stopped."""
+    store = open_store(plant)
+    try:
+        found = orders(store)
+        alerts: dict[str, set[str]] = {}
+        for alert in store.recent_alerts(_ALL):
+            alerts.setdefault(alert.subject, set()).add(alert.kind)
+        reasons = {
+            order.order_id: store.history(order.order_id)[0].text.removeprefix(_GRANTED_BY)
+            for order in found
+            if order.kind == "grant"
+        }
+    finally:
+        store.close()
+    cabinets = plant.system.cabinets.values()
+    return Evidence(
+        lines=[_line(cabinet, away.get(cabinet.machine_id, [])) for cabinet in cabinets],
+        words=[*witness.words(), *(word for cabinet in cabinets for word in journal(cabinet))],
+        commands=witness.commands(),
+        orders=[_sold(order, alerts.get(order.order_id, set())) for order in found],
+        payments=[_paid(entry) for entry in plant.system.stripe.money()],
+        bought=dict(deeds.bought),
+        granted=frozenset(order_id for order_id, reason in reasons.items() if reason in deeds.grants),
+        refunds=dict(deeds.refunds),
+        min_pulse_ms=PROFILE.min_pulse_ms,
+        min_gap_ms=PROFILE.min_gap_ms,
+    )
+
+
+def final_after_s(plant: Plant) -> list[float]:
+    """How long it took from each payment until its order was final for the first time."""
+    store = open_store(plant)
+    found = []
+    try:
+        for order in orders(store):
+            paid_ms = order.paid_at_ms
+            if paid_ms is None:
+                continue
+            later = (e.at_ms for e in store.history(order.order_id) if e.state in FINAL and e.at_ms >= paid_ms)
+            final_ms = next(later, None)
+            if final_ms is not None:
+                found.append((final_ms - paid_ms) / 1000)
+    finally:
+        store.close()
+    return found
+
+
+def journal(cabinet: Cabinet) -> list[Word]:
+    """The final words that stand in an agent's journal, by the command that shows it. Raises SystemFailed."""
+    command = ["-m", "arcade_edge.cli", "journal", "--config", str(cabinet.config), "--limit", str(_ALL)]
+    shown = subprocess.run(
+        [sys.executable, *command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    if shown.returncode != 0:
+        raise SystemFailed(f"{cabinet.machine_id}: the journal can't be read: {shown.stderr}")
+    return words_in(shown.stdout, cabinet.machine_id)
+
+
+def words_in(shown: str, machine_id: str) -> list[Word]:
+    """The final words in what `arcade-edge journal` prints."""
+    return [
+        Word(
+            credit_id=credit_id,
+            machine_id=machine_id,
+            final=state in _FINAL_STATES,
+            delivered=int(delivered),
+            uncertain=int(bool(uncertain)),
+        )
+        for credit_id, state, delivered, _, uncertain in _CREDIT.findall(shown)
+    ]
+
+
+def _line(cabinet: Cabinet, away: list[tuple[float, float]]) -> Line:
+    return read_line(cabinet.machine_id, cabinet.edge_log, away)
+
+
+def read_line(machine_id: str, edge_log: Path, away: list[tuple[float, float]]) -> Line:
+    """What one board saw, from the bare edges in its log."""
+    to_wall_ms = time.time() * 1000 - time.monotonic_ns() / 1e6
+    found: list[Pulse] = []
+    began_ns: int | None = None
+    for edge in read_edge_log(edge_log):
+        if edge.active and began_ns is None:
+            began_ns = edge.at_ns
+        elif not edge.active and began_ns is not None:
+            found.append(Pulse(began_ns / 1e6 + to_wall_ms, edge.at_ns / 1e6 + to_wall_ms))
+            began_ns = None
+    return Line(machine_id, found, began_ns is not None, away)
+
+
+def _sold(order: Order, alerts: set[str]) -> Sold:
+    return Sold(
+        order_id=order.order_id,
+        machine_id=order.machine_id,
+        kind=order.kind,
+        credits=order.credits,
+        amount_minor=order.amount_minor,
+        state=order.state,
+        credit_id=order.credit_id,
+        credit_made_ms=None if order.credit_id is None else uuid7_ms(order.credit_id),
+        delivered=order.delivered,
+        resolved_by=order.resolved_by,
+        alerts=frozenset(alerts),
+    )
+
+
+def _paid(entry: Mapping[str, object]) -> Paid:
+    metadata = entry["metadata"]
+    return Paid(
+        order_id=str(metadata.get("order_id", entry["id"])) if isinstance(metadata, dict) else str(entry["id"]),
+        amount_minor=_whole(entry["amount"]),
+        # A hold that was let go shows as canceled; a payment that failed, or was never decided, had no money.
+        had_money=entry["status"] in {"requires_capture", "succeeded", "canceled"},
+        held_minor=_whole(entry["held"]),
+        kept_minor=_whole(entry["kept"]),
+    )
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"no amount of money: {value!r}")
+    return value

@@ -1,0 +1,86 @@
+"""What goes wrong, when, to whom and for how long: drawn in advance from a seed, in random overlap (pure)."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+# The mean time between the beginnings of two faults. They overlap: most last longer than this.
+EVERY_S = 0.9
+# Once in so many faults of a process it is away for longer than an order may wait for it.
+LONG_ONE_IN = 12
+# A shorter run has no time to sit out a machine's silence.
+LONG_FROM_S = 90.0
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of fault: how often it is drawn, what it hits, and for how long (seconds, from and to)."""
+
+    name: str
+    weight: int
+    hits: str  # "cloud", "agent", "broker", "stripe", "webhooks", "store", "link"
+    for_s: tuple[float, float]
+    may_be_long: bool = False
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault: from `at_s` after the beginning, for `for_s`, on `target`; `dice` decides what is left open."""
+
+    at_s: float
+    for_s: float
+    kind: Kind
+    target: str
+    dice: int
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind("cloud killed", 10, "cloud", (0.1, 3.0)),
+    Kind("cloud stopped in order", 3, "cloud", (0.1, 2.0)),
+    Kind("cloud frozen", 8, "cloud", (0.3, 6.0)),
+    Kind("agent killed", 14, "agent", (0.1, 4.0), may_be_long=True),
+    Kind("agent stopped in order", 4, "agent", (0.1, 3.0)),
+    Kind("agent frozen", 8, "agent", (0.3, 6.0), may_be_long=True),
+    Kind("broker restarted", 3, "broker", (0.1, 2.0)),
+    Kind("broker killed", 3, "broker", (0.1, 2.0)),
+    Kind("broker killed, its memory lost", 3, "broker", (0.1, 2.0)),
+    Kind("broker frozen", 3, "broker", (0.3, 4.0)),
+    Kind("connection cut", 8, "link", (0.0, 3.0)),
+    Kind("connection stalled", 8, "link", (0.3, 6.0)),
+    Kind("connection stalled one way", 6, "link", (0.3, 6.0)),
+    Kind("connection silent", 5, "link", (0.0, 0.1)),
+    Kind("store locked", 4, "store", (0.3, 7.0)),
+    Kind("Stripe fails", 8, "stripe", (0.5, 4.0)),
+    Kind("Stripe does it and does not answer", 8, "stripe", (0.5, 4.0)),
+    Kind("Stripe slow", 3, "stripe", (0.5, 4.0)),
+    Kind("webhooks late", 4, "webhooks", (1.0, 5.0)),
+    Kind("webhooks repeated, shuffled", 4, "webhooks", (2.0, 8.0)),
+    Kind("webhooks never", 3, "webhooks", (0.5, 2.5)),
+)
+
+
+def draw(seed: int, seconds: float, targets: Mapping[str, Sequence[str]], long_s: float) -> list[Fault]:
+    """The faults of a run, in their order. `targets` names what each `hits` may hit.
+
+    A target has one fault at a time, all of them are over at `seconds`, and one that is long lasts `long_s`.
+    """
+    dice = random.Random(seed)
+    free_at = {(hits, name): 0.0 for hits, names in targets.items() for name in names}
+    kinds = [kind for kind in KINDS if targets.get(kind.hits)]
+    drawn: list[Fault] = []
+    at_s = 0.0
+    while True:
+        at_s += dice.expovariate(1 / EVERY_S)
+        if at_s >= seconds:
+            return drawn
+        (kind,) = dice.choices(kinds, [kind.weight for kind in kinds])
+        target = dice.choice(list(targets[kind.hits]))
+        for_s = dice.uniform(*kind.for_s)
+        if kind.may_be_long and seconds >= LONG_FROM_S and dice.randrange(LONG_ONE_IN) == 0:
+            for_s = long_s
+        number = dice.randrange(2**31)
+        # Some time to come back, or nothing would ever be delivered.
+        if at_s < free_at[kind.hits, target] or at_s + for_s > seconds:
+            continue
+        free_at[kind.hits, target] = at_s + for_s + 1.0
+        drawn.append(Fault(at_s, for_s, kind, target, number))
