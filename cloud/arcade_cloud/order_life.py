@@ -107,9 +107,9 @@ def _due(order: Order, context: Context) -> Decision:
 
 
 def _look_again(order: Order, context: Context) -> Decision:
-    """Something was reported about a closed order, and has not been read back yet."""
+    """Something was reported about a closed order and has not been read back yet, or a refund may have failed."""
     if order.reads >= READS_AT_MOST:
-        text = "Stripe reported a change of the payment that could not be read back. Look it up at Stripe."
+        text = "The payment of this closed order could not be read for two weeks. Look it up at Stripe."
         word = alert(order, "given_up", text, context)
         return Decision(_with(order, reads=0, due_at_ms=None), alerts=(word,), text=text)
     due = later(context, OPEN_READ_BACKOFF_S, order.reads + 1)

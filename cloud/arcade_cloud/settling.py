@@ -36,6 +36,9 @@ SETTLE_ATTEMPTS = 340
 ALERT_ATTEMPTS = 5
 # Stripe has failed to pay a refund out so many times: the player's bank does not take it.
 REFUND_FAILURES = 3
+# A bank may send a refund back up to 30 days after it was made, and the webhook that tells of it may be lost. So
+# Stripe is looked at again, so long after a refund; and no more after the last time.
+REFUND_LOOKS_S = (3 * 86_400, 10 * 86_400, 35 * 86_400)
 
 
 def _with(order: Order, **changes: Any) -> Order:
@@ -196,8 +199,24 @@ def _refused(order: Order, event: Settling, context: Context) -> Decision:
 
 
 def _settled(order: Order, context: Context) -> Order:
-    closed = _with(order, state="settled", due_at_ms=None, settle_attempts=0, settle_over=True)
-    return closed if order.state == "settled" else _with(closed, settled_at_ms=context.now_ms)
+    since = order.settled_at_ms if order.state == "settled" else None
+    closed = _with(
+        order,
+        state="settled",
+        due_at_ms=None,
+        settle_attempts=0,
+        settle_over=True,
+        settled_at_ms=context.now_ms if since is None else since,
+    )
+    return _with(closed, due_at_ms=_next_look(closed, context))
+
+
+def _next_look(order: Order, context: Context) -> int | None:
+    """When to see whether a refund has lasted (epoch ms); None: there was none, or it was long enough ago."""
+    if order.payment is None or not order.payment.refunded_minor or order.settled_at_ms is None:
+        return None
+    looks = (order.settled_at_ms + 1000 * after_s for after_s in REFUND_LOOKS_S)
+    return next((look_ms for look_ms in looks if look_ms > context.now_ms), None)
 
 
 def _lost(order: Order, lost_minor: int, context: Context, alerts: tuple[Alert, ...]) -> Decision:
