@@ -44,11 +44,11 @@ UNWANTED = (
 )
 SETTINGS = {
     "STRIPE_API_KEY": "sk_test_image",
-    "STRIPE_WEBHOOK_SECRET": "whsec_image",
+    "STRIPE_WEBHOOK_SECRET": "whsec_image",  # nosec B105 # for tests only
     "EMQX_BROKER_URL": "localhost",
     "MQTT_TLS": "0",
     "SIGNING_SECRET": "0123456789abcdef" * 2,
-    "INGEST_SECRET": "0123456789abcdef",
+    "INGEST_SECRET": "0123456789abcdef",  # nosec B105 # for tests only
     "DATABASE_URL": "sqlite:////tmp/arcade.sqlite",
     "AWS_LAMBDA_FUNCTION_TIMEOUT": "60",
 }
@@ -83,7 +83,7 @@ def check(holds: bool, promise: str) -> None:
 
 def run(*command: str) -> str:
     """What it printed. Ends the program with all of its words if it fails."""
-    done = subprocess.run(  # noqa: S603 - tools by name, on our own files
+    done = subprocess.run(  # noqa: S603 - tools by name, on our own files  # nosec B603
         command, cwd=ROOT, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
@@ -121,7 +121,7 @@ class Function:
         )
         image_env = dict(pair.split("=", 1) for pair in config["Env"])
         env = {**image_env, **SETTINGS, "EMULATOR_OPTIONS": options}
-        self._process = subprocess.Popen(  # noqa: S603 - the image that was just built
+        self._process = subprocess.Popen(  # noqa: S603 - the image that was just built  # nosec B603
             [
                 *(
                     "bwrap",
@@ -134,7 +134,7 @@ class Function:
                     NOBODY,
                 ),
                 *("--unshare-pid", "--unshare-ipc", "--cap-drop", "ALL", "--ro-bind", str(files), "/"),
-                *("--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--clearenv"),  # noqa: S108 - inside
+                *("--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--clearenv"),  # noqa: S108 - inside  # nosec B108
                 *(part for name, value in env.items() for part in ("--setenv", name, value)),
                 *("--chdir", config["WorkingDir"], *config["Entrypoint"], *config["Cmd"]),
             ],
@@ -154,7 +154,7 @@ class Function:
         """(the result, how long it took in ms)."""
         request = urllib.request.Request(self._url, json.dumps(event).encode())  # noqa: S310 - loopback
         begin = time.perf_counter()
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - loopback
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - loopback  # nosec B310
             result: dict[str, Any] = json.load(answer)
         return result, (time.perf_counter() - begin) * 1000
 

@@ -184,6 +184,7 @@ class Agent:
         """The moment (boot clock) at which `tick` has something to do without a new event."""
         if self._leaving_until_ms is not None:
             return self._leaving_until_ms
+        boot_ms = self._boottime_ms()
         dues = [
             self._reports.next_due_ms(self.standing),
             self._delivery.next_due_ms(),
@@ -191,7 +192,7 @@ class Agent:
         ]
         if self._delivery.line_free and self._delivery.journal_fault is None:
             dues += [self._tidy_boot_ms, self._prune_boot_ms]
-        return min((due for due in dues if due is not None), default=self._prune_boot_ms)
+        return min((due for due in dues if due is not None), default=boot_ms + PRUNE_EVERY_MS)
 
     def _on_message(self, message: Arrived) -> None:
         request = read_message(message.topic, message.payload, message.retained, self._addressee)

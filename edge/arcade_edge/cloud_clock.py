@@ -16,8 +16,8 @@ REFRESH_MS = 4 * 60 * 1000
 # Asking again: a serverless cloud that starts cold answers within seconds; a dead one is not hammered.
 FIRST_RETRY_MS = 3_000
 LAST_RETRY_MS = 60_000
-# CLOCK_BOOTTIME may run slow: NTP slews it by up to 500 ppm, and a cheap crystal is 100 ppm off. One part in
-# a thousand keeps the estimate ahead of both.
+# CLOCK_BOOTTIME may run slow or fast: NTP slews it by up to 500 ppm, and a cheap crystal is 100 ppm off. One
+# part in a thousand keeps the estimates ahead of both.
 DRIFT_DIVISOR = 1_000
 
 
@@ -62,6 +62,12 @@ class CloudClock:
             return None
         age_ms = boot_ms - self.anchor_boot_ms
         return self.anchor_cloud_ms + age_ms + age_ms // DRIFT_DIVISOR
+
+    def started_ms(self) -> int | None:
+        """When this computer started (epoch ms, the cloud's time), or a little later; None while unknown."""
+        if self.anchor_cloud_ms is None:
+            return None
+        return self.anchor_cloud_ms - self.anchor_boot_ms + self.anchor_boot_ms // DRIFT_DIVISOR + 1
 
     def boot_ms_at(self, cloud_ms: int) -> int | None:
         """When the estimate reaches `cloud_ms`, rounded up; None while the cloud's time is unknown."""

@@ -5,9 +5,10 @@
     pulsing   under way     last credit pulsed → done(n); stop asked for → done(i); fault → done(i, uncertain?)
     done, refused, revoked  final: never changes
 
-Three rules carry the rest. A known id is answered with where it stands, whatever the message says now. The
+Four rules carry the rest. A known id is answered with where it stands, whatever the message says now. The
 intent of every credit is journaled before its pulse, so a credit begun and not ended is `uncertain` and is
-never repeated. A start resumes nothing: it closes what it finds.
+never repeated. A start resumes nothing: it closes what it finds. And it begins nothing that was made before the
+computer started: a card that lost its last writes with the power, or was restored, may have forgotten the pulses.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ COIN_LINE = "coin line fault"
 JOURNAL = "journal fault"
 STOPPED = "stopped"
 FORGOTTEN = "older than the journal"
+MADE_BEFORE_START = "made before this computer started"
 
 
 class InvariantBroken(Exception):
@@ -89,7 +91,8 @@ class Credit:
 class Situation:
     """What surrounds the credit at the moment of a decision.
 
-    `cloud_ms` is the cloud's time, None while it is unknown. `forgotten_before_ms`: ids made earlier may
+    `cloud_ms` is the cloud's time, None while it is unknown; `started_ms` when this computer started, not
+    before, known from then on. `forgotten_before_ms`: ids made earlier may
     have been in the journal and are gone. `waiting` counts the accepted credits. `halt` is the reason why no
     further pulse may begin ("" where there is none). `metered`: a coin meter is read after each train.
     """
@@ -101,6 +104,7 @@ class Situation:
     machine_ready: bool = True
     halt: str = ""
     metered: bool = False
+    started_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +210,11 @@ def expired(credit: Credit | Command, situation: Situation) -> bool:
     return situation.cloud_ms is not None and situation.cloud_ms >= credit.expires_at_ms
 
 
+def made_before_start(credit_id: str, situation: Situation) -> bool:
+    """Whether an earlier run of this computer may have had the credit; not while the cloud's time is unknown."""
+    return situation.started_ms is not None and uuid7_ms(credit_id) < situation.started_ms
+
+
 def forgets_before_ms(forgotten_before_ms: int, cloud_ms: int | None) -> int:
     """Ids made before this are older than the journal's memory: what it has pruned, and what it would."""
     return forgotten_before_ms if cloud_ms is None else max(forgotten_before_ms, cloud_ms - MEMORY_MS)
@@ -247,6 +256,8 @@ def _first_seen(event: Command | Revocation, situation: Situation) -> Decision:
     refusal = ""
     if expired(event, situation):
         refusal = EXPIRED
+    elif made_before_start(event.credit_id, situation):
+        refusal = MADE_BEFORE_START
     elif event.credits > situation.max_credits:
         refusal = TOO_MANY
     elif situation.halt:
@@ -266,6 +277,8 @@ def _waiting(credit: Credit, event: Turn | Waited, situation: Situation) -> Cred
         return credit
     if expired(credit, situation):
         return _close(credit, EXPIRED)
+    if made_before_start(credit.credit_id, situation):
+        return _close(credit, MADE_BEFORE_START)
     if situation.halt:
         return _close(credit, situation.halt)
     if isinstance(event, Turn) and situation.machine_ready and situation.cloud_ms is not None:

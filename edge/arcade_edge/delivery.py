@@ -383,4 +383,5 @@ class Delivery:
             machine_ready=self._surroundings.machine_ready,
             halt=self._halt,
             metered=self._surroundings.metered,
+            started_ms=self._reports.started_ms(),
         )

@@ -50,7 +50,7 @@ _SCHEMA = (
 _COLUMNS = "credit_id, credits, state, expires_at_ms, delivered, uncertain, intent, reason, registered"
 _UNFINISHED = "state NOT IN ('done', 'refused', 'revoked')"
 _WRITE = (
-    f"INSERT INTO credits ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608 - our own column names
+    f"INSERT INTO credits ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608 - our own column names  # nosec B608
     "ON CONFLICT (credit_id) DO UPDATE SET credits = excluded.credits, state = excluded.state, "
     "expires_at_ms = excluded.expires_at_ms, delivered = excluded.delivered, uncertain = excluded.uncertain, "
     f"intent = excluded.intent, reason = excluded.reason, registered = excluded.registered WHERE {_UNFINISHED}"
@@ -103,17 +103,17 @@ class SqliteJournal:
         """The credit with this id."""
         if credit_id > self._newest_id:  # ids sort by their time: most commands are found to be new without SQL
             return None
-        rows = self._read(f"SELECT {_COLUMNS} FROM credits WHERE credit_id = ?", (credit_id,))  # noqa: S608
+        rows = self._read(f"SELECT {_COLUMNS} FROM credits WHERE credit_id = ?", (credit_id,))  # noqa: S608 - our own names  # nosec B608
         return rows[0] if rows else None
 
     def unfinished(self) -> list[Credit]:
         """Every credit that is not final, oldest first."""
-        return self._read(f"SELECT {_COLUMNS} FROM credits WHERE {_UNFINISHED} ORDER BY credit_id")  # noqa: S608
+        return self._read(f"SELECT {_COLUMNS} FROM credits WHERE {_UNFINISHED} ORDER BY credit_id")  # noqa: S608 - our own names  # nosec B608
 
     def untold(self, limit: int) -> list[Credit]:
         """The oldest `limit` final credits that the broker has not confirmed."""
         return self._read(
-            f"SELECT {_COLUMNS} FROM credits JOIN outbox USING (credit_id) ORDER BY credit_id LIMIT ?",  # noqa: S608
+            f"SELECT {_COLUMNS} FROM credits JOIN outbox USING (credit_id) ORDER BY credit_id LIMIT ?",  # noqa: S608 - our own names  # nosec B608
             (limit,),
         )
 
@@ -162,7 +162,7 @@ class SqliteJournal:
             ids = [
                 row[0]
                 for row in connection.execute(
-                    f"SELECT credit_id FROM credits WHERE NOT {_UNFINISHED} ORDER BY credit_id LIMIT ?",  # noqa: S608
+                    f"SELECT credit_id FROM credits WHERE NOT {_UNFINISHED} ORDER BY credit_id LIMIT ?",  # noqa: S608 - our own names  # nosec B608
                     (limit,),
                 )
             ]
@@ -252,7 +252,7 @@ def read_contents(path: Path, limit: int) -> Contents:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
             rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM credits ORDER BY credit_id DESC LIMIT ?",  # noqa: S608 - own names
+                f"SELECT {_COLUMNS} FROM credits ORDER BY credit_id DESC LIMIT ?",  # noqa: S608 - own names  # nosec B608
                 (limit,),
             )
             return Contents(
@@ -327,7 +327,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
-    for row in connection.execute(f"SELECT {_COLUMNS} FROM credits"):  # noqa: S608 - our own column names
+    for row in connection.execute(f"SELECT {_COLUMNS} FROM credits"):  # noqa: S608 - our own column names  # nosec B608
         _credit(row)
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("CREATE TABLE room (bytes BLOB)")

@@ -137,6 +137,10 @@ class Reports:
         """The cloud's time now, None while it is unknown."""
         return self._clock.cloud_ms(self._boottime_ms())
 
+    def started_ms(self) -> int | None:
+        """When this computer started, in the cloud's time; None while that is unknown."""
+        return self._clock.started_ms()
+
     @property
     def clock_fresh(self) -> bool:
         """Whether the cloud's time is known, from an answer young enough to prove that the cloud is reached."""

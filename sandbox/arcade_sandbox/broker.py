@@ -280,7 +280,7 @@ class Broker:
         if mosquitto.libraries:
             environment["LD_LIBRARY_PATH"] = os.pathsep.join(map(str, mosquitto.libraries))
         with self.log_file.open("ab") as log:
-            return subprocess.Popen(  # noqa: S603 - the binary that find_mosquitto found, with our own file
+            return subprocess.Popen(  # noqa: S603 - the binary that find_mosquitto found, with our own file  # nosec B603
                 [mosquitto.binary, "-c", self.folder / "mosquitto.conf"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -205,7 +205,7 @@ def _dynamodb(folder: Path) -> Iterator[Mapping[str, str]]:
             "DYNAMODB_ENDPOINT": dynamodb.endpoint,
             # Any will do there; nothing of the user's own configuration is to be read.
             "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",  # nosec B105 # DynamoDB Local takes any
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",

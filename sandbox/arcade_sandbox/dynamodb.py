@@ -73,7 +73,7 @@ def find_dynamodb(folder: Path = _UNPACKED) -> Installed:
 def _version_of(java: str) -> int:
     """Java's major version; 0 where it does not run (as the placeholder of a Mac without Java)."""
     try:
-        said = subprocess.run(  # noqa: S603 - the java that is on the path
+        said = subprocess.run(  # noqa: S603 - the java that is on the path  # nosec B603
             [java, "-version"], capture_output=True, text=True, check=False, timeout=30
         )
     except (OSError, subprocess.TimeoutExpired):
@@ -145,7 +145,7 @@ class DynamoDBLocal:
             *("-port", str(self._port), "-inMemory", "-sharedDb", "-disableTelemetry"),
         ]
         with self.log_file.open("ab") as log:
-            return subprocess.Popen(  # noqa: S603 - the jar that find_dynamodb found
+            return subprocess.Popen(  # noqa: S603 - the jar that find_dynamodb found  # nosec B603
                 command,
                 cwd=installed.jar.parent,
                 env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")},

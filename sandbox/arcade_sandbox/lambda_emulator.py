@@ -83,7 +83,7 @@ class LambdaEmulator:
         self._port = free_port()
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         with self.log.open("ab") as log:
-            self._child = subprocess.Popen(  # noqa: S603 - the emulator that find_emulator found
+            self._child = subprocess.Popen(  # noqa: S603 - the emulator that find_emulator found  # nosec B603
                 [
                     *(str(emulator), "--log-level", "error"),
                     *("--runtime-interface-emulator-address", f"{_LOOPBACK}:{self._port}"),

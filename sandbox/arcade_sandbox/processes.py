@@ -47,7 +47,7 @@ def free_port() -> int:
     very port that it is calling, and then be connected with itself. Raises SystemFailed.
     """
     for _ in range(_PORT_ATTEMPTS):
-        port = random.choice(_PORTS)  # noqa: S311 - not a secret, only spread
+        port = random.choice(_PORTS)  # noqa: S311 - not a secret, only spread  # nosec B311
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -99,7 +99,7 @@ class Process:
     def start(self) -> None:
         """Start it, or start it again. What it says is appended to the log."""
         with self.log.open("ab") as log:
-            self.child = subprocess.Popen(  # noqa: S603 - our own commands only
+            self.child = subprocess.Popen(  # noqa: S603 - our own commands only  # nosec B603
                 [sys.executable, *self.arguments],
                 cwd=self.folder,
                 env=dict(self.environment),

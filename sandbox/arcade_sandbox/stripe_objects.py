@@ -123,7 +123,7 @@ def checkout_session(object_id: str, now_s: int, *, total: int, currency: str, e
         "branding_settings": None,
         "cancel_url": None,
         "client_reference_id": None,
-        "client_secret": None,
+        "client_secret": None,  # nosec B105 # Stripe's field, always empty here
         "collected_information": None,
         "consent": None,
         "consent_collection": None,

@@ -31,7 +31,7 @@ class StripeSandbox(StripeWorld):
         super().__init__(**world)
         self._server = LoopbackServer(build_app(self), host, port)
         self.port = self._server.port
-        reachable = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104  compared, not bound
+        reachable = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound  # nosec B104
         self.base_url = f"http://{reachable}:{self.port}"
         with self.world() as (state, _):
             state.base_url = (public_url or self.base_url).rstrip("/")

@@ -112,7 +112,7 @@ class WebhookDelivery:
         self._log: deque[Json] = deque(maxlen=MAX_LOGGED)
         self._receivers: tuple[Receiver, ...] = ()
         self._settings = DeliverySettings()
-        self._random = random.Random(0)  # noqa: S311  it shuffles, and must be repeatable
+        self._random = random.Random(0)  # noqa: S311 - it shuffles, and must be repeatable  # nosec B311
         self._stopping = False
         self._lines: set[socket.socket] = set()
         self._workers = [
@@ -168,7 +168,7 @@ class WebhookDelivery:
             if not 0 <= settings.delay_s <= RETRY_FOR_S or not 0 <= settings.reorder_window_s <= 3600:
                 raise SandboxMisuse("delay_s must be 0 to three days, reorder_window_s 0 to 3600")
             if "reorder_seed" in changes:
-                self._random = random.Random(changes["reorder_seed"])  # noqa: S311  likewise
+                self._random = random.Random(changes["reorder_seed"])  # noqa: S311 - likewise  # nosec B311
             self._settings = settings
             self._changed.notify_all()
             return settings

@@ -140,7 +140,7 @@ class System:
 
     def cli(self, *arguments: str) -> str:
         """What `arcade-cloud` prints for these arguments. Raises SystemFailed where it fails."""
-        ran = subprocess.run(  # noqa: S603 - our own command only
+        ran = subprocess.run(  # noqa: S603 - our own command only  # nosec B603
             [sys.executable, "-m", "arcade_cloud.cli", *arguments],
             cwd=self.folder,
             env=self._cloud_environment(),

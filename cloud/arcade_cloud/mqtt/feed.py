@@ -69,7 +69,7 @@ def backoff_s(bounds_s: tuple[float, float], failures: int) -> float:
     """How long to wait after so many failures in a row (from 1): doubled each time, and spread."""
     first_s, longest_s = bounds_s
     whole_s: float = min(longest_s, first_s * 2 ** min(failures - 1, 16))
-    return whole_s * random.uniform(0.5, 1.0)  # noqa: S311 - only to spread
+    return whole_s * random.uniform(0.5, 1.0)  # noqa: S311 - only to spread  # nosec B311
 
 
 def _place(topic: str, places: int) -> int:

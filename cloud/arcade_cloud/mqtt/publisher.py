@@ -234,5 +234,5 @@ class Publisher:
                 return
             self._failures += 1
             wait_s = min(MAX_RETRY_S, RETRY_S * 2 ** min(self._failures - 1, 10))
-            self._retry_at = time.monotonic() + wait_s * random.uniform(0.5, 1.0)  # noqa: S311 - only to spread
+            self._retry_at = time.monotonic() + wait_s * random.uniform(0.5, 1.0)  # noqa: S311 - only to spread  # nosec B311
         logger.warning("no connection to the broker: %s", connection.end)

@@ -233,7 +233,7 @@ def _pauses() -> Iterable[float]:
     end = time.monotonic() + BUSY_S
     longest_s = _PAUSE_S
     while True:
-        yield random.uniform(0, longest_s)  # noqa: S311 - not a secret, only spread
+        yield random.uniform(0, longest_s)  # noqa: S311 - not a secret, only spread  # nosec B311
         if time.monotonic() > end:
             return
         longest_s = min(2 * longest_s, _LONGEST_PAUSE_S)

@@ -236,7 +236,7 @@ class SqliteStore:
         while True:
             with self._file.writing() as connection:
                 batch = connection.execute(
-                    f"DELETE FROM {table} WHERE {key} IN ({old})",  # noqa: S608 - names from this module only
+                    f"DELETE FROM {table} WHERE {key} IN ({old})",  # noqa: S608 - names from this module only  # nosec B608
                     (before_ms, _PRUNE_BATCH),
                 ).rowcount
             gone += batch
@@ -257,14 +257,14 @@ class SqliteStore:
             if expected_version == 0:
                 stored = _is_new(
                     connection,
-                    f"INSERT INTO {table} (machine_id, version, record) VALUES (?, ?, ?) "  # noqa: S608 - as above
+                    f"INSERT INTO {table} (machine_id, version, record) VALUES (?, ?, ?) "  # noqa: S608 - as above  # nosec B608
                     "ON CONFLICT DO NOTHING",
                     (key, version, record),
                 )
             else:
                 stored = _is_new(
                     connection,
-                    f"UPDATE {table} SET version = ?, record = ? WHERE machine_id = ? AND version = ?",  # noqa: S608
+                    f"UPDATE {table} SET version = ?, record = ? WHERE machine_id = ? AND version = ?",  # noqa: S608 - our own names  # nosec B608
                     (version, record, key, expected_version),
                 )
             if not stored:
@@ -302,13 +302,13 @@ def _update(connection: sqlite3.Connection, order: Order, record: bytes, expecte
 def _claim(connection: sqlite3.Connection, table: str, key: str, value: str, order_id: str) -> str:
     """Give `value` to the order if nobody has it; whose it is."""
     row = connection.execute(
-        f"SELECT order_id FROM {table} WHERE {key} = ?",  # noqa: S608 - names from this module only
+        f"SELECT order_id FROM {table} WHERE {key} = ?",  # noqa: S608 - names from this module only  # nosec B608
         (value,),
     ).fetchone()
     if row is not None:
         return str(row[0])
     connection.execute(
-        f"INSERT INTO {table} ({key}, order_id) VALUES (?, ?)",  # noqa: S608 - names from this module only
+        f"INSERT INTO {table} ({key}, order_id) VALUES (?, ?)",  # noqa: S608 - names from this module only  # nosec B608
         (value, order_id),
     )
     return order_id
