@@ -8,9 +8,11 @@ export PATH := $(CURDIR)/.setup/bin:$(PATH) # tools that were unpacked, where no
 ARGS ?=
 PYTEST_ARGS ?=
 ROUNDS ?= 100
+SECONDS ?= 600
+SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages tools browser dynamodb emulator demo test check bench image image-test gpio-test wheels bundle lock soak clean
+.PHONY: help setup packages tools browser dynamodb emulator demo test check bench image image-test gpio-test wheels bundle lock soak chaos clean
 
 help: ## what can be done here (this list)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,11 +40,13 @@ demo: setup $(if $(findstring --lambda,$(ARGS)),emulator dynamodb) ## the whole 
 test: setup browser dynamodb emulator ## every test; PYTEST_ARGS="-k wheel -x" goes to pytest
 	$(PY) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
-check: packages ## formatting, lint, types, direction of imports
+check: packages ## formatting, lint, types, direction of imports, known mistakes of security
 	@failed=; \
 	for step in "ruff format --check ." "ruff check ." "mypy" "lint-imports"; do \
 		echo "== $$step"; .venv/bin/$$step || failed="$$failed [$$step]"; \
 	done; \
+	echo "== bandit"; said=$$(.venv/bin/bandit -q -c pyproject.toml -r shared cloud edge sandbox 2>&1) || \
+		{ echo "$$said" | grep -v "but no failed test"; failed="$$failed [bandit]"; }; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
 
 bench: setup ## the promised figures, each beside a floor of the same run; ARGS="latency store" chooses
@@ -79,6 +83,9 @@ lock: packages ## pins of requirements/*.in anew into *.txt; UPGRADE=1 takes the
 
 soak: setup ## the tests that kill, cut and shuffle, in many more rounds (ROUNDS=100)
 	ARCADE_ROUNDS=$(ROUNDS) $(PY) -m pytest --timeout 3600 $$(grep -rl --include='test_*.py' ARCADE_ROUNDS tests) $(PYTEST_ARGS)
+
+chaos: setup ## everything as real processes, killed, frozen and cut while players buy; SECONDS=60, SEED=7
+	@PYTHONPATH=tests $(PY) -m chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 clean: ## takes away all that was built or set up here, the virtual environment too
 	rm -rf .venv .setup dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
