@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from arcade_edge.agent import PRUNE_EVERY_MS
 from arcade_edge.credits import MAX_WAITING, MEMORY_MS
 from arcade_edge.delivery import JOURNAL_RETRY_MS, LINE_RESTS_MS, METER_SETTLES_MS
 from arcade_edge.ports import Arrived, Receipt, StopAsked
@@ -97,6 +98,36 @@ def test_beyond_the_queues_bound_a_command_is_refused_and_the_machine_not_ready(
         rig.command()
     assert rig.stands() == (False, "busy")
     assert rig.final(rig.command()).reason == "busy"
+
+
+def test_a_journal_that_was_rolled_back_pulses_nothing_twice() -> None:
+    """Some cards lose with the power what they had confirmed; and somebody may put an older copy back."""
+    rig = Rig().connected()
+    credit_id = rig.command(2)
+    rig.pulse_all()
+    assert rig.final(credit_id).delivered == 2
+    older = MemoryJournal(rig.journal.installation)
+    rebooted = Rig(journal=older, boot_ms=20_000)
+    rebooted.cloud_offset_ms = rig.cloud_ms + 30_000 - rebooted.boot_ms
+    rebooted.connected()
+    assert rebooted.stands() == (True, "")
+    rebooted.command(2, credit_id=credit_id)
+    assert rebooted.line.tokens == []
+    assert (rebooted.final(credit_id).state, rebooted.final(credit_id).delivered) == ("refused", 0)
+    rebooted.command(1)
+    rebooted.pulse_all()
+    assert len(rebooted.line.tokens) == 1
+
+
+def test_a_train_without_a_connection_keeps_the_loop_asleep_even_if_pruning_is_overdue() -> None:
+    """Nothing is pruned while the line is busy; asking for the past would have the loop spin beside the pulses."""
+    rig = Rig().connected()
+    rig.command(2)
+    rig.disconnected()
+    rig.boot_ms += 3 * PRUNE_EVERY_MS
+    rig.agent.tick()
+    assert rig.line.under_way is not None
+    assert rig.agent.next_due_ms() > rig.boot_ms
 
 
 def test_the_deadline_is_read_again_after_the_commit() -> None:

@@ -48,6 +48,20 @@ def test_the_estimate_is_never_behind_the_cloud(
     assert estimate >= CLOUD + truly_since_answer_ms - 1 - there_ms * slow_ppm // 1_000_000
 
 
+@given(
+    up_ms=st.integers(0, 30 * 24 * 3600 * 1000),
+    there_ms=st.integers(0, 100_000),
+    off_ppm=st.integers(-600, 600),
+)
+def test_the_start_of_the_computer_is_never_put_before_it_was(up_ms: int, there_ms: int, off_ppm: int) -> None:
+    """What the cloud made before the start is then always known as such."""
+    asked = up_ms * (1_000_000 + off_ppm) // 1_000_000
+    clock = answered(CloudClock().asked("n", asked), "n", CLOUD + up_ms + there_ms)
+    assert (clock.started_ms() or 0) >= CLOUD
+    assert (clock.started_ms() or 0) <= CLOUD + there_ms + up_ms // 500 + 2
+    assert CloudClock().started_ms() is None
+
+
 def test_the_anchor_is_when_the_nonce_was_sent_and_not_when_the_answer_came() -> None:
     """An answer that somebody held back makes deadlines come early, never late."""
     clock = answered(CloudClock().asked("n", 1_000), "n", CLOUD)

@@ -11,6 +11,7 @@ from arcade_edge.credits import (
     COIN_LINE,
     EXPIRED,
     FORGOTTEN,
+    MADE_BEFORE_START,
     MAX_WAITING,
     MEMORY_MS,
     RESTARTED,
@@ -66,6 +67,7 @@ def test_a_valid_command_is_accepted_and_said_so() -> None:
         (replace(COMMAND, expires_at_ms=NOW), SITUATION, EXPIRED),
         (replace(COMMAND, credits=11), SITUATION, TOO_MANY),
         (COMMAND, replace(SITUATION, waiting=MAX_WAITING), BUSY),
+        (COMMAND, replace(SITUATION, started_ms=NOW + 1), MADE_BEFORE_START),
         (COMMAND, replace(SITUATION, halt=COIN_LINE), COIN_LINE),
     ],
 )
@@ -169,6 +171,15 @@ def test_a_machine_that_is_not_ready_holds_credits_back() -> None:
     inhibited = replace(SITUATION, machine_ready=False)
     assert after(None, COMMAND, inhibited) == ACCEPTED
     assert after(ACCEPTED, Turn(), inhibited) == ACCEPTED
+
+
+def test_what_was_made_before_the_computer_started_is_not_begun_when_that_becomes_known() -> None:
+    """The card may have forgotten that it was pulsed: what was written last is lost with the power on some."""
+    started = replace(SITUATION, started_ms=NOW + 1)
+    for event in (Turn(), Waited()):
+        assert after(ACCEPTED, event, started) == replace(ACCEPTED, state="done", reason=MADE_BEFORE_START)
+    assert after(None, Revocation(ID), started).state == "revoked"
+    assert after(None, COMMAND, replace(SITUATION, started_ms=NOW)) == ACCEPTED
 
 
 def test_the_deadline_ends_what_waits() -> None:
