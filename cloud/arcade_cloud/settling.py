@@ -70,7 +70,10 @@ def begin(order: Order, context: Context) -> Decision:
     if attempts > SETTLE_ATTEMPTS:
         return _given_up(order, context)
     trying = _with(order, settle_attempts=attempts, due_at_ms=_next_try(order, attempts, context))
-    if attempts != ALERT_ATTEMPTS:
+    bank_decides = order.payment is not None and (
+        order.payment.status == "processing" or order.payment.dispute == "open"
+    )
+    if attempts != ALERT_ATTEMPTS or bank_decides:
         return Decision(trying, (ReadPayment(),))
     text = f"Stripe has not been brought to show {_target(order)} in {attempts - 1} attempts; still trying."
     return Decision(trying, (ReadPayment(),), (alert(order, "settle_slow", text, context),))

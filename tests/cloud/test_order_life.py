@@ -112,6 +112,14 @@ def test_an_order_whose_checkout_was_never_made_is_abandoned_when_it_would_have_
     assert not life.alerts
 
 
+def test_the_end_of_a_checkout_whose_making_was_never_answered_sets_nothing_going() -> None:
+    """Stripe had made it all the same, and reports its end half an hour later: there is nothing to read."""
+    life = Life(new_order(session_id=None))
+    life.on(CheckoutFailed("no checkout: PaymentsUnavailable"))
+    life.on(PaymentReported(None, "checkout.session.expired"))
+    assert (life.order.state, life.order.due_at_ms, life.effects) == ("abandoned", None, ())
+
+
 def test_an_order_that_stripe_never_decides_is_abandoned_after_two_weeks_and_shown() -> None:
     life = Life()
     while life.order.state == "open":

@@ -487,6 +487,16 @@ def test_a_person_is_told_when_stripe_does_not_come_to_show_the_target() -> None
     assert life.now_ms - NOW_MS < HOUR_MS
 
 
+@pytest.mark.parametrize("waiting", [paid(status="processing"), paid(dispute="open")], ids=["bank", "dispute"])
+def test_nobody_is_told_to_look_at_stripe_while_a_bank_takes_its_days(waiting: Payment) -> None:
+    life = Life().resolved(2)
+    life.read(waiting)
+    for _ in range(ALERT_ATTEMPTS + 2):
+        life.due()
+        life.read(waiting)
+    assert life.kinds <= {"dispute"}
+
+
 @pytest.mark.parametrize("payment", [paid(), held()], ids=["taken", "held"])
 def test_an_order_whose_payment_can_never_be_read_ends_after_two_weeks_and_is_shown(payment: Payment) -> None:
     life = Life().resolved(2, payment)
