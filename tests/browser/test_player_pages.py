@@ -7,19 +7,19 @@ import dataclasses
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
-from waitress.server import create_server
 
 from arcade_cloud.money import Offer
 from arcade_cloud.ports import Checkout
 from support.chromium import Chromium, eventually, find_chromium
 from support.doors import Doors
+from support.served import serve
 
 SIZES = [(360, 640), (320, 568)]
 # The least that a finger hits without looking, in CSS pixels.
@@ -41,20 +41,6 @@ class Site:
         """An order that waits for its payment: its id, and the address of its page."""
         order_id = self.doors.begin(credits)
         return order_id, f"{self.url}/m/cab-01/o/{order_id}"
-
-
-def serve(app: Flask) -> tuple[int, Callable[[], None]]:
-    """The port where `app` is served, and what ends it."""
-    server = create_server(app, host="127.0.0.1", port=0, threads=4, asyncore_use_poll=True)
-    thread = threading.Thread(target=server.run, name="waitress")
-    thread.start()
-
-    def end() -> None:
-        server.task_dispatcher.shutdown()
-        server.close()
-        thread.join(20)
-
-    return server.effective_port, end
 
 
 @pytest.fixture(scope="module")

@@ -114,10 +114,23 @@ class Chromium:
 
     # --- what a person does ------------------------------------------------------------------------------
 
-    def become(self, width: int, height: int, *, dark: bool = False, scripts: bool = True) -> None:
-        """A phone of that size, in light or dark, with or without JavaScript."""
+    def become(
+        self,
+        width: int,
+        height: int,
+        *,
+        dark: bool = False,
+        scripts: bool = True,
+        mobile: bool = True,
+        scale: int = 2,
+    ) -> None:
+        """A phone (or, not `mobile`, a screen) of that size, in light or dark, with or without JavaScript."""
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2, mobile=True
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=scale,
+            mobile=mobile,
         )
         scheme = "dark" if dark else "light"
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
@@ -170,9 +183,13 @@ class Chromium:
                 found.append(str(event["params"]["exceptionDetails"]))
         return found
 
+    def png(self) -> bytes:
+        """What is to be seen."""
+        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
+
     def picture(self, path: Path) -> None:
-        """What is to be seen, as a PNG."""
-        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
+        """What is to be seen, into a file."""
+        path.write_bytes(self.png())
 
 
 def eventually(holds: Callable[[], bool], what: str, within_s: float = 15.0) -> None:

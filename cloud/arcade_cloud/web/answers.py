@@ -73,7 +73,10 @@ class Wait(TooMany):
 def failure(status: int, code: str, message: str) -> Response:
     """An answer that says what is wrong, as a page where a person asked and as JSON elsewhere."""
     if wants_page():
-        text = render_template("problem.html", title=_title(status), text=message, status=status)
+        unattended = request.path.startswith("/kiosk/")  # nobody is there to reload it
+        text = render_template(
+            "problem.html", title=_title(status), text=message, status=status, unattended=unattended
+        )
         return make_response(text, status)
     response = jsonify(error={"code": code, "message": message})
     response.status_code = status

@@ -9,7 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from arcade_cloud.broker_address import is_loopback
 from arcade_cloud.rate_limit import RateLimiter
 from arcade_cloud.settings import Settings
-from arcade_cloud.web import answers, api, assets, ingest, openapi, player, webhook
+from arcade_cloud.web import answers, api, assets, ingest, kiosk, openapi, player, webhook
 from arcade_cloud.web.arriving import MAX_BODY_BYTES
 from arcade_cloud.web.player_view import contact_link
 from arcade_cloud.web.prefix import StagePrefix
@@ -39,6 +39,7 @@ def create_app(services: Services) -> Flask:
     app.register_blueprint(webhook.doors(services))
     app.register_blueprint(ingest.doors(services))
     app.register_blueprint(player.doors(services, limiter))
+    app.register_blueprint(kiosk.doors(services))
     app.register_blueprint(openapi.doors(services))
     _protect(app, services.settings)
     app.wsgi_app = StagePrefix(app.wsgi_app, services.settings.stage_prefix)  # type: ignore[method-assign]

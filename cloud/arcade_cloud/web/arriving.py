@@ -1,4 +1,4 @@
-"""What the JSON doors have in common on the way in: bodies read strictly, keys compared, callers counted."""
+"""What the doors have in common on the way in: machines found, bodies read, keys compared, callers counted."""
 
 import hmac
 from collections.abc import Mapping
@@ -7,12 +7,22 @@ from typing import Any
 import msgspec
 from flask import Request
 
-from arcade_cloud.errors import BadRequest
+from arcade_cloud.errors import BadRequest, UnknownMachine
+from arcade_cloud.machines import Machine
 from arcade_cloud.rate_limit import RateLimiter
+from arcade_cloud.sales import Sales
 from arcade_cloud.web.answers import NotAllowed, Wait
+from arcade_shared.ids import is_machine_id
 
 # A payment link or a game over takes a hundred bytes; this is the bound for doors that need no more.
 MAX_BODY_BYTES = 64 * 1024
+
+
+def known_machine(sales: Sales, machine_id: str) -> Machine:
+    """The machine of a page's address. Raises UnknownMachine for anything that is no registered machine's id."""
+    if not is_machine_id(machine_id):
+        raise UnknownMachine(f"no machine {machine_id[:64]!r} is registered")
+    return sales.machine(machine_id)
 
 
 def json_body(request: Request) -> Any:

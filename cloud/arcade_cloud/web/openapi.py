@@ -7,6 +7,7 @@ from flask import Blueprint, Response, jsonify
 from arcade_cloud.sales import MAX_QUANTITY
 from arcade_cloud.web.api import API_KEY_HEADER
 from arcade_cloud.web.ingest import MAX_MESSAGES, SECRET_HEADER
+from arcade_cloud.web.kiosk_view import KioskState
 from arcade_cloud.web.player_view import Phase
 from arcade_cloud.web.services import Services
 from arcade_cloud.web.webhook import SIGNATURE_HEADER
@@ -132,6 +133,10 @@ def _for_players() -> Schema:
             "parameters": [machine, order],
             "get": _page("Where an order stands, in the player's words", "OrderState", (404, 503)),
         },
+        "/kiosk/{machine_id}": {
+            "parameters": [machine],
+            "get": _page("The screen on a cabinet: the code to scan, live", "KioskState", (404, 502, 503)),
+        },
     }
 
 
@@ -248,6 +253,14 @@ def _schemas() -> Schema:
             ready=yes_or_no,
             word={"type": "string", "description": "For people: why it is not ready"},
             maxCredits={"type": "integer", "minimum": 0, "description": "The most that it takes at once"},
+        ),
+        "KioskState": _object(
+            "machineId state title detail page",
+            machineId=machine_id,
+            state={"enum": list(get_args(KioskState)), "description": "Only `ready` shows a code"},
+            title=text,
+            detail=text,
+            page={"type": "string", "description": "Changes when the page is to be loaded anew"},
         ),
         "OrderState": _object(
             "phase title detail money delivered credits final ask code",

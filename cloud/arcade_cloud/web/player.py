@@ -6,16 +6,15 @@ from dataclasses import asdict
 from flask import Blueprint, Response, jsonify, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from arcade_cloud.errors import BadRequest, InvariantBroken, NotReady, UnknownMachine
+from arcade_cloud.errors import BadRequest, InvariantBroken, NotReady
 from arcade_cloud.machines import Machine, Presence
 from arcade_cloud.orders import Order
 from arcade_cloud.rate_limit import RateLimiter
 from arcade_cloud.sales import MAX_QUANTITY
 from arcade_cloud.web.answers import NotFound, wants_json
-from arcade_cloud.web.arriving import check_rate
+from arcade_cloud.web.arriving import check_rate, known_machine
 from arcade_cloud.web.player_view import contact_link, machine_view, order_view, picture
 from arcade_cloud.web.services import Services
-from arcade_shared.ids import is_machine_id
 
 _ORDER_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _QUANTITY = re.compile(r"[0-9]{1,4}")
@@ -62,10 +61,8 @@ class Pages:
         self._settings = services.settings
 
     def known(self, machine_id: str) -> Machine:
-        """Raises UnknownMachine for anything that is no registered machine's id."""
-        if not is_machine_id(machine_id):
-            raise UnknownMachine(f"no machine {machine_id[:64]!r} is registered")
-        return self._sales.machine(machine_id)
+        """Raises UnknownMachine."""
+        return known_machine(self._sales, machine_id)
 
     # --- the machine -------------------------------------------------------------------------------------
 

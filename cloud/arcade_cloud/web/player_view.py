@@ -96,7 +96,7 @@ def machine_view(machine: Machine, offers: Sequence[Offer], presence: Presence |
                 quantity=quantity,
                 credits=offer.credits * quantity,
                 price=_amount(offer.amount_minor * quantity, offer.currency),
-                label=offer.label if quantity == 1 else "",
+                label=offer.label if quantity == 1 and offer.label != _plural(offer.credits) else "",
                 why_not=why_not_ready(machine, presence, now_ms, offer.credits * quantity) or "",
             )
             for offer in offers

@@ -1,0 +1,78 @@
+"""The screen on a cabinet: a code that leads a phone to the machine's page, and only while it can be paid."""
+
+import hashlib
+from dataclasses import asdict
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, jsonify, make_response, render_template
+from markupsafe import Markup
+
+from arcade_cloud.machines import Machine
+from arcade_cloud.web import assets
+from arcade_cloud.web.answers import wants_json
+from arcade_cloud.web.arriving import known_machine
+from arcade_cloud.web.kiosk_view import KioskView, kiosk_view
+from arcade_cloud.web.player_view import Choice, machine_view, picture
+from arcade_cloud.web.services import Services
+
+# More of them nobody reads on a small screen; the phone shows all.
+PRICES = 4
+# What the page is made of; a screen that shows an older one loads it anew.
+PARTS = ("kiosk.css", "kiosk.js", "cabinet.svg")
+
+
+def doors(services: Services) -> Blueprint:
+    """`/kiosk/<machine>`."""
+    blueprint = Blueprint("kiosk", __name__)
+    sales, store, now_ms = services.sales, services.fulfilment.store, services.fulfilment.now_ms
+
+    @blueprint.get("/kiosk/<machine_id>")
+    def kiosk(machine_id: str) -> Response:
+        """The screen; `?format=json` keeps it live."""
+        machine = known_machine(sales, machine_id)
+        presence = store.presence(machine.machine_id)
+        sells = bool(machine.offers) or sales.price_id is not None
+        view = kiosk_view(machine, presence, now_ms(), sells=sells)
+        if wants_json():
+            return jsonify(machineId=machine.machine_id, page=_version(machine), **asdict(view))
+        choices = machine_view(machine, sales.offers(machine), presence, now_ms()).choices
+        return _page(services, machine, view, [choice for choice in choices if choice.quantity == 1])
+
+    return blueprint
+
+
+def _page(services: Services, machine: Machine, view: KioskView, choices: list[Choice]) -> Response:
+    address = services.settings.public_base_url + f"/m/{machine.machine_id}"
+    contact = machine.contact or services.settings.operator_contact
+    text = render_template(
+        "kiosk.html",
+        machine=machine,
+        name=machine.name or machine.machine_id,
+        picture=picture(machine) or assets.asset_url("cabinet.svg"),
+        view=view,
+        choices=choices[:PRICES],
+        more=len(choices) - PRICES,
+        code=qr_code(address),
+        host=urlsplit(address).netloc,
+        path=urlsplit(address).path,
+        contact=contact,
+        version=_version(machine),
+    )
+    return make_response(text)
+
+
+def qr_code(text: str) -> Markup:
+    """A QR code of `text` as inline SVG, its quiet zone of four modules included, without any size of its own.
+
+    Level M, as for screens: nothing wears off there. Where the symbol has room for a better level, it has it.
+    """
+    import segno  # 20 ms that only a screen has to wait for, once
+
+    code = segno.make_qr(text, error="m")
+    return Markup(code.svg_inline(border=4, omitsize=True, dark="#000", light="#fff"))  # noqa: S704 - segno's own  # nosec B704
+
+
+def _version(machine: Machine) -> str:
+    """Changes with everything on the page that is not live."""
+    parts = [str(machine.version), *(assets.version(name) for name in PARTS)]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]

@@ -1,0 +1,41 @@
+"""What the screen on a cabinet shows to whoever walks by (pure): the code to scan, or why there is none now."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from arcade_cloud.machines import Machine, Presence, is_fresh, why_not_ready
+
+KioskState = Literal[
+    "ready",
+    "wait",  # it takes no credits just now, and is expected to do so again by itself
+    "out_of_order",  # somebody has to look at it
+    "offline",
+]
+
+# What an agent gives as the reason of its not being ready, where time alone mends it.
+PASSING = frozenset({"machine not ready", "busy", "no clock", "stopping"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KioskView:
+    """The state of the screen, its headline, and one sentence below it."""
+
+    state: KioskState
+    title: str
+    detail: str
+
+
+def kiosk_view(machine: Machine, presence: Presence | None, now_ms: int, *, sells: bool = True) -> KioskView:
+    """What to show. Only in the state `ready` may there be a code. `sells`: whether the machine has any offer."""
+    if not sells:
+        return KioskView(state="out_of_order", title="Coins only", detail="Nothing is sold here by phone yet.")
+    why_not = why_not_ready(machine, presence, now_ms)
+    if why_not is None:
+        return KioskView(state="ready", title="Scan to play", detail="Point your phone's camera at the code.")
+    if presence is None or presence.installation is None:
+        return KioskView(state="out_of_order", title="Not connected yet", detail="Please pay with coins.")
+    if not presence.online or not is_fresh(presence.stated_at_ms, now_ms):
+        return KioskView(state="offline", title="Offline", detail="Paying by phone comes back by itself.")
+    if not presence.ready and presence.reason in PASSING:
+        return KioskView(state="wait", title="One moment", detail="The machine takes no credits just now.")
+    return KioskView(state="out_of_order", title="Out of order", detail="Please tell the staff.")

@@ -1,0 +1,214 @@
+"""A cabinet's screen in a real browser, and the way of a phone from the code on it to "3 credits added".
+
+ARCADE_PICTURES=folder keeps a picture of every page that is looked at.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arcade_cloud.machines import FRESH_MS
+from arcade_cloud.money import Offer
+from arcade_sandbox.demo import pulses
+from arcade_sandbox.processes import wait_for
+from arcade_sandbox.system import System
+from support.chromium import Chromium, find_chromium
+from support.doors import Doors
+from support.pictures import codes_in
+from support.served import serve
+
+SCREENS = [(480, 320), (1280, 720), (1920, 1080), (1080, 1920)]
+PHONE = (360, 640)
+# Everything with words on it lies within the screen, and no words are cut off.
+OUTSIDE = """[...document.querySelectorAll('h1, p, li, svg')]
+  .filter(e => { const b = e.getBoundingClientRect();
+    return b.width && (b.left < -1 || b.top < -1 || b.right > innerWidth + 1 || b.bottom > innerHeight + 1); })
+  .map(e => e.tagName + ' ' + e.textContent)"""
+CUT_OFF = """[...document.querySelectorAll('.words, .detail, li, .address, h1')]
+  .filter(e => e.offsetParent && (e.scrollWidth > e.clientWidth + 2 ||
+    e.tagName != 'H1' && e.scrollHeight > e.clientHeight + 2))
+  .map(e => e.tagName + ' ' + e.textContent)"""
+OVER_EACH_OTHER = """(() => { const a = document.querySelector('.plate').getBoundingClientRect(),
+  b = document.querySelector('.words').getBoundingClientRect();
+  return a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1; })()"""
+CODE_SHOWN = "!!document.querySelector('.code').offsetParent"
+TWELVE = tuple(
+    Offer(offer_id=f"o{n}", credits=n, amount_minor=200 * n, currency="myr", label="Family evening")
+    for n in range(1, 13)
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chromium]:
+    program = find_chromium()
+    if program is None:
+        pytest.skip("there is no Chromium here: install it, or name one in CHROMIUM")
+    with Chromium(program) as started:
+        yield started
+
+
+@pytest.fixture
+def screen(browser: Chromium) -> Iterator[Chromium]:
+    browser.become(*SCREENS[0], mobile=False, scale=1)
+    yield browser
+    browser.go("about:blank")  # no page goes on looking during the next test
+    browser.become(*SCREENS[0])
+
+
+@pytest.fixture
+def doors() -> Iterator[tuple[Doors, str]]:
+    doors = Doors()
+    port, end = serve(doors.app)
+    try:
+        yield doors, f"http://127.0.0.1:{port}"
+    finally:
+        end()
+
+
+def keep(screen: Chromium, name: str) -> bytes:
+    """The picture of what is to be seen."""
+    png = screen.png()
+    if folder := os.environ.get("ARCADE_PICTURES"):
+        Path(folder, f"{name}.png").write_bytes(png)
+    return png
+
+
+def scan(screen: Chromium, name: str) -> list[str]:
+    """What a camera before the screen reads."""
+    return codes_in(keep(screen, name))
+
+
+@pytest.mark.parametrize("size", SCREENS, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_the_screen_shows_all_of_it_at_every_size(
+    screen: Chromium, doors: tuple[Doors, str], size: tuple[int, int]
+) -> None:
+    cloud, url = doors
+    cloud.add_machine("cab-01", name="Space Duel", offers=TWELVE[:1] + TWELVE[5:6])
+    cloud.add_machine("plain")
+    cloud.add_machine("twelve", name="Dance Dance Revolution SuperNOVA Extreme Edition", offers=TWELVE)
+    cloud.add_machine("W" * 64, name="W" * 80, offers=TWELVE[:4])
+    screen.become(*size, mobile=False, scale=1)
+    for machine_id in ("cab-01", "plain", "twelve", "W" * 64):
+        cloud.say_status(machine_id)
+        name = f"kiosk-{machine_id[:6]}-{size[0]}x{size[1]}"
+        for state in ("ready", "wait", "out_of_order", "offline"):
+            reason = {"wait": "machine not ready", "out_of_order": "coin line"}.get(state, "")
+            if state == "offline":
+                cloud.now_ms += FRESH_MS + 1
+            elif state != "ready":
+                cloud.say_status(machine_id, ready=False, reason=reason)
+            screen.go(f"{url}/kiosk/{machine_id}")
+            assert screen.js("document.querySelector('main').dataset.state") == state
+            read = scan(screen, f"{name}-{state}")
+            assert read == ([f"https://play.example/m/{machine_id}"] if state == "ready" else []), state
+            assert screen.js(OUTSIDE) == [], (name, state)
+            assert screen.js(CUT_OFF) == [], (name, state)
+            assert not screen.js(OVER_EACH_OTHER), (name, state)
+            assert screen.js("document.documentElement.scrollHeight <= innerHeight")
+            assert screen.complaints() == []
+
+
+def test_a_screen_without_scripts_is_loaded_anew_by_itself(screen: Chromium, doors: tuple[Doors, str]) -> None:
+    screen.become(*SCREENS[1], mobile=False, scale=1, scripts=False)
+    screen.go(f"{doors[1]}/kiosk/cab-01")
+    assert screen.js("document.querySelector('meta[http-equiv=refresh]').content") == "15"
+    assert scan(screen, "kiosk-no-scripts") == ["https://play.example/m/cab-01"]
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[System]:
+    with System(tmp_path) as running:
+        yield running
+
+
+def test_from_the_code_on_the_screen_to_credits_added(screen: Chromium, system: System) -> None:
+    pay_at_the_screen(screen, system)
+    screen.tap("button[value='card']")
+    screen.wait_for("document.querySelector('h1')?.textContent == '3 credits added'", 30)
+    screen.wait_for("document.body.innerText.includes('You paid RM\u00a06.00.')", 30)
+    assert "Press START on the machine." in screen.text()
+    assert screen.js("document.documentElement.scrollWidth <= innerWidth")
+    keep(screen, "phone-added")
+    assert len(pulses(system.cabinets["cab-01"].edge_log)) == 3
+    second_scan(screen, system)
+
+
+def pay_at_the_screen(screen: Chromium, system: System) -> None:
+    """Scan the code, open what it says on a phone, and choose three credits: the checkout is open now."""
+    screen.become(*SCREENS[0], mobile=False, scale=1)
+    screen.go(f"{system.url}/kiosk/cab-01")
+    (address,) = scan(screen, "kiosk-purchase")
+    assert address == f"{system.url}/m/cab-01"
+    screen.become(*PHONE)
+    screen.go(address)
+    keep(screen, "phone-machine")
+    screen.tap("button[data-credits='3']")
+    screen.wait_for("!!document.querySelector('button[value=card]')")
+    keep(screen, "phone-checkout")
+
+
+def second_scan(screen: Chromium, system: System) -> None:
+    """Who scans again finds the machine, not the order of somebody else."""
+    screen.go(f"{system.url}/m/cab-01")
+    screen.wait_for("document.querySelectorAll('button:not([disabled])').length > 0")
+    assert "credits added" not in screen.text()
+
+
+@pytest.fixture
+def hasty(tmp_path: Path) -> Iterator[System]:
+    """A cloud that gives up on a machine within seconds."""
+    limits = {"DELIVER_WITHIN_S": "4", "SILENCE_LIMIT_S": "65", "HOLD_SILENCE_LIMIT_S": "70"}
+    with System(tmp_path, settings=limits) as running:
+        yield running
+
+
+def test_paid_while_the_machine_has_gone_ends_with_the_money_back(screen: Chromium, hasty: System) -> None:
+    system = hasty
+    pay_at_the_screen(screen, system)
+    agent = system.cabinets["cab-01"].agent
+    agent.kill()
+    screen.tap("button[value='card']")
+    screen.wait_for("document.body.innerText.includes('Paid: sending your credits')", 20)
+    assert "held, not charged" in screen.text()
+    keep(screen, "phone-machine-gone")
+    screen.wait_for("document.body.innerText.includes('Stopping')", 30)
+    keep(screen, "phone-stopping")
+    agent.start()  # the power is back: the machine says that it has pulsed nothing
+    screen.wait_for("document.querySelector('main').dataset.phase == 'given_back'", 30)
+    assert "charged" in screen.text()
+    keep(screen, "phone-given-back")
+    assert pulses(system.cabinets["cab-01"].edge_log) == []
+
+
+def test_the_screen_says_so_when_the_machine_or_the_cloud_is_gone_and_finds_back(
+    screen: Chromium, system: System
+) -> None:
+    screen.become(*SCREENS[1], mobile=False, scale=1)
+    screen.go(f"{system.url}/kiosk/cab-01")
+    assert screen.js(CODE_SHOWN)
+    screen.js("window.stillTheSamePage = true")
+    agent = system.cabinets["cab-01"].agent
+    agent.stop()
+    screen.wait_for(f"!({CODE_SHOWN})", 30)
+    assert "Offline" in screen.text()
+    agent.start()
+    screen.wait_for(CODE_SHOWN, 30)
+    system.cloud.kill()
+    screen.wait_for("document.body.innerText.includes('No connection')", 30)
+    assert not screen.js(CODE_SHOWN)
+    system.start_cloud()
+    screen.wait_for(CODE_SHOWN, 60)
+    assert screen.js("window.stillTheSamePage")
+    system.cli("machine", "add", "cab-01", "--name", "Another game", "--update")
+    screen.wait_for("document.body?.innerText.includes('Another game')", 30)
+    wait_for("the code of the page that was loaded anew", lambda: code_of(screen) or None)
+
+
+def code_of(screen: Chromium) -> Any:
+    """What the screen's code says now."""
+    return scan(screen, "kiosk-again")
