@@ -3,6 +3,7 @@
 import os
 import pty
 import queue
+import time
 import tty
 from collections.abc import Iterator
 from contextlib import suppress
@@ -78,6 +79,10 @@ class Cable:
             os.ttyname(self._slave), 9600, "GAME OVER", self.posted.put, clock_ms=lambda: self.now_ms
         )
         self.detector.start()
+        while self.posted.empty():  # opening a port throws away what came before
+            self.now_ms += 3_600_000
+            self.say(b"\nGAME OVER\n")
+            time.sleep(0.02)
 
     def say(self, chunk: bytes) -> None:
         """All of the bytes, however slowly they are taken."""
@@ -92,7 +97,7 @@ class Cable:
     def still_hears(self) -> None:
         """A game over arrives. One in the noise may be told instead; then the next is ours."""
         ours: set[str] = set()
-        for _ in range(4):
+        for _ in range(20):
             self.now_ms += 3_600_000
             ours.add(f"GAME OVER ({self.now_ms})")
             self.say(f"\nGAME OVER ({self.now_ms})\n".encode())
