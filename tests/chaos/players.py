@@ -20,8 +20,9 @@ from chaos.plant import Plant
 # A phone waits longer; but a frozen cloud is to be left for the other one.
 TIMEOUT_S = 3.0
 METHODS = {"card": 10, "link": 2, "fpx": 6, "grabpay": 2, "fpx_later": 2, "card_declined": 2, "": 1}
-QUANTITIES = {1: 6, 2: 5, 3: 4, 5: 3, 10: 2, 30: 1}
-THINK_S = (0.1, 1.2)
+# Long trains keep the machines busy, so that what strikes at random strikes in one of them.
+QUANTITIES = {1: 4, 2: 4, 3: 4, 5: 4, 10: 4, 20: 3, 40: 1}
+THINK_S = (0.1, 1.0)
 BANK_S = (0.3, 3.0)
 BANK_REFUSES_ONE_IN = 4
 OPERATOR_EVERY_S = (1.5, 4.0)

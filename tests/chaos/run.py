@@ -18,7 +18,7 @@ from chaos.table import Progress
 from chaos.verdict import FINAL, Account, check
 from chaos.witness import Witness
 
-PLAYERS_PER_MACHINE = 2
+PLAYERS_PER_MACHINE = 3
 # docs/ORDER_LIFE.md, "By when an order is final": for a machine that is silent.
 RESOLVED_WITHIN_S = DELIVER_WITHIN_S + SILENCE_LIMIT_S + 2 * 60 + ANSWER_S
 # The same document: when a settlement is tried again that failed; and when Stripe is asked about an open order
@@ -30,7 +30,7 @@ SLACK_S = 40.0
 # What is still on its way after the last order is final: acks that were not confirmed, events.
 QUIET_S = 3.0
 PLAYERS_LEAVE_WITHIN_S = 90.0
-_STEP_S = 0.02
+_STEP_S = 0.005
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,11 @@ def run(plant: Plant, options: Options, progress: Progress) -> Outcome:
     faults = draw(options.seed, options.seconds, targets, options.long_s)
     with Witness(plant.system) as witness:
         crowd = Crowd(plant, options.seed, PLAYERS_PER_MACHINE * options.agents)
-        strike = Strike(plant, faults, time.monotonic_ns())
+
+        def happened(name: str) -> int:
+            return witness.sent_to(name) if name else len(crowd.deeds.paid)
+
+        strike = Strike(plant, faults, time.monotonic_ns(), happened)
         crowd.start()
         wrong = _storm(plant, crowd, strike, options.seconds, progress)
         peace_s = _peace(plant, patience_s(options.seconds), progress)

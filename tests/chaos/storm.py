@@ -5,7 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 # The mean time between the beginnings of two faults. They overlap: most last longer than this.
-EVERY_S = 0.9
+EVERY_S = 0.7
+# Most of the time nothing happens that could go wrong. So these faults are aimed, in so many of AIMED_OF cases:
+# they wait for a coinpulse (a payment, for a cloud), so long at the most, and then for up to so long again.
+AIMED, AIMED_OF = 3, 4
+AIM_WITHIN_S = 2.0
+THEN_WITHIN_S = 0.5
 # Once in so many faults of a process it is away for longer than an order may wait for it.
 LONG_ONE_IN = 12
 # A shorter run has no time to sit out a machine's silence.
@@ -21,34 +26,44 @@ class Kind:
     hits: str  # "cloud", "agent", "broker", "stripe", "webhooks", "store", "link"
     for_s: tuple[float, float]
     may_be_long: bool = False
+    may_be_aimed: bool = False
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault: from `at_s` after the beginning, for `for_s`, on `target`; `dice` decides what is left open."""
+    """One fault: from `at_s` after the beginning, for `for_s`, on `target`; `dice` decides what is left open.
+
+    One that is aimed begins `then_s` after the first coinpulse or payment that follows `at_s`.
+    """
 
     at_s: float
     for_s: float
     kind: Kind
     target: str
     dice: int
+    then_s: float | None = None
+
+    @property
+    def aimed(self) -> bool:
+        """Whether it waits for something to happen."""
+        return self.then_s is not None
 
 
 KINDS: tuple[Kind, ...] = (
-    Kind("cloud killed", 10, "cloud", (0.1, 3.0)),
-    Kind("cloud stopped in order", 3, "cloud", (0.1, 2.0)),
-    Kind("cloud frozen", 8, "cloud", (0.3, 6.0)),
-    Kind("agent killed", 14, "agent", (0.1, 4.0), may_be_long=True),
-    Kind("agent stopped in order", 4, "agent", (0.1, 3.0)),
-    Kind("agent frozen", 8, "agent", (0.3, 6.0), may_be_long=True),
+    Kind("cloud killed", 10, "cloud", (0.1, 3.0), may_be_aimed=True),
+    Kind("cloud stopped in order", 3, "cloud", (0.1, 2.0), may_be_aimed=True),
+    Kind("cloud frozen", 8, "cloud", (0.3, 6.0), may_be_aimed=True),
+    Kind("agent killed", 14, "agent", (0.1, 4.0), may_be_long=True, may_be_aimed=True),
+    Kind("agent stopped in order", 4, "agent", (0.1, 3.0), may_be_aimed=True),
+    Kind("agent frozen", 8, "agent", (0.3, 6.0), may_be_long=True, may_be_aimed=True),
     Kind("broker restarted", 3, "broker", (0.1, 2.0)),
-    Kind("broker killed", 3, "broker", (0.1, 2.0)),
-    Kind("broker killed, its memory lost", 3, "broker", (0.1, 2.0)),
+    Kind("broker killed", 3, "broker", (0.1, 2.0), may_be_aimed=True),
+    Kind("broker killed, its memory lost", 3, "broker", (0.1, 2.0), may_be_aimed=True),
     Kind("broker frozen", 3, "broker", (0.3, 4.0)),
-    Kind("connection cut", 8, "link", (0.0, 3.0)),
-    Kind("connection stalled", 8, "link", (0.3, 6.0)),
-    Kind("connection stalled one way", 6, "link", (0.3, 6.0)),
-    Kind("connection silent", 5, "link", (0.0, 0.1)),
+    Kind("connection cut", 8, "link", (0.0, 3.0), may_be_aimed=True),
+    Kind("connection stalled", 8, "link", (0.3, 6.0), may_be_aimed=True),
+    Kind("connection stalled one way", 6, "link", (0.3, 6.0), may_be_aimed=True),
+    Kind("connection silent", 5, "link", (0.0, 0.1), may_be_aimed=True),
     Kind("store locked", 4, "store", (0.3, 7.0)),
     Kind("Stripe fails", 8, "stripe", (0.5, 4.0)),
     Kind("Stripe does it and does not answer", 8, "stripe", (0.5, 4.0)),
@@ -79,8 +94,12 @@ def draw(seed: int, seconds: float, targets: Mapping[str, Sequence[str]], long_s
         if kind.may_be_long and seconds >= LONG_FROM_S and dice.randrange(LONG_ONE_IN) == 0:
             for_s = long_s
         number = dice.randrange(2**31)
+        then_s = None
+        if kind.may_be_aimed and dice.randrange(AIMED_OF) < AIMED:
+            then_s = THEN_WITHIN_S * dice.random() ** 2  # rather sooner than later
+        latest_s = at_s + for_s + (0.0 if then_s is None else AIM_WITHIN_S + then_s)
         # Some time to come back, or nothing would ever be delivered.
-        if at_s < free_at[kind.hits, target] or at_s + for_s > seconds:
+        if at_s < free_at[kind.hits, target] or latest_s > seconds:
             continue
-        free_at[kind.hits, target] = at_s + for_s + 1.0
-        drawn.append(Fault(at_s, for_s, kind, target, number))
+        free_at[kind.hits, target] = latest_s + 1.0
+        drawn.append(Fault(at_s, for_s, kind, target, number, then_s))

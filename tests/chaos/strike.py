@@ -8,6 +8,7 @@ commit does the same to the others.
 import random
 import signal
 import sqlite3
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 
 from arcade_sandbox.stripe_faults import Kind as StripeKind
 from chaos.plant import Plant, Unit, send
-from chaos.storm import Fault
+from chaos.storm import AIM_WITHIN_S, Fault
 
 Undo = Callable[[], None]
 
@@ -50,15 +51,32 @@ _MONEY_CALLS = ("POST /v1/refunds*", "POST /v1/payment_intents/*", "POST /v1/che
 
 
 @dataclass
+class _Aim:
+    """A fault that waits for more of what is `name`d to happen than was `seen`, until `begin_ns`."""
+
+    fault: Fault
+    name: str
+    seen: int
+    begin_ns: int
+
+
+def _awaited(fault: Fault) -> str:
+    """A machine, whose next coinpulse is meant; "" for the next payment."""
+    return fault.target.partition(" - ")[0] if "cab-" in fault.target else ""
+
+
+@dataclass
 class Strike:
     """Faults that are under way, and those that were."""
 
     plant: Plant
     faults: list[Fault]
     began_ns: int
+    happened: Callable[[str], int]  # how many payments ("") or coinpulses to a machine there were so far
     struck: Counter[str] = field(default_factory=Counter)
     away: dict[str, list[tuple[float, float]]] = field(default_factory=dict)  # agents, by the wall clock
     _under_way: list[tuple[int, Fault, Undo]] = field(default_factory=list)
+    _aiming: list[_Aim] = field(default_factory=list)
 
     @property
     def under_way(self) -> int:
@@ -73,11 +91,23 @@ class Strike:
                 self._end(ends_ns, fault, undo)
         while self.faults and self.began_ns + int(self.faults[0].at_s * 1e9) <= now_ns:
             fault = self.faults.pop(0)
-            self._begin(fault, now_ns)
+            if fault.aimed:
+                name = _awaited(fault)
+                self._aiming.append(_Aim(fault, name, self.happened(name), now_ns + int(AIM_WITHIN_S * 1e9)))
+            else:
+                self._begin(fault, now_ns)
+        for aim in list(self._aiming):
+            if aim.begin_ns > now_ns and self.happened(aim.name) > aim.seen:
+                aim.seen = sys.maxsize  # once is enough
+                aim.begin_ns = min(aim.begin_ns, now_ns + int((aim.fault.then_s or 0.0) * 1e9))
+            if aim.begin_ns <= now_ns:
+                self._aiming.remove(aim)
+                self._begin(aim.fault, now_ns)
 
     def end_all(self) -> None:
         """No more faults, and those under way end now."""
         self.faults.clear()
+        self._aiming.clear()
         for ends_ns, fault, undo in list(self._under_way):
             self._end(ends_ns, fault, undo)
 

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -35,6 +36,7 @@ class Witness:
 
     def __init__(self, system: System) -> None:
         self._heard: list[Heard] = []
+        self._sent: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._subscribed = threading.Event()
         self._port = system.broker.port
@@ -65,6 +67,11 @@ class Witness:
         """Everything so far."""
         with self._lock:
             return list(self._heard)
+
+    def sent_to(self, machine_id: str) -> int:
+        """How many coinpulses have gone to a machine, repetitions included."""
+        with self._lock:
+            return self._sent[machine_id]
 
     def commands(self) -> dict[str, int]:
         """Credits by credit id, as they were published; the largest number where it differs."""
@@ -99,3 +106,4 @@ class Witness:
         heard = Heard(time.time() * 1000, message.topic.rpartition("/")[2], json.loads(message.payload))
         with self._lock:
             self._heard.append(heard)
+            self._sent[heard.message.get("machineId", "")] += heard.kind == "coinpulse"
