@@ -29,8 +29,9 @@ CONNECTIONS = 1000
 STRIPE_THREADS = 8
 # Work beyond this is dropped: the order stays due, and the timer brings it back.
 STRIPE_QUEUE = 500
-# Larger bodies are answered by the application itself, in its own error shape.
-WAITRESS_BODY_BYTES = 1 << 30
+# Twice what the widest door takes: up to here the application refuses a body itself, in its own error shape. This
+# much for each of CONNECTIONS is all that callers can make this host hold, in memory or on disk.
+WAITRESS_BODY_BYTES = 2 << 20
 
 
 class PortTaken(ArcadeError):
