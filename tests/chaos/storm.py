@@ -19,10 +19,10 @@ LONG_FROM_S = 90.0
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of fault: how often it is drawn, what it hits, and for how long (seconds, from and to)."""
+    """One kind of fault: its share of all, what it hits, and for how long (seconds, from and to)."""
 
     name: str
-    weight: int
+    share: int
     hits: str  # "cloud", "agent", "broker", "stripe", "webhooks", "store", "link"
     for_s: tuple[float, float]
     may_be_long: bool = False
@@ -50,27 +50,27 @@ class Fault:
 
 
 KINDS: tuple[Kind, ...] = (
-    Kind("cloud killed", 10, "cloud", (0.1, 3.0), may_be_aimed=True),
-    Kind("cloud stopped in order", 3, "cloud", (0.1, 2.0), may_be_aimed=True),
-    Kind("cloud frozen", 8, "cloud", (0.3, 6.0), may_be_aimed=True),
-    Kind("agent killed", 14, "agent", (0.1, 4.0), may_be_long=True, may_be_aimed=True),
-    Kind("agent stopped in order", 4, "agent", (0.1, 3.0), may_be_aimed=True),
-    Kind("agent frozen", 8, "agent", (0.3, 6.0), may_be_long=True, may_be_aimed=True),
-    Kind("broker restarted", 3, "broker", (0.1, 2.0)),
-    Kind("broker killed", 3, "broker", (0.1, 2.0), may_be_aimed=True),
-    Kind("broker killed, its memory lost", 3, "broker", (0.1, 2.0), may_be_aimed=True),
-    Kind("broker frozen", 3, "broker", (0.3, 4.0)),
-    Kind("connection cut", 8, "link", (0.0, 3.0), may_be_aimed=True),
-    Kind("connection stalled", 8, "link", (0.3, 6.0), may_be_aimed=True),
-    Kind("connection stalled one way", 6, "link", (0.3, 6.0), may_be_aimed=True),
-    Kind("connection silent", 5, "link", (0.0, 0.1), may_be_aimed=True),
-    Kind("store locked", 4, "store", (0.3, 7.0)),
-    Kind("Stripe fails", 8, "stripe", (0.5, 4.0)),
-    Kind("Stripe does it and does not answer", 8, "stripe", (0.5, 4.0)),
-    Kind("Stripe slow", 3, "stripe", (0.5, 4.0)),
-    Kind("webhooks late", 4, "webhooks", (1.0, 5.0)),
-    Kind("webhooks repeated, shuffled", 4, "webhooks", (2.0, 8.0)),
-    Kind("webhooks never", 3, "webhooks", (0.5, 2.5)),
+    Kind("cloud killed", 3, "cloud", (0.1, 3.0), may_be_aimed=True),
+    Kind("cloud stopped in order", 1, "cloud", (0.1, 2.0), may_be_aimed=True),
+    Kind("cloud frozen", 2, "cloud", (0.3, 6.0), may_be_aimed=True),
+    Kind("agent killed", 4, "agent", (0.1, 4.0), may_be_long=True, may_be_aimed=True),
+    Kind("agent stopped in order", 1, "agent", (0.1, 3.0), may_be_aimed=True),
+    Kind("agent frozen", 2, "agent", (0.3, 6.0), may_be_long=True, may_be_aimed=True),
+    Kind("broker restarted", 1, "broker", (0.1, 2.0)),
+    Kind("broker killed", 1, "broker", (0.1, 2.0), may_be_aimed=True),
+    Kind("broker killed, its memory lost", 1, "broker", (0.1, 2.0), may_be_aimed=True),
+    Kind("broker frozen", 1, "broker", (0.3, 4.0)),
+    Kind("connection cut", 2, "link", (0.0, 3.0), may_be_aimed=True),
+    Kind("connection stalled", 2, "link", (0.3, 6.0), may_be_aimed=True),
+    Kind("connection stalled one way", 2, "link", (0.3, 6.0), may_be_aimed=True),
+    Kind("connection silent", 1, "link", (0.0, 0.1), may_be_aimed=True),
+    Kind("store locked", 1, "store", (0.3, 7.0)),
+    Kind("Stripe fails", 2, "stripe", (0.5, 4.0)),
+    Kind("Stripe does it and does not answer", 2, "stripe", (0.5, 4.0)),
+    Kind("Stripe slow", 1, "stripe", (0.5, 4.0)),
+    Kind("webhooks late", 1, "webhooks", (1.0, 5.0)),
+    Kind("webhooks repeated, shuffled", 1, "webhooks", (2.0, 8.0)),
+    Kind("webhooks never", 1, "webhooks", (0.5, 2.5)),
 )
 
 
@@ -81,15 +81,19 @@ def draw(seed: int, seconds: float, targets: Mapping[str, Sequence[str]], long_s
     """
     dice = random.Random(seed)
     free_at = {(hits, name): 0.0 for hits, names in targets.items() for name in names}
-    kinds = [kind for kind in KINDS if targets.get(kind.hits)]
+    every_share = [kind for kind in KINDS if targets.get(kind.hits) for _ in range(kind.share)]
+    stack: list[Kind] = []
     drawn: list[Fault] = []
     at_s = 0.0
     while True:
         at_s += dice.expovariate(1 / EVERY_S)
         if at_s >= seconds:
             return drawn
-        (kind,) = dice.choices(kinds, [kind.weight for kind in kinds])
-        target = dice.choice(list(targets[kind.hits]))
+        if not stack:  # like a pack of cards: a short storm too has something of everything
+            stack = dice.sample(every_share, len(every_share))
+        kind = stack.pop()
+        free = [name for name in targets[kind.hits] if free_at[kind.hits, name] <= at_s]
+        target = dice.choice(free or list(targets[kind.hits]))
         for_s = dice.uniform(*kind.for_s)
         if kind.may_be_long and seconds >= LONG_FROM_S and dice.randrange(LONG_ONE_IN) == 0:
             for_s = long_s
@@ -99,7 +103,7 @@ def draw(seed: int, seconds: float, targets: Mapping[str, Sequence[str]], long_s
             then_s = THEN_WITHIN_S * dice.random() ** 2  # rather sooner than later
         latest_s = at_s + for_s + (0.0 if then_s is None else AIM_WITHIN_S + then_s)
         # Some time to come back, or nothing would ever be delivered.
-        if at_s < free_at[kind.hits, target] or latest_s > seconds:
+        if not free or latest_s > seconds:
             continue
         free_at[kind.hits, target] = latest_s + 1.0
         drawn.append(Fault(at_s, for_s, kind, target, number, then_s))

@@ -220,8 +220,7 @@ def _on_unit(kind: str, unit: Unit) -> Undo | None:
         process.send(signal.SIGTERM)
 
     def start() -> None:
-        # What was told to stop in order may still be at it, and may have to be waited for.
-        process.stop()
+        process.kill()  # as every supervisor does with what takes too long to stop in order
         unit.wanted = True
         process.start()
 
