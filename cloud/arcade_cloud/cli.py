@@ -34,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    logging.getLogger("stripe").setLevel(logging.WARNING)  # below that it writes whole answers
+    for talkative in ("stripe", "urllib3", "botocore"):  # below that they write whole answers, addresses, headers
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     from arcade_cloud.settings import SettingsError, load
 
     try:

@@ -60,6 +60,7 @@ class System:
     port: int = 0
     stripe_port: int = 0
     edge_config: str = ""  # further lines of every agent's config
+    verbose: bool = False  # every process writes to its log whatever it has to say
     tick_s: float = 0.0  # more than 0: the cloud as it stands at AWS, whose schedule comes so often
 
     def __post_init__(self) -> None:
@@ -102,7 +103,7 @@ class System:
         """Start everything, in the order in which it is needed, and wait until every machine can be paid."""
         self.broker.start()
         self.stripe.start()
-        serve = ["arcade_cloud.cli", "serve", "--port", str(self.port)]
+        serve = ["arcade_cloud.cli", *self._more_words, "serve", "--port", str(self.port)]
         if self.tick_s:
             serve = ["arcade_sandbox.serverless", "--port", str(self.port), "--tick-s", str(self.tick_s)]
         self.cloud = Process("cloud", ["-m", *serve], self.folder, self._cloud_environment())
@@ -204,6 +205,10 @@ class System:
         page: dict[str, Any] = answer.json()
         return page
 
+    @property
+    def _more_words(self) -> list[str]:
+        return ["--verbose"] if self.verbose else []
+
     def _cloud_environment(self) -> dict[str, str]:
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
         return {
@@ -246,7 +251,16 @@ class System:
         agent = Process(
             f"agent-{machine_id}",
             [
-                *("-m", "arcade_edge.cli", "simulate", "--config", str(path), "--edge-log", str(edge_log)),
+                *(
+                    "-m",
+                    "arcade_edge.cli",
+                    *self._more_words,
+                    "simulate",
+                    "--config",
+                    str(path),
+                    "--edge-log",
+                    str(edge_log),
+                ),
                 *("--start-after-ms", str(profile.start_after_ms), "--play-s", str(profile.play_s)),
                 *("--min-pulse-ms", str(profile.min_pulse_ms), "--min-gap-ms", str(profile.min_gap_ms)),
             ],
