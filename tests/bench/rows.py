@@ -1,7 +1,12 @@
 """A row of the table, and the statistics that all measurements share."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+# As edge/deploy/arcade-edge.service has it (CPUSchedulingPriority).
+UNIT_PRIORITY = 20
 
 
 @dataclass(frozen=True)
@@ -25,3 +30,21 @@ def percentile(values: Sequence[float], share: float) -> float:
     """The value that `share` (0 to 1) of `values` do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+@contextmanager
+def as_the_unit_runs_it() -> Iterator[str]:
+    """Threads and processes started within have the scheduling of the agent's systemd unit.
+
+    Gives a word about it for the table: "" where it is so, else that this user may not.
+    """
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(UNIT_PRIORITY))
+    except PermissionError:
+        yield " (at normal priority: this user may set no other)"
+        return
+    try:
+        yield ""
+    finally:
+        os.sched_setscheduler(0, *before)

@@ -41,6 +41,7 @@ def test_the_unit_says_what_the_promises_need() -> None:
     assert unit["Restart"] == ["always"]
     assert unit["StartLimitIntervalSec"] == ["0"]
     assert "WatchdogSec" in unit
+    assert unit["CPUSchedulingPolicy"] == ["fifo"]
     assert unit["User"] == ["arcade"]
     assert unit["SupplementaryGroups"] == ["gpio dialout"]
     assert unit["LoadCredential"] == [
