@@ -208,11 +208,13 @@ class FakeStripe:
             self._emit("payment_intent.payment_failed", self._intent_json(intent))
             self._emit("checkout.session.async_payment_failed", self._session_json(session))
 
-    def finish_refund(self, payment_intent: str, outcome: Literal["succeeded", "failed"]) -> None:
-        """The bank decides the latest refund: a pending one either way, a succeeded one may still fail."""
+    def finish_refund(
+        self, payment_intent: str, outcome: Literal["succeeded", "failed"], *, refund_id: str | None = None
+    ) -> None:
+        """The bank decides the latest refund, or the named one: what has succeeded may still fail."""
         with self.lock:
             intent = self.intent(payment_intent)
-            refund = intent.refunds[-1]
+            refund = next(r for r in reversed(intent.refunds) if refund_id in (None, r.refund_id))
             if refund.status == "failed" or (refund.status, outcome) == ("succeeded", "succeeded"):
                 raise ValueError(f"the refund is {refund.status} and can't become {outcome}")
             refund.status = outcome
@@ -265,23 +267,31 @@ class FakeStripe:
         """What became of each payment: `held`, `captured`, `refunded` (pending too), `kept`, `dispute`."""
         with self.lock:
             self.let_time_pass()
-            return [
-                {
-                    "id": intent.intent_id,
-                    "session": intent.session_id,
-                    "order_id": intent.metadata.get("order_id"),
-                    "amount": intent.amount,
-                    "currency": intent.currency,
-                    "status": intent.status,
-                    "method": intent.method,
-                    "held": intent.capturable,
-                    "captured": intent.received,
-                    "refunded": intent.given_back,
-                    "kept": intent.received - intent.given_back,
-                    "dispute": intent.dispute,
-                }
-                for intent in self._intents.values()
-            ]
+            return [self._money(intent) for intent in self._intents.values()]
+
+    def money_of(self, payment_intent: str) -> Json:
+        """One line of `money`, as it is now."""
+        with self.lock:
+            return self._money(self.intent(payment_intent))
+
+    def _money(self, intent: _Intent) -> Json:
+        return {
+            "id": intent.intent_id,
+            "session": intent.session_id,
+            "order_id": intent.metadata.get("order_id"),
+            "amount": intent.amount,
+            "currency": intent.currency,
+            "status": intent.status,
+            "method": intent.method,
+            "held": intent.capturable,
+            "hold_until_ms": intent.hold_until_ms,
+            "paid_ms": None if intent.charged_s is None else intent.charged_s * 1000,
+            "captured": intent.received,
+            "refunded": intent.given_back,
+            "refunds_failed": sum(refund.status == "failed" for refund in intent.refunds),
+            "kept": intent.received - intent.given_back,
+            "dispute": intent.dispute,
+        }
 
     def take_events(self) -> list[Json]:
         """The events since the last call, oldest first."""

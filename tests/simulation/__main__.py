@@ -1,0 +1,101 @@
+"""Run the simulation: `PYTHONPATH=tests python -m simulation [--seed S | --n N | --seconds T | --mutations]`.
+
+Without options the seeds from 1 on, as many as must show every fault and every transition. A seed that fails
+prints what is broken, the end of its trace, and how to replay it; then the exit code is 1.
+"""
+
+import argparse
+import os
+import sys
+import time
+
+from simulation.coverage import Coverage
+from simulation.mutations import MUTATIONS, hunt
+from simulation.running import Result, one, several
+
+# So many seeds must have shown everything that is listed, whatever they begin with.
+ENOUGH = 3_000
+MOST_SHOWN = 5
+
+
+def main() -> int:
+    """The exit code."""
+    parser = argparse.ArgumentParser(prog="simulation", description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, help="this seed alone, with its whole trace if --verbose")
+    parser.add_argument("--n", type=int, help=f"so many seeds (default {ENOUGH})")
+    parser.add_argument("--first", type=int, default=1, help="the first seed")
+    parser.add_argument("--seconds", type=float, help="as many seeds as fit into this time")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one per core)")
+    parser.add_argument("--mutations", action="store_true", help="plant each deliberate bug, and find it")
+    parser.add_argument(
+        "--verbose", action="store_true", help="the table of what was covered; a seed's whole trace"
+    )
+    options = parser.parse_args()
+    if options.mutations:
+        return _mutations(options.n or 200)
+    if options.seed is not None:
+        return _one(options.seed, options.verbose)
+    return _many(options)
+
+
+def _one(seed: int, verbose: bool) -> int:
+    result = one(seed, whole_trace=verbose)
+    if verbose and not result.broken:
+        print("\n".join(result.tail))
+    _show(result)
+    print(f"seed {seed}: {result.orders} orders, {result.days:.0f} days, trace {result.fingerprint}")
+    return 1 if result.broken else 0
+
+
+def _many(options: argparse.Namespace) -> int:
+    coverage, began = Coverage(), time.monotonic()
+    number = ENOUGH if options.n is None else options.n
+    last = 10**9 if options.seconds is not None and options.n is None else options.first + number
+    seeds = orders = failed = 0
+    days = 0.0
+    for result in several(range(options.first, last), options.jobs, options.seconds):
+        seeds, orders, days = seeds + 1, orders + result.orders, days + result.days
+        coverage.add(result.coverage)
+        if result.broken:
+            failed += 1
+            if failed <= MOST_SHOWN:
+                _show(result)
+    took_s = time.monotonic() - began
+    missing = coverage.missing() if seeds >= ENOUGH else []
+    if options.verbose or missing:
+        print(coverage.table())
+    for what in missing:
+        print(f"never happened in {seeds} seeds: {what}")
+    print(
+        f"{seeds} seeds, {orders} orders, {days / 365:.0f} years of machines in {took_s:.0f} s "
+        f"({orders / took_s:.0f} orders a second): {failed} seeds failed"
+    )
+    print("named exceptions met: " + ", ".join(f"{n} × {name}" for name, n in sorted(coverage.exceptions.items())))
+    return 1 if failed or missing else 0
+
+
+def _show(result: Result) -> None:
+    if not result.broken:
+        return
+    print(f"--- seed {result.seed} breaks", ", ".join(sorted({f"promise {b.promise}" for b in result.broken})))
+    for broken in result.broken[:10]:
+        print(f"  {broken.promise} ({broken.checker}): {broken.text}")
+    print("  the end of its trace:")
+    print("\n".join(f"    {line}" for line in result.tail))
+    print(f"  replay it: make sim SEED={result.seed}")
+
+
+def _mutations(most: int) -> int:
+    unfound = 0
+    print(f"{'seeds':>5}  {'found by':10}  bug")
+    for mutation in MUTATIONS:
+        number, broken = hunt(mutation, 1, most)
+        unfound += number == 0
+        by = broken[0].checker if broken else "–"
+        print(f"{number or '–':>5}  {by:10}  {mutation.name}", flush=True)
+    print(f"{len(MUTATIONS) - unfound} of {len(MUTATIONS)} bugs found within {most} seeds each")
+    return 1 if unfound else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

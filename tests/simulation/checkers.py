@@ -1,0 +1,357 @@
+"""The promises, recomputed from outside: boards, Stripe's books, the wire, and what the cloud has written down.
+
+Nothing here knows the code under test. Each checker takes the evidence of a run and says what is broken.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulation.evidence import Command, Evidence, LineProfile, Pulse, Purchase, Said
+
+SILENT = ("silence", "last resort", "unconfirmed")
+CONFIRMED = ("confirmed", "nobody")
+FINAL = ("settled", "abandoned")
+HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A promise that did not hold, and which checker says so."""
+
+    promise: str
+    checker: str
+    text: str
+
+
+@dataclass
+class Case:
+    """The evidence, sorted for the checkers, and the named exceptions that they met."""
+
+    evidence: Evidence
+    exceptions: Counter[str] = field(default_factory=Counter)
+    orders: dict[str, dict[str, Any]] = field(default_factory=dict)
+    by_intent: dict[str, dict[str, Any]] = field(default_factory=dict)
+    by_credit: dict[str, dict[str, Any]] = field(default_factory=dict)
+    commands: dict[str, list[Command]] = field(default_factory=lambda: defaultdict(list))
+    pulses: dict[str, list[Pulse]] = field(default_factory=lambda: defaultdict(list))
+    finals: dict[str, list[Said]] = field(default_factory=lambda: defaultdict(list))
+    causes: dict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(list))
+    alerts: set[tuple[str, str]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        evidence = self.evidence
+        for order in evidence.orders:
+            self.orders[order["order_id"]] = order
+            if order["payment_intent"] is not None:
+                self.by_intent[order["payment_intent"]] = order
+            if order["credit_id"] is not None:
+                self.by_credit[order["credit_id"]] = order
+        for command in evidence.commands:
+            self.commands[command.credit_id].append(command)
+        for pulse in evidence.pulses:
+            self.pulses[pulse.credit_id].append(pulse)
+        for said in evidence.told:
+            if said.fields.get("final"):
+                self.finals[said.fields["creditId"]].append(said)
+        for cause in evidence.causes:
+            self.causes[cause.what, cause.subject].append(cause.at_ms)
+        self.alerts = set(evidence.alerts)
+
+    def befell(self, what: str, subject: str = "") -> bool:
+        """Whether that happened."""
+        return (what, subject) in self.causes
+
+    def steps_into(self, order_id: str, *states: str) -> list[int]:
+        """When the order was committed in one of the states."""
+        return [step.at_ms for step in self.evidence.steps if step.order_id == order_id and step.state in states]
+
+
+def whole_credits(pulses: list[Pulse], profile: LineProfile) -> int:
+    """How many credits a board has counted: each needs all of its pulses, long enough."""
+    counted: Counter[int] = Counter()
+    for pulse in pulses:
+        if pulse.off_ms is not None and pulse.off_ms - pulse.on_ms >= profile.pulse_ms:
+            counted[pulse.index] += 1
+    return sum(number >= profile.pulses_per_credit for number in counted.values())
+
+
+def check_line(case: Case) -> Iterator[Broken]:
+    """The coin line is never left active, no pulse is too short, none is too close to the one before."""
+    lines: dict[str, list[Pulse]] = defaultdict(list)
+    for pulse in case.evidence.pulses:
+        lines[pulse.line].append(pulse)
+    for line, pulses in lines.items():
+        profile = case.evidence.profiles[line]
+        before_ms = None
+        for pulse in pulses:
+            if pulse.off_ms is None:
+                yield Broken("4", "line", f"{line} was left active at {pulse.on_ms}")
+                continue
+            if pulse.off_ms - pulse.on_ms < profile.pulse_ms and not (pulse.cut or pulse.failed):
+                yield Broken("4", "line", f"{line}: a pulse of {pulse.off_ms - pulse.on_ms} ms")
+            if before_ms is not None and pulse.on_ms - before_ms < profile.gap_ms:
+                yield Broken("4", "line", f"{line}: {pulse.on_ms - before_ms} ms after the last pulse: merged")
+            before_ms = pulse.off_ms
+
+
+def check_pulses(case: Case) -> Iterator[Broken]:
+    """Every pulse has its command, in life, on the addressed installation, once, and before any last word."""
+    for credit_id, pulses in case.pulses.items():
+        commands = case.commands.get(credit_id, [])
+        first = pulses[0]
+        profile = case.evidence.profiles[first.line]
+        mine = [
+            command
+            for command in commands
+            if command.installation == first.installation and command.machine_id == first.machine_id
+        ]
+        if not mine or mine[0].at_ms > first.on_ms:
+            yield Broken("2", "pulses", f"{first.line} pulsed {credit_id} without a command of the cloud's")
+            continue
+        if first.on_ms >= mine[0].expires_ms:
+            late_ms = first.on_ms - mine[0].expires_ms
+            yield Broken("2", "pulses", f"{credit_id} was begun {late_ms} ms after its expiry")
+        if len({(pulse.line, pulse.installation) for pulse in pulses}) > 1:
+            yield Broken("3", "pulses", f"{credit_id} was pulsed by two installations")
+        made = Counter(pulse.index for pulse in pulses)
+        if max(made.values()) > profile.pulses_per_credit:
+            yield Broken("3", "pulses", f"{credit_id}: a credit of it was pulsed twice")
+        if max(made) >= mine[0].credits:
+            yield Broken("2", "pulses", f"{credit_id}: more pulsed than the {mine[0].credits} ordered")
+        said = min((said.at_ms for said in case.finals[credit_id] if _by(said, first)), default=None)
+        if said is not None and pulses[-1].on_ms > said:
+            yield Broken("3", "pulses", f"{credit_id} was pulsed after its final answer")
+
+
+def _by(said: Said, pulse: Pulse) -> bool:
+    return bool(said.fields["installation"] == pulse.installation)
+
+
+def check_answers(case: Case) -> Iterator[Broken]:
+    """All final answers of an installation about a credit are one and the same."""
+    for credit_id, finals in case.finals.items():
+        words = defaultdict(set)
+        for said in finals:
+            fields = said.fields
+            words[fields["installation"]].add((fields["state"], fields["delivered"], fields["uncertain"]))
+        rolled_back = any(what == "journal rolled back" for what, _ in case.causes)
+        if any(len(said) > 1 for said in words.values()) and not rolled_back:
+            yield Broken("3", "answers", f"{credit_id}: two different final answers: {dict(words)}")
+
+
+def check_paid(case: Case) -> Iterator[Broken]:
+    """Nothing is commanded but what was paid for, or granted: that machine, that number, once for a payment."""
+    granted = {grant.order_id: grant for grant in case.evidence.grants.values()}
+    money = {line["id"]: line for line in case.evidence.money}
+    for credit_id, commands in case.commands.items():
+        order = case.by_credit.get(credit_id)
+        if order is None:
+            yield Broken("2", "paid", f"the credit {credit_id} was published and is on no record")
+            continue
+        asked = {(command.machine_id, command.credits, command.installation) for command in commands}
+        if len(asked) > 1 or len({command.expires_ms for command in commands}) > 1:
+            yield Broken("2", "paid", f"the credit {credit_id} changed between its publishes: {asked}")
+        grant = granted.get(order["order_id"])
+        if grant is not None:
+            if (grant.machine_id, grant.credits) != (commands[0].machine_id, commands[0].credits):
+                yield Broken("2", "paid", f"{credit_id} is not what was granted")
+            continue
+        line = money.get(order["payment_intent"] or "")
+        if line is None or line["paid_ms"] is None or line["paid_ms"] > commands[0].at_ms:
+            yield Broken("2", "paid", f"{credit_id} was published without a payment ({order['order_id']})")
+            continue
+        purchase = case.evidence.purchases.get(line["session"])
+        bought = None if purchase is None else (purchase.machine_id, purchase.credits, purchase.deliverable)
+        if bought != (commands[0].machine_id, commands[0].credits, True):
+            yield Broken("2", "paid", f"{credit_id} is not what was bought: {bought}")
+        if commands[0].expires_ms > line["paid_ms"] + 1000 * (case.evidence.limits.deliver_within_s + 1):
+            yield Broken("2", "paid", f"{credit_id} lives longer than it may")
+
+
+def check_money(case: Case) -> Iterator[Broken]:
+    """Paid = pulsed + given back, for each payment, but for the named exceptions."""
+    for line in case.evidence.money:
+        purchase = case.evidence.purchases.get(line["session"])
+        if line["paid_ms"] is None or purchase is None:
+            continue
+        order = case.by_intent.get(line["id"])
+        kept = 0 if line["dispute"] == "lost" else line["kept"]
+        outside = case.befell("money gone outside", line["id"])
+        if order is None:
+            if not outside:
+                yield Broken("1", "money", f"the payment {line['id']} is on no record; {kept} are kept")
+            continue
+        name = order["order_id"]
+        if order["state"] == "abandoned":
+            if not outside:
+                yield Broken("1", "money", f"{name} is abandoned, and was paid ({line['status']})")
+            continue
+        pulsed, delivered = _pulsed(case, order, purchase), order["delivered"] or 0
+        yield from _compare(case, order, pulsed, delivered)
+        expected = purchase.amount_minor * delivered // purchase.credits
+        certain = [r.keep_minor for r in case.evidence.refunds if r.order_id == name and r.certain]
+        maybe = [r.keep_minor for r in case.evidence.refunds if r.order_id == name and not r.certain]
+        due = min([expected, *certain])
+        allowed = {due, *(min(due, keep) for keep in maybe)}
+        if kept in allowed:
+            continue
+        if kept < min(allowed) and outside and ("loss", name) in case.alerts:
+            case.exceptions["money gone outside"] += 1
+        elif kept > max(allowed) and line["refunds_failed"] >= 3 and ("owed", name) in case.alerts:
+            case.exceptions["owed"] += 1
+        elif kept < due and outside and order["state"] == "settled" and not delivered:
+            continue
+        else:
+            yield Broken(
+                "1", "money", f"{name}: {kept} kept of {line['amount']}, {delivered} delivered, due {allowed}"
+            )
+
+
+def _pulsed(case: Case, order: dict[str, Any], purchase: Purchase) -> int:
+    credit_id = order["credit_id"] or ""
+    if purchase.subscriber:
+        delivered = any(command.outcome == "confirmed" for command in case.commands.get(credit_id, []))
+        return purchase.credits if delivered else 0
+    pulses = case.pulses.get(credit_id, [])
+    return whole_credits(pulses, case.evidence.profiles[pulses[0].line]) if pulses else 0
+
+
+def _compare(case: Case, order: dict[str, Any], pulsed: int, delivered: int) -> Iterator[Broken]:
+    """What was pulsed against what the order was closed with."""
+    if pulsed == delivered:
+        return
+    name, pulses = order["order_id"], case.pulses.get(order["credit_id"] or "", [])
+    line = pulses[0].line if pulses else ""
+    since_ms = pulses[0].on_ms if pulses else 0
+    text = f"{name}: {pulsed} pulsed and {delivered} charged for ({order['resolved_by']})"
+    if pulsed < delivered:
+        yield Broken("1", "money", text)
+    elif order["resolved_by"] in SILENT:
+        case.exceptions["silent machine"] += 1
+    elif any(at_ms >= since_ms for at_ms in case.causes.get(("journal rolled back", line), ())):
+        case.exceptions["forgetful card"] += 1
+    elif (
+        pulsed == delivered + 1
+        and order["uncertain"] == 1
+        and (
+            any(at_ms >= since_ms for at_ms in case.causes.get(("agent died", line), ()))
+            or case.befell("coin line failed", order["credit_id"])
+        )
+    ):
+        case.exceptions["power cut in a pulse"] += 1
+    else:
+        yield Broken("1", "money", text)
+
+
+def check_books(case: Case) -> Iterator[Broken]:
+    """What was decided once stays: how many were delivered, which credit, one credit for an order."""
+    delivered: dict[str, int] = {}
+    credit: dict[str, str] = {}
+    for step in case.evidence.steps:
+        if step.delivered is not None:
+            if delivered.setdefault(step.order_id, step.delivered) != step.delivered:
+                yield Broken("3", "books", f"{step.order_id}: delivered changed after the order was closed")
+        elif step.order_id in delivered:
+            yield Broken("3", "books", f"{step.order_id}: closed, and open again")
+        if step.credit_id is not None and credit.setdefault(step.order_id, step.credit_id) != step.credit_id:
+            yield Broken("3", "books", f"{step.order_id}: a second credit")
+
+
+def check_words(case: Case) -> Iterator[Broken]:
+    """What closed an order truly happened: the addressed machine's own word, or silence as published."""
+    limits = case.evidence.limits
+    for order in case.evidence.orders:
+        name, by, credit_id = order["order_id"], order["resolved_by"], order["credit_id"]
+        if by == "ack":
+            words = [said.fields for said in case.finals.get(credit_id, [])]
+            if not any(
+                (word["installation"], word["machineId"], word["delivered"])
+                == (order["installation"], order["machine_id"], order["delivered"])
+                for word in words
+            ):
+                yield Broken("2", "words", f"{name} was closed by a word that its machine never said")
+        elif by in ("silence", "last resort"):
+            closed_ms = min(case.steps_into(name, "resolved", "settled"), default=case.evidence.ended_ms)
+            revoked_ms = [
+                r.at_ms for r in case.evidence.revokes if r.credit_id == credit_id and r.outcome in CONFIRMED
+            ]
+            revoked_ms = [at_ms for at_ms in revoked_ms if at_ms <= closed_ms]
+            if by == "last resort":
+                since_ms = min(case.steps_into(name, "revoking"), default=closed_ms)
+                if closed_ms < since_ms + 1000 * limits.last_resort_s:
+                    yield Broken("5", "words", f"{name}: the last resort came too early")
+                continue
+            limit_s = limits.hold_silence_limit_s if order["held"] else limits.silence_limit_s
+            end_ms = min(revoked_ms, default=closed_ms) + 1000 * limit_s
+            proven = any(
+                at_ms <= closed_ms and sent_ms >= max(end_ms, revoked_ms[-1])
+                for at_ms, sent_ms in case.evidence.echoes
+            )
+            if closed_ms < end_ms or not proven:
+                yield Broken("5", "words", f"{name} was closed for a silence that nobody proved")
+            if any(
+                said.fields.get("final") and said.at_ms < closed_ms and said.fields == true.fields
+                for said in case.evidence.heard
+                for true in case.finals.get(credit_id, ())
+            ):
+                yield Broken("5", "words", f"{name} was closed for silence after its machine had been heard")
+        elif by == "unsent" and case.commands.get(credit_id or ""):
+            yield Broken("1", "words", f"{name} was closed as unsent, and was sent")
+
+
+def check_final(case: Case) -> Iterator[Broken]:
+    """Every order becomes final by itself, in the published time."""
+    evidence, limits = case.evidence, case.evidence.limits
+    money = {line["id"]: line for line in evidence.money}
+    for order in evidence.orders:
+        name = order["order_id"]
+        if order["state"] not in FINAL:
+            yield Broken("5", "final", f"{name} is {order['state']} days after the last fault")
+            continue
+        if order["paid_at_ms"] is None:
+            continue
+        line = money.get(order["payment_intent"], {})
+        known_ms = min(case.steps_into(name, "funded", "returning"), default=evidence.quiet_from_ms)
+        since_ms = max(known_ms, evidence.quiet_from_ms) if evidence.faults else known_ms
+        limit_s = limits.deliver_within_s + limits.last_resort_s + 60 + limits.answer_s + 2 * limits.timer_s
+        if not evidence.faults and known_ms + 300_000 < evidence.machines_off_ms:
+            limit_s = limits.deliver_within_s + 60 + limits.answer_s + 2 * limits.timer_s
+        resolved_ms = min(case.steps_into(name, "resolved", "settled", "returning"), default=evidence.ended_ms)
+        if resolved_ms > since_ms + 1000 * limit_s:
+            yield Broken("5", "final", f"{name} was closed {(resolved_ms - since_ms) // 1000} s after it might be")
+        late = line.get("refunds_failed") or case.befell("disputed", line.get("id", ""))
+        settled_ms = min(case.steps_into(name, "settled"), default=None)
+        if settled_ms is not None and not late:
+            limit_ms = max(resolved_ms, evidence.quiet_from_ms) + 4 * HOUR_MS
+            if settled_ms > limit_ms:
+                yield Broken("5", "final", f"{name} was settled {(settled_ms - limit_ms) // 1000} s late")
+
+
+def check_defects(case: Case) -> Iterator[Broken]:
+    """Nothing but documented errors comes out of any door."""
+    for defect in case.evidence.defects:
+        yield Broken("defect", "defects", defect)
+
+
+def check(evidence: Evidence) -> tuple[list[Broken], Counter[str]]:
+    """What is broken, and how often each named exception was met."""
+    from simulation.alert_checker import check_alerts
+
+    case = Case(evidence)
+    broken: list[Broken] = []
+    for checker in (
+        check_defects,
+        check_line,
+        check_pulses,
+        check_answers,
+        check_paid,
+        check_money,
+        check_books,
+        check_words,
+        check_final,
+        check_alerts,
+    ):
+        broken.extend(checker(case))
+    return broken, case.exceptions

@@ -1,0 +1,155 @@
+"""What an observer of a run has seen from outside: the material of the checkers, plain values only."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Pulse:
+    """One active stretch of a coin line. `index`: which credit of the command, from 0; `cut`: power went in it."""
+
+    line: str
+    machine_id: str
+    installation: str
+    credit_id: str
+    index: int
+    on_ms: int
+    off_ms: int | None = None
+    cut: bool = False
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class LineProfile:
+    """What a board wants: widths and rests in ms, and pulses for one credit."""
+
+    pulse_ms: int
+    gap_ms: int
+    pulses_per_credit: int
+
+
+@dataclass(frozen=True)
+class Command:
+    """A coinpulse that the cloud handed to the broker, and the broker's word."""
+
+    at_ms: int
+    machine_id: str
+    credit_id: str
+    credits: int
+    installation: str
+    expires_ms: int
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A revoke that the cloud handed to the broker, and the broker's word."""
+
+    at_ms: int
+    credit_id: str
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """An ack that the cloud took in, or that an agent handed to the broker. `fields`: as on the wire."""
+
+    at_ms: int
+    topic: str
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """What a player chose to buy, in which checkout."""
+
+    session_id: str
+    order_id: str | None
+    machine_id: str
+    credits: int
+    amount_minor: int
+    deliverable: bool = True
+    subscriber: bool = False
+
+
+@dataclass(frozen=True)
+class Refund:
+    """What the operator asked for; `certain` if the answer came."""
+
+    at_ms: int
+    order_id: str
+    keep_minor: int
+    certain: bool
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Free credits that the operator gave."""
+
+    at_ms: int
+    order_id: str
+    machine_id: str
+    credits: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of an order's books as the cloud committed it."""
+
+    at_ms: int
+    order_id: str
+    state: str
+    delivered: int | None
+    by: str
+    credit_id: str | None
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Something that befell a thing: what a named exception must be explained by."""
+
+    at_ms: int
+    what: str
+    subject: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The published limits of this run, seconds."""
+
+    deliver_within_s: int
+    silence_limit_s: int
+    hold_silence_limit_s: int
+    last_resort_s: int
+    answer_s: int
+    timer_s: int
+
+
+@dataclass
+class Evidence:
+    """All of one run."""
+
+    seed: int
+    limits: Limits
+    profiles: dict[str, LineProfile] = field(default_factory=dict)
+    subscribers: set[str] = field(default_factory=set)
+    pulses: list[Pulse] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)
+    revokes: list[Asked] = field(default_factory=list)
+    heard: list[Said] = field(default_factory=list)
+    told: list[Said] = field(default_factory=list)
+    echoes: list[tuple[int, int]] = field(default_factory=list)
+    purchases: dict[str, Purchase] = field(default_factory=dict)
+    refunds: list[Refund] = field(default_factory=list)
+    grants: dict[str, Grant] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    orders: list[dict[str, Any]] = field(default_factory=list)
+    money: list[dict[str, Any]] = field(default_factory=list)
+    alerts: list[tuple[str, str]] = field(default_factory=list)
+    posted: set[str] = field(default_factory=set)
+    causes: list[Cause] = field(default_factory=list)
+    defects: list[str] = field(default_factory=list)
+    faults: dict[str, int] = field(default_factory=dict)
+    quiet_from_ms: int = 0
+    machines_off_ms: int = 0
+    ended_ms: int = 0

@@ -1,0 +1,116 @@
+"""What may go wrong, and how often: drawn anew for each seed. Many seeds know few faults, some none."""
+
+import math
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+SECOND = 1_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+# Chance at each opportunity: the lowest and the highest rate that a seed may draw.
+RATES: dict[str, tuple[float, float]] = {
+    "cloud killed before a commit or effect": (0.0005, 0.02),
+    "cloud killed after a commit or effect": (0.0005, 0.02),
+    "another worker in between": (0.01, 0.3),
+    "work for Stripe dropped": (0.02, 0.5),
+    "store lost the answer": (0.001, 0.03),
+    "message lost before the broker": (0.005, 0.3),
+    "message lost after the broker": (0.005, 0.3),
+    "broker's word lost": (0.005, 0.3),
+    "message repeated": (0.01, 0.4),
+    "message late": (0.01, 0.3),
+    "message very late": (0.005, 0.05),
+    "will late": (0.1, 1.0),
+    "ack refused by the broker": (0.01, 0.2),
+    "webhook never": (0.02, 1.0),
+    "webhook late": (0.02, 0.5),
+    "webhook ten times": (0.02, 0.3),
+    "webhook before its answer": (0.05, 0.8),
+    "Stripe busy": (0.01, 0.2),
+    "Stripe failed and keeps the key": (0.01, 0.1),
+    "Stripe's answer lost": (0.01, 0.3),
+    "Stripe slow": (0.01, 0.2),
+    "Stripe takes no part of a hold": (0.5, 1.0),
+    "refund fails": (0.05, 0.9),
+    "hold ends early": (0.02, 0.5),
+    "money moved by hand at Stripe": (0.02, 0.3),
+    "dispute": (0.02, 0.4),
+    "Pi cut before a journal write": (0.002, 0.05),
+    "Pi cut after a journal write": (0.002, 0.05),
+    "Pi cut in a pulse": (0.005, 0.1),
+    "Pi cut between pulses": (0.005, 0.1),
+    "agent killed in a pulse": (0.005, 0.1),
+    "agent restarted": (0.002, 0.02),
+    "card stalls": (0.002, 0.05),
+    "Pi broken for good": (0.05, 0.5),
+    "coin line fails": (0.005, 0.1),
+    "journal full": (0.002, 0.03),
+    "journal says no and has it": (0.002, 0.03),
+    "journal rolled back": (0.1, 0.6),
+    "journal lost": (0.02, 0.3),
+    "operator refunds": (0.02, 0.5),
+}
+
+# So many times in a seed, each for so long.
+WINDOWS: dict[str, tuple[int, int, int]] = {
+    "broker down": (3, 10 * SECOND, 2 * HOUR),
+    "broker restarted with its memory": (3, 1 * SECOND, 1 * MINUTE),
+    "broker restarted without its memory": (3, 1 * SECOND, 1 * MINUTE),
+    "acks lost on their way": (2, 1 * MINUTE, 5 * HOUR),
+    "acks lost for good": (1, 1, 2),
+    "acks held up": (2, 1 * MINUTE, 5 * HOUR),
+    "Stripe down": (2, 30 * SECOND, 3 * HOUR),
+    "store down": (3, 1 * SECOND, 20 * MINUTE),
+    "cloud down": (2, 10 * SECOND, 3 * HOUR),
+    "link of a Pi down": (4, 1 * SECOND, 90 * MINUTE),
+    "Pi without power": (3, 5 * SECOND, 3 * HOUR),
+    "machine not ready": (4, 5 * SECOND, 1 * HOUR),
+    "second Pi with the same id": (2, 30 * SECOND, 30 * MINUTE),
+    "wall clock jumps": (3, 1, 2),
+    "signing secret rotated": (1, 1 * MINUTE, 30 * MINUTE),
+    "attacker has the broker": (2, 1 * MINUTE, 1 * HOUR),
+    "careless Pi answers for others": (1, 1 * MINUTE, 30 * MINUTE),
+    "thief with another machine's key": (1, 1 * MINUTE, 30 * MINUTE),
+}
+
+
+@dataclass
+class Faults:
+    """The faults of one seed: how often each happens, and how often it has."""
+
+    rng: random.Random
+    rates: dict[str, float] = field(default_factory=dict)
+    windows: dict[str, int] = field(default_factory=dict)
+    on: bool = True
+    happened: Counter[str] = field(default_factory=Counter)
+
+    def hit(self, name: str) -> bool:
+        """Whether the fault happens now."""
+        rate = self.rates.get(name)
+        if rate is None or not self.on or self.rng.random() >= rate:
+            return False
+        self.happened[name] += 1
+        return True
+
+    def rate(self, name: str) -> float:
+        """How often it happens."""
+        return self.rates.get(name, 0.0) if self.on else 0.0
+
+
+def draw(rng: random.Random) -> Faults:
+    """The faults of a seed: none in one of ten, a few in most, many in some."""
+    faults = Faults(rng)
+    dice = rng.random()
+    if dice < 0.1:
+        return faults
+    chance = rng.choice((0.04, 0.08, 0.12)) if dice < 0.55 else rng.choice((0.2, 0.3, 0.5))
+    for name, (low, high) in RATES.items():
+        if rng.random() < chance:
+            faults.rates[name] = math.exp(rng.uniform(math.log(low), math.log(high)))
+    for name, (most, _, _) in WINDOWS.items():
+        if rng.random() < chance:
+            faults.windows[name] = rng.randint(1, most)
+    return faults

@@ -1,0 +1,258 @@
+"""Deliberate bugs, put into the real code in memory: the simulation must find each of them.
+
+A bug is a change of the source of one function or more; nothing is written to disk. If the text that is to be
+changed is not there any more, the bug is stale, and that is an error.
+"""
+
+import importlib
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from simulation.checkers import Broken
+from simulation.running import one
+
+LIFE = "arcade_cloud.order_life:"
+SETTLING = "arcade_cloud.settling:"
+CREDITS = "arcade_edge.credits:"
+DELIVERY = "arcade_edge.delivery:Delivery."
+
+
+@dataclass(frozen=True)
+class Edit:
+    """In the function `where` (module:name), `old` becomes `new`."""
+
+    where: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A bug. It is found within `within` seeds from `near` on; `near` is where a test begins to look."""
+
+    name: str
+    edits: tuple[Edit, ...]
+    near: int = 1
+    within: int = 60
+
+
+def _bug(name: str, *edits: tuple[str, str, str], near: int = 1, within: int = 60) -> Mutation:
+    return Mutation(name, tuple(Edit(*edit) for edit in edits), near, within)
+
+
+MUTATIONS = (
+    _bug(
+        "a payment that became known late counts as paid now",
+        (LIFE + "_money", "min(payment.paid_at_ms, context.now_ms)", "context.now_ms"),
+    ),
+    _bug(
+        "a session that is complete counts as paid",
+        (LIFE + "_read_before_money", "payment.has_money:", '(payment.has_money or event.session == "complete"):'),
+    ),
+    _bug(
+        "the deadline does not matter once the machine has accepted",
+        (LIFE + "_publish", "if now >= deadline:", "if now >= deadline and not order.accepted:"),
+    ),
+    _bug(
+        "a refund is given without a revoke",
+        (
+            LIFE + "_refund_asked",
+            "decision = _begin_revoking(asked, text, context)",
+            'decision = settling.resolve(asked, 0, "unsent", text, context)',
+        ),
+    ),
+    _bug("a word that is not final decides", (LIFE + "_acked", "if ack.final:", "if ack.final or ack.delivered:")),
+    _bug(
+        "another installation's word counts",
+        (LIFE + "_acked", "ack.installation != order.installation", "False"),
+    ),
+    _bug("another machine's word counts", (LIFE + "_acked", "ack.machine_id != order.machine_id", "False")),
+    _bug(
+        "every publish has a new credit id",
+        (LIFE + "_publish", "    if order.credit_id is None:\n        order =", "    if True:\n        order ="),
+        ("arcade_cloud.fulfilment:Fulfilment._context", "order.credit_id is None and ", ""),
+    ),
+    _bug(
+        "a credit is addressed anew with every publish",
+        (
+            LIFE + "_publish",
+            "    due = min(later",
+            "    order = _with(order, installation=installation or order.installation)\n    due = min(later",
+        ),
+        ("arcade_cloud.fulfilment:Fulfilment._context", "order.credit_id is None and ", ""),
+    ),
+    _bug(
+        "every publish prolongs the credit's life",
+        (
+            LIFE + "_publish",
+            "    due = min(later",
+            "    order = _with(order, expires_at_ms=now + 60_000)\n    due = min(later",
+        ),
+    ),
+    _bug("silence needs no echo", ("arcade_cloud.silence:is_proven", "return heard and", "return")),
+    _bug(
+        "silence counts from the first revoke that was tried",
+        (
+            "arcade_cloud.silence:is_proven",
+            "first, last = order.revoke_confirmed_at_ms, ",
+            "first, last = order.revoking_since_ms, ",
+        ),
+    ),
+    _bug(
+        "silence closes with nothing, whatever was reported",
+        (LIFE + "_silent", "resolve(order, order.reported,", "resolve(order, order.credits,"),
+    ),
+    _bug(
+        "nothing is the last resort", (LIFE + "_revoke", "now >= silence.last_resort_ms(order, context)", "False")
+    ),
+    _bug(
+        "each refund has a new key at once",
+        (SETTLING + "_act", "    repeat = same and", "    repeat = False and"),
+        (SETTLING + "_act", 'operation == "refund" and alive and not repeat', "False"),
+    ),
+    _bug(
+        "a key does not tell the target",
+        (SETTLING + "_key", "{order.target_minor}:{order.serial}", "x"),
+    ),
+    _bug(
+        "a refused part of a hold is not followed by the whole",
+        (SETTLING + "_refused", 'event.key == _key("capture", order)', "False"),
+    ),
+    _bug(
+        "a refund that fails is not made anew",
+        (SETTLING + "step", "if kept > target:", "if kept > target and not payment.refunds_failed:"),
+    ),
+    _bug(
+        "the cloud checks no signatures",
+        (
+            "arcade_cloud.hearing:Hearing._verified",
+            "key = verify(self.fulfilment.keyring.of_machine(place.machine_id), str(place), fields)",
+            "key = self.fulfilment.keyring.of_machine(place.machine_id)[0]",
+        ),
+    ),
+    _bug(
+        "the agent checks no signatures",
+        ("arcade_edge.inbox:read_message", "verify(addressee.keys, topic, fields)", "pass"),
+    ),
+    _bug(
+        "the agent obeys what is meant for another installation",
+        ("arcade_edge.inbox:_if_ours", "installation == addressee.installation", "True"),
+    ),
+    _bug(
+        "duplicates are known in memory only",
+        (DELIVERY + "_find", " or self._journal.find(credit_id)", ""),
+    ),
+    _bug(
+        "a revoke of an unknown credit leaves no tombstone",
+        (
+            CREDITS + "_first_seen",
+            'return Decision(Credit(event.credit_id, 0, "revoked", 0, reason=REVOKED))',
+            'return Decision(None, Answer(event.credit_id, "revoked", True, 0, 0, 0, REVOKED))',
+        ),
+    ),
+    _bug(
+        "a refusal is told and not journaled",
+        (
+            CREDITS + "_first_seen",
+            "    return Decision(credit, None if refusal else answer_of(credit))",
+            "    return Decision(None if refusal else credit, answer_of(credit))",
+        ),
+    ),
+    _bug(
+        "the first intent is not committed before the pulse",
+        (
+            DELIVERY + "_request",
+            "self._journal.commit([credit])",
+            "credit.intent or self._journal.commit([credit])",
+        ),
+    ),
+    _bug(
+        "the deadline is not read again before the first edge",
+        (CREDITS + "_before_first_edge", "expired(credit, situation) or", ""),
+    ),
+    _bug(
+        "what a start finds begun counts as delivered",
+        (
+            CREDITS + "_after_restart",
+            "return _close(credit,",
+            "credit = replace(credit, delivered=credit.delivered + 1, intent=False)\n    return _close(credit,",
+        ),
+    ),
+    _bug(
+        "a start resumes what it finds",
+        (
+            CREDITS + "_after_restart",
+            "    whole =",
+            '    return replace(credit, state="accepted", delivered=0, intent=False)\n    whole =',
+        ),
+        (
+            DELIVERY + "_close_what_was_left",
+            "    if closed:\n",
+            "    self._waiting.update({c.credit_id: c for c in closed})\n    return\n    if closed:\n",
+        ),
+    ),
+    _bug(
+        "a Pi begins what was made before it started",
+        (CREDITS + "made_before_start", "return situation.started_ms", "return False and situation.started_ms"),
+    ),
+    _bug(
+        "a revoke does not end what waits",
+        (CREDITS + "decide", 'isinstance(event, Revocation) and credit.state == "accepted"', "False"),
+    ),
+    _bug("what was pruned counts as never seen", (CREDITS + "forgets_before_ms", "return", "return 0 and")),
+    _bug(
+        "two pulses have no gap",
+        (
+            "arcade_edge.coin_line:PulseThread._pulse_credit",
+            "self._wait_until(self._inactive_since_ns + self._profile.gap_ms * 1_000_000)",
+            "pass",
+        ),
+    ),
+)
+
+
+@contextmanager
+def planted(mutation: Mutation) -> Iterator[None]:
+    """The bug is in the code meanwhile."""
+    with ExitStack() as stack:
+        for edit in mutation.edits:
+            stack.enter_context(_edited(edit))
+        yield
+
+
+@contextmanager
+def _edited(edit: Edit) -> Iterator[None]:
+    module_name, _, path = edit.where.partition(":")
+    owner: Any = importlib.import_module(module_name)
+    names = path.split(".")
+    module = owner
+    for name in names[:-1]:
+        owner = getattr(owner, name)
+    before: Callable[..., Any] = getattr(owner, names[-1])
+    source = getattr(before, "mutated_source", None) or textwrap.dedent(inspect.getsource(before))
+    if source.count(edit.old) != 1:
+        raise LookupError(f"{edit.where} holds {source.count(edit.old)} times what is to be changed: {edit.old!r}")
+    changed = source.replace(edit.old, edit.new)
+    made: dict[str, Any] = {}
+    exec(compile(changed, f"<mutated {edit.where}>", "exec"), module.__dict__, made)  # the point of this module
+    after = made[names[-1]]
+    after.mutated_source = changed
+    setattr(owner, names[-1], after)
+    try:
+        yield
+    finally:
+        setattr(owner, names[-1], before)
+
+
+def hunt(mutation: Mutation, first: int, seeds: int) -> tuple[int, list[Broken]]:
+    """After how many seeds the bug was found, and by what; 0 and nothing if it was not."""
+    with planted(mutation):
+        for number, seed in enumerate(range(first, first + seeds), start=1):
+            broken = one(seed).broken
+            if broken:
+                return number, broken
+    return 0, []

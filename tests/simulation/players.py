@@ -1,0 +1,161 @@
+"""The people of a run: players who buy and pay in every way, and the operator."""
+
+import random
+from typing import Any
+
+from arcade_cloud.money import Offer
+from arcade_cloud.orders import Order
+from simulation.evidence import Evidence, Grant, Purchase, Refund
+from simulation.faults import HOUR, MINUTE, SECOND, Faults
+from simulation.scheduler import Scheduler
+from simulation.sim_cloud import BASE_URL, Cloud, CloudDown
+from simulation.sim_stripe import StripeSide
+
+OFFERS = (
+    Offer(offer_id="one", credits=1, amount_minor=200, currency="myr", price_id="price_one"),
+    Offer(offer_id="three", credits=3, amount_minor=500, currency="myr", price_id="price_three"),
+    Offer(offer_id="seven", credits=7, amount_minor=1_000, currency="myr", price_id="price_seven"),
+)
+METHODS = ("card", "card", "card", "link", "fpx", "fpx_later", "grabpay", "card_declined", "nothing")
+TRIES = 4
+
+
+class People:
+    """Everybody who is not an attacker."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        rng: random.Random,
+        faults: Faults,
+        evidence: Evidence,
+        cloud: Cloud,
+        stripe_side: StripeSide,
+        machines: list[str],
+    ) -> None:
+        self._scheduler, self._rng, self._faults, self._evidence = scheduler, rng, faults, evidence
+        self._cloud, self._side, self._machines = cloud, stripe_side, machines
+        self._grants = 0
+
+    # --- players
+
+    def arrive(self, at_ms: int) -> None:
+        """A player comes then, and buys in one way or another."""
+        dice = self._rng.random()
+        if dice < 0.06:
+            self._scheduler.at(at_ms, self._pay_by_link)
+        elif dice < 0.12:
+            self._scheduler.at(at_ms, self._give_credits)
+        else:
+            machine_id, offer = self._rng.choice(self._machines), self._rng.choice(OFFERS)
+            quantity = self._rng.choice((1, 1, 1, 2, 3, 6, 20))
+            self._scheduler.at(at_ms, lambda: self._buy(machine_id, offer, quantity, TRIES))
+
+    def _buy(self, machine_id: str, offer: Offer, quantity: int, tries: int) -> None:
+        order: Order | None = self._cloud.ask(
+            "checkout",
+            lambda worker: worker.sales.begin_checkout(machine_id, offer_id=offer.offer_id, quantity=quantity),
+        )
+        if order is None or order.session_id is None:
+            if tries > 1:
+                self._scheduler.after(
+                    self._rng.randint(5, 90) * SECOND, lambda: self._buy(machine_id, offer, 1, tries - 1)
+                )
+            return
+        session_id = order.session_id
+        credits, amount = offer.credits * quantity, offer.amount_minor * quantity
+        subscriber = machine_id in self._evidence.subscribers
+        self._evidence.purchases[session_id] = Purchase(
+            session_id, order.order_id, machine_id, credits, amount, subscriber=subscriber
+        )
+        self._scheduler.note("ordered", machine_id, credits, order.order_id[-6:])
+        self._side.flush_at((order.checkout_expires_at_ms or 0) + SECOND)
+        method = self._rng.choice(METHODS)
+        thinks_ms = self._rng.choice((3, 5, 10, 20, 30, 90, 90, 400, 1700)) * SECOND + self._rng.randint(
+            0, 5 * SECOND
+        )
+        if method != "nothing":
+            self._scheduler.after(thinks_ms, lambda: self._pay(session_id, method))
+        if self._faults.hit("operator refunds"):
+            refund_ms = thinks_ms + self._rng.choice((0, 50, 700, 3 * SECOND, 40 * SECOND, 5 * MINUTE, 3 * HOUR))
+            keep_minor = self._rng.choice((0, 0, amount // 3, amount // 2))
+            order_id = order.order_id
+            self._scheduler.after(refund_ms, lambda: self._refund(order_id, keep_minor))
+
+    def _pay(self, session_id: str, method: Any) -> None:
+        self._side.pay(session_id, method)
+        if method == "card_declined" and self._rng.random() < 0.5:
+            self._scheduler.after(self._rng.randint(5, 60) * SECOND, lambda: self._side.pay(session_id, "card"))
+
+    def _pay_by_link(self) -> None:
+        """A static Payment Link: its machine, and sometimes a price or a machine that nobody knows."""
+        offer, machine_id = self._rng.choice(OFFERS), self._rng.choice(self._machines)
+        quantity = self._rng.choice((1, 1, 2))
+        known = self._rng.random() < 0.8
+        if not known:
+            machine_id = "cab-gone"
+        metadata, reference = {"machine_id": machine_id}, None
+        if known and self._rng.random() < 0.4:
+            metadata, reference = {}, machine_id
+        session_id = self._side.stripe.visit_link(
+            offer.price_id or "", quantity, metadata=metadata, client_reference_id=reference
+        )
+        self._evidence.purchases[session_id] = Purchase(
+            session_id,
+            None,
+            machine_id,
+            offer.credits * quantity,
+            offer.amount_minor * quantity,
+            deliverable=known,
+            subscriber=machine_id in self._evidence.subscribers,
+        )
+        self._scheduler.note("link", machine_id, quantity)
+        self._pay(session_id, self._rng.choice(("card", "fpx", "grabpay", "fpx_later")))
+
+    # --- the operator
+
+    def _give_credits(self) -> None:
+        self._grants += 1
+        token, machine_id, credits = (
+            f"form-{self._grants}",
+            self._rng.choice(self._machines),
+            self._rng.randint(1, 5),
+        )
+
+        def give() -> None:
+            now_ms = self._scheduler.now_ms
+            order = self._cloud.ask(
+                "grant",
+                lambda worker: worker.sales.grant(machine_id, credits, by="op", reason="play", token=token),
+            )
+            if order is not None:
+                self._evidence.grants[order.order_id] = Grant(now_ms, order.order_id, machine_id, credits)
+
+        for again_ms in self._rng.choice(((0,), (0, 1), (0, 500, 20 * MINUTE))):
+            self._scheduler.after(again_ms, give)
+        # What the operator asked for counts even if the answer never came.
+        self._evidence.grants[f"asked {self._grants}"] = Grant(
+            self._scheduler.now_ms, grant_order_id(token), machine_id, credits
+        )
+
+    def _refund(self, order_id: str, keep_minor: int) -> None:
+        now_ms = self._scheduler.now_ms
+        try:
+            done = self._cloud.ask(
+                "refund",
+                lambda worker: worker.sales.refund(order_id, by="op", reason="sorry", keep_minor=keep_minor),
+            )
+        except CloudDown:
+            done = None
+        self._scheduler.note("refund asked", order_id[-6:], keep_minor, done is not None)
+        self._evidence.refunds.append(Refund(now_ms, order_id, keep_minor, done is not None))
+
+
+def grant_order_id(token: str) -> str:
+    """The order that a form's token stands for."""
+    import hashlib
+
+    return "grant_" + hashlib.sha256(token.encode()).hexdigest()[:32]
+
+
+__all__ = ["BASE_URL", "OFFERS", "People"]

@@ -1,0 +1,65 @@
+"""Seeds in a row: run, check, count; one process, or several."""
+
+import logging
+import multiprocessing
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from simulation.checkers import Broken, check
+from simulation.coverage import Coverage, recording
+from simulation.world import run
+
+TRACE_LINES = 40
+
+
+@dataclass
+class Result:
+    """One seed."""
+
+    seed: int
+    orders: int
+    days: float
+    fingerprint: str
+    broken: list[Broken]
+    coverage: Coverage
+    tail: list[str] = field(default_factory=list)
+
+
+def one(seed: int, *, whole_trace: bool = False) -> Result:
+    """Run and check one seed. The code under test logs nothing meanwhile."""
+    coverage = Coverage()
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with recording(coverage):
+            lived = run(seed)
+    finally:
+        logging.disable(before)
+    evidence = lived.evidence
+    broken, exceptions = check(evidence)
+    broken += [Broken("3", "coverage", f"an unlisted transition: {what}") for what in coverage.unlisted()]
+    coverage.faults.update(evidence.faults)
+    coverage.exceptions.update(exceptions)
+    coverage.alerts.update(kind for kind, _ in evidence.alerts)
+    lines = lived.trace if whole_trace else lived.trace[-TRACE_LINES:] if broken else []
+    tail = [" ".join(str(word) for word in line) for line in lines]
+    days = (evidence.ended_ms - lived.started_ms) / 86_400_000
+    return Result(seed, len(evidence.orders), days, lived.fingerprint, broken, coverage, tail)
+
+
+def several(seeds: Iterable[int], jobs: int, seconds: float | None = None) -> Iterator[Result]:
+    """Results as they come, until the seeds or the seconds are over."""
+    until = None if seconds is None else time.monotonic() + seconds
+    if jobs <= 1:
+        for seed in seeds:
+            yield one(seed)
+            if until is not None and time.monotonic() > until:
+                return
+        return
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        for result in pool.imap(one, seeds, chunksize=1):
+            yield result
+            if until is not None and time.monotonic() > until:
+                pool.terminate()
+                return

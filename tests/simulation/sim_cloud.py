@@ -1,0 +1,342 @@
+"""The cloud's processes: the real shells on a simulated store, killed and begun anew, several at a time."""
+
+import random
+import traceback
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+from arcade_cloud.errors import (
+    BadRequest,
+    BadWebhook,
+    PaymentsError,
+    StoreUnavailable,
+)
+from arcade_cloud.fulfilment import Fulfilment, at_once
+from arcade_cloud.hearing import Hearing
+from arcade_cloud.keyring import Keyring
+from arcade_cloud.limits import Limits
+from arcade_cloud.sales import Sales
+from arcade_cloud.store.port import Move
+from arcade_cloud.webhook import interpret, verify
+from arcade_shared.errors import BadMessage
+from simulation.evidence import Evidence, Step
+from simulation.faults import MINUTE, SECOND, Faults
+from simulation.scheduler import Scheduler
+from support.memory_store import MemoryStore
+
+T = TypeVar("T")
+BASE_URL = "https://play.example"
+WEBHOOK_SECRET = "whsec_simulation"
+STORE_WRITES = "move note_seen raise_alert put_presence note_orphan note_echo mark_alert_sent"
+STORE_READS = (
+    "order order_of_payment order_of_credit due_orders next_due_ms is_seen machine presence unsent_alerts "
+    "heard_echo_ms"
+)
+PAYMENT_WRITES = "create_checkout capture cancel refund"
+PAYMENT_READS = "read_checkout read_payment read_price"
+# A worker that waits for Stripe or the broker lets others work; so deep may that go.
+MAX_DEPTH = 2
+ALLOWED = (StoreUnavailable,)
+
+
+class PowerCut(BaseException):
+    """The process is dead."""
+
+
+class Endless(BaseException):
+    """An order moves on and on."""
+
+
+class CloudDown(Exception):
+    """Nobody took it in: no process is up, or the one that had it died."""
+
+
+class SimStore(MemoryStore):
+    """The disk of all processes; tells what is committed, and that there is an alert to post."""
+
+    def __init__(self, committed: Callable[[Move], None], alerted: Callable[[], None]) -> None:
+        super().__init__()
+        self._committed, self._alerted = committed, alerted
+
+    def _put_alert(self, alert: Any) -> bool:
+        self._alerted()
+        return super()._put_alert(alert)
+
+    def _store(self, move: Move, before: Any) -> None:
+        super()._store(move, before)
+        self._committed(move)
+
+
+class Worker:
+    """One process of the cloud."""
+
+    def __init__(self, cloud: "Cloud", index: int) -> None:
+        self.cloud = cloud
+        self.index = index
+        self.generation = 0
+        self.up = False
+        self.start()
+
+    def start(self) -> None:
+        """A new process on what is stored."""
+        cloud = self.cloud
+        self.up = True
+        self.generation += 1
+        self.fulfilment = Fulfilment(
+            store=self._guarded(cloud.store, STORE_WRITES, STORE_READS),
+            payments=self._guarded(cloud.payments, PAYMENT_WRITES, PAYMENT_READS),
+            broker=self._guarded(cloud.broker, "publish", ""),
+            alerts=self._guarded(cloud, "post", ""),
+            keyring=Keyring(cloud.secrets),
+            limits=cloud.limits,
+            now_ms=lambda: cloud.scheduler.now_ms,
+            later=at_once if cloud.serverless else self._later,
+            random_bytes=cloud.rng.randbytes,
+        )
+        self.hearing = Hearing(self.fulfilment)
+        self.sales = Sales(
+            fulfilment=self.fulfilment,
+            base_url=BASE_URL,
+            price_id="price_default",
+            random_bytes=cloud.rng.randbytes,
+        )
+
+    def _guarded(self, inner: Any, writes: str, reads: str) -> Any:
+        kind = type(inner).__name__
+        calls = {name: self._guard(getattr(inner, name), f"{kind}.{name}", True) for name in writes.split()}
+        calls.update({name: self._guard(getattr(inner, name), f"{kind}.{name}", False) for name in reads.split()})
+        return SimpleNamespace(**calls)
+
+    def _guard(self, call: Callable[..., Any], name: str, changes: bool) -> Callable[..., Any]:
+        """`call`, before and after which the process may die, and others may work."""
+        cloud, faults, generation = self.cloud, self.cloud.faults, self.generation
+        if not changes:
+
+            def read(*args: Any, **fields: Any) -> Any:
+                if faults.on and faults.hit("another worker in between"):
+                    cloud.let_others_work(self, generation, name)
+                return call(*args, **fields)
+
+            return read
+        is_move, is_payment = name == "SimStore.move", name.startswith("SimPayments")
+
+        def change(*args: Any, **fields: Any) -> Any:
+            if not faults.on:
+                answer = call(*args, **fields)
+                if is_payment:
+                    cloud.flush_webhooks()
+                return answer
+            if faults.hit("another worker in between"):
+                cloud.let_others_work(self, generation, name)
+            if faults.hit("cloud killed before a commit or effect"):
+                raise PowerCut(name)
+            try:
+                answer = call(*args, **fields)
+            finally:
+                if is_payment:
+                    self._while_stripe_answers(generation, name)
+            if faults.hit("cloud killed after a commit or effect"):
+                raise PowerCut(name)
+            if is_move and faults.hit("store lost the answer"):
+                raise StoreUnavailable("no word from the store")
+            return answer
+
+        return change
+
+    def _while_stripe_answers(self, generation: int, name: str) -> None:
+        """What Stripe does sooner than it answers: webhooks overtake."""
+        cloud = self.cloud
+        early = cloud.faults.hit("webhook before its answer")
+        cloud.flush_webhooks(early=early)
+        if early or cloud.faults.hit("Stripe slow"):
+            cloud.let_others_work(self, generation, name)
+
+    def _later(self, work: Callable[[], None]) -> None:
+        cloud, generation = self.cloud, self.generation
+
+        def run() -> None:
+            if self.generation == generation and self.up:
+                cloud.try_on(self, "stripe", lambda _: work())
+
+        if not cloud.faults.hit("work for Stripe dropped"):
+            cloud.scheduler.after(cloud.rng.randint(1, 15), run)
+
+
+class Cloud:
+    """All processes, their timer, and the doors as the world sees them."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        rng: random.Random,
+        faults: Faults,
+        evidence: Evidence,
+        limits: Limits,
+        payments: Any,
+        broker: Any,
+        secrets: list[str],
+    ) -> None:
+        self.scheduler, self.rng, self.faults, self.evidence, self.limits = (
+            scheduler,
+            rng,
+            faults,
+            evidence,
+            limits,
+        )
+        self.payments, self.broker, self.secrets = payments, broker, secrets
+        self._timer_at_ms: int | None = None
+        self.store = SimStore(self._committed, lambda: self._wake(scheduler.now_ms))
+        self.serverless = rng.random() < 0.3
+        self.timer_ms = evidence.limits.timer_s * SECOND
+        self.flush_webhooks: Callable[..., None] = lambda early=False: None
+        self._depth = 0
+        self.is_down = False
+        # The longest silence, with a revoke and its echo a minute; and what is brief where silence is.
+        self.most_steps = 1_000 if limits.last_resort_s < 10_000 else 10_000
+        self.workers = [Worker(self, index) for index in range(rng.choice((1, 2, 2)))]
+
+    # --- processes
+
+    def run(self, what: str, work: Callable[[Worker], T]) -> T:
+        """Have some process do `work`. Raises CloudDown if it did not come to an end, and what `work` raises."""
+        up = [worker for worker in self.workers if worker.up]
+        if not up or self.is_down:
+            raise CloudDown(what)
+        return self._run_on(self.rng.choice(up) if len(up) > 1 else up[0], what, work)
+
+    def _run_on(self, worker: Worker, what: str, work: Callable[[Worker], T]) -> T:
+        generation = worker.generation
+        try:
+            return work(worker)
+        except PowerCut as cut:
+            if worker.generation == generation:
+                self._kill(worker, f"{what}: {cut}")
+            raise CloudDown(what) from None
+
+    def try_on(self, worker: Worker, what: str, work: Callable[[Worker], object]) -> None:
+        """Have this process do what nobody waits for; a failure that may happen is forgotten, as its log does."""
+        try:
+            self._run_on(worker, what, work)
+        except (CloudDown, *ALLOWED):
+            pass
+        except Exception:  # noqa: BLE001  # whatever else comes out is a defect, and evidence
+            self.defect(what)
+
+    def defect(self, where: str) -> None:
+        """Something came out of the code that never may."""
+        self.evidence.defects.append(f"{where}: {traceback.format_exc(limit=-6)}")
+        self.scheduler.note("DEFECT", where)
+
+    def _kill(self, worker: Worker, where: str) -> None:
+        self.scheduler.note("cloud killed", worker.index, where)
+        worker.up = False
+        worker.generation += 1
+        away_ms = self.rng.choice((500, 5 * SECOND, 60 * SECOND, 10 * MINUTE))
+        self.scheduler.after(away_ms, worker.start)
+
+    def restart(self) -> None:
+        """All processes end and begin anew: an upgrade, or new settings."""
+        for worker in self.workers:
+            worker.start()
+
+    def let_others_work(self, worker: Worker, generation: int, name: str) -> None:
+        """Time goes on while `worker` waits inside a call."""
+        if self._depth < MAX_DEPTH:
+            self._depth += 1
+            long = name.startswith(("SimPayments", "SimBroker"))
+            wait_ms = self.rng.choice((0, 1, 20, 300, 3_000, 12_000) if long else (0, 1, 5, 30, 200))
+            self.scheduler.run_until(self.scheduler.now_ms + wait_ms)
+            self._depth -= 1
+        if worker.generation != generation:
+            raise PowerCut(f"while waiting in {name}")
+
+    # --- the timer
+
+    def _committed(self, move: Move) -> None:
+        order = move.order
+        self.evidence.steps.append(
+            Step(
+                self.scheduler.now_ms,
+                order.order_id,
+                order.state,
+                order.delivered,
+                order.resolved_by,
+                order.credit_id,
+            )
+        )
+        if order.version > self.most_steps:
+            raise Endless(order.order_id)
+        self.scheduler.note("order", order.order_id[-6:], order.version, move.history.event, order.state)
+        if order.due_at_ms is not None:
+            self._wake(order.due_at_ms)
+
+    def _wake(self, due_ms: int) -> None:
+        due_ms = max(due_ms, self.scheduler.now_ms) + self.rng.randint(1, self.timer_ms)
+        if self._timer_at_ms is None or due_ms < self._timer_at_ms:
+            self._timer_at_ms = due_ms
+            self.scheduler.at(due_ms, lambda: self._timer(due_ms))
+
+    def _timer(self, due_ms: int) -> None:
+        if due_ms != self._timer_at_ms:
+            return  # another one was set
+        self._timer_at_ms = None
+        up = [worker for worker in self.workers if worker.up]
+        if up and not self.is_down:
+            worker = self.rng.choice(up)
+            self.try_on(worker, "timer", lambda worker: worker.fulfilment.run_once())
+        unavailable, self.store.unavailable = self.store.unavailable, False
+        next_ms = self.store.next_due_ms()
+        unsent = self.store.unsent_alerts(1)
+        self.store.unavailable = unavailable
+        if unsent:
+            next_ms = self.scheduler.now_ms + MINUTE if next_ms is None else next_ms
+        if next_ms is not None:
+            self._wake(next_ms if up and not unavailable else max(next_ms, self.scheduler.now_ms + 5 * SECOND))
+
+    def post(self, alert_id: str, kind: str, text: str, subject: str, at_ms: int) -> bool:
+        """The sink of alerts."""
+        self.evidence.posted.add(alert_id)
+        return True
+
+    # --- the doors
+
+    def hear(self, topic: str, payload: bytes) -> str | None:
+        """A message for the cloud; what became of it, "refused", or None if it must come again."""
+        try:
+            return self.run("hear", lambda worker: worker.hearing.hear(topic, payload))
+        except BadMessage:
+            return "refused"
+        except (CloudDown, *ALLOWED):
+            return None
+        except Exception:  # noqa: BLE001  # evidence of a defect
+            self.defect(f"hear {topic}")
+            return "refused"
+
+    def webhook(self, body: bytes, header: str) -> int:
+        """Stripe's door; the status."""
+
+        def take_in(worker: Worker) -> int:
+            event = verify(body, header, (WEBHOOK_SECRET,), self.scheduler.now_ms // 1000)
+            worker.sales.stripe_reported(interpret(event))
+            return 200
+
+        try:
+            return self.run("webhook", take_in)
+        except BadWebhook:
+            return 400
+        except (CloudDown, PaymentsError, *ALLOWED):
+            return 503
+        except Exception:  # noqa: BLE001  # evidence of a defect
+            self.defect("webhook")
+            return 500
+
+    def ask(self, what: str, work: Callable[[Worker], T]) -> T | None:
+        """A request of a person; None if it was turned down or came to nothing."""
+        try:
+            return self.run(what, work)
+        except (CloudDown, BadRequest, PaymentsError, *ALLOWED):
+            return None
+        except Exception:  # noqa: BLE001  # evidence of a defect
+            self.defect(what)
+            return None

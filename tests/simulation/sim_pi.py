@@ -1,0 +1,467 @@
+"""A Raspberry Pi: the real agent on a simulated journal, coin line and link, at times without power."""
+
+import random
+import traceback
+from collections.abc import Callable, Collection, Hashable, Sequence
+from typing import Any
+
+from arcade_edge.agent import Agent, AgentConfig, Input
+from arcade_edge.coin_line import CoinLineError, PulseThread
+from arcade_edge.credits import Credit
+from arcade_edge.ports import Arrived, Confirmed, JournalFault, LinkDown, LinkUp, Receipt, StopAsked
+from arcade_edge.pulses import Profile, sellable_credits
+from arcade_edge.signals import CreditPulsed, MeterPulse, ReadyChanged
+from simulation.evidence import Cause, Evidence, Pulse
+from simulation.faults import HOUR, MINUTE, SECOND, Faults
+from simulation.scheduler import Scheduler
+from simulation.sim_broker import Packet, SimBroker
+from simulation.sim_cloud import PowerCut
+from support.memory_journal import MemoryJournal
+
+SNAPSHOTS = 6
+IN_VAIN = 5
+
+
+class SimJournal(MemoryJournal):
+    """The card: it may be full, power may go at each write, and an older state of it may come back."""
+
+    def __init__(self, installation: str, faults: Faults, rng: random.Random, scheduler: Scheduler) -> None:
+        super().__init__(installation)
+        self._scheduler = scheduler
+        self._faults, self._rng = faults, rng
+        self._snapshots: list[tuple[dict[str, Credit], set[str], int]] = []
+        self.commits = []
+
+    def commit(self, credits_: Sequence[Credit] = (), told: Collection[str] = ()) -> None:
+        faults = self._faults
+        if not faults.on:
+            super().commit(credits_, told)
+            return
+        if "journal rolled back" in faults.rates and self._rng.random() < 0.3:
+            snapshot = (dict(self.credits), set(self.outbox), self._forgotten_before_ms)
+            self._snapshots = [*self._snapshots[-SNAPSHOTS:], snapshot]
+        if faults.hit("Pi cut before a journal write"):
+            raise PowerCut("before a journal write")
+        if faults.hit("journal full"):
+            raise JournalFault("database or disk is full")
+        super().commit(credits_, told)
+        self.commits.clear()
+        if faults.hit("card stalls"):  # everybody else waits with it, which harms nobody
+            self._scheduler.now_ms += self._rng.choice((100, 2 * SECOND, 20 * SECOND))
+        if faults.hit("Pi cut after a journal write"):
+            raise PowerCut("after a journal write")
+        if faults.hit("journal says no and has it"):
+            raise JournalFault("disk I/O error")
+
+    def roll_back(self) -> bool:
+        """An older state of the card; whether there was one."""
+        if not self._snapshots:
+            return False
+        self.credits, self.outbox, self._forgotten_before_ms = self._rng.choice(self._snapshots)
+        self._snapshots = []
+        return True
+
+
+class _Clock:
+    """The pulse thread's clock while its work is planned: it moves by sleeping, and a little by being read."""
+
+    def __init__(self, now_ms: int) -> None:
+        self.ns = now_ms * 1_000_000
+
+    def read(self) -> int:
+        self.ns += 1_000_000
+        return self.ns
+
+    def sleep(self, seconds: float) -> None:
+        self.ns += round(seconds * 1e9)
+
+
+class _Line:
+    """A coin line that writes down when it was driven."""
+
+    def __init__(self, clock: _Clock) -> None:
+        self.clock = clock
+        self.edges_ms: list[tuple[int, bool]] = []
+        self.active = False
+        self.broken = 0
+
+    def set_active(self) -> None:
+        if self.broken == 1:
+            raise CoinLineError("the line does not obey")
+        self.active = True
+        self.edges_ms.append((self.clock.ns // 1_000_000, True))
+        if self.broken == 2:
+            raise CoinLineError("the line does not answer")
+
+    def set_inactive(self) -> None:
+        if self.active:
+            self.edges_ms.append((self.clock.ns // 1_000_000, False))
+        self.active = False
+
+    def is_active(self) -> bool:
+        return self.active
+
+
+class Pi:
+    """One computer in one cabinet. `line` names its board: the same for good, whatever the journal says."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        rng: random.Random,
+        faults: Faults,
+        evidence: Evidence,
+        broker: SimBroker,
+        machine_id: str,
+        line: str,
+        keys: tuple[bytes, ...],
+        profile: Profile,
+        *,
+        has_ready: bool = False,
+        has_meter: bool = False,
+    ) -> None:
+        self.scheduler, self.rng, self.faults, self.evidence, self.broker = (
+            scheduler,
+            rng,
+            faults,
+            evidence,
+            broker,
+        )
+        self.machine_id, self.line, self.keys, self.profile = machine_id, line, keys, profile
+        self.has_ready, self.has_meter = has_ready, has_meter
+        self.journal = self._new_journal()
+        self.agent: Agent | None = None
+        self.ready = True
+        self.network = True
+        self.switched_off = True
+        self.broken = False
+        self.wall_off_ms = rng.choice((0, 0, 3 * SECOND, -7 * 86_400_000 * 52, 86_400_000 * 365 * 10))
+        self.wall_stopped = False
+        self._drift = rng.choice((0.0, 0.0005, -0.0005))
+        self._booted_ms = scheduler.now_ms
+        self._epoch = 0
+        self._connection = 0
+        self._connected = False
+        self._token = 0
+        self._tick_at_ms: int | None = None
+        self._vain = 0
+        self._pulse: Pulse | None = None
+        self._plan_clock = _Clock(0)
+        self._plan_line = _Line(self._plan_clock)
+
+    def _new_journal(self) -> SimJournal:
+        return SimJournal(self.rng.randbytes(16).hex(), self.faults, self.rng, self.scheduler)
+
+    # --- clocks
+
+    def boot_ms(self) -> int:
+        """CLOCK_BOOTTIME, as its crystal has it."""
+        return int((self.scheduler.now_ms - self._booted_ms) * (1 + self._drift))
+
+    def wall_ms(self) -> int:
+        """What this computer believes."""
+        return (1_000_000_000_000 if self.wall_stopped else self.scheduler.now_ms) + self.wall_off_ms
+
+    # --- power
+
+    def power_on(self) -> None:
+        """The computer starts, and the agent with it."""
+        self.switched_off = False
+        self._come_up()
+
+    def _come_up(self) -> None:
+        if self.agent is None and not self.switched_off and not self.broken:
+            self._epoch += 1
+            self._booted_ms = self.scheduler.now_ms
+            self.scheduler.after(self.rng.choice((500, 3 * SECOND, 25 * SECOND)), self._again_if_off(self._epoch))
+
+    def start_agent(self) -> None:
+        """A new agent process on this boot."""
+        self._epoch += 1
+        self.scheduler.note("agent starts", self.line, self.journal.installation[:4])
+        clock = self._plan_clock = _Clock(self.scheduler.now_ms)
+        self._plan_line = _Line(clock)
+        self._pulse_thread = PulseThread(
+            self._plan_line, self.profile, lambda _: None, clock_ns=clock.read, sleep=clock.sleep
+        )
+        config = AgentConfig(
+            self.machine_id,
+            self.keys,
+            sellable_credits(self.profile),
+            has_ready=self.has_ready,
+            has_meter=self.has_meter,
+            version="simulated",
+            gap_ms=self.profile.gap_ms,
+        )
+        try:
+            self.agent = Agent(
+                config,
+                self.journal,
+                self,
+                self,
+                boottime_ms=self.boot_ms,
+                wall_ms=self.wall_ms,
+                random_bytes=self.rng.randbytes,
+            )
+        except PowerCut:
+            self.power_cut()
+            return
+        except JournalFault:
+            self.scheduler.after(10 * SECOND, self._again_if_off(self._epoch))
+            return
+        if self.has_ready:
+            self.post(ReadyChanged(self.ready, 0))
+        self._connect_later(self.rng.randint(50, 2_000))
+        self._arm()
+
+    def _again_if_off(self, epoch: int) -> Callable[[], None]:
+        def again() -> None:
+            if self._epoch == epoch and self.agent is None:
+                self.start_agent()
+
+        return again
+
+    def power_cut(self, off_ms: int | None = None) -> None:
+        """The power goes; it comes back by itself after a while."""
+        self.scheduler.note("power cut", self.line)
+        self._die()
+        self.broker.disconnect(self.client_id)
+        if self.faults.hit("journal rolled back") and self.journal.roll_back():
+            self._befell("journal rolled back", self.line)
+        elif self.faults.hit("journal lost"):
+            self._befell("journal lost", self.line)
+            self.journal = self._new_journal()
+        if self.faults.hit("Pi broken for good"):
+            self.broken = True
+        if off_ms is None:
+            off_ms = self.rng.choice((3 * SECOND, 20 * SECOND, 2 * MINUTE, HOUR))
+        self.scheduler.after(off_ms, self._come_up)
+
+    def power_off(self) -> None:
+        """Switched off, until somebody switches it on."""
+        self.switched_off = True
+        self._die()
+        self.broker.disconnect(self.client_id)
+
+    def restart_agent(self) -> None:
+        """The process dies, the computer stays up; systemd starts it again."""
+        if self.agent is not None:
+            self._die()
+            self.broker.disconnect(self.client_id)
+            self.scheduler.after(self.rng.randint(500, 4_000), self._again_if_off(self._epoch))
+
+    def _die(self) -> None:
+        if self._pulse is not None:
+            self._pulse.off_ms, self._pulse.cut = self.scheduler.now_ms, True
+            self._befell("cut in a pulse", self._pulse.credit_id)
+            self._pulse = None
+        self._befell("agent died", self.line)
+        self.agent = None
+        self._epoch += 1
+        self._connected = False
+        self._tick_at_ms = None
+
+    def _befell(self, what: str, subject: str) -> None:
+        self.scheduler.note(what, subject)
+        self.evidence.causes.append(Cause(self.scheduler.now_ms, what, subject))
+
+    # --- the loop
+
+    def post(self, event: Input) -> None:
+        """Something for the loop."""
+        agent = self.agent
+        if agent is not None:
+            self._do(lambda: agent.handle(event))
+
+    def _do(self, work: Callable[[], None]) -> None:
+        epoch = self._epoch
+        try:
+            work()
+        except PowerCut:
+            self.power_cut()
+            return
+        except Exception:  # noqa: BLE001  # whatever comes out is a defect, and evidence
+            self.evidence.defects.append(f"agent {self.line}: {traceback.format_exc(limit=-6)}")
+            self.power_cut()
+            return
+        if self._epoch == epoch:
+            if self.agent is not None and self.agent.finished:
+                self._die()
+                self.broker.disconnect(self.client_id, says_goodbye=True)
+                self.scheduler.after(self.rng.randint(1, 9) * SECOND, self._again_if_off(self._epoch))
+                return
+            self._arm()
+
+    def _arm(self) -> None:
+        if self.agent is None:
+            return
+        ahead_ms = self.agent.next_due_ms() - self.boot_ms()
+        self._vain = self._vain + 1 if ahead_ms <= 0 else 0
+        if self._vain > IN_VAIN:
+            self._vain = 0
+            self.evidence.defects.append(f"agent {self.line}: asks to be ticked again and again, and does nothing")
+        at_ms = self.scheduler.now_ms + max(1, ahead_ms + 1)
+        if self._tick_at_ms is None or at_ms < self._tick_at_ms:
+            self._tick_at_ms = at_ms
+            epoch = self._epoch
+            self.scheduler.at(at_ms, lambda: self._tick(epoch, at_ms))
+
+    def _tick(self, epoch: int, at_ms: int) -> None:
+        if self._epoch == epoch and self._tick_at_ms == at_ms and self.agent is not None:
+            self._tick_at_ms = None
+            self._do(self.agent.tick)
+
+    def stop_in_order(self) -> None:
+        """SIGTERM."""
+        self.post(StopAsked())
+
+    def set_ready(self, ready: bool) -> None:
+        """The machine's ready line."""
+        self.ready = ready
+        if self.has_ready:
+            self.post(ReadyChanged(ready, 0))
+
+    # --- the link (`ports.Link`), and the broker's side of it
+
+    @property
+    def client_id(self) -> str:
+        """It contains the installation."""
+        return f"{self.machine_id}-{self.journal.installation}"
+
+    def set_network(self, on: bool) -> None:
+        """The Pi's way to the broker."""
+        self.network = on
+        if not on and self._connected:
+            self.broker.disconnect(self.client_id)
+            self.dropped(self._connection, "the network is gone")
+
+    def _connect_later(self, delay_ms: int) -> None:
+        epoch = self._epoch
+        self.scheduler.after(delay_ms, lambda: self._connect(epoch))
+
+    def _connect(self, epoch: int) -> None:
+        if self._epoch != epoch or self.agent is None or self._connected:
+            return
+        self._connection += 1
+        will = self.agent.will(self._connection)
+        if not self.network or not self.broker.connect(
+            self.client_id, self, self._connection, (will.topic, will.payload)
+        ):
+            self._connect_later(self.rng.randint(1, 20) * SECOND)
+            return
+        self._connected = True
+        self.post(LinkUp(self._connection))
+        if self._connected and self._epoch == epoch:
+            self.broker.subscribed(self.client_id)
+
+    def dropped(self, connection: int, why: str) -> None:
+        if self._connected and connection == self._connection:
+            self._connected = False
+            self.post(LinkDown(connection, why))
+            self._connect_later(self.rng.randint(300, 8_000))
+
+    def arrives(self, connection: int, mid: int, packet: Packet, repeated: bool) -> None:
+        epoch = self._epoch
+
+        def arrive() -> None:
+            if self._epoch == epoch and self._connected and connection == self._connection:
+                receipt = Receipt(connection, mid, 1)
+                self.post(Arrived(packet.topic, packet.payload, packet.retained, receipt, repeated))
+
+        self.scheduler.after(self.rng.randint(1, 30), arrive)
+
+    def confirmed(self, connection: int, token: object, ok: bool) -> None:
+        if self._connected and connection == self._connection and self.agent is not None:
+            self.post(Confirmed(token, ok, "" if ok else "Not authorized"))
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> Hashable | None:
+        """`ports.Link`."""
+        if not self._connected:
+            return None
+        self._token += 1
+        self.broker.receive(self.client_id, self._connection, topic, payload, retain, self._token)
+        return self._token
+
+    def acknowledge(self, receipt: Receipt) -> None:
+        """`ports.Link`."""
+        self.broker.acknowledge(self.client_id, receipt.connection, receipt.mid)
+
+    def reconnect(self, why: str) -> None:
+        """`ports.Link`."""
+        connection = self._connection
+        self.broker.disconnect(self.client_id, says_goodbye=True)
+        self.scheduler.after(1, lambda: self.dropped(connection, why))
+
+    # --- the coin line (`ports.Pulses`)
+
+    def pulse_credit(self, token: Any) -> None:
+        """What the real pulse thread would do from now on, as edges in the future."""
+        self._plan_clock.ns = max(self._plan_clock.ns, self.scheduler.now_ms * 1_000_000)
+        line = self._plan_line
+        line.edges_ms = []
+        line.broken = self.rng.randint(1, 2) if self.faults.hit("coin line fails") else 0
+        outcome = self._pulse_thread._pulse_credit(token)
+        credit_id, index = token
+        epoch, now_ms = self._epoch, self.scheduler.now_ms
+        failed = not isinstance(outcome, CreditPulsed)
+        if failed:
+            self._befell("coin line failed", credit_id)
+        last_ms = now_ms
+        for at_ms, active in line.edges_ms:
+            last_ms = max(at_ms, now_ms)
+            self.scheduler.at(last_ms, self._edge(epoch, last_ms, active, credit_id, index, failed))
+        self.scheduler.at(last_ms, self._pulsed(epoch, outcome))
+
+    def _edge(
+        self, epoch: int, now_ms: int, active: bool, credit_id: str, index: int, failed: bool
+    ) -> Callable[[], None]:
+        """An edge at `now_ms`, as planned: the pulse thread does not wait for a loop that waits for its card."""
+
+        def edge() -> None:
+            if self._epoch != epoch:
+                return
+            if not active:
+                if self._pulse is not None:
+                    self._pulse.off_ms, self._pulse = now_ms, None
+                return
+            self._pulse = Pulse(
+                self.line, self.machine_id, self.journal.installation, credit_id, index, now_ms, failed=failed
+            )
+            self.evidence.pulses.append(self._pulse)
+            self.scheduler.note("edge", self.line, credit_id[-4:], index)
+            if self.faults.hit("Pi cut in a pulse"):
+                at_ms = now_ms + self.rng.randint(0, self.profile.pulse_ms)
+                self.scheduler.at(at_ms, lambda: self._cut_if(epoch))
+            elif self.faults.hit("agent killed in a pulse"):
+                at_ms = now_ms + self.rng.randint(0, self.profile.pulse_ms)
+                self.scheduler.at(at_ms, lambda: self._kill_if(epoch))
+
+        return edge
+
+    def _cut_if(self, epoch: int) -> None:
+        if self._epoch == epoch:
+            self.power_cut()
+
+    def _kill_if(self, epoch: int) -> None:
+        """The process dies; what starts it again drives the line inactive first, which ends the pulse."""
+        if self._epoch == epoch:
+            self.restart_agent()
+
+    def _pulsed(self, epoch: int, outcome: Any) -> Callable[[], None]:
+        def pulsed() -> None:
+            if self._epoch != epoch:
+                return
+            if self.faults.hit("Pi cut between pulses"):
+                self.power_cut()
+                return
+            if self.has_meter and isinstance(outcome, CreditPulsed):
+                self.scheduler.after(self.rng.randint(5, 80), lambda: self._meter(epoch))
+            self.post(outcome)
+            if self._epoch == epoch and self.faults.hit("agent restarted"):
+                self.rng.choice((self.restart_agent, self.stop_in_order))()
+
+        return pulsed
+
+    def _meter(self, epoch: int) -> None:
+        if self._epoch == epoch:
+            self.post(MeterPulse(0))

@@ -1,0 +1,60 @@
+"""The simulation within `make test`: some seeds hold, a seed is always the same run, planted bugs are found."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from simulation.coverage import Coverage
+from simulation.mutations import MUTATIONS, Mutation, hunt, planted
+from simulation.running import one
+
+TESTS = Path(__file__).parents[1]
+SEEDS = range(1, 13)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_promises_hold_whatever_happens(seed: int) -> None:
+    """`make sim SEED=…` replays the one that does not."""
+    broken = one(seed).broken
+    assert not broken, f"make sim SEED={seed}: " + "; ".join(
+        f"{b.promise} ({b.checker}): {b.text}" for b in broken
+    )
+
+
+def test_the_same_seed_is_the_same_run_in_another_process_too() -> None:
+    """Whatever the hash of a text is there."""
+    here = one(7).fingerprint
+    program = "from simulation.running import one; print(one(7).fingerprint)"
+    environment = {**os.environ, "PYTHONPATH": str(TESTS), "PYTHONHASHSEED": "12345"}
+    there = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert there.stdout.strip() == here
+    assert one(7).fingerprint == here
+    assert one(8).fingerprint != here
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_a_bug_is_found(mutation: Mutation) -> None:
+    """`make sim ARGS=--mutations` shows after how many seeds, from the first on."""
+    number, broken = hunt(mutation, mutation.near, mutation.within)
+    assert number, f"not found in {mutation.within} seeds"
+    assert broken
+
+
+def test_a_bug_is_gone_after_the_hunt() -> None:
+    clean = one(3).fingerprint
+    with planted(MUTATIONS[0]):
+        pass
+    assert one(3).fingerprint == clean
+
+
+def test_what_was_never_taken_is_missed_and_what_nobody_listed_is_seen() -> None:
+    coverage = Coverage()
+    assert any("message repeated" in what for what in coverage.missing())
+    assert any("funded → Acked → resolved" in what for what in coverage.missing())
+    coverage.orders["settled", "Acked", "funded"] += 1
+    assert coverage.unlisted() == ["settled → Acked → funded"]

@@ -1,0 +1,171 @@
+"""Each checker sees what it is there for, in evidence made by hand."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from simulation.checkers import check
+from simulation.evidence import Command, Evidence, Limits, LineProfile, Pulse, Purchase, Refund, Said, Step
+
+CREDIT, HERE = "c-1", "a" * 32
+LIMITS = Limits(120, 900, 21_600, 86_400, 10, 1)
+
+
+def ack(delivered: int, *, at_ms: int = 900, **fields: Any) -> Said:
+    words = {
+        "machineId": "cab-1",
+        "creditId": CREDIT,
+        "installation": HERE,
+        "state": "done",
+        "final": True,
+        "credits": 2,
+        "delivered": delivered,
+        "uncertain": 0,
+    }
+    return Said(at_ms, "arcade/machine/cab-1/ack", {**words, **fields})
+
+
+def good() -> Evidence:
+    """Two credits were bought for 400, pulsed, and paid."""
+    evidence = Evidence(
+        1, LIMITS, profiles={"cab-1": LineProfile(100, 100, 1)}, quiet_from_ms=1_000, ended_ms=10**9
+    )
+    evidence.purchases["cs"] = Purchase("cs", "o-1", "cab-1", 2, 400)
+    evidence.money = [
+        {
+            "id": "pi",
+            "session": "cs",
+            "amount": 400,
+            "status": "succeeded",
+            "paid_ms": 0,
+            "kept": 400,
+            "dispute": "none",
+            "refunds_failed": 0,
+        }
+    ]
+    evidence.commands = [Command(10, "cab-1", CREDIT, 2, HERE, 120_000, "confirmed")]
+    evidence.pulses = [
+        Pulse("cab-1", "cab-1", HERE, CREDIT, 0, 100, 200),
+        Pulse("cab-1", "cab-1", HERE, CREDIT, 1, 300, 400),
+    ]
+    evidence.told = [ack(2)]
+    evidence.heard = [ack(2, at_ms=950)]
+    evidence.steps = [
+        Step(5, "o-1", "funded", None, "", CREDIT),
+        Step(950, "o-1", "resolved", 2, "ack", CREDIT),
+        Step(960, "o-1", "settled", 2, "ack", CREDIT),
+    ]
+    evidence.orders = [
+        {
+            "order_id": "o-1",
+            "kind": "checkout",
+            "state": "settled",
+            "payment_intent": "pi",
+            "credit_id": CREDIT,
+            "installation": HERE,
+            "machine_id": "cab-1",
+            "delivered": 2,
+            "uncertain": 0,
+            "resolved_by": "ack",
+            "paid_at_ms": 0,
+            "held": False,
+        }
+    ]
+    return evidence
+
+
+def test_a_good_life_breaks_nothing() -> None:
+    broken, exceptions = check(good())
+    assert not broken
+    assert not exceptions
+
+
+def _pulse_again(evidence: Evidence) -> None:
+    evidence.pulses.append(Pulse("cab-1", "cab-1", HERE, CREDIT, 1, 500, 600))
+
+
+def _elsewhere(evidence: Evidence) -> None:
+    evidence.pulses[1].installation = "b" * 32
+
+
+def _early_silence(evidence: Evidence) -> None:
+    evidence.orders[0]["resolved_by"] = "silence"
+    evidence.alerts = [("unconfirmed", "o-1")]
+
+
+def _set(**changes: Any) -> Callable[[Evidence], None]:
+    return lambda evidence: evidence.orders[0].update(changes)
+
+
+def _money(**changes: Any) -> Callable[[Evidence], None]:
+    return lambda evidence: evidence.money[0].update(changes)
+
+
+def _pulse(number: int, **changes: Any) -> Callable[[Evidence], None]:
+    def change(evidence: Evidence) -> None:
+        for name, value in changes.items():
+            setattr(evidence.pulses[number], name, value)
+
+    return change
+
+
+WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
+    "pulsed more than charged for": ("money", lambda e: e.pulses.pop()),
+    "kept more than due": ("money", _set(delivered=1)),
+    "given back more than due": ("money", _money(kept=300)),
+    "a refund that was promised": ("money", lambda e: e.refunds.append(Refund(970, "o-1", 0, True))),
+    "paid, and on no record": ("money", lambda e: e.orders[0].update(payment_intent=None)),
+    "paid, and abandoned": ("money", _set(state="abandoned")),
+    "uncertain without a power cut": (
+        "money",
+        lambda e: (e.orders[0].update(delivered=1, uncertain=1), _money(kept=200)(e))[0],
+    ),
+    "never paid": ("paid", _money(paid_ms=None)),
+    "another number than was bought": (
+        "paid",
+        lambda e: e.purchases.update(cs=Purchase("cs", "o-1", "cab-1", 1, 400)),
+    ),
+    "a life too long": (
+        "paid",
+        lambda e: e.commands.append(Command(20, "cab-1", CREDIT, 2, HERE, 200_000, "confirmed")),
+    ),
+    "a credit of nobody's": ("paid", _set(credit_id=None)),
+    "pulsed twice": ("pulses", _pulse_again),
+    "pulsed by two": ("pulses", _elsewhere),
+    "pulsed without a command": ("pulses", lambda e: e.commands.clear()),
+    "begun after its expiry": (
+        "pulses",
+        lambda e: e.commands.__setitem__(0, Command(10, "cab-1", CREDIT, 2, HERE, 90, "confirmed")),
+    ),
+    "more than ordered": (
+        "pulses",
+        lambda e: e.commands.__setitem__(0, Command(10, "cab-1", CREDIT, 1, HERE, 120_000, "confirmed")),
+    ),
+    "pulsed after the last word": ("pulses", lambda e: e.told.append(ack(2, at_ms=250))),
+    "two last words": ("answers", lambda e: e.told.append(ack(1))),
+    "the line left active": ("line", _pulse(1, off_ms=None)),
+    "a short pulse": ("line", _pulse(1, off_ms=350)),
+    "merged pulses": ("line", _pulse(1, on_ms=201, off_ms=400)),
+    "closed twice": ("books", lambda e: e.steps.append(Step(970, "o-1", "settled", 1, "ack", CREDIT))),
+    "a second credit": ("books", lambda e: e.steps.append(Step(970, "o-1", "settled", 2, "ack", "c-2"))),
+    "a word that nobody said": ("words", lambda e: e.told.clear()),
+    "silence too early": ("words", _early_silence),
+    "never final": ("final", _set(state="revoking")),
+    "closed too late": (
+        "final",
+        lambda e: e.steps.__setitem__(slice(1, 3), [Step(10**8, "o-1", "settled", 2, "ack", CREDIT)]),
+    ),
+    "an alert without a cause": ("alerts", lambda e: e.alerts.append(("loss", "o-1"))),
+    "no alert of a failed refund": ("alerts", _money(refunds_failed=1)),
+    "a defect": ("defects", lambda e: e.defects.append("Traceback")),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_checker_sees_what_it_is_there_for(way: str) -> None:
+    checker, spoil = WAYS[way]
+    evidence = good()
+    spoil(evidence)
+    broken, _ = check(evidence)
+    assert checker in {b.checker for b in broken}, broken

@@ -1,0 +1,314 @@
+"""One run: the world of a seed is drawn, lives through its faults, comes to rest, and leaves its evidence."""
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from arcade_cloud.limits import Limits
+from arcade_cloud.machines import Machine
+from arcade_edge.pulses import Profile
+from arcade_shared.signing import machine_key
+from simulation import evidence as seen
+from simulation.evidence import Cause, Evidence, LineProfile
+from simulation.faults import DAY, HOUR, MINUTE, WINDOWS, Faults, draw
+from simulation.intruders import Intruders
+from simulation.players import OFFERS, People
+from simulation.scheduler import START_MS, Scheduler
+from simulation.sim_broker import SimBroker
+from simulation.sim_cloud import Cloud, Endless
+from simulation.sim_pi import Pi
+from simulation.sim_stripe import SimPayments, StripeSide
+
+PROFILES = (Profile(), Profile(50, 50), Profile(60, 120, 2), Profile(50, 50, 3))
+REST = 8 * MINUTE
+# Most runs are brisk: idle hours show little, and cost as much as busy ones.
+BRISK = 0.93
+LONGEST_WHEN_BRISK = 20 * MINUTE
+# Longer than Stripe repeats webhooks, a hold lasts, a refund may come back, and anything may be waited for.
+AFTERWARDS = 40 * DAY
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is left of a run."""
+
+    seed: int
+    evidence: Evidence
+    fingerprint: str
+    trace: list[tuple[object, ...]]
+    started_ms: int = START_MS
+
+
+def _log_uniform(rng: random.Random, low: float, high: float) -> float:
+    return math.exp(rng.uniform(math.log(low), math.log(high)))
+
+
+def _limits(rng: random.Random, brisk: bool) -> Limits:
+    if not brisk:
+        return Limits()
+    return Limits(
+        deliver_within_s=rng.choice((60, 120)),
+        silence_limit_s=rng.choice((200, 400, 900)),
+        hold_silence_limit_s=rng.choice((200, 300, 900)),
+        last_resort_s=rng.choice((1_000, 2_000)),
+        checkout_life_s=1_860,
+    )
+
+
+class World:
+    """The world of one seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.rng = rng = random.Random(seed)  # it must be the same again
+        self.scheduler = scheduler = Scheduler()
+        self.faults: Faults = draw(rng)
+        self.brisk = rng.random() < BRISK
+        limits = _limits(rng, self.brisk)
+        timer_s = rng.choice((1, 1, 1, 60))
+        self.evidence = evidence = Evidence(
+            seed,
+            seen.Limits(
+                limits.deliver_within_s,
+                limits.silence_limit_s,
+                limits.hold_silence_limit_s,
+                limits.last_resort_s,
+                limits.answer_s,
+                timer_s,
+            ),
+        )
+        self.secrets = [rng.randbytes(32).hex()]
+        self.broker = SimBroker(scheduler, rng, self.faults, evidence)
+        self.payments = SimPayments(scheduler, rng, self.faults)
+        self.cloud = Cloud(
+            scheduler, rng, self.faults, evidence, limits, self.payments, self.broker, list(self.secrets)
+        )
+        self.broker.hear = self.cloud.hear
+        self.side = StripeSide(scheduler, rng, self.faults, evidence, self.payments, self.cloud)
+        for offer in OFFERS:
+            self.payments.stripe.add_price(offer.price_id or "", offer.amount_minor)
+        self.payments.stripe.add_price("price_default", 200)
+        self.pis: list[Pi] = []
+        self.spares: list[Pi] = []
+        self.machines: list[str] = []
+        self._furnish()
+        self.people = People(scheduler, rng, self.faults, evidence, self.cloud, self.side, self.machines)
+        agents = [pi.machine_id for pi in self.pis]
+        self.intruders = Intruders(scheduler, rng, self.faults, evidence, self.broker, self.secrets, agents)
+        self.horizon_ms = round(_log_uniform(rng, 2 * MINUTE, 15 * MINUTE if self.brisk else HOUR))
+        self.end_ms = START_MS + self.horizon_ms
+        self.players = rng.choice((1, 3, 10, 20, 35, 50))
+
+    def _furnish(self) -> None:
+        rng = self.rng
+        for number in range(1, rng.choice((1, 1, 2, 3)) + 1):
+            machine_id = f"cab-{number}"
+            self.cloud.store.put_machine(Machine(machine_id=machine_id, version=1, offers=OFFERS), 0)
+            profile = rng.choice(PROFILES)
+            self.pis.append(
+                self._pi(
+                    machine_id, machine_id, profile, has_ready=rng.random() < 0.4, has_meter=rng.random() < 0.3
+                )
+            )
+            if "second Pi with the same id" in self.faults.windows:
+                self.spares.append(self._pi(machine_id, f"{machine_id}-spare", profile))
+            self.machines.append(machine_id)
+        if rng.random() < 0.2:
+            machine_id = "software"
+            machine = Machine(machine_id=machine_id, version=1, kind="subscriber", offers=OFFERS)
+            self.cloud.store.put_machine(machine, 0)
+            self.evidence.subscribers.add(machine_id)
+            self.machines.append(machine_id)
+            if rng.random() < 0.9:
+                self.broker.subscribers[machine_id] = lambda payload: None
+
+    def _pi(
+        self, machine_id: str, line: str, profile: Profile, *, has_ready: bool = False, has_meter: bool = False
+    ) -> Pi:
+        self.evidence.profiles[line] = LineProfile(profile.pulse_ms, profile.gap_ms, profile.pulses_per_credit)
+        return Pi(
+            self.scheduler,
+            self.rng,
+            self.faults,
+            self.evidence,
+            self.broker,
+            machine_id,
+            line,
+            (machine_key(self.secrets[0], machine_id),),
+            profile,
+            has_ready=has_ready,
+            has_meter=has_meter,
+        )
+
+    # --- a life
+
+    def live(self) -> Run:
+        """From the first to the last event."""
+        try:
+            self._live()
+        except Endless as error:
+            self.evidence.defects.append(f"{error} never comes to rest")
+        return Run(self.seed, self._collect(), self.scheduler.fingerprint(), self.scheduler.trace)
+
+    def _live(self) -> None:
+        rng, scheduler = self.rng, self.scheduler
+        for pi in self.pis:
+            scheduler.after(rng.randint(0, 3_000), pi.power_on)
+        if self.faults.rates or self.faults.windows:
+            self._draw_windows()
+        for _ in range(self.players):
+            self.people.arrive(START_MS + rng.randint(4_000, self.horizon_ms))
+        scheduler.run_until(self.end_ms + rng.randint(0, 2 * MINUTE))
+        self._come_to_rest()
+
+    def _draw_windows(self) -> None:
+        rng = self.rng
+        for name, times in self.faults.windows.items():
+            _, low, high = WINDOWS[name]
+            high = min(high, LONGEST_WHEN_BRISK) if self.brisk else high
+            for _ in range(times):
+                begin_ms = START_MS + rng.randint(0, self.horizon_ms)
+                end_ms = begin_ms + round(_log_uniform(rng, low, high))
+                self.scheduler.at(begin_ms, self._opening(name, end_ms))
+                if name != "attacker has the broker":
+                    self.end_ms = max(self.end_ms, end_ms)
+        if {"attacker has the broker", "careless Pi answers for others", "thief with another machine's key"} & set(
+            self.faults.windows
+        ):
+            self.intruders.begin()
+
+    def _opening(self, name: str, end_ms: int) -> Callable[[], None]:
+        def begin() -> None:
+            self.faults.happened[name] += 1
+            self.scheduler.note("window", name, (end_ms - self.scheduler.now_ms) // 1000)
+            self.evidence.causes.append(Cause(self.scheduler.now_ms, name, ""))
+            end = self._begin(name, end_ms)
+            if end is not None:
+                self.scheduler.at(end_ms, end)
+
+        return begin
+
+    def _begin(self, name: str, end_ms: int) -> Callable[[], object] | None:
+        """Let it begin; how it ends."""
+        broker, cloud, rng = self.broker, self.cloud, self.rng
+        match name:
+            case "broker down" | "broker restarted with its memory":
+                broker.stop()
+                return broker.start
+            case "broker restarted without its memory":
+                broker.stop(forget=True)
+                return broker.start
+            case "acks lost on their way":
+                broker.acks_lost = True
+                return self._ending(broker, "acks_lost")
+            case "acks lost for good":
+                broker.acks_lost_for_good = True
+                return None
+            case "acks held up":
+                broker.acks_held = True
+                return broker.release_acks
+            case "Stripe down":
+                self.payments.is_down = True
+                return self._ending(self.payments, "is_down")
+            case "store down":
+                cloud.store.unavailable = True
+                return self._ending(cloud.store, "unavailable")
+            case "cloud down":
+                cloud.is_down = True
+                return self._ending(cloud, "is_down")
+            case "attacker has the broker":
+                self.intruders.attack(end_ms)
+                return None
+            case "careless Pi answers for others":
+                self.intruders.careless = True
+                return self._ending(self.intruders, "careless")
+            case "thief with another machine's key":
+                self.intruders.thieving = True
+                return self._ending(self.intruders, "thieving")
+            case "signing secret rotated":
+                return self._rotate(end_ms)
+        pi = rng.choice(self.spares if name == "second Pi with the same id" else self.pis)
+        match name:
+            case "link of a Pi down":
+                pi.set_network(False)
+                return lambda: pi.set_network(True)
+            case "Pi without power":
+                pi.power_cut(end_ms - self.scheduler.now_ms)
+                return None
+            case "machine not ready":
+                pi.set_ready(False)
+                return lambda: pi.set_ready(True)
+            case "second Pi with the same id":
+                pi.power_on()
+                return pi.power_off
+            case _:
+                pi.wall_off_ms = rng.randint(-30 * 365 * DAY, 30 * 365 * DAY) // 1000 * 1000
+                pi.wall_stopped = rng.random() < 0.3
+                return None
+
+    def _ending(self, thing: object, name: str) -> Callable[[], None]:
+        return lambda: setattr(thing, name, False)
+
+    def _rotate(self, end_ms: int) -> Callable[[], None]:
+        """A new secret: the cloud takes both, then the Pis get their new keys, then the old one goes."""
+        new = self.rng.randbytes(32).hex()
+        self.cloud.secrets[:] = [new, self.secrets[0]]
+        self.cloud.restart()
+
+        def provide(pi: Pi) -> None:
+            pi.keys = (machine_key(new, pi.machine_id),)
+            pi.restart_agent()
+
+        for pi in [*self.pis, *self.spares]:
+            at_ms = self.rng.randint(self.scheduler.now_ms, end_ms)
+            self.scheduler.at(at_ms, lambda pi=pi: provide(pi))  # type: ignore[misc]  # bound now
+
+        def end() -> None:
+            self.secrets[:] = [new]
+            self.cloud.secrets[:] = [new]
+            self.cloud.restart()
+
+        return end
+
+    def _come_to_rest(self) -> None:
+        """No more faults: everything works again, then the machines are switched off for days, and on again."""
+        faults, scheduler, cloud = self.faults, self.scheduler, self.cloud
+        faults.on = False
+        self.evidence.quiet_from_ms = scheduler.now_ms
+        scheduler.note("quiet")
+        self.broker.acks_lost = self.payments.is_down = cloud.store.unavailable = cloud.is_down = False
+        self.intruders.careless = self.intruders.thieving = False
+        self.broker.start()
+        for pi in self.pis:
+            pi.set_network(True)
+            pi.set_ready(True)
+            pi.power_on()
+        scheduler.run_until(scheduler.now_ms + REST)
+        self.evidence.machines_off_ms = scheduler.now_ms
+        for pi in [*self.pis, *self.spares]:
+            pi.power_off()
+        scheduler.run_until(scheduler.now_ms + AFTERWARDS)
+        for pi in self.pis:
+            pi.power_on()
+        scheduler.run_until(scheduler.now_ms + 2 * MINUTE)
+        if "attacker has the broker" in faults.windows:
+            scheduler.run_until(scheduler.now_ms + 11 * MINUTE)  # the journals are pruned by then
+            self.intruders.replay_all()
+            scheduler.run_until(scheduler.now_ms + MINUTE)
+
+    def _collect(self) -> Evidence:
+        evidence, store = self.evidence, self.cloud.store
+        evidence.ended_ms = self.scheduler.now_ms
+        evidence.orders = [msgspec.to_builtins(order) for order in store.recent_orders(100_000)]
+        evidence.alerts = [(alert.kind, alert.subject) for alert in store.recent_alerts(100_000)]
+        evidence.money = self.payments.stripe.money()
+        evidence.faults = dict(self.faults.happened)
+        return evidence
+
+
+def run(seed: int) -> Run:
+    """The run of a seed: always the same."""
+    return World(seed).live()
