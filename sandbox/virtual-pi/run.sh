@@ -8,7 +8,7 @@
 # is gone afterwards. Its network is its own loopback. The exit code is the command's, or 99 where it never ended.
 #
 #   --systemd               a real systemd is its first process; the command runs when that has started
-#   VIRTUAL_PI_TIMEOUT_S    the longest that it may take (300)
+#   VIRTUAL_PI_TIMEOUT_S    the longest that it may take (600)
 #
 # From within, the chip's far side is in /sys/devices/platform/gpio-sim.0/gpiochip0/sim_gpio<N>: `value` is what the
 # line has, `pull` what the world outside does to it. /sys/module/gpio_sim/parameters/persist set to Y: a line that
@@ -46,7 +46,7 @@ trap 'exit 130' INT TERM
 ulimit -c 0 # it ends in a panic, of which nobody wants the core
 tail -f "$talk/output" &
 showing=$!
-timeout -k 5 "${VIRTUAL_PI_TIMEOUT_S:-300}" "$kernel" mem=512M rootfstype=hostfs rootflags=/ ro quiet \
+timeout -k 5 "${VIRTUAL_PI_TIMEOUT_S:-600}" "$kernel" mem=512M rootfstype=hostfs rootflags=/ ro quiet \
     init="$here/init.sh" VIRTUAL_PI_TALK="$talk" VIRTUAL_PI_FIRST="$first" \
     con=null con0=null,fd:1 </dev/null >"$talk/console" 2>&1 || true
 sleep 0.2

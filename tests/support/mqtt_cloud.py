@@ -21,7 +21,7 @@ from arcade_shared.signing import seal, verify
 from arcade_shared.times import format_ms
 from arcade_shared.topics import every_machine, machine_topic
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 T = TypeVar("T")
 
