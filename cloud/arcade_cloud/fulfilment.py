@@ -270,12 +270,12 @@ class Fulfilment:
 
         An order that can't be moved raises an alert and stays due, behind the others: however many there are of
         them, they do not keep others from moving.
-        After `until_ms` nothing more is begun: the next pass finds it.
+        After `until_ms` no order is begun, and one alert at most: the next pass finds the others.
         """
         due = self.store.due_orders(self.now_ms(), limit)
         for order_id in due:
             if until_ms is not None and self.now_ms() >= until_ms:
-                return len(due)
+                break
             try:
                 self.move(order_id, Due())
             except StoreUnavailable:
@@ -285,12 +285,17 @@ class Fulfilment:
                 self.store.postpone(order_id, self.now_ms() + STUCK_AGAIN_MS)
                 text = "The order can't be moved, because of a defect: the log of the timer says why."
                 self._alert("stuck", order_id, text)
-        self.post_alerts()
+        self.post_alerts(until_ms=until_ms)
         return len(due)
 
-    def post_alerts(self) -> None:
-        """Post the alerts that have not been sent yet; those that do not arrive stay unsent."""
-        for alert in self.store.unsent_alerts(ALERTS_PER_PASS):
+    def post_alerts(self, *, until_ms: int | None = None) -> None:
+        """Post the alerts that have not been sent yet; those that do not arrive stay unsent.
+
+        One is tried in any case: while every order takes its time, somebody must hear of it all the same.
+        """
+        for number, alert in enumerate(self.store.unsent_alerts(ALERTS_PER_PASS)):
+            if number and until_ms is not None and self.now_ms() >= until_ms:
+                return
             if not self.alerts.post(alert.alert_id, alert.kind, alert.text, alert.subject, alert.at_ms):
                 return
             self.store.mark_alert_sent(alert.alert_id)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from arcade_cloud.alerts import TIMEOUT_S
 from arcade_cloud.errors import ArcadeError, StoreUnavailable
 from arcade_cloud.fulfilment import Fulfilment
 from arcade_cloud.lambda_http import call_from, respond
@@ -107,13 +108,16 @@ class Function:
         """Move what is due, and for `stay_s` what falls due; how many orders were, those that stayed due each
         time that they were tried.
         """
-        go_at_s = max(0.0, self.deadline.left_s() - stay_s)
+        left_s = self.deadline.left_s()
+        # Orders may take all the time that there is, but for what one alert takes.
+        for_alert_s = min(sum(TIMEOUT_S), left_s / 2)
+        go_at_s = max(for_alert_s, left_s - stay_s)
         moved = 0
         while True:
-            now_ms = self.fulfilment.now_ms()
-            due = self.fulfilment.run_once(BATCH, until_ms=now_ms + int(self.deadline.left_s() * 1000))
+            time_s = self.deadline.left_s() - for_alert_s
+            due = self.fulfilment.run_once(BATCH, until_ms=self.fulfilment.now_ms() + int(time_s * 1000))
             moved += due
-            if due == BATCH and self.deadline.left_s() > 0:
+            if due == BATCH and self.deadline.left_s() > for_alert_s:
                 continue
             wait_s = self._until_due_s()
             if wait_s is None or self.deadline.left_s() - wait_s <= go_at_s:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from arcade_cloud import lambda_handler
+from arcade_cloud.alerts import TIMEOUT_S
 from arcade_cloud.errors import StoreUnavailable
 from arcade_cloud.events import Outcome
 from arcade_cloud.lambda_handler import (
@@ -260,6 +261,51 @@ def test_no_order_is_begun_after_the_time_is_up(aws: Lambda, monkeypatch: pytest
     began_ms = aws.doors.now_ms
     aws.tick(left_s=MARGIN_S + 6)
     assert aws.doors.now_ms - began_ms <= (MARGIN_S + 6) * 1000
+
+
+def test_alerts_go_out_also_where_orders_take_all_the_time(aws: Lambda, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While Stripe or the broker hangs, every tick is short of time; and that is when alerts matter."""
+    for _ in range(20):
+        paid_without_broker(aws)
+    aws.doors.now_ms += 10_000
+    aws.doors.services.fulfilment._alert("stuck", "ord_1", "look")
+    publish, alerts = aws.doors.broker.publish, aws.doors.services.fulfilment.alerts
+
+    def slow(*arguments: Any, **more: Any) -> Outcome:
+        aws.doors.now_ms += 2500
+        return publish(*arguments, **more)
+
+    def slow_post(*_arguments: Any) -> bool:
+        aws.doors.now_ms += int(1000 * sum(TIMEOUT_S))
+        return True
+
+    monkeypatch.setattr(aws.doors.broker, "publish", slow)
+    monkeypatch.setattr(alerts, "post", slow_post)
+    began_ms = aws.doors.now_ms
+    aws.tick(left_s=30)
+    assert "stuck:ord_1" not in {alert.alert_id for alert in aws.doors.store.unsent_alerts(100)}
+    assert aws.doors.now_ms - began_ms <= 30_000
+
+
+def test_alerts_that_go_out_slowly_take_no_more_time_than_there_is(
+    aws: Lambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are left go with the next tick."""
+    for number in range(15):
+        aws.doors.services.fulfilment._alert("stuck", f"ord_{number}", "look")
+
+    def slow_post(*_arguments: Any) -> bool:
+        aws.doors.now_ms += 7000
+        return True
+
+    monkeypatch.setattr(aws.doors.services.fulfilment.alerts, "post", slow_post)
+    began_ms = aws.doors.now_ms
+    aws.tick()
+    left = len(aws.doors.store.unsent_alerts(100))
+    assert 0 < left < 15
+    assert aws.doors.now_ms - began_ms <= 60_000
+    aws.tick()
+    assert len(aws.doors.store.unsent_alerts(100)) < left
 
 
 def test_a_store_that_is_down_fails_the_tick(aws: Lambda, monkeypatch: pytest.MonkeyPatch) -> None:
