@@ -3,11 +3,13 @@
 import json
 import time
 from pathlib import Path
+from random import Random
 
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from arcade_edge.simulator import read_edge_log
 from arcade_sandbox.demo import pulses
 from arcade_sandbox.processes import wait_for
 from arcade_sandbox.system import PRICE_MINOR, Profile, System
@@ -179,6 +181,56 @@ def test_a_forged_status_makes_no_machine_ready(system, attacker):
     assert system.machine_state("cab-02")["ready"] is False
     agent.start()
     system.wait_ready("cab-02")
+
+
+def mutated(random, payload):
+    """A genuine message with some of its bytes changed, cut off or doubled."""
+    changed = bytearray(payload)
+    for _ in range(random.randint(1, 4)):
+        at = random.randrange(len(changed) + 1)
+        match random.randrange(3):
+            case 0:
+                changed[at : at + 1] = random.randbytes(1)
+            case 1:
+                del changed[at : at + random.randint(1, 40)]
+            case _:
+                changed[at:at] = changed[at : at + random.randint(1, 40)]
+    return bytes(changed)
+
+
+def test_noise_on_every_topic_kills_nothing_and_a_good_credit_still_arrives(system, attacker):
+    """A failure prints the seed, which makes the same noise again out of other messages."""
+    seed = time.time_ns()
+    random = Random(seed)
+    print("seed", seed)
+    order_id = system.buy("cab-01", 1)
+    final_page(system, order_id)
+    wait_for("an ack", lambda: attacker.saw("ack"))
+    genuine = [payload for _, payload in attacker.seen]
+    before = count(system), count(system, "cab-02")
+    kinds = ["coinpulse", "gameover", "ack", "revoke", "status", "clock", "nothing", "", "ack/more"]
+    topics = [
+        f"arcade/machine/{name}/{kind}" for name in ("cab-01", "cab-02", "cab-99", "\u00e9") for kind in kinds
+    ]
+    for number in range(1500):
+        noise = random.randbytes(random.choice((0, 1, 20, 400, 5000)))
+        payload = noise if number % 3 == 0 else mutated(random, random.choice(genuine))
+        topic = random.choice([*topics, "arcade/cloud/echo", "arcade", "x" * 500])
+        attacker.client.publish(topic, payload, qos=random.choice((0, 1)), retain=number % 50 == 0)
+    attacker.publish("arcade/cloud/echo", b"the last of it")
+    agents = {name: cabinet.agent for name, cabinet in system.cabinets.items()}
+    for machine_id in agents:
+        system.wait_ready(machine_id)
+        final_page(system, system.buy(machine_id, 2), machine_id)
+    wait_for("all pulses", lambda: (count(system), count(system, "cab-02")) == (before[0] + 2, before[1] + 2))
+    assert system.cloud.running
+    assert all(agent.running for agent in agents.values())
+    for log in (system.cloud.log, *(agent.log for agent in agents.values())):
+        assert "Traceback" not in log.read_text(errors="replace"), log
+    for cabinet in system.cabinets.values():
+        assert not read_edge_log(cabinet.edge_log)[-1].active, "the coin line rests"
+    for topic in topics:
+        attacker.publish(topic, b"", retain=True)
 
 
 def test_no_secret_is_in_any_log(system, attacker):
