@@ -55,9 +55,9 @@ class Call:
 def call_from(event: object) -> Call | None:
     """The request in `event`, None if it is no HTTP request. Raises BadEvent for a body that is not base64.
 
-    An authorizer's event has all that a REST request has; what asks for a policy must not get a page.
+    An authorizer's event has all that a request has; what asks for a policy must not get a page.
     """
-    if not isinstance(event, Mapping) or "methodArn" in event:
+    if not isinstance(event, Mapping) or "methodArn" in event or "routeArn" in event:
         return None
     context = _mapping(event.get("requestContext"))
     if isinstance(_mapping(context.get("http")).get("method"), str):

@@ -31,7 +31,7 @@ from arcade_cloud.stripe_gateway import LONGEST_IN_A_HURRY_S
 from support.doors import INGEST_SECRET, Doors
 from support.lambda_events import PREFIXES, SHAPES, Answer, answer_of, http_event, sample
 
-NOT_OURS = ("authorizer", "cloudfront", "queue", "websocket")
+NOT_OURS = ("authorizer", "authorizer_2", "cloudfront", "queue", "websocket")
 ENVIRON = {
     "STRIPE_API_KEY": "sk_test_lambda",
     "STRIPE_WEBHOOK_SECRET": "whsec_lambda",

@@ -25,7 +25,7 @@ from support.lambda_events import (
 
 # The other shape has each name once: the balancer itself has dropped the others.
 REPEATING = [shape for shape in SHAPES if shape != "balancer"]
-NOT_HTTP = ("authorizer", "cloudfront", "queue", "scheduled", "scheduler", "websocket")
+NOT_HTTP = ("authorizer", "authorizer_2", "cloudfront", "queue", "scheduled", "scheduler", "websocket")
 
 
 class Recorder:
