@@ -249,3 +249,56 @@ def settled(phone: Chromium) -> bool:
     before = len(requests_of(phone))
     phone.js("new Promise(done => setTimeout(done, 2500))")
     return len(requests_of(phone)) == before
+
+
+# A phone at the edge of its cell: packets take a second and a half, and a page comes in drops.
+BAD_LINE = {"offline": False, "latency": 1500, "downloadThroughput": 8_000, "uploadThroughput": 4_000}
+GOOD_LINE = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+NO_LINE = {**BAD_LINE, "offline": True}
+
+
+def test_a_purchase_over_a_bad_line_that_breaks_in_the_middle(site, phone):
+    phone.call("Network.emulateNetworkConditions", **BAD_LINE)
+    try:
+        phone.go(f"{site.url}/m/cab-01")
+        assert "Ready to play" in phone.text()
+        order_id, url = site.begin()
+        phone.go(url)
+        assert phone.js(FITS)
+        site.doors.pay(order_id)
+        phone.wait_for("document.body.innerText.includes('sending your credits')", 30)
+        phone.call("Network.emulateNetworkConditions", **NO_LINE)
+        phone.wait_for("document.body.innerText.includes('No connection at the moment.')", 30)
+        site.doors.say_ack(order_id, "done", 3)
+        phone.call("Network.emulateNetworkConditions", **BAD_LINE)
+        phone.wait_for("document.querySelector('h1').textContent == '3 credits added'", 30)
+        assert "No connection" not in phone.text()
+    finally:
+        phone.call("Network.emulateNetworkConditions", **GOOD_LINE)
+
+
+def test_a_reload_in_the_middle_shows_where_the_order_stands(site, phone):
+    order_id, url = site.begin()
+    phone.go(url)
+    site.doors.pay(order_id)
+    site.doors.say_ack(order_id, "pulsing", 2)
+    phone.go(url)
+    assert "2 of 3 credits added" in phone.text()
+    phone.js("location.reload()")
+    phone.wait_for("document.querySelector('h1')?.textContent == '2 of 3 credits added'")
+    site.doors.say_ack(order_id, "done", 3)
+    phone.wait_for("document.querySelector('h1').textContent == '3 credits added'")
+
+
+def test_a_second_scan_while_an_order_is_under_way_is_a_new_sale(site, phone):
+    """And the way back leads to the first order, which went on meanwhile."""
+    order_id, url = site.begin()
+    phone.go(url)
+    site.doors.pay(order_id)
+    phone.wait_for("document.body.innerText.includes('sending your credits')")
+    phone.go(f"{site.url}/m/cab-01")
+    assert "Ready to play" in phone.text()
+    assert phone.js("[...document.querySelectorAll('button')].every(b => !b.disabled)")
+    site.doors.say_ack(order_id, "done", 3)
+    phone.js("history.back()")
+    phone.wait_for("document.querySelector('h1')?.textContent == '3 credits added'")
