@@ -106,7 +106,7 @@ def _read(env: Environment, *, on_lambda: bool) -> Settings:
         env.fault("MQTT_LISTENER_ID", "must be 1 to 64 letters, digits, '-', '_' or '.'")
     if on_lambda and not env.is_given("INGEST_SECRET"):
         env.remarks.append("INGEST_SECRET is not set: on AWS Lambda nothing would ever be heard of a machine.")
-    broker = _broker(env)
+    broker, public_base_url = _broker(env), _public_base_url(env)
     paced = EMQX_SERVERLESS_PUBLISHES_PER_S if broker_address.is_emqx_serverless(broker.host) else 0
     return Settings(
         stripe_api_key=env.text("STRIPE_API_KEY") or "",
@@ -120,7 +120,7 @@ def _read(env: Environment, *, on_lambda: bool) -> Settings:
         signing_secrets=env.texts("SIGNING_SECRET"),
         ingest_secret=env.text("INGEST_SECRET"),
         gameover_api_key=env.text("GAMEOVER_API_KEY"),
-        public_base_url=_public_base_url(env),
+        public_base_url=public_base_url,
         site_name=env.text("SITE_NAME") or "Arcade",
         operator_contact=env.text("OPERATOR_CONTACT") or "",
         database_url=database_url,
@@ -128,7 +128,7 @@ def _read(env: Environment, *, on_lambda: bool) -> Settings:
         alert_webhook_url=env.url("ALERT_WEBHOOK_URL"),
         rate_limit_per_minute=env.number("RATE_LIMIT_PER_MINUTE", 60, 0, 1_000_000),
         trusted_proxies=env.number("TRUSTED_PROXIES", 0, 0, 10),
-        stage_prefix=_stage_prefix(env),
+        stage_prefix=_stage_prefix(env, public_base_url),
         limits=_limits(env),
         remarks=tuple(env.remarks),
     )
@@ -174,8 +174,11 @@ def _public_base_url(env: Environment) -> str:
     return url
 
 
-def _stage_prefix(env: Environment) -> str:
-    prefix = env.text("STAGE_PREFIX") or "/prod"
+def _stage_prefix(env: Environment, public_base_url: str) -> str:
+    prefix = env.text("STAGE_PREFIX")
+    if prefix is None:
+        below = urlsplit(public_base_url).path
+        return below if _PREFIX.fullmatch(below) else "/prod"
     if _PREFIX.fullmatch(prefix) is None:
         env.fault("STAGE_PREFIX", "must be a path such as /prod, or / for none")
     return prefix.rstrip("/")

@@ -165,8 +165,7 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         Variable(
             name="STAGE_PREFIX",
             meaning="The path that may stand before every other, as API Gateway's stage or base path does; "
-            "links keep it. / means none.",
-            default="/prod",
+            "links keep it. / means none. Where it is not set: the path of PUBLIC_BASE_URL, or else /prod.",
         ),
     ),
     "The limits of an order's life, in seconds": (

@@ -115,6 +115,21 @@ def test_the_prefix_is_a_setting(given: str | None, read: str) -> None:
     assert load({**environ, "MQTT_USERNAME": "u", "MQTT_PASSWORD": "p"}, None).stage_prefix == read
 
 
+@pytest.mark.parametrize(
+    ("address", "read"),
+    [
+        ("https://play.example", "/prod"),
+        ("https://play.example/arcade/", "/arcade"),
+        ("https://play.example/ü", "/prod"),
+    ],
+)
+def test_where_players_reach_the_site_below_a_path_that_is_the_prefix(address: str, read: str) -> None:
+    """API Gateway leaves the base path of an own domain before every path that it hands on."""
+    environ = {**GOOD, "MQTT_USERNAME": "u", "MQTT_PASSWORD": "p", "PUBLIC_BASE_URL": address}
+    assert load(environ, None).stage_prefix == read
+    assert load({**environ, "STAGE_PREFIX": "/live"}, None).stage_prefix == "/live"
+
+
 @pytest.mark.parametrize("given", ["prod", "//", "/a b", "/prod?x", "https://x/prod", "/ü"])
 def test_a_prefix_that_is_no_path_is_a_fault(given: str) -> None:
     with pytest.raises(SettingsError, match="STAGE_PREFIX"):
