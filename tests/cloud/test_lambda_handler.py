@@ -132,9 +132,10 @@ def test_a_purchase_goes_through_in_each_shape(aws: Lambda, shape: str) -> None:
     assert aws.doors.order(order_id).state == "settled"
 
 
+@pytest.mark.parametrize("page_path", ["/m/cab-01", "/kiosk/cab-01"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_page_and_all_that_it_links_to_works_in_each_shape(aws: Lambda, shape: str) -> None:
-    page = aws.ask(shape, "/m/cab-01")
+def test_a_page_and_all_that_it_links_to_works_in_each_shape(aws: Lambda, shape: str, page_path: str) -> None:
+    page = aws.ask(shape, page_path)
     links = set(re.findall(r'(?:href|src|action|data-state-url)="(/[^"]*)"', page.body.decode()))
     assert len(links) > 3
     for link in links:
