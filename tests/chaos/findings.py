@@ -43,8 +43,9 @@ def gather(
     store = open_store(plant)
     try:
         found = orders(store)
+        raised = store.recent_alerts(_ALL)
         alerts: dict[str, set[str]] = {}
-        for alert in store.recent_alerts(_ALL):
+        for alert in raised:
             alerts.setdefault(alert.subject, set()).add(alert.kind)
         reasons = {
             order.order_id: store.history(order.order_id)[0].text.removeprefix(_GRANTED_BY)
@@ -63,6 +64,7 @@ def gather(
         bought=dict(deeds.bought),
         granted=frozenset(order_id for order_id, reason in reasons.items() if reason in deeds.grants),
         refunds=dict(deeds.refunds),
+        alerts=[(alert.kind, f"{alert.subject}: {alert.text}") for alert in raised],
         min_pulse_ms=PROFILE.min_pulse_ms,
         min_gap_ms=PROFILE.min_gap_ms,
     )

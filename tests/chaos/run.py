@@ -99,7 +99,7 @@ def run(plant: Plant, options: Options, progress: Progress) -> Outcome:
         crowd = Crowd(plant, options.seed, PLAYERS_PER_MACHINE * options.agents)
 
         def happened(name: str) -> int:
-            return witness.sent_to(name) if name else len(crowd.deeds.paid)
+            return witness.trains(name) if name else len(crowd.deeds.paid)
 
         strike = Strike(plant, faults, time.monotonic_ns(), happened)
         crowd.start()

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 # The mean time between the beginnings of two faults. They overlap: most last longer than this.
 EVERY_S = 0.7
 # Most of the time nothing happens that could go wrong. So these faults are aimed, in so many of AIMED_OF cases:
-# they wait for a coinpulse (a payment, for a cloud), so long at the most, and then for up to so long again.
+# they wait for a long train (for a cloud: a payment), so long at the most, and then for a moment in it.
 AIMED, AIMED_OF = 3, 4
-AIM_WITHIN_S = 2.0
-THEN_WITHIN_S = 0.5
+AIM_WITHIN_S = 3.0
+THEN_WITHIN_S = 0.3
 # Once in so many faults of a process it is away for longer than an order may wait for it.
 LONG_ONE_IN = 12
 # A shorter run has no time to sit out a machine's silence.
@@ -33,7 +33,7 @@ class Kind:
 class Fault:
     """One fault: from `at_s` after the beginning, for `for_s`, on `target`; `dice` decides what is left open.
 
-    One that is aimed begins `then_s` after the first coinpulse or payment that follows `at_s`.
+    One that is aimed begins `then_s` after the first long coinpulse, or payment, that follows `at_s`.
     """
 
     at_s: float
@@ -100,7 +100,7 @@ def draw(seed: int, seconds: float, targets: Mapping[str, Sequence[str]], long_s
         number = dice.randrange(2**31)
         then_s = None
         if kind.may_be_aimed and dice.randrange(AIMED_OF) < AIMED:
-            then_s = THEN_WITHIN_S * dice.random() ** 2  # rather sooner than later
+            then_s = dice.uniform(0, THEN_WITHIN_S)
         latest_s = at_s + for_s + (0.0 if then_s is None else AIM_WITHIN_S + then_s)
         # Some time to come back, or nothing would ever be delivered.
         if not free or latest_s > seconds:

@@ -72,7 +72,7 @@ class Strike:
     plant: Plant
     faults: list[Fault]
     began_ns: int
-    happened: Callable[[str], int]  # how many payments ("") or coinpulses to a machine there were so far
+    happened: Callable[[str], int]  # how many payments ("") or long trains of a machine
     struck: Counter[str] = field(default_factory=Counter)
     away: dict[str, list[tuple[float, float]]] = field(default_factory=dict)  # agents, by the wall clock
     _under_way: list[tuple[int, Fault, Undo]] = field(default_factory=list)

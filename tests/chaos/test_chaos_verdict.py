@@ -156,6 +156,7 @@ def test_what_may_be_is_not_held_against_the_system(seen: Evidence) -> None:
         (replace(WELL, words=[word(), word(delivered=2)]), "final word changed"),
         (replace(WELL, words=[word(), word(uncertain=1, delivered=2, told_ms=None)]), "final word changed"),
         (replace(WELL, orders=[sold(delivered=2)]), "contradiction"),
+        (replace(WELL, alerts=[("settle_slow", "…"), ("stuck", "…")]), "unexpected alert"),
         # Orders that never end.
         (replace(WELL, orders=[sold(state="revoking", delivered=None)]), "not final"),
         (replace(WELL, orders=[sold(state="open", delivered=None)]), "not final"),

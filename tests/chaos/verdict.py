@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 FINAL = frozenset({"settled", "abandoned"})
+# What a fault of a network, a process or Stripe may bring about. Every other alert tells of a defect, or of an attack.
+EXPECTED_ALERTS = frozenset({"unconfirmed", "discrepancy", "settle_slow", "settle_refused"})
 # The id of a credit is made just before it is sent; the clocks are those of one computer.
 CLOCK_SLACK_MS = 500.0
 # A line that is active for longer has a reason: its process was frozen or killed.
@@ -89,6 +91,7 @@ class Evidence:
     bought: Mapping[str, int]
     granted: frozenset[str]
     refunds: Mapping[str, tuple[int, bool]] = field(default_factory=dict)
+    alerts: Sequence[tuple[str, str]] = ()  # kind and text of each
     min_pulse_ms: float = 10
     min_gap_ms: float = 10
 
@@ -158,6 +161,9 @@ def check(seen: Evidence) -> Account:
             back, gift = _check_money(order, payment, finals, seen, violations)
             given_back, goodwill = given_back + back, goodwill + gift
     _check_books(seen, violations)
+    for alert, text in seen.alerts:
+        if alert not in EXPECTED_ALERTS:
+            violations.append(Violation("unexpected alert", f"{alert}: {text}"))
     paid = [order for order in seen.orders if order.order_id in payments]
     return Account(
         violations=tuple(violations),

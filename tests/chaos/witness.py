@@ -18,6 +18,8 @@ from chaos.verdict import Word
 from support.mqtt_probe import WAIT_S
 
 TOPICS = tuple((f"arcade/machine/+/{kind}", 1) for kind in ("coinpulse", "ack", "revoke"))
+# So many credits, and a fault has time to strike in the middle.
+LONG_TRAIN = 5
 _SESSION_EXPIRY_S = 3600
 _KEEPALIVE_S = 60  # a frozen broker is not to be left
 
@@ -36,7 +38,7 @@ class Witness:
 
     def __init__(self, system: System) -> None:
         self._heard: list[Heard] = []
-        self._sent: Counter[str] = Counter()
+        self._trains: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._subscribed = threading.Event()
         self._port = system.broker.port
@@ -68,10 +70,10 @@ class Witness:
         with self._lock:
             return list(self._heard)
 
-    def sent_to(self, machine_id: str) -> int:
-        """How many coinpulses have gone to a machine, repetitions included."""
+    def trains(self, machine_id: str) -> int:
+        """How many coinpulses for a long train have gone to a machine, repetitions included."""
         with self._lock:
-            return self._sent[machine_id]
+            return self._trains[machine_id]
 
     def commands(self) -> dict[str, int]:
         """Credits by credit id, as they were published; the largest number where it differs."""
@@ -106,4 +108,5 @@ class Witness:
         heard = Heard(time.time() * 1000, message.topic.rpartition("/")[2], json.loads(message.payload))
         with self._lock:
             self._heard.append(heard)
-            self._sent[heard.message.get("machineId", "")] += heard.kind == "coinpulse"
+            is_long = heard.kind == "coinpulse" and heard.message["credits"] >= LONG_TRAIN
+            self._trains[heard.message.get("machineId", "")] += is_long
