@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 FINAL = frozenset({"settled", "abandoned"})
-# What a fault of a network, a process or Stripe may bring about. Every other alert tells of a defect, or of an attack.
+# What a fault of a network, a process or Stripe may bring about. Every other alert tells of a defect or an attack.
 EXPECTED_ALERTS = frozenset({"unconfirmed", "discrepancy", "settle_slow", "settle_refused"})
 # The id of a credit is made just before it is sent; the clocks are those of one computer.
 CLOCK_SLACK_MS = 500.0
