@@ -1,0 +1,135 @@
+"""The cloud's store over simulated years: it grows by what was sold alone; what it forgets does no harm."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from arcade_cloud import webhook
+from arcade_cloud.limits import Limits
+from arcade_cloud.server import PRUNE_EVERY_S
+from arcade_cloud.store.port import Store
+from arcade_cloud.store.records import FORGET_AFTER_MS
+from arcade_cloud.store.sqlite import SqliteStore
+from support.memory_store import MemoryStore
+from support.mortal_cloud import MACHINE, MortalCloud
+
+DAY_MS = 86_400_000
+YEARS = 3
+DAYS_BETWEEN = 3
+# What is kept for ever, and how much of it one order leaves.
+FOR_EVER = {"orders": 1, "payments": 1, "credits": 1, "history": 20}
+BYTES_AN_ORDER = 8_000
+
+
+class YearsOfTrade:
+    """A cloud that sells, day after day, and prunes as its timer does. Each tenth player meets a dead machine."""
+
+    def __init__(self, store: Store) -> None:
+        cloud = MortalCloud(limits=Limits(silence_limit_s=200, hold_silence_limit_s=200))
+        machine, presence = cloud.store.machine(MACHINE), cloud.store.presence(MACHINE)
+        assert machine is not None
+        assert presence is not None
+        store.put_machine(machine, 0)
+        store.put_presence(msgspec.structs.replace(presence, version=1), 0)
+        cloud.store = store  # type: ignore[assignment]  # another adapter of the same port
+        cloud.start()
+        self.cloud, self.store = cloud, store
+        self.order_ids: list[str] = []
+        self.events: list[dict[str, Any]] = []
+        self.heard: list[tuple[str, bytes]] = []
+        self._next_prune_ms = 0
+
+    def days(self, number: int) -> None:
+        """One purchase every third day."""
+        cloud = self.cloud
+        for _ in range(number // DAYS_BETWEEN):
+            next_ms = cloud.now_ms + DAYS_BETWEEN * DAY_MS
+            cloud.machine.is_up = True
+            cloud.machine.say_status()
+            cloud.settle_down(days=0)
+            cloud.machine.is_up = len(self.order_ids) % 10 != 9
+            self.order_ids.append(self.buy())
+            if cloud.now_ms >= self._next_prune_ms:
+                self.store.prune(cloud.now_ms)
+                self._next_prune_ms = cloud.now_ms + PRUNE_EVERY_S * 1000
+            cloud.now_ms = next_ms
+
+    def buy(self) -> str:
+        """Buy, and let half a day pass; everything that came in is kept, to come again some day."""
+        order_id = self.cloud.buy()
+        assert order_id is not None
+        waiting = self.cloud.payments.stripe.take_events()
+        self.events += waiting
+        for event in waiting:
+            self.cloud.deliver_webhook(event)
+        self.heard += self.cloud.to_cloud
+        self.cloud.settle_down(days=0.5)
+        return order_id
+
+
+def rows(path: Path) -> dict[str, int]:
+    with sqlite3.connect(path) as connection:
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        return {name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in names}
+
+
+def test_years_of_trade_leave_the_orders_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "cloud.sqlite"
+    trade = YearsOfTrade(SqliteStore(path))
+    trade.days(200)
+    early, early_sold, early_bytes = rows(path), len(trade.order_ids), path.stat().st_size
+    trade.days(YEARS * 365 - 200)
+    late, sold = rows(path), len(trade.order_ids)
+    trade.store.close()
+    assert late["orders"] == sold
+    for table, count in late.items():
+        if table in FOR_EVER:
+            assert count <= FOR_EVER[table] * sold, table
+        else:
+            assert count <= early[table] * 1.1 + 5, table
+    assert late["seen"] > 0
+    assert late["alerts"] > 0
+    assert path.stat().st_size - early_bytes <= BYTES_AN_ORDER * (sold - early_sold)
+
+
+@pytest.fixture
+def long_ago() -> YearsOfTrade:
+    """A trade whose first order is older than what the store remembers of events."""
+    trade = YearsOfTrade(MemoryStore())
+    trade.days(FORGET_AFTER_MS // DAY_MS + 10)
+    return trade
+
+
+def test_an_event_that_was_forgotten_and_comes_again_changes_nothing(long_ago: YearsOfTrade) -> None:
+    """Stripe repeats an event for three days. Whoever sends an older one, the payment is read back first."""
+    cloud, event = long_ago.cloud, long_ago.events[0]
+    report = webhook.interpret(event)
+    assert not long_ago.store.is_seen(report.event_id)
+    order_id = long_ago.order_ids[0]
+    before, money = cloud.order(order_id), cloud.payments.stripe.money()
+    sent, orders = len(cloud.broker.sent), len(long_ago.store.recent_orders(10_000))
+    for event in long_ago.events[:8]:
+        cloud.sales.stripe_reported(webhook.interpret(event))
+    cloud.settle_down(days=1)
+    after = cloud.order(order_id)
+    assert (after.state, after.delivered, after.target_minor) == ("settled", before.delivered, before.target_minor)
+    assert cloud.payments.stripe.money() == money
+    assert len(cloud.broker.sent) == sent
+    assert len(long_ago.store.recent_orders(10_000)) == orders
+
+
+def test_an_ack_for_a_credit_of_long_ago_changes_nothing_and_is_no_orphan(long_ago: YearsOfTrade) -> None:
+    """A claim of a payment or of a credit is never forgotten."""
+    cloud = long_ago.cloud
+    first = cloud.order(long_ago.order_ids[0])
+    assert long_ago.store.order_of_credit(first.credit_id or "") == first.order_id
+    assert long_ago.store.order_of_payment(first.payment_intent or "") == first.order_id
+    acks = [heard for heard in long_ago.heard if heard[0].endswith("/ack")][:5]
+    assert acks
+    for topic, payload in acks:
+        assert cloud.hearing.hear(topic, payload) == "ack"
+    assert cloud.order(first.order_id) == first
+    assert long_ago.store.orphans(10) == []
