@@ -129,6 +129,22 @@ def test_the_schedule_s_event_fits_into_the_function_s_time(function: Any) -> No
     assert function["Timeout"] - MARGIN_S >= HTTP_S
 
 
+def test_a_timer_that_fails_or_is_dropped_or_does_not_come_raises_an_alarm(template: Any) -> None:
+    """Without it no order becomes final. A tick that found no room to run is no error of the function's."""
+    alarms = [
+        resource["Properties"]
+        for resource in template["Resources"].values()
+        if resource["Type"] == "AWS::CloudWatch::Alarm"
+    ]
+    watched = {(alarm["Namespace"], alarm["MetricName"]): alarm["TreatMissingData"] for alarm in alarms}
+    assert watched == {
+        ("AWS/Lambda", "Errors"): "notBreaching",
+        ("AWS/Lambda", "AsyncEventsDropped"): "notBreaching",
+        ("AWS/Events", "Invocations"): "breaching",
+    }
+    assert all("AlarmTopicArn" in str(alarm["AlarmActions"]) for alarm in alarms)
+
+
 def test_the_image_runs_the_handler_that_exists() -> None:
     (command,) = re.findall(r"^CMD (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     (handler,) = json.loads(command)
