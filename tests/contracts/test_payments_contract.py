@@ -4,8 +4,10 @@ The stand-in speaks Stripe's API over HTTP to the real library; whatever differs
 the fake, and with it the simulation, lie.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, Protocol
 
 import pytest
@@ -680,3 +682,64 @@ def test_a_checkout_that_nobody_paid_is_reported(world: World) -> None:
     (report,) = _told(world)
     assert (report.what, report.kind) == ("checkout.session.expired", "checkout_ended")
     assert (report.order_id, report.session_id, report.payment_intent) == ("o-1", checkout.session_id, None)
+
+
+# many at once
+
+
+def _at_once(count: int, call: Callable[[int], object]) -> list[object]:
+    """What calls that begin together come to: a value, the code of a refusal, or None for no verdict."""
+    gate = threading.Barrier(count)
+
+    def run(number: int) -> object:
+        gate.wait(10)
+        try:
+            return call(number)
+        except PaymentsRefused as refusal:
+            return refusal.code
+        except PaymentsUnavailable:
+            return None
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def test_many_that_capture_with_one_key_capture_once(world: World) -> None:
+    _, payment_intent = _bought(world)
+    _at_once(8, lambda _: world.payments.capture(payment_intent, 600, key="capture:o-1:600"))
+    world.payments.capture(payment_intent, 600, key="capture:o-1:600")
+    payment = world.payments.read_payment(payment_intent)
+    assert (payment.received_minor, payment.capturable_minor, payment.refunded_minor) == (600, 0, 0)
+
+
+def test_many_that_refund_with_one_key_refund_once(world: World) -> None:
+    _, payment_intent = _bought(world, "fpx")
+    _at_once(8, lambda _: world.payments.refund(payment_intent, 300, key="refund:o-1:600"))
+    world.payments.refund(payment_intent, 300, key="refund:o-1:600")
+    assert world.payments.read_payment(payment_intent).refunded_minor == 300
+
+
+def test_many_that_refund_with_keys_of_their_own_never_give_back_more_than_was_paid(world: World) -> None:
+    _, payment_intent = _bought(world, "fpx")
+    _at_once(8, lambda number: world.payments.refund(payment_intent, 300, key=f"refund:{number}"))
+    assert world.payments.read_payment(payment_intent).refunded_minor == 900
+
+
+def test_a_capture_and_a_cancellation_at_once_leave_the_one_or_the_other(world: World) -> None:
+    for number in range(4):
+        _, payment_intent = _bought(world, order_id=f"o-{number}")
+        calls = (
+            lambda: world.payments.capture(payment_intent, 900, key=f"capture:{payment_intent}"),  # noqa: B023
+            lambda: world.payments.cancel(payment_intent, key=f"cancel:{payment_intent}"),  # noqa: B023
+        )
+        _at_once(2, lambda which: calls[which]())  # noqa: B023 - called before the next turn, as those above
+        payment = world.payments.read_payment(payment_intent)
+        assert (payment.status, payment.received_minor) in {("succeeded", 900), ("canceled", 0)}
+        assert payment.capturable_minor == 0
+
+
+def test_many_that_make_one_orders_checkout_make_one(world: World) -> None:
+    request = _request(world)
+    made = _at_once(8, lambda _: world.payments.create_checkout(request, key="checkout:o-1").session_id)
+    made.append(world.payments.create_checkout(request, key="checkout:o-1").session_id)
+    assert len({session_id for session_id in made if str(session_id).startswith("cs_")}) == 1
