@@ -196,3 +196,31 @@ def test_the_guide_and_the_template_name_the_same_things(template: Any, function
     }
     assert function["Events"]["Tick"]["Properties"]["Input"] in GUIDE
     assert function["Events"]["Tick"]["Properties"]["Schedule"] in GUIDE
+
+
+def test_the_guide_sends_nobody_to_an_output_that_the_stack_does_not_have(template: Any) -> None:
+    named = set(re.findall(r"output ([A-Z][A-Za-z]+)", GUIDE.replace("`", "")))
+    assert {"Url", "TableName", "LogGroup"} <= named <= template["Outputs"].keys()
+
+
+def test_the_guide_never_makes_a_signing_key_anew() -> None:
+    """Every machine's key comes from it: the secret is changed from what is there, not written a second time."""
+    before, _, after = GUIDE.partition("create-secret")
+    assert "openssl rand" in before
+    assert "openssl rand" not in after
+    between, _, _ = after.partition("put-secret-value")
+    assert "get-secret-value" in between
+
+
+def test_the_settings_of_an_operator_are_all_in_the_guide() -> None:
+    """What the secret holds, and the lines that the guide adds, make a cloud that starts."""
+    secret = dict.fromkeys(re.findall(r'"([A-Z_]+)": ', GUIDE), "32 characters and some more for each")
+    (lines,) = re.findall(r"cat >> .env.local <<END\n(.*?)END", GUIDE, re.DOTALL)
+    for placeholder, real in {
+        "$REGION": "ap-southeast-1",
+        "$URL": "https://a.example",
+        "price_…": "price_1",
+    }.items():
+        lines = lines.replace(placeholder, real)
+    added = dict(line.split("=", 1) for line in lines.splitlines())
+    load({**secret, **added, "STRIPE_API_KEY": "sk_test_1", "STRIPE_WEBHOOK_SECRET": "whsec_1"}, None)
