@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from arcade_cloud.settings import Settings
     from arcade_cloud.wiring import Cloud
 
-OFFER = re.compile(r"(\d{1,3})=(\d{1,7})(?:\.(\d{2}))?([A-Za-z]{3})(?:@(price_\w+))?")
+OFFER = re.compile(r"(\d{1,3})=(\d{1,7})(?:\.(\d{2,3}))?([A-Za-z]{3})(?:@(price_\w+))?")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -142,19 +142,20 @@ def _serve(settings: "Settings", options: argparse.Namespace) -> int:
 def parse_offer(text: str) -> "Offer":
     """`3=5.00MYR` or `3=5.00MYR@price_123` as an offer. Raises BadRequest."""
     from arcade_cloud.errors import BadRequest
-    from arcade_cloud.money import ZERO_DECIMAL, Offer
+    from arcade_cloud.money import THREE_DECIMAL, ZERO_DECIMAL, Offer
 
     found = OFFER.fullmatch(text)
     if found is None:
         raise BadRequest(f"an offer is written CREDITS=AMOUNT with a currency, such as 3=5.00MYR, not {text!r}")
     credits, whole, fraction, currency, price_id = found.groups()
     currency = currency.lower()
-    if currency in ZERO_DECIMAL:
-        if fraction is not None:
-            raise BadRequest(f"{currency.upper()} has no fractions: write {credits}={whole}{currency.upper()}")
-        amount = int(whole)
-    else:
-        amount = int(whole) * 100 + int(fraction or 0)
+    decimals = 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
+    if fraction is not None and len(fraction) != decimals:
+        right = f"{whole}.{'0' * decimals}".rstrip(".")
+        raise BadRequest(f"{currency.upper()} has {decimals or 'no'} decimals: write {credits}={right}{found[4]}")
+    amount = int(whole) * 10**decimals + int(fraction or 0)
+    if decimals == 3 and amount % 10:
+        raise BadRequest(f"Stripe takes {currency.upper()} in steps of 0.010 only, not {text!r}")
     if int(credits) < 1 or amount < 1:
         raise BadRequest(f"an offer sells at least one credit for more than nothing: {text!r}")
     return Offer(
@@ -191,12 +192,25 @@ def _machine_add(settings: "Settings", options: argparse.Namespace) -> int:
         offers=offers,
         created_at_ms=cloud.fulfilment.now_ms() if known is None else known.created_at_ms,
     )
+    for offer in offers:
+        _warn_if_too_cheap(offer)
     cloud.store.put_machine(machine, version)
     if machine.kind == "subscriber":
         print(f"machine {machine_id} is registered; what the broker hands over to it counts as delivered")
         return 0
     print(agent_config(settings, machine_id), end="")
     return 0
+
+
+def _warn_if_too_cheap(offer: "Offer") -> None:
+    from arcade_cloud.money import format_amount, least_minor
+
+    if offer.amount_minor < least_minor(offer.currency):
+        price, least = (
+            format_amount(n, offer.currency) for n in (offer.amount_minor, least_minor(offer.currency))
+        )
+        text = f"warning: nobody can pay {price}: Stripe takes {least} at the least; sell more credits at once"
+        print(text, file=sys.stderr)
 
 
 def _machine_list(settings: "Settings", options: argparse.Namespace) -> int:

@@ -12,6 +12,9 @@ ZERO_DECIMAL = frozenset(
     "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split()  # noqa: SIM905 - reads as Stripe prints it
 )
 THREE_DECIMAL = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
+# What Stripe charges at the least, by its own list, in minor units; where a currency is not named, 50 of them.
+LEAST_MINOR = {"myr": 200, "gbp": 30, "hkd": 400, "mxn": 1000, "thb": 1000, "czk": 1500, "dkk": 250, "aed": 200}
+LEAST_MINOR |= {"huf": 17_500, "nok": 300, "pln": 200, "ron": 200, "sek": 300}
 SYMBOLS = {"myr": "RM", "usd": "$", "eur": "€", "gbp": "£", "sgd": "S$", "jpy": "¥"}
 
 PaymentStatus = Literal[
@@ -74,6 +77,11 @@ def kept_for(amount_minor: int, delivered: int, credits: int) -> int:
     if not 0 <= delivered <= credits or credits < 1 or amount_minor < 0:
         raise InvariantBroken(f"{delivered} of {credits} credits for {amount_minor}")
     return amount_minor * delivered // credits
+
+
+def least_minor(currency: str) -> int:
+    """The smallest payment that Stripe takes in `currency`, in minor units."""
+    return LEAST_MINOR.get(currency, 50)
 
 
 def format_amount(amount_minor: int, currency: str) -> str:

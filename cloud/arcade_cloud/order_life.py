@@ -162,9 +162,7 @@ def _reported(order: Order, event: PaymentReported, context: Context) -> Decisio
     if order.payment_intent is None and event.payment_intent is not None:
         noted = _with(noted, payment_intent=event.payment_intent)
     if noted.payment_intent is None and noted.session_id is None:
-        return Decision(
-            order
-        )  # of a checkout whose making was never answered: nobody can pay it, nothing is to be read
+        return Decision(order)  # its checkout's making was never answered: nobody can pay it
     if order.state in {"funded", "revoking"}:
         noted = _with(noted, recheck=True)
     elif order.state in {"open", "abandoned", "settled"}:

@@ -94,6 +94,8 @@ def test_what_is_no_machine_id_is_refused(settings, machine_id, capsys):
         ("6=10myr", 6, 1000, "myr", None),
         ("3=500JPY", 3, 500, "jpy", None),
         ("3=5.50EUR@price_1A", 3, 550, "eur", "price_1A"),
+        ("3=1.250KWD", 3, 1250, "kwd", None),
+        ("3=2BHD", 3, 2000, "bhd", None),
     ],
 )
 def test_offers_are_written_as_people_write_them(text, credits, amount, currency, price_id):
@@ -108,7 +110,20 @@ def test_offers_are_written_as_people_write_them(text, credits, amount, currency
 
 @pytest.mark.parametrize(
     "text",
-    ["", "3", "0=1.00MYR", "3=0MYR", "-3=1MYR", "3=1.0MYR", "3=1.005MYR", "3=5.00JPY", "3=1.00RINGGIT", "3=1"],
+    [
+        "",
+        "3",
+        "0=1.00MYR",
+        "3=0MYR",
+        "-3=1MYR",
+        "3=1.0MYR",
+        "3=1.005MYR",
+        "3=5.00JPY",
+        "3=1.00RINGGIT",
+        "3=1",
+        "3=1.25KWD",
+        "3=1.255KWD",
+    ],
 )
 def test_an_offer_that_makes_no_sense_is_refused(text):
     with pytest.raises(BadRequest):
@@ -212,3 +227,11 @@ assert "gpiozero" not in sys.modules and "arcade_sandbox" not in sys.modules
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_an_offer_below_what_stripe_takes_is_registered_with_a_warning(settings, capsys):
+    assert main(["machine", "add", "cab-01", "--offer", "1=1.00MYR", "--offer", "3=3.00MYR"]) == 0
+    said = capsys.readouterr()
+    assert said.err.count("warning:") == 1
+    assert "nobody can pay RM 1.00: Stripe takes RM 2.00 at the least" in said.err
+    assert tomllib.loads(said.out)["machine_id"] == "cab-01"
