@@ -64,3 +64,27 @@ def test_the_makefile_and_the_readme_agree() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     used = set(re.findall(r"\bmake ([a-z-]+)", "\n".join(path.read_text() for path in DOCUMENTS)))
     assert used - targets <= set()
+
+
+def test_every_test_that_a_document_names_exists() -> None:
+    """docs/SECURITY.md says for each answer which test shows it: what is named must be there to be run."""
+    named = re.findall(r"(tests/[\w/]+\.py)::(\w+)", "\n".join(path.read_text() for path in DOCUMENTS))
+    assert len(named) >= 60
+    missing = [
+        f"{path}::{test}"
+        for path, test in sorted(set(named))
+        if not (ROOT / path).exists()
+        or not re.search(rf"^(async )?def {test}\(", (ROOT / path).read_text(), re.MULTILINE)
+    ]
+    assert missing == []
+
+
+def test_every_answer_about_security_names_its_test_or_admits_that_there_is_none() -> None:
+    text = (ROOT / "docs" / "SECURITY.md").read_text()
+    headed = re.findall(r"^\|[^\n]* shown by \|\n\|[ -|]+\n((?:\|[^\n]*\n)+)", text, re.MULTILINE)
+    rows = [row for table in headed for row in table.splitlines()]
+    assert len(rows) >= 45
+    for row in rows:
+        shown = row.rstrip("|").rsplit("|", 1)[1].strip()
+        assert shown == "–" or re.fullmatch(r"(`tests/[\w/]+\.py::test_\w+`(, )?)+", shown), row
+    assert sum(row.endswith("| – |") for row in rows) <= 4
