@@ -11,7 +11,8 @@ cd "$(dirname "$0")/../.."
 platform=${PLATFORM:-linux/amd64}
 tag=${TAG:-arcade-cloud:latest}
 
-if docker buildx version >/dev/null 2>&1 && docker info >/dev/null 2>&1; then
+# Podman answers to docker's name where podman-docker is installed, and knows other flags.
+if docker buildx version 2>/dev/null | grep -q docker/buildx && docker info >/dev/null 2>&1; then
     exec docker buildx build --platform "$platform" --provenance=false --sbom=false --load --tag "$tag" .
 elif podman info >/dev/null 2>&1; then
     exec podman build --platform "$platform" --format docker --tag "$tag" .
