@@ -12,7 +12,7 @@ SECONDS ?= 600
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages tools browser dynamodb emulator demo test check bench image image-test gpio-test wheels bundle lock soak chaos clean
+.PHONY: help setup packages tools browser dynamodb emulator demo test check sim bench image image-test gpio-test wheels bundle lock soak chaos clean
 
 help: ## what can be done here (this list)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ check: packages ## formatting, lint, types, direction of imports, known mistakes
 	echo "== bandit"; said=$$(.venv/bin/bandit -q -c pyproject.toml -r shared cloud edge sandbox 2>&1) || \
 		{ echo "$$said" | grep -v "but no failed test"; failed="$$failed [bandit]"; }; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
+
+sim: packages ## whole lives of orders under seeded faults, checked from outside; SEED=7 replays one, N=100000 runs more
+	PYTHONPATH=tests $(PY) -m simulation $(if $(SEED),--seed $(SEED) --verbose) $(if $(N),--n $(N)) $(ARGS)
 
 bench: setup ## the promised figures, each beside a floor of the same run; ARGS="latency store" chooses
 	@PYTHONPATH=tests $(PY) -m bench $(ARGS)

@@ -5,12 +5,13 @@ prints what is broken, the end of its trace, and how to replay it; then the exit
 """
 
 import argparse
+import multiprocessing
 import os
 import sys
 import time
 
 from simulation.coverage import Coverage
-from simulation.mutations import MUTATIONS, hunt
+from simulation.mutations import MUTATIONS, hunt_number
 from simulation.running import Result, one, several
 
 # So many seeds must have shown everything that is listed, whatever they begin with.
@@ -32,7 +33,7 @@ def main() -> int:
     )
     options = parser.parse_args()
     if options.mutations:
-        return _mutations(options.n or 200)
+        return _mutations(options.n or 400, options.first, options.jobs)
     if options.seed is not None:
         return _one(options.seed, options.verbose)
     return _many(options)
@@ -85,14 +86,13 @@ def _show(result: Result) -> None:
     print(f"  replay it: make sim SEED={result.seed}")
 
 
-def _mutations(most: int) -> int:
+def _mutations(most: int, first: int, jobs: int) -> int:
     unfound = 0
     print(f"{'seeds':>5}  {'found by':10}  bug")
-    for mutation in MUTATIONS:
-        number, broken = hunt(mutation, 1, most)
-        unfound += number == 0
-        by = broken[0].checker if broken else "–"
-        print(f"{number or '–':>5}  {by:10}  {mutation.name}", flush=True)
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        for name, found, by in pool.imap(hunt_number, [(n, first, most) for n in range(len(MUTATIONS))]):
+            unfound += found == 0
+            print(f"{found or '–':>5}  {by:10}  {name}", flush=True)
     print(f"{len(MUTATIONS) - unfound} of {len(MUTATIONS)} bugs found within {most} seeds each")
     return 1 if unfound else 0
 

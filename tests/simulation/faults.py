@@ -31,7 +31,7 @@ RATES: dict[str, tuple[float, float]] = {
     "webhook before its answer": (0.05, 0.8),
     "Stripe busy": (0.01, 0.2),
     "Stripe failed and keeps the key": (0.01, 0.1),
-    "Stripe's answer lost": (0.01, 0.3),
+    "Stripe's answer lost": (0.02, 0.5),
     "Stripe slow": (0.01, 0.2),
     "Stripe takes no part of a hold": (0.5, 1.0),
     "refund fails": (0.05, 0.9),
@@ -51,7 +51,7 @@ RATES: dict[str, tuple[float, float]] = {
     "journal says no and has it": (0.002, 0.03),
     "journal rolled back": (0.1, 0.6),
     "journal lost": (0.02, 0.3),
-    "operator refunds": (0.02, 0.5),
+    "operator refunds": (0.05, 0.6),
 }
 
 # So many times in a seed, each for so long.

@@ -6,6 +6,7 @@ changed is not there any more, the bug is stale, and that is an error.
 
 import importlib
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -203,7 +204,7 @@ MUTATIONS = (
         "a revoke does not end what waits",
         (CREDITS + "decide", 'isinstance(event, Revocation) and credit.state == "accepted"', "False"),
     ),
-    _bug("what was pruned counts as never seen", (CREDITS + "forgets_before_ms", "return", "return 0 and")),
+    _bug("what was pruned counts as never seen", (CREDITS + "forgets_before_ms", "return", "return 0  #")),
     _bug(
         "two pulses have no gap",
         (
@@ -241,11 +242,17 @@ def _edited(edit: Edit) -> Iterator[None]:
     exec(compile(changed, f"<mutated {edit.where}>", "exec"), module.__dict__, made)  # the point of this module
     after = made[names[-1]]
     after.mutated_source = changed
-    setattr(owner, names[-1], after)
+    holders = [owner]
+    if owner is module:  # others have it by its name
+        ours = [other for name, other in list(sys.modules.items()) if name.startswith("arcade_")]
+        holders += [other for other in ours if other is not owner and getattr(other, names[-1], None) is before]
+    for holder in holders:
+        setattr(holder, names[-1], after)
     try:
         yield
     finally:
-        setattr(owner, names[-1], before)
+        for holder in holders:
+            setattr(holder, names[-1], before)
 
 
 def hunt(mutation: Mutation, first: int, seeds: int) -> tuple[int, list[Broken]]:
@@ -256,3 +263,10 @@ def hunt(mutation: Mutation, first: int, seeds: int) -> tuple[int, list[Broken]]
             if broken:
                 return number, broken
     return 0, []
+
+
+def hunt_number(task: tuple[int, int, int]) -> tuple[str, int, str]:
+    """`hunt` for another process: the bug's number, the first seed and how many; its name, when, and by what."""
+    number, first, seeds = task
+    found, broken = hunt(MUTATIONS[number], first, seeds)
+    return MUTATIONS[number].name, found, broken[0].checker if broken else "–"

@@ -76,7 +76,7 @@ class People:
         )
         if method != "nothing":
             self._scheduler.after(thinks_ms, lambda: self._pay(session_id, method))
-        if self._faults.hit("operator refunds"):
+        if self._rng.random() < 0.05 or self._faults.hit("operator refunds"):
             refund_ms = thinks_ms + self._rng.choice((0, 50, 700, 3 * SECOND, 40 * SECOND, 5 * MINUTE, 3 * HOUR))
             keep_minor = self._rng.choice((0, 0, amount // 3, amount // 2))
             order_id = order.order_id

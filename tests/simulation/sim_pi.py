@@ -47,7 +47,7 @@ class SimJournal(MemoryJournal):
         super().commit(credits_, told)
         self.commits.clear()
         if faults.hit("card stalls"):  # everybody else waits with it, which harms nobody
-            self._scheduler.now_ms += self._rng.choice((100, 2 * SECOND, 20 * SECOND))
+            self._scheduler.now_ms += self._rng.choice((100, 2 * SECOND, 20 * SECOND, 70 * SECOND))
         if faults.hit("Pi cut after a journal write"):
             raise PowerCut("after a journal write")
         if faults.hit("journal says no and has it"):
