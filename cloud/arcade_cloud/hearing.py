@@ -5,7 +5,7 @@ A cloud that runs as a process subscribes itself; a serverless one gets them fro
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from arcade_cloud.events import Acked
 from arcade_cloud.fulfilment import Fulfilment
 from arcade_cloud.machines import Heard, Presence
 from arcade_cloud.orders import Alert, Orphan
+from arcade_cloud.rate_limit import RateLimiter
 from arcade_shared.errors import BadMessage
 from arcade_shared.messages import Ack, Clock, Echo, Gameover, Status, from_object, parse_object
 from arcade_shared.signing import key_fingerprint, verify
@@ -24,6 +25,9 @@ from arcade_shared.topics import ECHO, MachineTopic, parse_machine_topic
 PRESENCE_RETRIES = 10
 # A clock answer that comes later than this is of no use: the agent has asked again.
 CLOCK_EXPIRY_S = 30
+# What a machine may leave on record without any order, a minute: game overs, acks for credits that nobody knows.
+# It is far more than happens, and all that somebody with a stolen key can fill the store with.
+RECORDS_PER_MINUTE = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class Hearing:
     """Takes in what machines say."""
 
     fulfilment: Fulfilment
+    limiter: RateLimiter = field(default_factory=lambda: RateLimiter(RECORDS_PER_MINUTE), repr=False)
 
     def hear(self, topic: str, payload: bytes) -> str:
         """Take in one message; what became of it, in a word. Repeating a message changes nothing.
@@ -73,6 +78,7 @@ class Hearing:
         if order_id is not None:
             self.fulfilment.move(order_id, Acked(ack))
             return "ack"
+        self._check_rate(place)
         orphan = Orphan(
             machine_id=ack.machine_id,
             credit_id=ack.credit_id,
@@ -136,12 +142,18 @@ class Hearing:
         event_id = f"gameover:{place.machine_id}:{game_over.event_id or game_over.signature}"
         if store.is_seen(event_id):
             return "seen"
+        self._check_rate(place)
         self._update(
             place.machine_id,
             lambda before: Heard(presence=msgspec.structs.replace(before, game_over_at_ms=now_ms)),
         )
         store.note_seen(event_id, now_ms)
         return "gameover"
+
+    def _check_rate(self, place: MachineTopic) -> None:
+        """Raises BadMessage where a machine says more than a machine does."""
+        if self.limiter.wait_ms(place.kind, place.machine_id, self.fulfilment.now_ms()) > 0:
+            raise BadMessage(f"more than {RECORDS_PER_MINUTE} a minute of one machine: a defect, or a stolen key")
 
     def _alert(self, kind: str, which: str, text: str, subject: str) -> None:
         alert = Alert(

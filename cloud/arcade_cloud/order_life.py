@@ -328,7 +328,7 @@ def _acked(order: Order, ack: Ack, context: Context) -> Decision:
         return Decision(order, alerts=(alert(order, "wrong_machine", text, context, ack.machine_id),))
     if ack.installation != order.installation:
         text = "Another installation than the addressed one speaks about this order: two devices with one id?"
-        return Decision(order, alerts=(alert(order, "wrong_installation", text, context, ack.installation),))
+        return Decision(order, alerts=(alert(order, "wrong_installation", text, context),))
     if max(ack.credits, ack.delivered + ack.uncertain) > order.credits:
         text = f"The machine speaks of {ack.credits} credits where {order.credits} were ordered."
         return Decision(order, alerts=(alert(order, "impossible_ack", text, context),))
@@ -347,8 +347,10 @@ def _acked(order: Order, ack: Ack, context: Context) -> Decision:
         f"The machine says that it delivered {ack.delivered} of {order.credits}; "
         f"the order was closed with {order.delivered} ({order.resolved_by})."
     )
+    # The first such word is kept; whoever says ever more of them adds nothing to the records but an alert or two.
+    noted = _with(order, late_word=ack.delivered) if order.late_word is None else order
     return Decision(
-        _with(order, late_word=ack.delivered),
+        noted,
         alerts=(alert(order, "discrepancy", text, context, str(ack.delivered)),),
         text=text,
     )

@@ -1,5 +1,6 @@
 """The cloud's store over simulated years: it grows by what was sold alone; what it forgets does no harm."""
 
+import contextlib
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,20 @@ import msgspec
 import pytest
 
 from arcade_cloud import webhook
+from arcade_cloud.hearing import RECORDS_PER_MINUTE
 from arcade_cloud.limits import Limits
 from arcade_cloud.server import PRUNE_EVERY_S
 from arcade_cloud.store.port import Store
 from arcade_cloud.store.records import FORGET_AFTER_MS
 from arcade_cloud.store.sqlite import SqliteStore
+from arcade_shared.errors import BadMessage
+from arcade_shared.ids import uuid7
+from arcade_shared.messages import Ack, Gameover
+from arcade_shared.signing import machine_key, seal
+from arcade_shared.times import format_ms
+from arcade_shared.topics import machine_topic
 from support.memory_store import MemoryStore
-from support.mortal_cloud import MACHINE, MortalCloud
+from support.mortal_cloud import MACHINE, SECRET, MortalCloud
 
 DAY_MS = 86_400_000
 YEARS = 3
@@ -93,6 +101,71 @@ def test_years_of_trade_leave_the_orders_and_nothing_else(tmp_path: Path) -> Non
     assert late["seen"] > 0
     assert late["alerts"] > 0
     assert path.stat().st_size - early_bytes <= BYTES_AN_ORDER * (sold - early_sold)
+
+
+def said(cloud: MortalCloud, kind: Any, cls: Any, **fields: Any) -> None:
+    """What somebody says who has the machine's key."""
+    topic = machine_topic(MACHINE, kind)
+    sent = {"machine_id": MACHINE, "timestamp": format_ms(cloud.now_ms), **fields}
+    cloud.hearing.hear(topic, seal(machine_key(SECRET, MACHINE), topic, cls, **sent))
+
+
+def ack_of(credit_id: str, installation: str = "f" * 32) -> dict[str, Any]:
+    claim = {"credit_id": credit_id, "installation": installation, "state": "done", "final": True, "reason": ""}
+    return {**claim, "credits": 1, "delivered": 1, "uncertain": 0}
+
+
+@pytest.mark.parametrize("what", ["acks for no credit", "game overs"])
+def test_a_stolen_key_fills_the_store_no_faster_than_so_much_a_minute(what: str) -> None:
+    cloud, refused = MortalCloud(), 0
+    for number in range(10 * RECORDS_PER_MINUTE):
+        try:
+            if what == "game overs":
+                event = {"status": "game_over", "event_id": str(number), "source": "serial"}
+                said(cloud, "gameover", Gameover, **event)
+            else:
+                said(cloud, "ack", Ack, **ack_of(uuid7(number)))
+        except BadMessage:
+            refused += 1
+        cloud.now_ms += 100
+    assert refused >= 8 * RECORDS_PER_MINUTE
+    assert len(cloud.store.orphans(1000)) <= 2 * RECORDS_PER_MINUTE
+    assert len(cloud.store.recent_alerts(1000)) <= 2 * RECORDS_PER_MINUTE
+
+
+def test_a_stolen_key_raises_one_alert_for_an_order_however_many_devices_it_claims_to_be() -> None:
+    cloud = MortalCloud()
+    order_id = cloud.buy()
+    cloud.settle_down()
+    credit_id = cloud.order(order_id or "").credit_id or ""
+    for number in range(100):
+        said(cloud, "ack", Ack, **ack_of(credit_id, f"{number:032x}"))
+    assert [alert.kind for alert in cloud.store.recent_alerts(1000)] == ["wrong_installation"]
+
+
+def test_a_stolen_key_that_contradicts_itself_for_ever_adds_no_lines_to_an_order() -> None:
+    cloud = MortalCloud()
+    order_id = cloud.buy() or ""
+    cloud.settle_down()
+    order = cloud.order(order_id)
+    for number in range(100):
+        claim = {"credits": 3, "delivered": number % 3}
+        said(cloud, "ack", Ack, **{**ack_of(order.credit_id or "", order.installation or ""), **claim})
+    assert cloud.order(order_id).version <= order.version + 1
+    assert {alert.kind for alert in cloud.store.recent_alerts(1000)} == {"discrepancy"}
+    assert len(cloud.store.recent_alerts(1000)) <= 3
+
+
+def test_who_fills_its_own_measure_leaves_others_theirs() -> None:
+    """And what belongs to an order is never counted."""
+    cloud = MortalCloud()
+    for number in range(2 * RECORDS_PER_MINUTE):
+        with contextlib.suppress(BadMessage):
+            said(cloud, "ack", Ack, **ack_of(uuid7(number)))
+    order_id = cloud.buy()
+    cloud.settle_down()
+    assert cloud.order(order_id or "").state == "settled"
+    assert cloud.hearing.limiter.wait_ms("ack", "cab-02", cloud.now_ms) == 0
 
 
 @pytest.fixture
