@@ -67,10 +67,14 @@ class Deadline:
         self._monotonic_s = monotonic_s
         self._at_s = 0.0
 
-    def begin(self, context: Context, most_s: float) -> None:
-        """A new event has come; its answer takes `most_s` at the most."""
+    def begin(self, context: Context, most_s: float, *, keep_s: float = 0.0) -> None:
+        """A new event has come; its answer takes `most_s` at the most.
+
+        `keep_s` of the time are kept for what comes last, where Stripe can be asked in the rest all the same.
+        """
         left_s = context.get_remaining_time_in_millis() / 1000 - MARGIN_S
-        self._at_s = self._monotonic_s() + min(most_s, left_s)
+        kept_s = min(keep_s, max(0.0, left_s - 2 * LONGEST_IN_A_HURRY_S))
+        self._at_s = self._monotonic_s() + min(most_s, left_s - kept_s)
         if left_s < LONGEST_IN_A_HURRY_S:
             logger.warning("too little time to ask Stripe anything: set this function's timeout to 60 s")
 
@@ -101,23 +105,21 @@ class Function:
             self.deadline.begin(context, HTTP_S)
             return respond(self.app, call, context)
         stay_s = _tick_of(event)
-        self.deadline.begin(context, MAX_TICK_S)
+        # Orders may take all the time that there is, but for what one alert takes.
+        self.deadline.begin(context, MAX_TICK_S, keep_s=sum(TIMEOUT_S))
         return {"job": "tick", "due": self._tick(stay_s)}
 
     def _tick(self, stay_s: float) -> int:
         """Move what is due, and for `stay_s` what falls due; how many orders were, those that stayed due each
         time that they were tried.
         """
-        left_s = self.deadline.left_s()
-        # Orders may take all the time that there is, but for what one alert takes.
-        for_alert_s = min(sum(TIMEOUT_S), left_s / 2)
-        go_at_s = max(for_alert_s, left_s - stay_s)
+        go_at_s = max(0.0, self.deadline.left_s() - stay_s)
         moved = 0
         while True:
-            time_s = self.deadline.left_s() - for_alert_s
-            due = self.fulfilment.run_once(BATCH, until_ms=self.fulfilment.now_ms() + int(time_s * 1000))
+            now_ms = self.fulfilment.now_ms()
+            due = self.fulfilment.run_once(BATCH, until_ms=now_ms + int(self.deadline.left_s() * 1000))
             moved += due
-            if due == BATCH and self.deadline.left_s() > for_alert_s:
+            if due == BATCH and self.deadline.left_s() > 0:
                 continue
             wait_s = self._until_due_s()
             if wait_s is None or self.deadline.left_s() - wait_s <= go_at_s:
