@@ -62,6 +62,7 @@ class System:
     edge_config: str = ""  # further lines of every agent's config
     verbose: bool = False  # every process writes to its log whatever it has to say
     tick_s: float = 0.0  # more than 0: the cloud as it stands at AWS, whose schedule comes so often
+    webhooks_at_once: int = 1  # 1 keeps the order of events; more, and an endpoint that hangs holds up no other
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -73,7 +74,11 @@ class System:
         users += [User(machine_id, self._passwords[machine_id], role="machine") for machine_id in self.machine_ids]
         self.broker = Broker(self.folder / "broker", users=users)
         self.stripe = StripeSandbox(
-            port=self.stripe_port, webhook_urls=[f"{self.url}/webhook"], retry_base_s=0.2, retry_cap_s=1.0
+            port=self.stripe_port,
+            webhook_urls=[f"{self.url}/webhook"],
+            concurrency=self.webhooks_at_once,
+            retry_base_s=0.2,
+            retry_cap_s=1.0,
         )
         self.price_id = "price_credit"
         self.stripe.create_price(PRICE_MINOR, CURRENCY, "1 credit", self.price_id)

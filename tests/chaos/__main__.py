@@ -9,6 +9,7 @@ the same faults, not the same run.
 """
 
 import argparse
+import logging
 import random
 import shutil
 import sys
@@ -27,6 +28,7 @@ from chaos.table import Progress, table
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the chaos and print what came of it; the exit code."""
     options = _options(arguments)
+    logging.getLogger("waitress").setLevel(logging.ERROR)  # the stand-in for Stripe says how many calls wait
     folder = Path(tempfile.mkdtemp(prefix="arcade-chaos-")) if options.folder is None else options.folder
     print(
         f"seed {options.seed}, {options.seconds:g} s, {options.clouds} clouds, {options.agents} cabinets",
