@@ -9,6 +9,7 @@ STRIPE_FAULTS = (
     "Stripe failed and keeps the key",
     "Stripe's answer lost",
     "Stripe slow",
+    "Stripe does it later",
     "Stripe takes no part of a hold",
     "Stripe down",
     "store lost the answer",

@@ -197,9 +197,9 @@ def check_money(case: Case) -> Iterator[Broken]:
         allowed = {due, *(min(due, keep) for keep in maybe)}
         if kept in allowed:
             continue
-        if kept < min(allowed) and outside and ("loss", name) in case.alerts:
+        if kept < max(allowed) and outside and ("loss", name) in case.alerts:
             case.exceptions["money gone outside"] += 1
-        elif kept > max(allowed) and line["refunds_failed"] >= 3 and ("owed", name) in case.alerts:
+        elif kept > min(allowed) and line["refunds_failed"] >= 3 and ("owed", name) in case.alerts:
             case.exceptions["owed"] += 1
         elif kept < due and outside and order["state"] == "settled" and not delivered:
             continue

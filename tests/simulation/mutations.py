@@ -200,10 +200,6 @@ MUTATIONS = (
         "a Pi begins what was made before it started",
         (CREDITS + "made_before_start", "return situation.started_ms", "return False and situation.started_ms"),
     ),
-    _bug(
-        "a revoke does not end what waits",
-        (CREDITS + "decide", 'isinstance(event, Revocation) and credit.state == "accepted"', "False"),
-    ),
     _bug("what was pruned counts as never seen", (CREDITS + "forgets_before_ms", "return", "return 0  #")),
     _bug(
         "two pulses have no gap",

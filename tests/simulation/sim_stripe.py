@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import random
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -25,7 +26,8 @@ class SimPayments(FakePayments):
     def __init__(self, scheduler: Scheduler, rng: random.Random, faults: Faults) -> None:
         super().__init__(lambda: scheduler.now_ms)
         self.is_down = False
-        self._rng, self._faults = rng, faults
+        self._scheduler, self._rng, self._faults = scheduler, rng, faults
+        self.flush: Callable[[], None] = lambda: None
         self.fault = self._fault
         self.refuse_partial_capture = rng.random() < faults.rates.get("Stripe takes no part of a hold", 0)
 
@@ -46,10 +48,17 @@ class SimPayments(FakePayments):
         elif key is not None and self._faults.hit("Stripe failed and keeps the key"):
             self._keys[key] = _Done(self._now_ms(), request, PaymentsUnavailable("500, and so for this key"))
             raise PaymentsUnavailable("500, and so for this key")
+        if key is not None and request[0] != "create_checkout" and self._faults.hit("Stripe does it later"):
+            self._scheduler.after(self._rng.randint(1, 50) * SECOND, lambda: self._do_late(work, key, request))
+            raise PaymentsUnavailable("time-out: the request is still on its way")
         answer = super()._at_most_once(work, key, request)
         if isinstance(answer, PaymentsRefused) and self.refuse_partial_capture:
             self._faults.happened["Stripe takes no part of a hold"] += answer.code == "amount_too_small"
         return answer
+
+    def _do_late(self, work: Any, key: str, request: tuple[object, ...]) -> None:
+        super()._at_most_once(work, key, request)
+        self.flush()
 
 
 class StripeSide:
@@ -68,6 +77,7 @@ class StripeSide:
         self._payments, self._cloud = payments, cloud
         self.stripe = payments.stripe
         cloud.flush_webhooks = self.flush
+        payments.flush = self.flush
 
     def flush(self, early: bool = False) -> None:
         """Send what Stripe has to report; `early`: before the call that caused it is answered."""
