@@ -1,5 +1,6 @@
 """One run: players and faults until the time is up, peace until all is final, then the account."""
 
+import json
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -106,6 +107,9 @@ def run(plant: Plant, options: Options, progress: Progress) -> Outcome:
         wrong = _storm(plant, crowd, strike, options.seconds, progress)
         peace_s = _peace(plant, patience_s(options.seconds), progress)
         time.sleep(QUIET_S)
+        stripe = plant.system.stripe
+        books = {"deliveries": stripe.delivery.report(), **stripe.dump()}
+        (plant.system.folder / "stripe.json").write_text(json.dumps(books, indent=1))
         wrong += plant.stop()
     wrong += crowd.deeds.defects
     ended = [
