@@ -15,7 +15,7 @@ from simulation.mutations import MUTATIONS, hunt_number
 from simulation.running import Result, one, several
 
 # So many seeds must have shown everything that is listed, whatever they begin with.
-ENOUGH = 3_000
+ENOUGH = 1_500
 MOST_SHOWN = 5
 
 

@@ -38,10 +38,10 @@ class Mutation:
     name: str
     edits: tuple[Edit, ...]
     near: int = 1
-    within: int = 60
+    within: int = 40
 
 
-def _bug(name: str, *edits: tuple[str, str, str], near: int = 1, within: int = 60) -> Mutation:
+def _bug(name: str, *edits: tuple[str, str, str], near: int = 1, within: int = 40) -> Mutation:
     return Mutation(name, tuple(Edit(*edit) for edit in edits), near, within)
 
 
@@ -57,6 +57,7 @@ MUTATIONS = (
     _bug(
         "the deadline does not matter once the machine has accepted",
         (LIFE + "_publish", "if now >= deadline:", "if now >= deadline and not order.accepted:"),
+        near=11,
     ),
     _bug(
         "a refund is given without a revoke",
@@ -65,13 +66,17 @@ MUTATIONS = (
             "decision = _begin_revoking(asked, text, context)",
             'decision = settling.resolve(asked, 0, "unsent", text, context)',
         ),
+        near=12,
     ),
     _bug("a word that is not final decides", (LIFE + "_acked", "if ack.final:", "if ack.final or ack.delivered:")),
     _bug(
         "another installation's word counts",
         (LIFE + "_acked", "ack.installation != order.installation", "False"),
+        near=9,
     ),
-    _bug("another machine's word counts", (LIFE + "_acked", "ack.machine_id != order.machine_id", "False")),
+    _bug(
+        "another machine's word counts", (LIFE + "_acked", "ack.machine_id != order.machine_id", "False"), near=8
+    ),
     _bug(
         "every publish has a new credit id",
         (LIFE + "_publish", "    if order.credit_id is None:\n        order =", "    if True:\n        order ="),
@@ -85,6 +90,7 @@ MUTATIONS = (
             "    order = _with(order, installation=installation or order.installation)\n    due = min(later",
         ),
         ("arcade_cloud.fulfilment:Fulfilment._context", "order.credit_id is None and ", ""),
+        near=145,
     ),
     _bug(
         "every publish prolongs the credit's life",
@@ -102,30 +108,35 @@ MUTATIONS = (
             "first, last = order.revoke_confirmed_at_ms, ",
             "first, last = order.revoking_since_ms, ",
         ),
+        near=976,
     ),
     _bug(
         "silence closes with nothing, whatever was reported",
         (LIFE + "_silent", "resolve(order, order.reported,", "resolve(order, order.credits,"),
     ),
     _bug(
-        "nothing is the last resort", (LIFE + "_revoke", "now >= silence.last_resort_ms(order, context)", "False")
+        "nothing is the last resort",
+        (LIFE + "_revoke", "now >= silence.last_resort_ms(order, context)", "False"),
+        near=11,
     ),
     _bug(
         "each refund has a new key at once",
         (SETTLING + "_act", "    repeat = same and", "    repeat = False and"),
         (SETTLING + "_act", 'operation == "refund" and alive and not repeat', "False"),
+        near=1171,
     ),
     _bug(
-        "a key does not tell the target",
-        (SETTLING + "_key", "{order.target_minor}:{order.serial}", "x"),
+        "a key does not tell the target", (SETTLING + "_key", "{order.target_minor}:{order.serial}", "x"), near=9
     ),
     _bug(
         "a refused part of a hold is not followed by the whole",
         (SETTLING + "_refused", 'event.key == _key("capture", order)', "False"),
+        near=27,
     ),
     _bug(
         "a refund that fails is not made anew",
         (SETTLING + "step", "if kept > target:", "if kept > target and not payment.refunds_failed:"),
+        near=77,
     ),
     _bug(
         "the cloud checks no signatures",
@@ -134,14 +145,17 @@ MUTATIONS = (
             "key = verify(self.fulfilment.keyring.of_machine(place.machine_id), str(place), fields)",
             "key = self.fulfilment.keyring.of_machine(place.machine_id)[0]",
         ),
+        near=8,
     ),
     _bug(
         "the agent checks no signatures",
         ("arcade_edge.inbox:read_message", "verify(addressee.keys, topic, fields)", "pass"),
+        near=15,
     ),
     _bug(
         "the agent obeys what is meant for another installation",
         ("arcade_edge.inbox:_if_ours", "installation == addressee.installation", "True"),
+        near=107,
     ),
     _bug(
         "duplicates are known in memory only",
@@ -154,6 +168,7 @@ MUTATIONS = (
             'return Decision(Credit(event.credit_id, 0, "revoked", 0, reason=REVOKED))',
             'return Decision(None, Answer(event.credit_id, "revoked", True, 0, 0, 0, REVOKED))',
         ),
+        near=60,
     ),
     _bug(
         "a refusal is told and not journaled",
@@ -162,6 +177,7 @@ MUTATIONS = (
             "    return Decision(credit, None if refusal else answer_of(credit))",
             "    return Decision(None if refusal else credit, answer_of(credit))",
         ),
+        near=95,
     ),
     _bug(
         "the first intent is not committed before the pulse",
@@ -170,17 +186,20 @@ MUTATIONS = (
             "self._journal.commit([credit])",
             "credit.intent or self._journal.commit([credit])",
         ),
+        near=8,
     ),
     _bug(
         "the deadline is not read again before the first edge",
         (CREDITS + "_before_first_edge", "expired(credit, situation) or", ""),
+        near=2523,
     ),
     _bug(
         "what a start finds begun counts as delivered",
         (
             CREDITS + "_after_restart",
             "return _close(credit,",
-            "credit = replace(credit, delivered=credit.delivered + 1, intent=False)\n    return _close(credit,",
+            "credit = replace(credit, delivered=credit.delivered + credit.intent, intent=False)\n"
+            "    return _close(credit,",
         ),
     ),
     _bug(
@@ -199,8 +218,11 @@ MUTATIONS = (
     _bug(
         "a Pi begins what was made before it started",
         (CREDITS + "made_before_start", "return situation.started_ms", "return False and situation.started_ms"),
+        near=671,
     ),
-    _bug("what was pruned counts as never seen", (CREDITS + "forgets_before_ms", "return", "return 0  #")),
+    _bug(
+        "what was pruned counts as never seen", (CREDITS + "forgets_before_ms", "return", "return 0  #"), near=27
+    ),
     _bug(
         "two pulses have no gap",
         (

@@ -209,6 +209,10 @@ class Pi:
         except JournalFault:
             self.scheduler.after(10 * SECOND, self._again_if_off(self._epoch))
             return
+        except Exception:  # noqa: BLE001  # whatever comes out is a defect, and evidence
+            self.evidence.defects.append(f"agent {self.line} at its start: {traceback.format_exc(limit=-6)}")
+            self.broken = True
+            return
         if self.has_ready:
             self.post(ReadyChanged(self.ready, 0))
         self._connect_later(self.rng.randint(50, 2_000))
