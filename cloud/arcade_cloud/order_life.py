@@ -40,6 +40,8 @@ from arcade_shared.messages import Ack
 PUBLISH_BACKOFF_S = (1, 2, 4, 8, 15)
 REVOKE_BACKOFF_S = (1, 2, 4, 8, 15, 30, 60)
 OPEN_READ_BACKOFF_S = (90, 60, 120, 300, 600, 600, 600, 600, 3600)
+# A payment that was reported and not read, because Stripe failed or this process died: a player waits for it.
+REPORTED_READ_BACKOFF_S = (5, 10, 15, 30, 60, 120, 300, 600, 600, 600, 3600)
 # Bank transfers that Stripe calls asynchronous are decided within 14 days at the latest.
 OPEN_AT_MOST_S = 14 * 86_400
 # A closed order whose payment can't be read is looked at as often as this, so for two weeks and some hours.
@@ -126,9 +128,13 @@ def _poll(order: Order, context: Context) -> Decision:
         text = "Stripe has not said for two weeks whether this order was paid. Look it up at Stripe."
         abandoned = _abandon(order, text)
         return Decision(abandoned.order, alerts=(alert(order, "undecided", text, context),), text=text)
-    due = later(context, OPEN_READ_BACKOFF_S, order.reads + 1)
+    due = later(context, _read_backoff_s(order), order.reads + 1)
     polled = _with(order, reads=order.reads + 1, due_at_ms=due)
     return Decision(polled, () if nothing_to_pay else (ReadPayment(),))
+
+
+def _read_backoff_s(order: Order) -> tuple[int, ...]:
+    return OPEN_READ_BACKOFF_S if order.payment_intent is None else REPORTED_READ_BACKOFF_S
 
 
 def _abandon(order: Order, why: str) -> Decision:
@@ -166,7 +172,7 @@ def _reported(order: Order, event: PaymentReported, context: Context) -> Decisio
     if order.state in {"funded", "revoking"}:
         noted = _with(noted, recheck=True)
     elif order.state in {"open", "abandoned", "settled"}:
-        noted = _with(noted, reads=0, due_at_ms=later(context, OPEN_READ_BACKOFF_S, 1))
+        noted = _with(noted, reads=0, due_at_ms=later(context, _read_backoff_s(noted), 1))
     return Decision(noted, (ReadPayment(),), text=event.what)
 
 

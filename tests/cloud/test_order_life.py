@@ -103,6 +103,18 @@ def test_the_timer_asks_stripe_about_an_open_order_whose_webhook_never_came() ->
         assert plain(life.effects) == ["ReadPayment"]
 
 
+def test_a_payment_that_was_reported_is_read_again_soon_while_the_player_waits() -> None:
+    """Its first reading came to nothing: Stripe failed, or the process died after it had stored the report."""
+    life = Life()
+    life.on(PaymentReported("pi_1", "payment_intent.succeeded"))
+    assert plain(life.effects) == ["ReadPayment"]
+    reported_ms = life.now_ms
+    for _ in range(4):
+        life.due()
+        assert plain(life.effects) == ["ReadPayment"]
+    assert life.now_ms - reported_ms <= 1000 * LIMITS.deliver_within_s / 2
+
+
 def test_an_order_whose_checkout_was_never_made_is_abandoned_when_it_would_have_ended() -> None:
     life = Life(new_order(session_id=None))
     while life.order.state == "open":
