@@ -281,6 +281,7 @@ class World:
         scheduler.note("quiet")
         self.broker.acks_lost = self.payments.is_down = cloud.store.unavailable = cloud.is_down = False
         self.intruders.careless = self.intruders.thieving = False
+        cloud.restart()
         self.broker.start()
         for pi in self.pis:
             pi.set_network(True)
