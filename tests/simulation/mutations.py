@@ -38,10 +38,10 @@ class Mutation:
     name: str
     edits: tuple[Edit, ...]
     near: int = 1
-    within: int = 40
+    within: int = 150
 
 
-def _bug(name: str, *edits: tuple[str, str, str], near: int = 1, within: int = 40) -> Mutation:
+def _bug(name: str, *edits: tuple[str, str, str], near: int = 1, within: int = 150) -> Mutation:
     return Mutation(name, tuple(Edit(*edit) for edit in edits), near, within)
 
 

@@ -281,7 +281,9 @@ class World:
         scheduler.note("quiet")
         self.broker.acks_lost = self.payments.is_down = cloud.store.unavailable = cloud.is_down = False
         self.intruders.careless = self.intruders.thieving = False
-        cloud.restart()
+        for worker in cloud.workers:
+            if not worker.up:
+                worker.start()
         self.broker.start()
         for pi in self.pis:
             pi.set_network(True)
