@@ -200,10 +200,9 @@ def test_an_order_is_followed_without_a_reload_until_it_is_final(site, phone):
     assert "Press START on the machine." in phone.text()
     assert phone.js("document.title").startswith("3 credits added")
     assert phone.js("window.stillTheSamePage")
-    phone.events.clear()
+    phone.requests.clear()
     phone.js("new Promise(done => setTimeout(done, 2500))")
-    asked = [event for event in phone.events if event.get("method") == "Network.requestWillBeSent"]
-    assert asked == [], "a final page looks no more"
+    assert phone.requests == [], "a final page looks no more"
 
 
 def test_an_order_is_followed_without_scripts_too(site, phone):
@@ -238,10 +237,10 @@ def test_a_page_out_of_sight_asks_nothing(site, phone):
     eventually(lambda: len(requests_of(phone)) > asked_before, "a page that is looked at again asks at once")
 
 
-def requests_of(phone: Chromium) -> list[dict[str, Any]]:
+def requests_of(phone: Chromium) -> list[str]:
     """What the page has asked for since it was opened."""
     phone.js("0")
-    return [event for event in phone.events if event.get("method") == "Network.requestWillBeSent"]
+    return list(phone.requests)
 
 
 def settled(phone: Chromium) -> bool:
@@ -252,13 +251,11 @@ def settled(phone: Chromium) -> bool:
 
 
 # A phone at the edge of its cell: packets take a second and a half, and a page comes in drops.
-BAD_LINE = {"offline": False, "latency": 1500, "downloadThroughput": 8_000, "uploadThroughput": 4_000}
-GOOD_LINE = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-NO_LINE = {**BAD_LINE, "offline": True}
+BAD_LINE = {"latency_ms": 1500, "bytes_per_s": 8_000}
 
 
 def test_a_purchase_over_a_bad_line_that_breaks_in_the_middle(site, phone):
-    phone.call("Network.emulateNetworkConditions", **BAD_LINE)
+    phone.line(**BAD_LINE)
     try:
         phone.go(f"{site.url}/m/cab-01")
         assert "Ready to play" in phone.text()
@@ -267,14 +264,14 @@ def test_a_purchase_over_a_bad_line_that_breaks_in_the_middle(site, phone):
         assert phone.js(FITS)
         site.doors.pay(order_id)
         phone.wait_for("document.body.innerText.includes('sending your credits')", 30)
-        phone.call("Network.emulateNetworkConditions", **NO_LINE)
+        phone.line(offline=True)
         phone.wait_for("document.body.innerText.includes('No connection at the moment.')", 30)
         site.doors.say_ack(order_id, "done", 3)
-        phone.call("Network.emulateNetworkConditions", **BAD_LINE)
+        phone.line(**BAD_LINE)
         phone.wait_for("document.querySelector('h1').textContent == '3 credits added'", 30)
         assert "No connection" not in phone.text()
     finally:
-        phone.call("Network.emulateNetworkConditions", **GOOD_LINE)
+        phone.line()
 
 
 def test_a_reload_in_the_middle_shows_where_the_order_stands(site, phone):
