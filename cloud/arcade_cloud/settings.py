@@ -263,6 +263,8 @@ def _ca_file(env: Environment) -> str | None:
                 env.fault("MQTT_CA_FILE", f"({path}) holds no certificate in PEM form")
         except OSError as error:
             env.fault("MQTT_CA_FILE", f"({path}) can't be read: {error.strerror}")
+        except ValueError:  # a character that no path can have
+            env.fault("MQTT_CA_FILE", f"({path!r}) is no path")
     return path
 
 

@@ -293,6 +293,7 @@ def test_a_certificate_authority_must_be_one(tmp_path: Path) -> None:
     assert load_with(MQTT_CA_FILE=str(ca_file)).broker.ca_file == str(ca_file)
     ca_file.write_bytes(b"\x30\x82binary")
     assert "no certificate in PEM form" in the_fault(MQTT_CA_FILE=str(ca_file))
+    assert "is no path" in the_fault(MQTT_CA_FILE="ca\0.pem")
 
 
 def test_several_secrets_stand_side_by_side_while_one_is_rolled() -> None:
