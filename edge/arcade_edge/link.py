@@ -331,7 +331,7 @@ class MqttLink:
     def _say(self, ended: Ended, failures: int) -> None:
         """Log what is new about the trouble: an hour without a network is one line."""
         text = ended.text
-        if failures == FLAPPING_AFTER and ended.trouble is Trouble.NETWORK and self._said == "":
+        if failures >= FLAPPING_AFTER and ended.trouble is Trouble.NETWORK and self._said == "":
             text += "; every connection ends at once: does another agent run with this journal's client id?"
         if text != self._said:
             logger.warning("the broker %s:%d: %s; it is tried again", self._broker.host, self._broker.port, text)

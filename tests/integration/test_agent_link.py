@@ -138,6 +138,8 @@ def test_two_with_one_client_id_are_named_in_the_log_and_go_on_trying(
     """No thread dies of it, and whoever reads the log learns what to look for."""
     # While one backs off for long the other's connection lasts, and would count as sound: here none does.
     monkeypatch.setattr(edge_link, "STEADY_S", 1000.0)
+    # And they come back at once, so that it takes seconds.
+    monkeypatch.setattr(edge_link, "backoff_s", lambda trouble, failures, jitter: 0.1 + 0.2 * jitter)
     first, second = ends.link("same"), ends.link("same")
     until = time.monotonic() + 3 * WAIT_S  # they throw each other out several times before it is said
     while "does another agent run" not in caplog.text and "another client" not in caplog.text:
