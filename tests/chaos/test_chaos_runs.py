@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from arcade_sandbox.processes import free_port
 from chaos.__main__ import main
 from chaos.run import patience_s
 from chaos.storm import KINDS, draw
@@ -120,8 +121,7 @@ def test_a_link_that_is_cut_ends_connections_and_refuses_new_ones_until_mended(a
 
 
 def test_a_link_without_a_server_refuses_and_goes_on_when_there_is_one(answering: int) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        nobody = taken.getsockname()[1]
+    nobody = free_port()  # one that no outgoing connection is given meanwhile
     with Link(nobody) as link, client(link) as end:
         assert ended(end)
         link._target_port = answering
