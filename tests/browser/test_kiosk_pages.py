@@ -17,7 +17,7 @@ from arcade_cloud.money import Offer
 from arcade_sandbox.demo import pulses
 from arcade_sandbox.processes import wait_for
 from arcade_sandbox.system import System
-from support.chromium import Chromium, find_chromium
+from support.chromium import Chromium
 from support.doors import Doors
 from support.pictures import codes_in
 from support.served import serve
@@ -41,15 +41,6 @@ TWELVE = tuple(
     Offer(offer_id=f"o{n}", credits=n, amount_minor=200 * n, currency="myr", label="Family evening")
     for n in range(1, 13)
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chromium]:
-    program = find_chromium()
-    if program is None:
-        pytest.skip("there is no Chromium here: install it, or name one in CHROMIUM")
-    with Chromium(program) as started:
-        yield started
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from flask import Flask
 
 from arcade_cloud.money import Offer
 from arcade_cloud.ports import Checkout
-from support.chromium import Chromium, eventually, find_chromium
+from support.chromium import Chromium, eventually
 from support.doors import Doors
 from support.served import serve
 
@@ -62,15 +62,6 @@ def site() -> Iterator[Site]:
     finally:
         end()
         end_stripe()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chromium]:
-    program = find_chromium()
-    if program is None:
-        pytest.skip("there is no Chromium here: install it, or name one in CHROMIUM")
-    with Chromium(program) as started:
-        yield started
 
 
 @pytest.fixture

@@ -1,0 +1,16 @@
+"""The browser, one for each file of tests."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.chromium import Chromium, find_chromium
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chromium]:
+    program = find_chromium()
+    if program is None:
+        pytest.skip("there is no Chromium here: install it, or name one in CHROMIUM")
+    with Chromium(program) as started:
+        yield started
