@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     parsed = _parser().parse_args(arguments)
     logging.basicConfig(
-        level=logging.DEBUG if parsed.verbose else logging.INFO,
+        level=logging.DEBUG if parsed.verbose else parsed.log_level,
         format="%(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
@@ -66,11 +66,12 @@ def _parser() -> argparse.ArgumentParser:
             metavar="FILE",
             help="the settings (default: %(default)s)",
         )
-        added.set_defaults(run=run)
+        added.set_defaults(run=run, log_level=logging.INFO)
         return added
 
     command("run", _run, "run the agent until it is told to stop")
     doctor = command("doctor", _doctor, "try settings, pins, journal, broker and signing key, with a verdict each")
+    doctor.set_defaults(log_level=logging.CRITICAL)  # what the link would log, the verdicts say
     doctor.add_argument("--wait", type=_positive, default=20, metavar="S", help="for the cloud's answer (20)")
     pulse = command("pulse", _pulse, "pulse the coin line by hand, while no agent runs")
     pulse.add_argument("credits", type=_positive, metavar="N", nargs="?", default=1, help="credits (1)")
@@ -124,8 +125,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    if not arguments.verbose:
-        logging.getLogger("arcade_edge").setLevel(logging.CRITICAL)  # what the link logs, the verdicts say
     from arcade_edge.doctor import run_doctor
 
     return OK if run_doctor(arguments.config, say=print, answer_within_s=arguments.wait) else FAILED
