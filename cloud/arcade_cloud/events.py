@@ -46,6 +46,11 @@ class PaymentReported:
 
 
 @dataclass(frozen=True, slots=True)
+class PlayerReturned:
+    """The order's page was opened, as it is by who comes back from the checkout. It proves no payment."""
+
+
+@dataclass(frozen=True, slots=True)
 class PaymentRead:
     """The payment's state, as read back or as shown by a verified webhook that leaves no doubt.
 
@@ -101,4 +106,15 @@ class Due:
     """The timer: the moment that the order asked for has come."""
 
 
-Event = CheckoutMade | CheckoutFailed | PaymentReported | PaymentRead | Acked | Sent | Settling | RefundAsked | Due
+Event = (
+    CheckoutMade
+    | CheckoutFailed
+    | PaymentReported
+    | PlayerReturned
+    | PaymentRead
+    | Acked
+    | Sent
+    | Settling
+    | RefundAsked
+    | Due
+)

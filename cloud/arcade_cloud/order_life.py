@@ -28,6 +28,7 @@ from arcade_cloud.events import (
     Outcome,
     PaymentRead,
     PaymentReported,
+    PlayerReturned,
     RefundAsked,
     Sent,
     Settling,
@@ -40,6 +41,9 @@ from arcade_shared.messages import Ack
 PUBLISH_BACKOFF_S = (1, 2, 4, 8, 15)
 REVOKE_BACKOFF_S = (1, 2, 4, 8, 15, 30, 60)
 OPEN_READ_BACKOFF_S = (90, 60, 120, 300, 600, 600, 600, 600, 3600)
+# Who comes back from the checkout has paid as a rule, and the webhook has told so by then. If not, Stripe is asked
+# this soon, but not more often than this: whoever has the order's address may open its page for ever.
+RETURNED_READ_S, RETURNED_READS = 3, 3
 # A payment that was reported and not read, because Stripe failed or this process died: a player waits for it.
 REPORTED_READ_BACKOFF_S = (5, 10, 15, 30, 60, 120, 300, 600, 600, 600, 3600)
 # Bank transfers that Stripe calls asynchronous are decided within 14 days at the latest.
@@ -73,6 +77,8 @@ def _decide(order: Order, event: Event, context: Context) -> Decision:
             return _checkout(order, event, context)
         case PaymentReported():
             return _reported(order, event, context)
+        case PlayerReturned():
+            return _returned(order, context)
         case PaymentRead():
             return _read(order, event, context)
         case Acked():
@@ -174,6 +180,14 @@ def _reported(order: Order, event: PaymentReported, context: Context) -> Decisio
     elif order.state in {"open", "abandoned", "settled"}:
         noted = _with(noted, reads=0, due_at_ms=later(context, _read_backoff_s(noted), 1))
     return Decision(noted, (ReadPayment(),), text=event.what)
+
+
+def _returned(order: Order, context: Context) -> Decision:
+    soon = context.now_ms + 1000 * RETURNED_READ_S
+    payable = order.state == "open" and order.session_id is not None and order.reads < RETURNED_READS
+    if not payable or order.due_at_ms is None or order.due_at_ms <= soon:
+        return Decision(order)
+    return Decision(_with(order, due_at_ms=soon), text="the player is back from the checkout")
 
 
 def _read(order: Order, event: PaymentRead, context: Context) -> Decision:

@@ -14,11 +14,19 @@ from arcade_cloud.events import (
     Outcome,
     PaymentRead,
     PaymentReported,
+    PlayerReturned,
     RefundAsked,
 )
 from arcade_cloud.money import Payment
-from arcade_cloud.order_life import OPEN_AT_MOST_S, OPEN_READ_BACKOFF_S, PUBLISH_BACKOFF_S, READS_AT_MOST
-from arcade_cloud.orders import check
+from arcade_cloud.order_life import (
+    OPEN_AT_MOST_S,
+    OPEN_READ_BACKOFF_S,
+    PUBLISH_BACKOFF_S,
+    READS_AT_MOST,
+    RETURNED_READ_S,
+    RETURNED_READS,
+)
+from arcade_cloud.orders import Order, check
 from support.lives import ELSEWHERE, HERE, LIMITS, NOW_MS, Life, changed, gone, held, new_order, paid, plain
 
 WEEK_S = 7 * 86_400
@@ -101,6 +109,38 @@ def test_the_timer_asks_stripe_about_an_open_order_whose_webhook_never_came() ->
         life.due()
         assert life.now_ms - before_ms in {1000 * backoff for backoff in OPEN_READ_BACKOFF_S}
         assert plain(life.effects) == ["ReadPayment"]
+
+
+def test_stripe_is_asked_soon_after_the_player_is_back_without_a_webhook() -> None:
+    life = Life()
+    life.on(PlayerReturned())
+    assert (life.order.state, life.effects) == ("open", ()), "the webhook is given a moment"
+    assert life.order.due_at_ms == life.now_ms + 1000 * RETURNED_READ_S
+    life.due()
+    assert plain(life.effects) == ["ReadPayment"]
+    life.read(paid())
+    assert life.order.state == "funded"
+
+
+def test_opening_the_page_again_and_again_asks_stripe_a_few_times_only() -> None:
+    life = Life()
+    for _ in range(RETURNED_READS):
+        life.on(PlayerReturned())
+        again = life.order
+        life.on(PlayerReturned())
+        assert life.order == again, "one reading is under way"
+        life.due()
+    asked_for = life.order
+    life.on(PlayerReturned())
+    assert life.order == asked_for
+    assert (asked_for.due_at_ms or 0) - life.now_ms <= 1000 * LIMITS.deliver_within_s
+
+
+@pytest.mark.parametrize("order", [new_order(session_id=None), new_order(state="abandoned", due_at_ms=None)])
+def test_a_page_that_is_opened_where_nothing_can_be_paid_sets_nothing_going(order: Order) -> None:
+    life = Life(order)
+    life.on(PlayerReturned())
+    assert life.order == order
 
 
 def test_a_payment_that_was_reported_is_read_again_soon_while_the_player_waits() -> None:

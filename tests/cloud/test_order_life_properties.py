@@ -17,6 +17,7 @@ from arcade_cloud.events import (
     Outcome,
     PaymentRead,
     PaymentReported,
+    PlayerReturned,
     RefundAsked,
     Sent,
     Settling,
@@ -188,6 +189,10 @@ class OrderLife(RuleBasedStateMachine):
     def webhook(self, good_news: bool) -> None:
         if self.stripe.paid_at_ms is not None:
             self.step(PaymentReported("pi_1", "something changed", good_news))
+
+    @rule()
+    def player_opens_the_page(self) -> None:
+        self.step(PlayerReturned())
 
     @rule()
     def webhook_that_shows_the_payment(self) -> None:

@@ -246,6 +246,14 @@ def test_coming_back_from_the_checkout_is_no_payment(doors):
     assert doors.order(order_id).state == "open"
 
 
+def test_who_is_back_before_the_webhook_has_stripe_asked_soon(doors):
+    order_id = doors.begin(2)
+    state(doors, f"/m/cab-01/o/{order_id}")
+    assert doors.order(order_id).due_at_ms > doors.now_ms + 60_000, "what keeps the page live changes nothing"
+    page(doors, f"/m/cab-01/o/{order_id}")
+    assert doors.order(order_id).due_at_ms <= doors.now_ms + 5_000
+
+
 def test_who_did_not_pay_yet_finds_the_way_to_the_payment(doors):
     order_id = doors.begin()
     shown = page(doors, f"/m/cab-01/o/{order_id}")

@@ -3,6 +3,7 @@
 import random
 from typing import Any
 
+from arcade_cloud.events import PlayerReturned
 from arcade_cloud.money import Offer
 from arcade_cloud.orders import Order
 from simulation.evidence import Evidence, Grant, Purchase, Refund
@@ -76,11 +77,17 @@ class People:
         )
         if method != "nothing":
             self._scheduler.after(thinks_ms, lambda: self._pay(session_id, method))
+        if self._rng.random() < 0.6:  # the others close the page, paid or not
+            back_ms, order_id = thinks_ms + self._rng.randint(100, 5 * SECOND), order.order_id
+            self._scheduler.after(back_ms, lambda: self._come_back(order_id))
         if self._rng.random() < 0.05 or self._faults.hit("operator refunds"):
             refund_ms = thinks_ms + self._rng.choice((0, 50, 700, 3 * SECOND, 40 * SECOND, 5 * MINUTE, 3 * HOUR))
             keep_minor = self._rng.choice((0, 0, amount // 3, amount // 2))
             order_id = order.order_id
             self._scheduler.after(refund_ms, lambda: self._refund(order_id, keep_minor))
+
+    def _come_back(self, order_id: str) -> None:
+        self._cloud.ask("page", lambda worker: worker.fulfilment.move(order_id, PlayerReturned()))
 
     def _pay(self, session_id: str, method: Any) -> None:
         self._side.pay(session_id, method)

@@ -1,12 +1,14 @@
 """The pages of the player: a machine with what it sells, the way to the checkout, and an order's live page."""
 
 import re
+from contextlib import suppress
 from dataclasses import asdict
 
 from flask import Blueprint, Response, jsonify, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from arcade_cloud.errors import BadRequest, InvariantBroken, NotReady
+from arcade_cloud.errors import BadRequest, InvariantBroken, NotReady, StoreUnavailable
+from arcade_cloud.events import PlayerReturned
 from arcade_cloud.machines import Machine, Presence
 from arcade_cloud.orders import Order
 from arcade_cloud.rate_limit import RateLimiter
@@ -93,8 +95,11 @@ class Pages:
     # --- the order ---------------------------------------------------------------------------------------
 
     def order(self, machine: Machine, order_id: str) -> Response:
-        """The page of an order."""
+        """The page of an order. Where no webhook has told of a payment yet, Stripe is asked soon."""
         order = self._order(machine.machine_id, order_id)
+        if order.state == "open":
+            with suppress(StoreUnavailable):  # the timer looks all the same, only later
+                self._fulfilment.move(order_id, PlayerReturned())
         view = order_view(order, self._now_ms())
         return make_response(self._render("order.html", machine, order=order, view=view))
 
