@@ -3,6 +3,7 @@
 What they asked for, and what came of it as far as they could see, is written down in `Deeds`.
 """
 
+import contextlib
 import random
 import threading
 import time
@@ -25,6 +26,10 @@ QUANTITIES = {1: 4, 2: 4, 3: 4, 5: 4, 10: 4, 20: 3, 40: 1}
 THINK_S = (0.1, 1.0)
 BANK_S = (0.3, 3.0)
 BANK_REFUSES_ONE_IN = 4
+# So many players come back from the payment to the page of the order. Where another's webhook is lost, only the
+# timer asks Stripe.
+RETURN, RETURN_OF = 2, 3
+RELOADS, RELOAD_S = 8, 1.0
 OPERATOR_EVERY_S = (1.5, 4.0)
 REFUNDED_OF_LATEST = 8
 
@@ -50,8 +55,9 @@ class Deeds:
 class Crowd:
     """The threads. They end some seconds after `stop`."""
 
-    def __init__(self, plant: Plant, seed: int, players: int) -> None:
+    def __init__(self, plant: Plant, seed: int, players: int, *, all_return: bool) -> None:
         self.deeds = Deeds()
+        self._all_return = all_return
         self._plant = plant
         self._stop = threading.Event()
         self._threads = [
@@ -117,9 +123,19 @@ class Crowd:
             self.deeds.note("left the payment page")
             return
         self._pay(order_id, page, method, dice)
-        # Now and then somebody looks at the page of the order, as the phone does all the time.
-        if dice.randrange(3) == 0:
-            requests.get(f"{url}/m/{machine_id}/o/{order_id}?format=json", timeout=TIMEOUT_S)
+        if self._all_return or dice.randrange(RETURN_OF) < RETURN:
+            self._come_back(f"/m/{machine_id}/o/{order_id}", dice)
+
+    def _come_back(self, path: str, dice: random.Random) -> None:
+        """Open the order's page, as the browser does when the checkout is done; reload where no cloud answers."""
+        for _ in range(RELOADS):
+            url = dice.choice(sorted(self._plant.urls.values()))
+            with contextlib.suppress(requests.RequestException):
+                answer = requests.get(f"{url}{path}", timeout=TIMEOUT_S)
+                if answer.ok:
+                    return
+            time.sleep(RELOAD_S)
+        self.deeds.note("gave up the order's page")
 
     def _pay(self, order_id: str, page: str, method: str, dice: random.Random) -> None:
         stripe = self._plant.system.stripe

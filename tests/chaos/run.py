@@ -13,7 +13,7 @@ from arcade_sandbox.stripe_errors import StripeRefusal
 from chaos import findings
 from chaos.plant import ANSWER_S, DELIVER_WITHIN_S, SILENCE_LIMIT_S, Plant
 from chaos.players import Crowd
-from chaos.storm import draw
+from chaos.storm import LONG_FROM_S, draw
 from chaos.strike import Strike
 from chaos.table import Progress
 from chaos.verdict import FINAL, Account, check
@@ -97,7 +97,9 @@ def run(plant: Plant, options: Options, progress: Progress) -> Outcome:
     }
     faults = draw(options.seed, options.seconds, targets, options.long_s)
     with Witness(plant.system) as witness:
-        crowd = Crowd(plant, options.seed, PLAYERS_PER_MACHINE * options.agents)
+        # A short run has no time for the timer to ask about a player who did not come back.
+        players, all_return = PLAYERS_PER_MACHINE * options.agents, options.seconds < LONG_FROM_S
+        crowd = Crowd(plant, options.seed, players, all_return=all_return)
 
         def happened(name: str) -> int:
             return witness.trains(name) if name else len(crowd.deeds.paid)
