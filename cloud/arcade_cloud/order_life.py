@@ -419,7 +419,16 @@ def _silent(order: Order, by: str, context: Context) -> Decision:
 # --- the operator ----------------------------------------------------------------------------------------
 
 
+def can_refund(order: Order, keep_minor: int) -> bool:
+    """Whether an operator can have all but `keep_minor` given back: there is money, and more would be kept."""
+    return order.state in {"funded", "revoking"} or (
+        order.state in {"resolved", "settled"} and max(0, keep_minor) < order.target_minor
+    )
+
+
 def _refund_asked(order: Order, event: RefundAsked, context: Context) -> Decision:
+    if not can_refund(order, event.keep_minor):
+        return Decision(order)
     text = f"refund by {event.by}: {event.reason}"
     keep = max(0, event.keep_minor)
     match order.state:
@@ -430,7 +439,7 @@ def _refund_asked(order: Order, event: RefundAsked, context: Context) -> Decisio
         case "revoking":
             at_most = keep if order.keep_at_most_minor is None else min(keep, order.keep_at_most_minor)
             return Decision(_with(order, keep_at_most_minor=at_most), text=text)
-        case "resolved" | "settled" if keep < order.target_minor:
+        case _:
             lowered = _with(
                 order,
                 state="resolved",
@@ -441,5 +450,3 @@ def _refund_asked(order: Order, event: RefundAsked, context: Context) -> Decisio
             )
             decision = settling.begin(lowered, context)
             return Decision(decision.order, decision.effects, decision.alerts, text)
-        case _:
-            return Decision(order)

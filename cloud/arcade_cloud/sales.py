@@ -32,6 +32,7 @@ from arcade_cloud.events import (
 from arcade_cloud.fulfilment import Fulfilment
 from arcade_cloud.machines import Machine, why_not_ready
 from arcade_cloud.money import Offer, Payment
+from arcade_cloud.order_life import can_refund
 from arcade_cloud.orders import Alert, Order
 from arcade_cloud.ports import Checkout, CheckoutRequest
 from arcade_cloud.webhook import Report
@@ -328,14 +329,18 @@ class Sales:
         return order if moved is None else moved
 
     def refund(self, order_id: str, *, by: str, reason: str, keep_minor: int = 0) -> Order:
-        """Give money back, all but `keep_minor` at the most. Raises BadRequest where there is none."""
+        """Give money back, all but `keep_minor` at the most. Raises BadRequest where there is none.
+
+        What is asked here must not hang on what others make of the order meanwhile: once money can be given back,
+        it has been asked for, or somebody else has given back as much.
+        """
         before = self.fulfilment.store.order(order_id)
-        after = self.fulfilment.move(order_id, RefundAsked(by, reason, keep_minor))
-        if before is None or after is None:
+        if before is None:
             raise BadRequest(f"no order {order_id}")
-        if after.version == before.version:
+        if not can_refund(before, keep_minor):
             raise BadRequest(f"order {order_id} is {before.state}: there is nothing to give back")
-        return after
+        after = self.fulfilment.move(order_id, RefundAsked(by, reason, keep_minor))
+        return before if after is None else after
 
     def send_game_over(self, machine_id: object) -> Outcome:
         """Publish a game over on behalf of game software. Raises UnknownMachine."""

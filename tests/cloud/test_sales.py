@@ -1,8 +1,14 @@
 """Money that no checkout of ours brought, and credits without money: each becomes the right order, once."""
 
+from dataclasses import replace
+from typing import cast
+
 import pytest
 
 from arcade_cloud.errors import BadRequest, NotReady, UnknownMachine
+from arcade_cloud.events import PaymentReported
+from arcade_cloud.orders import Order
+from arcade_cloud.store.port import Store
 from arcade_cloud.webhook import Report
 from support.doors import Doors
 
@@ -98,6 +104,28 @@ def test_a_refund_of_what_was_never_paid_is_refused(doors: Doors) -> None:
         doors.services.sales.refund(order.order_id, by="operator", reason="")
     with pytest.raises(BadRequest, match="no order"):
         doors.services.sales.refund("ord_unknown", by="operator", reason="")
+
+
+def test_a_refund_is_not_called_done_because_another_worker_moved_the_order_meanwhile(doors: Doors) -> None:
+    """The payment was reported between two readings of the order, which was still open: nothing was given back."""
+    order_id = doors.begin()
+    fulfilment = doors.services.fulfilment
+
+    class Meanwhile:
+        """A store on which another worker is busy."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(doors.store, name)
+
+        def order(self, wanted: str) -> Order | None:
+            found = doors.store.order(wanted)
+            fulfilment.move(wanted, PaymentReported(f"pi_{doors.order(wanted).version}", "paid"), act=False)
+            return found
+
+    busy = replace(doors.services.sales, fulfilment=replace(fulfilment, store=cast(Store, Meanwhile())))
+    with pytest.raises(BadRequest, match="nothing to give back"):
+        busy.refund(order_id, by="operator", reason="")
+    assert doors.order(order_id).version > 2, "the other worker was there"
 
 
 def test_a_second_payment_for_one_order_goes_back_and_the_first_one_counts(doors: Doors) -> None:

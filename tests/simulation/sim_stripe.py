@@ -194,7 +194,8 @@ class StripeSide:
         self.flush()
 
     def _dispute(self, intent: str) -> None:
-        if self.stripe.money_of(intent)["status"] != "succeeded":
+        money = self.stripe.money_of(intent)
+        if money["status"] != "succeeded" or money["dispute"] != "none":
             self._faults.happened["dispute"] -= 1
             return
         self._gone(intent, "disputed")
