@@ -1,5 +1,6 @@
 """Seeds in a row: run, check, count; one process, or several."""
 
+import gc
 import logging
 import multiprocessing
 import time
@@ -48,6 +49,13 @@ def one(seed: int, *, whole_trace: bool = False) -> Result:
     return Result(seed, len(evidence.orders), days, lived.fingerprint, broken, coverage, tail)
 
 
+def _settle_memory() -> None:
+    """What is loaded stays: looking through it again and again took a tenth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 50)
+
+
 def several(seeds: Iterable[int], jobs: int, seconds: float | None = None) -> Iterator[Result]:
     """Results as they come, until the seeds or the seconds are over."""
     until = None if seconds is None else time.monotonic() + seconds
@@ -57,7 +65,7 @@ def several(seeds: Iterable[int], jobs: int, seconds: float | None = None) -> It
             if until is not None and time.monotonic() > until:
                 return
         return
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+    with multiprocessing.get_context("spawn").Pool(jobs, _settle_memory) as pool:
         for result in pool.imap(one, seeds, chunksize=1):
             yield result
             if until is not None and time.monotonic() > until:
