@@ -154,20 +154,26 @@ def _peace(plant: Plant, within_s: float, progress: Progress) -> float:
     """Wait until every order is final, at most so long; how long it took."""
     stripe = plant.system.stripe
     began = time.monotonic()
-    for session in stripe.dump().get("checkout.session", []):
-        if session["status"] == "open":  # the player who left the page never comes back
-            try:
-                stripe.expire(session["id"])
-            except StripeRefusal as error:
-                raise SystemFailed(f"{session['id']}: {error}") from error
     while (waited := time.monotonic() - began) < within_s:
         plant.supervise()
+        _expire_checkouts(plant)
         left = unfinished(plant)
         if left == 0 and stripe.wait_delivered(1.0):
             break
         progress.show(partial("no more faults; {:.0f} s, {} orders under way".format, waited, left))
         time.sleep(0.2)
     return time.monotonic() - began
+
+
+def _expire_checkouts(plant: Plant) -> None:
+    """Whoever has left the payment page never comes back; one may yet be made that was asked for in the storm."""
+    stripe = plant.system.stripe
+    for session in stripe.dump().get("checkout.session", []):
+        if session["status"] == "open":
+            try:
+                stripe.expire(session["id"])
+            except StripeRefusal as error:
+                raise SystemFailed(f"{session['id']}: {error}") from error
 
 
 def unfinished(plant: Plant) -> int:
