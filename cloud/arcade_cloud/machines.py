@@ -117,18 +117,37 @@ def _updated(presence: Presence, status: Status, key_fingerprint: str, now_ms: i
     )
 
 
+Readiness = Literal["ready", "never connected", "two devices", "offline", "not ready", "too many credits"]
+
+
+def readiness(machine: Machine, presence: Presence | None, now_ms: int, credits: int = 1) -> Readiness:
+    """Whether somebody may pay for `credits` now: only where it is `ready`."""
+    if machine.kind == "subscriber":
+        return "ready"
+    if presence is None or presence.installation is None:
+        return "never connected"
+    if presence.rival_installation is not None and now_ms - presence.rival_heard_at_ms <= RIVAL_MS:
+        return "two devices"
+    if not presence.online or not is_fresh(presence.stated_at_ms, now_ms):
+        return "offline"
+    if not presence.ready:
+        return "not ready"
+    return "ready" if credits <= presence.max_credits else "too many credits"
+
+
 def why_not_ready(machine: Machine, presence: Presence | None, now_ms: int, credits: int = 1) -> str | None:
     """Why nobody may pay for `credits` now, in a few words for people; None when all is well."""
-    if machine.kind == "subscriber":
-        return None
-    if presence is None or presence.installation is None:
-        return "This machine has not been connected yet."
-    if presence.rival_installation is not None and now_ms - presence.rival_heard_at_ms <= RIVAL_MS:
-        return "Two devices use this machine's id; the operator has been told."
-    if not presence.online or not is_fresh(presence.stated_at_ms, now_ms):
-        return "This machine is offline."
-    if not presence.ready:
-        return "This machine is not ready."
-    if credits > presence.max_credits:
-        return f"This machine takes at most {presence.max_credits} credits at once."
-    return None
+    match readiness(machine, presence, now_ms, credits):
+        case "ready":
+            return None
+        case "never connected":
+            return "This machine has not been connected yet."
+        case "two devices":
+            return "Two devices use this machine's id; the operator has been told."
+        case "offline":
+            return "This machine is offline."
+        case "not ready":
+            return "This machine is not ready."
+        case "too many credits":
+            most = 0 if presence is None else presence.max_credits
+            return f"This machine takes at most {most} credits at once."

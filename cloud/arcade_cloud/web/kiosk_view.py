@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from arcade_cloud.machines import Machine, Presence, is_fresh, why_not_ready
+from arcade_cloud.machines import Machine, Presence, readiness
 
 KioskState = Literal[
     "ready",
@@ -29,13 +29,14 @@ def kiosk_view(machine: Machine, presence: Presence | None, now_ms: int, *, sell
     """What to show. Only in the state `ready` may there be a code. `sells`: whether the machine has any offer."""
     if not sells:
         return KioskView(state="out_of_order", title="Coins only", detail="Nothing is sold here by phone yet.")
-    why_not = why_not_ready(machine, presence, now_ms)
-    if why_not is None:
-        return KioskView(state="ready", title="Scan to play", detail="Point your phone's camera at the code.")
-    if presence is None or presence.installation is None:
-        return KioskView(state="out_of_order", title="Not connected yet", detail="Please pay with coins.")
-    if not presence.online or not is_fresh(presence.stated_at_ms, now_ms):
-        return KioskView(state="offline", title="Offline", detail="Paying by phone comes back by itself.")
-    if not presence.ready and presence.reason in PASSING:
-        return KioskView(state="wait", title="One moment", detail="The machine takes no credits just now.")
-    return KioskView(state="out_of_order", title="Out of order", detail="Please tell the staff.")
+    match readiness(machine, presence, now_ms):
+        case "ready":
+            return KioskView(state="ready", title="Scan to play", detail="Point your phone's camera at the code.")
+        case "never connected":
+            return KioskView(state="out_of_order", title="Not connected yet", detail="Please pay with coins.")
+        case "offline":
+            return KioskView(state="offline", title="Offline", detail="Paying by phone comes back by itself.")
+        case "not ready" if presence is not None and presence.reason in PASSING:
+            return KioskView(state="wait", title="One moment", detail="The machine takes no credits just now.")
+        case _:
+            return KioskView(state="out_of_order", title="Out of order", detail="Please tell the staff.")
