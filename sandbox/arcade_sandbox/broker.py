@@ -33,7 +33,7 @@ from typing import Self
 import trustme
 
 from arcade_sandbox.broker_access import User, dynamic_security
-from arcade_sandbox.processes import dies_with_parent, free_port
+from arcade_sandbox.processes import free_port, launch
 
 __all__ = [
     "Broker",
@@ -279,17 +279,9 @@ class Broker:
         environment = dict(os.environ)
         if mosquitto.libraries:
             environment["LD_LIBRARY_PATH"] = os.pathsep.join(map(str, mosquitto.libraries))
-        with self.log_file.open("ab") as log:
-            return subprocess.Popen(  # noqa: S603 - the binary that find_mosquitto found, with our own file  # nosec B603
-                [mosquitto.binary, "-c", self.folder / "mosquitto.conf"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                env=environment,
-                preexec_fn=dies_with_parent(),
-                start_new_session=True,  # Ctrl-C is for the demo, which stops the broker last
-            )
+        command = [str(mosquitto.binary), "-c", str(self.folder / "mosquitto.conf")]
+        # Ctrl-C is for the demo, which stops the broker last.
+        return launch(command, self.log_file, folder=self.folder, environment=environment, own_session=True)
 
     def _answers_in_time(self, port: int, starter: User) -> bool:
         """Whether our own child logs `starter` in; it opens every listener before it answers on any."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from arcade_sandbox.processes import dies_with_parent, free_port
+from arcade_sandbox.processes import free_port, launch
 
 _LOOPBACK = "127.0.0.1"
 _JAVA_AT_LEAST = 17
@@ -144,17 +144,9 @@ class DynamoDBLocal:
             str(installed.jar),
             *("-port", str(self._port), "-inMemory", "-sharedDb", "-disableTelemetry"),
         ]
-        with self.log_file.open("ab") as log:
-            return subprocess.Popen(  # noqa: S603 - the jar that find_dynamodb found  # nosec B603
-                command,
-                cwd=installed.jar.parent,
-                env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                preexec_fn=dies_with_parent(),
-                start_new_session=True,
-            )
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        folder = installed.jar.parent
+        return launch(command, self.log_file, folder=folder, environment=environment, own_session=True)
 
     def _answers_in_time(self, child: subprocess.Popen[bytes]) -> bool:
         give_up = time.monotonic() + _START_WITHIN_S

@@ -25,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from arcade_sandbox.processes import LOG_TAIL_CHARS, dies_with_parent, free_port
+from arcade_sandbox.processes import LOG_TAIL_CHARS, free_port, launch
 
 HANDLER = "arcade_cloud.lambda_handler.handler"
 EMULATOR = Path(__file__).resolve().parents[2] / ".setup" / "emulator" / "aws-lambda-rie"  # see `make emulator`
@@ -82,21 +82,14 @@ class LambdaEmulator:
         emulator = find_emulator()
         self._port = free_port()
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        with self.log.open("ab") as log:
-            self._child = subprocess.Popen(  # noqa: S603 - the emulator that find_emulator found  # nosec B603
-                [
-                    *(str(emulator), "--log-level", "error"),
-                    *("--runtime-interface-emulator-address", f"{_LOOPBACK}:{self._port}"),
-                    *("--runtime-api-address", f"{_LOOPBACK}:{free_port()}"),
-                    *(sys.executable, "-m", "awslambdaric", HANDLER),
-                ],
-                cwd=self._folder,
-                env={**inherited, "AWS_LAMBDA_FUNCTION_TIMEOUT": str(TIMEOUT_S), **self._environment},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                preexec_fn=dies_with_parent(),
-            )
+        command = [
+            *(str(emulator), "--log-level", "error"),
+            *("--runtime-interface-emulator-address", f"{_LOOPBACK}:{self._port}"),
+            *("--runtime-api-address", f"{_LOOPBACK}:{free_port()}"),
+            *(sys.executable, "-m", "awslambdaric", HANDLER),
+        ]
+        environment = {**inherited, "AWS_LAMBDA_FUNCTION_TIMEOUT": str(TIMEOUT_S), **self._environment}
+        self._child = launch(command, self.log, folder=self._folder, environment=environment)
         end = time.monotonic() + _START_WITHIN_S
         while time.monotonic() < end and self._child.poll() is None:
             try:

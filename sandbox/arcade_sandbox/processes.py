@@ -76,6 +76,31 @@ def dies_with_parent() -> Callable[[], None] | None:
     return in_child
 
 
+def launch(
+    command: Sequence[str | Path],
+    log: Path,
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    own_session: bool = False,
+) -> subprocess.Popen[bytes]:
+    """Start a program that ends with this thread, in `folder`, with no input; what it says is appended to `log`.
+
+    `own_session`: Ctrl-C is not for it. Raises OSError.
+    """
+    with log.open("ab") as written:
+        return subprocess.Popen(  # noqa: S603 - what this package has found or made, never what somebody sent  # nosec B603
+            command,
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=written,
+            stderr=subprocess.STDOUT,
+            preexec_fn=dies_with_parent(),
+            start_new_session=own_session,
+        )
+
+
 @dataclass
 class Process:
     """One of our commands as a child process, with its log in a file."""
@@ -98,16 +123,8 @@ class Process:
 
     def start(self) -> None:
         """Start it, or start it again. What it says is appended to the log."""
-        with self.log.open("ab") as log:
-            self.child = subprocess.Popen(  # noqa: S603 - our own commands only  # nosec B603
-                [sys.executable, *self.arguments],
-                cwd=self.folder,
-                env=dict(self.environment),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                preexec_fn=dies_with_parent(),
-            )
+        command = [sys.executable, *self.arguments]
+        self.child = launch(command, self.log, folder=self.folder, environment=self.environment)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, if it runs."""
