@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from arcade_cloud.errors import ArcadeError
+from arcade_cloud.errors import ArcadeError, PaymentsRefused
 from arcade_cloud.events import Outcome
 from arcade_cloud.mqtt import try_listening
+from arcade_cloud.sweep import PAID, RIGHT
 from arcade_cloud.wiring import Cloud
 
 
@@ -12,7 +13,10 @@ def verdicts(cloud: Cloud) -> Iterator[tuple[str, str | None]]:
     """(what was tried, what is wrong with it or None), one after the other."""
     yield "database", _database(cloud)
     yield "machines", None if cloud.store.machines() else "none is registered: arcade-cloud machine add"
-    yield "Stripe", _stripe(cloud)
+    stripe = _stripe(cloud)
+    yield "Stripe", stripe
+    if stripe is None:
+        yield "Stripe, events", _events(cloud)
     yield "broker, sending", _broker(cloud)
     yield "broker, listening", try_listening(cloud.settings.broker)
 
@@ -36,6 +40,16 @@ def _stripe(cloud: Cloud) -> str | None:
         cloud.fulfilment.payments.check()
         for price_id in sorted(price_ids):
             cloud.fulfilment.payments.read_price(price_id)
+    except ArcadeError as error:
+        return str(error)
+    return None
+
+
+def _events(cloud: Cloud) -> str | None:
+    try:
+        cloud.fulfilment.payments.read_events(PAID, since_ms=cloud.fulfilment.now_ms())
+    except PaymentsRefused as error:
+        return f"{error} ({RIGHT}): without it, a payment whose webhook is lost may be kept without a credit"
     except ArcadeError as error:
         return str(error)
     return None

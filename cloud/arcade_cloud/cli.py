@@ -318,6 +318,8 @@ def _table_create(settings: "Settings", options: argparse.Namespace) -> int:
 def _tick(settings: "Settings", options: argparse.Namespace) -> int:
     cloud = _cloud(settings)
     moved = cloud.fulfilment.run_once()
+    while cloud.sweep.run_once():
+        pass
     print(f"{moved} orders were due")
     cloud.close()
     return 0

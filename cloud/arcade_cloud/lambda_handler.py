@@ -25,6 +25,7 @@ from arcade_cloud.fulfilment import Fulfilment
 from arcade_cloud.lambda_http import call_from, respond
 from arcade_cloud.settings import load, warnings
 from arcade_cloud.stripe_gateway import LONGEST_IN_A_HURRY_S
+from arcade_cloud.sweep import Sweep
 from arcade_cloud.web.answers import STORE_DOWN
 from arcade_cloud.web.app import create_app
 from arcade_cloud.wiring import build
@@ -95,6 +96,7 @@ class Function:
 
     app: "WSGIApplication"
     fulfilment: Fulfilment
+    sweep: Sweep
     deadline: Deadline
     sleep_s: Callable[[float], None] = time.sleep
 
@@ -120,6 +122,8 @@ class Function:
             due = self.fulfilment.run_once(BATCH, until_ms=now_ms + int(self.deadline.left_s() * 1000))
             moved += due
             if due == BATCH and self.deadline.left_s() > 0:
+                continue
+            if self.sweep.run_once() and self.deadline.left_s() > 0:
                 continue
             wait_s = self._until_due_s()
             if wait_s is None or self.deadline.left_s() - wait_s <= go_at_s:
@@ -155,7 +159,7 @@ def function() -> Function:
     cloud = build(settings, later=deadline.later, time_left_s=deadline.left_s)
     for warning in warnings(settings):
         logger.warning("%s", warning)
-    return Function(create_app(cloud.services()), cloud.fulfilment, deadline)
+    return Function(create_app(cloud.services()), cloud.fulfilment, cloud.sweep, deadline)
 
 
 def handler(event: object, context: Context) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What fulfilment needs from outside, as protocols. Adapters: `stripe_gateway`, `mqtt`, `alerts`, `store/`."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from arcade_cloud.events import Outcome
 from arcade_cloud.money import Offer, Payment
@@ -50,6 +50,17 @@ class Price:
     label: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Some of Stripe's events in the shape of webhooks, newest first, each with its `id`.
+
+    `more`: there are older ones, after the last of these.
+    """
+
+    events: tuple[dict[str, Any], ...]
+    more: bool = False
+
+
 class Payments(Protocol):
     """Stripe. Every call may raise PaymentsUnavailable (no verdict) or PaymentsRefused (a definite no).
 
@@ -73,6 +84,13 @@ class Payments(Protocol):
     def refund(self, payment_intent: str, amount_minor: int, *, key: str) -> None: ...
 
     def read_price(self, price_id: str) -> Price: ...
+
+    def read_events(self, types: tuple[str, ...], *, since_ms: int, after: str | None = None) -> EventPage:
+        """At most a hundred events of these types made since then, or those that come after the one with that id.
+
+        Delivered or not: `pending_webhooks` of each says to how many endpoints it has not been.
+        """
+        ...
 
     def check(self) -> None:
         """Ask for something that every valid key may see."""

@@ -228,6 +228,11 @@ class Sales:
             return self._stray(report.payment_intent, report, f"paid by a Payment Link, and {why}")
         return self._link_order(machine, *offer, checkout, report)
 
+    def is_for_machine_here(self, report: Report) -> bool:
+        """Whether a payment that names no order names a machine that is registered."""
+        machine_id = report.client_reference_id if report.machine_id is None else report.machine_id
+        return self._machine_if_known(machine_id) is not None
+
     def _machine_if_known(self, machine_id: str | None) -> Machine | None:
         try:
             return None if machine_id is None else self.machine(machine_id)

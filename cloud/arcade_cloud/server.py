@@ -1,7 +1,7 @@
 """The cloud as one process: HTTP, the timer and the listener to the machines.
 
 Threads: waitress answers requests; `timer` moves what is due; `listener-*` take in what machines say;
-`stripe-*` do what waits for Stripe. Only the order's record connects them.
+`stripe-*` do what waits for Stripe, the sweep too. Only the order's record connects them.
 """
 
 import contextlib
@@ -89,6 +89,7 @@ class Timer:
         while not self._stop.wait(min(TIMER_BACKOFF_S, TIMER_S * 2**failures)):
             try:
                 self._cloud.fulfilment.run_once()
+                self._cloud.sweep.run_once()
                 now_ms = self._cloud.fulfilment.now_ms()
                 if now_ms >= next_prune_ms:
                     self._cloud.store.prune(now_ms)

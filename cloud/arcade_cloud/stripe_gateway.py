@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from arcade_cloud.errors import PaymentsError, PaymentsRefused, PaymentsUnavailable
 from arcade_cloud.money import Payment
-from arcade_cloud.ports import Checkout, CheckoutRequest, Price
+from arcade_cloud.ports import Checkout, CheckoutRequest, EventPage, Price
 from arcade_cloud.stripe_objects import (
     Unreadable,
     checkout_from,
+    events_from,
     has_more,
     listed,
     payment_from,
@@ -28,6 +29,7 @@ from arcade_cloud.stripe_objects import (
 
 if TYPE_CHECKING:
     import stripe
+    from stripe.params import EventListParams
     from stripe.params.checkout import SessionCreateParams, SessionCreateParamsLineItem
 
 Json = dict[str, Any]
@@ -208,6 +210,14 @@ class StripeGateway:
             if len(self._prices) > MAX_PRICES:
                 self._prices.popitem(last=False)
         return price
+
+    def read_events(self, types: tuple[str, ...], *, since_ms: int, after: str | None = None) -> EventPage:
+        """One page of the list. PaymentsRefused("permission"): a restricted key may not read events."""
+        params: EventListParams = {"types": list(types), "created": {"gte": since_ms // 1000}, "limit": _PAGE}
+        if after is not None:
+            params["starting_after"] = _id(after)
+        page = self._ask("reading events", lambda client: client.v1.events.list(params))
+        return self._read("events", lambda: events_from(page))
 
     def check(self) -> None:
         """Ask for one payment: every key that can do this work may see it."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast, get_args
 
 from arcade_cloud.money import Dispute, Payment, PaymentStatus
-from arcade_cloud.ports import Checkout, Price
+from arcade_cloud.ports import Checkout, EventPage, Price
 
 Json = Mapping[str, Any]
 
@@ -177,6 +177,16 @@ def has_more(thing: Json, name: str) -> bool:
     """Whether an embedded list is cut off."""
     found = thing.get(name)
     return isinstance(found, Mapping) and found.get("has_more") is True
+
+
+def events_from(page: Json) -> EventPage:
+    """One page of the list of events."""
+    if not isinstance(page.get("data"), list):
+        raise Unreadable("data: not a list")  # an empty one would mean that nothing has happened
+    found = listed({"events": page}, "events")
+    for event in found:
+        required_id(event, "id")
+    return EventPage(tuple(dict(event) for event in found), bool(found) and page.get("has_more") is True)
 
 
 def reference(thing: Json, name: str) -> str | None:

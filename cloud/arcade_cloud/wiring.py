@@ -12,6 +12,7 @@ from arcade_cloud.sales import Sales
 from arcade_cloud.settings import Settings
 from arcade_cloud.store import open_store
 from arcade_cloud.store.port import Store
+from arcade_cloud.sweep import Sweep
 
 if TYPE_CHECKING:
     from arcade_cloud.mqtt import Listener, Publisher
@@ -32,6 +33,7 @@ class Cloud:
     publisher: "Publisher"
     fulfilment: Fulfilment
     sales: Sales
+    sweep: Sweep
     hearing: Hearing
 
     def services(self) -> "Services":
@@ -94,11 +96,13 @@ def build(
         now_ms=now_ms,
         later=later,
     )
+    sales = Sales(fulfilment=fulfilment, base_url=settings.public_base_url, price_id=settings.stripe_price_id)
     return Cloud(
         settings=settings,
         store=store,
         publisher=publisher,
         fulfilment=fulfilment,
-        sales=Sales(fulfilment=fulfilment, base_url=settings.public_base_url, price_id=settings.stripe_price_id),
+        sales=sales,
+        sweep=Sweep(sales=sales),
         hearing=Hearing(fulfilment),
     )

@@ -126,6 +126,10 @@ def _list_events(call: Call) -> Json:
         things = (
             event for event in things if any(fnmatch.fnmatchcase(event["type"], wanted) for wanted in chosen)
         )
+    delivered = call.params.get("delivery_success")
+    if delivered is not None:
+        # An event that no endpoint was asked to take is not among the undelivered ones.
+        things = (event for event in things if (event["pending_webhooks"] == 0) == delivered)
     return paged(things, call.params, call.path)
 
 

@@ -319,6 +319,6 @@ REFUND_CREATE = Hash(
 REFUND_LIST = Hash({**_PAGE, "payment_intent": Text(255), "charge": Text(255)})
 DISPUTE_LIST = Hash({**_PAGE, "payment_intent": Text(255), "charge": Text(255)})
 EVENT_LIST = Hash(
-    {**_PAGE, "type": Text(255), "types": Array(Text(255), max_items=20), "delivery_success": Anything()}
+    {**_PAGE, "type": Text(255), "types": Array(Text(255), max_items=20), "delivery_success": Flag()}
 )
 PAGE_ONLY = Hash(_PAGE)

@@ -76,6 +76,7 @@ MUTATING: dict[str, tuple[Call, Call, object]] = {
     "mark_alert_sent": (lambda s: s.raise_alert(an_alert("a-1")), lambda s: s.mark_alert_sent("a-1"), None),
     "note_orphan": (lambda _: None, lambda s: s.note_orphan(_orphan()), True),
     "note_echo": (lambda _: None, lambda s: s.note_echo(5), None),
+    "note_swept": (lambda _: None, lambda s: s.note_swept(6), None),
     "prune": (lambda s: s.note_seen("evt_old", OLD_MS), lambda s: s.prune(NOW_MS), 1),
 }
 READING: tuple[Call, ...] = (
@@ -95,6 +96,7 @@ READING: tuple[Call, ...] = (
     lambda s: s.recent_alerts(10),
     lambda s: s.orphans(10),
     lambda s: s.heard_echo_ms(),
+    lambda s: s.swept_ms(),
 )
 
 
@@ -490,6 +492,7 @@ def _move_all_kinds(store: DynamoStore) -> None:
     store.put_presence(Presence(machine_id="cab-01", version=1), 0)
     store.note_orphan(_orphan())
     store.note_echo(1)
+    store.note_swept(2)
     store.mark_alert_sent("a-1")
 
 

@@ -28,6 +28,8 @@ from arcade_cloud.lambda_handler import (
 )
 from arcade_cloud.settings import SettingsError
 from arcade_cloud.stripe_gateway import LONGEST_IN_A_HURRY_S
+from arcade_cloud.sweep import SWEEP_EVERY_S
+from support import fake_payments
 from support.doors import INGEST_SECRET, Doors
 from support.lambda_events import PREFIXES, SHAPES, Answer, answer_of, http_event, sample
 
@@ -58,7 +60,11 @@ class Lambda:
         self.doors = Doors(stage_prefix="/arcade", **settings)
         self.slept: list[float] = []
         self.function = Function(
-            self.doors.app, self.doors.services.fulfilment, Deadline(lambda: self.doors.now_ms / 1000), self.sleep
+            self.doors.app,
+            self.doors.services.fulfilment,
+            self.doors.sweep,
+            Deadline(lambda: self.doors.now_ms / 1000),
+            self.sleep,
         )
 
     def sleep(self, wait_s: float) -> None:
@@ -238,6 +244,18 @@ def test_an_order_that_can_not_be_moved_does_not_keep_a_tick_busy(
     monkeypatch.setattr("arcade_cloud.fulfilment.decide", defect)
     assert 1 < aws.tick(25) <= 26
     assert min(aws.slept) >= 1
+
+
+def test_a_tick_finds_what_no_webhook_told_of_page_by_page(aws: Lambda, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The very first tick notes where to begin."""
+    monkeypatch.setattr(fake_payments, "EVENTS_OF_A_PAGE", 2)
+    aws.tick()
+    aws.doors.now_ms += SWEEP_EVERY_S * 1000
+    stripe = aws.doors.payments.stripe
+    for _ in range(5):
+        stripe.pay(stripe.visit_link("price_play", metadata={"machine_id": "cab-01"}), "fpx")
+    aws.tick()
+    assert aws.coinpulses() == 5
 
 
 def test_more_than_one_batch_is_moved_at_once(aws: Lambda) -> None:

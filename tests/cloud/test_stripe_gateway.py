@@ -384,6 +384,13 @@ def test_an_answer_that_is_not_understood_is_no_verdict(serve: Serve, answer: ob
         gateway.read_payment("pi_1")
 
 
+@pytest.mark.parametrize("answer", [{}, {"data": None}, {"data": [3]}, {"data": [{"type": "no id"}]}])
+def test_a_list_of_events_that_is_none_is_no_verdict(serve: Serve, answer: object) -> None:
+    """Taken for an empty list, it would say that nobody has paid."""
+    with pytest.raises(PaymentsUnavailable):
+        serve(200, answer).read_events(("checkout.session.completed",), since_ms=0)
+
+
 def test_a_checkout_that_is_not_understood_is_no_verdict(serve: Serve) -> None:
     session = {"id": "cs_1", "object": "checkout.session", "status": "open", "expires_at": 1, "url": None}
     for broken in ({**session, "status": "ajar"}, {**session, "expires_at": None}, {**session, "id": 7}):

@@ -13,12 +13,14 @@ from typing import Any, Literal, Protocol
 import pytest
 import stripe
 
+from arcade_cloud import stripe_gateway
 from arcade_cloud.errors import PaymentsRefused, PaymentsUnavailable
 from arcade_cloud.money import Offer, Payment
 from arcade_cloud.ports import Checkout, CheckoutRequest, Payments
 from arcade_cloud.stripe_gateway import StripeGateway
 from arcade_cloud.webhook import EVENT_TYPES, Report, interpret
 from arcade_sandbox.stripe_sandbox import StripeSandbox
+from support import fake_payments
 from support.fake_payments import FakePayments
 
 HOUR_MS = 3_600_000
@@ -682,6 +684,50 @@ def test_a_checkout_that_nobody_paid_is_reported(world: World) -> None:
     (report,) = _told(world)
     assert (report.what, report.kind) == ("checkout.session.expired", "checkout_ended")
     assert (report.order_id, report.session_id, report.payment_intent) == ("o-1", checkout.session_id, None)
+
+
+# the list of events
+
+
+def _paid_by_link(world: World, count: int) -> list[str]:
+    world.add_price("price_one", 250, "1 credit")
+    return [world.pay(world.visit_link("price_one", 1, "cab-07"), "fpx") for _ in range(count)]
+
+
+def test_events_are_listed_as_webhooks_show_them_though_none_was_delivered(world: World) -> None:
+    since_ms = world.now_ms()
+    (payment_intent,) = _paid_by_link(world, 1)
+    page = world.payments.read_events(("checkout.session.completed",), since_ms=since_ms)
+    (event,) = page.events
+    report = interpret(event)
+    assert (report.kind, report.payment_intent, report.client_reference_id) == (
+        "payment",
+        payment_intent,
+        "cab-07",
+    )
+    assert not page.more
+    assert event in world.events()
+
+
+def test_events_are_listed_by_type_and_from_a_moment_on(world: World) -> None:
+    _paid_by_link(world, 1)
+    world.advance(3_600)
+    assert world.payments.read_events(("checkout.session.completed",), since_ms=world.now_ms()).events == ()
+    both = ("payment_intent.succeeded", "checkout.session.completed")
+    page = world.payments.read_events(both, since_ms=world.now_ms() - 2 * HOUR_MS)
+    assert [event["type"] for event in page.events] == list(reversed(both))
+
+
+def test_a_long_list_of_events_comes_in_pages_newest_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stripe_gateway, "_PAGE", 2)
+    monkeypatch.setattr(fake_payments, "EVENTS_OF_A_PAGE", 2)
+    paid, kinds = _paid_by_link(world, 3), ("checkout.session.completed",)
+    first = world.payments.read_events(kinds, since_ms=0)
+    assert (len(first.events), first.more) == (2, True)
+    rest = world.payments.read_events(kinds, since_ms=0, after=first.events[-1]["id"])
+    assert not rest.more
+    found = [interpret(event).payment_intent for event in (*first.events, *rest.events)]
+    assert found == paid[::-1]
 
 
 # many at once

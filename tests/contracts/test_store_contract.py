@@ -552,6 +552,15 @@ def test_only_the_latest_echo_counts(store: Store) -> None:
     assert store.heard_echo_ms() == 300
 
 
+def test_the_last_note_of_a_sweep_counts(store: Store) -> None:
+    """A clock that was ahead is put back by it."""
+    assert store.swept_ms() is None
+    store.note_swept(200)
+    assert store.swept_ms() == 200
+    store.note_swept(100)
+    assert store.swept_ms() == 100
+
+
 # housekeeping
 
 
@@ -707,6 +716,7 @@ def test_opening_again_finds_everything(durable: Durable) -> None:
     store.put_presence(Presence(machine_id="cab-01", version=1), 0)
     store.note_orphan(_orphan(100))
     store.note_echo(7)
+    store.note_swept(8)
     before = _all_of(store, ["o-1"])
     store.close()
 
@@ -717,6 +727,7 @@ def test_opening_again_finds_everything(durable: Durable) -> None:
     assert again.presence("cab-01") == Presence(machine_id="cab-01", version=1)
     assert again.orphans(10) == [_orphan(100)]
     assert again.heard_echo_ms() == 7
+    assert again.swept_ms() == 8
     again.close()
 
 

@@ -123,6 +123,23 @@ def test_stripe_gives_up_after_three_days(sandbox: StripeSandbox) -> None:
     assert {event["pending_webhooks"] for event in sandbox.events()} == {1}
 
 
+def test_events_are_listed_by_whether_every_endpoint_took_them(sandbox: StripeSandbox) -> None:
+    """What no endpoint was asked to take is not among the undelivered ones."""
+    found: dict[bool, set[str]] = {}
+    client = stripe_client(sandbox.base_url)
+    buy(sandbox)
+    with WebhookInbox(answer=lambda got: 200 if got.event["type"] == HELD[0] else 400) as inbox:
+        sandbox.set_webhooks([inbox.url])
+        buy(sandbox)
+        inbox.wait_for(HELD[-1], 2)
+        sandbox.pause_webhooks()
+    for delivered in (True, False):
+        listed = client.v1.events.list({"types": HELD, "delivery_success": delivered, "limit": 100}).data
+        found[delivered] = {f"{event.type} {event.pending_webhooks}" for event in listed}
+    assert found[False] == {f"{kind} 1" for kind in HELD[1:]}
+    assert found[True] == {f"{kind} 0" for kind in HELD}
+
+
 def test_events_can_come_several_times(sandbox: StripeSandbox) -> None:
     with WebhookInbox() as inbox:
         sandbox.set_webhooks([inbox.url])

@@ -17,6 +17,7 @@ from arcade_cloud.money import Offer
 from arcade_cloud.orders import Order
 from arcade_cloud.sales import Sales
 from arcade_cloud.settings import Settings
+from arcade_cloud.sweep import Sweep
 from arcade_cloud.web.app import Services, create_app
 from arcade_shared.messages import FINAL_ACK_STATES, Ack, Status
 from arcade_shared.signing import machine_key, seal
@@ -73,8 +74,10 @@ class Doors:
             limits=self.settings.limits,
             now_ms=lambda: self.now_ms,
         )
+        sales = Sales(fulfilment=fulfilment, base_url=BASE_URL, price_id=self.settings.stripe_price_id)
+        self.sweep = Sweep(sales=sales)
         self.services = Services(
-            sales=Sales(fulfilment=fulfilment, base_url=BASE_URL, price_id=self.settings.stripe_price_id),
+            sales=sales,
             hearing=Hearing(fulfilment),
             fulfilment=fulfilment,
             settings=self.settings,

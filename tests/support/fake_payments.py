@@ -3,16 +3,20 @@
 Its contract suite runs on the real gateway too.
 """
 
+import bisect
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from arcade_cloud.errors import PaymentsRefused, PaymentsUnavailable
 from arcade_cloud.money import Payment
-from arcade_cloud.ports import Checkout, CheckoutRequest, Price
+from arcade_cloud.ports import Checkout, CheckoutRequest, EventPage, Price
 from support.fake_stripe import FakeStripe
 
 Fault = Literal["before", "after"]
+EVENTS_OF_A_PAGE = 100
+LISTED_MS = 30 * 24 * 3_600_000
 KEY_LIFE_MS = 24 * 3_600_000
 
 
@@ -103,6 +107,22 @@ class FakePayments:
     def read_price(self, price_id: str) -> Price:
         found = self._call("read_price", lambda: self.stripe.price(price_id))
         assert isinstance(found, Price)
+        return found
+
+    def read_events(self, types: tuple[str, ...], *, since_ms: int, after: str | None = None) -> EventPage:
+        def work() -> EventPage:
+            told, since_s = self.stripe.told, max(since_ms, self._now_ms() - LISTED_MS) // 1000
+            first = bisect.bisect_left(told, since_s, key=lambda event: int(event["created"]))
+            found = [event for event in reversed(told[first:]) if event["type"] in types]
+            if after is not None:
+                ids = [event["id"] for event in found]
+                if after not in ids:
+                    raise PaymentsRefused("resource_missing", f"no such event: {after}")
+                found = found[ids.index(after) + 1 :]
+            return EventPage(tuple(copy.deepcopy(found[:EVENTS_OF_A_PAGE])), len(found) > EVENTS_OF_A_PAGE)
+
+        found = self._call("read_events", work)
+        assert isinstance(found, EventPage)
         return found
 
     def check(self) -> None:

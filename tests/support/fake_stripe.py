@@ -77,6 +77,7 @@ class FakeStripe:
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self.events: list[Json] = []
+        self.told: list[Json] = []
         self.now_ms = now_ms
         self.lock = threading.RLock()
         self._counts: dict[str, int] = {}
@@ -391,7 +392,8 @@ class FakeStripe:
 
     def _emit(self, what: str, subject: Json) -> None:
         event = {"id": self.new_id("evt"), "object": "event", "type": what, "created": self.now_ms() // 1000}
-        self.events.append({**event, "data": {"object": subject}})
+        self.events.append({**event, "pending_webhooks": 1, "data": {"object": subject}})
+        self.told.append(self.events[-1])
 
     def _intent_json(self, intent: _Intent) -> Json:
         held = {"capture_method": "manual"}

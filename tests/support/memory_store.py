@@ -33,6 +33,7 @@ class MemoryStore:
         self._unsent: dict[str, Alert] = {}
         self._orphans: dict[tuple[str, str, str, str, int, int], Orphan] = {}
         self._echo: int | None = None
+        self._swept: int | None = None
 
     def _check_up(self) -> None:
         if self.unavailable:
@@ -246,6 +247,16 @@ class MemoryStore:
         with self._lock:
             self._check_up()
             return self._echo
+
+    def note_swept(self, at_ms: int) -> None:
+        with self._lock:
+            self._check_up()
+            self._swept = at_ms
+
+    def swept_ms(self) -> int | None:
+        with self._lock:
+            self._check_up()
+            return self._swept
 
     # housekeeping
 

@@ -16,6 +16,7 @@ Each call of the port is one conditional write or one transaction; nothing scans
                                                           lists    alerts#<shard>  (at, id)
     orphan     orphan#<hash>          orphan              lists    orphans#<shard> (at, hash)
     echo       echo                   echo
+    swept      swept                  swept
 
 No partition is hot: what everybody writes has a partition of its own, and each list is spread over shards by its
 records' ids, merged when it is read. The one exception is the echo, a single item: it is written as often as
@@ -217,6 +218,15 @@ class DynamoStore:
         """See `Store.heard_echo_ms`."""
         item = self.table.get(items.ECHO_KEY)
         return None if item is None else int(items.text(item, "sent_at"))
+
+    def note_swept(self, at_ms: int) -> None:
+        """See `Store.note_swept`."""
+        self._update_if(items.swept_update(at_ms))
+
+    def swept_ms(self) -> int | None:
+        """See `Store.swept_ms`."""
+        item = self.table.get(items.SWEPT_KEY)
+        return None if item is None else int(items.text(item, "swept_at"))
 
     # housekeeping
 

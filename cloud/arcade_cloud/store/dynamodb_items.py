@@ -40,6 +40,7 @@ _LATEST_MS = 10**_DIGITS - 1
 IS_NEW = "attribute_not_exists(pk)"
 EXISTS = "attribute_exists(pk)"
 ECHO_KEY: Item = {"pk": {"S": "echo"}, "sk": {"S": "echo"}}
+SWEPT_KEY: Item = {"pk": {"S": "swept"}, "sk": {"S": "swept"}}
 
 
 def shards(kind: str) -> list[str]:
@@ -208,6 +209,16 @@ def echo_update(sent_at_ms: int) -> Write:
         "UpdateExpression": "SET sent_at = :sent_at",
         "ConditionExpression": "attribute_not_exists(sent_at) OR sent_at < :sent_at",
         "ExpressionAttributeValues": {":sent_at": {"N": str(sent_at_ms)}},
+    }
+
+
+def swept_update(at_ms: int) -> Write:
+    """How far Stripe's events have been looked through."""
+    return {
+        "Key": SWEPT_KEY,
+        "UpdateExpression": "SET swept_at = :swept_at",
+        "ConditionExpression": "attribute_not_exists(swept_at) OR swept_at <> :swept_at",
+        "ExpressionAttributeValues": {":swept_at": {"N": str(at_ms)}},
     }
 
 

@@ -131,6 +131,14 @@ class Store(Protocol):
         """When the latest echo that came back was sent."""
         ...
 
+    def note_swept(self, at_ms: int) -> None:
+        """What Stripe had to say before that moment has been looked through; the last note counts."""
+        ...
+
+    def swept_ms(self) -> int | None:
+        """The moment of the last note; None where none was ever made."""
+        ...
+
     # housekeeping
     def prune(self, now_ms: int) -> int:
         """Forget ids of seen events and sent alerts older than 90 days; how many records went.

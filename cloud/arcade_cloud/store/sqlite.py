@@ -222,6 +222,16 @@ class SqliteStore:
         row = self._one("SELECT sent_at_ms FROM echo")
         return None if row is None else int(row[0])
 
+    def note_swept(self, at_ms: int) -> None:
+        """See `Store.note_swept`."""
+        with self._file.writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO swept (only_one, at_ms) VALUES (1, ?)", (at_ms,))
+
+    def swept_ms(self) -> int | None:
+        """See `Store.swept_ms`."""
+        row = self._one("SELECT at_ms FROM swept")
+        return None if row is None else int(row[0])
+
     # housekeeping
 
     def prune(self, now_ms: int) -> int:

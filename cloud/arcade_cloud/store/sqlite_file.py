@@ -58,6 +58,10 @@ MIGRATIONS: tuple[Migration, ...] = (
         """CREATE TABLE echo (
             only_one INTEGER NOT NULL PRIMARY KEY CHECK (only_one = 1), sent_at_ms INTEGER NOT NULL)""",
     ),
+    (
+        """CREATE TABLE swept (
+            only_one INTEGER NOT NULL PRIMARY KEY CHECK (only_one = 1), at_ms INTEGER NOT NULL)""",
+    ),
 )
 
 
