@@ -218,10 +218,15 @@ MUTATIONS = (
     _bug(
         "a Pi begins what was made before it started",
         (CREDITS + "made_before_start", "return situation.started_ms", "return False and situation.started_ms"),
-        near=671,
+        near=848,
     ),
     _bug(
         "what was pruned counts as never seen", (CREDITS + "forgets_before_ms", "return", "return 0  #"), near=27
+    ),
+    _bug(
+        "what a sweep finds is not taken in",
+        ("arcade_cloud.sweep:Sweep._take_in", "became = self.sales.stripe_reported(report)", 'became = "ignored"'),
+        near=6,
     ),
     _bug(
         "two pulses have no gap",

@@ -18,6 +18,7 @@ from arcade_cloud.keyring import Keyring
 from arcade_cloud.limits import Limits
 from arcade_cloud.sales import Sales
 from arcade_cloud.store.port import Move
+from arcade_cloud.sweep import Sweep
 from arcade_cloud.webhook import interpret, verify
 from arcade_shared.errors import BadMessage
 from simulation.evidence import Evidence, Step
@@ -28,13 +29,13 @@ from support.memory_store import MemoryStore
 T = TypeVar("T")
 BASE_URL = "https://play.example"
 WEBHOOK_SECRET = "whsec_simulation"
-STORE_WRITES = "move note_seen raise_alert put_presence note_orphan note_echo mark_alert_sent"
+STORE_WRITES = "move note_seen raise_alert put_presence note_orphan note_echo mark_alert_sent note_swept"
 STORE_READS = (
     "order order_of_payment order_of_credit due_orders next_due_ms is_seen machine presence unsent_alerts "
-    "heard_echo_ms"
+    "heard_echo_ms swept_ms"
 )
 PAYMENT_WRITES = "create_checkout capture cancel refund"
-PAYMENT_READS = "read_checkout read_payment read_price"
+PAYMENT_READS = "read_checkout read_payment read_price read_events"
 # A worker that waits for Stripe or the broker lets others work; so deep may that go.
 MAX_DEPTH = 2
 ALLOWED = (StoreUnavailable,)
@@ -101,6 +102,7 @@ class Worker:
             price_id="price_default",
             random_bytes=cloud.rng.randbytes,
         )
+        self.sweep = Sweep(sales=self.sales)
 
     def _guarded(self, inner: Any, writes: str, reads: str) -> Any:
         kind = type(inner).__name__
@@ -187,6 +189,8 @@ class Cloud:
         self.payments, self.broker, self.secrets = payments, broker, secrets
         self._timer_at_ms: int | None = None
         self.store = SimStore(self._committed, lambda: self._wake(scheduler.now_ms))
+        self.store.note_swept(scheduler.now_ms)
+        self._sweep_until_ms: int | None = None
         self.serverless = rng.random() < 0.3
         self.timer_ms = evidence.limits.timer_s * SECOND
         self.flush_webhooks: Callable[..., None] = lambda early=False: None
@@ -293,6 +297,27 @@ class Cloud:
             next_ms = self.scheduler.now_ms + MINUTE if next_ms is None else next_ms
         if next_ms is not None:
             self._wake(next_ms if up and not unavailable else max(next_ms, self.scheduler.now_ms + 5 * SECOND))
+
+    def sweep_from_now(self) -> None:
+        """Stripe has told of something: sweep until all of this moment has been looked through."""
+        if self._sweep_until_ms is None:
+            self.scheduler.after(self.timer_ms, self._sweep)
+        self._sweep_until_ms = self.scheduler.now_ms
+
+    def _sweep(self) -> None:
+        up = [worker for worker in self.workers if worker.up]
+        next_ms = self.scheduler.now_ms + MINUTE
+        if up and not self.is_down:
+            worker = self.rng.choice(up)
+            self.try_on(worker, "sweep", lambda worker: worker.sweep.run_once())
+            next_ms = max(self.scheduler.now_ms + self.timer_ms, worker.sweep._next_ms)
+        unavailable, self.store.unavailable = self.store.unavailable, False
+        swept_ms = self.store.swept_ms() or 0
+        self.store.unavailable = unavailable
+        if swept_ms > (self._sweep_until_ms or 0):
+            self._sweep_until_ms = None
+        else:
+            self.scheduler.at(next_ms, self._sweep)
 
     def post(self, alert_id: str, kind: str, text: str, subject: str, at_ms: int) -> bool:
         """The sink of alerts."""
