@@ -6,11 +6,12 @@ Threads: waitress answers requests; `timer` moves what is due; `listener-*` take
 
 import contextlib
 import logging
+import queue
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 
 from arcade_cloud.errors import ArcadeError, StoreError
@@ -29,6 +30,9 @@ CONNECTIONS = 1000
 STRIPE_THREADS = 8
 # Work beyond this is dropped: the order stays due, and the timer brings it back.
 STRIPE_QUEUE = 500
+# Who stops this process kills it some ten seconds later, and waitress gives requests five of them. What is decided
+# is stored before it is done, so a call that hangs may be left behind; one that does not is over by then.
+STOP_WITHIN_S, LAST_WORK_S = 3.0, 1.0
 # Twice what the widest door takes: up to here the application refuses a body itself, in its own error shape. This
 # much for each of CONNECTIONS is all that callers can make this host hold, in memory or on disk.
 WAITRESS_BODY_BYTES = 2 << 20
@@ -42,30 +46,49 @@ class StripeWorkers:
     """Runs what waits for Stripe, on a few threads; what does not fit is dropped."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(STRIPE_THREADS, thread_name_prefix="stripe")
-        self._room = threading.BoundedSemaphore(STRIPE_QUEUE)
+        self._waiting: queue.Queue[Callable[[], None] | None] = queue.Queue(STRIPE_QUEUE)
+        self._stop = threading.Event()
+        # They end with the process: a pool's would be waited for at its end, for as long as Stripe hangs.
+        self._threads = [
+            threading.Thread(target=self._run, name=f"stripe-{number}", daemon=True)
+            for number in range(STRIPE_THREADS)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
 
     def later(self, work: Callable[[], None]) -> None:
         """Run `work` soon, or drop it where too much waits, or where this process stops."""
-        if not self._room.acquire(blocking=False):
-            logger.warning("too much waits for Stripe; the timer will come back to it")
+        if self._stop.is_set():
             return
         try:
-            self._pool.submit(self._run, work)
-        except RuntimeError:  # the pool is closed: this process is stopping
-            self._room.release()
+            self._waiting.put_nowait(work)
+        except queue.Full:
+            logger.warning("too much waits for Stripe; the timer will come back to it")
 
-    def _run(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except Exception:  # recorded here; the order stays due
-            logger.exception("work for Stripe failed; the order stays due")
-        finally:
-            self._room.release()
+    def _run(self) -> None:
+        while (work := self._waiting.get()) is not None and not self._stop.is_set():
+            try:
+                work()
+            except Exception:  # recorded here; the order stays due
+                logger.exception("work for Stripe failed; the order stays due")
 
-    def close(self) -> None:
-        """Finish what runs; forget what waits."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    def close(self, until_s: float) -> None:
+        """Finish what runs, but for what hangs until then (`time.monotonic`); forget what waits.
+
+        A call that is left behind may still be done at Stripe: the order is due, and asks again with the same key.
+        """
+        self._stop.set()
+        for _ in self._threads:
+            with contextlib.suppress(queue.Full):  # who takes work from a full queue sees that it is over
+                self._waiting.put_nowait(None)
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, until_s - time.monotonic()))
+        hanging = sum(thread.is_alive() for thread in self._threads)
+        if hanging:
+            logger.warning("%d calls to Stripe are left behind: their orders stay due", hanging)
 
 
 class Timer:
@@ -79,9 +102,14 @@ class Timer:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
+    def begin_to_stop(self) -> None:
+        """Begin no other pass."""
         self._stop.set()
-        self._thread.join(timeout=30)
+
+    def wait(self, until_s: float) -> None:
+        """Wait for the end of its pass until then (`time.monotonic`) at the most: what it leaves stays due."""
+        if self._thread.ident is not None:
+            self._thread.join(max(0.0, until_s - time.monotonic()))
 
     def _run(self) -> None:
         failures = 0
@@ -112,13 +140,16 @@ def running(settings: Settings) -> Iterator[Cloud]:
     timer = Timer(cloud)
     listener = cloud.listener()
     try:
+        workers.start()
         listener.start()
         timer.start()
         yield cloud
     finally:
-        timer.stop()
-        listener.stop()
-        workers.close()
+        until_s = time.monotonic() + STOP_WITHIN_S
+        timer.begin_to_stop()
+        listener.stop()  # within a bound of its own; what was heard last may be work for Stripe
+        timer.wait(until_s)
+        workers.close(max(until_s, time.monotonic() + LAST_WORK_S))
         cloud.close()
 
 

@@ -5,13 +5,16 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import tomllib
+from contextlib import closing
 
 import pytest
 import requests
 
 from arcade_cloud.cli import main, parse_offer
 from arcade_cloud.errors import BadRequest
+from arcade_cloud.store.sqlite import SqliteStore
 from arcade_sandbox.processes import free_port, wait_for
 from arcade_shared.signing import machine_key
 
@@ -208,6 +211,25 @@ def test_status_answers_while_broker_and_stripe_are_down_and_sigterm_ends_it(set
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate(timeout=30)
     assert process.returncode == 0
+    assert "Traceback" not in said
+
+
+def test_sigterm_ends_it_while_stripe_hangs(settings, tmp_path):
+    """A call to Stripe may take half a minute, and supervisors wait for ten seconds or so."""
+    with closing(SqliteStore(tmp_path / "cloud.sqlite")) as store:
+        store.note_swept(int(time.time() * 1000))  # so that the first pass asks Stripe at once
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(30)
+        settings["STRIPE_API_BASE"] = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        process = serve(settings, free_port(), tmp_path)
+        try:
+            asking, _ = silent.accept()
+        finally:
+            process.send_signal(signal.SIGTERM)
+        with asking:
+            said, _ = process.communicate(timeout=15)
+    assert process.returncode == 0
+    assert "1 calls to Stripe are left behind" in said
     assert "Traceback" not in said
 
 
