@@ -98,6 +98,8 @@ def test_what_a_webhook_told_of_costs_one_look_into_the_store(
 ) -> None:
     bench.stripe.pay(bench.stripe.visit_link("price_play", metadata=CAB), "fpx")
     bench.doors.deliver_events()
+    for event in bench.stripe.told:
+        event["pending_webhooks"] = 0
     looks: list[str] = []
     for name in ("is_seen", "order", "machine", "order_of_payment", "move", "presence"):
         inner: Callable[..., Any] = getattr(bench.store, name)
@@ -161,6 +163,18 @@ def test_a_payment_for_a_machine_here_is_found_though_no_endpoint_was_asked_to_t
     assert bench.doors.order(f"link_{intent}").state == "funded"
 
 
+def test_an_event_that_shows_late_in_the_list_is_found(bench: Bench) -> None:
+    bench.wait_s(OVERLAP_S)
+    intent = bench.paid()
+    shown_late, bench.stripe.told[:] = bench.stripe.told[:], []
+    bench.wait_s(SWEEP_AGAIN_S)
+    bench.sweep.run_once()
+    bench.stripe.told[:] = shown_late
+    bench.wait_s(SWEEP_EVERY_S)
+    bench.sweep.run_once()
+    assert bench.kept(intent) == 0
+
+
 def test_stripe_is_asked_no_more_often_than_said(bench: Bench) -> None:
     for _ in range(10):
         bench.sweep.run_once()
@@ -182,6 +196,10 @@ def test_a_backlog_is_worked_off_page_by_page(bench: Bench, monkeypatch: pytest.
         passes += 1
     assert passes == 3
     assert {bench.doors.order(f"link_{intent}").state for intent in intents} == {"funded"}
+    bench.wait_s(SWEEP_EVERY_S)
+    later = bench.paid()
+    bench.sweep.run_once()
+    assert bench.doors.order(f"link_{later}").state == "funded"
 
 
 def test_who_dies_in_the_middle_of_a_backlog_has_forgotten_nothing(
