@@ -13,14 +13,13 @@ class Context:
     """What a decision may depend on besides the order and the event.
 
     `installation`: whom the machine's credits are addressed to now (None: never heard). `hears_ms`: when the
-    latest echo that came back was sent. `new_credit_id`: a fresh id, used if this decision needs one.
+    latest echo that came back was sent.
     """
 
     now_ms: int
     limits: Limits
     installation: str | None
     hears_ms: int | None
-    new_credit_id: str
 
 
 @dataclass(frozen=True, slots=True)

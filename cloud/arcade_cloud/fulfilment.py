@@ -6,7 +6,6 @@ due. So an effect may be dropped, but never done without its cause on record.
 """
 
 import logging
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +28,7 @@ from arcade_cloud.order_life import decide
 from arcade_cloud.orders import Alert, HistoryEntry, Order
 from arcade_cloud.ports import AlertSink, Broker, Payments
 from arcade_cloud.store.port import Move, Store
-from arcade_shared.ids import random_hex_128, uuid7
+from arcade_shared.ids import random_hex_128
 from arcade_shared.messages import Coinpulse, Echo, Message, Revoke
 from arcade_shared.signing import seal
 from arcade_shared.times import format_ms
@@ -65,7 +64,6 @@ class Fulfilment:
     limits: Limits
     now_ms: Callable[[], int]
     later: Callable[[Callable[[], None]], None] = at_once
-    random_bytes: Callable[[int], bytes] = secrets.token_bytes
 
     # --- moving ------------------------------------------------------------------------------------------
 
@@ -146,7 +144,6 @@ class Fulfilment:
             limits=self.limits,
             installation=None if presence is None else presence.installation,
             hears_ms=self.store.heard_echo_ms() if order.state == "revoking" else None,
-            new_credit_id=uuid7(now_ms, self.random_bytes),
         )
 
     # --- acting ------------------------------------------------------------------------------------------

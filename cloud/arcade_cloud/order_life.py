@@ -34,7 +34,7 @@ from arcade_cloud.events import (
     Settling,
 )
 from arcade_cloud.money import Payment
-from arcade_cloud.orders import Alert, Order
+from arcade_cloud.orders import Alert, Order, credit_id_of
 from arcade_shared.messages import Ack
 
 # Seconds between repetitions; the last one goes on. EMQX Serverless takes 10 publishes a second per client.
@@ -292,7 +292,7 @@ def _publish(order: Order, context: Context, text: str = "") -> Decision:
         waiting = _with(order, due_at_ms=min(now + 2000, deadline))
         return Decision(waiting, recheck, text=text or "waiting: the machine was never heard")
     if order.credit_id is None:
-        order = _with(order, credit_id=context.new_credit_id, installation=installation, expires_at_ms=deadline)
+        order = _with(order, credit_id=credit_id_of(order), installation=installation, expires_at_ms=deadline)
     due = min(later(context, PUBLISH_BACKOFF_S, order.publishes + 1), deadline)
     if order.subscriber:
         due = now + 1000 * UNCONFIRMED_AFTER_S

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from arcade_cloud.errors import InvariantBroken
 from arcade_cloud.money import Payment, kept_for
+from arcade_shared.ids import uuid7
 
 State = Literal["open", "abandoned", "funded", "revoking", "resolved", "settled", "returning"]
 Kind = Literal["checkout", "link", "grant", "stray"]
@@ -129,6 +130,18 @@ class Orphan(Struct, frozen=True, kw_only=True):
     delivered: int
     uncertain: int
     at_ms: int
+
+
+def credit_id_of(order: Order) -> str:
+    """The one credit of an order, made of nothing but what the order was born with.
+
+    So a cloud whose database was set back to a backup from before the credit was made addresses the very same
+    one, and the machine answers with what became of it instead of pulsing again. The moment of payment would not
+    do for the id's time: webhook and Stripe's own record put it a second apart. So a Pi that was switched on after
+    the order was made refuses its credit.
+    """
+    digest = hashlib.sha256(order.order_id.encode()).digest()
+    return uuid7(order.created_at_ms, lambda size: digest[:size])
 
 
 def check(order: Order) -> None:

@@ -260,6 +260,8 @@ class Sales:
             kind="link",
             session_id=checkout.session_id,
             payment_intent=payment.payment_intent,
+            # Made anew, after a database was set back, it must be the same order with the same credit.
+            created_at_ms=payment.paid_at_ms or self.fulfilment.now_ms(),
             due_at_ms=self.fulfilment.now_ms(),
         )
         if not self._begun(order, "PaidByLink"):

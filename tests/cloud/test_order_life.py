@@ -27,6 +27,7 @@ from arcade_cloud.order_life import (
     RETURNED_READS,
 )
 from arcade_cloud.orders import Order, check
+from arcade_shared.ids import uuid7_ms
 from support.lives import ELSEWHERE, HERE, LIMITS, NOW_MS, Life, changed, gone, held, new_order, paid, plain
 
 WEEK_S = 7 * 86_400
@@ -335,6 +336,20 @@ def test_the_credit_is_sent_again_with_backoff_under_the_same_id_while_life_rema
             assert plain(life.effects) == ["SendCoinpulse"]
     assert tuple(waits[: len(PUBLISH_BACKOFF_S)]) == PUBLISH_BACKOFF_S
     assert life.now_ms == life.order.expires_at_ms, "and not a moment later"
+
+
+def test_an_order_that_forgot_its_credit_makes_the_same_one_again() -> None:
+    """A database that was set back to before the payment: the machine answers for it, and pulses nothing."""
+    first, again, other = Life(), Life(), Life(new_order(order_id="ord_2"))
+    again.wait_s(40)
+    credits = []
+    for life in (first, again, other):
+        life.on(PaymentRead(paid(paid_at_ms=life.now_ms - 1_000)))
+        assert life.order.state == "funded"
+        credits.append(life.order.credit_id or "")
+    assert credits[0] == credits[1]
+    assert credits[0] != credits[2]
+    assert uuid7_ms(credits[0]) == NOW_MS, "when it was ordered: a Pi that was switched on later refuses it"
 
 
 def test_a_credit_is_addressed_to_the_installation_that_is_heard_at_its_first_publish() -> None:

@@ -12,11 +12,14 @@ import time
 
 from simulation.coverage import Coverage
 from simulation.mutations import MUTATIONS, hunt_number
+from simulation.progress import Progress
 from simulation.running import Result, one, several
 
 # So many seeds must have shown everything that is listed, whatever they begin with.
 ENOUGH = 1_500
 MOST_SHOWN = 5
+# What a shell gives to a program that Ctrl-C has ended.
+INTERRUPTED = 130
 
 
 def main() -> int:
@@ -54,15 +57,25 @@ def _many(options: argparse.Namespace) -> int:
     last = 10**9 if options.seconds is not None and options.n is None else options.first + number
     seeds = orders = failed = 0
     days = 0.0
-    for result in several(range(options.first, last), options.jobs, options.seconds):
-        seeds, orders, days = seeds + 1, orders + result.orders, days + result.days
-        coverage.add(result.coverage)
-        if result.broken:
-            failed += 1
-            if failed <= MOST_SHOWN:
-                _show(result)
+    progress = Progress(sys.stderr, None if options.n is None and options.seconds else number, options.seconds)
+    interrupted = False
+    try:
+        for result in several(range(options.first, last), options.jobs, options.seconds):
+            seeds, orders, days = seeds + 1, orders + result.orders, days + result.days
+            coverage.add(result.coverage)
+            if result.broken:
+                failed += 1
+                if failed <= MOST_SHOWN:
+                    progress.wipe()
+                    _show(result)
+            progress.show(seeds, orders, failed)
+    except KeyboardInterrupt:
+        interrupted = True
+    progress.wipe()
     took_s = time.monotonic() - began
     missing = coverage.missing() if seeds >= ENOUGH else []
+    if interrupted:
+        print("interrupted; so far:")
     if options.verbose or missing:
         print(coverage.table())
     for what in missing:
@@ -72,7 +85,7 @@ def _many(options: argparse.Namespace) -> int:
         f"({orders / took_s:.0f} orders a second): {failed} seeds failed"
     )
     print("named exceptions met: " + ", ".join(f"{n} × {name}" for name, n in sorted(coverage.exceptions.items())))
-    return 1 if failed or missing else 0
+    return INTERRUPTED if interrupted else 1 if failed or missing else 0
 
 
 def _show(result: Result) -> None:

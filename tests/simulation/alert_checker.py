@@ -32,8 +32,12 @@ def check_alerts(case: Case) -> Iterator[Broken]:
     required, allowed = _wanted(case)
     have = {(kind, subject) for kind, subject in case.evidence.alerts}
     for kind, subject in sorted(required - have):
+        if subject in case.forgotten:
+            continue
         yield Broken("5", "alerts", f"no alert {kind} about {subject}")
     for kind, subject in sorted(have - allowed - required):
+        if subject in case.forgotten:
+            continue
         yield Broken("5", "alerts", f"an alert {kind} about {subject} without a cause")
     if len(case.evidence.posted) < len(case.evidence.alerts):
         yield Broken("5", "alerts", "an alert was never posted")
@@ -74,16 +78,23 @@ def _wanted(case: Case) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
     orphans: list[tuple[str, str]] = []
     for said in evidence.heard:
         order = case.by_credit.get(said.fields.get("creditId", ""), {})
+        if said.fields.get("creditId") in case.forgotten_credits:
+            allowed.add(("orphan", said.topic.split("/")[2]))
+            continue
         if not order:
+            if case.is_forgotten(said.at_ms):
+                allowed.add(("orphan", said.topic.split("/")[2]))
+                continue
             orphans.append(("orphan", said.topic.split("/")[2]))  # one alert for a credit, whoever speaks of it
             continue
         name, fields = order["order_id"], said.fields
+        wanted = allowed if case.is_forgotten(said.at_ms) else required
         if fields["machineId"] != order["machine_id"]:
-            required.add(("wrong_machine", name))
+            wanted.add(("wrong_machine", name))
         elif fields["installation"] != order["installation"]:
-            required.add(("wrong_installation", name))
+            wanted.add(("wrong_installation", name))
         elif fields["final"] and order["resolved_by"] in SILENT and fields["delivered"] != order["delivered"]:
-            required.add(("discrepancy", name))
+            wanted.add(("discrepancy", name))
     allowed.update(orphans)
     if not case.alerts.intersection(orphans):
         required.update(orphans[:1])

@@ -114,6 +114,14 @@ class Cause:
 
 
 @dataclass(frozen=True)
+class Restore:
+    """The cloud's database is what it was at `backup_ms`, from `at_ms` on."""
+
+    backup_ms: int
+    at_ms: int
+
+
+@dataclass(frozen=True)
 class Limits:
     """The published limits of this run, seconds."""
 
@@ -148,6 +156,8 @@ class Evidence:
     alerts: list[tuple[str, str]] = field(default_factory=list)
     posted: set[str] = field(default_factory=set)
     causes: list[Cause] = field(default_factory=list)
+    restores: list[Restore] = field(default_factory=list)
+    skew_ms: int = 0  # how far a clock of the cloud's was ever off
     defects: list[str] = field(default_factory=list)
     faults: dict[str, int] = field(default_factory=dict)
     quiet_from_ms: int = 0

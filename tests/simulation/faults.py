@@ -1,4 +1,8 @@
-"""What may go wrong, and how often: drawn anew for each seed. Many seeds know few faults, some none."""
+"""What may go wrong, and how often: drawn anew for each seed. Many seeds know few faults, some none.
+
+Each fault has a stream of chance of its own, so a fault that is added later changes nothing in the seeds that do
+not draw it.
+"""
 
 import math
 import random
@@ -25,6 +29,7 @@ RATES: dict[str, tuple[float, float]] = {
     "message very late": (0.005, 0.05),
     "will late": (0.1, 1.0),
     "ack refused by the broker": (0.01, 0.2),
+    "ack confirmed, and nobody subscribed": (0.01, 0.3),
     "webhook never": (0.02, 1.0),
     "webhook late": (0.02, 0.5),
     "webhook ten times": (0.02, 0.3),
@@ -45,6 +50,8 @@ RATES: dict[str, tuple[float, float]] = {
     "Pi cut between pulses": (0.005, 0.1),
     "agent killed in a pulse": (0.005, 0.1),
     "agent restarted": (0.002, 0.02),
+    "agent stopped in order in a train": (0.005, 0.1),
+    "a thread of the agent dies in a train": (0.005, 0.1),
     "card stalls": (0.002, 0.05),
     "Pi broken for good": (0.05, 0.5),
     "coin line fails": (0.005, 0.1),
@@ -71,10 +78,13 @@ WINDOWS: dict[str, tuple[int, int, int]] = {
     "machine not ready": (4, 5 * SECOND, 1 * HOUR),
     "second Pi with the same id": (2, 30 * SECOND, 30 * MINUTE),
     "wall clock jumps": (3, 1, 2),
+    "a cloud process has another time": (2, 1 * MINUTE, 2 * HOUR),
     "signing secret rotated": (1, 1 * MINUTE, 30 * MINUTE),
     "attacker has the broker": (2, 1 * MINUTE, 1 * HOUR),
     "careless Pi answers for others": (1, 1 * MINUTE, 30 * MINUTE),
     "thief with another machine's key": (1, 1 * MINUTE, 30 * MINUTE),
+    "leftovers retained": (6, 1, 2),
+    "database restored from a backup": (1, 5 * SECOND, 10 * MINUTE),
 }
 
 
@@ -82,16 +92,24 @@ WINDOWS: dict[str, tuple[int, int, int]] = {
 class Faults:
     """The faults of one seed: how often each happens, and how often it has."""
 
-    rng: random.Random
+    seed: int
     rates: dict[str, float] = field(default_factory=dict)
     windows: dict[str, int] = field(default_factory=dict)
     on: bool = True
     happened: Counter[str] = field(default_factory=Counter)
+    _streams: dict[str, random.Random] = field(default_factory=dict)
+
+    def stream(self, name: str) -> random.Random:
+        """The fault's own chance."""
+        known = self._streams.get(name)
+        if known is None:
+            known = self._streams[name] = random.Random(f"{self.seed} {name}")  # it must be the same again
+        return known
 
     def hit(self, name: str) -> bool:
         """Whether the fault happens now."""
         rate = self.rates.get(name)
-        if rate is None or not self.on or self.rng.random() >= rate:
+        if rate is None or not self.on or self.stream(name).random() >= rate:
             return False
         self.happened[name] += 1
         return True
@@ -101,17 +119,20 @@ class Faults:
         return self.rates.get(name, 0.0) if self.on else 0.0
 
 
-def draw(rng: random.Random) -> Faults:
+def draw(seed: int) -> Faults:
     """The faults of a seed: none in one of ten, a few in most, many in some."""
-    faults = Faults(rng)
+    faults = Faults(seed)
+    rng = faults.stream("how many")
     dice = rng.random()
     if dice < 0.1:
         return faults
     chance = rng.choice((0.04, 0.08, 0.12)) if dice < 0.55 else rng.choice((0.2, 0.3, 0.5))
     for name, (low, high) in RATES.items():
+        rng = faults.stream(name)
         if rng.random() < chance:
             faults.rates[name] = math.exp(rng.uniform(math.log(low), math.log(high)))
     for name, (most, _, _) in WINDOWS.items():
+        rng = faults.stream(name)
         if rng.random() < chance:
             faults.windows[name] = rng.randint(1, most)
     return faults

@@ -17,6 +17,7 @@ from simulation.scheduler import Scheduler
 from simulation.sim_broker import SimBroker
 
 REMEMBERS = 300
+LEFTOVERS = 12
 
 
 class Intruders:
@@ -96,6 +97,15 @@ class Intruders:
         now_ms = self._scheduler.now_ms
         fields |= {"creditId": uuid7(now_ms, self._rng.randbytes), "expiresAt": format_ms(now_ms + 60_000)}
         self._broker.inject(machine_topic(fields["machineId"], "coinpulse"), msgspec.json.encode(fields))
+
+    def leave(self, rng: random.Random) -> None:
+        """Have the broker keep, for whoever subscribes, some genuine messages that were seen."""
+        if not self._seen:
+            return
+        for topic, payload in [self._seen[0], *rng.choices(self._seen, k=LEFTOVERS)]:
+            if topic.startswith("arcade/machine/"):
+                self._broker.inject(topic, payload, retain=True)
+        self._scheduler.note("leftovers", len(self._seen))
 
     def replay_all(self) -> None:
         """Weeks later: all that was ever said to machines, once more."""

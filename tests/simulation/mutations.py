@@ -57,7 +57,7 @@ MUTATIONS = (
     _bug(
         "the deadline does not matter once the machine has accepted",
         (LIFE + "_publish", "if now >= deadline:", "if now >= deadline and not order.accepted:"),
-        near=11,
+        near=22,
     ),
     _bug(
         "a refund is given without a revoke",
@@ -66,20 +66,23 @@ MUTATIONS = (
             "decision = _begin_revoking(asked, text, context)",
             'decision = settling.resolve(asked, 0, "unsent", text, context)',
         ),
-        near=12,
     ),
     _bug("a word that is not final decides", (LIFE + "_acked", "if ack.final:", "if ack.final or ack.delivered:")),
     _bug(
         "another installation's word counts",
         (LIFE + "_acked", "ack.installation != order.installation", "False"),
-        near=9,
     ),
     _bug(
-        "another machine's word counts", (LIFE + "_acked", "ack.machine_id != order.machine_id", "False"), near=8
+        "another machine's word counts", (LIFE + "_acked", "ack.machine_id != order.machine_id", "False"), near=22
     ),
     _bug(
         "every publish has a new credit id",
         (LIFE + "_publish", "    if order.credit_id is None:\n        order =", "    if True:\n        order ="),
+        (
+            "arcade_cloud.orders:credit_id_of",
+            "order.order_id.encode()",
+            'f"{order.order_id}{order.publishes}".encode()',
+        ),
         ("arcade_cloud.fulfilment:Fulfilment._context", "order.credit_id is None and ", ""),
     ),
     _bug(
@@ -90,7 +93,6 @@ MUTATIONS = (
             "    order = _with(order, installation=installation or order.installation)\n    due = min(later",
         ),
         ("arcade_cloud.fulfilment:Fulfilment._context", "order.credit_id is None and ", ""),
-        near=145,
     ),
     _bug(
         "every publish prolongs the credit's life",
@@ -100,7 +102,39 @@ MUTATIONS = (
             "    order = _with(order, expires_at_ms=now + 60_000)\n    due = min(later",
         ),
     ),
+    _bug(
+        "a database that was set back makes another credit of the same order",
+        ("arcade_cloud.orders:credit_id_of", "order.order_id.encode()", "repr(order).encode()"),
+        near=15,
+    ),
     _bug("silence needs no echo", ("arcade_cloud.silence:is_proven", "return heard and", "return")),
+    _bug(
+        "a retained status proves that acks would arrive",
+        (
+            "arcade_cloud.hearing:Hearing._status",
+            "    store = self.fulfilment.store\n",
+            "    store = self.fulfilment.store\n    store.note_echo(self.fulfilment.now_ms())\n",
+        ),
+        near=22,
+    ),
+    _bug(
+        "a retained ack proves that acks would arrive",
+        (
+            "arcade_cloud.hearing:Hearing._ack",
+            "    self._verified(place, fields)\n",
+            "    self._verified(place, fields)\n    self.fulfilment.store.note_echo(self.fulfilment.now_ms())\n",
+        ),
+        near=105,
+    ),
+    _bug(
+        "an echo counts from when it came, not from when it was sent",
+        (
+            "arcade_cloud.hearing:Hearing._echo",
+            "note_echo(echo.timestamp_ms)",
+            "note_echo(self.fulfilment.now_ms())",
+        ),
+        near=2,
+    ),
     _bug(
         "silence counts from the first revoke that was tried",
         (
@@ -108,7 +142,7 @@ MUTATIONS = (
             "first, last = order.revoke_confirmed_at_ms, ",
             "first, last = order.revoking_since_ms, ",
         ),
-        near=976,
+        near=1_000,
     ),
     _bug(
         "silence closes with nothing, whatever was reported",
@@ -117,26 +151,31 @@ MUTATIONS = (
     _bug(
         "nothing is the last resort",
         (LIFE + "_revoke", "now >= silence.last_resort_ms(order, context)", "False"),
-        near=11,
+        near=13,
     ),
     _bug(
         "each refund has a new key at once",
         (SETTLING + "_act", "    repeat = same and", "    repeat = False and"),
         (SETTLING + "_act", 'operation == "refund" and alive and not repeat', "False"),
-        near=1171,
+        near=1_000,
     ),
     _bug(
-        "a key does not tell the target", (SETTLING + "_key", "{order.target_minor}:{order.serial}", "x"), near=9
+        "a key does not tell the target", (SETTLING + "_key", "{order.target_minor}:{order.serial}", "x"), near=15
     ),
     _bug(
         "a refused part of a hold is not followed by the whole",
         (SETTLING + "_refused", 'event.key == _key("capture", order)', "False"),
-        near=27,
+        near=6,
+    ),
+    _bug(
+        "what was read before an act counts after it",
+        (LIFE + "_is_outdated", "read_at_ms < order.settle_at_ms", "False and order.settle_at_ms"),
+        near=1_000,
     ),
     _bug(
         "a refund that fails is not made anew",
         (SETTLING + "step", "if kept > target:", "if kept > target and not payment.refunds_failed:"),
-        near=77,
+        near=10,
     ),
     _bug(
         "the cloud checks no signatures",
@@ -145,17 +184,16 @@ MUTATIONS = (
             "key = verify(self.fulfilment.keyring.of_machine(place.machine_id), str(place), fields)",
             "key = self.fulfilment.keyring.of_machine(place.machine_id)[0]",
         ),
-        near=8,
+        near=22,
     ),
     _bug(
         "the agent checks no signatures",
         ("arcade_edge.inbox:read_message", "verify(addressee.keys, topic, fields)", "pass"),
-        near=15,
     ),
     _bug(
         "the agent obeys what is meant for another installation",
         ("arcade_edge.inbox:_if_ours", "installation == addressee.installation", "True"),
-        near=107,
+        near=6,
     ),
     _bug(
         "duplicates are known in memory only",
@@ -168,7 +206,16 @@ MUTATIONS = (
             'return Decision(Credit(event.credit_id, 0, "revoked", 0, reason=REVOKED))',
             'return Decision(None, Answer(event.credit_id, "revoked", True, 0, 0, 0, REVOKED))',
         ),
-        near=60,
+        near=52,
+    ),
+    _bug(
+        "the Pi trusts its own clock",
+        (
+            "arcade_edge.reports:Reports.cloud_ms",
+            "return self._clock.cloud_ms(self._boottime_ms())",
+            "return self._wall_ms() if self._clock.anchor_cloud_ms else None",
+        ),
+        near=4,
     ),
     _bug(
         "a refusal is told and not journaled",
@@ -177,7 +224,7 @@ MUTATIONS = (
             "    return Decision(credit, None if refusal else answer_of(credit))",
             "    return Decision(None if refusal else credit, answer_of(credit))",
         ),
-        near=95,
+        near=1_000,
     ),
     _bug(
         "the first intent is not committed before the pulse",
@@ -186,12 +233,12 @@ MUTATIONS = (
             "self._journal.commit([credit])",
             "credit.intent or self._journal.commit([credit])",
         ),
-        near=8,
+        near=29,
     ),
     _bug(
         "the deadline is not read again before the first edge",
         (CREDITS + "_before_first_edge", "expired(credit, situation) or", ""),
-        near=2523,
+        near=1_000,
     ),
     _bug(
         "what a start finds begun counts as delivered",
@@ -201,6 +248,37 @@ MUTATIONS = (
             "credit = replace(credit, delivered=credit.delivered + credit.intent, intent=False)\n"
             "    return _close(credit,",
         ),
+        near=6,
+    ),
+    _bug(
+        "the uncertain pulse is hidden: it counts as not begun",
+        (CREDITS + "_after_restart", "uncertain=int(credit.intent)", "uncertain=0"),
+        near=22,
+    ),
+    _bug(
+        "an orderly stop does not wait for the credit, and the next start pulses it again",
+        (
+            "arcade_edge.agent:Agent.tick",
+            "if self._surroundings.stopping and self._delivery.line_free:",
+            "if self._surroundings.stopping:",
+        ),
+        (
+            CREDITS + "_after_restart",
+            "    whole =",
+            "    if credit.intent:\n"
+            '        return replace(credit, state="accepted", delivered=0, intent=False)\n    whole =',
+        ),
+        (
+            DELIVERY + "_close_what_was_left",
+            "    if closed:\n",
+            "    self._waiting.update({c.credit_id: c for c in closed if not c.final})\n"
+            "    closed = [c for c in closed if c.final]\n    if closed:\n",
+        ),
+    ),
+    _bug(
+        "an ack that the broker refused is forgotten",
+        ("arcade_edge.reports:Reports.broker_answered", "    if event.ok:\n", "    if True:\n"),
+        near=1_000,
     ),
     _bug(
         "a start resumes what it finds",
@@ -218,15 +296,15 @@ MUTATIONS = (
     _bug(
         "a Pi begins what was made before it started",
         (CREDITS + "made_before_start", "return situation.started_ms", "return False and situation.started_ms"),
-        near=848,
+        near=1_000,
     ),
     _bug(
-        "what was pruned counts as never seen", (CREDITS + "forgets_before_ms", "return", "return 0  #"), near=27
+        "what was pruned counts as never seen", (CREDITS + "forgets_before_ms", "return", "return 0  #"), near=15
     ),
     _bug(
         "what a sweep finds is not taken in",
         ("arcade_cloud.sweep:Sweep._take_in", "became = self.sales.stripe_reported(report)", 'became = "ignored"'),
-        near=6,
+        near=57,
     ),
     _bug(
         "two pulses have no gap",

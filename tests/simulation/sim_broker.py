@@ -20,6 +20,7 @@ RECEIVE_MAXIMUM = 16
 # A cloud that never takes a message in is given up by its rule engine, or by its session's end.
 REPEATS = 60
 TO_CLOUD = ("ack", "status", "gameover", "echo")
+RETAINED_TO_CLOUD = ("ack", "status", "gameover")
 
 
 class Client(Protocol):
@@ -204,8 +205,14 @@ class SimBroker:
         held, self._held = self._held, []
         for topic, payload in held:
             self._hand_over(topic, payload, 0)
+        self.cloud_listens()
+
+    def cloud_listens(self) -> None:
+        """The cloud subscribes: what is retained comes at once, whoever left it there."""
+        if not self.is_up or self.acks_held or self.acks_lost or self.acks_lost_for_good:
+            return
         for topic, payload in list(self._retained.items()):
-            if topic.endswith("/status"):
+            if topic.rpartition("/")[2] in RETAINED_TO_CLOUD:
                 self._hand_over(topic, payload, 0)
 
     # --- Pis
@@ -260,12 +267,13 @@ class SimBroker:
             return
         refused = topic.endswith("/ack") and faults.hit("ack refused by the broker")
         word_lost = faults.hit("broker's word lost")
+        unheard = topic.endswith("/ack") and faults.hit("ack confirmed, and nobody subscribed")
 
         def take() -> None:
             session = self._sessions.get(client_id)
             if not self.is_up or session is None or session.connection != connection:
                 return
-            if not refused:
+            if not refused and not unheard:
                 self._accept(topic, payload, retain)
             if not word_lost:
                 client = session.client

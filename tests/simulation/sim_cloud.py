@@ -36,9 +36,16 @@ STORE_READS = (
 )
 PAYMENT_WRITES = "create_checkout capture cancel refund"
 PAYMENT_READS = "read_checkout read_payment read_price read_events"
+NO_RECORDS = ("unavailable", "_lock", "_committed", "_alerted")
 # A worker that waits for Stripe or the broker lets others work; so deep may that go.
 MAX_DEPTH = 2
 ALLOWED = (StoreUnavailable,)
+
+
+def _copied(held: Any) -> Any:
+    if isinstance(held, dict):
+        return {key: _copied(value) for key, value in held.items()}
+    return list(held) if isinstance(held, list) else held
 
 
 class PowerCut(BaseException):
@@ -60,6 +67,14 @@ class SimStore(MemoryStore):
         super().__init__()
         self._committed, self._alerted = committed, alerted
 
+    def backup(self) -> dict[str, Any]:
+        """All that is on record, as it is now."""
+        return {name: _copied(held) for name, held in vars(self).items() if name not in NO_RECORDS}
+
+    def restore(self, backup: dict[str, Any]) -> None:
+        """What is on record is what it was."""
+        vars(self).update(backup)
+
     def _put_alert(self, alert: Any) -> bool:
         self._alerted()
         return super()._put_alert(alert)
@@ -77,6 +92,7 @@ class Worker:
         self.index = index
         self.generation = 0
         self.up = False
+        self.skew_ms = 0
         self.start()
 
     def start(self) -> None:
@@ -91,9 +107,8 @@ class Worker:
             alerts=self._guarded(cloud, "post", ""),
             keyring=Keyring(cloud.secrets),
             limits=cloud.limits,
-            now_ms=lambda: cloud.scheduler.now_ms,
+            now_ms=lambda: cloud.scheduler.now_ms + self.skew_ms,
             later=at_once if cloud.serverless else self._later,
-            random_bytes=cloud.rng.randbytes,
         )
         self.hearing = Hearing(self.fulfilment)
         self.sales = Sales(
@@ -103,6 +118,7 @@ class Worker:
             random_bytes=cloud.rng.randbytes,
         )
         self.sweep = Sweep(sales=self.sales)
+        cloud.listens()
 
     def _guarded(self, inner: Any, writes: str, reads: str) -> Any:
         kind = type(inner).__name__
@@ -194,6 +210,7 @@ class Cloud:
         self.serverless = rng.random() < 0.3
         self.timer_ms = evidence.limits.timer_s * SECOND
         self.flush_webhooks: Callable[..., None] = lambda early=False: None
+        self.listens: Callable[[], None] = lambda: None
         self._depth = 0
         self.is_down = False
         # The longest silence, with a revoke and its echo a minute; and what is brief where silence is.
@@ -243,6 +260,7 @@ class Cloud:
         """All processes end and begin anew: an upgrade, or new settings."""
         for worker in self.workers:
             worker.start()
+        self._wake(self.scheduler.now_ms)
 
     def let_others_work(self, worker: Worker, generation: int, name: str) -> None:
         """Time goes on while `worker` waits inside a call."""
@@ -342,7 +360,7 @@ class Cloud:
         """Stripe's door; the status."""
 
         def take_in(worker: Worker) -> int:
-            event = verify(body, header, (WEBHOOK_SECRET,), self.scheduler.now_ms // 1000)
+            event = verify(body, header, (WEBHOOK_SECRET,), worker.fulfilment.now_ms() // 1000)
             worker.sales.stripe_reported(interpret(event))
             return 200
 

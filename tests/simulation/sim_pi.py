@@ -140,12 +140,20 @@ class Pi:
         self._drift = rng.choice((0.0, 0.0005, -0.0005))
         self._booted_ms = scheduler.now_ms
         self._epoch = 0
+        self._line_epoch = 0
         self._connection = 0
         self._connected = False
         self._token = 0
         self._tick_at_ms: int | None = None
         self._vain = 0
         self._pulse: Pulse | None = None
+        # A killed process: what starts it again drives the line inactive first, which ends the pulse.
+        self._ends_in_a_pulse = (
+            ("Pi cut in a pulse", self.power_cut),
+            ("agent killed in a pulse", self.restart_agent),
+            ("agent stopped in order in a train", self.stop_in_order),
+            ("a thread of the agent dies in a train", self.lose_thread),
+        )
         self._plan_clock = _Clock(0)
         self._plan_line = _Line(self._plan_clock)
 
@@ -254,8 +262,18 @@ class Pi:
             self.broker.disconnect(self.client_id)
             self.scheduler.after(self.rng.randint(500, 4_000), self._again_if_off(self._epoch))
 
-    def _die(self) -> None:
-        if self._pulse is not None:
+    def lose_thread(self) -> None:
+        """A thread of the agent dies, and the loop with it; the credit that the line has is pulsed to its end."""
+        if self.agent is not None:
+            self._die(line_goes_on=True)
+            self.broker.disconnect(self.client_id)
+            away_ms = self.profile.credit_ms + self.profile.gap_ms + self.rng.randint(500, 4_000)
+            self.scheduler.after(away_ms, self._again_if_off(self._epoch))
+
+    def _die(self, *, line_goes_on: bool = False) -> None:
+        if not line_goes_on:
+            self._line_epoch += 1
+        if self._pulse is not None and not line_goes_on:
             self._pulse.off_ms, self._pulse.cut = self.scheduler.now_ms, True
             self._befell("cut in a pulse", self._pulse.credit_id)
             self._pulse = None
@@ -413,16 +431,16 @@ class Pi:
         last_ms = now_ms
         for at_ms, active in line.edges_ms:
             last_ms = max(at_ms, now_ms)
-            self.scheduler.at(last_ms, self._edge(epoch, last_ms, active, credit_id, index, failed))
+            self.scheduler.at(last_ms, self._edge(self._line_epoch, last_ms, active, credit_id, index, failed))
         self.scheduler.at(last_ms, self._pulsed(epoch, outcome))
 
     def _edge(
-        self, epoch: int, now_ms: int, active: bool, credit_id: str, index: int, failed: bool
+        self, line_epoch: int, now_ms: int, active: bool, credit_id: str, index: int, failed: bool
     ) -> Callable[[], None]:
         """An edge at `now_ms`, as planned: the pulse thread does not wait for a loop that waits for its card."""
 
         def edge() -> None:
-            if self._epoch != epoch:
+            if self._line_epoch != line_epoch:
                 return
             if not active:
                 if self._pulse is not None:
@@ -433,23 +451,17 @@ class Pi:
             )
             self.evidence.pulses.append(self._pulse)
             self.scheduler.note("edge", self.line, credit_id[-4:], index)
-            if self.faults.hit("Pi cut in a pulse"):
-                at_ms = now_ms + self.rng.randint(0, self.profile.pulse_ms)
-                self.scheduler.at(at_ms, lambda: self._cut_if(epoch))
-            elif self.faults.hit("agent killed in a pulse"):
-                at_ms = now_ms + self.rng.randint(0, self.profile.pulse_ms)
-                self.scheduler.at(at_ms, lambda: self._kill_if(epoch))
+            for name, what in self._ends_in_a_pulse:
+                if self.faults.hit(name):
+                    at_ms = now_ms + self.rng.randint(0, self.profile.pulse_ms)
+                    self.scheduler.at(at_ms, self._if_still(self._epoch, what))
+                    break
 
         return edge
 
-    def _cut_if(self, epoch: int) -> None:
-        if self._epoch == epoch:
-            self.power_cut()
-
-    def _kill_if(self, epoch: int) -> None:
-        """The process dies; what starts it again drives the line inactive first, which ends the pulse."""
-        if self._epoch == epoch:
-            self.restart_agent()
+    def _if_still(self, epoch: int, what: Callable[[], None]) -> Callable[[], None]:
+        """`what`, if it is still the same process then."""
+        return lambda: what() if self._epoch == epoch else None
 
     def _pulsed(self, epoch: int, outcome: Any) -> Callable[[], None]:
         def pulsed() -> None:

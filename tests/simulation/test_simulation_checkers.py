@@ -6,7 +6,18 @@ from typing import Any
 import pytest
 
 from simulation.checkers import check
-from simulation.evidence import Command, Evidence, Limits, LineProfile, Pulse, Purchase, Refund, Said, Step
+from simulation.evidence import (
+    Command,
+    Evidence,
+    Limits,
+    LineProfile,
+    Pulse,
+    Purchase,
+    Refund,
+    Restore,
+    Said,
+    Step,
+)
 
 CREDIT, HERE = "c-1", "a" * 32
 LIMITS = Limits(120, 900, 21_600, 86_400, 10, 1)
@@ -94,6 +105,35 @@ def _early_silence(evidence: Evidence) -> None:
     evidence.alerts = [("unconfirmed", "o-1")]
 
 
+def _set_back(evidence: Evidence) -> None:
+    evidence.restores.append(Restore(900, 955))
+
+
+def test_what_a_database_that_was_set_back_can_not_know_is_a_named_exception() -> None:
+    evidence = good()
+    _set_back(evidence)
+    evidence.orders[0].update(state="settled", delivered=None, credit_id=None, resolved_by="")
+    evidence.money[0]["kept"] = 0
+    broken, exceptions = check(evidence)
+    assert not broken
+    assert exceptions == {"restored, and set back": 1}
+
+
+def _kept_after_set_back(evidence: Evidence) -> None:
+    _set_back(evidence)
+    evidence.pulses.pop()
+
+
+def _second_after_set_back(evidence: Evidence) -> None:
+    _set_back(evidence)
+    evidence.steps.append(Step(970, "o-1", "funded", None, "", "c-2"))
+
+
+def _late_by_more_than_clocks(evidence: Evidence) -> None:
+    evidence.skew_ms = 5
+    evidence.commands[0] = Command(10, "cab-1", CREDIT, 2, HERE, 90, "confirmed")
+
+
 def _set(**changes: Any) -> Callable[[Evidence], None]:
     return lambda evidence: evidence.orders[0].update(changes)
 
@@ -115,6 +155,9 @@ WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     "kept more than due": ("money", _set(delivered=1)),
     "given back more than due": ("money", _money(kept=300)),
     "a refund that was promised": ("money", lambda e: e.refunds.append(Refund(970, "o-1", 0, True))),
+    "kept more than was pulsed, after a database was set back": ("money", _kept_after_set_back),
+    "a second credit, after a database was set back": ("books", _second_after_set_back),
+    "begun later than the clocks differ": ("pulses", _late_by_more_than_clocks),
     "paid, and on no record": ("money", lambda e: e.orders[0].update(payment_intent=None)),
     "paid, and abandoned": ("money", _set(state="abandoned")),
     "uncertain without a power cut": (

@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -12,8 +13,8 @@ from arcade_cloud.machines import Machine
 from arcade_edge.pulses import Profile
 from arcade_shared.signing import machine_key
 from simulation import evidence as seen
-from simulation.evidence import Cause, Evidence, LineProfile
-from simulation.faults import DAY, HOUR, MINUTE, WINDOWS, Faults, draw
+from simulation.evidence import Cause, Evidence, LineProfile, Restore
+from simulation.faults import DAY, HOUR, MINUTE, SECOND, WINDOWS, Faults, draw
 from simulation.intruders import Intruders
 from simulation.players import OFFERS, People
 from simulation.scheduler import START_MS, Scheduler
@@ -27,6 +28,14 @@ REST = 8 * MINUTE
 # Most runs are brisk: idle hours show little, and cost as much as busy ones.
 BRISK = 0.93
 LONGEST_WHEN_BRISK = 20 * MINUTE
+# How far the clock of a cloud process may be off: what NTP leaves as a rule, and now and then a host without it.
+USUAL_SKEW_MS, RARE_SKEW_MS, RARELY = 2 * SECOND, 30 * SECOND, 0.3
+WATCHING = {
+    "attacker has the broker",
+    "careless Pi answers for others",
+    "thief with another machine's key",
+    "leftovers retained",
+}
 # Longer than Stripe repeats webhooks, a hold lasts, a refund may come back, and anything may be waited for.
 AFTERWARDS = 40 * DAY
 
@@ -64,8 +73,9 @@ class World:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.rng = rng = random.Random(seed)  # it must be the same again
+        stream = self._stream
         self.scheduler = scheduler = Scheduler()
-        self.faults: Faults = draw(rng)
+        self.faults: Faults = draw(seed)
         self.brisk = rng.random() < BRISK
         limits = _limits(rng, self.brisk)
         timer_s = rng.choice((1, 1, 1, 60))
@@ -81,13 +91,22 @@ class World:
             ),
         )
         self.secrets = [rng.randbytes(32).hex()]
-        self.broker = SimBroker(scheduler, rng, self.faults, evidence)
-        self.payments = SimPayments(scheduler, rng, self.faults)
+        self.broker = SimBroker(scheduler, stream("broker"), self.faults, evidence)
+        self.payments = SimPayments(scheduler, stream("payments"), self.faults)
         self.cloud = Cloud(
-            scheduler, rng, self.faults, evidence, limits, self.payments, self.broker, list(self.secrets)
+            scheduler,
+            stream("cloud"),
+            self.faults,
+            evidence,
+            limits,
+            self.payments,
+            self.broker,
+            list(self.secrets),
         )
         self.broker.hear = self.cloud.hear
-        self.side = StripeSide(scheduler, rng, self.faults, evidence, self.payments, self.cloud)
+        if not self.cloud.serverless:
+            self.cloud.listens = self.broker.cloud_listens
+        self.side = StripeSide(scheduler, stream("Stripe"), self.faults, evidence, self.payments, self.cloud)
         for offer in OFFERS:
             self.payments.stripe.add_price(offer.price_id or "", offer.amount_minor)
         self.payments.stripe.add_price("price_default", 200)
@@ -95,12 +114,20 @@ class World:
         self.spares: list[Pi] = []
         self.machines: list[str] = []
         self._furnish()
-        self.people = People(scheduler, rng, self.faults, evidence, self.cloud, self.side, self.machines)
+        self.people = People(
+            scheduler, stream("people"), self.faults, evidence, self.cloud, self.side, self.machines
+        )
         agents = [pi.machine_id for pi in self.pis]
-        self.intruders = Intruders(scheduler, rng, self.faults, evidence, self.broker, self.secrets, agents)
+        self.intruders = Intruders(
+            scheduler, stream("intruders"), self.faults, evidence, self.broker, self.secrets, agents
+        )
         self.horizon_ms = round(_log_uniform(rng, 2 * MINUTE, 15 * MINUTE if self.brisk else HOUR))
         self.end_ms = START_MS + self.horizon_ms
         self.players = rng.choice((1, 3, 10, 20, 35, 50))
+
+    def _stream(self, name: str) -> random.Random:
+        """Each part has chance of its own, so that one that is asked more often does not change all others."""
+        return random.Random(f"{self.seed} {name}")
 
     def _furnish(self) -> None:
         rng = self.rng
@@ -131,7 +158,7 @@ class World:
         self.evidence.profiles[line] = LineProfile(profile.pulse_ms, profile.gap_ms, profile.pulses_per_credit)
         return Pi(
             self.scheduler,
-            self.rng,
+            self._stream(line),
             self.faults,
             self.evidence,
             self.broker,
@@ -165,8 +192,8 @@ class World:
         self._come_to_rest()
 
     def _draw_windows(self) -> None:
-        rng = self.rng
         for name, times in self.faults.windows.items():
+            rng = self.faults.stream(name)
             _, low, high = WINDOWS[name]
             high = min(high, LONGEST_WHEN_BRISK) if self.brisk else high
             for _ in range(times):
@@ -175,9 +202,7 @@ class World:
                 self.scheduler.at(begin_ms, self._opening(name, end_ms))
                 if name != "attacker has the broker":
                     self.end_ms = max(self.end_ms, end_ms)
-        if {"attacker has the broker", "careless Pi answers for others", "thief with another machine's key"} & set(
-            self.faults.windows
-        ):
+        if WATCHING & set(self.faults.windows):
             self.intruders.begin()
 
     def _opening(self, name: str, end_ms: int) -> Callable[[], None]:
@@ -193,7 +218,7 @@ class World:
 
     def _begin(self, name: str, end_ms: int) -> Callable[[], object] | None:
         """Let it begin; how it ends."""
-        broker, cloud, rng = self.broker, self.cloud, self.rng
+        broker, cloud, rng = self.broker, self.cloud, self.faults.stream(name)
         match name:
             case "broker down" | "broker restarted with its memory":
                 broker.stop()
@@ -228,6 +253,14 @@ class World:
             case "thief with another machine's key":
                 self.intruders.thieving = True
                 return self._ending(self.intruders, "thieving")
+            case "database restored from a backup":
+                backup, backup_ms = cloud.store.backup(), self.scheduler.now_ms
+                return lambda: self._restore(backup, backup_ms)
+            case "leftovers retained":
+                self.intruders.leave(rng)
+                return None
+            case "a cloud process has another time":
+                return self._set_wrong(rng)
             case "signing secret rotated":
                 return self._rotate(end_ms)
         pi = rng.choice(self.spares if name == "second Pi with the same id" else self.pis)
@@ -248,6 +281,23 @@ class World:
                 pi.wall_off_ms = rng.randint(-30 * 365 * DAY, 30 * 365 * DAY) // 1000 * 1000
                 pi.wall_stopped = rng.random() < 0.3
                 return None
+
+    def _restore(self, backup: dict[str, Any], backup_ms: int) -> None:
+        """The cloud's processes stop, an older state of the database is put in place, and they begin anew."""
+        self.scheduler.note("restored", self.scheduler.now_ms - backup_ms)
+        self.cloud.store.restore(backup)
+        self.cloud.restart()
+        self.cloud.sweep_from_now()
+        self.evidence.restores.append(Restore(backup_ms, self.scheduler.now_ms))
+
+    def _set_wrong(self, rng: random.Random) -> Callable[[], None]:
+        """The clock of one of the cloud's processes, or of its host."""
+        worker = rng.choice(self.cloud.workers)
+        most_ms = RARE_SKEW_MS if rng.random() < RARELY else USUAL_SKEW_MS
+        worker.skew_ms = rng.randint(-most_ms, most_ms)
+        self.evidence.skew_ms = max(self.evidence.skew_ms, abs(worker.skew_ms))
+        self.scheduler.note("skew", worker.index, worker.skew_ms)
+        return lambda: setattr(worker, "skew_ms", 0)
 
     def _ending(self, thing: object, name: str) -> Callable[[], None]:
         return lambda: setattr(thing, name, False)
@@ -282,6 +332,7 @@ class World:
         self.broker.acks_lost = self.payments.is_down = cloud.store.unavailable = cloud.is_down = False
         self.intruders.careless = self.intruders.thieving = False
         for worker in cloud.workers:
+            worker.skew_ms = 0
             if not worker.up:
                 worker.start()
         self.broker.start()

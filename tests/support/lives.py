@@ -92,7 +92,6 @@ class Life:
             limits=self.limits,
             installation=self.installation,
             hears_ms=self.hears_ms,
-            new_credit_id=uuid7(self.now_ms, lambda size: b"\7" * size),
         )
 
     def on(self, event: Event) -> Decision:

@@ -213,7 +213,6 @@ class MortalCloud:
             "keyring": Keyring([SECRET]),
             "limits": self.limits,
             "now_ms": lambda: self.now_ms,
-            "random_bytes": self._random_bytes,
         }
         fulfilment = Fulfilment(**{**usual, **parts})
         self.fulfilment, self.hearing = fulfilment, Hearing(fulfilment)
