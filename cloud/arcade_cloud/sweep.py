@@ -1,8 +1,10 @@
-"""The sweep: payments by static Payment Links that no webhook told of are found among Stripe's own events.
+"""The sweep: what no webhook told of, and nobody would ever ask for, is found among Stripe's own events.
 
-An order of ours asks Stripe by itself; of a payment by a static link nothing is on record, so if every webhook
-about it is lost, nobody would ever know. Stripe lists its events for 30 days. All of them are looked at, not only
-those that it calls undelivered: where no endpoint is set up, or a wrong one says 200, an event is none of these.
+An order asks Stripe by itself until it is settled. Nothing is on record of a payment by a static Payment Link, and
+of a settled order's money that moves once more, by a refund made by hand or a dispute, only Stripe can tell: if
+every webhook about it is lost, nobody would ever know. Stripe lists its events for 30 days. All of them are looked
+at, not only those that it calls undelivered: where no endpoint is set up, or a wrong one says 200, an event is not
+one of these.
 
 How far all has been looked through is on record (`Store.swept_ms`) and moves only when a lap has come to its end;
 so whatever dies or fails, the next lap begins where the last good one did.
@@ -32,6 +34,8 @@ LISTED_S = 29 * 86_400
 FAILURES_OF_A_PAGE = 3
 # What tells that a session was paid, at once or by a bank that took its time.
 PAID = ("checkout.session.completed", "checkout.session.async_payment_succeeded")
+# What tells that money has moved after all.
+MOVED = ("charge.refunded", "refund.updated", "refund.failed", "charge.dispute.created", "charge.dispute.closed")
 RIGHT = "a restricted key needs the right “Events: read”"
 
 
@@ -94,7 +98,7 @@ class Sweep:
     def _look_through(self, lap: _Lap) -> None:
         fulfilment = self.sales.fulfilment
         try:
-            page = fulfilment.payments.read_events(PAID, since_ms=lap.since_ms, after=lap.after)
+            page = fulfilment.payments.read_events(PAID + MOVED, since_ms=lap.since_ms, after=lap.after)
         except PaymentsRefused as error:
             self._refused(error)
             return
@@ -124,11 +128,12 @@ class Sweep:
         """
         try:
             report = interpret(event)
-            if report.kind != "payment" or report.order_id is not None:
+            is_paid = report.kind == "payment"
+            if is_paid and report.order_id is not None:
                 return True  # the order asks Stripe by itself
             if self.sales.fulfilment.store.is_seen(report.event_id):
                 return True
-            if event.get("pending_webhooks") == 0 and not self.sales.is_for_machine_here(report):
+            if is_paid and event.get("pending_webhooks") == 0 and not self.sales.is_for_machine_here(report):
                 return True  # nobody failed to take it, and it is nothing to us: another installation's
             became = self.sales.stripe_reported(report)
         except BadWebhook as error:
@@ -142,7 +147,7 @@ class Sweep:
         except Exception as error:  # noqa: BLE001 - whatever it is, other events are not to wait for this one
             self._failed(error)
             name = str(event.get("id"))
-            self._alert(f"unswept:{name}", f"A payment by a Payment Link can't be taken in: {error}", name)
+            self._alert(f"unswept:{name}", f"What happened to a payment can't be taken in: {error}", name)
             return False
         if became in {"moved", "stray"}:
             logger.warning("event %s was found in Stripe's list before any webhook told of it", report.event_id)

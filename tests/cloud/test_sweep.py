@@ -83,6 +83,36 @@ def test_a_payment_that_is_too_old_to_be_delivered_is_given_back(bench: Bench) -
     assert (bench.kept(intent), bench.doors.broker.on(COINPULSES)) == (0, [])
 
 
+def test_money_that_moves_after_all_was_settled_is_found(bench: Bench) -> None:
+    """A refund by hand at Stripe: an order that is settled does not ask by itself any more."""
+    doors = bench.doors
+    doors.say_status("cab-01")
+    order_id = doors.begin()
+    doors.pay(order_id)
+    doors.say_ack(order_id, delivered=1)
+    intent = doors.order(order_id).payment_intent or ""
+    assert (doors.order(order_id).state, bench.kept(intent)) == ("settled", 100)
+    bench.stripe.take_events()
+    bench.stripe.refund_by_hand(intent, 40)
+    bench.stripe.take_events()
+    bench.sweep.run_once()
+    assert (doors.order(order_id).lost_minor, doors.order(order_id).target_minor) == (40, 60)
+    assert "loss" in {alert.kind for alert in bench.store.recent_alerts(10)}
+    asked = bench.asked("read_payment")
+    bench.wait_s(SWEEP_EVERY_S)
+    bench.sweep.run_once()
+    assert bench.asked("read_payment") == asked, "it was taken in once"
+
+
+def test_another_business_on_the_account_may_refund_as_it_likes(bench: Bench) -> None:
+    intent = bench.paid(metadata={})
+    bench.stripe.refund_by_hand(intent, 40)
+    bench.stripe.take_events()
+    bench.sweep.run_once()
+    assert bench.store.recent_orders(10) == []
+    assert bench.kept(intent) == 60
+
+
 def test_a_bank_that_takes_its_time_is_waited_for(bench: Bench) -> None:
     intent = bench.paid("fpx_later")
     bench.sweep.run_once()

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from arcade_cloud.errors import PaymentsRefused, PaymentsUnavailable
+from arcade_cloud.sweep import MOVED
 from simulation.evidence import Cause, Evidence
 from simulation.faults import DAY, HOUR, MINUTE, SECOND, Faults
 from simulation.scheduler import START_MS, Scheduler
@@ -86,6 +87,8 @@ class StripeSide:
             if _tells_of_a_link(event):
                 self._cloud.sweep_from_now()
             if self._faults.hit("webhook never"):
+                if event["type"] in MOVED:
+                    self._cloud.sweep_from_now()
                 self._scheduler.note("webhook never", event["type"])
                 continue
             for _ in range(self._rng.randint(2, 10) if self._faults.hit("webhook ten times") else 1):
