@@ -224,7 +224,7 @@ MUTATIONS = (
             "    return Decision(credit, None if refusal else answer_of(credit))",
             "    return Decision(None if refusal else credit, answer_of(credit))",
         ),
-        near=1_000,
+        near=56,
     ),
     _bug(
         "the first intent is not committed before the pulse",
@@ -248,7 +248,6 @@ MUTATIONS = (
             "credit = replace(credit, delivered=credit.delivered + credit.intent, intent=False)\n"
             "    return _close(credit,",
         ),
-        near=6,
     ),
     _bug(
         "the uncertain pulse is hidden: it counts as not begun",
