@@ -12,7 +12,6 @@ from arcade_cloud.store.sqlite import SqliteStore
 from arcade_edge.simulator import read_edge_log
 from arcade_sandbox.processes import SystemFailed
 from arcade_sandbox.system import Cabinet
-from arcade_shared.ids import uuid7_ms
 from chaos.plant import PROFILE, Plant
 from chaos.players import Deeds
 from chaos.verdict import FINAL, Evidence, Line, Paid, Pulse, Sold, Word
@@ -145,7 +144,7 @@ def _sold(order: Order, alerts: set[str]) -> Sold:
         amount_minor=order.amount_minor,
         state=order.state,
         credit_id=order.credit_id,
-        credit_made_ms=None if order.credit_id is None else uuid7_ms(order.credit_id),
+        credit_made_ms=None if order.credit_id is None else order.paid_at_ms,
         delivered=order.delivered,
         resolved_by=order.resolved_by,
         alerts=frozenset(alerts),

@@ -49,7 +49,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Sold:
-    """An order as the cloud has it. `credit_made_ms` is when the credit's id was made."""
+    """An order as the cloud has it. `credit_made_ms`: no pulse of its credit can be older."""
 
     order_id: str
     machine_id: str

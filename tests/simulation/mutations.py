@@ -145,7 +145,7 @@ MUTATIONS = (
     _bug(
         "a status counts from when it came, not from when it was made",
         ("arcade_cloud.machines:_updated", "stated_at_ms=status.timestamp_ms", "stated_at_ms=now_ms"),
-        elsewhere="tests/cloud/test_machines.py::test_the_first_status_says_all",
+        elsewhere="tests/cloud/test_machines.py::test_a_status_is_fresh_for_a_while",
     ),
     _bug(
         "silence counts from the first revoke that was tried",

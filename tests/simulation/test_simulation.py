@@ -37,7 +37,7 @@ def test_the_same_seed_is_the_same_run_in_another_process_too() -> None:
     assert one(8).fingerprint != here
 
 
-# The others want a rare meeting of faults: a unit test finds each, and `make sim ARGS=--mutations` looks for them too.
+# The others want a rare meeting of faults: a unit test finds each, and `--mutations` looks for them too.
 QUICK = [mutation for mutation in MUTATIONS if not mutation.elsewhere]
 
 
