@@ -7,6 +7,7 @@ not draw it.
 import math
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 SECOND = 1_000
@@ -119,9 +120,13 @@ class Faults:
         return self.rates.get(name, 0.0) if self.on else 0.0
 
 
-def draw(seed: int) -> Faults:
-    """The faults of a seed: none in one of ten, a few in most, many in some."""
+def draw(seed: int, weather: Sequence[str] = ()) -> Faults:
+    """The faults of a seed: none in one of ten, a few in most, many in some. `weather`: these alone, at their worst."""
     faults = Faults(seed)
+    if weather:
+        faults.rates = {name: RATES[name][1] for name in weather if name in RATES}
+        faults.windows = {name: WINDOWS[name][0] for name in weather if name in WINDOWS}
+        return faults
     rng = faults.stream("how many")
     dice = rng.random()
     if dice < 0.1:

@@ -5,7 +5,7 @@ import logging
 import multiprocessing
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from simulation.checkers import Broken, check
@@ -28,14 +28,14 @@ class Result:
     tail: list[str] = field(default_factory=list)
 
 
-def one(seed: int, *, whole_trace: bool = False) -> Result:
+def one(seed: int, weather: Sequence[str] = (), *, whole_trace: bool = False) -> Result:
     """Run and check one seed. The code under test logs nothing meanwhile."""
     coverage = Coverage()
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
         with recording(coverage):
-            lived = run(seed)
+            lived = run(seed, weather)
     finally:
         logging.disable(before)
     evidence = lived.evidence

@@ -3,14 +3,15 @@
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import msgspec
 
 from arcade_cloud.events import Outcome
+from arcade_shared.errors import BadMessage, BadTopic
 from arcade_shared.times import parse_ms
-from arcade_shared.topics import ECHO
+from arcade_shared.topics import ECHO, parse_machine_topic
 from simulation.evidence import Asked, Command, Evidence, Said
 from simulation.faults import DAY, HOUR, MINUTE, SECOND, Faults
 from simulation.scheduler import Scheduler
@@ -21,6 +22,8 @@ RECEIVE_MAXIMUM = 16
 REPEATS = 60
 TO_CLOUD = ("ack", "status", "gameover", "echo")
 RETAINED_TO_CLOUD = ("ack", "status", "gameover")
+# All that the broker's access list lets the cloud publish, but for its echo.
+FROM_CLOUD = ("coinpulse", "revoke", "clock", "gameover")
 
 
 class Client(Protocol):
@@ -35,12 +38,13 @@ class Client(Protocol):
 
 @dataclass(frozen=True)
 class Packet:
-    """A message in the broker."""
+    """A message in the broker. Not `awaited`: nobody listened when it came, so it is for nobody who comes later."""
 
     topic: str
     payload: bytes
     until_ms: int
     retained: bool = False
+    awaited: bool = True
 
 
 @dataclass
@@ -81,27 +85,32 @@ class SimBroker:
         outcome = self._publish(topic, payload, expiry_s)
         kind = topic.rpartition("/")[2]
         if kind in ("coinpulse", "revoke"):
-            fields = msgspec.json.decode(payload)
-            now_ms = self._scheduler.now_ms
-            if kind == "revoke":
-                self._evidence.revokes.append(Asked(now_ms, fields["creditId"], outcome.value))
-            else:
-                self._evidence.commands.append(
-                    Command(
-                        now_ms,
-                        fields["machineId"],
-                        fields["creditId"],
-                        fields["credits"],
-                        fields["installation"],
-                        parse_ms(fields["expiresAt"]),
-                        outcome.value,
-                    )
-                )
-            self._scheduler.note("cloud publishes", kind, fields["creditId"][-4:], outcome.value)
+            try:
+                self._note_asked(kind, _fields(payload), outcome)
+            except (KeyError, BadMessage):
+                self._evidence.defects.append(f"the cloud publishes no {kind}: {payload!r}")
         return outcome
 
+    def _note_asked(self, kind: str, fields: dict[str, Any], outcome: Outcome) -> None:
+        now_ms = self._scheduler.now_ms
+        if kind == "revoke":
+            self._evidence.revokes.append(Asked(now_ms, fields["creditId"], outcome.value))
+        else:
+            self._evidence.commands.append(
+                Command(
+                    now_ms,
+                    fields["machineId"],
+                    fields["creditId"],
+                    fields["credits"],
+                    fields["installation"],
+                    parse_ms(fields["expiresAt"]),
+                    outcome.value,
+                )
+            )
+        self._scheduler.note("cloud publishes", kind, fields["creditId"][-4:], outcome.value)
+
     def _publish(self, topic: str, payload: bytes, expiry_s: int) -> Outcome:
-        if not self.is_up:
+        if not self.is_up or not _is_the_clouds(topic):
             return Outcome.REFUSED
         faults, packet = self._faults, Packet(topic, payload, self._scheduler.now_ms + expiry_s * 1000)
         if faults.on:
@@ -111,7 +120,7 @@ class SimBroker:
                 self._route_soon(packet)
                 return Outcome.UNKNOWN
         matched = self._matches(topic)
-        self._route_soon(packet)
+        self._route_soon(replace(packet, awaited=matched))
         return Outcome.CONFIRMED if matched else Outcome.NOBODY
 
     def _matches(self, topic: str) -> bool:
@@ -144,13 +153,13 @@ class SimBroker:
                 return
             if faults.hit("message repeated"):
                 again_ms = self._rng.choice((10, 500, 3 * SECOND, MINUTE, HOUR))
-                late = Packet(packet.topic, packet.payload, packet.until_ms + DAY)
+                late = replace(packet, until_ms=packet.until_ms + DAY)
                 scheduler.after(again_ms, lambda: self._route(late))
             if faults.hit("message late"):
                 scheduler.after(self._rng.choice((200, 2 * SECOND, 20 * SECOND)), lambda: self._route(packet))
                 return
             if faults.hit("message very late"):
-                frozen = Packet(packet.topic, packet.payload, packet.until_ms + 9 * DAY)
+                frozen = replace(packet, until_ms=packet.until_ms + 9 * DAY)
                 delay_ms = self._rng.choice((100 * SECOND, 140 * SECOND, 20 * MINUTE, 5 * HOUR, 2 * DAY))
                 scheduler.after(delay_ms, lambda: self._route(frozen))
                 return
@@ -161,6 +170,8 @@ class SimBroker:
             return
         for watch in self.watchers:
             watch(packet.topic, packet.payload)
+        if not packet.awaited:
+            return
         machine_id, _, kind = packet.topic.rpartition("/")
         if kind in TO_CLOUD:
             self._to_cloud(packet.topic, packet.payload)
@@ -328,6 +339,13 @@ class SimBroker:
         """The broker is there again."""
         self.is_up = True
         self.release_acks()
+
+
+def _is_the_clouds(topic: str) -> bool:
+    try:
+        return topic == ECHO or parse_machine_topic(topic).kind in FROM_CLOUD
+    except BadTopic:
+        return False
 
 
 def _fields(payload: bytes) -> dict[str, Any]:

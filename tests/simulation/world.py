@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,12 +70,12 @@ def _limits(rng: random.Random, brisk: bool) -> Limits:
 class World:
     """The world of one seed."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, weather: Sequence[str] = ()) -> None:
         self.seed = seed
         self.rng = rng = random.Random(seed)  # it must be the same again
         stream = self._stream
         self.scheduler = scheduler = Scheduler()
-        self.faults: Faults = draw(seed)
+        self.faults: Faults = draw(seed, weather)
         self.brisk = rng.random() < BRISK
         limits = _limits(rng, self.brisk)
         timer_s = rng.choice((1, 1, 1, 60))
@@ -363,6 +363,6 @@ class World:
         return evidence
 
 
-def run(seed: int) -> Run:
+def run(seed: int, weather: Sequence[str] = ()) -> Run:
     """The run of a seed: always the same."""
-    return World(seed).live()
+    return World(seed, weather).live()
