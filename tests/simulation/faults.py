@@ -121,7 +121,7 @@ class Faults:
 
 
 def draw(seed: int, weather: Sequence[str] = ()) -> Faults:
-    """The faults of a seed: none in one of ten, a few in most, many in some; or a `weather`, all at their worst."""
+    """The faults of a seed: none in one of ten, a few in most, many in some; or a `weather` at its worst."""
     faults = Faults(seed)
     if weather:
         faults.rates = {name: RATES[name][1] for name in weather if name in RATES}
