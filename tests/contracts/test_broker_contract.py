@@ -1,4 +1,4 @@
-"""What every `ports.Broker` promises: run on the publisher with a real Mosquitto, and on the fake."""
+"""What every `ports.Broker` promises: run on the publisher with a real Mosquitto, and on both doubles."""
 
 import os
 import signal
@@ -16,6 +16,7 @@ from arcade_cloud.broker_address import BrokerAddress
 from arcade_cloud.events import Outcome
 from arcade_cloud.mqtt import Publisher
 from arcade_sandbox.broker import Broker, User
+from contracts.simulated import SimulatedBroker
 from support.fake_broker import FakeBroker
 from support.mqtt_probe import WAIT_S, Probe
 
@@ -119,10 +120,10 @@ class FakeSetting:
         self.fake.release()
 
 
-@pytest.fixture(params=["mosquitto", "fake"])
+@pytest.fixture(params=["mosquitto", "fake", "simulated"])
 def setting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Setting]:
-    if request.param == "fake":
-        yield FakeSetting()
+    if request.param != "mosquitto":
+        yield FakeSetting() if request.param == "fake" else SimulatedBroker()
         return
     users = [
         User("cloud", "cloud password", role="cloud"),
@@ -216,6 +217,9 @@ def test_many_threads_each_get_the_word_about_their_own_message(setting: Setting
 
 
 def test_publishing_raises_nothing_whatever_happens(setting: Setting) -> None:
+    calls = [(COINPULSE, 0), (COINPULSE, -5), ("", 30), (NOT_A_TOPIC, 30), (FORBIDDEN, 30)]
+    for topic, expiry_s in calls:
+        assert setting.broker.publish(topic, b"", expiry_s=expiry_s) in set(Outcome)
     setting.go_down()
-    for topic, expiry_s in ((COINPULSE, 0), (COINPULSE, -5), ("", 30), (FORBIDDEN, 30)):
+    for topic, expiry_s in calls:
         assert setting.broker.publish(topic, b"", expiry_s=expiry_s) in set(Outcome)

@@ -1,7 +1,7 @@
-"""What every way to Stripe promises: one suite, run on the real gateway with a stand-in, and on the fake.
+"""What every way to Stripe promises: one suite, run on the real gateway with a stand-in, and on both doubles.
 
-The stand-in speaks Stripe's API over HTTP to the real library; whatever differs between the two sides would make
-the fake, and with it the simulation, lie.
+The stand-in speaks Stripe's API over HTTP to the real library; whatever differs between the sides would make
+the fake, or the simulation, lie.
 """
 
 import threading
@@ -20,6 +20,7 @@ from arcade_cloud.ports import Checkout, CheckoutRequest, Payments
 from arcade_cloud.stripe_gateway import StripeGateway
 from arcade_cloud.webhook import EVENT_TYPES, Report, interpret
 from arcade_sandbox.stripe_sandbox import StripeSandbox
+from contracts.simulated import SimulatedStripe
 from support import fake_payments
 from support.fake_payments import FakePayments
 
@@ -144,10 +145,10 @@ class SandboxWorld:
         return fresh
 
 
-@pytest.fixture(params=["fake", "gateway"])
+@pytest.fixture(params=["fake", "simulated", "gateway"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    if request.param == "fake":
-        yield FakeWorld()
+    if request.param != "gateway":
+        yield FakeWorld() if request.param == "fake" else SimulatedStripe()
         return
     with StripeSandbox() as sandbox:
         yield SandboxWorld(sandbox)

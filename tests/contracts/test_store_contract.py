@@ -1,4 +1,4 @@
-"""What every store promises: one suite, run on each adapter and on the fake."""
+"""What every store promises: one suite, run on each adapter, on the fake, and on a simulated cloud's."""
 
 import itertools
 import json
@@ -22,6 +22,7 @@ from arcade_cloud.orders import HistoryEntry, Order, Orphan
 from arcade_cloud.store import open_store
 from arcade_cloud.store.port import ALERTS_AT_MOST, Move, Store
 from arcade_sandbox.dynamodb import DynamoDBLocal
+from contracts.simulated import simulated_store
 from support.dynamodb_tables import a_table
 from support.memory_store import MemoryStore
 from support.order_records import (
@@ -73,10 +74,10 @@ def durable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Durable]
         yield found
 
 
-@pytest.fixture(params=["memory", "sqlite", "dynamodb"])
+@pytest.fixture(params=["memory", "simulated", "sqlite", "dynamodb"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    if request.param == "memory":
-        opened: Store = MemoryStore()
+    if request.param in {"memory", "simulated"}:
+        opened: Store = MemoryStore() if request.param == "memory" else simulated_store()
         yield opened
         opened.close()
         return

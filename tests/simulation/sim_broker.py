@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from arcade_cloud.events import Outcome
-from arcade_shared.errors import BadMessage, BadTopic
+from arcade_shared.errors import BadTopic
 from arcade_shared.times import parse_ms
 from arcade_shared.topics import ECHO, parse_machine_topic
 from simulation.evidence import Asked, Command, Evidence, Said
@@ -38,7 +38,7 @@ class Client(Protocol):
 
 @dataclass(frozen=True)
 class Packet:
-    """A message in the broker. Not `awaited`: nobody listened when it came, so it is for nobody who comes later."""
+    """A message in the broker. Not `awaited`: nobody listened when it came, so whoever comes later gets none."""
 
     topic: str
     payload: bytes
@@ -87,7 +87,7 @@ class SimBroker:
         if kind in ("coinpulse", "revoke"):
             try:
                 self._note_asked(kind, _fields(payload), outcome)
-            except (KeyError, BadMessage):
+            except (KeyError, ValueError):
                 self._evidence.defects.append(f"the cloud publishes no {kind}: {payload!r}")
         return outcome
 
@@ -103,11 +103,11 @@ class SimBroker:
                     fields["creditId"],
                     fields["credits"],
                     fields["installation"],
-                    parse_ms(fields["expiresAt"]),
+                    parse_ms(str(fields["expiresAt"])),
                     outcome.value,
                 )
             )
-        self._scheduler.note("cloud publishes", kind, fields["creditId"][-4:], outcome.value)
+        self._scheduler.note("cloud publishes", kind, str(fields["creditId"])[-4:], outcome.value)
 
     def _publish(self, topic: str, payload: bytes, expiry_s: int) -> Outcome:
         if not self.is_up or not _is_the_clouds(topic):
