@@ -94,7 +94,11 @@ class Pulses(Protocol):
 
 
 class Journal(Protocol):
-    """The agent's memory. Every method may raise JournalFault; then nothing of the call has happened."""
+    """The agent's memory, which outlives the process.
+
+    Every method may raise JournalFault: then nothing of the call has happened, or all of it (the card may have it
+    and say no all the same). The same call again does no harm.
+    """
 
     @property
     def installation(self) -> str:

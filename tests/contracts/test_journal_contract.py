@@ -1,9 +1,9 @@
-"""The journal's contract, on SQLite and on the journal in memory that tests and simulations use."""
+"""The journal's contract, on SQLite, on the journal in memory of the tests, and on the simulated Pi's card."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from arcade_edge.credits import Credit, InvariantBroken
 from arcade_edge.journal import open_journal
 from arcade_edge.ports import Journal
 from arcade_shared.ids import uuid7
+from simulation.quiet import quiet_pi, quiet_world
 from support.memory_journal import MemoryJournal
 
 NOW = 1_790_000_000_000
@@ -22,14 +23,57 @@ def credit(made_ms: int = NOW, **more: Any) -> Credit:
     return replace(Credit(uuid7(made_ms), 3, "accepted", made_ms + 120_000), **more)
 
 
-@pytest.fixture(params=["sqlite", "memory"])
-def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Journal]:
-    if request.param == "memory":
-        yield MemoryJournal()
-        return
-    opened = open_journal(tmp_path / "journal.db", "10000000abcdef")
-    yield opened
-    opened.close()
+@dataclass
+class Opened:
+    """A journal, and how the next process comes by it."""
+
+    journal: Journal
+    again: Callable[[], Journal]
+
+
+def sqlite(path: Path) -> Iterator[Opened]:
+    held = [open_journal(path, "10000000abcdef")]
+
+    def again() -> Journal:
+        held.pop().close()
+        held.append(open_journal(path, "10000000abcdef"))
+        return held[0]
+
+    yield Opened(held[0], again)
+    held.pop().close()
+
+
+def memory() -> Opened:
+    journal = MemoryJournal()
+    return Opened(journal, lambda: journal)
+
+
+def simulated() -> Opened:
+    """On the way a fault would take: by the agent's end and the next one's start."""
+    world = quiet_world()
+    pi = quiet_pi(world)
+
+    def again() -> Journal:
+        pi.power_cut(1_000)
+        return pi.journal
+
+    return Opened(pi.journal, again)
+
+
+@pytest.fixture(params=["sqlite", "memory", "simulated"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
+    match request.param:
+        case "sqlite":
+            yield from sqlite(tmp_path / "journal.db")
+        case "memory":
+            yield memory()
+        case _:
+            yield simulated()
+
+
+@pytest.fixture
+def journal(opened: Opened) -> Journal:
+    return opened.journal
 
 
 def test_a_new_journal_knows_nothing_and_has_an_installation(journal: Journal) -> None:
@@ -134,3 +178,37 @@ def test_counting_probing_and_resting_leave_the_credits_alone(journal: Journal) 
     journal.probe()
     journal.rest()
     assert journal.find(written.credit_id) == written
+
+
+def test_the_next_process_finds_all_that_was_committed(opened: Opened) -> None:
+    """The journal outlives its process, with its name, its outbox and what it knows to be forgotten."""
+    journal = opened.journal
+    installation = journal.installation
+    old, open_, told, untold = (credit(NOW + n, state="done") for n in range(4))
+    open_ = replace(open_, state="pulsing", intent=True, delivered=1)
+    journal.commit([old, open_, told, untold], told=[told.credit_id])
+    assert journal.prune(NOW + 1, 10) == 1
+    after = opened.again()
+    assert (after.installation, after.forgotten_before_ms) == (installation, NOW + 1)
+    assert (after.unfinished(), after.untold(10)) == ([open_], [untold])
+    assert [after.find(c.credit_id) for c in (old, told, untold)] == [None, told, untold]
+    with pytest.raises(InvariantBroken):
+        after.commit([replace(told, delivered=1)])
+
+
+def test_a_credit_that_was_told_at_its_end_is_not_in_the_outbox(journal: Journal) -> None:
+    """What enters the outbox and leaves it in one transaction has left it."""
+    done = credit(state="done")
+    journal.commit([done], told=[done.credit_id])
+    assert journal.untold(10) == []
+
+
+def test_what_is_handed_out_is_a_copy(journal: Journal) -> None:
+    """Who changes a list that he was given changes nothing in the journal."""
+    open_, done = credit(), credit(NOW + 1, state="done")
+    given = [open_, done]
+    journal.commit(given)
+    given.clear()
+    journal.unfinished().clear()
+    journal.untold(10).clear()
+    assert (journal.unfinished(), journal.untold(10)) == ([open_], [done])
