@@ -10,7 +10,7 @@ from arcade_edge.coin_line import CoinLineError, PulseThread
 from arcade_edge.credits import Credit
 from arcade_edge.ports import Arrived, Confirmed, JournalFault, LinkDown, LinkUp, Receipt, StopAsked
 from arcade_edge.pulses import Profile, sellable_credits
-from arcade_edge.signals import CreditPulsed, MeterPulse, ReadyChanged
+from arcade_edge.signals import CreditPulsed, MeterPulse, PulseFailed, ReadyChanged
 from simulation.evidence import Cause, Evidence, Pulse
 from simulation.faults import HOUR, MINUTE, SECOND, Faults
 from simulation.scheduler import Scheduler
@@ -156,6 +156,7 @@ class Pi:
         )
         self._plan_clock = _Clock(0)
         self._plan_line = _Line(self._plan_clock)
+        self._handed_over = 0  # credits that have not ended: one under way, at most one that waits
 
     def _new_journal(self) -> SimJournal:
         return SimJournal(self.rng.randbytes(16).hex(), self.faults, self.rng, self.scheduler)
@@ -189,6 +190,7 @@ class Pi:
         self.scheduler.note("agent starts", self.line, self.journal.installation[:4])
         clock = self._plan_clock = _Clock(self.scheduler.now_ms)
         self._plan_line = _Line(clock)
+        self._handed_over = 0
         self._pulse_thread = PulseThread(
             self._plan_line, self.profile, lambda _: None, clock_ns=clock.read, sleep=clock.sleep
         )
@@ -418,6 +420,11 @@ class Pi:
 
     def pulse_credit(self, token: Any) -> None:
         """What the real pulse thread would do from now on, as edges in the future."""
+        if self._handed_over > 1:
+            busy = PulseFailed(token, started=False, error="a credit waits already")
+            self.scheduler.after(0, self._if_still(self._epoch, lambda: self.post(busy)))
+            return
+        self._handed_over += 1
         self._plan_clock.ns = max(self._plan_clock.ns, self.scheduler.now_ms * 1_000_000)
         line = self._plan_line
         line.edges_ms = []
@@ -467,6 +474,7 @@ class Pi:
         def pulsed() -> None:
             if self._epoch != epoch:
                 return
+            self._handed_over -= 1
             if self.faults.hit("Pi cut between pulses"):
                 self.power_cut()
                 return
