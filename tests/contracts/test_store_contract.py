@@ -737,13 +737,13 @@ import json, sys
 sys.path.insert(0, sys.argv[2])
 from arcade_cloud.errors import Conflict
 from arcade_cloud.store import open_store
-from support.order_records import new_order, next_version, step
+from support.order_records import NOW_MS, new_order, next_version, step
 
 print("ready", flush=True)
 sys.stdin.readline()
 store = open_store(sys.argv[1], dynamodb_endpoint=sys.argv[5] or None)
 name, wanted = sys.argv[3], int(sys.argv[4])
-won = []
+won, noted = [], []
 while len(won) < wanted:
     order = store.order("shared")
     try:
@@ -752,8 +752,11 @@ while len(won) < wanted:
         continue
     won.append(1 if order is None else order.version + 1)
     print(won[-1], flush=True)
+    event = f"evt_{len(won)}"
+    if store.note_seen(event, NOW_MS):
+        noted.append(event)
 store.close()
-print(json.dumps(won), flush=True)
+print(json.dumps([won, noted]), flush=True)
 """
 
 
@@ -779,14 +782,15 @@ def _go(process: subprocess.Popen[str]) -> None:
 
 
 def test_processes_that_start_at_once_on_nothing_share_one_store(durable: Durable) -> None:
-    """The first start makes the schema, whoever is first; then each version is made once."""
+    """The first start makes the schema, whoever is first; then each version is made once, each event new once."""
     running = [_start(durable, f"p-{number}", 25) for number in range(4)]
     for process in running:
         _go(process)
     answers = [process.communicate(timeout=60) for process in running]
     assert [process.returncode for process in running] == [0] * 4, answers
-    won = [json.loads(out.strip().splitlines()[-1]) for out, _ in answers]
-    assert sorted(version for versions in won for version in versions) == list(range(1, 101))
+    told = [json.loads(out.strip().splitlines()[-1]) for out, _ in answers]
+    assert sorted(version for won, _ in told for version in won) == list(range(1, 101))
+    assert sorted(event for _, noted in told for event in noted) == sorted(f"evt_{n}" for n in range(1, 26))
     store = durable.open()
     assert [entry.version for entry in store.history("shared")] == list(range(1, 101))
     store.close()
