@@ -245,12 +245,13 @@ def open_journal(path: Path, serial: str) -> SqliteJournal:
 
 
 def read_contents(path: Path, limit: int) -> Contents:
-    """What is in the journal at `path`, without disturbing an agent that runs. Raises JournalFault."""
+    """The journal at `path` as it is at one moment, without disturbing an agent that runs. Raises JournalFault."""
     if not path.is_file():
         raise JournalFault(f"{path}: there is no journal; the agent makes it when it first starts")
     with _faults_named(path):
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
+            connection.execute("BEGIN")  # one transaction sees one state, whatever the agent commits meanwhile
             rows = connection.execute(
                 f"SELECT {_COLUMNS} FROM credits ORDER BY credit_id DESC LIMIT ?",  # noqa: S608 - own names  # nosec B608
                 (limit,),

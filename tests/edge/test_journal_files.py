@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,7 @@ from arcade_edge.journal import (
 )
 from arcade_edge.ports import JournalCorrupt, JournalFault
 from arcade_shared.ids import uuid7
+from support.agent_process import write_config
 
 NOW = 1_790_000_000_000
 SERIAL = "10000000abcdef"
@@ -237,6 +239,56 @@ def test_it_can_be_listed_while_the_agent_runs(journal: SqliteJournal, path: Pat
     contents = read_contents(path, 10)
     assert (contents.installation, contents.serial) == (journal.installation, SERIAL)
     assert (contents.credits_, contents.untold, contents.counters) == ([DONE], [DONE.credit_id], {"unsigned": 3})
+
+
+def test_what_another_process_lists_beside_a_writing_agent_is_committed(
+    journal: SqliteJournal, path: Path
+) -> None:
+    """`arcade-edge journal` waits for no writer, keeps none waiting, and shows nothing of what is under way."""
+    accepted = Credit(uuid7(NOW), 3, "accepted", NOW)
+    journal.commit([accepted])
+    config = write_config(path.parent, 1)
+    command = [sys.executable, "-m", "arcade_edge.cli", "journal", "--config", str(config)]
+
+    def listed() -> str:
+        run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        return run.stdout
+
+    done = replace(accepted, state="done", delivered=3)
+    with journal._transaction():
+        journal._write(done)
+        told = listed()
+        assert accepted.credit_id in told
+        assert "accepted" in told
+        assert "done" not in told
+    told = listed()
+    assert "accepted" not in told
+    assert "done     3/3" in told
+
+
+def test_a_list_is_of_one_moment_though_the_agent_writes_meanwhile(
+    journal: SqliteJournal, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No ack is said to wait whose credit is listed as unfinished, nor any credit counted that is not listed."""
+    accepted = Credit(uuid7(NOW), 3, "accepted", NOW)
+    journal.commit([accepted])
+
+    class Overtaken(sqlite3.Connection):
+        """The agent commits before each of the reader's further questions."""
+
+        def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+            if "outbox" in sql:
+                journal.commit([replace(accepted, state="done", delivered=3)])
+                journal.count({"unsigned": 1})
+            return super().execute(sql, *parameters)
+
+    connect = sqlite3.connect
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", lambda *at, **how: connect(*at, **how, factory=Overtaken))
+        contents = read_contents(path, 10)
+    assert (contents.credits_, contents.untold, contents.counters) == ([accepted], [], {})
+    contents = read_contents(path, 10)
+    assert (contents.untold, contents.counters) == ([accepted.credit_id], {"unsigned": 1})
 
 
 def test_a_journal_that_is_not_there_cannot_be_listed(path: Path) -> None:
