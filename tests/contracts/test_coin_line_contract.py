@@ -11,7 +11,7 @@ from arcade_edge.coin_line import Active, CoinLine, CoinLineError, force_inactiv
 from arcade_edge.pin_factory import GpioUnavailable
 from arcade_edge.pulses import Profile
 from arcade_edge.signals import CreditPulsed
-from support.coin_back_ends import BACK_ENDS, PIN, BackEnd
+from support.coin_back_ends import BACK_ENDS, PIN, BackEnd, LgpioDoubleBackEnd
 from support.coin_lines import WAIT_S, running
 
 
@@ -101,6 +101,27 @@ def test_a_line_has_one_owner(back_end: BackEnd, active: Active, line: CoinLine)
         CoinLine(PIN, active, pin_factory=back_end.factory())
     assert line.is_active()
     assert is_active(back_end.level(), active)
+
+
+def test_a_line_that_another_process_has_is_refused_and_left_alone(
+    active: Active, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the kernel knows owners; on a real one `tests/gpio/test_real_agent.py` tries two processes."""
+    back_end = LgpioDoubleBackEnd(monkeypatch)
+    try:
+        back_end.leave_driven(active == "high")
+        back_end.library.taken.add(PIN)
+        with pytest.raises(GpioUnavailable, match="another process holds it: stop arcade-edge"):
+            CoinLine(PIN, active, pin_factory=back_end.factory())
+        with pytest.raises(GpioUnavailable, match="another process holds it: stop arcade-edge"):
+            force_inactive(PIN, active, pin_factory=back_end.factory())
+        assert back_end.driven() == []
+        assert is_active(back_end.level(), active)
+        back_end.library.taken.clear()
+        force_inactive(PIN, active, pin_factory=back_end.factory())
+        assert not is_active(back_end.level(), active)
+    finally:
+        back_end.close()
 
 
 def test_a_pin_that_is_none_is_refused(back_end: BackEnd, active: Active) -> None:

@@ -153,6 +153,7 @@ class LgpioDouble(types.ModuleType):
         self.claimed: dict[int, str] = {}
         self.seen: list[bool] = []
         self.ever_inputs: set[int] = set()
+        self.taken: set[int] = set()  # another process has them
 
     def gpiochip_open(self, _chip: int) -> int:
         return 0
@@ -162,11 +163,13 @@ class LgpioDouble(types.ModuleType):
         return 0
 
     def gpio_claim_input(self, _handle: int, gpio: int, _flags: int = 0) -> int:
+        self._check_free(gpio)
         self.claimed[gpio] = "input"
         self.ever_inputs.add(gpio)
         return 0
 
     def gpio_claim_output(self, _handle: int, gpio: int, level: int = 0, _flags: int = 0) -> int:
+        self._check_free(gpio)
         self.claimed[gpio] = "output"
         return self.gpio_write(0, gpio, level)
 
@@ -187,6 +190,10 @@ class LgpioDouble(types.ModuleType):
 
     def gpio_get_mode(self, _handle: int, gpio: int) -> int:
         return 2 if self.claimed.get(gpio) == "output" else 0
+
+    def _check_free(self, gpio: int) -> None:
+        if gpio in self.taken:
+            raise self.error("GPIO busy")
 
     def _check(self, gpio: int) -> None:
         if gpio not in self.claimed:
