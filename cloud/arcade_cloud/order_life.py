@@ -287,12 +287,13 @@ def _publish(order: Order, context: Context, text: str = "") -> Decision:
     if now >= deadline:
         return _begin_revoking(order, "the machine did not take the credits in time", context)
     recheck: tuple[Effect, ...] = (ReadPayment(),) if order.recheck else ()
-    installation = "" if order.subscriber else context.installation
-    if order.credit_id is None and installation is None:
-        waiting = _with(order, due_at_ms=min(now + 2000, deadline))
-        return Decision(waiting, recheck, text=text or "waiting: the machine was never heard")
     if order.credit_id is None:
-        order = _with(order, credit_id=credit_id_of(order), installation=installation, expires_at_ms=deadline)
+        heard = "" if order.subscriber else context.installation
+        if heard is None or order.installation not in (None, heard):
+            why = "the machine was never heard" if heard is None else "another computer is in the machine now"
+            waiting = _with(order, due_at_ms=min(now + 2000, deadline))
+            return Decision(waiting, recheck, text=text or f"waiting: {why}")
+        order = _with(order, credit_id=credit_id_of(order), installation=heard, expires_at_ms=deadline)
     due = min(later(context, PUBLISH_BACKOFF_S, order.publishes + 1), deadline)
     if order.subscriber:
         due = now + 1000 * UNCONFIRMED_AFTER_S

@@ -46,9 +46,9 @@ class Order(Struct, frozen=True, kw_only=True):
     recheck: bool = False  # something changed at Stripe: read it back at the next chance
     reads: int = 0  # reads of an open order in a row, for the backoff
 
-    # the credit: addressed for good at the first publish
+    # the credit: made at the first publish, and for no other installation than was ready when it was ordered
     credit_id: str | None = None
-    installation: str | None = None
+    installation: str | None = None  # None: a payment by a static link is for whoever is heard then
     expires_at_ms: int | None = None
     publishes: int = 0
     last_outcome: str = ""

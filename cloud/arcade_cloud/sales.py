@@ -113,13 +113,13 @@ class Sales:
         if not 1 <= quantity <= MAX_QUANTITY:
             raise BadRequest(f"quantity must lie between 1 and {MAX_QUANTITY}")
         machine = self.machine(machine_id)
-        self._check_ready(machine, 1)
+        self._ready_installation(machine, 1)
         offer = self._offer(machine, offer_id, price_id)
-        self._check_ready(machine, offer.credits * quantity)
+        installation = self._ready_installation(machine, offer.credits * quantity)
         now_ms = self.fulfilment.now_ms()
         order_id = "ord_" + uuid7(now_ms, self.random_bytes).replace("-", "")
         expires_at_ms = now_ms + self.fulfilment.limits.checkout_life_s * 1000
-        order = self._order(order_id, machine, offer, quantity)
+        order = self._order(order_id, machine, offer, quantity, installation)
         self.fulfilment.begin(order, "Ordered")
         page = f"{self.base_url}/m/{machine.machine_id}"
         request = CheckoutRequest(
@@ -145,13 +145,17 @@ class Sales:
         moved = self.fulfilment.move(order_id, made)
         return order if moved is None else moved
 
-    def _check_ready(self, machine: Machine, credits: int) -> None:
+    def _ready_installation(self, machine: Machine, credits: int) -> str | None:
+        """Which computer would pulse them; None for a subscriber's machine. Raises NotReady."""
         presence = self.fulfilment.store.presence(machine.machine_id)
         why_not = why_not_ready(machine, presence, self.fulfilment.now_ms(), credits)
         if why_not is not None:
             raise NotReady(why_not)
+        return None if presence is None or machine.kind == "subscriber" else presence.installation
 
-    def _order(self, order_id: str, machine: Machine, offer: Offer, quantity: int) -> Order:
+    def _order(
+        self, order_id: str, machine: Machine, offer: Offer, quantity: int, installation: str | None = None
+    ) -> Order:
         credits = offer.credits * quantity
         if not 1 <= credits <= MAX_CREDITS:
             raise BadRequest(f"{credits} credits at once are too many; at most {MAX_CREDITS}")
@@ -166,6 +170,7 @@ class Sales:
             currency=offer.currency,
             created_at_ms=now_ms,
             due_at_ms=now_ms + FIRST_READ_MS,
+            installation=installation,
         )
 
     # --- what Stripe says --------------------------------------------------------------------------------
@@ -216,10 +221,8 @@ class Sales:
             return self._stray(report.payment_intent, report, "the order is not on record")
         if report.session_id is None:
             return "ignored"
-        named = report.machine_id is not None
-        machine_id = report.machine_id if named else report.client_reference_id
-        machine = self._machine_if_known(machine_id)
-        if machine is None and not named:
+        machine = self._machine_of(report)
+        if machine is None and report.machine_id is None:
             return "ignored"  # somebody else's reference: another business on the same Stripe account
         checkout = self.fulfilment.payments.read_checkout(report.session_id)
         offer = None if machine is None else self._offer_sold(machine, checkout)
@@ -230,10 +233,11 @@ class Sales:
 
     def is_for_machine_here(self, report: Report) -> bool:
         """Whether a payment that names no order names a machine that is registered."""
-        machine_id = report.client_reference_id if report.machine_id is None else report.machine_id
-        return self._machine_if_known(machine_id) is not None
+        return self._machine_of(report) is not None
 
-    def _machine_if_known(self, machine_id: str | None) -> Machine | None:
+    def _machine_of(self, report: Report) -> Machine | None:
+        """The registered machine that a payment without an order is for."""
+        machine_id = report.client_reference_id if report.machine_id is None else report.machine_id
         try:
             return None if machine_id is None else self.machine(machine_id)
         except (UnknownMachine, ValueError):
@@ -320,11 +324,11 @@ class Sales:
         if existing is not None:
             return existing
         machine = self.machine(machine_id)
-        self._check_ready(machine, credits)
+        installation = self._ready_installation(machine, credits)
         now_ms = self.fulfilment.now_ms()
         free = Offer(offer_id="grant", credits=credits, amount_minor=0, currency="")
         order = msgspec.structs.replace(
-            self._order(order_id, machine, free, 1),
+            self._order(order_id, machine, free, 1, installation),
             kind="grant",
             state="funded",
             paid_at_ms=now_ms,

@@ -356,6 +356,28 @@ def test_a_credit_is_addressed_to_the_installation_that_is_heard_at_its_first_pu
     assert Life().funded().order.installation == HERE
 
 
+def test_rule_an_order_is_for_no_other_computer_than_was_ready_when_it_was_ordered() -> None:
+    life = Life(new_order(installation=HERE), installation=ELSEWHERE)
+    life.read(paid())
+    assert (life.order.state, life.effects, life.order.credit_id) == ("funded", (), None)
+    life.due()
+    assert "another computer" in life.texts[-1]
+    life.installation = HERE  # it was two of them, and the right one is back
+    life.due()
+    assert plain(life.effects) == ["SendCoinpulse"]
+    assert life.order.installation == HERE
+
+
+def test_money_goes_back_where_the_computer_was_exchanged_after_the_order() -> None:
+    life = Life(new_order(installation=HERE), installation=ELSEWHERE)
+    life.read(held())
+    while life.order.state == "funded":
+        life.due()
+        assert "SendCoinpulse" not in plain(life.effects)
+    assert (life.order.state, life.order.delivered, life.order.resolved_by) == ("resolved", 0, "unsent")
+    assert life.now_ms == NOW_MS + LIMITS.deliver_within_s * 1000
+
+
 def test_a_machine_that_was_never_heard_gets_nothing_published_until_it_is() -> None:
     life = Life(installation=None)
     life.read(paid())

@@ -87,6 +87,16 @@ def test_a_grant_is_one_order_for_its_token_and_costs_nothing(doors: Doors) -> N
     assert doors.payments.stripe.money() == []
 
 
+def test_credits_are_for_the_computer_that_was_ready_when_they_were_ordered(doors: Doors) -> None:
+    sales = doors.services.sales
+    presence = doors.store.presence("cab-01")
+    assert presence is not None
+    assert presence.installation is not None
+    granted = sales.grant("cab-01", 1, by="operator", reason="sorry", token="form-1")
+    for order in (sales.begin_checkout("cab-01"), granted):
+        assert order.installation == presence.installation
+
+
 def test_a_grant_needs_a_machine_that_takes_it(doors: Doors) -> None:
     sales = doors.services.sales
     with pytest.raises(UnknownMachine):

@@ -71,13 +71,22 @@ class Case:
         """Whether what was written down then was lost with a database that was set back."""
         return any(restore.backup_ms <= at_ms <= restore.at_ms for restore in self.evidence.restores)
 
+    def is_made_anew(self, credit_id: str) -> bool:
+        """Whether a payment by a static link was told to an older database: it is for whoever is heard then."""
+        order = self.by_credit.get(credit_id)
+        return credit_id in self.forgotten_credits and order is not None and order["kind"] == "link"
+
     def befell(self, what: str, subject: str = "") -> bool:
         """Whether that happened."""
         return (what, subject) in self.causes
 
     def steps_into(self, order_id: str, *states: str) -> list[int]:
-        """When the order was committed in one of the states."""
-        return [step.at_ms for step in self.evidence.steps if step.order_id == order_id and step.state in states]
+        """When the order was committed in one of the states, as far as the database still knows of it."""
+        return [
+            step.at_ms
+            for step in self.evidence.steps
+            if step.order_id == order_id and step.state in states and not self.is_forgotten(step.at_ms)
+        ]
 
 
 def whole_credits(pulses: list[Pulse], profile: LineProfile) -> int:
@@ -128,6 +137,9 @@ def check_pulses(case: Case) -> Iterator[Broken]:
         elif late_ms >= 0:  # the Pi has its time from a process whose clock was slow
             case.exceptions["clocks apart"] += 1
         if len({(pulse.line, pulse.installation) for pulse in pulses}) > 1:
+            if case.is_made_anew(credit_id):
+                case.exceptions["restored, and two Pis"] += 1
+                continue
             yield Broken("3", "pulses", f"{credit_id} was pulsed by two installations")
         made = Counter(pulse.index for pulse in pulses)
         if max(made.values()) > profile.pulses_per_credit:
@@ -170,7 +182,7 @@ def check_paid(case: Case) -> Iterator[Broken]:
         ends_ms = [command.expires_ms for command in commands]
         # A payment that is told anew may be put where a clock of the cloud's was, so its credit ends then.
         apart_ms = 2 * case.evidence.skew_ms if credit_id in case.forgotten_credits else 0
-        if credit_id in case.forgotten_credits:  # as it is addressed after a database was set back
+        if case.is_made_anew(credit_id):
             asked = {(machine_id, credits, "") for machine_id, credits, _ in asked}
         if len(asked) > 1 or max(ends_ms) - min(ends_ms) > apart_ms:
             yield Broken("2", "paid", f"the credit {credit_id} changed between its publishes: {asked}")

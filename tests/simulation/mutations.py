@@ -90,7 +90,7 @@ MUTATIONS = (
     ),
     _bug(
         "every publish has a new credit id",
-        (LIFE + "_publish", "    if order.credit_id is None:\n        order =", "    if True:\n        order ="),
+        (LIFE + "_publish", "    if order.credit_id is None:\n", "    if True:\n"),
         (
             "arcade_cloud.orders:credit_id_of",
             "order.order_id.encode()",
@@ -103,7 +103,7 @@ MUTATIONS = (
         (
             LIFE + "_publish",
             "    due = min(later",
-            "    order = _with(order, installation=installation or order.installation)\n    due = min(later",
+            "    order = _with(order, installation=context.installation)\n    due = min(later",
         ),
         ("arcade_cloud.fulfilment:Fulfilment._context", "order.credit_id is None and ", ""),
     ),
@@ -119,6 +119,17 @@ MUTATIONS = (
         "a database that was set back makes another credit of the same order",
         ("arcade_cloud.orders:credit_id_of", "order.order_id.encode()", "repr(order).encode()"),
         near=15,
+    ),
+    _bug(
+        "a database that was set back addresses an order to another Pi",
+        (LIFE + "_publish", "heard is None or order.installation not in (None, heard)", "heard is None"),
+        weather=(
+            "database restored from a backup",
+            "second Pi with the same id",
+            "link of a Pi down",
+            "Pi without power",
+            "message lost before the broker",
+        ),
     ),
     _bug("silence needs no echo", ("arcade_cloud.silence:is_proven", "return heard and", "return")),
     _bug(

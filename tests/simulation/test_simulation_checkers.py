@@ -119,6 +119,31 @@ def test_what_a_database_that_was_set_back_can_not_know_is_a_named_exception() -
     assert exceptions == {"restored, and set back": 1}
 
 
+def _readdressed_after_set_back(evidence: Evidence) -> None:
+    _set_back(evidence)
+    evidence.steps.append(Step(940, "o-1", "funded", None, "", CREDIT))
+    evidence.commands.append(Command(20, "cab-1", CREDIT, 2, "b" * 32, 120_000, "confirmed"))
+
+
+def test_only_a_payment_by_a_static_link_may_meet_another_pi_after_a_database_was_set_back() -> None:
+    evidence = good()
+    _readdressed_after_set_back(evidence)
+    evidence.orders[0]["kind"] = "link"
+    evidence.pulses.append(Pulse("cab-1-spare", "cab-1", "b" * 32, CREDIT, 0, 960, 1060))
+    evidence.profiles["cab-1-spare"] = evidence.profiles["cab-1"]
+    broken, exceptions = check(evidence)
+    assert not broken
+    assert exceptions["restored, and two Pis"] == 1
+
+
+def test_what_a_database_has_forgotten_begins_no_time_limit() -> None:
+    evidence = good()
+    _set_back(evidence)
+    anew_ms = 8 * 10**7  # by the last resort
+    evidence.steps[2:] = [Step(anew_ms + n, "o-1", ("resolved", "settled")[n], 2, "ack", CREDIT) for n in (0, 1)]
+    assert not check(evidence)[0]
+
+
 def _kept_after_set_back(evidence: Evidence) -> None:
     _set_back(evidence)
     evidence.pulses.pop()
@@ -157,6 +182,7 @@ WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     "a refund that was promised": ("money", lambda e: e.refunds.append(Refund(970, "o-1", 0, True))),
     "kept more than was pulsed, after a database was set back": ("money", _kept_after_set_back),
     "a second credit, after a database was set back": ("books", _second_after_set_back),
+    "addressed anew, after a database was set back": ("paid", _readdressed_after_set_back),
     "begun later than the clocks differ": ("pulses", _late_by_more_than_clocks),
     "paid, and on no record": ("money", lambda e: e.orders[0].update(payment_intent=None)),
     "paid, and abandoned": ("money", _set(state="abandoned")),
