@@ -103,7 +103,8 @@ MUTATIONS = (
         (
             LIFE + "_publish",
             "    due = min(later",
-            "    order = _with(order, installation=context.installation)\n    due = min(later",
+            "    anew = context.installation or order.installation\n"
+            "    order = _with(order, installation=anew)\n    due = min(later",
         ),
         ("arcade_cloud.fulfilment:Fulfilment._context", "order.credit_id is None and ", ""),
     ),

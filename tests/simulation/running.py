@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import signal
 import time
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -36,6 +37,8 @@ def one(seed: int, weather: Sequence[str] = (), *, whole_trace: bool = False) ->
     try:
         with recording(coverage):
             lived = run(seed, weather)
+    except Exception:  # noqa: BLE001  # the run's own fault, told with its seed: the other seeds go on
+        return Result(seed, 0, 0.0, "", [Broken("defect", "run", traceback.format_exc())], Coverage(), [])
     finally:
         logging.disable(before)
     evidence = lived.evidence

@@ -351,6 +351,6 @@ def _is_the_clouds(topic: str) -> bool:
 def _fields(payload: bytes) -> dict[str, Any]:
     try:
         fields = msgspec.json.decode(payload)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return {}
     return fields if isinstance(fields, dict) else {}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from simulation.coverage import Coverage
-from simulation.mutations import MUTATIONS, Mutation, hunt, planted
+from simulation.mutations import MUTATIONS, Edit, Mutation, hunt, planted
 from simulation.running import one
 
 TESTS = Path(__file__).parents[1]
@@ -61,6 +61,15 @@ def test_a_bug_is_gone_after_the_hunt() -> None:
     with planted(MUTATIONS[0]):
         pass
     assert one(3).fingerprint == clean
+
+
+def test_a_fault_of_the_run_itself_is_told_with_its_seed() -> None:
+    fault = Mutation("", (Edit("simulation.sim_broker:_fields", "json.decode(payload)", "json.no_such_thing"),))
+    with planted(fault):
+        result = one(3)
+    (broken,) = result.broken
+    assert (result.seed, broken.checker) == (3, "run")
+    assert "no_such_thing" in broken.text
 
 
 def test_what_was_never_taken_is_missed_and_what_nobody_listed_is_seen() -> None:
