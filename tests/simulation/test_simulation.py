@@ -64,7 +64,14 @@ def test_a_bug_is_gone_after_the_hunt() -> None:
 
 
 def test_a_fault_of_the_run_itself_is_told_with_its_seed() -> None:
-    fault = Mutation("", (Edit("simulation.sim_broker:_fields", "json.decode(payload)", "json.no_such_thing"),))
+    fault = Mutation(
+        "",
+        (
+            Edit(
+                "simulation.world:World._live", "rng, scheduler = self.rng", "rng, scheduler = self.no_such_thing"
+            ),
+        ),
+    )
     with planted(fault):
         result = one(3)
     (broken,) = result.broken
