@@ -2,20 +2,21 @@
 
 import random
 import traceback
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from arcade_edge.agent import Agent, AgentConfig, Input
 from arcade_edge.coin_line import CoinLineError, PulseThread
 from arcade_edge.credits import Credit
-from arcade_edge.ports import Arrived, Confirmed, JournalFault, LinkDown, LinkUp, Receipt, StopAsked
+from arcade_edge.ports import JournalFault, StopAsked
 from arcade_edge.pulses import Profile, sellable_credits
 from arcade_edge.signals import CreditPulsed, MeterPulse, PulseFailed, ReadyChanged
 from simulation.evidence import Cause, Evidence, Pulse
 from simulation.faults import HOUR, MINUTE, SECOND, Faults
 from simulation.scheduler import Scheduler
-from simulation.sim_broker import Packet, SimBroker
+from simulation.sim_broker import SimBroker
 from simulation.sim_cloud import PowerCut
+from simulation.sim_link import SimLink
 from support.memory_journal import MemoryJournal
 
 SNAPSHOTS = 6
@@ -120,19 +121,12 @@ class Pi:
         has_ready: bool = False,
         has_meter: bool = False,
     ) -> None:
-        self.scheduler, self.rng, self.faults, self.evidence, self.broker = (
-            scheduler,
-            rng,
-            faults,
-            evidence,
-            broker,
-        )
+        self.scheduler, self.rng, self.faults, self.evidence = scheduler, rng, faults, evidence
         self.machine_id, self.line, self.keys, self.profile = machine_id, line, keys, profile
         self.has_ready, self.has_meter = has_ready, has_meter
         self.journal = self._new_journal()
         self.agent: Agent | None = None
         self.ready = True
-        self.network = True
         self.switched_off = True
         self.broken = False
         self.wall_off_ms = rng.choice((0, 0, 3 * SECOND, -7 * 86_400_000 * 52, 86_400_000 * 365 * 10))
@@ -141,9 +135,7 @@ class Pi:
         self._booted_ms = scheduler.now_ms
         self._epoch = 0
         self._line_epoch = 0
-        self._connection = 0
-        self._connected = False
-        self._token = 0
+        self.link = SimLink(scheduler, rng, broker, machine_id, self.post)
         self._tick_at_ms: int | None = None
         self._vain = 0
         self._pulse: Pulse | None = None
@@ -208,7 +200,7 @@ class Pi:
                 config,
                 self.journal,
                 self,
-                self,
+                self.link,
                 boottime_ms=self.boot_ms,
                 wall_ms=self.wall_ms,
                 random_bytes=self.rng.randbytes,
@@ -225,7 +217,7 @@ class Pi:
             return
         if self.has_ready:
             self.post(ReadyChanged(self.ready, 0))
-        self._connect_later(self.rng.randint(50, 2_000))
+        self.link.start(f"{self.machine_id}-{self.journal.installation}", self.agent.will)
         self._arm()
 
     def _again_if_off(self, epoch: int) -> Callable[[], None]:
@@ -239,7 +231,6 @@ class Pi:
         """The power goes; it comes back by itself after a while."""
         self.scheduler.note("power cut", self.line)
         self._die()
-        self.broker.disconnect(self.client_id)
         if self.faults.hit("journal rolled back") and self.journal.roll_back():
             self._befell("journal rolled back", self.line)
         elif self.faults.hit("journal lost"):
@@ -255,24 +246,21 @@ class Pi:
         """Switched off, until somebody switches it on."""
         self.switched_off = True
         self._die()
-        self.broker.disconnect(self.client_id)
 
     def restart_agent(self) -> None:
         """The process dies, the computer stays up; systemd starts it again."""
         if self.agent is not None:
             self._die()
-            self.broker.disconnect(self.client_id)
             self.scheduler.after(self.rng.randint(500, 4_000), self._again_if_off(self._epoch))
 
     def lose_thread(self) -> None:
         """A thread of the agent dies, and the loop with it; the credit that the line has is pulsed to its end."""
         if self.agent is not None:
             self._die(line_goes_on=True)
-            self.broker.disconnect(self.client_id)
             away_ms = self.profile.credit_ms + self.profile.gap_ms + self.rng.randint(500, 4_000)
             self.scheduler.after(away_ms, self._again_if_off(self._epoch))
 
-    def _die(self, *, line_goes_on: bool = False) -> None:
+    def _die(self, *, line_goes_on: bool = False, says_goodbye: bool = False) -> None:
         if not line_goes_on:
             self._line_epoch += 1
         if self._pulse is not None and not line_goes_on:
@@ -282,8 +270,8 @@ class Pi:
         self._befell("agent died", self.line)
         self.agent = None
         self._epoch += 1
-        self._connected = False
         self._tick_at_ms = None
+        self.link.end(says_goodbye=says_goodbye)
 
     def _befell(self, what: str, subject: str) -> None:
         self.scheduler.note(what, subject)
@@ -310,8 +298,7 @@ class Pi:
             return
         if self._epoch == epoch:
             if self.agent is not None and self.agent.finished:
-                self._die()
-                self.broker.disconnect(self.client_id, says_goodbye=True)
+                self._die(says_goodbye=True)
                 self.scheduler.after(self.rng.randint(1, 9) * SECOND, self._again_if_off(self._epoch))
                 return
             self._arm()
@@ -344,77 +331,6 @@ class Pi:
         self.ready = ready
         if self.has_ready:
             self.post(ReadyChanged(ready, 0))
-
-    # --- the link (`ports.Link`), and the broker's side of it
-
-    @property
-    def client_id(self) -> str:
-        """It contains the installation."""
-        return f"{self.machine_id}-{self.journal.installation}"
-
-    def set_network(self, on: bool) -> None:
-        """The Pi's way to the broker."""
-        self.network = on
-        if not on and self._connected:
-            self.broker.disconnect(self.client_id)
-            self.dropped(self._connection, "the network is gone")
-
-    def _connect_later(self, delay_ms: int) -> None:
-        epoch = self._epoch
-        self.scheduler.after(delay_ms, lambda: self._connect(epoch))
-
-    def _connect(self, epoch: int) -> None:
-        if self._epoch != epoch or self.agent is None or self._connected:
-            return
-        self._connection += 1
-        will = self.agent.will(self._connection)
-        if not self.network or not self.broker.connect(
-            self.client_id, self, self._connection, (will.topic, will.payload)
-        ):
-            self._connect_later(self.rng.randint(1, 20) * SECOND)
-            return
-        self._connected = True
-        self.post(LinkUp(self._connection))
-        if self._connected and self._epoch == epoch:
-            self.broker.subscribed(self.client_id)
-
-    def dropped(self, connection: int, why: str) -> None:
-        if self._connected and connection == self._connection:
-            self._connected = False
-            self.post(LinkDown(connection, why))
-            self._connect_later(self.rng.randint(300, 8_000))
-
-    def arrives(self, connection: int, mid: int, packet: Packet, repeated: bool) -> None:
-        epoch = self._epoch
-
-        def arrive() -> None:
-            if self._epoch == epoch and self._connected and connection == self._connection:
-                receipt = Receipt(connection, mid, 1)
-                self.post(Arrived(packet.topic, packet.payload, packet.retained, receipt, repeated))
-
-        self.scheduler.after(self.rng.randint(1, 30), arrive)
-
-    def confirmed(self, connection: int, token: object, ok: bool) -> None:
-        if self._connected and connection == self._connection and self.agent is not None:
-            self.post(Confirmed(token, ok, "" if ok else "Not authorized"))
-
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> Hashable | None:
-        """`ports.Link`."""
-        if not self._connected:
-            return None
-        self._token += 1
-        self.broker.receive(self.client_id, self._connection, topic, payload, retain, self._token)
-        return self._token
-
-    def acknowledge(self, receipt: Receipt) -> None:
-        """`ports.Link`."""
-        self.broker.acknowledge(self.client_id, receipt.connection, receipt.mid)
-
-    def reconnect(self, why: str) -> None:
-        """`ports.Link`."""
-        connection = self._connection
-        self.broker.disconnect(self.client_id, says_goodbye=True)
-        self.scheduler.after(1, lambda: self.dropped(connection, why))
 
     # --- the coin line (`ports.Pulses`)
 

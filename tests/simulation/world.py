@@ -266,8 +266,8 @@ class World:
         pi = rng.choice(self.spares if name == "second Pi with the same id" else self.pis)
         match name:
             case "link of a Pi down":
-                pi.set_network(False)
-                return lambda: pi.set_network(True)
+                pi.link.set_network(False)
+                return lambda: pi.link.set_network(True)
             case "Pi without power":
                 pi.power_cut(end_ms - self.scheduler.now_ms)
                 return None
@@ -337,7 +337,7 @@ class World:
                 worker.start()
         self.broker.start()
         for pi in self.pis:
-            pi.set_network(True)
+            pi.link.set_network(True)
             pi.set_ready(True)
             pi.power_on()
         scheduler.run_until(scheduler.now_ms + REST)
