@@ -92,7 +92,7 @@ class Delivery:
         self._line_rests_until_ms: int | None = None
         self._journal_fault: str | None = None
         self._journal_retry_ms = 0
-        self._unsaved: Credit | None = None
+        self._unsaved: list[Credit] = []
         self._close_what_was_left()
 
     @property
@@ -155,7 +155,8 @@ class Delivery:
             self._journal.commit([after])
         except JournalFault as fault:
             self._running = None
-            self._unsaved = decide(credit, Pulsed(), replace(situation, halt=JOURNAL, metered=False)).credit
+            halted = replace(situation, halt=JOURNAL, metered=False)
+            self._unsaved.append(decide(credit, Pulsed(), halted).credit or credit)
             self.lose_journal(fault)
             return
         self._running = after
@@ -225,7 +226,7 @@ class Delivery:
             return decision.answer
         if credit.state == "accepted" and self._line_may_begin and not self._waiting:
             credit = decide(credit, Turn(), situation).credit or credit
-        self._journal.commit([credit])
+        self._save([credit])
         self._take(credit)
         acknowledge()
         return decision.answer
@@ -264,7 +265,7 @@ class Delivery:
         try:
             self._journal.commit([credit])
         except JournalFault as fault:
-            self._unsaved = credit
+            self._unsaved.append(credit)
             self.lose_journal(fault)
         else:
             self._tell_final([credit])
@@ -277,10 +278,21 @@ class Delivery:
         decided = [decide(credit, Waited(), situation).credit for credit in self._waiting.values()]
         closed = [credit for credit in decided if credit is not None and credit.final]
         if closed:
-            self._journal.commit(closed)
+            self._save(closed)
             for credit in closed:
                 del self._waiting[credit.credit_id]
             self._tell_final(closed)
+
+    def _save(self, credits_: list[Credit]) -> None:
+        """Commit. What waited and is over stays so though that fails: the card may have it all the same."""
+        try:
+            self._journal.commit(credits_)
+        except JournalFault:
+            over = [credit for credit in credits_ if credit.final and credit.credit_id in self._waiting]
+            for credit in over:
+                del self._waiting[credit.credit_id]
+            self._unsaved += over
+            raise
 
     def _settle(self, boot_ms: int) -> None:
         if self._running is not None and self._settles_boot_ms is not None and boot_ms >= self._settles_boot_ms:
@@ -320,7 +332,7 @@ class Delivery:
         """
         self._journal_retry_ms = boot_ms + JOURNAL_RETRY_MS
         halted = replace(self._situation(), halt=JOURNAL)
-        ended = [] if self._unsaved is None else [self._unsaved]
+        ended = list(self._unsaved)
         known = {*self._waiting, *(credit.credit_id for credit in [*ended, self._running] if credit is not None)}
         try:
             self._journal.probe()
@@ -335,7 +347,8 @@ class Delivery:
             self._journal_fault = str(fault)
             return False
         logger.warning("the journal can be written again")
-        self._journal_fault = self._unsaved = None
+        self._journal_fault = None
+        self._unsaved.clear()
         self._tell_final(ended)
         return True
 

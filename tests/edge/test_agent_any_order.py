@@ -83,9 +83,9 @@ class OneMachine(RuleBasedStateMachine):
     def time_passes(self, ms: int) -> None:
         self.rig.pass_time(ms)
 
-    @rule(faulty=st.booleans())
-    def card(self, faulty: bool) -> None:
-        self.rig.journal.faulty = faulty
+    @rule(faulty=st.sampled_from(["", "before", "after"]))
+    def card(self, faulty: str) -> None:
+        self.rig.journal.faulty, self.rig.journal.faulty_after = faulty == "before", faulty == "after"
 
     @rule(ready=st.booleans())
     def machine(self, ready: bool) -> None:
@@ -114,7 +114,7 @@ class OneMachine(RuleBasedStateMachine):
             self.doubtful[line.under_way[0]] += 1
         self.look_at_the_acks()
         self.starts += 1
-        self.rig.journal.faulty = False
+        self.card("")
         self.rig = Rig(journal=self.rig.journal, has_ready=True, boot_ms=self.rig.boot_ms, seed=self.starts)
         self.seen_acks = self.watched_tokens = 0
         self.rig.agent.handle(ReadyChanged(True, 0))
@@ -141,7 +141,7 @@ class OneMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Once everything works again, everything that was ever accepted becomes final by itself, and is told."""
-        self.rig.journal.faulty = False
+        self.card("")
         for _ in range(100):
             if self.rig.line.under_way is None:
                 break

@@ -8,7 +8,7 @@ from arcade_edge.agent import PRUNE_EVERY_MS
 from arcade_edge.credits import MAX_WAITING, MEMORY_MS
 from arcade_edge.delivery import JOURNAL_RETRY_MS, LINE_RESTS_MS, METER_SETTLES_MS
 from arcade_edge.ports import Arrived, Receipt, StopAsked
-from arcade_edge.signals import DetectorBack, DetectorFault, MeterPulse, ReadyChanged
+from arcade_edge.signals import DetectorBack, DetectorFault, MeterPulse, PulseFailed, ReadyChanged
 from arcade_shared.ids import uuid7
 from arcade_shared.topics import machine_topic
 from support.agent_rig import KEY, MACHINE, T0, Rig
@@ -616,23 +616,39 @@ class TestJournalFault:
 
     def test_a_commit_that_failed_and_is_in_the_file_all_the_same_is_not_pulsed_later(self) -> None:
         rig = Rig().connected()
-        commit = rig.journal.commit
-
-        def written_but_reported_lost(*args: object, **kwargs: object) -> None:
-            commit(*args, **kwargs)  # type: ignore[arg-type]
-            rig.journal.faulty = True
-            rig.journal.probe()
-
-        rig.journal.commit = written_but_reported_lost  # type: ignore[method-assign]
+        rig.journal.faulty_after = True
         credit_id = rig.command(2)
         assert rig.line.tokens == []
-        rig.journal.commit = commit  # type: ignore[method-assign]
-        rig.journal.faulty = False
+        rig.journal.faulty_after = False
         rig.pass_time(2 * JOURNAL_RETRY_MS)
         rig.command(2, credit_id=credit_id)
         assert rig.line.tokens == []
         told = rig.final(credit_id)
         assert (told.delivered, told.uncertain, told.reason) == (0, 0, "journal fault")
+
+    @pytest.mark.parametrize("fault", ["faulty", "faulty_after"])
+    @pytest.mark.parametrize("revoked", [False, True])
+    def test_what_waited_and_was_over_as_the_journal_failed_is_not_decided_anew(
+        self, fault: str, revoked: bool
+    ) -> None:
+        """The card may have it all the same, so another end would contradict what is told after a restart."""
+        rig = Rig(has_ready=True).connected()
+        credit_id = rig.command(life_ms=10_000)  # it waits: the machine is not ready
+        setattr(rig.journal, fault, True)
+        if revoked:
+            rig.revoke(credit_id)
+        else:
+            rig.agent.handle(PulseFailed("bench", False, "the line cannot be driven"))
+            rig.pass_time(1)
+        setattr(rig.journal, fault, False)
+        rig.pass_time(60_000)  # by now it would have expired
+        told = rig.final(credit_id)
+        assert (told.state, told.delivered, told.reason) == (
+            "done",
+            0,
+            "revoked" if revoked else "coin line fault",
+        )
+        assert rig.stands()[1] != "journal"
 
     def test_what_arrives_meanwhile_is_left_to_the_broker_and_asked_for_again(self) -> None:
         """A paid credit is not refused over a card that stumbles for a second: it comes again, and is pulsed."""

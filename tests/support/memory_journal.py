@@ -10,10 +10,13 @@ from arcade_edge.ports import JournalFault
 
 
 class MemoryJournal:
-    """Keeps the contract of `arcade_edge.ports.Journal`; `faulty` makes every write fail until it is cleared."""
+    """Keeps the contract of `arcade_edge.ports.Journal`.
+
+    `faulty` makes every write fail until it is cleared; with `faulty_after` a commit is written, and fails then.
+    """
 
     def __init__(self, installation: str = "ab" * 16) -> None:
-        self.faulty = False
+        self.faulty = self.faulty_after = False
         self.credits: dict[str, Credit] = {}
         self.outbox: set[str] = set()
         self.counters: Counter[str] = Counter()
@@ -45,6 +48,8 @@ class MemoryJournal:
             if credit.final:
                 self.outbox.add(credit.credit_id)
         self.outbox.difference_update(told)
+        if self.faulty_after:
+            raise JournalFault("disk I/O error")
 
     def unfinished(self) -> list[Credit]:
         return sorted((c for c in self.credits.values() if not c.final), key=lambda c: c.credit_id)
