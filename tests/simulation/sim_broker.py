@@ -196,15 +196,15 @@ class SimBroker:
 
     def _hand_over(self, topic: str, payload: bytes, tries: int) -> None:
         word = self.hear(topic, payload)
-        if word is None:
+        if topic == ECHO and word in ("echo", "unfinished"):
+            sent_ms = parse_ms(msgspec.json.decode(payload)["timestamp"])
+            self._evidence.echoes.append((self._scheduler.now_ms, sent_ms))
+        if word in (None, "unfinished"):
             if tries < REPEATS:
                 delay_ms = min(MINUTE, SECOND << min(tries, 6))
                 self._scheduler.after(delay_ms, lambda: self._hand_over(topic, payload, tries + 1))
             return
-        if topic == ECHO and word == "echo":
-            sent_ms = parse_ms(msgspec.json.decode(payload)["timestamp"])
-            self._evidence.echoes.append((self._scheduler.now_ms, sent_ms))
-        elif topic.endswith("/ack"):
+        if topic.endswith("/ack"):
             fields = _fields(payload)
             self._scheduler.note("heard", word, str(fields.get("creditId"))[-4:], fields.get("state"))
             if word != "refused":

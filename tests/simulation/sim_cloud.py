@@ -345,13 +345,18 @@ class Cloud:
     # --- the doors
 
     def hear(self, topic: str, payload: bytes) -> str | None:
-        """A message for the cloud; what became of it, "refused", or None if it must come again."""
+        """A message for the cloud; what became of it, or "refused".
+
+        It must come again where it is "unfinished" (a process had it, and may have written it down), or None.
+        """
+        if self.is_down or not any(worker.up for worker in self.workers):
+            return None
         try:
             return self.run("hear", lambda worker: worker.hearing.hear(topic, payload))
         except BadMessage:
             return "refused"
         except (CloudDown, *ALLOWED):
-            return None
+            return "unfinished"
         except Exception:  # noqa: BLE001  # evidence of a defect
             self.defect(f"hear {topic}")
             return "refused"
