@@ -6,75 +6,21 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from arcade_edge import link as edge_link
 from arcade_edge.link import Event, LinkState, MqttLink
-from arcade_edge.ports import Arrived, Confirmed, LinkDown, LinkUp
+from arcade_edge.ports import Arrived, LinkDown, LinkUp
 from arcade_edge.reports import Will
 from arcade_edge.settings import Broker as BrokerSettings
 from arcade_sandbox.broker import Broker
 from arcade_shared.messages import MAX_PAYLOAD_BYTES
-from support.agent_process import MACHINE
 from support.agent_world import USERS
-
-WAIT_S = 20.0
-COINPULSE = f"arcade/machine/{MACHINE}/coinpulse"
-STATUS = f"arcade/machine/{MACHINE}/status"
-
-E = TypeVar("E", bound=Event)
-
-
-class Ends:
-    """A broker, one agent's link on it, and a client that publishes to the machine."""
-
-    def __init__(self, broker: Broker, ending: ExitStack) -> None:
-        self.broker = broker
-        self.events: queue.Queue[Event] = queue.Queue()
-        self.room = threading.Event()
-        self.room.set()
-        self._ending = ending
-        self.publisher = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-        self.publisher.username_pw_set("bench", "bench password")
-        self.publisher.connect("127.0.0.1", broker.port, 30)
-        self.publisher.loop_start()
-        ending.callback(self.publisher.loop_stop)
-        ending.callback(self.publisher.disconnect)
-
-    def _post(self, event: Event) -> bool:
-        if isinstance(event, Arrived) and not self.room.is_set():
-            return False
-        self.events.put(event)
-        return True
-
-    def link(self, client_id: str = "arcade-cab-01-abc") -> MqttLink:
-        settings = BrokerSettings(
-            "127.0.0.1", self.broker.port, tls=False, username=MACHINE, password="machine password"
-        )
-        made = MqttLink(
-            settings, client_id, [COINPULSE], lambda _: Will(STATUS, b"will"), self._post, jitter=lambda: 0
-        )
-        self._ending.callback(made.stop)
-        made.start()
-        return made
-
-    def next(self, kind: type[E], found: Callable[[E], bool] = lambda _: True) -> E:
-        """The next event of this kind; others are passed over."""
-        until = time.monotonic() + WAIT_S
-        while True:
-            event = self.events.get(timeout=max(0.01, until - time.monotonic()))
-            if isinstance(event, kind) and found(event):
-                return event
-
-    def publish(self, payload: bytes) -> None:
-        self.publisher.publish(COINPULSE, payload, qos=1).wait_for_publish(WAIT_S)
+from support.link_ends import COINPULSE, STATUS, WAIT_S, Ends
 
 
 @pytest.fixture
@@ -92,23 +38,6 @@ def test_what_is_larger_than_any_payload_of_ours_is_not_even_sent_to_the_agent(e
     assert ends.next(Arrived).payload == b"y" * MAX_PAYLOAD_BYTES
 
 
-def test_what_was_not_acknowledged_comes_again_and_says_that_it_is_a_repetition(ends: Ends) -> None:
-    link = ends.link()
-    ends.next(LinkUp)
-    ends.publish(b"one")
-    ends.publish(b"two")
-    first, second = ends.next(Arrived), ends.next(Arrived)
-    assert not first.repeated
-    link.acknowledge(second.receipt)
-    link.reconnect("the test wants it")
-    again = ends.next(Arrived)
-    assert (again.payload, again.repeated) == (b"one", True)
-    link.acknowledge(first.receipt)  # of the connection before: must not stand for a message of this one
-    ends.next(LinkUp)
-    link.reconnect("the test wants it")
-    assert ends.next(Arrived).payload == b"one"
-
-
 def test_a_message_for_which_there_is_no_room_comes_again_later(ends: Ends) -> None:
     ends.link()
     ends.next(LinkUp)
@@ -117,19 +46,6 @@ def test_a_message_for_which_there_is_no_room_comes_again_later(ends: Ends) -> N
     assert "more messages" in ends.next(LinkDown).reason
     ends.room.set()
     assert ends.next(Arrived).payload == b"one"
-
-
-def test_a_publish_that_has_no_connection_is_never_sent_later(ends: Ends) -> None:
-    """What must not be lost is in the outbox, so a second, older copy in a library's queue would only confuse."""
-    link = ends.link()
-    ends.next(LinkUp)
-    ends.broker.stop()
-    ends.next(LinkDown)
-    assert link.publish(STATUS, b"while away", retain=True) is None
-    ends.broker.start()
-    ends.next(LinkUp)
-    token = link.publish(STATUS, b"after", retain=True)
-    assert ends.next(Confirmed).token == token
 
 
 def test_two_with_one_client_id_are_named_in_the_log_and_go_on_trying(

@@ -53,7 +53,25 @@ class FakeLink:
     journaled_at_ack: dict[int, int] = field(default_factory=dict)
     unconfirmed: list[int] = field(default_factory=list)
     reconnects: list[str] = field(default_factory=list)
+    connection: int = 0
     token: int = 0
+
+    def come_up(self) -> LinkUp:
+        """It is connected, anew."""
+        self.connection += 1
+        self.online = True
+        return LinkUp(self.connection)
+
+    def go_down(self, reason: str) -> LinkDown:
+        """The connection is lost, with what was not confirmed."""
+        self.online = False
+        self.unconfirmed.clear()
+        return LinkDown(self.connection, reason)
+
+    def confirm_all(self, *, ok: bool) -> list[Confirmed]:
+        """The broker answers all that was published."""
+        answered, self.unconfirmed = self.unconfirmed, []
+        return [Confirmed(token, ok, "" if ok else "Not authorized") for token in answered]
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> Hashable | None:
         if not self.online:
@@ -94,7 +112,6 @@ class Rig:
         self.line = FakeLine(self.journal)
         self.link = FakeLink(self.journal)
         self.mid = 0
-        self.connection = 0
         self._random = random.Random(seed)
         self.agent = Agent(
             AgentConfig(
@@ -122,17 +139,13 @@ class Rig:
 
     def connected(self, *, tell_time: bool = True) -> Rig:
         """Bring the link up and, unless told not to, answer the nonce."""
-        self.connection += 1
-        self.link.online = True
-        self.agent.handle(LinkUp(self.connection))
+        self.agent.handle(self.link.come_up())
         if tell_time:
             self.tell_time()
         return self
 
     def disconnected(self) -> None:
-        self.link.online = False
-        self.link.unconfirmed.clear()
-        self.agent.handle(LinkDown(self.connection, "gone"))
+        self.agent.handle(self.link.go_down("gone"))
 
     def tell_time(self, nonce: str | None = None) -> None:
         nonce = self.statuses()[-1].nonce if nonce is None else nonce
@@ -142,7 +155,7 @@ class Rig:
     def arrives(self, kind: Any, payload: bytes, *, retained: bool = False, topic: str | None = None) -> int:
         """Deliver a message; its mid."""
         self.mid += 1
-        receipt = Receipt(self.connection, self.mid, 1)
+        receipt = Receipt(self.link.connection, self.mid, 1)
         self.agent.handle(Arrived(topic or machine_topic(MACHINE, kind), payload, retained, receipt))
         return self.mid
 
@@ -190,8 +203,8 @@ class Rig:
         for _ in range(100):
             if not self.link.unconfirmed:
                 return
-            token = self.link.unconfirmed.pop(0)
-            self.agent.handle(Confirmed(token, ok, "" if ok else "Not authorized"))
+            for told in self.link.confirm_all(ok=ok):
+                self.agent.handle(told)
 
     def pass_time(self, ms: int) -> None:
         """Let time pass, ticking whenever the agent asks for it, as the entry point does."""

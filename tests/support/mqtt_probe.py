@@ -43,12 +43,14 @@ class Probe:
         self._client.subscribe(topic_filter, qos=1)
         assert not self._answers.get(timeout=WAIT_S).is_failure
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 1, expiry_s: int | None = None) -> None:
+    def publish(
+        self, topic: str, payload: bytes, *, qos: int = 1, expiry_s: int | None = None, retain: bool = False
+    ) -> None:
         """Publish; with QoS 1 back when the broker has confirmed."""
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         if expiry_s is not None:
             properties.MessageExpiryInterval = expiry_s
-        self._client.publish(topic, payload, qos=qos, properties=properties)
+        self._client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
         assert not self._answers.get(timeout=WAIT_S).is_failure
 
     def next_message(self) -> mqtt.MQTTMessage:
