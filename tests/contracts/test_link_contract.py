@@ -20,7 +20,7 @@ from arcade_edge.ports import Arrived, Confirmed, Link, LinkDown, LinkUp
 from arcade_edge.reports import Will
 from arcade_sandbox.broker import Broker
 from contracts.simulated import Simulated
-from simulation.faults import SECOND
+from simulation.faults import MINUTE, SECOND
 from simulation.sim_link import SimLink
 from support.agent_process import MACHINE
 from support.agent_rig import FakeLink
@@ -79,6 +79,10 @@ class Delivering(Publishing, Protocol):
         """The broker's time passes."""
         ...
 
+    def wait_for_a_will(self) -> None:
+        """By then it would have been published."""
+        ...
+
 
 class RealSetting:
     """The agent's own link, and Mosquitto."""
@@ -132,6 +136,9 @@ class RealSetting:
 
     def wait_s(self, seconds: int) -> None:
         time.sleep(seconds)
+
+    def wait_for_a_will(self) -> None:
+        """Mosquitto publishes it as the connection ends."""
 
 
 class SimulatedSetting(Simulated):
@@ -191,6 +198,9 @@ class SimulatedSetting(Simulated):
 
     def wait_s(self, seconds: int) -> None:
         self.pass_time(seconds * SECOND)
+
+    def wait_for_a_will(self) -> None:
+        self.pass_time(MINUTE)
 
 
 class FakeSetting:
@@ -336,6 +346,7 @@ def test_a_new_connection_that_is_asked_for_costs_no_will_and_has_a_higher_numbe
     down = delivering.next(LinkDown)
     assert (down.connection, down.reason) == (up.connection, WHY)
     assert delivering.next(LinkUp).connection > up.connection
+    delivering.wait_for_a_will()
     delivering.link.publish(STATUS, b"after")
     assert delivering.next_heard() == b"after"
 
