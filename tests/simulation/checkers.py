@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulation.evidence import Command, Evidence, LineProfile, Pulse, Purchase, Said
+from simulation.evidence import Command, Evidence, LineProfile, Pulse, Purchase, Said, Step
 
 SILENT = ("silence", "last resort", "unconfirmed")
 CONFIRMED = ("confirmed", "nobody")
@@ -42,6 +42,7 @@ class Case:
     # Orders that moved between a backup and its coming back, and their credits.
     forgotten: set[str] = field(default_factory=set)
     forgotten_credits: set[str] = field(default_factory=set)
+    remembered: list[Step] = field(default_factory=list)  # what the database still knows
 
     def __post_init__(self) -> None:
         evidence = self.evidence
@@ -61,14 +62,16 @@ class Case:
         for cause in evidence.causes:
             self.causes[cause.what, cause.subject].append(cause.at_ms)
         self.alerts = set(evidence.alerts)
-        if evidence.restores:
-            self.forgotten.update(step.order_id for step in evidence.steps if self.is_forgotten(step.at_ms))
+        self.remembered = list(evidence.steps)
+        for restore in reversed(evidence.restores):
+            self.forgotten.update(step.order_id for step in evidence.steps[restore.first : restore.end])
+            del self.remembered[restore.first : restore.end]
         self.forgotten_credits = {
             step.credit_id for step in evidence.steps if step.credit_id and step.order_id in self.forgotten
         }
 
     def is_forgotten(self, at_ms: int) -> bool:
-        """Whether what was written down then was lost with a database that was set back."""
+        """Whether what was heard then may have been lost with a database that was set back."""
         return any(restore.backup_ms <= at_ms <= restore.at_ms for restore in self.evidence.restores)
 
     def is_made_anew(self, credit_id: str) -> bool:
@@ -82,11 +85,7 @@ class Case:
 
     def steps_into(self, order_id: str, *states: str) -> list[int]:
         """When the order was committed in one of the states, as far as the database still knows of it."""
-        return [
-            step.at_ms
-            for step in self.evidence.steps
-            if step.order_id == order_id and step.state in states and not self.is_forgotten(step.at_ms)
-        ]
+        return [step.at_ms for step in self.remembered if step.order_id == order_id and step.state in states]
 
 
 def whole_credits(pulses: list[Pulse], profile: LineProfile) -> int:

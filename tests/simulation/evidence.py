@@ -115,10 +115,15 @@ class Cause:
 
 @dataclass(frozen=True)
 class Restore:
-    """The cloud's database is what it was at `backup_ms`, from `at_ms` on."""
+    """The cloud's database is what it was at `backup_ms`, from `at_ms` on.
+
+    It has forgotten the steps from number `first` on, until before `end`.
+    """
 
     backup_ms: int
     at_ms: int
+    first: int
+    end: int
 
 
 @dataclass(frozen=True)

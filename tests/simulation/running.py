@@ -37,12 +37,12 @@ def one(seed: int, weather: Sequence[str] = (), *, whole_trace: bool = False) ->
     try:
         with recording(coverage):
             lived = run(seed, weather)
+        evidence = lived.evidence
+        broken, exceptions = check(evidence)
     except Exception:  # noqa: BLE001  # the run's own fault, told with its seed: the other seeds go on
         return Result(seed, 0, 0.0, "", [Broken("defect", "run", traceback.format_exc())], Coverage(), [])
     finally:
         logging.disable(before)
-    evidence = lived.evidence
-    broken, exceptions = check(evidence)
     broken += [Broken("3", "coverage", f"an unlisted transition: {what}") for what in coverage.unlisted()]
     coverage.faults.update(evidence.faults)
     coverage.exceptions.update(exceptions)

@@ -106,7 +106,7 @@ def _early_silence(evidence: Evidence) -> None:
 
 
 def _set_back(evidence: Evidence) -> None:
-    evidence.restores.append(Restore(900, 955))
+    evidence.restores.append(Restore(900, 955, 1, 2))
 
 
 def test_what_a_database_that_was_set_back_can_not_know_is_a_named_exception() -> None:
@@ -121,7 +121,7 @@ def test_what_a_database_that_was_set_back_can_not_know_is_a_named_exception() -
 
 def _readdressed_after_set_back(evidence: Evidence) -> None:
     _set_back(evidence)
-    evidence.steps.append(Step(940, "o-1", "funded", None, "", CREDIT))
+    evidence.steps[1] = Step(940, "o-1", "funded", None, "", CREDIT)
     evidence.commands.append(Command(20, "cab-1", CREDIT, 2, "b" * 32, 120_000, "confirmed"))
 
 

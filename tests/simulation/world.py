@@ -254,8 +254,8 @@ class World:
                 self.intruders.thieving = True
                 return self._ending(self.intruders, "thieving")
             case "database restored from a backup":
-                backup, backup_ms = cloud.store.backup(), self.scheduler.now_ms
-                return lambda: self._restore(backup, backup_ms)
+                backup, first, now_ms = cloud.store.backup(), len(self.evidence.steps), self.scheduler.now_ms
+                return lambda: self._restore(backup, now_ms, first)
             case "leftovers retained":
                 self.intruders.leave(rng)
                 return None
@@ -282,13 +282,13 @@ class World:
                 pi.wall_stopped = rng.random() < 0.3
                 return None
 
-    def _restore(self, backup: dict[str, Any], backup_ms: int) -> None:
+    def _restore(self, backup: dict[str, Any], backup_ms: int, first: int) -> None:
         """The cloud's processes stop, an older state of the database is put in place, and they begin anew."""
         self.scheduler.note("restored", self.scheduler.now_ms - backup_ms)
         self.cloud.store.restore(backup)
         self.cloud.restart()
         self.cloud.sweep_from_now()
-        self.evidence.restores.append(Restore(backup_ms, self.scheduler.now_ms))
+        self.evidence.restores.append(Restore(backup_ms, self.scheduler.now_ms, first, len(self.evidence.steps)))
 
     def _set_wrong(self, rng: random.Random) -> Callable[[], None]:
         """The clock of one of the cloud's processes, or of its host."""
