@@ -61,6 +61,7 @@ RATES: dict[str, tuple[float, float]] = {
     "journal rolled back": (0.1, 0.6),
     "journal lost": (0.02, 0.3),
     "operator refunds": (0.05, 0.6),
+    "an alert does not arrive": (0.05, 0.8),
 }
 
 # So many times in a seed, each for so long.

@@ -339,6 +339,8 @@ class Cloud:
 
     def post(self, alert_id: str, kind: str, text: str, subject: str, at_ms: int) -> bool:
         """The sink of alerts."""
+        if self.faults.hit("an alert does not arrive"):
+            return False
         self.evidence.posted.add(alert_id)
         return True
 
