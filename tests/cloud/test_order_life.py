@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from arcade_cloud.delivering import PUBLISH_BACKOFF_S
 from arcade_cloud.effects import ReadPayment, SendCoinpulse, SendEcho, SendRevoke, Settle
 from arcade_cloud.errors import InvariantBroken
 from arcade_cloud.events import (
@@ -21,7 +22,6 @@ from arcade_cloud.money import Payment
 from arcade_cloud.order_life import (
     OPEN_AT_MOST_S,
     OPEN_READ_BACKOFF_S,
-    PUBLISH_BACKOFF_S,
     READS_AT_MOST,
     RETURNED_READ_S,
     RETURNED_READS,

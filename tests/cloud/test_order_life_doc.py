@@ -8,8 +8,9 @@ from typing import get_args
 
 import pytest
 
+from arcade_cloud.delivering import PUBLISH_BACKOFF_S, REVOKE_BACKOFF_S, UNCONFIRMED_AFTER_S
 from arcade_cloud.limits import Limits
-from arcade_cloud.order_life import OPEN_AT_MOST_S, PUBLISH_BACKOFF_S, REVOKE_BACKOFF_S, UNCONFIRMED_AFTER_S
+from arcade_cloud.order_life import OPEN_AT_MOST_S
 from arcade_cloud.orders import State
 from arcade_cloud.settling import (
     ATTEMPT_LIFE_MS,

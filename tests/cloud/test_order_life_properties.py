@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from arcade_cloud.delivering import REVOKE_BACKOFF_S
 from arcade_cloud.effects import EFFECT_LIFE_MS, Effect, ReadPayment, SendCoinpulse, SendEcho, SendRevoke, Settle
 from arcade_cloud.events import (
     Acked,
@@ -22,7 +23,7 @@ from arcade_cloud.events import (
     Sent,
     Settling,
 )
-from arcade_cloud.order_life import REVOKE_BACKOFF_S, decide
+from arcade_cloud.order_life import decide
 from arcade_cloud.orders import Order
 from arcade_cloud.settling import REFUND_LOOKS_S, SETTLE_ATTEMPTS, SETTLE_BACKOFF_S
 from arcade_shared.messages import Ack

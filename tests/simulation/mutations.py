@@ -17,6 +17,7 @@ from simulation.checkers import Broken
 from simulation.running import one
 
 LIFE = "arcade_cloud.order_life:"
+DELIVERING = "arcade_cloud.delivering:"
 SETTLING = "arcade_cloud.settling:"
 CREDITS = "arcade_edge.credits:"
 DELIVERY = "arcade_edge.delivery:Delivery."
@@ -69,7 +70,7 @@ MUTATIONS = (
     ),
     _bug(
         "the deadline does not matter once the machine has accepted",
-        (LIFE + "_publish", "if now >= deadline:", "if now >= deadline and not order.accepted:"),
+        (DELIVERING + "publish", "if now >= deadline:", "if now >= deadline and not order.accepted:"),
         near=22,
     ),
     _bug(
@@ -80,17 +81,22 @@ MUTATIONS = (
             'decision = settling.resolve(asked, 0, "unsent", text, context)',
         ),
     ),
-    _bug("a word that is not final decides", (LIFE + "_acked", "if ack.final:", "if ack.final or ack.delivered:")),
     _bug(
-        "another installation's word counts",
-        (LIFE + "_acked", "ack.installation != order.installation", "False"),
+        "a word that is not final decides",
+        (DELIVERING + "acked", "if ack.final:", "if ack.final or ack.delivered:"),
     ),
     _bug(
-        "another machine's word counts", (LIFE + "_acked", "ack.machine_id != order.machine_id", "False"), near=22
+        "another installation's word counts",
+        (DELIVERING + "acked", "ack.installation != order.installation", "False"),
+    ),
+    _bug(
+        "another machine's word counts",
+        (DELIVERING + "acked", "ack.machine_id != order.machine_id", "False"),
+        near=22,
     ),
     _bug(
         "every publish has a new credit id",
-        (LIFE + "_publish", "    if order.credit_id is None:\n", "    if True:\n"),
+        (DELIVERING + "publish", "    if order.credit_id is None:\n", "    if True:\n"),
         (
             "arcade_cloud.orders:credit_id_of",
             "order.order_id.encode()",
@@ -101,7 +107,7 @@ MUTATIONS = (
     _bug(
         "a credit is addressed anew with every publish",
         (
-            LIFE + "_publish",
+            DELIVERING + "publish",
             "    due = min(later",
             "    anew = context.installation or order.installation\n"
             "    order = _with(order, installation=anew)\n    due = min(later",
@@ -111,7 +117,7 @@ MUTATIONS = (
     _bug(
         "every publish prolongs the credit's life",
         (
-            LIFE + "_publish",
+            DELIVERING + "publish",
             "    due = min(later",
             "    order = _with(order, expires_at_ms=now + 60_000)\n    due = min(later",
         ),
@@ -123,7 +129,7 @@ MUTATIONS = (
     ),
     _bug(
         "a database that was set back addresses an order to another Pi",
-        (LIFE + "_publish", "heard is None or order.installation not in (None, heard)", "heard is None"),
+        (DELIVERING + "publish", "heard is None or order.installation not in (None, heard)", "heard is None"),
         weather=(
             "database restored from a backup",
             "second Pi with the same id",
@@ -183,11 +189,11 @@ MUTATIONS = (
     ),
     _bug(
         "silence closes with nothing, whatever was reported",
-        (LIFE + "_silent", "resolve(order, order.reported,", "resolve(order, order.credits,"),
+        (DELIVERING + "_silent", "resolve(order, order.reported,", "resolve(order, order.credits,"),
     ),
     _bug(
         "nothing is the last resort",
-        (LIFE + "_revoke", "now >= silence.last_resort_ms(order, context)", "False"),
+        (DELIVERING + "revoke", "now >= silence.last_resort_ms(order, context)", "False"),
         near=13,
     ),
     _bug(
