@@ -77,7 +77,7 @@ MUTATIONS = (
         "a refund is given without a revoke",
         (
             LIFE + "_refund_asked",
-            "decision = _begin_revoking(asked, text, context)",
+            "decision = delivering.begin_revoking(asked, text, context)",
             'decision = settling.resolve(asked, 0, "unsent", text, context)',
         ),
     ),
@@ -280,7 +280,7 @@ MUTATIONS = (
         "the first intent is not committed before the pulse",
         (
             DELIVERY + "_request",
-            "self._journal.commit([credit])",
+            "self._save([credit])",
             "credit.intent or self._journal.commit([credit])",
         ),
         near=29,
