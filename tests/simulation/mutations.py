@@ -292,6 +292,16 @@ MUTATIONS = (
         weather=("card stalls", "message late", "machine not ready", "message repeated"),
     ),
     _bug(
+        "what ended as the journal failed is decided anew",
+        (
+            DELIVERY + "_save",
+            "credit.final and credit.credit_id in self._waiting",
+            "credit is None",
+        ),
+        elsewhere="tests/edge/test_agent_credits.py::"
+        "test_what_waited_and_was_over_as_the_journal_failed_is_not_decided_anew",
+    ),
+    _bug(
         "what a start finds begun counts as delivered",
         (
             CREDITS + "_after_restart",
