@@ -286,9 +286,10 @@ class World:
         """The cloud's processes stop, an older state of the database is put in place, and they begin anew."""
         self.scheduler.note("restored", self.scheduler.now_ms - backup_ms)
         self.cloud.store.restore(backup)
+        # At once: what the processes do as they begin takes time, and is remembered.
+        self.evidence.restores.append(Restore(backup_ms, self.scheduler.now_ms, first, len(self.evidence.steps)))
         self.cloud.restart()
         self.cloud.sweep_from_now()
-        self.evidence.restores.append(Restore(backup_ms, self.scheduler.now_ms, first, len(self.evidence.steps)))
 
     def _set_wrong(self, rng: random.Random) -> Callable[[], None]:
         """The clock of one of the cloud's processes, or of its host."""
