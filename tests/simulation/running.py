@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from simulation.checkers import Broken, check
 from simulation.coverage import Coverage, recording
+from simulation.digest import digest
 from simulation.world import run
 
 TRACE_LINES = 40
@@ -27,6 +28,7 @@ class Result:
     broken: list[Broken]
     coverage: Coverage
     tail: list[str] = field(default_factory=list)
+    digest: str = ""
 
 
 def one(seed: int, weather: Sequence[str] = (), *, whole_trace: bool = False) -> Result:
@@ -50,7 +52,9 @@ def one(seed: int, weather: Sequence[str] = (), *, whole_trace: bool = False) ->
     lines = lived.trace if whole_trace else lived.trace[-TRACE_LINES:] if broken else []
     tail = [" ".join(str(word) for word in line) for line in lines]
     days = (evidence.ended_ms - lived.started_ms) / 86_400_000
-    return Result(seed, len(evidence.orders), days, lived.fingerprint, broken, coverage, tail)
+    return Result(
+        seed, len(evidence.orders), days, lived.fingerprint, broken, coverage, tail, digest(evidence)
+    )
 
 
 def _begin_process() -> None:
