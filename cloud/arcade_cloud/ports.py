@@ -1,7 +1,7 @@
 """What fulfilment needs from outside, as protocols. Adapters: `stripe_gateway`, `mqtt`, `alerts`, `store/`."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from arcade_cloud.events import Outcome
 from arcade_cloud.money import Offer, Payment
@@ -50,15 +50,50 @@ class Price:
     label: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class EventPage:
-    """Some of Stripe's events in the shape of webhooks, newest first, each with its `id`.
+ReportKind = Literal["payment", "checkout_ended", "changed", "ignored"]
 
-    `more`: there are older ones, after the last of these.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What an event is about. `what` is Stripe's name for it, `created_ms` when Stripe made it.
+
+    `payment`: money is held or taken, or was. `checkout_ended`: the session expired, or its payment failed.
+    `changed`: something else happened to a payment, so read it back. `ignored`: nothing to us.
+
+    `order_id`, `machine_id` and `site` come from metadata, which we set on sessions and payment intents; refunds
+    and disputes have none, and there only `payment_intent` leads to the order. On a shared account others write
+    there too: all four texts may be another business's.
+
+    `payment` is given only where the event shows beyond doubt what was paid and when:
+    - a hold (`payment_intent.amount_capturable_updated`, status `requires_capture`);
+    - a payment that was never a hold (`payment_intent.succeeded`, and nothing in it says manual capture). With
+      manual capture the same event may tell of a capture days after the player paid;
+    - never from a session: it shows neither whether money is held or taken, nor when it was paid.
+    It is the state at the moment of the event, and `paid_at_ms` is that moment.
+
+    `is_delivered`: every webhook endpoint has taken it.
     """
 
-    events: tuple[dict[str, Any], ...]
-    more: bool = False
+    event_id: str
+    kind: ReportKind
+    what: str
+    created_ms: int = 0
+    order_id: str | None = None
+    machine_id: str | None = None
+    site: str | None = None
+    payment_intent: str | None = None
+    session_id: str | None = None
+    client_reference_id: str | None = None
+    payment: Payment | None = None
+    is_delivered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Some of Stripe's events, newest first. `after`: where the next page begins; None: these are the oldest."""
+
+    reports: tuple[Report, ...]
+    after: str | None = None
 
 
 class Payments(Protocol):
@@ -88,7 +123,7 @@ class Payments(Protocol):
     def read_events(self, types: tuple[str, ...], *, since_ms: int, after: str | None = None) -> EventPage:
         """At most a hundred events of these types made since then, or those that come after the one with that id.
 
-        Delivered or not: `pending_webhooks` of each says to how many endpoints it has not been.
+        Delivered or not. What is not of the shape that Stripe documents is left out, with a warning in the log.
         """
         ...
 

@@ -34,8 +34,7 @@ from arcade_cloud.machines import Machine, why_not_ready
 from arcade_cloud.money import Offer, Payment
 from arcade_cloud.order_life import can_refund
 from arcade_cloud.orders import Alert, Order
-from arcade_cloud.ports import Checkout, CheckoutRequest
-from arcade_cloud.webhook import Report
+from arcade_cloud.ports import Checkout, CheckoutRequest, Report
 from arcade_shared.ids import uuid7
 from arcade_shared.messages import MAX_CREDITS, Gameover
 from arcade_shared.topics import check_machine_id

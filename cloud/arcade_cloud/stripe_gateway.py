@@ -26,6 +26,7 @@ from arcade_cloud.stripe_objects import (
     price_from,
     required_id,
 )
+from arcade_cloud.webhook import reports_of
 
 if TYPE_CHECKING:
     import stripe
@@ -217,7 +218,8 @@ class StripeGateway:
         if after is not None:
             params["starting_after"] = _id(after)
         page = self._ask("reading events", lambda client: client.v1.events.list(params))
-        return self._read("events", lambda: events_from(page))
+        events, next_page = self._read("events", lambda: events_from(page))
+        return EventPage(tuple(reports_of(events)), next_page)
 
     def check(self) -> None:
         """Ask for one payment: every key that can do this work may see it."""

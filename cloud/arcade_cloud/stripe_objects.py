@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast, get_args
 
 from arcade_cloud.money import Dispute, Payment, PaymentStatus
-from arcade_cloud.ports import Checkout, EventPage, Price
+from arcade_cloud.ports import Checkout, Price
 
 Json = Mapping[str, Any]
 
@@ -179,14 +179,15 @@ def has_more(thing: Json, name: str) -> bool:
     return isinstance(found, Mapping) and found.get("has_more") is True
 
 
-def events_from(page: Json) -> EventPage:
-    """One page of the list of events."""
+def events_from(page: Json) -> tuple[Sequence[Json], str | None]:
+    """One page of the list of events, newest first, and where the next page begins (None: nowhere)."""
     if not isinstance(page.get("data"), list):
         raise Unreadable("data: not a list")  # an empty one would mean that nothing has happened
     found = listed({"events": page}, "events")
     for event in found:
         required_id(event, "id")
-    return EventPage(tuple(dict(event) for event in found), bool(found) and page.get("has_more") is True)
+    more = bool(found) and page.get("has_more") is True
+    return found, required_id(found[-1], "id") if more else None
 
 
 def reference(thing: Json, name: str) -> str | None:

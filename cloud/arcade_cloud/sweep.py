@@ -13,12 +13,11 @@ so whatever dies or fails, the next lap begins where the last good one did.
 import logging
 import threading
 from dataclasses import dataclass, field
-from typing import Any
 
-from arcade_cloud.errors import BadWebhook, PaymentsError, PaymentsRefused, PaymentsUnavailable, StoreUnavailable
+from arcade_cloud.errors import PaymentsError, PaymentsRefused, PaymentsUnavailable, StoreUnavailable
 from arcade_cloud.orders import Alert
+from arcade_cloud.ports import Report
 from arcade_cloud.sales import Sales
-from arcade_cloud.webhook import interpret
 
 logger = logging.getLogger(__name__)
 
@@ -106,13 +105,13 @@ class Sweep:
             self._failed(error)
             return
         failures = 0
-        for event in page.events:
-            failures += not self._take_in(event)
+        for report in page.reports:
+            failures += not self._take_in(report)
             if failures == FAILURES_OF_A_PAGE:
                 return
         lap.whole = lap.whole and not failures
-        if page.more:
-            lap.after, self._next_ms = page.events[-1]["id"], fulfilment.now_ms()
+        if page.after is not None:
+            lap.after, self._next_ms = page.after, fulfilment.now_ms()
             return
         if lap.whole:
             fulfilment.store.note_swept(max(lap.since_ms, lap.began_ms - OVERLAP_S * 1000))
@@ -121,24 +120,20 @@ class Sweep:
             self._failing = False
         self._lap, self._next_ms = None, fulfilment.now_ms() + SWEEP_EVERY_S * 1000
 
-    def _take_in(self, event: dict[str, Any]) -> bool:
+    def _take_in(self, report: Report) -> bool:
         """Handle one event as its webhook would have been; whether it needs no other look.
 
         Raises StoreUnavailable.
         """
         try:
-            report = interpret(event)
             is_paid = report.kind == "payment"
             if is_paid and report.order_id is not None:
                 return True  # the order asks Stripe by itself
             if self.sales.fulfilment.store.is_seen(report.event_id):
                 return True
-            if is_paid and event.get("pending_webhooks") == 0 and not self.sales.is_for_machine_here(report):
+            if is_paid and report.is_delivered and not self.sales.is_for_machine_here(report):
                 return True  # nobody failed to take it, and it is nothing to us: another installation's
             became = self.sales.stripe_reported(report)
-        except BadWebhook as error:
-            logger.warning("an event in Stripe's list is passed over: %s", error)
-            return True
         except StoreUnavailable:
             raise
         except PaymentsUnavailable as error:
@@ -146,8 +141,8 @@ class Sweep:
             return False
         except Exception as error:  # noqa: BLE001 - whatever it is, other events are not to wait for this one
             self._failed(error)
-            name = str(event.get("id"))
-            self._alert(f"unswept:{name}", f"What happened to a payment can't be taken in: {error}", name)
+            text = f"What happened to a payment can't be taken in: {error}"
+            self._alert(f"unswept:{report.event_id}", text, report.event_id)
             return False
         if became in {"moved", "stray"}:
             logger.warning("event %s was found in Stripe's list before any webhook told of it", report.event_id)

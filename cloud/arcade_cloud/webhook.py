@@ -4,15 +4,16 @@
 an event is news: events come twice, late and in any order, so whoever acts on one compares with what is on record.
 """
 
+import logging
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from arcade_cloud.errors import BadWebhook
 from arcade_cloud.money import Payment
+from arcade_cloud.ports import Report, ReportKind
 from arcade_cloud.stripe_objects import (
     Json,
     Unreadable,
@@ -24,6 +25,8 @@ from arcade_cloud.stripe_objects import (
     required_id,
 )
 
+logger = logging.getLogger(__name__)
+
 # Stripe's own libraries use five minutes; it signs each repetition anew.
 TOLERANCE_S = 300
 # Events of ours take some 5 KB; a Checkout Session with a hundred line items a few hundred.
@@ -33,42 +36,7 @@ MAX_HEADER_LENGTH = 2048
 
 _TIMESTAMP = re.compile(r"t=([0-9]{1,12})\Z")
 
-Kind = Literal["payment", "checkout_ended", "changed", "ignored"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What an event is about. `what` is Stripe's name for it, `created_ms` when Stripe made it.
-
-    `payment`: money is held or taken, or was. `checkout_ended`: the session expired, or its payment failed.
-    `changed`: something else happened to a payment, so read it back. `ignored`: nothing to us.
-
-    `order_id`, `machine_id` and `site` come from metadata, which we set on sessions and payment intents; refunds
-    and disputes have none, and there only `payment_intent` leads to the order. On a shared account others write
-    there too: all four texts may be another business's.
-
-    `payment` is given only where the event shows beyond doubt what was paid and when:
-    - a hold (`payment_intent.amount_capturable_updated`, status `requires_capture`);
-    - a payment that was never a hold (`payment_intent.succeeded`, and nothing in it says manual capture). With
-      manual capture the same event may tell of a capture days after the player paid;
-    - never from a session: it shows neither whether money is held or taken, nor when it was paid.
-    It is the state at the moment of the event, and `paid_at_ms` is that moment.
-    """
-
-    event_id: str
-    kind: Kind
-    what: str
-    created_ms: int = 0
-    order_id: str | None = None
-    machine_id: str | None = None
-    site: str | None = None
-    payment_intent: str | None = None
-    session_id: str | None = None
-    client_reference_id: str | None = None
-    payment: Payment | None = None
-
-
-_KINDS: dict[str, Kind] = {
+_KINDS: dict[str, ReportKind] = {
     "checkout.session.completed": "payment",
     "checkout.session.async_payment_succeeded": "payment",
     "checkout.session.async_payment_failed": "checkout_ended",
@@ -148,6 +116,15 @@ def interpret(event: Mapping[str, Any]) -> Report:
         raise BadWebhook(f"not an event of Stripe's: {error}") from error
 
 
+def reports_of(events: Iterable[Mapping[str, Any]]) -> Iterator[Report]:
+    """What listed events are about; what is not of the shape that Stripe documents is passed over, and logged."""
+    for event in events:
+        try:
+            yield interpret(event)
+        except BadWebhook as error:
+            logger.warning("an event in Stripe's list is passed over: %s", error)
+
+
 def _interpret(event: Json) -> Report:
     event_id, what = required_id(event, "id"), required_id(event, "type")
     kind = _KINDS.get(what, "ignored")
@@ -176,6 +153,7 @@ def _interpret(event: Json) -> Report:
         session_id=required_id(subject, "id") if is_session else None,
         client_reference_id=optional_id(subject, "client_reference_id") if is_session else None,
         payment=payment,
+        is_delivered=event.get("pending_webhooks") == 0,
     )
 
 

@@ -8,8 +8,8 @@ import pytest
 from arcade_cloud.errors import BadRequest, NotReady, UnknownMachine
 from arcade_cloud.events import PaymentReported
 from arcade_cloud.orders import Order
+from arcade_cloud.ports import Report
 from arcade_cloud.store.port import Store
-from arcade_cloud.webhook import Report
 from support.doors import Doors
 
 COINPULSES = "arcade/machine/cab-01/coinpulse"

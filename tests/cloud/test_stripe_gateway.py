@@ -388,7 +388,18 @@ def test_an_answer_that_is_not_understood_is_no_verdict(serve: Serve, answer: ob
 def test_a_list_of_events_that_is_none_is_no_verdict(serve: Serve, answer: object) -> None:
     """Taken for an empty list, it would say that nobody has paid."""
     with pytest.raises(PaymentsUnavailable):
-        serve(200, answer).read_events(("checkout.session.completed",), since_ms=0)
+        serve(answer).read_events(("checkout.session.completed",), since_ms=0)
+
+
+def test_a_listed_event_of_no_known_shape_is_passed_over(serve: Serve) -> None:
+    """One of them must not keep the others from being looked at."""
+    good = {"id": "evt_3", "type": "charge.refunded", "created": 1, "data": {"object": {"payment_intent": "pi_1"}}}
+    rubbish = [{"id": "evt_1"}, {"id": "evt_2", "type": "checkout.session.completed"}]
+    page = serve({"object": "list", "data": [*rubbish, good], "has_more": True}).read_events(
+        ("charge.refunded",), since_ms=0
+    )
+    assert [report.event_id for report in page.reports] == ["evt_3"]
+    assert page.after == "evt_3"
 
 
 def test_a_checkout_that_is_not_understood_is_no_verdict(serve: Serve) -> None:

@@ -366,25 +366,6 @@ def test_the_check_tries_the_right_to_read_events(has_right: bool, tmp_path: Pat
     assert has_right if verdict is None else "“Events: read”" in verdict
 
 
-def test_an_event_of_no_known_shape_is_passed_over(bench: Bench) -> None:
-    intent = bench.paid()
-    listed = bench.doors.payments.read_events
-
-    def with_rubbish(*given: Any, **more: Any) -> EventPage:
-        page = listed(*given, **more)
-        rubbish: tuple[dict[str, Any], ...] = (
-            {"id": "evt_x"},
-            {"id": "evt_y", "type": "checkout.session.completed"},
-        )
-        return replace(page, events=rubbish + page.events)
-
-    bench.doors.payments.read_events = with_rubbish  # type: ignore[method-assign]
-    bench.sweep.run_once()
-    assert bench.doors.order(f"link_{intent}").state == "funded"
-    swept_ms = bench.store.swept_ms()
-    assert swept_ms is not None
-
-
 def test_work_that_was_dropped_is_asked_for_again_and_a_page_under_way_is_not_joined(bench: Bench) -> None:
     """`later` may forget; and it may run two pages at once, of which one is enough."""
     waiting: list[Callable[[], None]] = []

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from arcade_cloud.errors import BadWebhook
 from arcade_cloud.money import Payment
+from arcade_cloud.ports import Report
 from arcade_cloud.webhook import (
     EVENT_TYPES,
     MAX_BODY_BYTES,
     MAX_HEADER_LENGTH,
     TOLERANCE_S,
-    Report,
     interpret,
     verify,
 )

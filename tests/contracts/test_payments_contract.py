@@ -16,9 +16,9 @@ import stripe
 from arcade_cloud import stripe_gateway
 from arcade_cloud.errors import PaymentsRefused, PaymentsUnavailable
 from arcade_cloud.money import Offer, Payment
-from arcade_cloud.ports import Checkout, CheckoutRequest, Payments
+from arcade_cloud.ports import Checkout, CheckoutRequest, Payments, Report
 from arcade_cloud.stripe_gateway import StripeGateway
-from arcade_cloud.webhook import EVENT_TYPES, Report, interpret
+from arcade_cloud.webhook import EVENT_TYPES, interpret
 from arcade_sandbox.stripe_sandbox import StripeSandbox
 from contracts.simulated import SimulatedStripe
 from support import fake_payments
@@ -699,24 +699,23 @@ def test_events_are_listed_as_webhooks_show_them_though_none_was_delivered(world
     since_ms = world.now_ms()
     (payment_intent,) = _paid_by_link(world, 1)
     page = world.payments.read_events(("checkout.session.completed",), since_ms=since_ms)
-    (event,) = page.events
-    report = interpret(event)
+    (report,) = page.reports
     assert (report.kind, report.payment_intent, report.client_reference_id) == (
         "payment",
         payment_intent,
         "cab-07",
     )
-    assert not page.more
-    assert event in world.events()
+    assert page.after is None
+    assert report.event_id in {event["id"] for event in world.events()}
 
 
 def test_events_are_listed_by_type_and_from_a_moment_on(world: World) -> None:
     _paid_by_link(world, 1)
     world.advance(3_600)
-    assert world.payments.read_events(("checkout.session.completed",), since_ms=world.now_ms()).events == ()
+    assert world.payments.read_events(("checkout.session.completed",), since_ms=world.now_ms()).reports == ()
     both = ("payment_intent.succeeded", "checkout.session.completed")
     page = world.payments.read_events(both, since_ms=world.now_ms() - 2 * HOUR_MS)
-    assert [event["type"] for event in page.events] == list(reversed(both))
+    assert [report.what for report in page.reports] == list(reversed(both))
 
 
 def test_a_long_list_of_events_comes_in_pages_newest_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -724,10 +723,10 @@ def test_a_long_list_of_events_comes_in_pages_newest_first(world: World, monkeyp
     monkeypatch.setattr(fake_payments, "EVENTS_OF_A_PAGE", 2)
     paid, kinds = _paid_by_link(world, 3), ("checkout.session.completed",)
     first = world.payments.read_events(kinds, since_ms=0)
-    assert (len(first.events), first.more) == (2, True)
-    rest = world.payments.read_events(kinds, since_ms=0, after=first.events[-1]["id"])
-    assert not rest.more
-    found = [interpret(event).payment_intent for event in (*first.events, *rest.events)]
+    assert (len(first.reports), first.after) == (2, first.reports[-1].event_id)
+    rest = world.payments.read_events(kinds, since_ms=0, after=first.after)
+    assert rest.after is None
+    found = [report.payment_intent for report in (*first.reports, *rest.reports)]
     assert found == paid[::-1]
 
 

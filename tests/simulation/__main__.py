@@ -1,4 +1,4 @@
-"""Run the simulation: `PYTHONPATH=tests python -m simulation [--seed S | --n N | --seconds T | --mutations | --digest]`.
+"""Run the simulation: `PYTHONPATH=tests python -m simulation [--seed S | --n N | --mutations | --digest]`.
 
 Without options the seeds from 1 on, as many as must show every fault and every transition. A seed that fails
 prints what is broken, the end of its trace, and how to replay it; then the exit code is 1.

@@ -52,9 +52,7 @@ def one(seed: int, weather: Sequence[str] = (), *, whole_trace: bool = False) ->
     lines = lived.trace if whole_trace else lived.trace[-TRACE_LINES:] if broken else []
     tail = [" ".join(str(word) for word in line) for line in lines]
     days = (evidence.ended_ms - lived.started_ms) / 86_400_000
-    return Result(
-        seed, len(evidence.orders), days, lived.fingerprint, broken, coverage, tail, digest(evidence)
-    )
+    return Result(seed, len(evidence.orders), days, lived.fingerprint, broken, coverage, tail, digest(evidence))
 
 
 def _begin_process() -> None:

@@ -4,7 +4,6 @@ Its contract suite runs on the real gateway too.
 """
 
 import bisect
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +11,7 @@ from typing import Literal
 from arcade_cloud.errors import PaymentsRefused, PaymentsUnavailable
 from arcade_cloud.money import Payment
 from arcade_cloud.ports import Checkout, CheckoutRequest, EventPage, Price
+from arcade_cloud.webhook import reports_of
 from support.fake_stripe import FakeStripe
 
 Fault = Literal["before", "after"]
@@ -119,7 +119,8 @@ class FakePayments:
                 if after not in ids:
                     raise PaymentsRefused("resource_missing", f"no such event: {after}")
                 found = found[ids.index(after) + 1 :]
-            return EventPage(tuple(copy.deepcopy(found[:EVENTS_OF_A_PAGE])), len(found) > EVENTS_OF_A_PAGE)
+            page = found[:EVENTS_OF_A_PAGE]
+            return EventPage(tuple(reports_of(page)), page[-1]["id"] if len(found) > EVENTS_OF_A_PAGE else None)
 
         found = self._call("read_events", work)
         assert isinstance(found, EventPage)
