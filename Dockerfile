@@ -17,4 +17,4 @@ RUN PYTHONPATH=/build/tools python -m pip wheel --no-deps --no-build-isolation -
 
 FROM ${BASE}
 COPY --from=builder /build/task ${LAMBDA_TASK_ROOT}
-CMD ["arcade_cloud.lambda_handler.handler"]
+CMD ["arcade_cloud.entrypoints.aws_lambda.handler.handler"]

@@ -89,7 +89,7 @@ install_packages() {
 }
 
 has_broker() {
-    .venv/bin/python -c 'from arcade_sandbox.broker import find_mosquitto; find_mosquitto()' 2>.setup/broker.log
+    .venv/bin/python -c 'from arcade_sandbox.broker.launcher import find_mosquitto; find_mosquitto()' 2>.setup/broker.log
 }
 
 missing_tools() { # as Debian's packages

@@ -26,7 +26,7 @@ def test_architecture_says_where_the_rules_are() -> None:
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [("arcade_cloud.cli", "arcade-cloud"), ("arcade_edge.cli", "arcade-edge")],
+    [("arcade_cloud.entrypoints.cli", "arcade-cloud"), ("arcade_edge.cli", "arcade-edge")],
     ids=["cloud", "edge"],
 )
 def test_readme_names_every_command(module: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:

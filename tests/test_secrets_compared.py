@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import stripe
 
-from arcade_cloud import webhook
-from arcade_cloud.web import arriving
+from arcade_cloud.adapters.stripe import events as webhook
+from arcade_cloud.web import guards as arriving
 from arcade_shared import signing
 
 ROOT = Path(__file__).parents[1]

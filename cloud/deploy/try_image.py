@@ -254,7 +254,9 @@ def main() -> int:
     with mounted() as files, tempfile.TemporaryDirectory() as folder:
         tmp = Path(folder)
         check_files(files / "var" / "task")
-        added = run(*inside(files, config, tmp, SETTINGS), "python", "-m", "arcade_cloud.cli", *ADD_MACHINE)
+        added = run(
+            *inside(files, config, tmp, SETTINGS), "python", "-m", "arcade_cloud.entrypoints.cli", *ADD_MACHINE
+        )
         check('machine_id = "cab-01"' in added, "an operator's command works in it")
         function = Function(files, config, tmp, SETTINGS)
         try:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from arcade_edge import settings as edge_settings
+from arcade_edge import config as edge_settings
 
 OK, FAILED, MISUSED = 0, 1, 2
 
@@ -43,11 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _is_operators(error: Exception) -> bool:
     """Whether the text of the error is all that a person needs; of anything else the trace is wanted."""
-    from arcade_edge.coin_line import CoinLineError
-    from arcade_edge.pin_factory import GpioUnavailable
+    from arcade_edge.bootstrap import PartDied
+    from arcade_edge.hardware.coin_line import CoinLineError
+    from arcade_edge.hardware.pin_factory import GpioUnavailable
     from arcade_edge.ports import JournalFault
-    from arcade_edge.technician import NotToBeHad
-    from arcade_edge.wiring import PartDied
+    from arcade_edge.tools.technician import NotToBeHad
 
     return isinstance(error, GpioUnavailable | CoinLineError | JournalFault | NotToBeHad | PartDied)
 
@@ -110,7 +110,7 @@ def _positive(text: str) -> int:
 def _settings(arguments: argparse.Namespace) -> edge_settings.Settings:
     """The settings; from then on, under sudo, this is the agent's own user (see `account`)."""
     settings = edge_settings.load(arguments.config)
-    from arcade_edge.account import become_owner_of
+    from arcade_edge.tools.account import become_owner_of
 
     become_owner_of(settings.journal_path.parent)
     return settings
@@ -118,21 +118,21 @@ def _settings(arguments: argparse.Namespace) -> edge_settings.Settings:
 
 def _run(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
-    from arcade_edge.wiring import run_agent
+    from arcade_edge.bootstrap import run_agent
 
     run_agent(settings)
     return OK
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from arcade_edge.doctor import run_doctor
+    from arcade_edge.tools.doctor import run_doctor
 
     return OK if run_doctor(arguments.config, say=print, answer_within_s=arguments.wait) else FAILED
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
-    from arcade_edge.technician import simulate
+    from arcade_edge.tools.technician import simulate
 
     simulate(
         settings,
@@ -149,7 +149,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
 
 def _pulse(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
-    from arcade_edge.technician import pulse_by_hand
+    from arcade_edge.tools.technician import pulse_by_hand
 
     # A terminal that is closed, or a kill, ends the train as Ctrl-C does: the line is not left active.
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -166,7 +166,7 @@ def _release(arguments: argparse.Namespace) -> int:
     if pin is None:
         pin, found = edge_settings.load_coin_line(arguments.config)
         active = active or found
-    from arcade_edge.coin_line import force_inactive
+    from arcade_edge.hardware.coin_line import force_inactive
 
     force_inactive(pin, active)
     print(f"the coin line GPIO{pin} is inactive")
@@ -175,7 +175,7 @@ def _release(arguments: argparse.Namespace) -> int:
 
 def _watch(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
-    from arcade_edge.technician import watch_inputs, watch_topics
+    from arcade_edge.tools.technician import watch_inputs, watch_topics
 
     with suppress(KeyboardInterrupt):  # the way to end it
         (watch_inputs if arguments.inputs else watch_topics)(settings, say=print)
@@ -184,7 +184,7 @@ def _watch(arguments: argparse.Namespace) -> int:
 
 def _journal(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
-    from arcade_edge.technician import list_journal
+    from arcade_edge.tools.technician import list_journal
 
     list_journal(settings.journal_path, arguments.limit, say=print)
     return OK

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from arcade_edge.credits import Credit
+from arcade_edge.domain.credits import Credit
 
 
 class JournalFault(Exception):

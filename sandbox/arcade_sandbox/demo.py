@@ -22,12 +22,12 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from arcade_edge.simulator import read_edge_log
-from arcade_sandbox.broker import BrokerError
+from arcade_edge.simulator.cabinet import read_edge_log
+from arcade_sandbox.aws.lambda_emulator import EmulatorError, find_emulator
+from arcade_sandbox.broker.launcher import BrokerError
 from arcade_sandbox.dynamodb import DynamoDBError, DynamoDBLocal
-from arcade_sandbox.lambda_emulator import EmulatorError, find_emulator
 from arcade_sandbox.processes import SystemFailed, wait_for
-from arcade_sandbox.stripe_server import PortTaken
+from arcade_sandbox.stripe.server import PortTaken
 from arcade_sandbox.system import PRICE_MINOR, Profile, System
 
 MACHINE = "cab-01"

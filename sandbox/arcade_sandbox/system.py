@@ -16,9 +16,9 @@ from typing import Any, Self
 
 import requests
 
-from arcade_sandbox.broker import Broker, User
+from arcade_sandbox.broker.launcher import Broker, User
 from arcade_sandbox.processes import START_WITHIN_S, Process, SystemFailed, free_port, wait_for
-from arcade_sandbox.stripe_sandbox import StripeSandbox
+from arcade_sandbox.stripe.sandbox import StripeSandbox
 
 CURRENCY = "myr"
 # Stripe charges no less than 2.00 MYR at a time.
@@ -108,9 +108,9 @@ class System:
         """Start everything, in the order in which it is needed, and wait until every machine can be paid."""
         self.broker.start()
         self.stripe.start()
-        serve = ["arcade_cloud.cli", *self._more_words, "serve", "--port", str(self.port)]
+        serve = ["arcade_cloud.entrypoints.cli", *self._more_words, "serve", "--port", str(self.port)]
         if self.tick_s:
-            serve = ["arcade_sandbox.serverless", "--port", str(self.port), "--tick-s", str(self.tick_s)]
+            serve = ["arcade_sandbox.aws.serverless", "--port", str(self.port), "--tick-s", str(self.tick_s)]
         self.cloud = Process("cloud", ["-m", *serve], self.folder, self._cloud_environment())
         if self.settings.get("DATABASE_URL", "").startswith("dynamodb:"):
             self.cli("table", "create")
@@ -147,7 +147,7 @@ class System:
     def cli(self, *arguments: str) -> str:
         """What `arcade-cloud` prints for these arguments. Raises SystemFailed where it fails."""
         ran = subprocess.run(  # noqa: S603 - our own command only  # nosec B603
-            [sys.executable, "-m", "arcade_cloud.cli", *arguments],
+            [sys.executable, "-m", "arcade_cloud.entrypoints.cli", *arguments],
             cwd=self.folder,
             env=self._cloud_environment(),
             stdin=subprocess.DEVNULL,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from arcade_sandbox.broker import Broker, User
+from arcade_sandbox.broker.launcher import Broker, User
 from bench.rows import Row, as_the_unit_runs_it, percentile
 from support.agent_process import KEY, MACHINE, AgentProcess, write_config
 from support.mqtt_cloud import MqttCloud, coinpulse, now_ms

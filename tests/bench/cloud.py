@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from arcade_cloud.store.sqlite import SqliteStore
+from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_sandbox.demo import pulses
 from arcade_sandbox.processes import free_port, wait_for
-from arcade_sandbox.stripe_webhooks import signature_header
+from arcade_sandbox.stripe.webhooks import signature_header
 from arcade_sandbox.system import PRICE_MINOR, Profile, System
 from bench.rows import Row, percentile
 from support.order_records import new_order, step
@@ -38,7 +38,7 @@ app.post("/webhook")(lambda: (flask.request.get_data(), flask.jsonify(received=T
 waitress.serve(app, host="127.0.0.1", port=int(sys.argv[1]), threads=16, _quiet=True)
 """
 FIRST_REQUEST = (
-    "import types, arcade_cloud.lambda_handler as h; "
+    "import types, arcade_cloud.entrypoints.aws_lambda.handler as h; "
     "context = types.SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000); "
     "answer = h.handler({'httpMethod': 'GET', 'path': '/status'}, context); "
     "assert answer['statusCode'] == 200, answer"
@@ -100,7 +100,7 @@ def webhook_to_edge() -> list[Row]:
 
 
 def _first_edges_ns(log: Path) -> list[int]:
-    from arcade_edge.simulator import read_edge_log
+    from arcade_edge.simulator.cabinet import read_edge_log
 
     edges = read_edge_log(log)
     return [

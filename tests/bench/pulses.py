@@ -7,10 +7,10 @@ import sys
 import threading
 import time
 
-from arcade_edge.board import Edge, Ruling, count_coins
-from arcade_edge.coin_line import PulseThread
-from arcade_edge.pulses import Profile
-from arcade_edge.wiring import SWITCH_INTERVAL_S
+from arcade_edge.bootstrap import SWITCH_INTERVAL_S
+from arcade_edge.domain.pulses import Profile
+from arcade_edge.hardware.coin_line import PulseThread
+from arcade_edge.simulator.board import Edge, Ruling, count_coins
 from bench.rows import Row, as_the_unit_runs_it, percentile
 
 PULSES = 2_000

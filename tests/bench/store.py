@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from arcade_cloud.store.sqlite import SqliteStore
+from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from bench.rows import Row
 from support.order_records import funded, new_order, next_version, step
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from arcade_cloud.machines import FRESH_MS
-from arcade_cloud.money import Offer
+from arcade_cloud.domain.machines import FRESH_MS
+from arcade_cloud.domain.money import Offer
 from arcade_sandbox.demo import pulses
 from arcade_sandbox.processes import wait_for
 from arcade_sandbox.system import System

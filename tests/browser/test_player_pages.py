@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from arcade_cloud.money import Offer
-from arcade_cloud.ports import Checkout
+from arcade_cloud.domain.money import Offer
+from arcade_cloud.ports.payments import Checkout
 from support.chromium import Chromium, eventually
 from support.doors import Doors
 from support.served import serve

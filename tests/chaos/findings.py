@@ -7,9 +7,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from arcade_cloud.orders import Order
-from arcade_cloud.store.sqlite import SqliteStore
-from arcade_edge.simulator import read_edge_log
+from arcade_cloud.adapters.store.sqlite.store import SqliteStore
+from arcade_cloud.domain.order import Order
+from arcade_edge.simulator.cabinet import read_edge_log
 from arcade_sandbox.processes import SystemFailed
 from arcade_sandbox.system import Cabinet
 from chaos.plant import PROFILE, Plant

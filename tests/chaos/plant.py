@@ -162,7 +162,7 @@ def _wire_clouds(plant: Plant, number: int) -> None:
             "STRIPE_API_BASE": f"http://127.0.0.1:{stripe}",
             "MQTT_LISTENER_ID": name,
         }
-        arguments = ["-m", "arcade_cloud.cli", "serve", "--port", str(port)]
+        arguments = ["-m", "arcade_cloud.entrypoints.cli", "serve", "--port", str(port)]
         process = Process(name, arguments, system.folder, environment)
         plant.clouds[name] = Unit(process)
         plant.urls[name] = f"http://127.0.0.1:{port}"

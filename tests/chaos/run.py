@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from arcade_sandbox.processes import SystemFailed
-from arcade_sandbox.stripe_errors import StripeRefusal
+from arcade_sandbox.stripe.errors import StripeRefusal
 from chaos import findings
 from chaos.plant import ANSWER_S, DELIVER_WITHIN_S, SILENCE_LIMIT_S, Plant
 from chaos.players import Crowd

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from arcade_sandbox.stripe_faults import Kind as StripeKind
+from arcade_sandbox.stripe.faults import Kind as StripeKind
 from chaos.plant import Plant, Unit, send
 from chaos.storm import AIM_WITHIN_S, Fault
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any, Literal, cast
 
-from arcade_cloud import ports
-from arcade_cloud.limits import Limits
-from arcade_cloud.store.port import Store
-from arcade_cloud.webhook import verify
+from arcade_cloud.adapters.stripe.events import verify
+from arcade_cloud.domain.limits import Limits
+from arcade_cloud.ports.payments import Payments
+from arcade_cloud.ports.senders import Broker
+from arcade_cloud.ports.store import Store
 from arcade_shared.topics import machine_topic
 from simulation import evidence as seen
 from simulation.faults import SECOND, Faults
@@ -94,8 +95,8 @@ class Simulated:
         cloud.told, cloud.is_down = [], True
         self.side = StripeSide(scheduler, random.Random(4), faults, evidence, self.sim_payments, cloud)
         wired, lock = cloud.workers[0].fulfilment, RLock()
-        self.broker = cast(ports.Broker, Port(wired.broker, self.sim_broker, lock))
-        self.payments = cast(ports.Payments, Port(wired.payments, self.sim_payments, lock))
+        self.broker = cast(Broker, Port(wired.broker, self.sim_broker, lock))
+        self.payments = cast(Payments, Port(wired.payments, self.sim_payments, lock))
         self.store = cast(Store, Port(wired.store, cloud.store, nullcontext()))
 
     def pass_time(self, milliseconds: int) -> None:

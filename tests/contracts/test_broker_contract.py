@@ -1,4 +1,4 @@
-"""What every `ports.Broker` promises: run on the publisher with a real Mosquitto, and on both doubles."""
+"""What every `ports.senders.Broker` promises: run on the publisher with a real Mosquitto, and on both doubles."""
 
 import os
 import signal
@@ -11,11 +11,11 @@ from typing import Protocol
 
 import pytest
 
-from arcade_cloud import ports
-from arcade_cloud.broker_address import BrokerAddress
-from arcade_cloud.events import Outcome
-from arcade_cloud.mqtt import Publisher
-from arcade_sandbox.broker import Broker, User
+from arcade_cloud.adapters.mqtt import Publisher
+from arcade_cloud.config.broker_address import BrokerAddress
+from arcade_cloud.domain.events import Outcome
+from arcade_cloud.ports import senders
+from arcade_sandbox.broker.launcher import Broker, User
 from contracts.simulated import SimulatedBroker
 from support.fake_broker import FakeBroker
 from support.mqtt_probe import WAIT_S, Probe
@@ -32,7 +32,7 @@ class Setting(Protocol):
     """A broker, and what a test can do to it."""
 
     @property
-    def broker(self) -> ports.Broker: ...
+    def broker(self) -> senders.Broker: ...
 
     def listen(self, topic_filter: str) -> Next: ...
 

@@ -16,9 +16,9 @@ from typing import Protocol
 
 import pytest
 
-from arcade_cloud.wiring import wall_clock_ms
+from arcade_cloud.bootstrap import wall_clock_ms
+from arcade_edge.bootstrap import boottime_ms, wall_ms
 from arcade_edge.ports import BootClock, WallClock
-from arcade_edge.wiring import boottime_ms, wall_ms
 from simulation.quiet import quiet_pi, quiet_world
 from simulation.sim_cloud import Worker
 
@@ -26,7 +26,7 @@ A_YEAR_MS = 365 * 86_400_000
 WAIT_S = 20
 UNTIL_TOLD = (
     "import sys\n"
-    "from arcade_edge.wiring import boottime_ms\n"
+    "from arcade_edge.bootstrap import boottime_ms\n"
     "for _ in sys.stdin: print(boottime_ms(), flush=True)\n"
 )
 

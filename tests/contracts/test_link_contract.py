@@ -15,10 +15,10 @@ from typing import Protocol, TypeVar
 
 import pytest
 
-from arcade_edge.link import Event, MqttLink
+from arcade_edge.agent.reports import Will
+from arcade_edge.mqtt.link import Event, MqttLink
 from arcade_edge.ports import Arrived, Confirmed, Link, LinkDown, LinkUp
-from arcade_edge.reports import Will
-from arcade_sandbox.broker import Broker
+from arcade_sandbox.broker.launcher import Broker
 from contracts.simulated import Simulated
 from simulation.faults import MINUTE, SECOND
 from simulation.sim_link import SimLink

@@ -13,13 +13,13 @@ from typing import Any, Literal, Protocol
 import pytest
 import stripe
 
-from arcade_cloud import stripe_gateway
+from arcade_cloud.adapters.stripe import gateway as stripe_gateway
+from arcade_cloud.adapters.stripe.events import EVENT_TYPES, interpret
+from arcade_cloud.adapters.stripe.gateway import StripeGateway
+from arcade_cloud.domain.money import Offer, Payment
 from arcade_cloud.errors import PaymentsRefused, PaymentsUnavailable
-from arcade_cloud.money import Offer, Payment
-from arcade_cloud.ports import Checkout, CheckoutRequest, Payments, Report
-from arcade_cloud.stripe_gateway import StripeGateway
-from arcade_cloud.webhook import EVENT_TYPES, interpret
-from arcade_sandbox.stripe_sandbox import StripeSandbox
+from arcade_cloud.ports.payments import Checkout, CheckoutRequest, Payments, Report
+from arcade_sandbox.stripe.sandbox import StripeSandbox
 from contracts.simulated import SimulatedStripe
 from support import fake_payments
 from support.fake_payments import FakePayments

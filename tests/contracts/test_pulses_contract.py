@@ -18,10 +18,10 @@ from typing import Any, Protocol
 
 import pytest
 
-from arcade_edge.coin_line import CoinLine, CoinLineError
-from arcade_edge.pulses import Profile
-from arcade_edge.signals import CreditPulsed, PulseFailed, PulseSignal
-from arcade_edge.wiring import Line
+from arcade_edge.agent.signals import CreditPulsed, PulseFailed, PulseSignal
+from arcade_edge.bootstrap import Line
+from arcade_edge.domain.pulses import Profile
+from arcade_edge.hardware.coin_line import CoinLine, CoinLineError
 from arcade_shared.ids import uuid7
 from simulation.quiet import quiet_pi, quiet_world
 from support.coin_back_ends import PIN, MockBackEnd

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from arcade_cloud.adapters.store import open_store
+from arcade_cloud.domain.machines import Machine, Presence
+from arcade_cloud.domain.order import HistoryEntry, Order, Orphan
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
-from arcade_cloud.machines import Machine, Presence
-from arcade_cloud.orders import HistoryEntry, Order, Orphan
-from arcade_cloud.store import open_store
-from arcade_cloud.store.port import ALERTS_AT_MOST, Move, Store
+from arcade_cloud.ports.store import ALERTS_AT_MOST, Move, Store
 from arcade_sandbox.dynamodb import DynamoDBLocal
 from contracts.simulated import simulated_store
 from support.dynamodb_tables import a_table
@@ -736,7 +736,7 @@ _OTHER_PROCESS = """
 import json, sys
 sys.path.insert(0, sys.argv[2])
 from arcade_cloud.errors import Conflict
-from arcade_cloud.store import open_store
+from arcade_cloud.adapters.store import open_store
 from support.order_records import NOW_MS, new_order, next_version, step
 
 print("ready", flush=True)

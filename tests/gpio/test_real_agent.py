@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from arcade_sandbox.broker import Broker, User
+from arcade_sandbox.broker.launcher import Broker, User
 from support import real_lines
 from support.agent_process import KEY, MACHINE, AgentProcess, write_config
 from support.mqtt_cloud import Heard, MqttCloud

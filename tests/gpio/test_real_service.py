@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from arcade_sandbox.broker import Broker, User
+from arcade_sandbox.broker.launcher import Broker, User
 from arcade_sandbox.processes import wait_for
 from support import real_lines
 from support.agent_process import KEY, MACHINE, write_config

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from arcade_cloud.orders import HistoryEntry, Order
-from arcade_cloud.store.sqlite import SqliteStore
+from arcade_cloud.adapters.store.sqlite.store import SqliteStore
+from arcade_cloud.domain.order import HistoryEntry, Order
 from arcade_sandbox.demo import Pulse, pulses
 from arcade_sandbox.processes import SystemFailed, wait_for
 from arcade_sandbox.system import PRICE_MINOR, Profile, System

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from arcade_edge.credits import MEMORY_MS
-from arcade_edge.journal import read_contents
+from arcade_edge.agent.journal import read_contents
+from arcade_edge.domain.credits import MEMORY_MS
 from arcade_shared.ids import uuid7
 from support.agent_process import KEY, MACHINE
 from support.agent_world import World, a_world

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from arcade_edge import link as edge_link
-from arcade_edge.link import Event, LinkState, MqttLink
+from arcade_edge.agent.reports import Will
+from arcade_edge.config import Broker as BrokerSettings
+from arcade_edge.mqtt import link as edge_link
+from arcade_edge.mqtt.link import Event, LinkState, MqttLink
 from arcade_edge.ports import Arrived, LinkDown, LinkUp
-from arcade_edge.reports import Will
-from arcade_edge.settings import Broker as BrokerSettings
-from arcade_sandbox.broker import Broker
+from arcade_sandbox.broker.launcher import Broker
 from arcade_shared.messages import MAX_PAYLOAD_BYTES
 from support.agent_world import USERS
 from support.link_ends import COINPULSE, STATUS, WAIT_S, Ends

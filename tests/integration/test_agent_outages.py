@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from arcade_edge.journal import read_contents
-from arcade_sandbox.broker_access import User
+from arcade_edge.agent.journal import read_contents
+from arcade_sandbox.broker.access import User
 from arcade_shared.messages import WILL_SEQ, Ack
 from support.agent_process import MACHINE, AgentProcess
 from support.agent_world import World, a_world

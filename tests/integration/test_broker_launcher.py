@@ -19,7 +19,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from arcade_sandbox.broker import Broker, BrokerNotInstalled, BrokerNotStarted, User, find_mosquitto
+from arcade_sandbox.broker.launcher import Broker, BrokerNotInstalled, BrokerNotStarted, User, find_mosquitto
 
 NOT_AUTHORIZED = 0x87
 WAIT_S = 10
@@ -260,7 +260,7 @@ def test_a_killed_broker_starts_again_and_a_stopped_one_is_gone(tmp_path: Path) 
 def test_the_broker_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
     script = (
         "import sys, time, pathlib\n"
-        "from arcade_sandbox.broker import Broker\n"
+        "from arcade_sandbox.broker.launcher import Broker\n"
         "broker = Broker(pathlib.Path(sys.argv[1]), users=[])\n"
         "broker.start()\n"
         "print(broker.pid, flush=True)\n"

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from arcade_cloud.orders import Order
-from arcade_cloud.store import open_store
-from arcade_cloud.store.port import Store
+from arcade_cloud.adapters.store import open_store
+from arcade_cloud.domain.order import Order
+from arcade_cloud.ports.store import Store
 from arcade_sandbox.demo import pulses
 from arcade_sandbox.dynamodb import DynamoDBLocal
 from arcade_sandbox.processes import wait_for

@@ -9,7 +9,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from arcade_edge.simulator import read_edge_log
+from arcade_edge.simulator.cabinet import read_edge_log
 from arcade_sandbox.demo import pulses
 from arcade_sandbox.processes import wait_for
 from arcade_sandbox.system import PRICE_MINOR, Profile, System

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import stripe
 
-from arcade_cloud.store.sqlite import SqliteStore
+from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_sandbox.processes import wait_for
 
 # How often each test kills; `make soak` sets more.

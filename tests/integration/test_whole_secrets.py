@@ -217,7 +217,7 @@ def live_through_everything(seen: Witness, alerts: AlertTaker) -> None:
         ("machine", "list"),
     )
     for command in commands:
-        seen.run("arcade_cloud.cli", *command)
+        seen.run("arcade_cloud.entrypoints.cli", *command)
     wrong: dict[str, str] = {
         "MQTT_PASSWORD": seen.secrets["MQTT_PASSWORD"].decode() + "x",
         "STRIPE_API_KEY": "pk_live_" + system.settings["STRIPE_API_KEY"],
@@ -228,7 +228,7 @@ def live_through_everything(seen: Witness, alerts: AlertTaker) -> None:
         "STRIPE_API_BASE": "http://127.0.0.1:9",
     }
     for name, value in wrong.items():
-        seen.run("arcade_cloud.cli", "check", **{name: value})
+        seen.run("arcade_cloud.entrypoints.cli", "check", **{name: value})
     cabinet = system.cabinets["cab-01"]
     good = cabinet.config.read_text()
     bad = system.folder / "cab-01" / "bad"
@@ -256,7 +256,7 @@ def live_through_everything(seen: Witness, alerts: AlertTaker) -> None:
     link = system.create_link("cab-02", 1)
     system.cabinets["cab-02"].agent.kill()
     system.stripe.pay(link["url"], "card")
-    assert seen.run("arcade_cloud.cli", "order", "refund", link["orderId"], "--reason", "a test") == 0
+    assert seen.run("arcade_cloud.entrypoints.cli", "order", "refund", link["orderId"], "--reason", "a test") == 0
     topic = "arcade/machine/cab-01/ack"
     claim = {"machine_id": "cab-01", "credit_id": uuid7(1), "installation": "a" * 32, "state": "revoked"}
     more = {"final": True, "credits": 0, "delivered": 0, "uncertain": 0, "reason": "", "timestamp": format_ms(1)}
@@ -267,7 +267,7 @@ def live_through_everything(seen: Witness, alerts: AlertTaker) -> None:
     # a Stripe that answers no more
     system.stripe.stop()
     seen.ask("POST", "/create-payment-link", json={"machine_id": "cab-01"})
-    seen.run("arcade_cloud.cli", "check")
+    seen.run("arcade_cloud.entrypoints.cli", "check")
 
 
 def test_everything_was_seen(witness: Witness, alerts: AlertTaker) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import stripe
 
-from arcade_sandbox.stripe_sandbox import StripeSandbox
+from arcade_sandbox.stripe.sandbox import StripeSandbox
 from support.stripe_side import stripe_client
 
 

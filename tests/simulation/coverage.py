@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import arcade_cloud.fulfilment
-import arcade_edge.delivery
-from arcade_edge.credits import Revocation
+import arcade_cloud.services.fulfilment
+import arcade_edge.agent.delivery
+from arcade_edge.domain.credits import Revocation
 from simulation.faults import RATES, WINDOWS
 
 Transition = tuple[str, str, str]
@@ -123,8 +123,8 @@ class Coverage:
 @contextmanager
 def recording(coverage: Coverage) -> Iterator[None]:
     """Count every decision of both state machines that is made meanwhile."""
-    fulfilment: Any = arcade_cloud.fulfilment
-    delivery: Any = arcade_edge.delivery
+    fulfilment: Any = arcade_cloud.services.fulfilment
+    delivery: Any = arcade_edge.agent.delivery
     order_rule: Callable[..., Any] = fulfilment.decide
     credit_rule: Callable[..., Any] = delivery.decide
     orders, credits_ = coverage.orders, coverage.credits_

@@ -16,11 +16,11 @@ from typing import Any
 from simulation.checkers import Broken
 from simulation.running import one
 
-LIFE = "arcade_cloud.order_life:"
-DELIVERING = "arcade_cloud.delivering:"
-SETTLING = "arcade_cloud.settling:"
-CREDITS = "arcade_edge.credits:"
-DELIVERY = "arcade_edge.delivery:Delivery."
+LIFE = "arcade_cloud.domain.life:"
+DELIVERING = "arcade_cloud.domain.delivering:"
+SETTLING = "arcade_cloud.domain.settlement:"
+CREDITS = "arcade_edge.domain.credits:"
+DELIVERY = "arcade_edge.agent.delivery:Delivery."
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ MUTATIONS = (
         (
             LIFE + "_refund_asked",
             "decision = delivering.begin_revoking(asked, text, context)",
-            'decision = settling.resolve(asked, 0, "unsent", text, context)',
+            'decision = settlement.resolve(asked, 0, "unsent", text, context)',
         ),
     ),
     _bug(
@@ -98,11 +98,11 @@ MUTATIONS = (
         "every publish has a new credit id",
         (DELIVERING + "publish", "    if order.credit_id is None:\n", "    if True:\n"),
         (
-            "arcade_cloud.orders:credit_id_of",
+            "arcade_cloud.domain.order:credit_id_of",
             "order.order_id.encode()",
             'f"{order.order_id}{order.publishes}".encode()',
         ),
-        ("arcade_cloud.fulfilment:Fulfilment._context", "order.credit_id is None and ", ""),
+        ("arcade_cloud.services.fulfilment:Fulfilment._context", "order.credit_id is None and ", ""),
     ),
     _bug(
         "a credit is addressed anew with every publish",
@@ -112,7 +112,7 @@ MUTATIONS = (
             "    anew = context.installation or order.installation\n"
             "    order = _with(order, installation=anew)\n    due = min(later",
         ),
-        ("arcade_cloud.fulfilment:Fulfilment._context", "order.credit_id is None and ", ""),
+        ("arcade_cloud.services.fulfilment:Fulfilment._context", "order.credit_id is None and ", ""),
     ),
     _bug(
         "every publish prolongs the credit's life",
@@ -124,7 +124,7 @@ MUTATIONS = (
     ),
     _bug(
         "a database that was set back makes another credit of the same order",
-        ("arcade_cloud.orders:credit_id_of", "order.order_id.encode()", "repr(order).encode()"),
+        ("arcade_cloud.domain.order:credit_id_of", "order.order_id.encode()", "repr(order).encode()"),
         near=15,
     ),
     _bug(
@@ -138,11 +138,11 @@ MUTATIONS = (
             "message lost before the broker",
         ),
     ),
-    _bug("silence needs no echo", ("arcade_cloud.silence:is_proven", "return heard and", "return")),
+    _bug("silence needs no echo", ("arcade_cloud.domain.silence:is_proven", "return heard and", "return")),
     _bug(
         "a retained status proves that acks would arrive",
         (
-            "arcade_cloud.hearing:Hearing._status",
+            "arcade_cloud.services.machine_messages:Hearing._status",
             "    store = self.fulfilment.store\n",
             "    store = self.fulfilment.store\n    store.note_echo(self.fulfilment.now_ms())\n",
         ),
@@ -151,7 +151,7 @@ MUTATIONS = (
     _bug(
         "a retained ack proves that acks would arrive",
         (
-            "arcade_cloud.hearing:Hearing._ack",
+            "arcade_cloud.services.machine_messages:Hearing._ack",
             "    self._verified(place, fields)\n",
             "    self._verified(place, fields)\n    self.fulfilment.store.note_echo(self.fulfilment.now_ms())\n",
         ),
@@ -160,7 +160,7 @@ MUTATIONS = (
     _bug(
         "an echo counts from when it came, not from when it was sent",
         (
-            "arcade_cloud.hearing:Hearing._echo",
+            "arcade_cloud.services.machine_messages:Hearing._echo",
             "note_echo(echo.timestamp_ms)",
             "note_echo(self.fulfilment.now_ms())",
         ),
@@ -168,13 +168,13 @@ MUTATIONS = (
     ),
     _bug(
         "a status counts from when it came, not from when it was made",
-        ("arcade_cloud.machines:_updated", "stated_at_ms=status.timestamp_ms", "stated_at_ms=now_ms"),
-        elsewhere="tests/cloud/test_machines.py::test_a_status_is_fresh_for_a_while",
+        ("arcade_cloud.domain.machines:_updated", "stated_at_ms=status.timestamp_ms", "stated_at_ms=now_ms"),
+        elsewhere="tests/cloud/domain/test_machines.py::test_a_status_is_fresh_for_a_while",
     ),
     _bug(
         "silence counts from the first revoke that was tried",
         (
-            "arcade_cloud.silence:is_proven",
+            "arcade_cloud.domain.silence:is_proven",
             "first, last = order.revoke_confirmed_at_ms, ",
             "first, last = order.revoking_since_ms, ",
         ),
@@ -220,7 +220,7 @@ MUTATIONS = (
     _bug(
         "what was read before an act counts after it",
         (LIFE + "_is_outdated", "read_at_ms < order.settle_at_ms", "False and order.settle_at_ms"),
-        elsewhere="tests/cloud/test_settling.py::test_rule_what_was_read_before_the_latest_act_counts_no_more",
+        elsewhere="tests/cloud/domain/test_settlement.py::test_rule_what_was_read_before_the_latest_act_counts_no_more",
     ),
     _bug(
         "a refund that fails is not made anew",
@@ -230,7 +230,7 @@ MUTATIONS = (
     _bug(
         "the cloud checks no signatures",
         (
-            "arcade_cloud.hearing:Hearing._verified",
+            "arcade_cloud.services.machine_messages:Hearing._verified",
             "key = verify(self.fulfilment.keyring.of_machine(place.machine_id), str(place), fields)",
             "key = self.fulfilment.keyring.of_machine(place.machine_id)[0]",
         ),
@@ -238,11 +238,11 @@ MUTATIONS = (
     ),
     _bug(
         "the agent checks no signatures",
-        ("arcade_edge.inbox:read_message", "verify(addressee.keys, topic, fields)", "pass"),
+        ("arcade_edge.agent.inbox:read_message", "verify(addressee.keys, topic, fields)", "pass"),
     ),
     _bug(
         "the agent obeys what is meant for another installation",
-        ("arcade_edge.inbox:_if_ours", "installation == addressee.installation", "True"),
+        ("arcade_edge.agent.inbox:_if_ours", "installation == addressee.installation", "True"),
         near=6,
     ),
     _bug(
@@ -261,7 +261,7 @@ MUTATIONS = (
     _bug(
         "the Pi trusts its own clock",
         (
-            "arcade_edge.reports:Reports.cloud_ms",
+            "arcade_edge.agent.reports:Reports.cloud_ms",
             "return self._clock.cloud_ms(self._boottime_ms())",
             "return self._wall_ms() if self._clock.anchor_cloud_ms else None",
         ),
@@ -298,7 +298,7 @@ MUTATIONS = (
             "credit.final and credit.credit_id in self._waiting",
             "credit is None",
         ),
-        elsewhere="tests/edge/test_agent_credits.py::"
+        elsewhere="tests/edge/agent/test_agent_credits.py::"
         "test_what_waited_and_was_over_as_the_journal_failed_is_not_decided_anew",
     ),
     _bug(
@@ -318,7 +318,7 @@ MUTATIONS = (
     _bug(
         "an orderly stop does not wait for the credit, and the next start pulses it again",
         (
-            "arcade_edge.agent:Agent.tick",
+            "arcade_edge.agent.loop:Agent.tick",
             "if self._surroundings.stopping and self._delivery.line_free:",
             "if self._surroundings.stopping:",
         ),
@@ -337,8 +337,8 @@ MUTATIONS = (
     ),
     _bug(
         "an ack that the broker refused is forgotten",
-        ("arcade_edge.reports:Reports.broker_answered", "    if event.ok:\n", "    if True:\n"),
-        elsewhere="tests/edge/test_agent_reports.py::test_a_refusal_of_the_broker_is_no_confirmation",
+        ("arcade_edge.agent.reports:Reports.broker_answered", "    if event.ok:\n", "    if True:\n"),
+        elsewhere="tests/edge/agent/test_agent_reports.py::test_a_refusal_of_the_broker_is_no_confirmation",
     ),
     _bug(
         "a start resumes what it finds",
@@ -370,13 +370,17 @@ MUTATIONS = (
     ),
     _bug(
         "what a sweep finds is not taken in",
-        ("arcade_cloud.sweep:Sweep._take_in", "became = self.sales.stripe_reported(report)", 'became = "ignored"'),
+        (
+            "arcade_cloud.services.reconciliation:Sweep._take_in",
+            "became = self.sales.stripe_reported(report)",
+            'became = "ignored"',
+        ),
         near=57,
     ),
     _bug(
         "two pulses have no gap",
         (
-            "arcade_edge.coin_line:PulseThread._pulse_credit",
+            "arcade_edge.hardware.coin_line:PulseThread._pulse_credit",
             "self._wait_until(self._inactive_since_ns + self._profile.gap_ms * 1_000_000)",
             "pass",
         ),

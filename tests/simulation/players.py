@@ -3,9 +3,9 @@
 import random
 from typing import Any
 
-from arcade_cloud.events import PlayerReturned
-from arcade_cloud.money import Offer
-from arcade_cloud.orders import Order
+from arcade_cloud.domain.events import PlayerReturned
+from arcade_cloud.domain.money import Offer
+from arcade_cloud.domain.order import Order
 from simulation.evidence import Evidence, Grant, Purchase, Refund
 from simulation.faults import HOUR, MINUTE, SECOND, Faults
 from simulation.scheduler import Scheduler

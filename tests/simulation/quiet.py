@@ -1,6 +1,6 @@
 """The simulation's parts with all faults off, for the contract suites that hold its doubles to the ports."""
 
-from arcade_edge.pulses import Profile
+from arcade_edge.domain.pulses import Profile
 from simulation.faults import MINUTE
 from simulation.sim_pi import Pi
 from simulation.world import World

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from arcade_cloud.events import Outcome
+from arcade_cloud.domain.events import Outcome
 from arcade_shared.errors import BadTopic
 from arcade_shared.times import parse_ms
 from arcade_shared.topics import ECHO, parse_machine_topic

@@ -6,20 +6,20 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
+from arcade_cloud.adapters.stripe.events import interpret, verify
+from arcade_cloud.domain.keyring import Keyring
+from arcade_cloud.domain.limits import Limits
 from arcade_cloud.errors import (
     BadRequest,
     BadWebhook,
     PaymentsError,
     StoreUnavailable,
 )
-from arcade_cloud.fulfilment import Fulfilment, at_once
-from arcade_cloud.hearing import Hearing
-from arcade_cloud.keyring import Keyring
-from arcade_cloud.limits import Limits
-from arcade_cloud.sales import Sales
-from arcade_cloud.store.port import Move
-from arcade_cloud.sweep import Sweep
-from arcade_cloud.webhook import interpret, verify
+from arcade_cloud.ports.store import Move
+from arcade_cloud.services.fulfilment import Fulfilment, at_once
+from arcade_cloud.services.machine_messages import Hearing
+from arcade_cloud.services.reconciliation import Sweep
+from arcade_cloud.services.sales import Sales
 from arcade_shared.errors import BadMessage
 from simulation.evidence import Evidence, Step
 from simulation.faults import MINUTE, SECOND, Faults

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Hashable
 from random import Random
 
+from arcade_edge.agent.reports import Will
 from arcade_edge.ports import Arrived, Confirmed, LinkDown, LinkUp, Receipt
-from arcade_edge.reports import Will
 from simulation.faults import SECOND
 from simulation.scheduler import Scheduler
 from simulation.sim_broker import Packet, SimBroker

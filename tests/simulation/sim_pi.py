@@ -5,12 +5,12 @@ import traceback
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from arcade_edge.agent import Agent, AgentConfig, Input
-from arcade_edge.coin_line import CoinLineError, PulseThread
-from arcade_edge.credits import Credit
+from arcade_edge.agent.loop import Agent, AgentConfig, Input
+from arcade_edge.agent.signals import CreditPulsed, MeterPulse, PulseFailed, ReadyChanged
+from arcade_edge.domain.credits import Credit
+from arcade_edge.domain.pulses import Profile, sellable_credits
+from arcade_edge.hardware.coin_line import CoinLineError, PulseThread
 from arcade_edge.ports import JournalFault, StopAsked
-from arcade_edge.pulses import Profile, sellable_credits
-from arcade_edge.signals import CreditPulsed, MeterPulse, PulseFailed, ReadyChanged
 from simulation.evidence import Cause, Evidence, Pulse
 from simulation.faults import HOUR, MINUTE, SECOND, Faults
 from simulation.scheduler import Scheduler

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from arcade_cloud.errors import PaymentsRefused, PaymentsUnavailable
-from arcade_cloud.sweep import MOVED
+from arcade_cloud.services.reconciliation import MOVED
 from simulation.evidence import Cause, Evidence
 from simulation.faults import DAY, HOUR, MINUTE, SECOND, Faults
 from simulation.scheduler import START_MS, Scheduler
@@ -22,7 +22,7 @@ BUSY = ("409 idempotency_key_in_use", "429 rate_limit", "500 api_error", "connec
 
 
 class SimPayments(FakePayments):
-    """`ports.Payments` on a stand-in that is slow, busy, forgetful and fails refunds, as the seed has it."""
+    """The port `Payments` on a stand-in that is slow, busy, forgetful and fails refunds, as the seed has it."""
 
     def __init__(self, scheduler: Scheduler, rng: random.Random, faults: Faults) -> None:
         super().__init__(lambda: scheduler.now_ms)

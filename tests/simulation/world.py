@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from arcade_cloud.limits import Limits
-from arcade_cloud.machines import Machine
-from arcade_edge.pulses import Profile
+from arcade_cloud.domain.limits import Limits
+from arcade_cloud.domain.machines import Machine
+from arcade_edge.domain.pulses import Profile
 from arcade_shared.signing import machine_key
 from simulation import evidence as seen
 from simulation.evidence import Cause, Evidence, LineProfile, Restore

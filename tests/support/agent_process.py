@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from arcade_edge.board import Edge, count_coins
-from arcade_edge.simulator import read_edge_log
+from arcade_edge.simulator.board import Edge, count_coins
+from arcade_edge.simulator.cabinet import read_edge_log
 
 KEY = bytes(range(32))
 MACHINE = "cab-01"

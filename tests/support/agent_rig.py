@@ -7,9 +7,9 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
-from arcade_edge.agent import Agent, AgentConfig
+from arcade_edge.agent.loop import Agent, AgentConfig
+from arcade_edge.agent.signals import CreditPulsed, PulseFailed
 from arcade_edge.ports import Arrived, Confirmed, LinkDown, LinkUp, Receipt
-from arcade_edge.signals import CreditPulsed, PulseFailed
 from arcade_shared.ids import uuid7
 from arcade_shared.messages import Ack, Gameover, Status, from_object, parse_object
 from arcade_shared.signing import verify

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arcade_sandbox.broker import Broker
-from arcade_sandbox.broker_access import User
+from arcade_sandbox.broker.access import User
+from arcade_sandbox.broker.launcher import Broker
 from support.agent_process import KEY, MACHINE, AgentProcess, write_config
 from support.mqtt_cloud import MqttCloud
 

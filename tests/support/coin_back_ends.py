@@ -21,8 +21,8 @@ from typing import Any, Protocol
 
 import pytest
 
-from arcade_edge import pin_factory as pin_factory_module
-from arcade_edge.simulator import SimulatedCabinet, Wiring
+from arcade_edge.hardware import pin_factory as pin_factory_module
+from arcade_edge.simulator.cabinet import SimulatedCabinet, Wiring
 
 PIN = 17
 SIM_LINE = Path(f"/sys/devices/platform/gpio-sim.0/gpiochip0/sim_gpio{PIN}")

@@ -7,9 +7,9 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from arcade_edge.coin_line import DrivenLine, PulseThread
-from arcade_edge.pulses import Profile
-from arcade_edge.signals import PulseSignal
+from arcade_edge.agent.signals import PulseSignal
+from arcade_edge.domain.pulses import Profile
+from arcade_edge.hardware.coin_line import DrivenLine, PulseThread
 
 WAIT_S = 20
 MS = 1_000_000

@@ -8,16 +8,17 @@ from typing import Any
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from arcade_cloud.broker_address import BrokerAddress
-from arcade_cloud.fulfilment import Fulfilment
-from arcade_cloud.hearing import Hearing
-from arcade_cloud.keyring import Keyring
-from arcade_cloud.machines import Machine
-from arcade_cloud.money import Offer
-from arcade_cloud.orders import Order
-from arcade_cloud.sales import Sales
-from arcade_cloud.settings import Settings
-from arcade_cloud.sweep import Sweep
+from arcade_cloud.adapters.stripe.events import reader
+from arcade_cloud.config.broker_address import BrokerAddress
+from arcade_cloud.config.settings import Settings
+from arcade_cloud.domain.keyring import Keyring
+from arcade_cloud.domain.machines import Machine
+from arcade_cloud.domain.money import Offer
+from arcade_cloud.domain.order import Order
+from arcade_cloud.services.fulfilment import Fulfilment
+from arcade_cloud.services.machine_messages import Hearing
+from arcade_cloud.services.reconciliation import Sweep
+from arcade_cloud.services.sales import Sales
 from arcade_cloud.web.app import Services, create_app
 from arcade_shared.messages import FINAL_ACK_STATES, Ack, Status
 from arcade_shared.signing import machine_key, seal
@@ -81,6 +82,7 @@ class Doors:
             hearing=Hearing(fulfilment),
             fulfilment=fulfilment,
             settings=self.settings,
+            read_event=reader(self.settings.stripe_webhook_secrets, lambda: self.now_ms),
         )
         self.app = create_app(self.services)
         self.client: FlaskClient = self.app.test_client()

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from arcade_cloud.store.dynamodb import DynamoStore
-from arcade_cloud.store.dynamodb_address import parse
-from arcade_cloud.store.dynamodb_client import Table
-from arcade_cloud.store.dynamodb_table import make_table
+from arcade_cloud.adapters.store.dynamodb.client import Table
+from arcade_cloud.adapters.store.dynamodb.store import DynamoStore
+from arcade_cloud.adapters.store.dynamodb.table import make_table
+from arcade_cloud.config.dynamodb_address import parse
 
 # Any credentials will do there; nothing of the user's own configuration is to be read, or AWS to be called.
 ENVIRONMENT = {

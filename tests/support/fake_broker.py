@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from arcade_cloud.events import Outcome
+from arcade_cloud.domain.events import Outcome
 
 Delivery = Literal["now", "later", "never"]
 
@@ -44,7 +44,7 @@ def matches(topic_filter: str, topic: str) -> bool:
 
 
 class FakeBroker:
-    """`ports.Broker` in memory. Safe to use from many threads.
+    """`ports.senders.Broker` in memory. Safe to use from many threads.
 
     Without a rule a message is delivered to all who listen: CONFIRMED, or NOBODY if there is none. While `is_down`
     nothing can be sent: REFUSED. An UNKNOWN message may be delivered now, later (at `release`) or never.

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from arcade_cloud.adapters.stripe.events import reports_of
+from arcade_cloud.domain.money import Payment
 from arcade_cloud.errors import PaymentsRefused, PaymentsUnavailable
-from arcade_cloud.money import Payment
-from arcade_cloud.ports import Checkout, CheckoutRequest, EventPage, Price
-from arcade_cloud.webhook import reports_of
+from arcade_cloud.ports.payments import Checkout, CheckoutRequest, EventPage, Price
 from support.fake_stripe import FakeStripe
 
 Fault = Literal["before", "after"]
@@ -30,7 +30,7 @@ class _Done:
 
 
 class FakePayments:
-    """`ports.Payments` in memory. Thread-safe. `stripe` is the account behind it.
+    """`ports.payments.Payments` in memory. Thread-safe. `stripe` is the account behind it.
 
     `fault`, if set, is asked with the name of each call: "before" loses the request, "after" the answer; both
     raise PaymentsUnavailable. `refuse_partial_capture`: Stripe takes all of a hold or nothing.

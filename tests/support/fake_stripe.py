@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from arcade_cloud.domain.money import Dispute, Payment, PaymentStatus
 from arcade_cloud.errors import PaymentsRefused
-from arcade_cloud.money import Dispute, Payment, PaymentStatus
-from arcade_cloud.ports import Checkout, Price
+from arcade_cloud.ports.payments import Checkout, Price
 
 Json = dict[str, Any]
 Method = Literal["card", "card_declined", "link", "fpx", "fpx_later", "grabpay"]

@@ -1,6 +1,7 @@
 """HTTP requests in the shapes that AWS gives a function, and its results as HTTP answers.
 
-The shapes lie in tests/cloud/events: each as AWS documents it, or as its own tools generate it, for GET /status.
+The shapes lie in tests/cloud/entrypoints/aws_lambda/events: each as AWS documents it, or as its own tools
+generate it, for GET /status.
 """
 
 import base64
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-EVENTS = Path(__file__).parents[1] / "cloud" / "events"
+EVENTS = Path(__file__).parents[1] / "cloud" / "entrypoints" / "aws_lambda" / "events"
 
 # Shape → what stands before every path of the address that a browser sees.
 PREFIXES = {

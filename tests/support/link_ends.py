@@ -12,11 +12,11 @@ from typing import TypeVar
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from arcade_edge.link import Event, MqttLink
+from arcade_edge.agent.reports import Will
+from arcade_edge.config import Broker as BrokerSettings
+from arcade_edge.mqtt.link import Event, MqttLink
 from arcade_edge.ports import Arrived
-from arcade_edge.reports import Will
-from arcade_edge.settings import Broker as BrokerSettings
-from arcade_sandbox.broker import Broker
+from arcade_sandbox.broker.launcher import Broker
 from support.agent_process import MACHINE
 
 WAIT_S = 20.0

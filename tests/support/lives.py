@@ -5,14 +5,14 @@ from typing import Any
 
 import msgspec
 
-from arcade_cloud import orders
-from arcade_cloud.decisions import Context, Decision
-from arcade_cloud.effects import Effect, SendCoinpulse, Settle
-from arcade_cloud.events import Acked, Due, Event, Outcome, PaymentRead, Sent, Settling
-from arcade_cloud.limits import Limits
-from arcade_cloud.money import Payment
-from arcade_cloud.order_life import decide
-from arcade_cloud.orders import Alert, Order
+from arcade_cloud.domain import order as orders
+from arcade_cloud.domain.decisions import Context, Decision
+from arcade_cloud.domain.effects import Effect, SendCoinpulse, Settle
+from arcade_cloud.domain.events import Acked, Due, Event, Outcome, PaymentRead, Sent, Settling
+from arcade_cloud.domain.life import decide
+from arcade_cloud.domain.limits import Limits
+from arcade_cloud.domain.money import Payment
+from arcade_cloud.domain.order import Alert, Order
 from arcade_shared.ids import uuid7
 from arcade_shared.messages import FINAL_ACK_STATES, Ack
 from arcade_shared.times import format_ms

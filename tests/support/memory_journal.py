@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from arcade_edge.credits import Credit, InvariantBroken
+from arcade_edge.domain.credits import Credit, InvariantBroken
 from arcade_edge.ports import JournalFault
 
 

@@ -6,12 +6,12 @@ Everything happens under one lock, and a call changes nothing until all its chec
 import bisect
 import threading
 
-from arcade_cloud import orders
+from arcade_cloud.adapters.store import records
+from arcade_cloud.domain import order as orders
+from arcade_cloud.domain.machines import Machine, Presence
+from arcade_cloud.domain.order import Alert, HistoryEntry, Order, Orphan
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
-from arcade_cloud.machines import Machine, Presence
-from arcade_cloud.orders import Alert, HistoryEntry, Order, Orphan
-from arcade_cloud.store import records
-from arcade_cloud.store.port import Move
+from arcade_cloud.ports.store import Move
 
 
 class MemoryStore:

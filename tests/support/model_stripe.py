@@ -6,8 +6,8 @@ It knows nothing of the code under test but the effects that it executes and the
 from dataclasses import dataclass, field
 from typing import Literal
 
-from arcade_cloud.effects import Settle
-from arcade_cloud.money import Dispute, Payment, PaymentStatus
+from arcade_cloud.domain.effects import Settle
+from arcade_cloud.domain.money import Dispute, Payment, PaymentStatus
 
 Fate = Literal["fine", "lost", "answer lost", "error kept"]
 Verdict = Literal["done", "unknown", "refused"]

@@ -12,15 +12,15 @@ from typing import Any
 
 import msgspec
 
-from arcade_cloud import webhook
-from arcade_cloud.fulfilment import Fulfilment
-from arcade_cloud.hearing import Hearing
-from arcade_cloud.keyring import Keyring
-from arcade_cloud.limits import Limits
-from arcade_cloud.machines import Machine
-from arcade_cloud.money import Offer
-from arcade_cloud.orders import Order
-from arcade_cloud.sales import Sales
+from arcade_cloud.adapters.stripe import events as webhook
+from arcade_cloud.domain.keyring import Keyring
+from arcade_cloud.domain.limits import Limits
+from arcade_cloud.domain.machines import Machine
+from arcade_cloud.domain.money import Offer
+from arcade_cloud.domain.order import Order
+from arcade_cloud.services.fulfilment import Fulfilment
+from arcade_cloud.services.machine_messages import Hearing
+from arcade_cloud.services.sales import Sales
 from arcade_shared.ids import uuid7
 from arcade_shared.messages import FINAL_ACK_STATES, Ack, Clock, Status
 from arcade_shared.signing import machine_key, seal

@@ -5,9 +5,9 @@ from typing import Any, get_args
 import msgspec
 from hypothesis import strategies as st
 
-from arcade_cloud.money import Offer, Payment
-from arcade_cloud.orders import Alert, HistoryEntry, Order, State
-from arcade_cloud.store.port import Move
+from arcade_cloud.domain.money import Offer, Payment
+from arcade_cloud.domain.order import Alert, HistoryEntry, Order, State
+from arcade_cloud.ports.store import Move
 
 NOW_MS = 1_790_000_000_000
 

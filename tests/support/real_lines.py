@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from arcade_edge.board import Edge
+from arcade_edge.simulator.board import Edge
 from support.agent_process import AgentProcess
 
 CHIP = Path("/sys/devices/platform/gpio-sim.0/gpiochip0")

@@ -2,12 +2,13 @@
 
 from flask import Blueprint, Response, jsonify, request
 
+from arcade_cloud.domain.events import Outcome
 from arcade_cloud.errors import InvariantBroken
-from arcade_cloud.events import Outcome
-from arcade_cloud.rate_limit import RateLimiter
-from arcade_cloud.sales import MAX_QUANTITY
-from arcade_cloud.web.answers import NotConfirmed
-from arcade_cloud.web.arriving import (
+from arcade_cloud.services.rate_limit import RateLimiter
+from arcade_cloud.services.sales import MAX_QUANTITY
+from arcade_cloud.web.dependencies import Services
+from arcade_cloud.web.error_responses import NotConfirmed
+from arcade_cloud.web.guards import (
     check_key,
     check_rate,
     json_object,
@@ -15,7 +16,6 @@ from arcade_cloud.web.arriving import (
     required_text,
     whole_number,
 )
-from arcade_cloud.web.services import Services
 
 API_KEY_HEADER = "X-Api-Key"
 

@@ -6,14 +6,14 @@ from flask import Flask, Response, request
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from arcade_cloud.broker_address import is_loopback
-from arcade_cloud.rate_limit import RateLimiter
-from arcade_cloud.settings import Settings
-from arcade_cloud.web import answers, api, assets, ingest, kiosk, openapi, player, webhook
-from arcade_cloud.web.arriving import MAX_BODY_BYTES
+from arcade_cloud.config.broker_address import is_loopback
+from arcade_cloud.config.settings import Settings
+from arcade_cloud.services.rate_limit import RateLimiter
+from arcade_cloud.web import api, assets, error_responses, ingest, kiosk, openapi, player, webhook
+from arcade_cloud.web.dependencies import Services
+from arcade_cloud.web.guards import MAX_BODY_BYTES
 from arcade_cloud.web.player_view import contact_link
 from arcade_cloud.web.prefix import StagePrefix
-from arcade_cloud.web.services import Services
 
 __all__ = ["Services", "create_app"]
 
@@ -28,7 +28,7 @@ def create_app(services: Services) -> Flask:
     app.json = DefaultJSONProvider(app)
     app.json.sort_keys = False  # answers read as they are documented
     limiter = RateLimiter(services.settings.rate_limit_per_minute)
-    answers.install(app)
+    error_responses.install(app)
     assets.install(app)
     app.jinja_env.globals.update(
         site_name=services.settings.site_name,

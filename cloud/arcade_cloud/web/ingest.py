@@ -14,9 +14,9 @@ import msgspec
 from flask import Blueprint, Response, jsonify, request
 
 from arcade_cloud.errors import BadRequest, StoreUnavailable
-from arcade_cloud.web.answers import Closed
-from arcade_cloud.web.arriving import check_key, json_body
-from arcade_cloud.web.services import Services
+from arcade_cloud.web.dependencies import Services
+from arcade_cloud.web.error_responses import Closed
+from arcade_cloud.web.guards import check_key, json_body
 from arcade_shared.errors import BadMessage
 
 logger = logging.getLogger(__name__)

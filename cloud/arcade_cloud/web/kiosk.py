@@ -7,13 +7,13 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, jsonify, make_response, render_template
 from markupsafe import Markup
 
-from arcade_cloud.machines import Machine
+from arcade_cloud.domain.machines import Machine
 from arcade_cloud.web import assets
-from arcade_cloud.web.answers import wants_json
-from arcade_cloud.web.arriving import known_machine
+from arcade_cloud.web.dependencies import Services
+from arcade_cloud.web.error_responses import wants_json
+from arcade_cloud.web.guards import known_machine
 from arcade_cloud.web.kiosk_view import KioskView, kiosk_view
 from arcade_cloud.web.player_view import Choice, machine_view, picture
-from arcade_cloud.web.services import Services
 
 # More of them nobody reads on a small screen; the phone shows all.
 PRICES = 4

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from arcade_cloud.machines import Machine, Presence, readiness
+from arcade_cloud.domain.machines import Machine, Presence, readiness
 
 KioskState = Literal[
     "ready",

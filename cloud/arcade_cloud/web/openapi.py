@@ -4,12 +4,12 @@ from typing import Any, get_args
 
 from flask import Blueprint, Response, jsonify
 
-from arcade_cloud.sales import MAX_QUANTITY
+from arcade_cloud.services.sales import MAX_QUANTITY
 from arcade_cloud.web.api import API_KEY_HEADER
+from arcade_cloud.web.dependencies import Services
 from arcade_cloud.web.ingest import MAX_MESSAGES, SECRET_HEADER
 from arcade_cloud.web.kiosk_view import KioskState
 from arcade_cloud.web.player_view import Phase
-from arcade_cloud.web.services import Services
 from arcade_cloud.web.webhook import SIGNATURE_HEADER
 from arcade_shared.ids import MACHINE_ID_PATTERN
 

@@ -7,16 +7,16 @@ from dataclasses import asdict
 from flask import Blueprint, Response, jsonify, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from arcade_cloud.domain.events import PlayerReturned
+from arcade_cloud.domain.machines import Machine, Presence
+from arcade_cloud.domain.order import Order
 from arcade_cloud.errors import BadRequest, InvariantBroken, NotReady, StoreUnavailable
-from arcade_cloud.events import PlayerReturned
-from arcade_cloud.machines import Machine, Presence
-from arcade_cloud.orders import Order
-from arcade_cloud.rate_limit import RateLimiter
-from arcade_cloud.sales import MAX_QUANTITY
-from arcade_cloud.web.answers import NotFound, wants_json
-from arcade_cloud.web.arriving import check_rate, known_machine
+from arcade_cloud.services.rate_limit import RateLimiter
+from arcade_cloud.services.sales import MAX_QUANTITY
+from arcade_cloud.web.dependencies import Services
+from arcade_cloud.web.error_responses import NotFound, wants_json
+from arcade_cloud.web.guards import check_rate, known_machine
 from arcade_cloud.web.player_view import contact_link, machine_view, order_view, picture
-from arcade_cloud.web.services import Services
 
 _ORDER_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _QUANTITY = re.compile(r"[0-9]{1,4}")

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from arcade_cloud.domain.machines import Machine, Presence, why_not_ready
+from arcade_cloud.domain.money import Offer, format_amount
+from arcade_cloud.domain.order import Order
+from arcade_cloud.domain.settlement import ALERT_ATTEMPTS
 from arcade_cloud.errors import InvariantBroken
-from arcade_cloud.machines import Machine, Presence, why_not_ready
-from arcade_cloud.money import Offer, format_amount
-from arcade_cloud.orders import Order
-from arcade_cloud.settling import ALERT_ATTEMPTS
 from arcade_shared.messages import MAX_CREDITS
 
 Phase = Literal[

@@ -1,0 +1,113 @@
+"""Takes in what the machines say, for a cloud that runs as a process.
+
+Two feeds, each with a session, a connection and workers of its own:
+
+acks      acks, game overs and the cloud's own echoes. The broker keeps them while this process is away.
+statuses  The broker keeps the latest of each machine anyway. In one session with the acks they would fill its
+          queue, two a minute from each machine (EMQX Serverless holds 1,000 messages), and push acks out of it;
+          and a flood of them would delay acks.
+
+The session has the name of the host, or the one that is set: two processes with one name would throw each other
+out for ever, and a process with a new name at every start would leave behind what was kept for it. Two processes
+with two names both get everything, which does no harm.
+"""
+
+import platform
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable
+
+import paho.mqtt.client as paho
+
+from arcade_cloud.adapters.mqtt.connection import KEEPALIVE_S, OPEN_WITHIN_S, Connection
+from arcade_cloud.adapters.mqtt.feed import RECEIVE_MAXIMUM, Feed, FeedState
+from arcade_cloud.config.broker_address import BrokerAddress
+from arcade_shared.topics import ECHO, every_machine
+
+ACK_TOPICS = (every_machine("ack"), every_machine("gameover"), ECHO)
+STATUS_TOPICS = (every_machine("status"),)
+ACK_WORKERS = 4
+STATUS_WORKERS = 2
+# As long as money can wait for an ack at the most (LAST_RESORT_S); a later one changes nothing any more.
+SESSION_EXPIRY_S = 24 * 3600
+STOP_WITHIN_S = 5.0
+
+
+def host_id() -> str:
+    """The host's name as it may stand in a client id."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", platform.node())[:64] or "host"
+
+
+class Listener:
+    """Calls `handle(topic, payload)` for everything that the machines say, from several threads.
+
+    What `handle` may raise is told at `feed.Feed`. Messages of one machine come in their order within a feed. A
+    listener is started once.
+    """
+
+    def __init__(
+        self,
+        address: BrokerAddress,
+        handle: Callable[[str, bytes], object],
+        *,
+        listener_id: str | None = None,
+        keepalive_s: int = KEEPALIVE_S,
+    ) -> None:
+        session = f"arcade-cloud-{listener_id or host_id()}"
+
+        def feed(name: str, topics: tuple[str, ...], workers: int, session_expiry_s: int) -> Feed:
+            def connection(
+                on_open: Callable[[], None], on_message: Callable[[paho.MQTTMessage], None]
+            ) -> Connection:
+                return Connection(
+                    address,
+                    f"{session}-{name}",
+                    topics=topics,
+                    session_expiry_s=session_expiry_s,
+                    receive_maximum=RECEIVE_MAXIMUM,
+                    keepalive_s=keepalive_s,
+                    on_open=on_open,
+                    on_message=on_message,
+                )
+
+            return Feed(name, connection, handle, workers)
+
+        self._feeds = (
+            feed("acks", ACK_TOPICS, ACK_WORKERS, SESSION_EXPIRY_S),
+            feed("statuses", STATUS_TOPICS, STATUS_WORKERS, 0),
+        )
+
+    def start(self) -> None:
+        """Start listening; returns at once, whether there is a broker or not."""
+        for feed in self._feeds:
+            feed.start()
+
+    def stop(self) -> None:
+        """Finish what is under way, acknowledge it, and take leave: within STOP_WITHIN_S for both feeds."""
+        deadline = time.monotonic() + STOP_WITHIN_S
+        for feed in self._feeds:
+            feed.stop(deadline)
+
+    @property
+    def state(self) -> tuple[FeedState, ...]:
+        """What each feed is doing."""
+        return tuple(feed.state for feed in self._feeds)
+
+
+def try_listening(address: BrokerAddress) -> str | None:
+    """Connect and subscribe once, in a session of its own. What is wrong, in a sentence, or None."""
+    connection = Connection(
+        address, f"arcade-cloud-check-{secrets.token_hex(6)}", topics=(*ACK_TOPICS, *STATUS_TOPICS)
+    )
+    threading.Thread(target=connection.run, name="check", daemon=True).start()
+    try:
+        if not connection.wait_until_settled(3 * OPEN_WITHIN_S):
+            return connection.end or "the broker does not answer"
+        if connection.refused_topics:
+            topics = ", ".join(f"{topic} ({why})" for topic, why in connection.refused_topics.items())
+            return f"the broker refuses the subscription to {topics}"
+        return None
+    finally:
+        connection.close()

@@ -1,0 +1,238 @@
+"""Publishes to the machines over one long-lived connection, and says what is known of each message."""
+
+import logging
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable
+
+from arcade_cloud.adapters.mqtt.connection import KEEPALIVE_S, OPEN_WITHIN_S, Connection
+from arcade_cloud.config.broker_address import BrokerAddress
+from arcade_cloud.domain.events import Outcome
+from arcade_cloud.services.rate_limit import Bucket, Rate, take
+
+logger = logging.getLogger(__name__)
+
+# Messages under way at once. EMQX accepts 32 of a client and Mosquitto 20 where nobody has set it otherwise; at
+# a round trip of 30 ms to a broker far away it is still good for 600 messages a second.
+IN_FLIGHT = 20
+# After an attempt to connect has failed, publishing fails at once for a while: this long at first, doubled each
+# time. A request must not wait for a broker that is known to be down.
+RETRY_S = 0.1
+MAX_RETRY_S = 5.0
+
+NO_SUBSCRIBERS = 0x10
+FIRST_FAILURE = 0x80
+
+# What never left this process was certainly not delivered, and may be sent again: as if the broker had said no.
+NOT_SENT = Outcome.REFUSED
+
+
+class _Receipt:
+    """What the broker said of one message: its reason code, or None if the connection ended before."""
+
+    __slots__ = ("answered", "reason")
+
+    def __init__(self) -> None:
+        self.answered = threading.Event()
+        self.reason: int | None = None
+
+
+class _Wire:
+    """One connection with the messages that are under way on it."""
+
+    def __init__(
+        self, address: BrokerAddress, client_id: str, keepalive_s: int, on_end: Callable[[Connection], None]
+    ) -> None:
+        self.receipts: dict[int, _Receipt] = {}
+        self.room = threading.Semaphore(IN_FLIGHT)
+        self.users = 0  # guarded by the publisher's lock, as is `is_retired`
+        self.is_retired = False
+        self._on_end = on_end
+        self.connection = Connection(
+            address,
+            client_id,
+            keepalive_s=keepalive_s,
+            on_open=self._opened,
+            on_end=self._ended,
+            on_puback=self._answered,
+        )
+
+    def send(self, topic: str, payload: bytes, expiry_s: int, deadline: float) -> Outcome | None:
+        """Publish, and wait for the answer. None: it was certainly not sent, for want of room or connection."""
+        if not self.room.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            return None
+        try:
+            number = self.connection.publish(topic, payload, expiry_s) if self.connection.is_open else None
+            if number is None:
+                return None
+            # Whoever comes first makes the receipt: the answer may be here before `publish` has returned.
+            receipt = self.receipts.setdefault(number, _Receipt())
+            if self.connection.is_over:
+                receipt.answered.set()
+            receipt.answered.wait(max(0.0, deadline - time.monotonic()))
+            self.receipts.pop(number, None)
+            return _outcome(receipt.reason)
+        finally:
+            self.room.release()
+
+    def _opened(self) -> None:
+        if self.connection.receive_maximum < IN_FLIGHT:
+            self.room = threading.Semaphore(self.connection.receive_maximum)
+
+    def _answered(self, number: int, reason: int) -> None:
+        receipt = self.receipts.setdefault(number, _Receipt())
+        receipt.reason = reason
+        receipt.answered.set()
+
+    def _ended(self) -> None:
+        for receipt in list(self.receipts.values()):
+            receipt.answered.set()
+        self._on_end(self.connection)
+
+
+def _outcome(reason: int | None) -> Outcome:
+    if reason is None:
+        return Outcome.UNKNOWN
+    if reason >= FIRST_FAILURE:
+        return Outcome.REFUSED
+    return Outcome.NOBODY if reason == NO_SUBSCRIBERS else Outcome.CONFIRMED
+
+
+class Publisher:
+    """The broker as fulfilment sees it (`ports.senders.Broker`). Safe to use from many threads at once.
+
+    It connects when something is first published. REFUSED means that the message was certainly not delivered: the
+    broker said no, or it never left this process (no connection in time, no room, too many in a second). UNKNOWN
+    means that it did leave, and the broker did not answer in time; the connection is then left to those who still
+    wait on it, and the next message gets a new one.
+    """
+
+    def __init__(
+        self,
+        address: BrokerAddress,
+        *,
+        timeout_ms: int = 2500,
+        publishes_per_s: int = 0,
+        keepalive_s: int = KEEPALIVE_S,
+    ) -> None:
+        """`timeout_ms`: for one publish, connecting included. `publishes_per_s`: the most; 0 means no limit."""
+        self._address = address
+        self._timeout_s = timeout_ms / 1000
+        self._rate = Rate(per_minute=60 * publishes_per_s, burst=publishes_per_s)
+        self._keepalive_s = keepalive_s
+        self._bucket: Bucket | None = None
+        self._lock = threading.Lock()
+        self._wire: _Wire | None = None
+        self._failures = 0
+        self._retry_at = 0.0
+        self._name = f"arcade-cloud-{secrets.token_hex(6)}"  # no two processes may share a client id
+        self._wires = 0
+
+    def publish(self, topic: str, payload: bytes, *, expiry_s: int) -> Outcome:
+        """Publish with QoS 1, not retained, and wait for the broker's word, under the deadline. Never raises."""
+        deadline = time.monotonic() + self._timeout_s
+        try:
+            return self._publish(topic, payload, expiry_s, deadline)
+        except Exception:  # the port's promise; a defect is on record, and nothing is claimed
+            logger.exception("publishing to %s failed", topic)
+            return Outcome.UNKNOWN
+
+    def check(self) -> str | None:
+        """Connect if need be. What is wrong, in a sentence, or None."""
+        with self._lock:
+            self._retry_at = 0.0
+        wire = self._enter(time.monotonic() + 2 * OPEN_WITHIN_S)
+        if wire is None:
+            return "no connection in time"
+        try:
+            return None if wire.connection.is_open else wire.connection.end or "no connection in time"
+        finally:
+            self._leave(wire)
+
+    def close(self) -> None:
+        """End the connection in order. Whoever publishes afterwards opens a new one."""
+        with self._lock:
+            wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.connection.close()
+
+    def _publish(self, topic: str, payload: bytes, expiry_s: int, deadline: float) -> Outcome:
+        if not self._wait_for_turn(deadline):
+            return NOT_SENT
+        # A connection that ends before it has taken the message is no reason to give up: once more.
+        for _ in range(2):
+            wire = self._enter(deadline)
+            if wire is None:
+                return NOT_SENT
+            outcome: Outcome | None = None
+            try:
+                if wire.connection.is_open:
+                    outcome = wire.send(topic, payload, expiry_s, deadline)
+            finally:
+                self._leave(wire, retire=outcome is Outcome.UNKNOWN)
+            if outcome is not None:
+                return outcome
+        return NOT_SENT
+
+    def _wait_for_turn(self, deadline: float) -> bool:
+        """Keep to the rate; whether it is our turn before the deadline."""
+        while self._rate.per_minute:
+            with self._lock:
+                self._bucket, wait_ms = take(self._bucket, self._rate, int(time.monotonic() * 1000))
+            if wait_ms == 0:
+                return True
+            if time.monotonic() + wait_ms / 1000 >= deadline:
+                return False
+            time.sleep(wait_ms / 1000)
+        return True
+
+    def _enter(self, deadline: float) -> _Wire | None:
+        """The wire to use, open if that came about before the deadline. None: none may be opened yet."""
+        with self._lock:
+            wire = self._wire
+            if wire is not None and (wire.connection.is_over or wire.connection.is_stale):
+                self._retire(wire)
+                if wire.users == 0:
+                    wire.connection.abort("this process was suspended for too long")
+                wire = None
+            if wire is None:
+                if time.monotonic() < self._retry_at:
+                    return None
+                wire = self._wire = self._new_wire()
+            wire.users += 1
+        wire.connection.wait_until_settled(deadline - time.monotonic())
+        return wire
+
+    def _leave(self, wire: _Wire, *, retire: bool = False) -> None:
+        with self._lock:
+            wire.users -= 1
+            if retire:
+                self._retire(wire)
+            is_last = wire.is_retired and wire.users == 0
+        if is_last:
+            wire.connection.abort("given up: the broker did not answer in time")
+
+    def _retire(self, wire: _Wire) -> None:
+        """Use it for nothing new; whoever waits on it may go on waiting. Called with the lock held."""
+        wire.is_retired = True
+        if self._wire is wire:
+            self._wire = None
+
+    def _new_wire(self) -> _Wire:
+        self._wires += 1
+        wire = _Wire(self._address, f"{self._name}-{self._wires}", self._keepalive_s, self._ended)
+        threading.Thread(target=wire.connection.run, name=f"publisher-{self._wires}", daemon=True).start()
+        return wire
+
+    def _ended(self, connection: Connection) -> None:
+        """Called by the connection's thread, before those who wait for it to open learn that it has not."""
+        with self._lock:
+            if connection.was_open:
+                self._failures = 0
+                return
+            self._failures += 1
+            wait_s = min(MAX_RETRY_S, RETRY_S * 2 ** min(self._failures - 1, 10))
+            self._retry_at = time.monotonic() + wait_s * random.uniform(0.5, 1.0)  # noqa: S311 - only to spread  # nosec B311
+        logger.warning("no connection to the broker: %s", connection.end)

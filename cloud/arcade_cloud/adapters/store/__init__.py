@@ -1,0 +1,39 @@
+"""The state of orders and machines: a port and its adapters."""
+
+from arcade_cloud.errors import StoreUnavailable
+from arcade_cloud.ports.store import Store
+
+_SQLITE = "sqlite:///"
+_DYNAMODB = "dynamodb://"
+
+
+def open_store(database_url: str, *, dynamodb_endpoint: str | None = None) -> Store:
+    """The store that a DATABASE_URL names; adapters are imported only when they are wanted.
+
+    `sqlite:///name` is a file in the working directory, `sqlite:////var/lib/arcade/arcade.db` one anywhere.
+    `dynamodb://table` is a table in the region of the AWS environment, `dynamodb://table?region=…` elsewhere;
+    `dynamodb_endpoint` is a stand-in for AWS. A table is not reached before it is used.
+    Raises StoreUnavailable if the address is none of these, or the store can't be opened.
+    """
+    if database_url.startswith(_SQLITE):
+        path = database_url.removeprefix(_SQLITE)
+        if not path or path == ":memory:" or "?" in path:
+            raise StoreUnavailable(
+                f"DATABASE_URL: {database_url!r} names no file: write sqlite:///arcade.db or sqlite:////folder/arcade.db"
+            )
+        from arcade_cloud.adapters.store.sqlite.store import SqliteStore
+
+        return SqliteStore(path)
+    if database_url.startswith(_DYNAMODB):
+        from arcade_cloud.adapters.store.dynamodb.store import DynamoStore
+        from arcade_cloud.config.dynamodb_address import parse
+
+        try:
+            address = parse(database_url)
+        except ValueError as error:
+            raise StoreUnavailable(f"DATABASE_URL: {error}") from error
+        return DynamoStore(address, dynamodb_endpoint)
+    scheme = database_url.split(":", 1)[0]
+    raise StoreUnavailable(
+        f"DATABASE_URL: nothing is known of {scheme[:40]!r}: write sqlite:///arcade.db or dynamodb://table"
+    )

@@ -1,0 +1,323 @@
+"""The items of the DynamoDB table: their keys, their places in the indexes, and the writes that put them (pure).
+
+`store.dynamodb` shows the whole design as a table. Every item has the key attributes `pk` and `sk`. An item
+that stands in an index names its partition there and its rank within it:
+
+    waits_in, waits_from     index `waiting`: what waits for its moment, or for being forgotten
+    listed_in, listed_at     index `lists`: what people look at, newest first
+    of_machine, listed_at    index `of_machine`: the orders of one machine
+
+A rank is a time of sixteen digits and the record's id, so ranks sort as (time, id) do.
+"""
+
+import hashlib
+import zlib
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from arcade_cloud.adapters.store import records
+from arcade_cloud.domain.machines import Machine, Presence
+from arcade_cloud.domain.order import Alert, HistoryEntry, Order, Orphan
+from arcade_cloud.errors import InvariantBroken
+
+Value = dict[str, str | bytes]  # one attribute as DynamoDB writes it: {"S": …}, {"N": "1"}, {"B": …}
+Item = dict[str, Value]
+Write = dict[str, object]  # the arguments of one Put, Update or Delete
+
+# Over so many partitions is spread what would else be one: a partition of an index takes 1,000 writes a second,
+# and one step of an order costs it two. Alerts and orphans are rare, and each pass of the timer asks for them. May
+# be raised, since readers ask all of them; if lowered, records vanish. But machines are looked up by their shard:
+# that number must stay as it is.
+SHARDS = {"due": 8, "orders": 8, "seen": 8, "unsent": 2, "sent": 2, "alerts": 2, "orphans": 2, "machines": 8}
+# DynamoDB takes 400 KB with the attributes' names and the keys.
+MAX_RECORD_BYTES = 380_000
+# Keys may have 1,024 bytes. What is longer (only nonsense from outside is) goes by its hash.
+_MAX_ID_BYTES = 512
+_DIGITS = 16
+_LATEST_MS = 10**_DIGITS - 1
+
+IS_NEW = "attribute_not_exists(pk)"
+EXISTS = "attribute_exists(pk)"
+ECHO_KEY: Item = {"pk": {"S": "echo"}, "sk": {"S": "echo"}}
+SWEPT_KEY: Item = {"pk": {"S": "swept"}, "sk": {"S": "swept"}}
+
+
+def shards(kind: str) -> list[str]:
+    """All partitions over which records of that kind are spread."""
+    return [f"{kind}#{number}" for number in range(SHARDS[kind])]
+
+
+def key(kind: str, name: str, sort: str | None = None) -> Item:
+    """The key of a record that has its partition to itself, or of one of an order's partition."""
+    return {"pk": {"S": f"{kind}#{_short(name)}"}, "sk": {"S": kind if sort is None else sort}}
+
+
+def history_sort(version: int | None = None) -> str:
+    """What the history's sort keys begin with; the sort key of one version's entry."""
+    return "history#" if version is None else f"history#{version:010}"
+
+
+def machine_key(machine_id: str) -> Item:
+    """Machines stand together in a few partitions, so that all of them can be read consistently."""
+    return {"pk": {"S": _shard("machines", machine_id)}, "sk": {"S": f"machine#{_short(machine_id)}"}}
+
+
+def of_machine(machine_id: str) -> str:
+    """The partition of a machine's orders; a machine that nobody knows has one too."""
+    return f"machine#{_short(machine_id)}"
+
+
+def before(at_ms: int | None) -> str:
+    """What all ranks of earlier times sort before, and all others do not; None: what all sort before."""
+    return ":" if at_ms is None else _stamp(max(0, min(at_ms, _LATEST_MS)))
+
+
+def time_of(rank: str) -> int:
+    """The time in a rank."""
+    return int(rank[:_DIGITS])
+
+
+def order_put(order: Order, expected_version: int) -> Write:
+    """The order, where the expected version stands, of the same machine and birth."""
+    if len(order.order_id.encode()) > _MAX_ID_BYTES:
+        raise InvariantBroken(f"order {order.order_id[:80]}: its id is too long for a key")
+    listed_at, machine = _rank(order.created_at_ms, order.order_id), of_machine(order.machine_id)
+    item: Item = {
+        **key("order", order.order_id),
+        "version": {"N": str(order.version)},
+        "of_machine": {"S": machine},
+        "listed_in": {"S": _shard("orders", order.order_id)},
+        "listed_at": {"S": listed_at},
+        "body": _body(order, f"order {order.order_id}"),
+    }
+    if order.due_at_ms is not None:
+        item["waits_in"] = {"S": _shard("due", order.order_id)}
+        item["waits_from"] = {"S": _rank(order.due_at_ms, order.order_id)}
+    if expected_version == 0:
+        return _put(item, IS_NEW)
+    values: Item = {
+        ":version": {"N": str(expected_version)},
+        ":machine": {"S": machine},
+        ":listed_at": {"S": listed_at},
+    }
+    condition = "version = :version AND of_machine = :machine AND listed_at = :listed_at"
+    return _put(item, condition, values)
+
+
+def postponing(order_id: str, until_ms: int) -> Write:
+    """The order's place in the queue, where it would be due before `until_ms`; nothing else of it."""
+    return {
+        "Key": key("order", order_id),
+        "UpdateExpression": "SET waits_from = :until",
+        "ConditionExpression": "waits_from < :until",
+        "ExpressionAttributeValues": {":until": {"S": _rank(until_ms, order_id)}},
+    }
+
+
+def history_put(entry: HistoryEntry) -> Write:
+    """A line of an order's history, never written over."""
+    return _put(
+        {
+            **key("order", entry.order_id, history_sort(entry.version)),
+            "body": _body(entry, f"the history of order {entry.order_id}"),
+        },
+        IS_NEW,
+    )
+
+
+def claim_put(kind: str, name: str, order_id: str) -> Write:
+    """A payment's or credit's owner, unless another order is."""
+    return _put(
+        {**key(kind, name), "order_id": {"S": order_id}},
+        f"{IS_NEW} OR order_id = :order_id",
+        {":order_id": {"S": order_id}},
+    )
+
+
+def seen_put(event_id: str, at_ms: int, by: str) -> Write:
+    """An event's id, where it is new; it is forgotten by itself."""
+    return _put(
+        {
+            **key("seen", event_id),
+            "waits_in": {"S": _shard("seen", event_id)},
+            "waits_from": {"S": _rank(at_ms, event_id)},
+            "expires_at": _expiry(at_ms),
+            "by": {"S": by},
+        },
+        IS_NEW,
+    )
+
+
+def machine_put(machine: Machine, expected_version: int, by: str) -> Write:
+    """A machine, where the expected version stands."""
+    body = _body(machine, f"machine {machine.machine_id}")
+    return _versioned(machine_key(machine.machine_id), machine.version, body, expected_version, by)
+
+
+def presence_put(presence: Presence, expected_version: int, by: str) -> Write:
+    """A presence, where the expected version stands."""
+    body = _body(presence, f"the presence of {presence.machine_id}")
+    return _versioned(key("presence", presence.machine_id), presence.version, body, expected_version, by)
+
+
+def alert_put(alert: Alert, by: str) -> Write:
+    """An alert that is not sent yet, where its id is new."""
+    return _put({**key("alert", alert.alert_id), **_alert(alert), "by": {"S": by}}, IS_NEW)
+
+
+def alert_update(alert: Alert) -> Write:
+    """As `alert_put`, within a step that is stored whether or not the alert's id is new: it never fails."""
+    values = _alert(alert)
+    return {
+        "Key": key("alert", alert.alert_id),
+        "UpdateExpression": "SET " + ", ".join(f"{name} = if_not_exists({name}, :{name})" for name in values),
+        "ExpressionAttributeValues": {f":{name}": value for name, value in values.items()},
+    }
+
+
+def alert_sent_update(alert_id: str) -> Write:
+    """The alert is sent, and from now on forgotten by itself."""
+    return {
+        "Key": key("alert", alert_id),
+        "UpdateExpression": "SET waits_in = :sent, expires_at = forget_at",
+        "ConditionExpression": EXISTS,
+        "ExpressionAttributeValues": {":sent": {"S": _shard("sent", alert_id)}},
+    }
+
+
+def orphan_put(orphan: Orphan, by: str) -> Write:
+    """An orphan, where the same report is not on record already, whenever that came."""
+    same = (orphan.machine_id, orphan.credit_id, orphan.installation, orphan.state)
+    name = hashlib.sha256(repr((*same, orphan.delivered, orphan.uncertain)).encode()).hexdigest()
+    return _put(
+        {
+            **key("orphan", name),
+            "listed_in": {"S": _shard("orphans", name)},
+            "listed_at": {"S": _rank(orphan.at_ms, name)},
+            "body": _body(orphan, f"the orphan of credit {orphan.credit_id}"),
+            "by": {"S": by},
+        },
+        IS_NEW,
+    )
+
+
+def echo_update(sent_at_ms: int) -> Write:
+    """The echo, where it is later than the latest."""
+    return {
+        "Key": ECHO_KEY,
+        "UpdateExpression": "SET sent_at = :sent_at",
+        "ConditionExpression": "attribute_not_exists(sent_at) OR sent_at < :sent_at",
+        "ExpressionAttributeValues": {":sent_at": {"N": str(sent_at_ms)}},
+    }
+
+
+def swept_update(at_ms: int) -> Write:
+    """How far Stripe's events have been looked through."""
+    return {
+        "Key": SWEPT_KEY,
+        "UpdateExpression": "SET swept_at = :swept_at",
+        "ConditionExpression": "attribute_not_exists(swept_at) OR swept_at <> :swept_at",
+        "ExpressionAttributeValues": {":swept_at": {"N": str(at_ms)}},
+    }
+
+
+def forgetting(item: Item) -> Write:
+    """Delete what the index showed, unless it has changed since."""
+    return {
+        "Key": key_of(item),
+        "ConditionExpression": "waits_in = :waits_in AND waits_from = :waits_from",
+        "ExpressionAttributeValues": {":waits_in": item["waits_in"], ":waits_from": item["waits_from"]},
+    }
+
+
+def key_of(item: Item) -> Item:
+    """The key alone."""
+    return {"pk": item["pk"], "sk": item["sk"]}
+
+
+def name_of(item: Item) -> str:
+    """The id of the record, as `key` has put it into the partition key."""
+    return text(item, "pk").partition("#")[2]
+
+
+def text(item: Item, name: str) -> str:
+    """A text or a number, as text. Raises InvariantBroken where the item has none."""
+    found = next((value for kind, value in item.get(name, {}).items() if kind in {"S", "N"}), None)
+    if not isinstance(found, str):
+        raise InvariantBroken(f"item {item.get('pk')} has no {name}: it was not written by this program")
+    return found
+
+
+def body(item: Item) -> bytes:
+    """The record's JSON. Raises InvariantBroken where the item has none."""
+    found = item.get("body", {}).get("B")
+    if not isinstance(found, bytes):
+        raise InvariantBroken(f"item {item.get('pk')} has no record: it was not written by this program")
+    return found
+
+
+def merged(lists: Iterable[list[Item]], rank: str, limit: int, *, newest_first: bool) -> list[Item]:
+    """The first `limit` items of several partitions' answers, each item once."""
+    every = sorted(
+        (item for items in lists for item in items), key=lambda item: text(item, rank), reverse=newest_first
+    )
+    return list({(text(item, "pk"), text(item, "sk")): item for item in every}.values())[:limit]
+
+
+def _alert(alert: Alert) -> Item:
+    rank: Value = {"S": _rank(alert.at_ms, alert.alert_id)}
+    return {
+        "waits_in": {"S": _shard("unsent", alert.alert_id)},
+        "waits_from": rank,
+        "listed_in": {"S": _shard("alerts", alert.alert_id)},
+        "listed_at": rank,
+        "forget_at": _expiry(alert.at_ms),
+        "body": _body(alert, f"alert {alert.alert_id}"),
+    }
+
+
+def _versioned(where: Item, version: int, record: Value, expected_version: int, by: str) -> Write:
+    item: Item = {**where, "version": {"N": str(version)}, "body": record, "by": {"S": by}}
+    if expected_version == 0:
+        return _put(item, IS_NEW)
+    return _put(item, "version = :version", {":version": {"N": str(expected_version)}})
+
+
+def _put(item: Item, condition: str, values: Item | None = None) -> Write:
+    write: Write = {"Item": item, "ConditionExpression": condition}
+    if values is not None:
+        write["ExpressionAttributeValues"] = values
+    return write
+
+
+def _body(record: Struct, what: str) -> Value:
+    encoded = records.encode(record)
+    if len(encoded) > MAX_RECORD_BYTES:
+        raise InvariantBroken(f"{what}: {len(encoded)} bytes, and DynamoDB stores at most {MAX_RECORD_BYTES}")
+    return {"B": encoded}
+
+
+def _expiry(at_ms: int) -> Value:
+    """Epoch seconds, the unit of DynamoDB's time to live."""
+    return {"N": str((at_ms + records.FORGET_AFTER_MS) // 1000 + 1)}
+
+
+def _rank(at_ms: int, name: str) -> str:
+    if not 0 <= at_ms <= _LATEST_MS:
+        raise InvariantBroken(f"{name[:80]}: {at_ms} is no time in milliseconds")
+    return f"{_stamp(at_ms)}#{_short(name)}"
+
+
+def _shard(kind: str, name: str) -> str:
+    partitions = shards(kind)
+    return partitions[zlib.crc32(name.encode()) % len(partitions)]
+
+
+def _stamp(at_ms: int) -> str:
+    return f"{at_ms:0{_DIGITS}}"
+
+
+def _short(name: str) -> str:
+    encoded = name.encode()
+    return name if len(encoded) <= _MAX_ID_BYTES else f"sha256#{hashlib.sha256(encoded).hexdigest()}"

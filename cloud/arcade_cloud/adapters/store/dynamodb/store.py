@@ -1,0 +1,328 @@
+"""The store on one DynamoDB table: for AWS Lambda, and for any number of processes on any number of hosts.
+
+Each call of the port is one conditional write or one transaction; nothing scans.
+
+    record     pk                     sk                  stands in index
+    order      order#<id>             order               waiting  due#<shard>     (due_at, id) while due
+                                                          lists    orders#<shard>  (created_at, id)
+                                                          of_machine               (created_at, id)
+    history    order#<id>             history#<version>
+    payment    payment#<intent>       payment             (names its order)
+    credit     credit#<id>            credit              (names its order)
+    seen       seen#<event>           seen                waiting  seen#<shard>    (at, id)
+    machine    machines#<shard>       machine#<id>
+    presence   presence#<machine>     presence
+    alert      alert#<id>             alert               waiting  unsent#<shard>, then sent#<shard>  (at, id)
+                                                          lists    alerts#<shard>  (at, id)
+    orphan     orphan#<hash>          orphan              lists    orphans#<shard> (at, hash)
+    echo       echo                   echo
+    swept      swept                  swept
+
+No partition is hot: what everybody writes has a partition of its own, and each list is spread over shards by its
+records' ids, merged when it is read. The one exception is the echo, a single item: it is written as often as
+revokes are confirmed, far below the 1,000 writes a second that an item takes.
+
+Indexes hold keys only, and lag behind by some milliseconds. So they say which records to look at; what a decision
+rests on is read from the table itself, consistently:
+  due_orders       An order listed that has moved since is loaded anew and found not to be due; one not yet listed
+                   is found by the next pass. Nobody else acts on this list.
+  unsent_alerts    Read again from the table, and those sent meanwhile are left out: a late index sends none twice.
+                   A new one may be missed for one pass.
+  recent_orders, recent_alerts, orphans
+                   The records are as they are now; one made this very moment may be missing. For people's eyes.
+  machines         No index: read from the table, so that who registers a machine sees it at once.
+  prune            Deletes a record only if it still is what the index showed.
+
+Forgetting: seen ids and sent alerts carry `expires_at`, which DynamoDB's time to live acts upon at no cost, hours
+or days late. Until then they count as being there, which does no harm: nothing is decided by their absence.
+`prune` takes at once what is old; where it is never called, as on Lambda, the table does not grow for that.
+
+What a role must be allowed: GetItem, BatchGetItem, Query, PutItem, UpdateItem and DeleteItem, on the table and on
+`<table>/index/*`; transactions need no more than that.
+"""
+
+import secrets
+
+from arcade_cloud.adapters.store import records
+from arcade_cloud.adapters.store.dynamodb import items
+from arcade_cloud.adapters.store.dynamodb.client import Refused, Table
+from arcade_cloud.adapters.store.dynamodb.items import Item, Write
+from arcade_cloud.config.dynamodb_address import TableAddress
+from arcade_cloud.domain.machines import Machine, Presence
+from arcade_cloud.domain.order import Alert, HistoryEntry, Order, Orphan
+from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken
+from arcade_cloud.ports.store import Move
+
+# One transaction of the pruning: DynamoDB's limit.
+_PRUNE_BATCH = 100
+
+
+class DynamoStore:
+    """`store.port.Store` on DynamoDB. Thread-safe."""
+
+    def __init__(self, address: TableAddress, endpoint: str | None = None) -> None:
+        """Nothing is reached yet. Raises StoreUnavailable where boto3 or the region is missing."""
+        self.table = Table(address, endpoint)
+
+    def close(self) -> None:
+        """Let go of the connections; every later call raises StoreUnavailable."""
+        self.table.close()
+
+    # orders
+
+    def move(self, move: Move) -> None:
+        """See `Store.move`. Raises InvariantBroken for a step that contradicts itself."""
+        records.check_move(move)
+        order = move.order
+        writes: dict[str, tuple[str, Write]] = {
+            "order": ("Put", items.order_put(order, move.expected_version)),
+            "history": ("Put", items.history_put(move.history)),
+        }
+        if order.payment_intent is not None:
+            writes["payment"] = ("Put", items.claim_put("payment", order.payment_intent, order.order_id))
+        if order.credit_id is not None:
+            writes["credit"] = ("Put", items.claim_put("credit", order.credit_id, order.order_id))
+        if move.seen is not None:
+            writes["seen"] = ("Put", items.seen_put(move.seen, move.history.at_ms, _token()))
+        for alert in reversed(move.alerts):  # of two with one id the first is kept
+            writes[f"alert {alert.alert_id}"] = ("Update", items.alert_update(alert))
+        try:
+            self.table.transact(list(writes.values()))
+        except Refused as refused:
+            raise _why(move, dict(zip(writes, refused.found, strict=True))) from refused
+
+    def order(self, order_id: str) -> Order | None:
+        """See `Store.order`. Raises InvariantBroken for a broken record."""
+        item = self.table.get(items.key("order", order_id))
+        return None if item is None else records.order(items.body(item), order_id)
+
+    def order_of_payment(self, payment_intent: str) -> str | None:
+        """See `Store.order_of_payment`."""
+        item = self.table.get(items.key("payment", payment_intent))
+        return None if item is None else items.text(item, "order_id")
+
+    def order_of_credit(self, credit_id: str) -> str | None:
+        """See `Store.order_of_credit`."""
+        item = self.table.get(items.key("credit", credit_id))
+        return None if item is None else items.text(item, "order_id")
+
+    def due_orders(self, now_ms: int, limit: int) -> list[str]:
+        """See `Store.due_orders`; a moment late."""
+        return [items.name_of(item) for item in self._waiting("due", now_ms + 1, limit)]
+
+    def postpone(self, order_id: str, until_ms: int) -> None:
+        """See `Store.postpone`."""
+        self._update_if(items.postponing(order_id, until_ms))
+
+    def next_due_ms(self) -> int | None:
+        """See `Store.next_due_ms`; a moment late."""
+        first = self._waiting("due", None, 1)
+        return items.time_of(items.text(first[0], "waits_from")) if first else None
+
+    def history(self, order_id: str) -> list[HistoryEntry]:
+        """See `Store.history`."""
+        where = {":pk": items.text(items.key("order", order_id), "pk"), ":history": items.history_sort()}
+        found = self.table.query("pk = :pk AND begins_with(sk, :history)", where)
+        return [records.history_entry(items.body(item), order_id) for item in found]
+
+    def recent_orders(
+        self, limit: int, *, machine_id: str | None = None, before_ms: int | None = None
+    ) -> list[Order]:
+        """See `Store.recent_orders`; which orders there are is a moment late, what they are is not."""
+        found = self._listed("orders", machine_id, before_ms, limit)
+        return [records.order(items.body(item), items.name_of(item)) for item in found]
+
+    # events that move no order
+
+    def note_seen(self, event_id: str, at_ms: int) -> bool:
+        """See `Store.note_seen`."""
+        token = _token()
+        return self._is_put(items.seen_put(event_id, at_ms, token), token)
+
+    def is_seen(self, event_id: str) -> bool:
+        """See `Store.is_seen`."""
+        return self.table.get(items.key("seen", event_id)) is not None
+
+    # machines
+
+    def machine(self, machine_id: str) -> Machine | None:
+        """See `Store.machine`."""
+        item = self.table.get(items.machine_key(machine_id))
+        return None if item is None else records.machine(items.body(item), machine_id)
+
+    def machines(self) -> list[Machine]:
+        """See `Store.machines`."""
+        found = [
+            records.machine(items.body(item), items.text(item, "sk"))
+            for shard in items.shards("machines")
+            for item in self.table.query("pk = :pk", {":pk": shard})
+        ]
+        return sorted(found, key=lambda machine: machine.machine_id)
+
+    def put_machine(self, machine: Machine, expected_version: int) -> None:
+        """See `Store.put_machine`."""
+        what, token = f"machine {machine.machine_id}", _token()
+        records.check_next(what, machine.version, expected_version)
+        if not self._is_put(items.machine_put(machine, expected_version, token), token):
+            raise Conflict(f"{what} has another version than {expected_version}")
+
+    def presence(self, machine_id: str) -> Presence | None:
+        """See `Store.presence`."""
+        item = self.table.get(items.key("presence", machine_id))
+        return None if item is None else records.presence(items.body(item), machine_id)
+
+    def put_presence(self, presence: Presence, expected_version: int) -> None:
+        """See `Store.put_presence`."""
+        what, token = f"the presence of {presence.machine_id}", _token()
+        records.check_next(what, presence.version, expected_version)
+        if not self._is_put(items.presence_put(presence, expected_version, token), token):
+            raise Conflict(f"{what} has another version than {expected_version}")
+
+    # alerts and orphans
+
+    def raise_alert(self, alert: Alert) -> bool:
+        """See `Store.raise_alert`."""
+        token = _token()
+        return self._is_put(items.alert_put(alert, token), token)
+
+    def unsent_alerts(self, limit: int) -> list[Alert]:
+        """See `Store.unsent_alerts`; never one that has been marked as sent before this call."""
+        found = self.table.get_all(self._waiting("unsent", None, limit))
+        return [_alert(item) for item in found if items.text(item, "waits_in").startswith("unsent#")]
+
+    def mark_alert_sent(self, alert_id: str) -> None:
+        """See `Store.mark_alert_sent`."""
+        self._update_if(items.alert_sent_update(alert_id))
+
+    def recent_alerts(self, limit: int) -> list[Alert]:
+        """See `Store.recent_alerts`; a moment late."""
+        return [_alert(item) for item in self._listed("alerts", None, None, limit)]
+
+    def note_orphan(self, orphan: Orphan) -> bool:
+        """See `Store.note_orphan`: the same means the same report, whenever it came."""
+        token = _token()
+        return self._is_put(items.orphan_put(orphan, token), token)
+
+    def orphans(self, limit: int) -> list[Orphan]:
+        """The latest first; a moment late."""
+        found = self._listed("orphans", None, None, limit)
+        return [records.orphan(items.body(item), items.name_of(item)) for item in found]
+
+    # what the cloud hears
+
+    def note_echo(self, sent_at_ms: int) -> None:
+        """See `Store.note_echo`."""
+        self._update_if(items.echo_update(sent_at_ms))
+
+    def heard_echo_ms(self) -> int | None:
+        """See `Store.heard_echo_ms`."""
+        item = self.table.get(items.ECHO_KEY)
+        return None if item is None else int(items.text(item, "sent_at"))
+
+    def note_swept(self, at_ms: int) -> None:
+        """See `Store.note_swept`."""
+        self._update_if(items.swept_update(at_ms))
+
+    def swept_ms(self) -> int | None:
+        """See `Store.swept_ms`."""
+        item = self.table.get(items.SWEPT_KEY)
+        return None if item is None else int(items.text(item, "swept_at"))
+
+    # housekeeping
+
+    def prune(self, now_ms: int) -> int:
+        """See `Store.prune`: in transactions of a hundred at most."""
+        before_ms = now_ms - records.FORGET_AFTER_MS
+        return sum(self._forget(shard, before_ms) for kind in ("seen", "sent") for shard in items.shards(kind))
+
+    def _forget(self, shard: str, before_ms: int) -> int:
+        gone = 0
+        while True:
+            batch = self._waiting_in(shard, before_ms, _PRUNE_BATCH)
+            if not batch:
+                return gone
+            try:
+                self.table.transact([("Delete", items.forgetting(item)) for item in batch])
+            except Refused as refused:
+                # Somebody else forgot some of them, or the index is late: the others go now, these another time.
+                batch = [item for item, found in zip(batch, refused.found, strict=True) if found is None]
+                if batch:
+                    self.table.transact([("Delete", items.forgetting(item)) for item in batch])
+                return gone + len(batch)
+            gone += len(batch)
+
+    def _waiting(self, kind: str, before_ms: int | None, limit: int) -> list[Item]:
+        """The keys of what waits, the longest waiting first."""
+        lists = [self._waiting_in(shard, before_ms, limit) for shard in items.shards(kind)]
+        return items.merged(lists, "waits_from", max(0, limit), newest_first=False)
+
+    def _waiting_in(self, shard: str, before_ms: int | None, limit: int) -> list[Item]:
+        where = {":shard": shard, ":before": items.before(before_ms)}
+        return self.table.query(
+            "waits_in = :shard AND waits_from < :before", where, limit=max(0, limit), index="waiting"
+        )
+
+    def _listed(self, kind: str, machine_id: str | None, before_ms: int | None, limit: int) -> list[Item]:
+        """What is listed, the newest first."""
+        if machine_id is None:
+            index, name, partitions = "lists", "listed_in", items.shards(kind)
+        else:
+            index, name, partitions = "of_machine", "of_machine", [items.of_machine(machine_id)]
+        lists = [
+            self.table.query(
+                f"{name} = :partition AND listed_at < :before",
+                {":partition": partition, ":before": items.before(before_ms)},
+                limit=max(0, limit),
+                index=index,
+                newest_first=True,
+            )
+            for partition in partitions
+        ]
+        return self.table.get_all(items.merged(lists, "listed_at", max(0, limit), newest_first=True))
+
+    def _is_put(self, write: Write, token: str) -> bool:
+        """Put an item; False if its condition does not hold.
+
+        Where the first answer was lost, and the repetition met what it had put itself, that counts as put.
+        """
+        try:
+            self.table.write("put_item", write)
+        except Refused as refused:
+            (found,) = refused.found
+            return found is not None and found.get("by") == {"S": token}
+        return True
+
+    def _update_if(self, write: Write) -> None:
+        """Update an item; nothing where its condition does not hold, for then there is nothing to be done."""
+        try:
+            self.table.write("update_item", write)
+        except Refused:
+            return
+
+
+def _why(move: Move, found: dict[str, Item | None]) -> Exception:
+    """Why a step was refused, in the port's order of precedence."""
+    order, version = move.order, move.expected_version
+    if found.get("seen") is not None:
+        return AlreadySeen(f"event {move.seen} is on record")
+    there = found["order"]
+    if there is not None:
+        if version > 0 and there and items.text(there, "version") == str(version):
+            return InvariantBroken(f"order {order.order_id}: an order keeps its machine and its time of birth")
+        known = items.text(there, "version") if there else "none"
+        return Conflict(f"order {order.order_id} has version {known}, not {version}")
+    if (payment := found.get("payment")) is not None:
+        return PaymentTaken(f"{order.payment_intent} funds order {items.text(payment, 'order_id')}")
+    if (credit := found.get("credit")) is not None:
+        owner = items.text(credit, "order_id")
+        return InvariantBroken(f"order {order.order_id}: credit {order.credit_id} belongs to {owner}")
+    return InvariantBroken(f"order {order.order_id}: its history has an entry for version {order.version} already")
+
+
+def _alert(item: Item) -> Alert:
+    return records.alert(items.body(item), items.name_of(item))
+
+
+def _token() -> str:
+    """What one call signs the items with that it puts."""
+    return secrets.token_hex(8)

@@ -1,0 +1,94 @@
+"""Records as stores keep them: JSON and back, checked on the way in and on the way out (pure).
+
+Every adapter writes and reads through these functions, so that what one calls broken is broken in all.
+"""
+
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from arcade_cloud.domain import order as orders
+from arcade_cloud.domain.machines import Machine, Presence
+from arcade_cloud.domain.order import Alert, HistoryEntry, Order, Orphan
+from arcade_cloud.errors import InvariantBroken
+from arcade_cloud.ports.store import ALERTS_AT_MOST, Move
+
+# Ids of seen events and sent alerts are forgotten after this; Stripe repeats an event for three days.
+FORGET_AFTER_MS = 90 * 86_400_000
+
+_Record = TypeVar("_Record", bound=Struct)
+
+_ENCODER = msgspec.json.Encoder()
+_ORDER = msgspec.json.Decoder(Order)
+_HISTORY = msgspec.json.Decoder(HistoryEntry)
+_MACHINE = msgspec.json.Decoder(Machine)
+_PRESENCE = msgspec.json.Decoder(Presence)
+_ALERT = msgspec.json.Decoder(Alert)
+_ORPHAN = msgspec.json.Decoder(Orphan)
+
+
+def check_move(move: Move) -> None:
+    """Raises InvariantBroken if the step contradicts itself, or its order the order's life."""
+    order = move.order
+    orders.check(order)
+    if move.expected_version < 0 or order.version != move.expected_version + 1:
+        raise InvariantBroken(
+            f"order {order.order_id}: version {order.version} can't follow version {move.expected_version}"
+        )
+    if (move.history.order_id, move.history.version) != (order.order_id, order.version):
+        raise InvariantBroken(f"order {order.order_id}: the history entry belongs to another step")
+    if len(move.alerts) > ALERTS_AT_MOST:
+        raise InvariantBroken(f"order {order.order_id}: {len(move.alerts)} alerts in one step")
+
+
+def check_next(record_id: str, version: int, expected_version: int) -> None:
+    """Raises InvariantBroken if a machine's or presence's version does not follow the expected one."""
+    if expected_version < 0 or version != expected_version + 1:
+        raise InvariantBroken(f"{record_id}: version {version} can't follow version {expected_version}")
+
+
+def encode(record: Struct) -> bytes:
+    """The record as JSON."""
+    return _ENCODER.encode(record)
+
+
+def order(record: bytes, order_id: str) -> Order:
+    """The order that is stored under `order_id`. Raises InvariantBroken for a broken record."""
+    found = _decoded(_ORDER, record, f"order {order_id}")
+    if found.order_id != order_id:
+        raise InvariantBroken(f"order {order_id}: the stored record is that of order {found.order_id}")
+    orders.check(found)
+    return found
+
+
+def history_entry(record: bytes, order_id: str) -> HistoryEntry:
+    """A line of an order's history. Raises InvariantBroken."""
+    return _decoded(_HISTORY, record, f"the history of order {order_id}")
+
+
+def machine(record: bytes, machine_id: str) -> Machine:
+    """A machine. Raises InvariantBroken."""
+    return _decoded(_MACHINE, record, f"machine {machine_id}")
+
+
+def presence(record: bytes, machine_id: str) -> Presence:
+    """A machine's presence. Raises InvariantBroken."""
+    return _decoded(_PRESENCE, record, f"the presence of machine {machine_id}")
+
+
+def alert(record: bytes, alert_id: str) -> Alert:
+    """An alert. Raises InvariantBroken."""
+    return _decoded(_ALERT, record, f"alert {alert_id}")
+
+
+def orphan(record: bytes, credit_id: str) -> Orphan:
+    """An orphan. Raises InvariantBroken."""
+    return _decoded(_ORPHAN, record, f"the orphan of credit {credit_id}")
+
+
+def _decoded(decoder: msgspec.json.Decoder[_Record], record: bytes, what: str) -> _Record:
+    try:
+        return decoder.decode(record)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvariantBroken(f"{what}: the stored record can't be read: {error}") from error

@@ -1,0 +1,336 @@
+"""The store on one SQLite file: the embedded default, right for one host and any number of its processes."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from arcade_cloud.adapters.store import records
+from arcade_cloud.adapters.store.sqlite.file import BUSY_S, SqliteFile
+from arcade_cloud.domain.machines import Machine, Presence
+from arcade_cloud.domain.order import Alert, HistoryEntry, Order, Orphan
+from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken
+from arcade_cloud.ports.store import Move
+
+# One transaction of the pruning: short enough that a webhook beside it does not notice.
+_PRUNE_BATCH = 500
+
+# Each of them is answered by an index alone, so that the cost is that of the rows returned (a test asks SQLite).
+DUE_ORDERS = "SELECT order_id FROM orders WHERE due_at_ms <= ? ORDER BY due_at_ms, order_id LIMIT ?"
+POSTPONE = "UPDATE orders SET due_at_ms = ? WHERE order_id = ? AND due_at_ms < ?"
+NEXT_DUE = "SELECT due_at_ms FROM orders WHERE due_at_ms IS NOT NULL ORDER BY due_at_ms LIMIT 1"
+RECENT_ORDERS = """SELECT record, order_id FROM orders WHERE created_at_ms < ?
+    ORDER BY created_at_ms DESC, order_id DESC LIMIT ?"""
+RECENT_ORDERS_OF_MACHINE = """SELECT record, order_id FROM orders WHERE machine_id = ? AND created_at_ms < ?
+    ORDER BY created_at_ms DESC, order_id DESC LIMIT ?"""
+UNSENT_ALERTS = "SELECT record, alert_id FROM alerts WHERE sent = 0 ORDER BY at_ms, alert_id LIMIT ?"
+RECENT_ALERTS = "SELECT record, alert_id FROM alerts ORDER BY at_ms DESC, alert_id DESC LIMIT ?"
+ORPHANS = "SELECT record, credit_id FROM orphans ORDER BY at_ms DESC LIMIT ?"
+OLD_SEEN = "SELECT event_id FROM seen WHERE at_ms < ? LIMIT ?"
+OLD_ALERTS = "SELECT alert_id FROM alerts WHERE sent = 1 AND at_ms < ? LIMIT ?"
+
+# After every moment that fits into the column.
+_FOR_EVER_MS = 2**63 - 1
+
+
+class SqliteStore:
+    """`store.port.Store` on SQLite. Thread-safe, and safe beside other processes on the same file."""
+
+    def __init__(self, path: str | Path, *, busy_s: float = BUSY_S) -> None:
+        """Open the file, made at need. `busy_s`: how long a write waits for others. Raises StoreUnavailable."""
+        self._file = SqliteFile(path, busy_s=busy_s)
+
+    def close(self) -> None:
+        """Close the file; every later call raises StoreUnavailable."""
+        self._file.close()
+
+    # orders
+
+    def move(self, move: Move) -> None:
+        """See `Store.move`. Raises InvariantBroken for a step that contradicts itself; one fsync."""
+        records.check_move(move)
+        order = move.order
+        record, entry = records.encode(order), records.encode(move.history)
+        alerts = [(alert.alert_id, alert.at_ms, records.encode(alert)) for alert in move.alerts]
+        with self._file.writing() as connection:
+            if move.seen is not None and not _note_seen(connection, move.seen, move.history.at_ms):
+                raise AlreadySeen(f"event {move.seen} is on record")
+            if move.expected_version == 0:
+                _insert(connection, order, record)
+            else:
+                _update(connection, order, record, move.expected_version)
+            if order.payment_intent is not None:
+                owner = _claim(connection, "payments", "payment_intent", order.payment_intent, order.order_id)
+                if owner != order.order_id:
+                    raise PaymentTaken(f"{order.payment_intent} funds order {owner}")
+            if order.credit_id is not None:
+                owner = _claim(connection, "credits", "credit_id", order.credit_id, order.order_id)
+                if owner != order.order_id:
+                    raise InvariantBroken(f"order {order.order_id}: credit {order.credit_id} belongs to {owner}")
+            connection.execute(
+                "INSERT INTO history (order_id, version, record) VALUES (?, ?, ?)",
+                (order.order_id, order.version, entry),
+            )
+            for row in alerts:
+                _put_alert(connection, row)
+
+    def order(self, order_id: str) -> Order | None:
+        """See `Store.order`. Raises InvariantBroken for a broken record."""
+        row = self._one("SELECT record FROM orders WHERE order_id = ?", order_id)
+        return None if row is None else records.order(row[0], order_id)
+
+    def order_of_payment(self, payment_intent: str) -> str | None:
+        """See `Store.order_of_payment`."""
+        row = self._one("SELECT order_id FROM payments WHERE payment_intent = ?", payment_intent)
+        return None if row is None else str(row[0])
+
+    def order_of_credit(self, credit_id: str) -> str | None:
+        """See `Store.order_of_credit`."""
+        row = self._one("SELECT order_id FROM credits WHERE credit_id = ?", credit_id)
+        return None if row is None else str(row[0])
+
+    def due_orders(self, now_ms: int, limit: int) -> list[str]:
+        """See `Store.due_orders`."""
+        return [row[0] for row in self._all(DUE_ORDERS, now_ms, max(0, limit))]
+
+    def postpone(self, order_id: str, until_ms: int) -> None:
+        """See `Store.postpone`."""
+        with self._file.writing() as connection:
+            connection.execute(POSTPONE, (until_ms, order_id, until_ms))
+
+    def next_due_ms(self) -> int | None:
+        """See `Store.next_due_ms`."""
+        row = self._one(NEXT_DUE)
+        return None if row is None else int(row[0])
+
+    def history(self, order_id: str) -> list[HistoryEntry]:
+        """See `Store.history`."""
+        rows = self._all("SELECT record FROM history WHERE order_id = ? ORDER BY version", order_id)
+        return [records.history_entry(row[0], order_id) for row in rows]
+
+    def recent_orders(
+        self, limit: int, *, machine_id: str | None = None, before_ms: int | None = None
+    ) -> list[Order]:
+        """See `Store.recent_orders`."""
+        before = _FOR_EVER_MS if before_ms is None else before_ms
+        if machine_id is None:
+            rows = self._all(RECENT_ORDERS, before, max(0, limit))
+        else:
+            rows = self._all(RECENT_ORDERS_OF_MACHINE, machine_id, before, max(0, limit))
+        return [records.order(row[0], row[1]) for row in rows]
+
+    # events that move no order
+
+    def note_seen(self, event_id: str, at_ms: int) -> bool:
+        """See `Store.note_seen`."""
+        with self._file.writing() as connection:
+            return _note_seen(connection, event_id, at_ms)
+
+    def is_seen(self, event_id: str) -> bool:
+        """See `Store.is_seen`."""
+        return self._one("SELECT 1 FROM seen WHERE event_id = ?", event_id) is not None
+
+    # machines
+
+    def machine(self, machine_id: str) -> Machine | None:
+        """See `Store.machine`."""
+        row = self._one("SELECT record FROM machines WHERE machine_id = ?", machine_id)
+        return None if row is None else records.machine(row[0], machine_id)
+
+    def machines(self) -> list[Machine]:
+        """See `Store.machines`."""
+        rows = self._all("SELECT record, machine_id FROM machines ORDER BY machine_id")
+        return [records.machine(row[0], row[1]) for row in rows]
+
+    def put_machine(self, machine: Machine, expected_version: int) -> None:
+        """See `Store.put_machine`."""
+        records.check_next(f"machine {machine.machine_id}", machine.version, expected_version)
+        self._put_versioned(
+            "machines", machine.machine_id, machine.version, expected_version, records.encode(machine)
+        )
+
+    def presence(self, machine_id: str) -> Presence | None:
+        """See `Store.presence`."""
+        row = self._one("SELECT record FROM presences WHERE machine_id = ?", machine_id)
+        return None if row is None else records.presence(row[0], machine_id)
+
+    def put_presence(self, presence: Presence, expected_version: int) -> None:
+        """See `Store.put_presence`."""
+        records.check_next(f"the presence of {presence.machine_id}", presence.version, expected_version)
+        self._put_versioned(
+            "presences", presence.machine_id, presence.version, expected_version, records.encode(presence)
+        )
+
+    # alerts and orphans
+
+    def raise_alert(self, alert: Alert) -> bool:
+        """See `Store.raise_alert`."""
+        row = (alert.alert_id, alert.at_ms, records.encode(alert))
+        with self._file.writing() as connection:
+            return _put_alert(connection, row)
+
+    def unsent_alerts(self, limit: int) -> list[Alert]:
+        """See `Store.unsent_alerts`."""
+        return [records.alert(row[0], row[1]) for row in self._all(UNSENT_ALERTS, max(0, limit))]
+
+    def mark_alert_sent(self, alert_id: str) -> None:
+        """See `Store.mark_alert_sent`."""
+        with self._file.writing() as connection:
+            connection.execute("UPDATE alerts SET sent = 1 WHERE alert_id = ? AND sent = 0", (alert_id,))
+
+    def recent_alerts(self, limit: int) -> list[Alert]:
+        """See `Store.recent_alerts`."""
+        return [records.alert(row[0], row[1]) for row in self._all(RECENT_ALERTS, max(0, limit))]
+
+    def note_orphan(self, orphan: Orphan) -> bool:
+        """See `Store.note_orphan`: the same means the same report, whenever it came."""
+        row = (
+            orphan.machine_id,
+            orphan.credit_id,
+            orphan.installation,
+            orphan.state,
+            orphan.delivered,
+            orphan.uncertain,
+            orphan.at_ms,
+            records.encode(orphan),
+        )
+        with self._file.writing() as connection:
+            return _is_new(
+                connection,
+                "INSERT INTO orphans "
+                "(machine_id, credit_id, installation, state, delivered, uncertain, at_ms, record) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                row,
+            )
+
+    def orphans(self, limit: int) -> list[Orphan]:
+        """The latest first."""
+        return [records.orphan(row[0], row[1]) for row in self._all(ORPHANS, max(0, limit))]
+
+    # what the cloud hears
+
+    def note_echo(self, sent_at_ms: int) -> None:
+        """See `Store.note_echo`."""
+        with self._file.writing() as connection:
+            connection.execute(
+                "INSERT INTO echo (only_one, sent_at_ms) VALUES (1, ?) "
+                "ON CONFLICT DO UPDATE SET sent_at_ms = max(sent_at_ms, excluded.sent_at_ms)",
+                (sent_at_ms,),
+            )
+
+    def heard_echo_ms(self) -> int | None:
+        """See `Store.heard_echo_ms`."""
+        row = self._one("SELECT sent_at_ms FROM echo")
+        return None if row is None else int(row[0])
+
+    def note_swept(self, at_ms: int) -> None:
+        """See `Store.note_swept`."""
+        with self._file.writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO swept (only_one, at_ms) VALUES (1, ?)", (at_ms,))
+
+    def swept_ms(self) -> int | None:
+        """See `Store.swept_ms`."""
+        row = self._one("SELECT at_ms FROM swept")
+        return None if row is None else int(row[0])
+
+    # housekeeping
+
+    def prune(self, now_ms: int) -> int:
+        """See `Store.prune`: in small transactions, so that nobody waits for it."""
+        before_ms = now_ms - records.FORGET_AFTER_MS
+        return self._forget("seen", "event_id", OLD_SEEN, before_ms) + self._forget(
+            "alerts", "alert_id", OLD_ALERTS, before_ms
+        )
+
+    def _forget(self, table: str, key: str, old: str, before_ms: int) -> int:
+        gone = 0
+        while True:
+            with self._file.writing() as connection:
+                batch = connection.execute(
+                    f"DELETE FROM {table} WHERE {key} IN ({old})",  # noqa: S608 - names from this module only  # nosec B608
+                    (before_ms, _PRUNE_BATCH),
+                ).rowcount
+            gone += batch
+            if batch < _PRUNE_BATCH:
+                return gone
+
+    def _one(self, sql: str, *values: str | int) -> tuple[Any, ...] | None:
+        with self._file.reading() as connection:
+            row: tuple[Any, ...] | None = connection.execute(sql, values).fetchone()
+            return row
+
+    def _all(self, sql: str, *values: str | int) -> list[tuple[Any, ...]]:
+        with self._file.reading() as connection:
+            return connection.execute(sql, values).fetchall()
+
+    def _put_versioned(self, table: str, key: str, version: int, expected_version: int, record: bytes) -> None:
+        with self._file.writing() as connection:
+            if expected_version == 0:
+                stored = _is_new(
+                    connection,
+                    f"INSERT INTO {table} (machine_id, version, record) VALUES (?, ?, ?) "  # noqa: S608 - as above  # nosec B608
+                    "ON CONFLICT DO NOTHING",
+                    (key, version, record),
+                )
+            else:
+                stored = _is_new(
+                    connection,
+                    f"UPDATE {table} SET version = ?, record = ? WHERE machine_id = ? AND version = ?",  # noqa: S608 - our own names  # nosec B608
+                    (version, record, key, expected_version),
+                )
+            if not stored:
+                raise Conflict(f"{table}: {key} has another version than {expected_version}")
+
+
+def _is_new(connection: sqlite3.Connection, sql: str, row: tuple[str | int | bytes | None, ...]) -> bool:
+    return connection.execute(sql, row).rowcount == 1
+
+
+def _insert(connection: sqlite3.Connection, order: Order, record: bytes) -> None:
+    if not _is_new(
+        connection,
+        "INSERT INTO orders (order_id, version, machine_id, created_at_ms, due_at_ms, record) "
+        "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (order.order_id, order.version, order.machine_id, order.created_at_ms, order.due_at_ms, record),
+    ):
+        raise Conflict(f"order {order.order_id} exists already")
+
+
+def _update(connection: sqlite3.Connection, order: Order, record: bytes, expected_version: int) -> None:
+    row = connection.execute(
+        "SELECT version, machine_id, created_at_ms FROM orders WHERE order_id = ?", (order.order_id,)
+    ).fetchone()
+    if row is None or row[0] != expected_version:
+        raise Conflict(f"order {order.order_id} has version {row and row[0]}, not {expected_version}")
+    if row[1:] != (order.machine_id, order.created_at_ms):
+        raise InvariantBroken(f"order {order.order_id}: an order keeps its machine and its time of birth")
+    connection.execute(
+        "UPDATE orders SET version = ?, due_at_ms = ?, record = ? WHERE order_id = ?",
+        (order.version, order.due_at_ms, record, order.order_id),
+    )
+
+
+def _claim(connection: sqlite3.Connection, table: str, key: str, value: str, order_id: str) -> str:
+    """Give `value` to the order if nobody has it; whose it is."""
+    row = connection.execute(
+        f"SELECT order_id FROM {table} WHERE {key} = ?",  # noqa: S608 - names from this module only  # nosec B608
+        (value,),
+    ).fetchone()
+    if row is not None:
+        return str(row[0])
+    connection.execute(
+        f"INSERT INTO {table} ({key}, order_id) VALUES (?, ?)",  # noqa: S608 - names from this module only  # nosec B608
+        (value, order_id),
+    )
+    return order_id
+
+
+def _note_seen(connection: sqlite3.Connection, event_id: str, at_ms: int) -> bool:
+    return _is_new(
+        connection, "INSERT INTO seen (event_id, at_ms) VALUES (?, ?) ON CONFLICT DO NOTHING", (event_id, at_ms)
+    )
+
+
+def _put_alert(connection: sqlite3.Connection, row: tuple[str, int, bytes]) -> bool:
+    return _is_new(
+        connection, "INSERT INTO alerts (alert_id, at_ms, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", row
+    )

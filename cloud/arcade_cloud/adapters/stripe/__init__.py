@@ -1,0 +1,1 @@
+"""Stripe: its API through its own library, and its events."""

@@ -1,0 +1,180 @@
+"""Stripe's events: verified by signature, age and shape, and told in our words (pure).
+
+`verify` says whether the bytes are an event of Stripe's; `interpret` says what it is about. Neither believes that
+an event is news: events come twice, late and in any order, so whoever acts on one compares with what is on record.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from arcade_cloud.adapters.stripe.objects import (
+    Json,
+    Unreadable,
+    created_ms,
+    metadata_text,
+    optional_id,
+    payment_from,
+    reference,
+    required_id,
+)
+from arcade_cloud.domain.money import Payment
+from arcade_cloud.errors import BadWebhook
+from arcade_cloud.ports.payments import MAX_EVENT_BYTES, Report, ReportKind
+
+logger = logging.getLogger(__name__)
+
+# Stripe's own libraries use five minutes; it signs each repetition anew.
+TOLERANCE_S = 300
+# A timestamp and some signatures of 70 characters each; there are several while a secret is rolled.
+MAX_HEADER_LENGTH = 2048
+
+_TIMESTAMP = re.compile(r"t=([0-9]{1,12})\Z")
+
+_KINDS: dict[str, ReportKind] = {
+    "checkout.session.completed": "payment",
+    "checkout.session.async_payment_succeeded": "payment",
+    "checkout.session.async_payment_failed": "checkout_ended",
+    "checkout.session.expired": "checkout_ended",
+    "payment_intent.amount_capturable_updated": "payment",
+    "payment_intent.succeeded": "payment",
+    "payment_intent.canceled": "changed",
+    "payment_intent.payment_failed": "changed",
+    "payment_intent.processing": "changed",
+    "charge.refunded": "changed",
+    "refund.created": "changed",
+    "refund.updated": "changed",
+    "refund.failed": "changed",
+    "charge.dispute.created": "changed",
+    "charge.dispute.updated": "changed",
+    "charge.dispute.closed": "changed",
+    "charge.dispute.funds_withdrawn": "changed",
+    "charge.dispute.funds_reinstated": "changed",
+}
+# What a webhook endpoint at Stripe has to be subscribed to.
+EVENT_TYPES = tuple(_KINDS)
+
+
+def verify(body: bytes, signature_header: str | None, secrets: Sequence[str], now_s: int) -> dict[str, Any]:
+    """The event in `body`, if it was signed with one of `secrets` and not longer than `TOLERANCE_S` ago or ahead.
+
+    Raises BadWebhook, whatever the bytes are; its text holds neither a secret nor the body.
+    """
+    from stripe import SignatureVerificationError, WebhookSignature  # 70 ms that other doors need not pay
+
+    if len(body) > MAX_EVENT_BYTES:
+        raise BadWebhook(f"the body has more than {MAX_EVENT_BYTES} bytes")
+    timestamp_s = _timestamp_s(signature_header)
+    if abs(now_s - timestamp_s) > TOLERANCE_S:
+        raise BadWebhook(f"signed {abs(now_s - timestamp_s)} s away from our time: check the clock of this host")
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise BadWebhook("the body is not UTF-8") from error
+    for secret in secrets:
+        try:
+            WebhookSignature.verify_header(text, signature_header, secret)
+        except SignatureVerificationError:
+            continue
+        return _event(text)
+    raise BadWebhook("no signature fits: is STRIPE_WEBHOOK_SECRET that of this endpoint?")
+
+
+def _timestamp_s(header: str | None) -> int:
+    # The library takes a header apart as we do here; what it would trip over is refused before it sees it.
+    if not header:
+        raise BadWebhook("the header Stripe-Signature is missing")
+    if len(header) > MAX_HEADER_LENGTH or not header.isascii():
+        raise BadWebhook("the header Stripe-Signature is malformed")
+    found = next((item for item in header.split(",") if item.startswith("t=")), "")
+    timestamp = _TIMESTAMP.match(found)
+    if timestamp is None:
+        raise BadWebhook("the header Stripe-Signature has no timestamp")
+    return int(timestamp[1])
+
+
+def _event(text: str) -> dict[str, Any]:
+    try:
+        event = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadWebhook("the body is not JSON") from error
+    if not isinstance(event, dict):
+        raise BadWebhook("the body is not a JSON object")
+    return event
+
+
+def reader(secrets: Sequence[str], now_ms: Callable[[], int]) -> Callable[[bytes, str], Report]:
+    """What takes a webhook's body and signature, and says what it is about. It raises BadWebhook."""
+
+    def read(body: bytes, signature: str) -> Report:
+        return interpret(verify(body, signature, secrets, now_ms() // 1000))
+
+    return read
+
+
+def interpret(event: Mapping[str, Any]) -> Report:
+    """What a verified event is about. Raises BadWebhook where it is not of the shape that Stripe documents."""
+    try:
+        return _interpret(event)
+    except Unreadable as error:
+        raise BadWebhook(f"not an event of Stripe's: {error}") from error
+
+
+def reports_of(events: Iterable[Mapping[str, Any]]) -> Iterator[Report]:
+    """What listed events are about; what is not of the shape that Stripe documents is passed over, and logged."""
+    for event in events:
+        try:
+            yield interpret(event)
+        except BadWebhook as error:
+            logger.warning("an event in Stripe's list is passed over: %s", error)
+
+
+def _interpret(event: Json) -> Report:
+    event_id, what = required_id(event, "id"), required_id(event, "type")
+    kind = _KINDS.get(what, "ignored")
+    if kind == "ignored":
+        return Report(event_id=event_id, kind=kind, what=what)
+    data = event.get("data")
+    subject = data.get("object") if isinstance(data, Mapping) else None
+    if not isinstance(subject, Mapping):
+        raise Unreadable("data.object: not an object")
+    at_ms = created_ms(event)
+    is_session, is_intent = what.startswith("checkout."), what.startswith("payment_intent.")
+    if is_session and subject.get("mode") != "payment":
+        return Report(event_id=event_id, kind="ignored", what=what, created_ms=at_ms)
+    payment = _payment_beyond_doubt(what, subject, at_ms)
+    if is_intent and kind == "payment" and subject.get("status") not in ("requires_capture", "succeeded"):
+        kind = "changed"
+    return Report(
+        event_id=event_id,
+        kind=kind,
+        what=what,
+        created_ms=at_ms,
+        order_id=metadata_text(subject, "order_id"),
+        machine_id=metadata_text(subject, "machine_id"),
+        site=metadata_text(subject, "site"),
+        payment_intent=required_id(subject, "id") if is_intent else reference(subject, "payment_intent"),
+        session_id=required_id(subject, "id") if is_session else None,
+        client_reference_id=optional_id(subject, "client_reference_id") if is_session else None,
+        payment=payment,
+        is_delivered=event.get("pending_webhooks") == 0,
+    )
+
+
+def _payment_beyond_doubt(what: str, subject: Json, at_ms: int) -> Payment | None:
+    """See `Report`."""
+    status = subject.get("status")
+    is_hold = what == "payment_intent.amount_capturable_updated" and status == "requires_capture"
+    is_taken = what == "payment_intent.succeeded" and status == "succeeded" and not _may_have_been_held(subject)
+    return payment_from(subject, paid_at_ms=at_ms) if is_hold or is_taken else None
+
+
+def _may_have_been_held(intent: Json) -> bool:
+    options = intent.get("payment_method_options")
+    methods = options.values() if isinstance(options, Mapping) else ()
+    return intent.get("capture_method") == "manual" or any(
+        isinstance(method, Mapping) and method.get("capture_method") == "manual" for method in methods
+    )

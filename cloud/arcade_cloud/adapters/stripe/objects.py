@@ -1,0 +1,269 @@
+"""Stripe's objects, as plain JSON, turned into our records (pure): shared by the gateway and the webhook's door.
+
+Times at Stripe are seconds; amounts are minor units on both sides. Anything outside the documented shapes raises
+`Unreadable`, never another exception: what is read here comes from the network.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, cast, get_args
+
+from arcade_cloud.domain.money import Dispute, Payment, PaymentStatus
+from arcade_cloud.ports.payments import Checkout, Price
+
+Json = Mapping[str, Any]
+
+# Stripe: "IDs … can be up to 255 characters"; metadata values up to 500.
+MAX_ID_LENGTH = 255
+_MAX_AMOUNT_MINOR = 10**12
+_MAX_TIME_S = 1 << 40
+
+_STATUSES = frozenset(get_args(PaymentStatus))
+_SESSION_STATUSES = frozenset({"open", "complete", "expired"})
+# A refund that is on its way counts as money back; one that failed or was called off does not.
+_REFUND_COUNTS = frozenset({"succeeded", "pending", "requires_action"})
+_REFUND_FAILED = frozenset({"failed", "canceled"})
+_DISPUTE_WON = frozenset({"won", "warning_closed"})
+
+
+class Unreadable(ValueError):
+    """An object is not what Stripe documents; the text names the field."""
+
+
+def payment_from(
+    intent: Json,
+    refunds: Sequence[Json] | None = None,
+    disputes: Sequence[Json] = (),
+    *,
+    paid_at_ms: int | None = None,
+) -> Payment:
+    """A payment intent, as it shows itself, with or without `latest_charge` expanded.
+
+    `refunds`: all refunds of the charge; None: those that the expanded charge holds, if any. `disputes`: all
+    disputes of the charge. `paid_at_ms` is used where the charge, which knows it, is not expanded.
+    """
+    payment_intent = required_id(intent, "id")
+    status = _word(intent, "status")
+    if status not in _STATUSES:
+        raise Unreadable(f"payment intent {payment_intent}: unknown status {status!r}")
+    charge = intent.get("latest_charge")
+    capture_before_ms = None
+    if isinstance(charge, Mapping):
+        paid_at_ms = _time_ms(charge, "created") if charge.get("status") == "succeeded" else None
+        capture_before_ms = _capture_before_ms(charge)
+        if refunds is None:
+            refunds = listed(charge, "refunds")
+    refunded, failed = 0, 0
+    for refund in refunds or ():
+        refund_status = _word(refund, "status")
+        if refund_status in _REFUND_COUNTS:
+            refunded += _amount(refund, "amount")
+        elif refund_status in _REFUND_FAILED:
+            failed += 1
+        else:
+            raise Unreadable(f"payment intent {payment_intent}: a refund is {refund_status!r}")
+    return Payment(
+        payment_intent=payment_intent,
+        status=cast(PaymentStatus, status),
+        amount_minor=_amount(intent, "amount"),
+        currency=_currency(intent),
+        received_minor=_amount(intent, "amount_received"),
+        capturable_minor=_amount(intent, "amount_capturable"),
+        refunded_minor=refunded,
+        refunds=len(refunds or ()),
+        refunds_failed=failed,
+        dispute=dispute_from(disputes),
+        paid_at_ms=paid_at_ms,
+        capture_before_ms=capture_before_ms,
+        order_id=metadata_text(intent, "order_id"),
+    )
+
+
+def dispute_from(disputes: Sequence[Json]) -> Dispute:
+    """What the disputes of one charge come to: open while one is, lost if one was.
+
+    `prevented` (settled with the bank before it became a chargeback) is lost where money left with it. Whatever
+    Stripe adds counts as open, so that nothing is refunded twice and a person looks.
+    """
+    found: set[Dispute] = set()
+    for dispute in disputes:
+        status = _word(dispute, "status")
+        if status in _DISPUTE_WON:
+            found.add("won")
+        elif status == "lost":
+            found.add("lost")
+        elif status == "prevented":
+            found.add("lost" if _moved_minor(dispute) < 0 else "won")
+        else:
+            found.add("open")
+    order: tuple[Dispute, ...] = ("open", "lost", "won")
+    return next((verdict for verdict in order if verdict in found), "none")
+
+
+def _moved_minor(dispute: Json) -> int:
+    """What the dispute has brought to our balance: negative while it has taken money away."""
+    entries = dispute.get("balance_transactions")
+    if not isinstance(entries, list):
+        return 0
+    amounts = [entry.get("amount") for entry in entries if isinstance(entry, Mapping)]
+    return sum(amount for amount in amounts if isinstance(amount, int))
+
+
+def checkout_from(session: Json, payment: Payment | None, line_items: Sequence[Json] | None = None) -> Checkout:
+    """A Checkout Session. `line_items`: all of them, where they were asked for."""
+    status = _word(session, "status")
+    if status not in _SESSION_STATUSES:
+        raise Unreadable(f"checkout session: unknown status {status!r}")
+    url = session.get("url")
+    return Checkout(
+        session_id=required_id(session, "id"),
+        url=url if isinstance(url, str) else None,
+        status=cast(Literal["open", "complete", "expired"], status),
+        expires_at_ms=_time_ms(session, "expires_at"),
+        payment=payment,
+        order_id=metadata_text(session, "order_id"),
+        machine_id=metadata_text(session, "machine_id"),
+        site=metadata_text(session, "site"),
+        price_ids=None if line_items is None else _price_ids(line_items),
+    )
+
+
+def _price_ids(line_items: Sequence[Json]) -> dict[str, int]:
+    quantities: dict[str, int] = {}
+    for item in line_items:
+        price, quantity = item.get("price"), item.get("quantity")
+        if not isinstance(price, Mapping) or not isinstance(quantity, int) or quantity < 1:
+            raise Unreadable("checkout session: a line item without a price or quantity")
+        price_id = required_id(price, "id")
+        quantities[price_id] = quantities.get(price_id, 0) + quantity
+    return quantities
+
+
+def price_from(price: Json) -> Price:
+    """A price that can be an offer: active, one-time, fixed. Raises Unreadable, which says what to change."""
+    price_id = required_id(price, "id")
+    if price.get("active") is not True:
+        raise Unreadable(f"price {price_id} is not active: choose another one, or activate it at Stripe")
+    if price.get("type") != "one_time":
+        raise Unreadable(f"price {price_id} is a subscription: choose a one-time price")
+    amount = price.get("unit_amount")
+    if (
+        not isinstance(amount, int)
+        or price.get("billing_scheme", "per_unit") != "per_unit"
+        or price.get("transform_quantity") is not None
+    ):
+        raise Unreadable(f"price {price_id} has no fixed amount: choose one with a fixed price per piece")
+    product = price.get("product")
+    label = price.get("nickname") or (product.get("name") if isinstance(product, Mapping) else None)
+    return Price(
+        price_id=price_id,
+        amount_minor=_amount(price, "unit_amount"),
+        currency=_currency(price),
+        label=label if isinstance(label, str) else "",
+    )
+
+
+def listed(thing: Json, name: str) -> Sequence[Json]:
+    """The objects of an embedded list; none where there is no list."""
+    found = thing.get(name)
+    members = found.get("data") if isinstance(found, Mapping) else None
+    if not isinstance(members, list):
+        return ()
+    if not all(isinstance(member, Mapping) for member in members):
+        raise Unreadable(f"{name}: not a list of objects")
+    return members
+
+
+def has_more(thing: Json, name: str) -> bool:
+    """Whether an embedded list is cut off."""
+    found = thing.get(name)
+    return isinstance(found, Mapping) and found.get("has_more") is True
+
+
+def events_from(page: Json) -> tuple[Sequence[Json], str | None]:
+    """One page of the list of events, newest first, and where the next page begins (None: nowhere)."""
+    if not isinstance(page.get("data"), list):
+        raise Unreadable("data: not a list")  # an empty one would mean that nothing has happened
+    found = listed({"events": page}, "events")
+    for event in found:
+        required_id(event, "id")
+    more = bool(found) and page.get("has_more") is True
+    return found, required_id(found[-1], "id") if more else None
+
+
+def reference(thing: Json, name: str) -> str | None:
+    """The id in a field that holds an id, an expanded object or nothing."""
+    found = thing.get(name)
+    if found is None:
+        return None
+    return required_id(found, "id") if isinstance(found, Mapping) else required_id(thing, name)
+
+
+def required_id(thing: Json, name: str) -> str:
+    """A field that must hold an id: ASCII, at most 255 characters, no blanks."""
+    found = thing.get(name)
+    if not _is_id(found):
+        raise Unreadable(f"{name}: not an id")
+    return cast(str, found)
+
+
+def optional_id(thing: Json, name: str) -> str | None:
+    """A field that others may have filled with what they like: None unless it could be an id of ours."""
+    found = thing.get(name)
+    return cast(str, found) if _is_id(found) else None
+
+
+def metadata_text(thing: Json, name: str) -> str | None:
+    """A value of the metadata: None unless it could be one of ours, for others write there too."""
+    metadata = thing.get("metadata")
+    return optional_id(metadata, name) if isinstance(metadata, Mapping) else None
+
+
+def created_ms(thing: Json) -> int:
+    """When the object was made, in epoch milliseconds."""
+    return _time_ms(thing, "created")
+
+
+def _word(thing: Json, name: str) -> str:
+    """A short text to compare with known ones; "" for anything else."""
+    found = thing.get(name)
+    return found[:40] if isinstance(found, str) else ""
+
+
+def _is_id(found: object) -> bool:
+    return (
+        isinstance(found, str)
+        and 0 < len(found) <= MAX_ID_LENGTH
+        and found.isascii()
+        and found.isprintable()
+        and " " not in found
+    )
+
+
+def _amount(thing: Json, name: str) -> int:
+    found = thing.get(name, 0)
+    if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= _MAX_AMOUNT_MINOR:
+        raise Unreadable(f"{name}: not an amount")
+    return found
+
+
+def _time_ms(thing: Json, name: str) -> int:
+    found = thing.get(name)
+    if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= _MAX_TIME_S:
+        raise Unreadable(f"{name}: not a time")
+    return found * 1000
+
+
+def _currency(thing: Json) -> str:
+    found = thing.get("currency")
+    if not isinstance(found, str) or len(found) != 3 or not found.isascii() or not found.isalpha():
+        raise Unreadable("currency: not a currency")
+    return found.lower()
+
+
+def _capture_before_ms(charge: Json) -> int | None:
+    details = charge.get("payment_method_details")
+    kind = details.get("type") if isinstance(details, Mapping) else None
+    method = details.get(kind) if isinstance(details, Mapping) and isinstance(kind, str) else None
+    if not isinstance(method, Mapping) or method.get("capture_before") is None:
+        return None
+    return _time_ms(method, "capture_before")

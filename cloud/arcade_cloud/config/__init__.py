@@ -1,0 +1,1 @@
+"""The settings: which there are, where their values come from, and what makes them valid."""

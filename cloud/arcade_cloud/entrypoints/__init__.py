@@ -1,0 +1,1 @@
+"""Where a process begins: the command, the server, the AWS Lambda function."""

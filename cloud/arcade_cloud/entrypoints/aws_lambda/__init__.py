@@ -1,0 +1,1 @@
+"""The cloud as an AWS Lambda function."""

@@ -1,0 +1,318 @@
+"""The one way to move an order: load, decide, store, then act, and feed the results back.
+
+Webhook, ack, operator and timer all come through `Fulfilment.move`. What has been decided is stored before
+anything is done; whatever is then interrupted is found again by `run_once`, because the order says when it is
+due. So an effect may be dropped, but never done without its cause on record.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from arcade_cloud.domain.decisions import Context, Decision
+from arcade_cloud.domain.effects import (
+    EFFECT_LIFE_MS,
+    Effect,
+    ReadPayment,
+    SendCoinpulse,
+    SendEcho,
+    SendRevoke,
+    Settle,
+)
+from arcade_cloud.domain.events import Due, Event, Outcome, PaymentRead, PaymentReported, Sent, Settling
+from arcade_cloud.domain.keyring import Keyring
+from arcade_cloud.domain.life import decide
+from arcade_cloud.domain.limits import Limits
+from arcade_cloud.domain.order import Alert, HistoryEntry, Order
+from arcade_cloud.errors import (
+    AlreadySeen,
+    Conflict,
+    InvariantBroken,
+    PaymentsRefused,
+    PaymentsUnavailable,
+    PaymentTaken,
+    StoreUnavailable,
+)
+from arcade_cloud.ports.payments import Payments
+from arcade_cloud.ports.senders import AlertSink, Broker
+from arcade_cloud.ports.store import Move, Store
+from arcade_shared.ids import random_hex_128
+from arcade_shared.messages import Coinpulse, Echo, Message, Revoke
+from arcade_shared.signing import seal
+from arcade_shared.times import format_ms
+from arcade_shared.topics import ECHO, Kind, machine_topic
+
+logger = logging.getLogger(__name__)
+
+# Two workers rarely meet on one order; whoever meets somebody this often has found a defect.
+CONFLICT_RETRIES = 20
+# The longest chain is money → funded → sent, or resolved → read → act → read → settled.
+MAX_CHAIN = 24
+# What the broker keeps of an echo for a cloud that is not there: older ones prove nothing new.
+ECHO_EXPIRY_S = 3600
+ALERTS_PER_PASS = 20
+# Who can't be moved goes to the end of the queue: so many stuck orders must not keep others from their turn.
+STUCK_AGAIN_MS = 10_000
+
+
+def at_once(work: Callable[[], None]) -> None:
+    """Do `work` now: what a process does that has no worker threads."""
+    work()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fulfilment:
+    """Moves orders. `later` runs work that waits for Stripe; it may drop it, since the order stays due."""
+
+    store: Store
+    payments: Payments
+    broker: Broker
+    alerts: AlertSink
+    keyring: Keyring
+    limits: Limits
+    now_ms: Callable[[], int]
+    later: Callable[[Callable[[], None]], None] = at_once
+
+    # --- moving ------------------------------------------------------------------------------------------
+
+    def begin(self, order: Order, event: str, *, alerts: tuple[Alert, ...] = (), seen: str | None = None) -> None:
+        """Store a new order. Raises Conflict if it exists, PaymentTaken, AlreadySeen, StoreUnavailable."""
+        entry = HistoryEntry(
+            order_id=order.order_id,
+            version=1,
+            at_ms=self.now_ms(),
+            event=event,
+            state=order.state,
+            text=order.note,
+        )
+        self.store.move(Move(order=order, expected_version=0, history=entry, alerts=alerts, seen=seen))
+
+    def move(self, order_id: str, event: Event, *, seen: str | None = None, act: bool = True) -> Order | None:
+        """Move one order by one event, and perform what follows (unless `act` is false: the timer will).
+
+        `seen` is the id under which the event is recorded; an event on record changes nothing. None if there
+        is no such order. Raises StoreUnavailable; then the event may be delivered again. Raises PaymentTaken
+        for a payment that is not the order's, or that another order has.
+        """
+        order, effects = self._store_step(order_id, event, seen)
+        if order is not None and act:
+            self._act(order, effects)
+        return order
+
+    def _store_step(
+        self, order_id: str, event: Event, seen: str | None
+    ) -> tuple[Order | None, tuple[Effect, ...]]:
+        for _ in range(CONFLICT_RETRIES):
+            order = self.store.order(order_id)
+            if order is None:
+                return None, ()
+            if seen is not None and _is_for_another_payment(order, event):
+                raise PaymentTaken(f"order {order_id} has another payment intent")
+            decision = decide(order, event, self._context(order))
+            try:
+                return self._save(order, event, decision, seen), decision.effects
+            except Conflict:
+                continue
+            except AlreadySeen:
+                return order, ()
+        raise InvariantBroken(f"order {order_id}: {CONFLICT_RETRIES} conflicts in a row")
+
+    def _save(self, order: Order, event: Event, decision: Decision, seen: str | None) -> Order:
+        if decision.order.version == order.version:
+            for alert in decision.alerts:  # before the event counts as seen: it would not come again
+                self.store.raise_alert(alert)
+            if seen is not None and not self.store.note_seen(seen, self.now_ms()):
+                raise AlreadySeen(seen)
+            return order
+        entry = HistoryEntry(
+            order_id=order.order_id,
+            version=decision.order.version,
+            at_ms=self.now_ms(),
+            event=type(event).__name__,
+            state=decision.order.state,
+            text=decision.text,
+        )
+        self.store.move(
+            Move(
+                order=decision.order,
+                expected_version=order.version,
+                history=entry,
+                alerts=decision.alerts,
+                seen=seen,
+            )
+        )
+        return decision.order
+
+    def _context(self, order: Order) -> Context:
+        addressing = order.credit_id is None and not order.subscriber and order.delivered is None
+        presence = self.store.presence(order.machine_id) if addressing else None
+        now_ms = self.now_ms()
+        return Context(
+            now_ms=now_ms,
+            limits=self.limits,
+            installation=None if presence is None else presence.installation,
+            hears_ms=self.store.heard_echo_ms() if order.state == "revoking" else None,
+        )
+
+    # --- acting ------------------------------------------------------------------------------------------
+
+    def _act(self, order: Order, effects: tuple[Effect, ...], *, waits: bool = False) -> None:
+        """Perform effects, one after the other, and what follows from their results.
+
+        Stripe may take seconds. Unless this runs where one `waits` for that, the rest is handed to `later`.
+        """
+        pending = list(effects)
+        for _ in range(MAX_CHAIN):
+            if not pending:
+                return
+            if isinstance(pending[0], ReadPayment | Settle) and not waits:
+                self.later(partial(self._act, order, tuple(pending), waits=True))
+                return
+            event = self._perform(order, pending.pop(0))
+            if event is not None:
+                moved, more = self._store_step(order.order_id, event, None)
+                order = order if moved is None else moved
+                pending.extend(more)
+        raise InvariantBroken(f"order {order.order_id}: more than {MAX_CHAIN} effects in a row")
+
+    def _perform(self, order: Order, effect: Effect) -> Event | None:
+        match effect:
+            case SendCoinpulse():
+                return Sent("coinpulse", self._send_coinpulse(order))
+            case SendRevoke():
+                return Sent("revoke", self._send_revoke(order))
+            case SendEcho():
+                self.send_echo()
+                return None
+            case ReadPayment():
+                return self._read_payment(order)
+            case Settle():
+                return self._settle(order, effect)
+
+    def _send_coinpulse(self, order: Order) -> Outcome:
+        if order.credit_id is None or order.expires_at_ms is None:
+            raise InvariantBroken(f"order {order.order_id}: a coinpulse without a credit")
+        now_ms = self.now_ms()
+        return self.send(
+            order.machine_id,
+            "coinpulse",
+            Coinpulse,
+            max(1, (order.expires_at_ms - now_ms) // 1000),
+            credits=order.credits,
+            credit_id=order.credit_id,
+            installation=order.installation,
+            expires_at=format_ms(order.expires_at_ms),
+        )
+
+    def _send_revoke(self, order: Order) -> Outcome:
+        return self.send(
+            order.machine_id,
+            "revoke",
+            Revoke,
+            self.limits.last_resort_s,
+            credit_id=order.credit_id,
+            installation=order.installation,
+        )
+
+    def send(self, machine_id: str, kind: Kind, cls: type[Message], expiry_s: int, **fields: object) -> Outcome:
+        """Sign and publish one message to a machine, with the key that the machine is known to have."""
+        presence = self.store.presence(machine_id)
+        key = self.keyring.to_sign(machine_id, "" if presence is None else presence.key_fingerprint)
+        topic = machine_topic(machine_id, kind)
+        payload = seal(key, topic, cls, machine_id=machine_id, timestamp=format_ms(self.now_ms()), **fields)
+        return self.broker.publish(topic, payload, expiry_s=expiry_s)
+
+    def send_echo(self) -> Outcome:
+        """Publish what only this cloud can sign, to hear whether it comes back."""
+        sent = {"echo_id": random_hex_128(), "timestamp": format_ms(self.now_ms())}
+        payload = seal(self.keyring.of_echo[0], ECHO, Echo, **sent)
+        return self.broker.publish(ECHO, payload, expiry_s=ECHO_EXPIRY_S)
+
+    def _read_payment(self, order: Order) -> PaymentRead | None:
+        read_at_ms = self.now_ms()
+        try:
+            if order.session_id is not None and order.state in {"open", "abandoned"}:
+                checkout = self.payments.read_checkout(order.session_id)
+                return PaymentRead(checkout.payment, checkout.status, read_at_ms)
+            if order.payment_intent is not None:
+                return PaymentRead(self.payments.read_payment(order.payment_intent), read_at_ms=read_at_ms)
+        except PaymentsUnavailable as error:
+            logger.warning("order %s can't be read at Stripe yet: %s", order.order_id, error)
+        except PaymentsRefused as error:
+            text = f"Stripe does not show the order's payment: {error}. Is it another account, or another key?"
+            self._alert("unreadable", order.order_id, text)
+        return None
+
+    def _settle(self, order: Order, effect: Settle) -> Settling | None:
+        if self.now_ms() - effect.decided_at_ms > EFFECT_LIFE_MS:
+            return None  # too old to be safe; the order is due, and is read anew
+        if order.payment_intent is None:
+            raise InvariantBroken(f"order {order.order_id}: nothing to {effect.operation}")
+        payment_intent, key = order.payment_intent, effect.key
+        try:
+            match effect.operation:
+                case "capture":
+                    self.payments.capture(payment_intent, effect.amount_minor, key=key)
+                case "cancel":
+                    self.payments.cancel(payment_intent, key=key)
+                case "refund":
+                    self.payments.refund(payment_intent, effect.amount_minor, key=key)
+        except PaymentsUnavailable as error:
+            logger.warning("order %s: no verdict on the %s: %s", order.order_id, effect.operation, error)
+            return Settling(effect.operation, key, "unknown")
+        except PaymentsRefused as error:
+            return Settling(effect.operation, key, "refused", error.code)
+        return Settling(effect.operation, key, "done")
+
+    def _alert(self, kind: str, order_id: str, text: str) -> None:
+        alert = Alert(alert_id=f"{kind}:{order_id}", kind=kind, text=text, subject=order_id, at_ms=self.now_ms())
+        self.store.raise_alert(alert)
+
+    # --- the timer ---------------------------------------------------------------------------------------
+
+    def run_once(self, limit: int = 100, *, until_ms: int | None = None) -> int:
+        """Move the orders that are due, at most `limit`, and post alerts; how many orders were due.
+
+        An order that can't be moved raises an alert and stays due, behind the others: however many there are of
+        them, they do not keep others from moving.
+        After `until_ms` no order is begun, and one alert at most: the next pass finds the others.
+        """
+        due = self.store.due_orders(self.now_ms(), limit)
+        for order_id in due:
+            if until_ms is not None and self.now_ms() >= until_ms:
+                break
+            try:
+                self.move(order_id, Due())
+            except StoreUnavailable:
+                raise
+            except Exception:  # whatever it is, it is this order's trouble alone
+                logger.exception("order %s can't be moved; it stays due", order_id)
+                self.store.postpone(order_id, self.now_ms() + STUCK_AGAIN_MS)
+                text = "The order can't be moved, because of a defect: the log of the timer says why."
+                self._alert("stuck", order_id, text)
+        self.post_alerts(until_ms=until_ms)
+        return len(due)
+
+    def post_alerts(self, *, until_ms: int | None = None) -> None:
+        """Post the alerts that have not been sent yet; those that do not arrive stay unsent.
+
+        One is tried in any case: while every order takes its time, somebody must hear of it all the same.
+        """
+        for number, alert in enumerate(self.store.unsent_alerts(ALERTS_PER_PASS)):
+            if number and until_ms is not None and self.now_ms() >= until_ms:
+                return
+            if not self.alerts.post(alert.alert_id, alert.kind, alert.text, alert.subject, alert.at_ms):
+                return
+            self.store.mark_alert_sent(alert.alert_id)
+
+
+def _is_for_another_payment(order: Order, event: Event) -> bool:
+    match event:
+        case PaymentRead(payment=payment) if payment is not None:
+            named: str | None = payment.payment_intent
+        case PaymentReported():
+            named = event.payment_intent
+        case _:
+            return False
+    return None not in (named, order.payment_intent) and named != order.payment_intent

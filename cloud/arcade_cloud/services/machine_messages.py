@@ -1,0 +1,162 @@
+"""What comes from the machines: acks, statuses, game overs, echoes. One function for both ways they come.
+
+A cloud that runs as a process subscribes itself; a serverless one gets them from the broker's rule engine by
+`/ingest`. Both end in `Hearing.hear`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from arcade_cloud.domain import machines
+from arcade_cloud.domain.events import Acked
+from arcade_cloud.domain.machines import Heard, Presence
+from arcade_cloud.domain.order import Alert, Orphan
+from arcade_cloud.errors import Conflict, InvariantBroken
+from arcade_cloud.services.fulfilment import Fulfilment
+from arcade_cloud.services.rate_limit import RateLimiter
+from arcade_shared.errors import BadMessage
+from arcade_shared.messages import Ack, Clock, Echo, Gameover, Status, from_object, parse_object
+from arcade_shared.signing import key_fingerprint, verify
+from arcade_shared.topics import ECHO, MachineTopic, parse_machine_topic
+
+PRESENCE_RETRIES = 10
+# A clock answer that comes later than this is of no use: the agent has asked again.
+CLOCK_EXPIRY_S = 30
+# What a machine may leave on record without any order, a minute: game overs, acks for credits that nobody knows.
+# It is far more than happens, and all that somebody with a stolen key can fill the store with.
+RECORDS_PER_MINUTE = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """Takes in what machines say."""
+
+    fulfilment: Fulfilment
+    limiter: RateLimiter = field(default_factory=lambda: RateLimiter(RECORDS_PER_MINUTE), repr=False)
+
+    def hear(self, topic: str, payload: bytes) -> str:
+        """Take in one message; what became of it, in a word. Repeating a message changes nothing.
+
+        Raises BadMessage for what must be refused (topic, form, signature, unknown machine), and
+        StoreUnavailable if nothing could be stored: then it must be delivered again.
+        """
+        if topic == ECHO:
+            return self._echo(parse_object(payload))
+        place = parse_machine_topic(topic)
+        fields = parse_object(payload)
+        match place.kind:
+            case "ack":
+                return self._ack(place, fields)
+            case "status":
+                return self._status(place, fields)
+            case "gameover":
+                return self._game_over(place, fields)
+            case _:
+                raise BadMessage(f"the cloud does not listen to {place.kind}")
+
+    def _verified(self, place: MachineTopic, fields: dict[str, Any]) -> bytes:
+        key = verify(self.fulfilment.keyring.of_machine(place.machine_id), str(place), fields)
+        if fields.get("machineId") != place.machine_id:
+            raise BadMessage("the machine id in the payload is not the one in the topic")
+        return key
+
+    def _echo(self, fields: dict[str, Any]) -> str:
+        verify(self.fulfilment.keyring.of_echo, ECHO, fields)
+        echo = from_object(Echo, fields)
+        if echo.timestamp_ms > self.fulfilment.now_ms() + machines.SKEW_MS:
+            raise BadMessage("an echo from the future")
+        self.fulfilment.store.note_echo(echo.timestamp_ms)
+        return "echo"
+
+    def _ack(self, place: MachineTopic, fields: dict[str, Any]) -> str:
+        self._verified(place, fields)
+        ack = from_object(Ack, fields)
+        order_id = self.fulfilment.store.order_of_credit(ack.credit_id)
+        if order_id is not None:
+            self.fulfilment.move(order_id, Acked(ack))
+            return "ack"
+        self._check_rate(place)
+        orphan = Orphan(
+            machine_id=ack.machine_id,
+            credit_id=ack.credit_id,
+            installation=ack.installation,
+            state=ack.state,
+            delivered=ack.delivered,
+            uncertain=ack.uncertain,
+            at_ms=self.fulfilment.now_ms(),
+        )
+        self.fulfilment.store.note_orphan(orphan)
+        text = f"Machine {ack.machine_id} reports {ack.state}, {ack.delivered} delivered, for an unknown credit."
+        self._alert("orphan", ack.credit_id, text, ack.machine_id)
+        return "orphan"
+
+    def _status(self, place: MachineTopic, fields: dict[str, Any]) -> str:
+        key = self._verified(place, fields)
+        status = from_object(Status, fields)
+        store = self.fulfilment.store
+        if store.machine(place.machine_id) is None:
+            raise BadMessage("no such machine is registered")
+        now_ms = self.fulfilment.now_ms()
+        heard = self._update(
+            place.machine_id, lambda before: machines.hear(before, status, key_fingerprint(key), now_ms)
+        )
+        if heard is None:
+            return "stale"
+        if heard.rival is not None:
+            text = f"Two devices use the id {place.machine_id}: {heard.rival[:8]} and {status.installation[:8]}."
+            self._alert("two_installations", f"{place.machine_id}:{now_ms // 3_600_000}", text, place.machine_id)
+        if heard.answer_nonce:
+            self.fulfilment.send(place.machine_id, "clock", Clock, CLOCK_EXPIRY_S, nonce=heard.answer_nonce)
+        return "status"
+
+    def _update(self, machine_id: str, change: Callable[[Presence], Heard]) -> Heard | None:
+        """Store what was heard of a machine; None if it changes nothing."""
+        store = self.fulfilment.store
+        for _ in range(PRESENCE_RETRIES):
+            known = store.presence(machine_id)
+            before = Presence(machine_id=machine_id) if known is None else known
+            heard = change(before)
+            if heard.presence == before:
+                return None
+            try:
+                store.put_presence(
+                    msgspec.structs.replace(heard.presence, version=before.version + 1), before.version
+                )
+            except Conflict:
+                continue
+            return heard
+        raise InvariantBroken(f"machine {machine_id}: {PRESENCE_RETRIES} conflicts in a row")
+
+    def _game_over(self, place: MachineTopic, fields: dict[str, Any]) -> str:
+        game_over = from_object(Gameover, fields)
+        if game_over.machine_id != place.machine_id:
+            raise BadMessage("the machine id in the payload is not the one in the topic")
+        if game_over.signature is None:
+            # By hand, or by game software that knows the public contract only: for other subscribers, not for us.
+            return "unsigned"
+        self._verified(place, fields)
+        store, now_ms = self.fulfilment.store, self.fulfilment.now_ms()
+        event_id = f"gameover:{place.machine_id}:{game_over.event_id or game_over.signature}"
+        if store.is_seen(event_id):
+            return "seen"
+        self._check_rate(place)
+        self._update(
+            place.machine_id,
+            lambda before: Heard(presence=msgspec.structs.replace(before, game_over_at_ms=now_ms)),
+        )
+        store.note_seen(event_id, now_ms)
+        return "gameover"
+
+    def _check_rate(self, place: MachineTopic) -> None:
+        """Raises BadMessage where a machine says more than a machine does."""
+        if self.limiter.wait_ms(place.kind, place.machine_id, self.fulfilment.now_ms()) > 0:
+            raise BadMessage(f"more than {RECORDS_PER_MINUTE} a minute of one machine: a defect, or a stolen key")
+
+    def _alert(self, kind: str, which: str, text: str, subject: str) -> None:
+        alert = Alert(
+            alert_id=f"{kind}:{which}", kind=kind, text=text, subject=subject, at_ms=self.fulfilment.now_ms()
+        )
+        self.fulfilment.store.raise_alert(alert)

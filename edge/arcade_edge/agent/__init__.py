@@ -1,0 +1,1 @@
+"""The agent's loop: commits, then pulses, then talks. It knows hardware and broker as ports only."""

@@ -1,0 +1,423 @@
+"""The agent's journal: SQLite, durable at every commit, one process and one thread.
+
+It is bound to the computer by its serial number. A journal that was copied to another computer, or that is
+damaged, is put aside (renamed, and kept) and a new one with a new installation begins: what the cloud has
+addressed to the old installation is then never pulsed by the new one.
+
+JournalFault            it cannot be written or read now
+├── JournalCorrupt      its file is damaged; the next start puts it aside
+├── JournalInUse        another process has it
+└── JournalTooNew       a newer version of this program has written it
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from arcade_edge.domain.credits import Credit, InvariantBroken
+from arcade_edge.ports import JournalCorrupt, JournalFault
+from arcade_shared.ids import random_hex_128
+
+logger = logging.getLogger(__name__)
+
+SCHEMA_VERSION = 1
+# One credit a minute, day and night, for 35 days: 7 MB. Beyond, the oldest final ones are forgotten earlier.
+MAX_CREDITS_KEPT = 50_000
+# Each is at most a few megabytes; a card that dies slowly must not be filled with its own history.
+MAX_PUT_ASIDE = 20
+# The write-ahead log has this size from the start and is written from its beginning again after each checkpoint:
+# a commit into a file that need not grow is one write to the card, else three.
+_WAL_BYTES = 1 << 20
+# In a quiet moment after so many commits (each takes up to four pages of 4 KiB) the log is copied back.
+_COMMITS_PER_CHECKPOINT = 32
+
+_SCHEMA = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE credits (credit_id TEXT PRIMARY KEY, credits INTEGER NOT NULL, state TEXT NOT NULL, "
+    "expires_at_ms INTEGER NOT NULL, delivered INTEGER NOT NULL, uncertain INTEGER NOT NULL, "
+    "intent INTEGER NOT NULL, reason TEXT NOT NULL, registered INTEGER) WITHOUT ROWID",
+    "CREATE TABLE outbox (credit_id TEXT PRIMARY KEY) WITHOUT ROWID",
+    "CREATE TABLE counters (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID",
+)
+_COLUMNS = "credit_id, credits, state, expires_at_ms, delivered, uncertain, intent, reason, registered"
+_UNFINISHED = "state NOT IN ('done', 'refused', 'revoked')"
+_WRITE = (
+    f"INSERT INTO credits ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608 - our own column names  # nosec B608
+    "ON CONFLICT (credit_id) DO UPDATE SET credits = excluded.credits, state = excluded.state, "
+    "expires_at_ms = excluded.expires_at_ms, delivered = excluded.delivered, uncertain = excluded.uncertain, "
+    f"intent = excluded.intent, reason = excluded.reason, registered = excluded.registered WHERE {_UNFINISHED}"
+)
+# SQLITE_ERROR: a table or a column of ours is missing.
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
+
+
+class JournalInUse(JournalFault):
+    """Another process has this journal: two agents must never drive one coin line."""
+
+
+class JournalTooNew(JournalFault):
+    """The journal was written by a newer version; putting it aside would lose what it knows."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A journal as it is shown to people, newest credits first."""
+
+    installation: str
+    serial: str
+    credits_: list[Credit]
+    untold: list[str]
+    counters: dict[str, int]
+
+
+class SqliteJournal:
+    """An open journal. Made by `open_journal`; used from one thread; ended with `close`."""
+
+    def __init__(self, connection: sqlite3.Connection, lock_fd: int) -> None:
+        self._connection = connection
+        self._lock_fd = lock_fd
+        self._installation = _meta(connection, "installation") or ""
+        self._forgotten_before_ms = int(_meta(connection, "forgotten_before_ms") or "0")
+        self._newest_id = _newest_id(connection)
+        self._commits = 0
+
+    @property
+    def installation(self) -> str:
+        """32 hexadecimal digits, born with this journal on this computer."""
+        return self._installation
+
+    @property
+    def forgotten_before_ms(self) -> int:
+        """Ids made before this moment (epoch ms) may have been pruned; 0 if none was."""
+        return self._forgotten_before_ms
+
+    def find(self, credit_id: str) -> Credit | None:
+        """The credit with this id."""
+        if credit_id > self._newest_id:  # ids sort by their time: most commands are found to be new without SQL
+            return None
+        rows = self._read(f"SELECT {_COLUMNS} FROM credits WHERE credit_id = ?", (credit_id,))  # noqa: S608 - our own names  # nosec B608
+        return rows[0] if rows else None
+
+    def unfinished(self) -> list[Credit]:
+        """Every credit that is not final, oldest first."""
+        return self._read(f"SELECT {_COLUMNS} FROM credits WHERE {_UNFINISHED} ORDER BY credit_id")  # noqa: S608 - our own names  # nosec B608
+
+    def untold(self, limit: int) -> list[Credit]:
+        """The oldest `limit` final credits that the broker has not confirmed."""
+        return self._read(
+            f"SELECT {_COLUMNS} FROM credits JOIN outbox USING (credit_id) ORDER BY credit_id LIMIT ?",  # noqa: S608 - our own names  # nosec B608
+            (limit,),
+        )
+
+    def commit(self, credits_: Sequence[Credit] = (), told: Collection[str] = ()) -> None:
+        """Write all of it, durably, or nothing; a final credit enters the outbox in the same transaction.
+
+        Raises InvariantBroken if a credit would change that is final already.
+        """
+        # Before the attempt: a commit that fails may be in the file all the same.
+        self._newest_id = max([self._newest_id, *(credit.credit_id for credit in credits_)])
+        self._commits += 1
+        if len(credits_) == 1 and not told and not credits_[0].final:
+            with _faults_named():  # one statement is a transaction by itself, and a first edge waits for it
+                self._write(credits_[0])
+            return
+        with self._transaction() as connection:
+            for credit in credits_:
+                self._write(credit)
+                if credit.final:
+                    connection.execute("INSERT OR IGNORE INTO outbox VALUES (?)", (credit.credit_id,))
+            for credit_id in told:
+                connection.execute("DELETE FROM outbox WHERE credit_id = ?", (credit_id,))
+
+    def _write(self, credit: Credit) -> None:
+        written = self._connection.execute(_WRITE, _row(credit)).rowcount
+        if written != 1 and self.find(credit.credit_id) != credit:
+            raise InvariantBroken(f"{credit.credit_id} is final in the journal and would change")
+
+    def count(self, increments: Mapping[str, int]) -> None:
+        """Add to the counters of what was refused or ignored."""
+        with self._transaction() as connection:
+            connection.executemany(
+                "INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET n = n + excluded.n",
+                list(increments.items()),
+            )
+
+    def prune(self, before_ms: int, limit: int, keep: int = MAX_CREDITS_KEPT) -> int:
+        """Forget up to `limit` final credits made before `before_ms`, or beyond `keep`; how many it were.
+
+        What is forgotten raises `forgotten_before_ms` in the same transaction, so no forgotten id is ever
+        taken for a new one.
+        """
+        with self._transaction() as connection:
+            (kept,) = connection.execute("SELECT count(*) FROM credits").fetchone()
+            surplus = max(0, kept - keep)
+            ids = [
+                row[0]
+                for row in connection.execute(
+                    f"SELECT credit_id FROM credits WHERE NOT {_UNFINISHED} ORDER BY credit_id LIMIT ?",  # noqa: S608 - our own names  # nosec B608
+                    (limit,),
+                )
+            ]
+            old = [credit_id for n, credit_id in enumerate(ids) if n < surplus or credit_id < _first_id(before_ms)]
+            for credit_id in old:
+                connection.execute("DELETE FROM credits WHERE credit_id = ?", (credit_id,))
+                connection.execute("DELETE FROM outbox WHERE credit_id = ?", (credit_id,))
+            forgotten_ms = self._forgotten_before_ms
+            if old:
+                forgotten_ms = max(forgotten_ms, _made_ms(old[-1]) + 1)
+                _set_meta(connection, "forgotten_before_ms", str(forgotten_ms))
+        self._forgotten_before_ms = forgotten_ms
+        return len(old)
+
+    def rest(self) -> None:
+        """Nobody waits just now: copy the write-ahead log back, so that no commit has to."""
+        if self._commits >= _COMMITS_PER_CHECKPOINT:
+            self._commits = 0
+            with _faults_named():
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def probe(self) -> None:
+        """Write something, to see whether writing works."""
+        with self._transaction() as connection:
+            _set_meta(connection, "probed", random_hex_128())
+
+    def close(self) -> None:
+        """Give the journal back."""
+        self._connection.close()
+        os.close(self._lock_fd)
+
+    def _read(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[Credit]:
+        with _faults_named():
+            return [_credit(row) for row in self._connection.execute(sql, parameters)]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with _faults_named():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+
+def lock_journal(path: Path) -> int:
+    """Take the journal at `path` for this process; the descriptor that holds it, to be closed at the end.
+
+    Whoever drives the coin line takes it first, so that two never do. Raises JournalInUse, or JournalFault.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock_fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise JournalFault(
+            f"{path}: {error.strerror}; the journal needs a folder that may be written to"
+        ) from error
+    try:
+        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock_fd)
+        raise JournalInUse(f"{path} is in use: another arcade-edge runs on this machine") from None
+    return lock_fd
+
+
+def open_journal(path: Path, serial: str) -> SqliteJournal:
+    """The journal at `path`, made anew if there is none, or none that belongs to the computer `serial`.
+
+    Raises JournalInUse, JournalTooNew, or JournalFault with what to do about it.
+    """
+    lock_fd = lock_journal(path)
+    try:
+        return SqliteJournal(_connection(path, serial), lock_fd)
+    except BaseException:
+        os.close(lock_fd)
+        raise
+
+
+def read_contents(path: Path, limit: int) -> Contents:
+    """The journal at `path` as it is at one moment, without disturbing an agent that runs. Raises JournalFault."""
+    if not path.is_file():
+        raise JournalFault(f"{path}: there is no journal; the agent makes it when it first starts")
+    with _faults_named(path):
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            connection.execute("BEGIN")  # one transaction sees one state, whatever the agent commits meanwhile
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM credits ORDER BY credit_id DESC LIMIT ?",  # noqa: S608 - own names  # nosec B608
+                (limit,),
+            )
+            return Contents(
+                _meta(connection, "installation") or "",
+                _meta(connection, "serial") or "",
+                [_credit(row) for row in rows],
+                [row[0] for row in connection.execute("SELECT credit_id FROM outbox ORDER BY credit_id")],
+                dict(connection.execute("SELECT name, n FROM counters ORDER BY name")),
+            )
+        finally:
+            connection.close()
+
+
+def _connection(path: Path, serial: str) -> sqlite3.Connection:
+    try:
+        connection = _opened(path)
+        found = _meta(connection, "serial")
+        if found == serial:
+            return connection
+        if found is not None:
+            connection.close()
+            kept = _put_aside(path)
+            logger.warning(
+                "the journal belongs to another computer (a copied card?); it is kept as %s and a new "
+                "installation begins",
+                kept,
+            )
+            connection = _opened(path)
+    except JournalCorrupt as error:
+        logger.error("the journal is damaged (%s)", error)  # noqa: TRY400 - a trace says no more
+        logger.warning("it is kept as %s and a new installation begins", _put_aside(path))
+        connection = _opened(path)
+    with _faults_named(path):
+        connection.execute("BEGIN IMMEDIATE")
+        _set_meta(connection, "installation", random_hex_128())
+        _set_meta(connection, "serial", serial)
+        connection.execute("COMMIT")
+    return connection
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """A connection to a sound journal with its tables; raises JournalCorrupt for a damaged one."""
+    with _faults_named(path):
+        connection = sqlite3.connect(path, isolation_level=None, cached_statements=64)
+        try:
+            _check(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    """Set the connection up, make the tables where there are none, and read every row once."""
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise JournalFault(f"{path}: this file system cannot hold the journal (mode {mode})")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // 4096}")
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise JournalCorrupt(f"{path}: {verdict}")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > SCHEMA_VERSION:
+        raise JournalTooNew(
+            f"{path} was written by a newer version (schema {version}, this one knows {SCHEMA_VERSION}): "
+            "install that version again, or move the journal away"
+        )
+    if version == 0:
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in _SCHEMA:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    for row in connection.execute(f"SELECT {_COLUMNS} FROM credits"):  # noqa: S608 - our own column names  # nosec B608
+        _credit(row)
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("CREATE TABLE room (bytes BLOB)")
+    connection.execute("INSERT INTO room VALUES (zeroblob(?))", (_WAL_BYTES,))
+    connection.execute("DROP TABLE room")
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def _put_aside(path: Path) -> Path:
+    """Rename the journal and its companions; keep the newest MAX_PUT_ASIDE of those put aside."""
+    numbered = sorted(
+        int(found.name.rpartition("-")[2])
+        for found in path.parent.glob(f"{path.name}.aside-*")
+        if found.name.rpartition("-")[2].isdecimal()
+    )
+    target = path.with_name(f"{path.name}.aside-{numbered[-1] + 1 if numbered else 1}")
+    try:
+        for suffix in ("-wal", "-shm", ""):
+            companion = Path(f"{path}{suffix}")
+            if companion.exists():
+                companion.rename(f"{target}{suffix}")
+        for number in numbered[: 1 - MAX_PUT_ASIDE]:
+            for suffix in ("-wal", "-shm", ""):
+                Path(f"{path}.aside-{number}{suffix}").unlink(missing_ok=True)
+    except OSError as error:
+        raise JournalFault(f"{path}: cannot put the journal aside: {error.strerror}") from error
+    return target
+
+
+@contextmanager
+def _faults_named(path: Path | None = None) -> Iterator[None]:
+    """SQLite's errors as ours."""
+    where = f"{path}: " if path else ""
+    try:
+        yield
+    except sqlite3.Error as error:
+        damaged = (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGED
+        raise (JournalCorrupt if damaged else JournalFault)(f"{where}{error}") from error
+
+
+def _meta(connection: sqlite3.Connection, key: str) -> str | None:
+    with _faults_named():
+        row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _newest_id(connection: sqlite3.Connection) -> str:
+    with _faults_named():
+        (newest,) = connection.execute("SELECT max(credit_id) FROM credits").fetchone()
+    return newest or ""
+
+
+def _set_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
+    connection.execute(
+        "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value)
+    )
+
+
+def _row(credit: Credit) -> tuple[Any, ...]:
+    return (
+        credit.credit_id,
+        credit.credits,
+        credit.state,
+        credit.expires_at_ms,
+        credit.delivered,
+        credit.uncertain,
+        credit.intent,
+        credit.reason,
+        credit.registered,
+    )
+
+
+def _credit(row: tuple[Any, ...]) -> Credit:
+    """The credit in `row`. Raises JournalCorrupt where no rule leads to such a credit."""
+    credit_id, credits_, state, expires_at_ms, delivered, uncertain, intent, reason, registered = row
+    try:
+        return Credit(
+            credit_id, credits_, state, expires_at_ms, delivered, uncertain, bool(intent), reason, registered
+        )
+    except (InvariantBroken, TypeError) as error:
+        raise JournalCorrupt(f"a credit that cannot be: {error}") from error
+
+
+def _first_id(made_ms: int) -> str:
+    """What sorts before every UUIDv7 made at `made_ms` or later (as text; ids sort by their time)."""
+    digits = f"{max(made_ms, 0):012x}"
+    return f"{digits[:8]}-{digits[8:]}"
+
+
+def _made_ms(credit_id: str) -> int:
+    return int(credit_id[:8] + credit_id[9:13], 16)

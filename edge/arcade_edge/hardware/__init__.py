@@ -1,0 +1,1 @@
+"""The pins of the Raspberry Pi and the serial line."""

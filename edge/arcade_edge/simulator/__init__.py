@@ -1,0 +1,1 @@
+"""A cabinet without hardware: mock pins, wired to a virtual game board."""

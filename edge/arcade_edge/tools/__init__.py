@@ -1,0 +1,1 @@
+"""What a technician uses: the doctor, pulses by hand, a look at the journal."""

@@ -1,0 +1,155 @@
+"""`arcade-edge doctor`: tries everything that the agent needs, before anybody pays; one verdict for each.
+
+It opens what the agent opens, as the agent's user and in the same way, so no agent may run meanwhile. Beside a
+running one it tries only what that does not notice, and says so. It talks to the configured broker alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from arcade_edge.agent.journal import JournalInUse, SqliteJournal, open_journal, read_contents
+from arcade_edge.bootstrap import forgetful_file_system, serial_number
+from arcade_edge.config import BadSettings, Settings, credential_files, load
+from arcade_edge.ports import JournalFault
+from arcade_edge.tools.account import become_owner_of
+from arcade_edge.tools.broker_checks import examine_cloud, examine_connection
+from arcade_edge.tools.pin_checks import examine_wires
+from arcade_edge.tools.verdicts import Verdict, bad, doubtful, good
+
+WRITES_TRIED = 5
+# The first edge waits for one such write, each further credit for two; players notice half a second.
+SLOW_WRITE_MS = 100
+# The journal has a bound of some ten megabytes; the rest of the system wants to write as well.
+LITTLE_SPACE_BYTES = 64 << 20
+
+
+def run_doctor(
+    path: Path,
+    *,
+    say: Callable[[str], object],
+    answer_within_s: float,
+    environ: Mapping[str, str] = os.environ,
+    pin_factory: Any = None,
+    serial: str | None = None,
+) -> bool:
+    """Say every verdict as soon as there is one; whether none of them was FAIL."""
+    fails = warns = 0
+    for verdict in examine(path, answer_within_s, environ=environ, pin_factory=pin_factory, serial=serial):
+        say(str(verdict))
+        fails += verdict.level == "FAIL"
+        warns += verdict.level == "warn"
+    say(f"{fails} failed, {warns} to look at" if fails or warns else "all is well")
+    return not fails
+
+
+def examine(
+    path: Path, answer_within_s: float, *, environ: Mapping[str, str], pin_factory: Any, serial: str | None
+) -> Iterator[Verdict]:
+    """The verdicts, in the order in which a technician would mend things. As root it becomes the agent's user."""
+    try:
+        settings = load(path, environ)
+    except BadSettings as error:
+        for fault in error.faults:
+            yield bad("settings", fault)
+        return
+    yield from _settings(path, settings)
+    yield from _credentials(environ)
+    user = become_owner_of(settings.journal_path.parent)
+    if user is not None and not os.access(path, os.R_OK):
+        yield bad("settings", f"the agent's user {user} cannot read {path}: chown {user} {path}")
+    with ExitStack() as ending:
+        try:
+            journal, verdict = _journal(settings, serial)
+        except JournalInUse:
+            yield doubtful(
+                "agent",
+                "it runs, so only this and the network are tried; for the rest: systemctl stop arcade-edge",
+            )
+            yield from examine_connection(settings.broker)
+            return
+        yield good("agent", f"it is stopped; what follows is tried as {user}" if user else "it is stopped")
+        yield verdict
+        if journal is not None:
+            ending.callback(journal.close)  # held to the end, so that no agent starts in between
+            yield from _writes(journal, settings.journal_path)
+        yield from examine_wires(settings, pin_factory)
+        connection = list(examine_connection(settings.broker))
+        yield from connection
+        if journal is not None and all(verdict.level != "FAIL" for verdict in connection):
+            yield from examine_cloud(settings, journal.installation, answer_within_s)
+
+
+def _settings(path: Path, settings: Settings) -> Iterator[Verdict]:
+    yield good("settings", f"{path}: machine {settings.machine_id}")
+    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        yield doubtful("settings", f"others on this computer may read {path}: chmod 600 {path}")
+    if settings.allow_unsigned:
+        yield doubtful(
+            "settings", "security.allow_unsigned: everybody on the broker can make pulses; for a workbench only"
+        )
+
+
+def _credentials(environ: Mapping[str, str]) -> Iterator[Verdict]:
+    """Where secrets come from that are not in the settings' own file."""
+    found = credential_files(environ)
+    if not found:
+        yield good("credentials", "none of systemd's; secrets are in the settings, or in files that they name")
+        return
+    yield good("credentials", ", ".join(map(str, found)))
+    for file in found:
+        if file.stat().st_mode & stat.S_IRWXO:
+            yield doubtful("credentials", f"others on this computer may read {file}: chmod 600 {file}")
+
+
+def _journal(settings: Settings, serial: str | None) -> tuple[SqliteJournal | None, Verdict]:
+    """The journal, opened as the agent does; made if there is none. None where opening it would put it aside.
+
+    Raises JournalInUse.
+    """
+    path = settings.journal_path
+    try:
+        computer = serial or serial_number()
+        if path.exists() and (belongs_to := read_contents(path, 1).serial) != computer:
+            return None, bad(
+                "journal",
+                f"{path} belongs to another computer ({belongs_to}; a copied card?): at its next start the agent "
+                "keeps it aside and begins a new installation; start the agent once, then try again",
+            )
+        journal = open_journal(path, computer)
+    except JournalInUse:
+        raise
+    except JournalFault as fault:
+        return None, bad("journal", str(fault))
+    if (kind := forgetful_file_system(path.absolute())) is not None:
+        return journal, doubtful("journal", f"{path} is on {kind}, which a power cut empties: put it on the card")
+    return journal, good("journal", f"{path}, installation {journal.installation}")
+
+
+def _writes(journal: SqliteJournal, path: Path) -> Iterator[Verdict]:
+    took_ms = []
+    try:
+        for _ in range(WRITES_TRIED):
+            before_ns = time.monotonic_ns()
+            journal.probe()
+            took_ms.append((time.monotonic_ns() - before_ns) / 1e6)
+    except JournalFault as fault:
+        yield bad("journal", str(fault))
+        return
+    usual_ms = statistics.median(took_ms)
+    text = f"a durable write takes {usual_ms:.1f} ms, the slowest of {WRITES_TRIED} {max(took_ms):.1f} ms"
+    slow = usual_ms > SLOW_WRITE_MS
+    yield (
+        doubtful("journal", f"{text}: a slow or dying card delays every credit") if slow else good("journal", text)
+    )
+    free = shutil.disk_usage(path.parent).free
+    if free < LITTLE_SPACE_BYTES:
+        yield doubtful("journal", f"only {free >> 20} MiB are free beside {path}")

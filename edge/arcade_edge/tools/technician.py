@@ -1,0 +1,248 @@
+"""What a technician does by hand, beside the running agent or in its place: pulse, watch, list, simulate.
+
+NotToBeHad      it cannot be done here; the text says what to do
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import re
+import ssl
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from arcade_edge.agent.journal import read_contents
+from arcade_edge.agent.signals import DetectorSignal, PulseSignal
+from arcade_edge.config import MAX_PIN, Input, SerialLine, Settings
+from arcade_shared.topics import Kind, machine_topic
+
+logger = logging.getLogger(__name__)
+
+Say = Callable[[str], object]
+
+MAX_WAITING = 256
+_KINDS: tuple[Kind, ...] = ("coinpulse", "revoke", "clock", "ack", "status", "gameover")
+
+
+class NotToBeHad(RuntimeError):
+    """It cannot be done here; the text says what to do."""
+
+
+def pulse_by_hand(settings: Settings, credits_: int, *, say: Say, pin_factory: Any = None) -> None:
+    """Pulse the coin line; the journal is taken meanwhile, so never beside a running agent.
+
+    Raises JournalInUse, GpioUnavailable, NotToBeHad.
+    """
+    import os
+
+    from arcade_edge.agent.journal import lock_journal
+    from arcade_edge.agent.signals import PulseFailed
+    from arcade_edge.domain.pulses import sellable_credits
+    from arcade_edge.hardware.coin_line import CoinLine, PulseThread
+
+    most = sellable_credits(settings.coin.profile)
+    if credits_ > most:
+        raise NotToBeHad(f"{credits_} credits: at most {most} at once with these settings")
+    outcomes: queue.SimpleQueue[PulseSignal] = queue.SimpleQueue()
+    with ExitStack() as ending:
+        ending.callback(os.close, lock_journal(settings.journal_path))
+        line = CoinLine(settings.coin.pin, settings.coin.active, pin_factory=pin_factory)
+        ending.callback(line.close)
+        pulses = PulseThread(line, settings.coin.profile, outcomes.put)
+        ending.callback(pulses.stop, finish=False)
+        pulses.start()
+        for number in range(1, credits_ + 1):
+            pulses.pulse_credit(number)
+            outcome = outcomes.get()
+            if isinstance(outcome, PulseFailed):
+                raise NotToBeHad(f"credit {number} of {credits_}: {outcome.error}")
+            say(f"credit {number} of {credits_} pulsed on GPIO{settings.coin.pin}")
+
+
+def watch_inputs(settings: Settings, *, say: Say, pin_factory: Any = None) -> None:
+    """Print what the wired inputs say, until Ctrl-C. Raises JournalInUse, GpioUnavailable, NotToBeHad."""
+    import os
+
+    from arcade_edge.agent.journal import lock_journal
+    from arcade_edge.bootstrap import start_inputs
+
+    wired = [
+        f"{name} (GPIO{one.pin}, active {one.active})"
+        for name, one in (
+            ("game over", settings.game_over_gpio),
+            ("ready", settings.ready),
+            ("meter", settings.meter),
+        )
+        if one is not None
+    ]
+    if settings.game_over_serial is not None:
+        wired.append(f"game over ({settings.game_over_serial.port})")
+    if not wired:
+        raise NotToBeHad("no input is wired: see [game_over.gpio], [game_over.serial], [ready] and [meter]")
+    found: queue.Queue[DetectorSignal] = queue.Queue(MAX_WAITING)
+    with ExitStack() as ending:
+        ending.callback(os.close, lock_journal(settings.journal_path))
+        start_inputs(settings, found.put, pin_factory, ending)
+        say(f"watching {', '.join(wired)}; Ctrl-C ends it")
+        while True:
+            say(f"{time.strftime('%H:%M:%S')} {found.get()}")
+
+
+def watch_topics(settings: Settings, *, say: Say) -> None:
+    """Print what happens on the machine's topics, until Ctrl-C; the running agent is not disturbed.
+
+    A client of its own, without a session. What the broker's access list hides is named, and the rest shown.
+    Raises NotToBeHad where the broker cannot be reached.
+    """
+    from paho.mqtt.client import Client, MQTTMessage
+    from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+    topics = [machine_topic(settings.machine_id, kind) for kind in _KINDS]
+    lines: queue.Queue[str] = queue.Queue(MAX_WAITING)
+
+    def put(line: str) -> None:
+        if not lines.full():
+            lines.put_nowait(line)
+
+    def on_connect(client: Client, _: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if reason.is_failure:
+            put(f"the broker refuses the connection: {reason}")
+        else:
+            client.subscribe([(topic, 1) for topic in topics])
+
+    def on_subscribe(client: Client, _: Any, mid: int, reasons: list[Any], properties: Any) -> None:
+        hidden = [kind for kind, reason in zip(_KINDS, reasons, strict=False) if reason.is_failure]
+        put(f"watching {settings.machine_id}; Ctrl-C ends it")
+        if hidden:
+            put(f"the broker's access list hides from this user: {', '.join(hidden)}")
+
+    def on_message(client: Client, _: Any, message: MQTTMessage) -> None:
+        put(describe(settings.keys, message.topic, bytes(message.payload), message.retain))
+
+    broker = settings.broker
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    if broker.username is not None:
+        client.username_pw_set(broker.username, broker.password)
+    try:
+        if broker.tls:
+            client.tls_set_context(ssl.create_default_context(cafile=broker.ca_file))
+        client.on_connect, client.on_subscribe, client.on_message = on_connect, on_subscribe, on_message
+        client.connect(broker.host, broker.port, 30)
+    except (OSError, ValueError) as error:
+        raise NotToBeHad(f"the broker {broker.host}:{broker.port}: {error}") from error
+    client.loop_start()
+    try:
+        while True:
+            say(f"{time.strftime('%H:%M:%S')} {lines.get()}")
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def describe(keys: tuple[bytes, ...], topic: str, payload: bytes, retained: bool) -> str:
+    """One line about a message, for people; never raises."""
+    from arcade_shared.errors import BadMessage, BadSignature
+    from arcade_shared.messages import parse_object
+    from arcade_shared.signing import verify
+
+    kind = topic.rpartition("/")[2]
+    try:
+        fields = parse_object(payload)
+    except BadMessage as error:
+        return f"{kind}: {error}"
+    try:
+        verify(keys, topic, fields)
+        signed = "signed"
+    except BadSignature:
+        signed = "BAD SIGNATURE" if fields.get("signature") else "unsigned"
+    left_out = ("signature", "machineId", "nonce", "bootId")
+    told = ", ".join(f"{name} {value}" for name, value in fields.items() if name not in left_out)
+    return f"{kind} ({signed}{', retained' if retained else ''}): {told}"
+
+
+def list_journal(path: Path, limit: int, *, say: Say) -> None:
+    """Print what the journal holds; the running agent is not disturbed. Raises JournalFault."""
+    contents = read_contents(path, limit)
+    say(f"installation  {contents.installation}  (computer {contents.serial})")
+    say(f"not confirmed {len(contents.untold)} of the final acks")
+    for name, number in contents.counters.items():
+        say(f"counted       {name}: {number}")
+    for credit in contents.credits_:
+        made = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(credit.made_ms / 1000))
+        told = " (ack not confirmed)" if credit.credit_id in contents.untold else ""
+        more = f", {credit.uncertain} uncertain" if credit.uncertain else ""
+        more += f", registered {credit.registered}" if credit.registered is not None else ""
+        more += f", {credit.reason}" if credit.reason else ""
+        say(f"{made}Z {credit.credit_id} {credit.state:8} {credit.delivered}/{credit.credits}{more}{told}")
+
+
+def simulate(
+    settings: Settings,
+    *,
+    edge_log: Path | None,
+    start_after_ms: int,
+    play_ms: int,
+    min_pulse_ms: float,
+    min_gap_ms: float,
+    serial_text: str | None = None,
+    serial: str | None = None,
+) -> None:
+    """Run the real agent on mock pins that lead to a virtual board, until SIGTERM or SIGINT.
+
+    Where no game over is wired, one is, so that the cabinet can be seen to play. Raises what `run_agent` does.
+    """
+    from arcade_edge.bootstrap import run_agent
+    from arcade_edge.simulator.board import Decision, Ruling
+    from arcade_edge.simulator.cabinet import SimulatedCabinet, Wiring
+
+    settings = _with_game_over(settings)
+    line = settings.game_over_serial
+    gpio, ready, meter = settings.game_over_gpio, settings.ready, settings.meter
+    wiring = Wiring(
+        settings.coin.pin,
+        settings.coin.active,
+        gpio.pin if gpio else None,
+        gpio.active if gpio else "low",
+        ready.pin if ready else None,
+        ready.active if ready else "low",
+        meter.pin if meter else None,
+        meter.active if meter else "low",
+        _matching_text(line, serial_text),
+    )
+    ruling = Ruling(min_pulse_ms, min_gap_ms, settings.coin.profile.pulses_per_credit, start_after_ms, play_ms)
+
+    def listen(decision: Decision) -> None:
+        logger.info("the board: %s", decision)
+
+    cabinet = SimulatedCabinet(wiring, ruling, edge_log=edge_log, listen=listen)
+    if line is not None and cabinet.serial_port is not None:
+        settings = replace(settings, game_over_serial=replace(line, port=cabinet.serial_port))
+    cabinet.start()
+    try:
+        run_agent(settings, pin_factory=cabinet.factory(), serial=serial)
+    finally:
+        cabinet.stop()
+
+
+def _with_game_over(settings: Settings) -> Settings:
+    if settings.game_over_gpio is not None or settings.game_over_serial is not None:
+        return settings
+    taken = {settings.coin.pin, *(one.pin for one in (settings.ready, settings.meter) if one is not None)}
+    # From GPIO4 up: GPIO2 and 3 have resistors of their own on every Pi, and 0 and 1 belong to add-on boards.
+    free = next(pin for pin in range(4, MAX_PIN) if pin not in taken)
+    return replace(settings, game_over_gpio=Input(free))
+
+
+def _matching_text(line: SerialLine | None, given: str | None) -> str | None:
+    """A line that the pattern is found in: the one given, or the pattern itself where it is plain text."""
+    if line is None:
+        return None
+    for text in (given, line.pattern, re.sub(r"\\(.)", r"\1", line.pattern).strip("^$")):
+        if text is not None and re.search(line.pattern, text):
+            return text
+    raise NotToBeHad(f"say with --serial-text which line the pattern {line.pattern!r} is to be found in")

@@ -1,0 +1,1 @@
+"""The cloud as it stands at AWS, on loopback."""

@@ -1,0 +1,1 @@
+"""A real Mosquitto on loopback."""

@@ -1,0 +1,271 @@
+"""The stand-in for Stripe without its web server: the state under one lock, its clock, its deliveries, its faults.
+
+Everything that the control endpoints offer is a method here, so that a test in the same process needs no HTTP.
+Threads: any may call anything. Locks are taken in this order: the world's, then the delivery's.
+"""
+
+import copy
+import re
+import secrets
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from arcade_sandbox.stripe import payments, refunds
+from arcade_sandbox.stripe.catalogue import create_price
+from arcade_sandbox.stripe.checkout import expire_session, session_from_link
+from arcade_sandbox.stripe.errors import SandboxMisuse
+from arcade_sandbox.stripe.faults import Fault, FaultPlan, Kind, When
+from arcade_sandbox.stripe.idempotency import IdempotencyKeys
+from arcade_sandbox.stripe.params import CURRENCIES
+from arcade_sandbox.stripe.payments import Paid
+from arcade_sandbox.stripe.schemas import MAX_AMOUNT
+from arcade_sandbox.stripe.state import NOBODY, Cause, StripeRules, StripeState
+from arcade_sandbox.stripe.webhooks import Receiver, SandboxClock, WebhookDelivery
+
+Json = dict[str, Any]
+
+# "Checkout waits up to ten seconds for your server to respond" (docs.stripe.com/checkout/fulfillment).
+REDIRECT_WAIT_S = 10.0
+
+_SESSION_ID = re.compile(r"cs_test_[A-Za-z0-9]+")
+_LINK_TOKEN = re.compile(r"/b/(test_[A-Za-z0-9]+)")
+
+
+class StripeWorld:
+    """One Stripe account in test mode, and whatever is done to it from outside the API."""
+
+    def __init__(
+        self,
+        *,
+        webhook_urls: Iterable[str] = (),
+        webhook_secret: str | None = None,
+        api_key: str | None = None,
+        rules: StripeRules | None = None,
+        concurrency: int = 1,
+        retry_base_s: float = 0.5,
+        retry_cap_s: float = 60.0,
+        redirect_wait_s: float = REDIRECT_WAIT_S,
+    ) -> None:
+        """`api_key`: the only key that is good; None: any test key. `concurrency` 1 keeps the order of events.
+
+        Deliveries are repeated after `retry_base_s`, twice that, and so on up to `retry_cap_s`, until they are
+        answered with 2xx or three days (of the sandbox's clock) have passed. Raises SandboxMisuse.
+        """
+        self.webhook_secret = webhook_secret or f"whsec_{secrets.token_hex(24)}"
+        self.api_key = api_key
+        self.redirect_wait_s = redirect_wait_s
+        self.clock = SandboxClock()
+        self.faults = FaultPlan()
+        self.keys = IdempotencyKeys()
+        self.stopping = threading.Event()
+        self._state = StripeState(rules=rules or StripeRules())
+        self._lock = threading.RLock()
+        self.delivery = WebhookDelivery(
+            self.clock,
+            concurrency=concurrency,
+            retry_base_s=retry_base_s,
+            retry_cap_s=retry_cap_s,
+            heartbeat=self._let_time_pass,
+        )
+        self.set_webhooks(webhook_urls)
+
+    @contextmanager
+    def world(self, cause: Cause = NOBODY) -> Iterator[tuple[StripeState, int]]:
+        """The state, alone, and the time; what became due has been done, and events are queued at the end."""
+        with self._lock:
+            now_s = int(self.clock.now_s())
+            payments.let_time_pass(self._state, now_s)
+            self._state.cause = cause
+            try:
+                yield self._state, now_s
+            finally:
+                self._state.cause = NOBODY
+                for event in self._state.take_fresh_events():
+                    self.delivery.offer(event)
+
+    def _let_time_pass(self) -> None:
+        with self.world():
+            pass
+
+    # What the customer does.
+
+    def pay(self, session: str, method: str = "card", *, wait: bool = True) -> Paid:
+        """Press a button on the hosted page of a session (its id or address, or a payment link's address).
+
+        With `wait` it takes as long as Stripe's page: until the webhook has answered, at most ten seconds.
+        Raises SandboxMisuse.
+        """
+        session_id = self.session_id_of(session)
+        with self.world() as (state, now_s):
+            paid = payments.pay_session(state, session_id, method, now_s)
+        if wait and paid.completed_event is not None:
+            self.delivery.wait_answered(paid.completed_event, self.redirect_wait_s)
+        return paid
+
+    def session_id_of(self, session: str) -> str:
+        """The id in a session's address; for a payment link's address, that of a new visit. Raises "
+        "SandboxMisuse."""
+        found = _SESSION_ID.search(session)
+        if found is not None:
+            return found[0]
+        link = _LINK_TOKEN.search(session)
+        if link is None:
+            raise SandboxMisuse(f"neither a Checkout Session nor a payment link: {session[:80]!r}")
+        return str(self.visit_link(link[1])["id"])
+
+    def visit_link(self, token: str, client_reference_id: str | None = None) -> Json:
+        """Open a payment link: every visit makes a session. Raises SandboxMisuse, also for a link that is off."""
+        with self.world() as (state, now_s):
+            for link in state.tables["payment_link"].values():
+                if link["url"].endswith(f"/{token}"):
+                    break
+            else:
+                raise SandboxMisuse("no such payment link")
+            if not link["active"]:
+                raise SandboxMisuse(link["inactive_message"] or "This link has been deactivated.")
+            return session_from_link(state, link, client_reference_id, now_s)
+
+    # What banks and time do.
+
+    def settle_async(self, payment_intent: str, *, succeed: bool = True) -> Json:
+        """Decide a payment that is `processing`. Raises SandboxMisuse."""
+        with self.world() as (state, now_s):
+            return payments.settle_async(state, payment_intent, succeed, now_s)
+
+    def expire_hold(self, payment_intent: str) -> Json:
+        """Let a hold lapse now. Raises SandboxMisuse."""
+        with self.world() as (state, now_s):
+            return payments.expire_hold(state, payment_intent, now_s)
+
+    def finish_refund(
+        self, refund: str, outcome: Literal["succeeded", "failed"] = "succeeded", *, reason: str = "unknown"
+    ) -> Json:
+        """Decide a refund; `reason` is Stripe's `failure_reason`. Raises SandboxMisuse."""
+        with self.world() as (state, now_s):
+            return refunds.finish_refund(state, refund, outcome, reason, now_s)
+
+    def open_dispute(self, payment_intent: str, amount: int | None = None, *, reason: str = "fraudulent") -> Json:
+        """Have the cardholder dispute a charge. Raises SandboxMisuse."""
+        with self.world() as (state, now_s):
+            return refunds.open_dispute(state, payment_intent, amount, reason, now_s)
+
+    def close_dispute(self, dispute: str, outcome: Literal["won", "lost"]) -> Json:
+        """Have the bank decide a dispute. Raises SandboxMisuse."""
+        with self.world() as (state, now_s):
+            return refunds.close_dispute(state, dispute, outcome, now_s)
+
+    def advance(self, seconds: float) -> None:
+        """Let the sandbox's clock jump ahead; what falls due happens at once. Raises SandboxMisuse."""
+        self.clock.skip(seconds)
+        self._let_time_pass()
+        self.delivery.wake()
+
+    # What somebody does in Stripe's dashboard.
+
+    def create_price(
+        self, unit_amount: int, currency: str = "myr", name: str = "1 credit", price_id: str | None = None
+    ) -> Json:
+        """Seed a price, with an id of one's own if given. Raises SandboxMisuse."""
+        params = {"unit_amount": unit_amount, "currency": currency, "product_data": {"name": name}}
+        if currency not in CURRENCIES or not 0 <= unit_amount <= MAX_AMOUNT:
+            raise SandboxMisuse(f"no price can be {unit_amount} {currency}: see Stripe's currencies and amounts")
+        with self.world() as (state, now_s):
+            if price_id is not None and price_id in state.tables["price"]:
+                raise SandboxMisuse(f"there is a price {price_id!r} already")
+            return create_price(state, params, now_s, price_id)
+
+    def capture(self, payment_intent: str, amount: int | None = None) -> Json:
+        """Capture by hand. Raises StripeRefusal."""
+        with self.world() as (state, now_s):
+            return payments.capture_intent(state, payment_intent, amount, now_s)
+
+    def cancel(self, payment_intent: str) -> Json:
+        """Cancel by hand. Raises StripeRefusal."""
+        with self.world() as (state, now_s):
+            return payments.cancel_intent(state, payment_intent, None, now_s)
+
+    def refund(self, payment_intent: str, amount: int | None = None) -> Json:
+        """Refund by hand. Raises StripeRefusal."""
+        params: Json = {"payment_intent": payment_intent, **({} if amount is None else {"amount": amount})}
+        with self.world() as (state, now_s):
+            return refunds.create_refund(state, params, now_s)
+
+    def expire(self, session: str) -> Json:
+        """Expire a session by hand. Raises StripeRefusal."""
+        with self.world() as (state, now_s):
+            return expire_session(state, self.session_id_of(session), now_s)
+
+    # Webhooks.
+
+    def set_webhooks(self, urls: Iterable[str], secret: str | None = None) -> None:
+        """Deliver events to these addresses from now on, signed with `secret` (else `webhook_secret`)."""
+        self.delivery.set_receivers(Receiver(url, secret or self.webhook_secret) for url in urls)
+
+    def configure_webhooks(self, **changes: Any) -> None:
+        """Change some `DeliverySettings`: copies, delay_s, reorder_seed, reorder_window_s, drop, paused."""
+        if "drop" in changes:
+            changes["drop"] = frozenset(changes["drop"])
+        self.delivery.configure(**changes)
+
+    def pause_webhooks(self) -> None:
+        """Keep events back; what is being sent is finished."""
+        self.delivery.configure(paused=True)
+
+    def resume_webhooks(self) -> None:
+        """Send what was kept back."""
+        self.delivery.configure(paused=False)
+
+    def redeliver(self, event_id: str) -> None:
+        """Send an event again. Raises SandboxMisuse."""
+        with self.world() as (state, _):
+            self.delivery.redeliver(state.known("event", event_id))
+
+    def wait_delivered(self, timeout_s: float = 10.0) -> bool:
+        """Wait until every event has been taken by every endpoint; whether it came to that."""
+        return self.delivery.wait_idle(timeout_s)
+
+    # Faults and switches.
+
+    def fail_next(self, kind: Kind, when: When = "before", *, times: int = 1, pattern: str = "*") -> None:
+        """Plan a failure of API calls; `pattern` such as `POST /v1/refunds*`. Raises SandboxMisuse."""
+        self.faults.add(Fault(kind, when, times, pattern))
+
+    def set_rules(self, **changes: bool | str) -> StripeRules:
+        """Change some `StripeRules`. Raises SandboxMisuse."""
+        with self.world() as (state, _):
+            for name, value in changes.items():
+                if not hasattr(state.rules, name) or type(value) is not type(getattr(state.rules, name)):
+                    raise SandboxMisuse(f"no rule {name!r} takes {value!r}")
+            if changes.get("held_payment_status", "paid") not in ("paid", "unpaid"):
+                raise SandboxMisuse("held_payment_status must be paid or unpaid")
+            for name, value in changes.items():
+                setattr(state.rules, name, value)
+            return state.rules
+
+    # What a checker reads.
+
+    def money(self) -> list[Json]:
+        """What became of each payment (see `stripe_refunds.money`)."""
+        with self.world() as (state, _):
+            return refunds.money(state)
+
+    def events(self, *kinds: str) -> list[Json]:
+        """All events of these kinds (of all, where none is named), oldest first; only to be read."""
+        with self.world() as (state, _):
+            return [event for event in state.tables["event"].values() if not kinds or event["type"] in kinds]
+
+    def object(self, kind: str, object_id: str) -> Json:
+        """An object as the API shows it, by its kind (`checkout.session`, `payment_intent`, …)."""
+        with self.world() as (state, _):
+            return copy.deepcopy(state.known(kind, object_id))
+
+    def dump(self) -> Json:
+        """Everything that is known, for a look from outside."""
+        with self.world() as (state, now_s):
+            rules = {name: getattr(state.rules, name) for name in StripeRules.__dataclass_fields__}
+            tables = {
+                kind: list(table.values()) for kind, table in state.tables.items() if table and kind != "event"
+            }
+            return copy.deepcopy({"now": now_s, "rules": rules, **tables, "events": len(state.tables["event"])})

@@ -1,0 +1,299 @@
+"""What only the SQLite store promises: cost by index, clear faults, schema versions, broken records found out."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from arcade_cloud.adapters.store import open_store
+from arcade_cloud.adapters.store.sqlite import file as sqlite_file
+from arcade_cloud.adapters.store.sqlite import store as sqlite
+from arcade_cloud.adapters.store.sqlite.store import SqliteStore
+from arcade_cloud.domain.machines import Machine, Presence
+from arcade_cloud.domain.order import Orphan
+from arcade_cloud.errors import InvariantBroken, StoreUnavailable
+from support.order_records import NOW_MS, an_alert, new_order, next_version, step
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "arcade.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteStore]:
+    opened = SqliteStore(path, busy_s=0.2)
+    yield opened
+    opened.close()
+
+
+def _raw(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None)
+
+
+# cost
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        sqlite.DUE_ORDERS,
+        sqlite.NEXT_DUE,
+        sqlite.RECENT_ORDERS,
+        sqlite.RECENT_ORDERS_OF_MACHINE,
+        sqlite.UNSENT_ALERTS,
+        sqlite.RECENT_ALERTS,
+        sqlite.ORPHANS,
+        sqlite.OLD_SEEN,
+        sqlite.OLD_ALERTS,
+    ],
+)
+def test_every_list_is_read_from_an_index_in_its_order(store: SqliteStore, path: Path, sql: str) -> None:
+    with closing(_raw(path)) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", (0,) * sql.count("?")).fetchall()
+    steps = [row[3] for row in plan]
+    assert steps
+    assert all(" INDEX " in text for text in steps), steps
+    assert not any("TEMP B-TREE" in text for text in steps), steps
+
+
+def test_what_is_due_costs_what_is_due_and_not_what_exists(store: SqliteStore, path: Path) -> None:
+    """Counted in steps of SQLite's own machine, which no other load on the computer changes."""
+    store.move(step(new_order("due", due_at_ms=5)))
+
+    def cost() -> list[int]:
+        with closing(_raw(path)) as connection:
+            counts = []
+            for sql, values in ((sqlite.DUE_ORDERS, (10, 50)), (sqlite.NEXT_DUE, ())):
+                ticks: list[None] = []
+                connection.set_progress_handler(lambda ticks=ticks: ticks.append(None), 1)  # type: ignore[misc]
+                assert len(connection.execute(sql, values).fetchall()) == 1
+                counts.append(len(ticks))
+            return counts
+
+    few = cost()
+    with closing(_raw(path)) as connection:
+        connection.execute("BEGIN")
+        connection.executemany(
+            "INSERT INTO orders (order_id, version, machine_id, created_at_ms, due_at_ms, record) "
+            "VALUES (?, 1, 'cab-01', ?, ?, '{}')",
+            [(f"o-{number}", number, 1_000 + number if number % 2 else None) for number in range(5_000)],
+        )
+        connection.execute("COMMIT")
+    many = cost()
+    # One step more: the look at the next row, which is not due yet.
+    assert [after - before <= 1 for before, after in zip(few, many, strict=True)] == [True, True]
+
+
+def test_a_commit_waits_for_the_disk(store: SqliteStore) -> None:
+    """WAL and FULL: nothing that was reported as stored is lost by a power cut."""
+    with store._file.writing() as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_readers_are_kept_and_reused(store: SqliteStore) -> None:
+    for _ in range(50):
+        assert store.order("nobody") is None
+    assert len(store._file._readers) == 1
+
+
+# faults
+
+
+def test_a_store_locked_by_another_process_is_unavailable_for_writing_only(store: SqliteStore, path: Path) -> None:
+    store.move(step(new_order("o-1")))
+    with closing(_raw(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match=r"locked for 0\.2 s"):
+            store.move(step(next_version(new_order("o-1"))))
+        assert store.order("o-1") == new_order("o-1")
+        other.execute("ROLLBACK")
+    store.move(step(next_version(new_order("o-1"))))
+
+
+def test_a_thread_that_keeps_the_lock_makes_the_others_give_up(store: SqliteStore) -> None:
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with store._file.writing():
+            held.set()
+            done.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(10)
+    with pytest.raises(StoreUnavailable, match="busy"):
+        store.note_echo(1)
+    done.set()
+    thread.join(10)
+    store.note_echo(1)
+
+
+def test_a_full_disk_stores_nothing_and_the_store_recovers(store: SqliteStore) -> None:
+    store.move(step(new_order("o-1")))
+    with store._file.writing() as connection:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+    long = "a text that needs pages of its own " * 2_000
+    alerts = tuple(msgspec.structs.replace(an_alert(f"a-{number}"), text=long) for number in range(10))
+    with pytest.raises(StoreUnavailable, match="disk is full"):
+        store.move(step(next_version(new_order("o-1")), seen="evt_1", alerts=alerts))
+    assert store.order("o-1") == new_order("o-1")
+    assert not store.is_seen("evt_1")
+    assert store.unsent_alerts(10) == []
+    store.move(step(next_version(new_order("o-1")), seen="evt_1", alerts=alerts))
+
+
+def test_a_store_that_can_not_be_written_says_what_to_check(store: SqliteStore) -> None:
+    with store._file.writing() as connection:
+        connection.execute("PRAGMA query_only = ON")
+    with pytest.raises(StoreUnavailable, match="owner and mode"):
+        store.note_echo(1)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="folder"):
+        SqliteStore(tmp_path / "missing" / "arcade.db")
+
+
+def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
+    path.write_bytes(b"this is a shopping list, not a database" * 200)
+    with pytest.raises(StoreUnavailable, match="no SQLite database"):
+        SqliteStore(path)
+
+
+def test_the_database_of_another_program_is_left_alone(path: Path) -> None:
+    with closing(_raw(path)) as connection:
+        connection.execute("CREATE TABLE recipes (name TEXT)")
+    with pytest.raises(StoreUnavailable, match="another program"):
+        SqliteStore(path)
+    with closing(_raw(path)) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("recipes",)]
+
+
+# schema versions
+
+
+def test_a_newer_database_is_refused_with_what_to_do(store: SqliteStore, path: Path) -> None:
+    store.close()
+    with closing(_raw(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreUnavailable, match=r"schema version 99.*newer version"):
+        SqliteStore(path)
+
+
+def test_an_older_database_is_brought_up_step_by_step(path: Path) -> None:
+    with closing(_raw(path)) as connection:
+        sqlite_file.migrate(connection, [("CREATE TABLE one (a)",)], path)
+        connection.execute("INSERT INTO one VALUES (7)")
+        steps = [
+            ("CREATE TABLE one (a)",),
+            ("ALTER TABLE one ADD b", "UPDATE one SET b = a"),
+            ("CREATE TABLE two (c)",),
+        ]
+        sqlite_file.migrate(connection, steps, path)
+        sqlite_file.migrate(connection, steps, path)
+        assert connection.execute("SELECT a, b FROM one").fetchall() == [(7, 7)]
+        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(path: Path) -> None:
+    with closing(_raw(path)) as connection:
+        first = ("CREATE TABLE one (a)",)
+        broken = ("ALTER TABLE one ADD b", "CREATE TABLE one (c)")
+        with pytest.raises(sqlite3.OperationalError):
+            sqlite_file.migrate(connection, [first, broken], path)
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert [row[1] for row in connection.execute("PRAGMA table_info(one)")] == ["a"]
+
+
+# broken records
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"order_id": "o-1"}',
+        b'{"order_id": 7}',
+        b'\xff\xfe{"order_id": "o-1"}',
+        b"[" * 100_000,
+        b'{"order_id":"o-2","version":1,"machine_id":"m","credits":1,"amount_minor":1,"currency":"myr","created_at_ms":1}',
+        b'{"order_id":"o-1","version":1,"machine_id":"m","credits":0,"amount_minor":1,"currency":"myr","created_at_ms":1}',
+        b'{"order_id":"o-1","state":"lost","machine_id":"m","credits":1,"amount_minor":1,"currency":"myr","created_at_ms":1}',
+    ],
+)
+def test_a_broken_order_is_found_out_on_reading(store: SqliteStore, path: Path, record: bytes) -> None:
+    store.move(step(new_order("o-1")))
+    with closing(_raw(path)) as connection:
+        connection.execute("UPDATE orders SET record = ?", (record,))
+    with pytest.raises(InvariantBroken, match="o-1"):
+        store.order("o-1")
+    with pytest.raises(InvariantBroken, match="o-1"):
+        store.recent_orders(5)
+    assert store.due_orders(NOW_MS * 2, 5) == ["o-1"]
+
+
+def test_every_other_broken_record_is_found_out_too(store: SqliteStore, path: Path) -> None:
+    store.move(step(new_order("o-1"), alerts=(an_alert("a-1"),)))
+    store.put_machine(Machine(machine_id="cab-01", version=1), 0)
+    store.put_presence(Presence(machine_id="cab-01", version=1), 0)
+    orphan = Orphan(
+        machine_id="cab-01", credit_id="c", installation="i", state="done", delivered=1, uncertain=0, at_ms=1
+    )
+    store.note_orphan(orphan)
+    with closing(_raw(path)) as connection:
+        for table in ("history", "machines", "presences", "alerts", "orphans"):
+            connection.execute(f"UPDATE {table} SET record = ?", (b'{"version": "one"}',))
+    for read in (
+        lambda: store.history("o-1"),
+        lambda: store.machine("cab-01"),
+        store.machines,
+        lambda: store.presence("cab-01"),
+        lambda: store.recent_alerts(5),
+        lambda: store.unsent_alerts(5),
+        lambda: store.orphans(5),
+    ):
+        with pytest.raises(InvariantBroken, match="can't be read"):
+            read()
+
+
+# addresses
+
+
+def test_a_relative_address_is_a_file_in_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    open_store("sqlite:///here.db").close()
+    assert (tmp_path / "here.db").exists()
+
+
+def test_an_absolute_address_has_four_slashes(tmp_path: Path) -> None:
+    open_store(f"sqlite:///{tmp_path}/there.db").close()
+    assert (tmp_path / "there.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [
+        ("sqlite:///", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
+        ("sqlite:///x.db?mode=ro", "names no file"),
+        ("sqlite://x.db", "write sqlite:///"),
+        ("dynamodb://table?region=eu-central-1&x=1", "must be dynamodb://table"),
+        ("postgres://somewhere", "postgres"),
+        ("", "write sqlite:///"),
+    ],
+)
+def test_an_address_that_names_no_store_says_how_to_write_it(url: str, what: str) -> None:
+    with pytest.raises(StoreUnavailable, match=what):
+        open_store(url)

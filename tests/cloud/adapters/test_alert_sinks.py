@@ -1,0 +1,117 @@
+"""Alerts: one JSON POST each, taken or not; the token in the address is told to nobody."""
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+
+from arcade_cloud.adapters.alert_sinks import LogAlerts, WebhookAlerts, alert_sink
+from arcade_cloud.ports.senders import AlertSink
+
+TOKEN = "T000-theTokenInTheAddress"
+AT_MS = 1_795_342_800_123
+
+
+@contextmanager
+def receiving(status: int, **headers: str) -> Iterator[tuple[str, SimpleQueue[tuple[str, str, Any]]]]:
+    """The address of a server that answers with `status`, and what it gets: path, content type, body."""
+    got: SimpleQueue[tuple[str, str, Any]] = SimpleQueue()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            got.put((self.path, self.headers["Content-Type"], body))
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing: the test's own output is enough."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/{TOKEN}", got
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def post(sink: AlertSink) -> bool:
+    return sink.post("discrepancy:o-1:3", "discrepancy", "3 of 2 credits – look", "o-1", AT_MS)
+
+
+def test_an_alert_is_one_post_of_json_with_all_its_fields() -> None:
+    with receiving(204) as (url, got):
+        assert post(alert_sink(url)) is True
+    assert got.get(timeout=5) == (
+        f"/{TOKEN}",
+        "application/json",
+        {
+            "id": "discrepancy:o-1:3",
+            "kind": "discrepancy",
+            "text": "3 of 2 credits – look",
+            "subject": "o-1",
+            "at": "2026-11-22T10:20:00.123Z",
+        },
+    )
+    assert got.empty()
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 299])
+def test_any_2xx_means_that_it_arrived(status: int) -> None:
+    with receiving(status) as (url, _):
+        assert post(WebhookAlerts(url)) is True
+
+
+@pytest.mark.parametrize("status", [301, 307, 400, 404, 429, 500, 503])
+def test_anything_else_means_that_it_did_not_and_is_not_followed(status: int) -> None:
+    with receiving(200) as (elsewhere, got), receiving(status, Location=elsewhere) as (url, _):
+        assert post(WebhookAlerts(url)) is False
+        assert got.empty()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://127.0.0.1:1/{TOKEN}",
+        f"https://no-such-host.invalid/{TOKEN}",
+        f"http://[::1/{TOKEN}",
+        "http://",
+        "nonsense",
+    ],
+)
+def test_what_cannot_be_reached_raises_nothing_and_shows_no_token(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = WebhookAlerts(url)
+    with caplog.at_level(logging.INFO):
+        assert post(sink) is False
+    assert "discrepancy:o-1:3" in caplog.text
+    assert TOKEN not in caplog.text + repr(sink)
+
+
+def test_without_an_address_alerts_are_warnings_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    sink = alert_sink(None)
+    assert isinstance(sink, LogAlerts)
+    assert post(sink) is True
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "3 of 2 credits" in record.getMessage()
+
+
+def test_importing_the_module_loads_no_http_library() -> None:
+    code = "import sys, arcade_cloud.adapters.alert_sinks; sys.exit('requests' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,386 @@
+"""Settings: every fault at once and by name, what wins over what, and no secret ever shown."""
+
+import logging
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arcade_cloud.config.settings import Settings, SettingsError, load, warnings
+from arcade_cloud.config.variables import VARIABLES, example
+from arcade_cloud.domain.limits import Limits
+
+ROOT = Path(__file__).parents[3]
+
+SECRETS = {
+    "STRIPE_API_KEY": "sk_test_51TheKeyOfStripe",
+    "STRIPE_WEBHOOK_SECRET": "whsec_theWebhookSecret",
+    "MQTT_PASSWORD": "the password of the broker",
+    "SIGNING_SECRET": "0123456789abcdef0123456789abcdef",
+    "INGEST_SECRET": "the rule engine's own key",
+    "GAMEOVER_API_KEY": "the game software's own key",
+    "ALERT_WEBHOOK_URL": "https://alerts.example/T000/theTokenOfAlerts",
+}
+GOOD = {
+    **SECRETS,
+    "STRIPE_PRICE_ID": "price_1Play",
+    "EMQX_BROKER_URL": "abc123.ala.eu-central-1.emqxsl.com",
+    "MQTT_USERNAME": "cloud",
+    "PUBLIC_BASE_URL": "https://play.example/",
+    "OPERATOR_CONTACT": "+60 3 1234 5678",
+}
+
+
+def load_with(**changes: str) -> Settings:
+    return load({**GOOD, **changes}, None)
+
+
+def faults_with(environ: dict[str, str]) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(environ, None)
+    assert all(fault in str(caught.value) for fault in caught.value.faults)
+    return caught.value.faults
+
+
+def the_fault(**changes: str) -> str:
+    """The only fault that these changes make."""
+    (fault,) = faults_with({**GOOD, **changes})
+    return fault
+
+
+def test_good_settings_are_read_and_have_nothing_to_warn_of() -> None:
+    settings = load_with()
+    assert settings.stripe_webhook_secrets == ("whsec_theWebhookSecret",)
+    assert (settings.broker.host, settings.broker.port, settings.broker.tls) == (
+        GOOD["EMQX_BROKER_URL"],
+        8883,
+        True,
+    )
+    assert settings.broker.password == GOOD["MQTT_PASSWORD"]
+    assert settings.public_base_url == "https://play.example"
+    assert warnings(settings) == []
+
+
+def test_everything_that_is_missing_is_said_at_once_each_by_its_name() -> None:
+    faults = faults_with({})
+    for name in (
+        "STRIPE_API_KEY",
+        "STRIPE_WEBHOOK_SECRET",
+        "EMQX_BROKER_URL",
+        "MQTT_USERNAME",
+        "MQTT_PASSWORD",
+        "SIGNING_SECRET",
+    ):
+        assert [fault for fault in faults if fault.startswith(f"{name} is missing")], name
+    assert len(faults) == 6
+
+
+def test_faults_of_all_kinds_are_gathered_in_one_message() -> None:
+    faults = faults_with(
+        {
+            **GOOD,
+            "STRIPE_API_KEY": "pk_test_1",
+            "EMQX_PORT": "eight",
+            "MQTT_CA_FILE": "/nowhere/ca.pem",
+            "SIGNING_SECRET": "short",
+            "PUBLIC_BASE_URL": "play.example",
+            "DATABASE_URL": "postgres://db",
+            "SILENCE_LIMIT_S": "100",
+            "RATE_LIMIT_PER_MINUTE": "-1",
+        }
+    )
+    named = {fault.split()[0] for fault in faults}
+    assert named == {
+        "STRIPE_API_KEY",
+        "EMQX_PORT",
+        "MQTT_CA_FILE",
+        "SIGNING_SECRET",
+        "PUBLIC_BASE_URL",
+        "DATABASE_URL",
+        "SILENCE_LIMIT_S",
+        "RATE_LIMIT_PER_MINUTE",
+    }
+
+
+@pytest.mark.parametrize("name", [variable.name for variable in VARIABLES if variable.required])
+@pytest.mark.parametrize("empty", ["", "   "])
+def test_an_empty_value_counts_as_missing(name: str, empty: str) -> None:
+    assert f"{name} is missing" in "\n".join(faults_with({**GOOD, name: empty}))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("STRIPE_API_KEY", "your_stripe_api_key"),
+        ("STRIPE_WEBHOOK_SECRET", "your_stripe_webhook_secret"),
+        ("STRIPE_PRICE_ID", "your_stripe_price_id"),
+        ("MQTT_USERNAME", "your_mqtt_username"),
+        ("MQTT_PASSWORD", "your_mqtt_password"),
+        ("EMQX_BROKER_URL", "your-emqx-broker-url"),
+        ("STRIPE_API_KEY", "sk_test_..."),
+        ("STRIPE_WEBHOOK_SECRET", "whsec_…"),
+        ("STRIPE_API_KEY", "sk_test_xxxxxxxx"),
+        ("SIGNING_SECRET", "<put 32 characters here, or more of them>"),
+        ("MQTT_PASSWORD", "changeme"),
+    ],
+)
+def test_the_text_of_an_example_is_no_value(name: str, text: str) -> None:
+    assert the_fault(**{name: text}).startswith(f"{name} still holds an example's text")
+
+
+@pytest.mark.parametrize(
+    ("name", "alias", "value"),
+    [
+        ("STRIPE_PRICE_ID", "PRICE_ID", "price_2"),
+        ("EMQX_BROKER_URL", "MQTT_BROKER", "broker.example"),
+        ("EMQX_PORT", "MQTT_PORT", "1888"),
+    ],
+)
+def test_other_names_are_accepted_and_must_agree(name: str, alias: str, value: str) -> None:
+    without = {key: text for key, text in GOOD.items() if key != name}
+    settings = load({**without, alias: value}, None)
+    assert value in {settings.stripe_price_id, settings.broker.host, str(settings.broker.port)}
+    assert load({**without, alias: value, name: value}, None) == settings
+    (fault,) = faults_with({**without, alias: value, name: value + "9"})
+    assert name in fault
+    assert alias in fault
+
+
+def test_the_environment_wins_over_the_file_by_whatever_name(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env.local"
+    env_file.write_text(
+        "EMQX_BROKER_URL=file.example\nSITE_NAME='The ${HOME} arcade' # a remark\nMQTT_USERNAME=\n"
+    )
+    only_environment = {key: text for key, text in GOOD.items() if key != "EMQX_BROKER_URL"}
+    from_file = load(only_environment, env_file)
+    assert (from_file.broker.host, from_file.site_name) == ("file.example", "The ${HOME} arcade")
+    assert load({**only_environment, "MQTT_BROKER": "env.example"}, env_file).broker.host == "env.example"
+    assert load({**only_environment, "EMQX_BROKER_URL": ""}, env_file).broker.host == "file.example"
+
+
+def test_a_file_that_is_missing_is_fine_and_one_that_is_unreadable_is_a_fault(tmp_path: Path) -> None:
+    assert load(GOOD, tmp_path / ".env.local") == load(GOOD, None)
+    (tmp_path / "latin").write_bytes(b"SITE_NAME=caf\xe9\n")
+    for bad in (tmp_path, tmp_path / "latin"):
+        with pytest.raises(SettingsError, match="can't be read"):
+            load(GOOD, bad)
+
+
+def test_a_misspelt_name_in_the_file_is_remarked_upon(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env.local"
+    env_file.write_text("SIGNING_SECRETS=x\nAWS_REGION=ap-southeast-1\n")
+    (warning,) = warnings(load(GOOD, env_file))
+    assert "SIGNING_SECRETS" in warning
+    assert "is SIGNING_SECRET meant" in warning
+
+
+def test_secrets_are_in_no_text_that_could_be_logged(tmp_path: Path) -> None:
+    settings = load_with()
+    shown = f"{settings!r} {settings} {settings.broker!r} {warnings(settings)}"
+    assert not [secret for secret in SECRETS.values() if secret in shown]
+    broken = {name: f"pk_{value}" if name.startswith("STRIPE") else value for name, value in SECRETS.items()}
+    message = "\n".join(faults_with({**broken, "EMQX_BROKER_URL": "mqtts://cloud:hunter22@broker.example"}))
+    assert not [secret for secret in [*SECRETS.values(), "hunter22"] if secret in message]
+
+
+@pytest.mark.parametrize(
+    ("pasted", "host", "port"),
+    [
+        ("broker.example", "broker.example", 8883),
+        ("  broker.example  ", "broker.example", 8883),
+        ("broker.example:18883", "broker.example", 18883),
+        ("mqtts://broker.example", "broker.example", 8883),
+        ("mqtts://broker.example:8884/", "broker.example", 8884),
+        ("ssl://broker.example:8883", "broker.example", 8883),
+        ("tls://Broker.Example", "broker.example", 8883),
+        ("mqtt://broker.example", "broker.example", 8883),
+        ("mqtt://broker.example:8883", "broker.example", 8883),
+        ("tcp://broker.example:8883", "broker.example", 8883),
+        ("https://broker.example:8443/api/v5", "broker.example", 8883),
+        ("wss://broker.example:8084/mqtt", "broker.example", 8883),
+        ("broker.example/", "broker.example", 8883),
+        ("192.0.2.7:8883", "192.0.2.7", 8883),
+        ("[2001:db8::7]:8884", "2001:db8::7", 8884),
+        ("2001:db8::7", "2001:db8::7", 8883),
+        ("mosquitto_1", "mosquitto_1", 8883),
+    ],
+)
+def test_the_broker_is_understood_as_people_paste_it(pasted: str, host: str, port: int) -> None:
+    broker = load_with(EMQX_BROKER_URL=pasted).broker
+    assert (broker.host, broker.port, broker.tls) == (host, port, True)
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "cloud:secret@broker.example",
+        "amqp://broker.example",
+        "broker.example:0",
+        "broker.example:99999",
+        "broker.example:http",
+        "mqtts://",
+        "two words",
+        "broker..example",
+        "-broker",
+        "[::1",
+        "2001:db8::7::8",
+        "broker.example:8883:8884",
+    ],
+)
+def test_what_is_no_broker_is_a_fault_that_says_what_to_write(pasted: str) -> None:
+    assert the_fault(EMQX_BROKER_URL=pasted).startswith("EMQX_BROKER_URL ")
+
+
+@given(pasted=st.text(max_size=60))
+def test_no_text_for_a_broker_raises_anything_but_a_settings_error(pasted: str) -> None:
+    with suppress(SettingsError):
+        assert load_with(EMQX_BROKER_URL=pasted).broker.host
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "[::1]:1883", "localhost."])
+def test_plaintext_without_a_user_is_for_a_broker_on_this_machine(host: str) -> None:
+    broker = load_with(EMQX_BROKER_URL=host, MQTT_TLS="0", MQTT_USERNAME="", MQTT_PASSWORD="").broker
+    assert (broker.port, broker.tls, broker.username) == (1883, False, None)
+
+
+@pytest.mark.parametrize("host", ["broker.example", "192.168.1.5", "localhost.example", "0.0.0.0", "128.0.0.1"])
+def test_plaintext_elsewhere_must_be_allowed(host: str) -> None:
+    assert the_fault(EMQX_BROKER_URL=host, MQTT_TLS="0").startswith("MQTT_TLS is 0")
+    settings = load_with(EMQX_BROKER_URL=host, MQTT_TLS="0", MQTT_ALLOW_PLAINTEXT="1")
+    assert settings.broker.tls is False
+    assert "MQTT_TLS is 0" in " ".join(warnings(settings))
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"EMQX_BROKER_URL": "broker.example:8884", "EMQX_PORT": "8883"}, "EMQX_PORT"),
+        ({"EMQX_BROKER_URL": "mqtts://localhost", "MQTT_TLS": "0"}, "MQTT_TLS"),
+        ({"EMQX_BROKER_URL": "mqtt://localhost:1883"}, "EMQX_BROKER_URL"),
+        ({"MQTT_USERNAME": ""}, "MQTT_USERNAME"),
+        ({"MQTT_PASSWORD": ""}, "MQTT_PASSWORD"),
+        ({"EMQX_BROKER_URL": "localhost", "MQTT_USERNAME": ""}, "MQTT_USERNAME"),
+        ({"MQTT_TLS": "maybe"}, "MQTT_TLS"),
+        ({"MQTT_PUBLISH_TIMEOUT_MS": "50"}, "MQTT_PUBLISH_TIMEOUT_MS"),
+        ({"MQTT_LISTENER_ID": "with a blank"}, "MQTT_LISTENER_ID"),
+        ({"STRIPE_WEBHOOK_SECRET": "whsec_good, sk_test_1"}, "STRIPE_WEBHOOK_SECRET"),
+        ({"STRIPE_PRICE_ID": "prod_1"}, "STRIPE_PRICE_ID"),
+        ({"STRIPE_API_KEY": "sk_live_1", "STRIPE_API_BASE": "http://localhost:12111"}, "STRIPE_API_BASE"),
+        ({"SIGNING_SECRET": "0123456789abcdef0123456789abcdef,short"}, "SIGNING_SECRET"),
+        ({"INGEST_SECRET": SECRETS["SIGNING_SECRET"]}, "INGEST_SECRET"),
+        ({"PUBLIC_BASE_URL": "https://play.example/?a=b"}, "PUBLIC_BASE_URL"),
+        ({"ALERT_WEBHOOK_URL": "mailto:me@example"}, "ALERT_WEBHOOK_URL"),
+        ({"DATABASE_URL": "sqlite://arcade.sqlite"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "dynamodb://ab"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "dynamodb://arcade?zone=1"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "dynamodb://arcade", "DYNAMODB_ENDPOINT": "localhost:8000"}, "DYNAMODB_ENDPOINT"),
+        ({"AWS_LAMBDA_FUNCTION_NAME": "arcade"}, "DATABASE_URL"),
+        ({"CHECKOUT_LIFE_S": "60"}, "CHECKOUT_LIFE_S"),
+        ({"DELIVER_WITHIN_S": "900"}, "SILENCE_LIMIT_S"),
+    ],
+)
+def test_what_contradicts_or_is_out_of_bounds_is_a_fault(changes: dict[str, str], name: str) -> None:
+    assert the_fault(**changes).startswith(name)
+
+
+def test_a_certificate_authority_must_be_one(tmp_path: Path) -> None:
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_text("-----BEGIN CERTIFICATE-----\n")
+    assert load_with(MQTT_CA_FILE=str(ca_file)).broker.ca_file == str(ca_file)
+    ca_file.write_bytes(b"\x30\x82binary")
+    assert "no certificate in PEM form" in the_fault(MQTT_CA_FILE=str(ca_file))
+    assert "is no path" in the_fault(MQTT_CA_FILE="ca\0.pem")
+
+
+def test_several_secrets_stand_side_by_side_while_one_is_rolled() -> None:
+    new = "f" * 20 + "0123456789abcdef"
+    settings = load_with(
+        STRIPE_WEBHOOK_SECRET="whsec_new , whsec_old", SIGNING_SECRET=f"{new},{SECRETS['SIGNING_SECRET']}"
+    )
+    assert settings.stripe_webhook_secrets == ("whsec_new", "whsec_old")
+    assert settings.signing_secrets == (new, SECRETS["SIGNING_SECRET"])
+
+
+def test_limits_are_settings_by_their_own_names() -> None:
+    changed = {f.name: getattr(Limits(), f.name) + 1 for f in fields(Limits)}
+    assert load_with(**{name.upper(): str(value) for name, value in changed.items()}).limits == Limits(**changed)
+
+
+def test_publishing_is_paced_for_emqx_serverless_unless_it_is_set() -> None:
+    assert load_with().mqtt_publishes_per_s == 10
+    assert load_with(MQTT_PUBLISHES_PER_S="0").mqtt_publishes_per_s == 0
+    assert load_with(EMQX_BROKER_URL="broker.example").mqtt_publishes_per_s == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"PUBLIC_BASE_URL": ""}, "PUBLIC_BASE_URL is http://localhost:5000"),
+        ({"PUBLIC_BASE_URL": "http://play.example"}, "PUBLIC_BASE_URL begins with http"),
+        ({"GAMEOVER_API_KEY": ""}, "GAMEOVER_API_KEY is not set"),
+        ({"GAMEOVER_API_KEY": "short"}, "GAMEOVER_API_KEY has less than"),
+        ({"STRIPE_PRICE_ID": ""}, "STRIPE_PRICE_ID is not set"),
+        ({"STRIPE_API_BASE": "http://localhost:12111"}, "STRIPE_API_BASE is set"),
+        ({"STRIPE_API_KEY": "key"}, "STRIPE_API_KEY does not begin with"),
+        (
+            {"DATABASE_URL": "dynamodb://arcade?region=eu-west-1", "DYNAMODB_ENDPOINT": "http://localhost:8000"},
+            "DYNAMODB_ENDPOINT is set",
+        ),
+        ({"OPERATOR_CONTACT": ""}, "OPERATOR_CONTACT is not set"),
+        ({"ALERT_WEBHOOK_URL": ""}, "ALERT_WEBHOOK_URL is not set"),
+        ({"ALERT_WEBHOOK_URL": "http://alerts.example"}, "ALERT_WEBHOOK_URL begins with http"),
+        ({"SIGNING_SECRET": "a" * 32}, "SIGNING_SECRET looks typed by hand"),
+        ({"EMQX_PORT": "1883"}, "EMQX_PORT is 1883"),
+        (
+            {"AWS_LAMBDA_FUNCTION_NAME": "arcade", "DATABASE_URL": "sqlite:////tmp/arcade.sqlite"},
+            "DATABASE_URL is a file",
+        ),
+        (
+            {"AWS_LAMBDA_FUNCTION_NAME": "arcade", "DATABASE_URL": "dynamodb://arcade", "INGEST_SECRET": ""},
+            "INGEST_SECRET is not set",
+        ),
+    ],
+)
+def test_what_works_but_is_not_for_players_who_pay_is_warned_of(changes: dict[str, str], word: str) -> None:
+    found = warnings(load_with(**changes))
+    assert [warning for warning in found if warning.startswith(word)], found
+
+
+def test_the_example_file_is_the_one_that_the_table_makes() -> None:
+    """`python -m arcade_cloud.config.variables > .env.example` writes it anew."""
+    assert (ROOT / ".env.example").read_text() == example()
+
+
+def test_the_example_file_unchanged_is_refused_with_every_required_name() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({}, ROOT / ".env.example")
+    for variable in VARIABLES:
+        assert (f"{variable.name} is missing" in str(caught.value)) == (
+            variable.required or variable.name in {"MQTT_USERNAME", "MQTT_PASSWORD"}
+        )
+
+
+def test_the_defaults_in_the_table_are_the_ones_that_count() -> None:
+    stated = {variable.name: variable.default for variable in VARIABLES if variable.default is not None}
+    needed = {name: value for name, value in GOOD.items() if name not in stated}
+    assert load({**needed, **stated}, None) == load(needed, None)
+
+
+def test_every_variable_that_is_read_is_in_the_table_and_the_other_way_round() -> None:
+    source = "".join(
+        (ROOT / "cloud/arcade_cloud/config" / name).read_text() for name in ("settings.py", "environment.py")
+    )
+    limits = {f.name.upper() for f in fields(Limits)}
+    for variable in VARIABLES:
+        assert variable.name in limits or f'("{variable.name}"' in source, f"{variable.name} is never read"
+
+
+def test_loading_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        load_with()
+    records: list[Any] = caplog.records
+    assert records == []

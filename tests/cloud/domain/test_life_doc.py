@@ -1,0 +1,100 @@
+"""docs/ORDER_LIFE.md tells what the code does: every state, every alert, every limit and the published times."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from arcade_cloud.domain.delivering import PUBLISH_BACKOFF_S, REVOKE_BACKOFF_S, UNCONFIRMED_AFTER_S
+from arcade_cloud.domain.life import OPEN_AT_MOST_S
+from arcade_cloud.domain.limits import Limits
+from arcade_cloud.domain.order import State
+from arcade_cloud.domain.settlement import (
+    ATTEMPT_LIFE_MS,
+    PATIENT_BACKOFF_S,
+    REFUND_FAILURES,
+    SETTLE_ATTEMPTS,
+    SETTLE_BACKOFF_S,
+)
+
+ROOT = Path(__file__).parents[3]
+DOC = (ROOT / "docs/ORDER_LIFE.md").read_text()
+CODE = ROOT / "cloud/arcade_cloud"
+LIMITS = Limits()
+
+
+def rows(heading: str) -> dict[str, str]:
+    """The rows of a section's table: what stands first, and the rest."""
+    section = re.split(r"^## ", DOC, flags=re.MULTILINE)
+    (text,) = [part for part in section if part.startswith(heading + "\n")]
+    found = re.findall(r"^\| `([^`]+)` \| (.+) \|$", text, flags=re.MULTILINE)
+    assert len(found) == len(dict(found)), "told twice"
+    return dict(found)
+
+
+def alert_kinds() -> Iterator[str]:
+    """The kinds of all alerts that the code raises."""
+    for path in CODE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            given = [*node.args[:2], *(word.value for word in node.keywords if word.arg == "kind")]
+            if name in {"alert", "_alert", "Alert"}:
+                yield from (
+                    argument.value
+                    for argument in given
+                    if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+                )
+
+
+def test_every_alert_is_listed_with_what_to_do_about_it() -> None:
+    raised = set(alert_kinds())
+    assert len(raised) >= 15
+    assert set(rows("Alerts")) == raised
+
+
+def test_every_state_is_listed() -> None:
+    assert set(rows("States")) == set(get_args(State))
+
+
+def test_every_limit_is_listed_with_its_default() -> None:
+    defaults = {name.upper(): str(getattr(LIMITS, name)) for name in LIMITS.__dataclass_fields__}
+    assert {name: row.split(" ")[0] for name, row in rows("Limits").items()} == defaults
+
+
+@pytest.mark.parametrize(
+    ("seconds", "which"),
+    [
+        (LIMITS.deliver_within_s + LIMITS.silence_limit_s + 2 * REVOKE_BACKOFF_S[-1] + LIMITS.answer_s, "taken"),
+        (
+            LIMITS.deliver_within_s + LIMITS.hold_silence_limit_s + 2 * REVOKE_BACKOFF_S[-1] + LIMITS.answer_s,
+            "held",
+        ),
+        (LIMITS.deliver_within_s + LIMITS.last_resort_s + REVOKE_BACKOFF_S[-1], "broken"),
+    ],
+)
+def test_the_published_times_are_what_the_limits_give(seconds: int, which: str) -> None:
+    (row,) = [line for line in DOC.splitlines() if line.startswith("|") and f"= {seconds} s" in line]
+    assert which in row
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"after {', '.join(map(str, PUBLISH_BACKOFF_S[:-1]))} and then every {PUBLISH_BACKOFF_S[-1]} s",
+        f"after {', '.join(map(str, REVOKE_BACKOFF_S[:-1]))} and then every {REVOKE_BACKOFF_S[-1]} s",
+        f"after {', '.join(map(str, SETTLE_BACKOFF_S[:-2]))} and {SETTLE_BACKOFF_S[-2]} s, then every hour",
+        f"{SETTLE_ATTEMPTS} attempts",
+        f"{ATTEMPT_LIFE_MS // 60_000} minutes after it was last tried",
+        f"after {REFUND_FAILURES} failures",
+        f"every {PATIENT_BACKOFF_S[-1] // 3600} hours",
+        f"for {OPEN_AT_MOST_S // 86_400} days",
+        f"{UNCONFIRMED_AFTER_S} s after the one message",
+    ],
+)
+def test_every_figure_is_the_code_s(text: str) -> None:
+    assert text in " ".join(DOC.split())

@@ -1,0 +1,40 @@
+"""The limits: what does not fit together is refused at the start, by name."""
+
+import pytest
+
+from arcade_cloud.domain.limits import Limits
+
+
+def test_the_defaults_fit_together() -> None:
+    assert Limits().faults() == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (Limits(deliver_within_s=0), "DELIVER_WITHIN_S"),
+        (Limits(max_train_s=0), "MAX_TRAIN_S"),
+        (Limits(answer_s=0), "ANSWER_S"),
+        (Limits(silence_limit_s=180), "SILENCE_LIMIT_S"),
+        (Limits(hold_silence_limit_s=180), "HOLD_SILENCE_LIMIT_S"),
+        (Limits(silence_limit_s=24 * 3600), "SILENCE_LIMIT_S"),
+        (Limits(hold_silence_limit_s=24 * 3600), "HOLD_SILENCE_LIMIT_S"),
+        (Limits(last_resort_s=900), "LAST_RESORT_S"),
+        (Limits(last_resort_s=4 * 86_400), "LAST_RESORT_S"),
+        (Limits(checkout_life_s=1799), "CHECKOUT_LIFE_S"),
+        (Limits(checkout_life_s=86_401), "CHECKOUT_LIFE_S"),
+    ],
+)
+def test_a_limit_that_does_not_fit_is_named(wrong: Limits, named: str) -> None:
+    assert any(named in fault for fault in wrong.faults()), wrong.faults()
+
+
+def test_silence_must_outlast_the_delivery_and_the_longest_train() -> None:
+    assert (
+        Limits(deliver_within_s=120, max_train_s=60, silence_limit_s=181, hold_silence_limit_s=181).faults() == []
+    )
+    assert Limits(deliver_within_s=120, max_train_s=61, silence_limit_s=181, hold_silence_limit_s=182).faults()
+
+
+def test_all_faults_are_told_at_once() -> None:
+    assert len(Limits(deliver_within_s=0, max_train_s=0, answer_s=-1, checkout_life_s=1).faults()) == 4

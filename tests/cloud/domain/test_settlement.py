@@ -1,0 +1,545 @@
+"""Settling: Stripe is brought to show the target, at most once for each refund, whatever is lost or comes late."""
+
+import itertools
+
+import pytest
+
+from arcade_cloud.domain.effects import EFFECT_LIFE_MS, ReadPayment, Settle
+from arcade_cloud.domain.events import PaymentRead, PaymentReported, RefundAsked, Settling
+from arcade_cloud.domain.money import Payment
+from arcade_cloud.domain.settlement import ALERT_ATTEMPTS, ATTEMPT_LIFE_MS, REFUND_FAILURES, SETTLE_ATTEMPTS
+from support.lives import NOW_MS, Life, gone, held, new_order, paid, plain
+
+HOUR_MS = 3_600_000
+
+
+def refunded(amount_minor: int, **fields: object) -> Payment:
+    return paid(refunded_minor=amount_minor, **fields)
+
+
+# --- what is wanted for what Stripe shows ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("delivered", "shown", "act"),
+    [
+        (3, held(), ("capture", 300)),
+        (2, held(), ("capture", 200)),
+        (0, held(), ("cancel", 0)),
+        (2, paid(), ("refund", 100)),
+        (0, paid(), ("refund", 300)),
+        (1, refunded(100), ("refund", 100)),
+        (0, refunded(100), ("refund", 200)),
+    ],
+)
+def test_what_is_done_leads_from_what_stripe_shows_to_what_is_to_be_kept(
+    delivered: int, shown: Payment, act: tuple[str, int]
+) -> None:
+    life = Life().resolved(delivered, held() if shown.status == "requires_capture" else paid())
+    life.read(shown)
+    assert life.settle == act
+    assert life.order.state == "resolved"
+
+
+@pytest.mark.parametrize(
+    ("delivered", "shown"),
+    [
+        (3, paid()),
+        (2, paid(received_minor=200)),
+        (2, refunded(100)),
+        (0, gone()),
+        (0, refunded(300)),
+        (0, paid(dispute="lost")),
+    ],
+)
+def test_an_order_is_settled_when_stripe_shows_the_target(delivered: int, shown: Payment) -> None:
+    life = Life().resolved(delivered)
+    life.read(shown)
+    assert (life.order.state, life.effects) == ("settled", ())
+    assert (life.order.due_at_ms is None) == (not shown.refunded_minor), "a refund may fail later"
+    assert life.order.lost_minor == life.order.owed_minor == 0
+    assert life.kinds == set()
+
+
+def test_what_is_kept_is_rounded_down_for_the_player() -> None:
+    life = Life(new_order(amount_minor=100)).resolved(2, paid(amount_minor=100))
+    life.read(paid(amount_minor=100))
+    assert life.settle == ("refund", 34)
+
+
+def test_an_act_is_followed_by_another_reading_and_never_taken_for_its_result() -> None:
+    life = Life().resolved(2, held())
+    life.read(held())
+    life.settled_with("done")
+    assert (life.order.state, plain(life.effects)) == ("resolved", ["ReadPayment"])
+    life.read(paid(received_minor=200))
+    assert life.order.state == "settled"
+
+
+def test_money_that_belongs_to_no_order_goes_back_and_the_order_ends() -> None:
+    for shown, act, ended in ((held(), ("cancel", 0), gone()), (paid(), ("refund", 300), refunded(300))):
+        life = Life()
+        life.wait_s(600)
+        life.read(shown)
+        assert life.order.state == "returning"
+        life.read(shown)
+        assert life.settle == act
+        life.settled_with("done")
+        life.read(ended)
+        assert (life.order.state, life.order.delivered, life.order.target_minor) == ("settled", None, 0)
+
+
+# --- keys ------------------------------------------------------------------------------------------------
+
+
+def _keys_of_a_refund_without_a_verdict(hours: int) -> list[tuple[int, str]]:
+    """(moment, key) of every attempt, while Stripe always shows the same and never gives a verdict."""
+    life = Life().resolved(2)
+    attempts = []
+    while life.now_ms - NOW_MS < hours * HOUR_MS:
+        if ReadPayment() in life.effects:
+            life.read(paid())
+        for effect in life.asked(Settle):
+            attempts.append((life.now_ms, effect.key))
+            life.on(Settling(effect.operation, effect.key, "unknown"))
+        life.due()
+    return attempts
+
+
+def test_rule_a_refund_is_repeated_under_the_same_key() -> None:
+    attempts = _keys_of_a_refund_without_a_verdict(1)
+    assert len(attempts) > 4
+    assert len({key for _, key in attempts}) == 1
+
+
+def test_a_refund_gets_a_new_key_only_when_no_attempt_with_the_old_one_can_be_alive() -> None:
+    attempts = _keys_of_a_refund_without_a_verdict(72)
+    assert len({key for _, key in attempts}) > 10, "Stripe answers an old key as it did the first time"
+    for (at_ms, key), (next_at_ms, next_key) in itertools.pairwise(attempts):
+        assert next_key == key or next_at_ms - at_ms >= EFFECT_LIFE_MS + 600_000
+
+
+def test_a_refund_s_key_is_not_used_beyond_stripe_s_memory() -> None:
+    attempts = _keys_of_a_refund_without_a_verdict(72)
+    for key in {key for _, key in attempts}:
+        moments = [at_ms for at_ms, used in attempts if used == key]
+        assert max(moments) + EFFECT_LIFE_MS - min(moments) < 24 * HOUR_MS
+
+
+def test_rule_another_target_is_another_key() -> None:
+    life = Life().settled(3)
+    keys = set()
+    for keep in (200, 100, 0):
+        life.on(RefundAsked("kim", "a complaint", keep))
+        life.read(refunded(200 - keep))
+        assert life.settle == ("refund", 100)
+        keys.add(life.asked(Settle)[0].key)
+        life.settled_with("done")
+        life.read(refunded(300 - keep))
+        assert life.order.state == "settled"
+    assert len(keys) == 3
+
+
+def test_another_order_is_another_key() -> None:
+    keys = set()
+    for number in range(3):
+        life = Life(new_order(order_id=f"ord_{number}")).resolved(0)
+        life.read(paid())
+        keys.add(life.asked(Settle)[0].key)
+    assert len(keys) == 3
+
+
+def test_a_refund_for_a_new_target_waits_until_the_one_under_way_is_decided() -> None:
+    life = Life().resolved(2)
+    life.read(paid())
+    (first,) = life.asked(Settle)
+    life.on(RefundAsked("kim", "a complaint", 100))
+    life.read(paid())
+    assert life.effects == (), "100 and then 200 would be too much"
+    life.on(Settling("refund", first.key, "done"))
+    life.read(refunded(100))
+    assert life.settle == ("refund", 100)
+
+
+def test_a_refund_for_a_new_target_goes_out_once_the_one_under_way_can_not_happen_any_more() -> None:
+    life = Life().resolved(2)
+    life.read(paid())
+    (first,) = life.asked(Settle)
+    life.on(Settling("refund", first.key, "unknown"))
+    life.on(RefundAsked("kim", "a complaint", 100))
+    life.read(paid())
+    while not life.asked(Settle):
+        life.due()
+        if ReadPayment() in life.effects:
+            life.read(paid())
+    assert life.now_ms - first.decided_at_ms >= ATTEMPT_LIFE_MS
+    assert life.settle == ("refund", 200)
+
+
+def test_rule_a_result_counts_only_for_the_attempt_under_way() -> None:
+    life = Life().resolved(2, held())
+    life.read(held())
+    (first,) = life.asked(Settle)
+    life.on(RefundAsked("kim", "a complaint", 0))
+    life.wait_s(1)
+    life.read(held())
+    assert life.settle == ("cancel", 0)
+    before = life.order
+    for result in ("done", "unknown", "refused"):
+        life.on(Settling("capture", first.key, result))
+        assert (life.order, life.effects, life.kinds) == (before, (), set())
+
+
+def test_a_partial_capture_that_is_refused_after_the_target_changed_does_not_make_it_a_whole_one() -> None:
+    life = Life().resolved(2, held())
+    life.read(held())
+    (first,) = life.asked(Settle)
+    life.on(RefundAsked("kim", "a complaint", 100))
+    life.on(Settling("capture", first.key, "refused", "lock"))
+    assert not life.order.whole_capture
+    life.wait_s(10)
+    life.read(held())
+    assert life.settle == ("capture", 100)
+
+
+def test_a_hold_is_captured_with_a_new_key_soon_for_stripe_repeats_its_own_errors() -> None:
+    life = Life().resolved(3, held())
+    keys: dict[str, int] = {}
+    while life.now_ms - NOW_MS < 2 * HOUR_MS:
+        if ReadPayment() in life.effects:
+            life.read(held())
+        for effect in life.asked(Settle):
+            keys.setdefault(effect.key, life.now_ms)
+            life.on(Settling(effect.operation, effect.key, "unknown"))
+        life.due()
+    assert len(keys) >= 3
+
+
+def test_the_same_act_is_not_repeated_within_seconds_whatever_is_read() -> None:
+    life = Life().resolved(2)
+    life.read(paid())
+    assert life.settle == ("refund", 100)
+    for _ in range(3):
+        life.on(PaymentReported("pi_1", "charge.updated"))
+        life.read(paid())
+        assert not life.asked(Settle)
+    life.due()
+    life.read(paid())
+    assert life.settle == ("refund", 100)
+
+
+def test_a_stripe_that_says_done_and_shows_otherwise_is_not_asked_in_a_circle() -> None:
+    for payment in (paid(), held()):
+        life = Life().resolved(2, payment)
+        life.read(payment)
+        life.settled_with("done")
+        life.read(payment)
+        assert (life.order.state, life.effects) == ("resolved", ())
+
+
+def test_rule_what_was_read_before_the_latest_act_counts_no_more() -> None:
+    life = Life().resolved(2)
+    began_ms = life.now_ms
+    life.wait_s(1)
+    life.read(paid())
+    life.wait_s(1)
+    life.settled_with("done")
+    life.wait_s(1)
+    life.read(refunded(100))
+    assert life.order.state == "settled"
+    before = life.order
+    life.wait_s(30)
+    life.on(PaymentRead(paid(), None, began_ms))
+    assert (life.order, life.effects) == (before, ())
+
+
+def test_a_reading_that_began_in_the_moment_of_an_act_does_not_show_what_came_of_it() -> None:
+    life = Life().resolved(2)
+    life.read(paid())
+    began_ms = life.now_ms
+    life.settled_with("unknown")
+    before = life.order
+    life.wait_s(30)
+    life.on(PaymentRead(paid(), None, began_ms))
+    assert (life.order, life.effects) == (before, ())
+
+
+def test_a_reading_that_waited_for_long_counts_no_more() -> None:
+    life = Life().resolved(2)
+    life.wait_s(1)
+    before = life.order
+    life.on(PaymentRead(paid(), None, life.now_ms - 60_001))
+    assert (life.order, life.effects) == (before, ())
+    life.on(PaymentRead(paid(), None, life.now_ms - 60_000))
+    assert life.settle == ("refund", 100)
+
+
+# --- refusals --------------------------------------------------------------------------------------------
+
+
+def test_rule_a_refused_partial_capture_captures_all_and_refunds_the_rest() -> None:
+    life = Life().resolved(2, held())
+    life.read(held())
+    assert life.settle == ("capture", 200)
+    partial_key = life.asked(Settle)[0].key
+    life.settled_with("refused", "no_partial_capture")
+    assert plain(life.effects) == ["ReadPayment"]
+    life.read(held())
+    assert life.settle == ("capture", 300)
+    assert life.asked(Settle)[0].key != partial_key
+    life.settled_with("done")
+    life.read(paid())
+    assert life.settle == ("refund", 100)
+    life.settled_with("done")
+    life.read(refunded(100))
+    assert (life.order.state, life.kinds) == ("settled", set())
+
+
+def test_a_refusal_is_shown_and_tried_again_with_what_stripe_shows_then() -> None:
+    life = Life().resolved(0)
+    life.read(paid())
+    life.settled_with("refused", "charge_disputed")
+    assert (life.order.state, life.effects, life.kinds) == ("resolved", (), {"settle_refused"})
+    life.due()
+    assert plain(life.effects) == ["ReadPayment"]
+
+
+def test_a_refused_capture_of_everything_gets_a_new_key_at_the_next_attempt() -> None:
+    life = Life().resolved(3, held())
+    life.read(held())
+    (first,) = life.asked(Settle)
+    life.settled_with("refused", "processing_error")
+    life.due()
+    life.read(held())
+    assert life.settle == ("capture", 300)
+    assert life.asked(Settle)[0].key != first.key
+
+
+@pytest.mark.parametrize(("delivered", "lost"), [(3, 300), (1, 100)])
+def test_a_hold_that_ended_before_it_was_captured_is_a_loss_and_shown(delivered: int, lost: int) -> None:
+    life = Life().resolved(delivered, held())
+    life.read(gone())
+    assert (life.order.state, life.order.lost_minor, life.order.target_minor) == ("settled", lost, 0)
+    assert life.order.delivered == delivered
+    assert life.kinds == {"loss"}
+
+
+def test_money_given_back_outside_is_a_loss_once() -> None:
+    life = Life().settled(2)
+    for _ in range(3):
+        life.on(PaymentReported("pi_1", "charge.refunded"))
+        life.read(refunded(250))
+    assert (life.order.state, life.order.lost_minor, life.order.target_minor) == ("settled", 150, 50)
+
+
+def test_a_dispute_that_was_lost_and_is_won_after_all_brings_back_what_was_earned() -> None:
+    life = Life().settled(3)
+    life.read(paid(dispute="lost"))
+    assert (life.order.lost_minor, life.order.target_minor) == (300, 0)
+    life.wait_s(60)
+    life.read(paid(dispute="won"))
+    assert (life.order.state, life.order.lost_minor, life.order.target_minor) == ("settled", 0, 300)
+    assert life.effects == ()
+
+
+# --- refunds that fail -----------------------------------------------------------------------------------
+
+
+def test_a_refund_that_fails_after_all_reopens_the_order_and_is_made_anew() -> None:
+    life = Life().resolved(1)
+    life.read(paid())
+    first_key = life.asked(Settle)[0].key
+    life.settled_with("done")
+    life.read(refunded(200))
+    assert life.order.state == "settled"
+    life.wait_s(7 * 86_400)
+    life.on(PaymentReported("pi_1", "refund.failed"))
+    life.read(paid(refunds=1, refunds_failed=1))
+    assert (life.order.state, life.settle, life.kinds) == ("resolved", ("refund", 200), {"refund_failed"})
+    assert life.asked(Settle)[0].key != first_key
+
+
+def test_a_refund_that_fails_at_once_is_made_anew_a_few_times_and_then_owed_by_hand() -> None:
+    life = Life().resolved(1)
+    failed = 0
+    keys = set()
+    life.read(paid())
+    while life.order.state == "resolved":
+        for effect in life.asked(Settle):
+            keys.add(effect.key)
+            failed += 1
+            life.on(Settling("refund", effect.key, "done"))
+        if ReadPayment() in life.effects:
+            life.read(paid(refunds=failed, refunds_failed=failed))
+        elif life.order.state == "resolved":
+            life.due()
+    assert len(keys) == failed == REFUND_FAILURES
+    assert (life.order.state, life.order.owed_minor, life.order.target_minor) == ("settled", 200, 100)
+    assert life.kinds == {"refund_failed", "owed"}
+    assert life.now_ms - NOW_MS < HOUR_MS
+
+
+def test_what_was_owed_and_has_been_paid_out_after_all_is_owed_no_more() -> None:
+    life = Life().resolved(1)
+    life.read(paid(refunds=3, refunds_failed=3))
+    assert life.order.owed_minor == 200
+    life.on(PaymentReported("pi_1", "charge.refunded"))
+    life.read(refunded(200, refunds=4, refunds_failed=3))
+    assert (life.order.state, life.order.owed_minor) == ("settled", 0)
+
+
+def test_a_pending_refund_counts_as_given_back() -> None:
+    life = Life().resolved(0)
+    life.read(refunded(300, refunds=1))
+    assert life.order.state == "settled"
+
+
+# --- disputes --------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_refunded_while_a_dispute_is_open_and_its_end_is_waited_for() -> None:
+    life = Life().resolved(1)
+    life.read(paid(dispute="open"))
+    assert (life.order.state, life.effects, life.kinds) == ("resolved", (), {"dispute"})
+    life.due()
+    life.read(paid(dispute="won"))
+    assert life.settle == ("refund", 200)
+
+
+def test_a_dispute_about_a_settled_order_is_looked_after_even_if_its_webhooks_never_come() -> None:
+    life = Life().settled(3)
+    life.on(PaymentReported("pi_1", "charge.dispute.created"))
+    life.read(paid(dispute="open"))
+    assert (life.order.state, life.kinds) == ("settled", {"dispute"})
+    for _ in range(200):
+        life.due()
+        assert plain(life.effects) == ["ReadPayment"]
+        life.read(paid(dispute="open"))
+    life.due()
+    life.read(paid(dispute="lost"))
+    assert (life.order.state, life.order.lost_minor, life.order.due_at_ms) == ("settled", 300, None)
+
+
+def test_a_dispute_does_not_keep_an_order_open_that_has_nothing_to_give_back() -> None:
+    life = Life().resolved(3)
+    life.read(paid(dispute="open"))
+    assert life.order.state == "settled"
+
+
+# --- goodwill --------------------------------------------------------------------------------------------
+
+
+def test_goodwill_lowers_the_target_and_is_booked_apart() -> None:
+    life = Life().settled(3)
+    life.on(RefundAsked("kim", "one play for free", 200))
+    assert (life.order.state, life.order.target_minor, life.order.goodwill_minor) == ("resolved", 200, 100)
+    life.read(paid())
+    assert life.settle == ("refund", 100)
+    life.settled_with("done")
+    life.read(refunded(100))
+    assert (life.order.state, life.order.lost_minor, life.order.delivered) == ("settled", 0, 3)
+
+
+def test_the_same_goodwill_twice_gives_once() -> None:
+    life = Life().settled(3)
+    life.on(RefundAsked("kim", "a complaint", 200))
+    life.read(paid())
+    life.settled_with("done")
+    life.read(refunded(100))
+    before = life.order
+    for keep in (200, 250, 300):
+        life.on(RefundAsked("kim", "a complaint", keep))
+        assert (life.order, life.effects) == (before, ())
+
+
+def test_nothing_is_refunded_where_nothing_was_paid() -> None:
+    for state in ("open", "abandoned"):
+        life = Life(new_order(state=state, due_at_ms=NOW_MS))
+        before = life.order
+        life.on(RefundAsked("kim", "a complaint"))
+        assert (life.order, life.effects) == (before, ())
+
+
+def test_a_refund_asked_for_while_a_hold_is_captured_cancels_or_refunds() -> None:
+    life = Life().resolved(3, held())
+    life.read(held())
+    assert life.settle == ("capture", 300)
+    life.on(RefundAsked("kim", "a complaint"))
+    life.wait_s(1)
+    life.read(held())
+    assert life.settle == ("cancel", 0)
+    life.settled_with("refused", "payment_intent_unexpected_state")
+    life.due()
+    life.read(paid())
+    assert life.settle == ("refund", 300)
+
+
+# --- for how long ----------------------------------------------------------------------------------------
+
+
+def test_a_person_is_told_when_stripe_does_not_come_to_show_the_target() -> None:
+    life = Life().resolved(2)
+    for _ in range(ALERT_ATTEMPTS - 2):
+        life.due()
+        assert not life.kinds
+    life.due()
+    assert life.kinds == {"settle_slow"}
+    assert life.now_ms - NOW_MS < HOUR_MS
+
+
+@pytest.mark.parametrize("waiting", [paid(status="processing"), paid(dispute="open")], ids=["bank", "dispute"])
+def test_nobody_is_told_to_look_at_stripe_while_a_bank_takes_its_days(waiting: Payment) -> None:
+    life = Life().resolved(2)
+    life.read(waiting)
+    for _ in range(ALERT_ATTEMPTS + 2):
+        life.due()
+        life.read(waiting)
+    assert life.kinds <= {"dispute"}
+
+
+@pytest.mark.parametrize("payment", [paid(), held()], ids=["taken", "held"])
+def test_an_order_whose_payment_can_never_be_read_ends_after_two_weeks_and_is_shown(payment: Payment) -> None:
+    life = Life().resolved(2, payment)
+    while life.order.state == "resolved":
+        life.due()
+    assert (life.order.state, life.order.due_at_ms) == ("settled", None)
+    assert life.kinds == {"settle_slow", "given_up"}
+    assert life.order.owed_minor == (100 if payment.status == "succeeded" else 0)
+    assert 13 * 86_400_000 <= life.now_ms - NOW_MS <= 15 * 86_400_000
+
+
+def test_money_to_give_back_that_stripe_refuses_for_ever_is_owed_in_the_end() -> None:
+    life = Life()
+    life.wait_s(600)
+    life.read(paid())
+    while life.order.state == "returning":
+        if ReadPayment() in life.effects:
+            life.read(paid())
+        for effect in life.asked(Settle):
+            life.on(Settling("refund", effect.key, "refused", "balance_insufficient"))
+        if life.order.state == "returning":
+            life.due()
+    assert (life.order.state, life.order.owed_minor) == ("settled", 300)
+    assert life.kinds == {"settle_slow", "settle_refused", "given_up"}
+
+
+def test_an_order_that_was_given_up_is_put_right_when_stripe_can_be_read_again() -> None:
+    life = Life().resolved(2)
+    while life.order.state == "resolved":
+        life.due()
+    life.on(PaymentReported("pi_1", "charge.refunded"))
+    life.read(refunded(100))
+    assert (life.order.state, life.order.owed_minor, life.order.lost_minor) == ("settled", 0, 0)
+
+
+def test_a_hold_that_is_to_be_captured_is_tried_more_often_as_its_end_comes() -> None:
+    end_ms = NOW_MS + 24 * HOUR_MS
+    life = Life().resolved(3, held(capture_before_ms=end_ms))
+    looks = []
+    while life.now_ms < end_ms:
+        life.due()
+        looks.append(life.now_ms)
+    last_hour = [at_ms for at_ms in looks if end_ms - HOUR_MS <= at_ms < end_ms]
+    assert len(last_hour) >= 4
+    assert len(looks) < 60
+    assert len(looks) < SETTLE_ATTEMPTS

@@ -1,0 +1,561 @@
+"""The function on AWS: its doors in each shape of event, its ticks, its deadlines, and what it refuses."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arcade_cloud.adapters.alert_sinks import TIMEOUT_S
+from arcade_cloud.adapters.stripe.gateway import LONGEST_IN_A_HURRY_S
+from arcade_cloud.config.settings import SettingsError
+from arcade_cloud.domain.events import Outcome
+from arcade_cloud.entrypoints.aws_lambda.handler import (
+    BATCH,
+    HTTP_S,
+    LOOK_S,
+    MARGIN_S,
+    Deadline,
+    Function,
+    UnknownEvent,
+    function,
+    handler,
+)
+from arcade_cloud.errors import PaymentsUnavailable, StoreUnavailable
+from arcade_cloud.services.reconciliation import SWEEP_EVERY_S
+from arcade_cloud.web.assets import STATIC
+from support import fake_payments
+from support.doors import INGEST_SECRET, Doors
+from support.lambda_events import PREFIXES, SHAPES, Answer, answer_of, http_event, sample
+
+NOT_OURS = ("authorizer", "authorizer_2", "cloudfront", "queue", "websocket")
+ENVIRON = {
+    "STRIPE_API_KEY": "sk_test_lambda",
+    "STRIPE_WEBHOOK_SECRET": "whsec_lambda",
+    "EMQX_BROKER_URL": "localhost",
+    "MQTT_TLS": "0",
+    "SIGNING_SECRET": "0123456789abcdef" * 2,
+}
+
+
+class Moment:
+    """The context of an event: how long the function may still take."""
+
+    def __init__(self, left_s: float = 60.0) -> None:
+        self.left_ms = int(left_s * 1000)
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.left_ms
+
+
+class Lambda:
+    """The function over the doors, on one clock that sleeping moves."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.doors = Doors(stage_prefix="/arcade", **settings)
+        self.slept: list[float] = []
+        self.function = Function(
+            self.doors.app,
+            self.doors.services.fulfilment,
+            self.doors.sweep,
+            Deadline(lambda: self.doors.now_ms / 1000),
+            self.sleep,
+        )
+
+    def sleep(self, wait_s: float) -> None:
+        self.slept.append(wait_s)
+        self.doors.now_ms += int(wait_s * 1000)
+
+    def coinpulses(self) -> int:
+        """How many have been published, or tried to."""
+        return sum(sent.topic.endswith("/coinpulse") for sent in self.doors.broker.sent)
+
+    def ask(self, shape: str, path: str, **request: Any) -> Answer:
+        return answer_of(shape, self.function.answer(http_event(shape, path, **request), Moment()))
+
+    def tick(self, for_s: float | None = None, left_s: float = 60.0) -> int:
+        event = {"job": "tick"} if for_s is None else {"job": "tick", "for_s": for_s}
+        result = self.function.answer(event, Moment(left_s))
+        assert result.keys() == {"job", "due"}
+        due: int = result["due"]
+        return due
+
+
+@pytest.fixture
+def aws() -> Lambda:
+    return Lambda()
+
+
+# --- the doors -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_status_is_up_in_each_shape(aws: Lambda, shape: str) -> None:
+    answer = aws.ask(shape, "/status")
+    assert answer.status == 200
+    assert answer.json() == {"status": "up", "message": "API is running"}
+    assert answer.all("content-type") == ["application/json"]
+
+
+@pytest.mark.parametrize("as_base64", [False, True], ids=["text", "base64"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_signed_webhook_is_verified_to_the_byte_in_each_shape(aws: Lambda, shape: str, as_base64: bool) -> None:
+    """Pretty-printed with CRLF and an emoji: whoever touches one byte breaks the signature."""
+    order_id = aws.doors.begin()
+    session_id = aws.doors.order(order_id).session_id
+    assert session_id is not None
+    aws.doors.payments.stripe.pay(session_id, "card")
+    while events := aws.doors.payments.stripe.take_events():
+        for event in events:
+            event["data"]["object"]["description"] = "3 credits 🕹️ für “Zoë”"
+            body = json.dumps(event, indent=2, ensure_ascii=False).replace("\n", "\r\n").encode()
+            headers = (("Stripe-Signature", aws.doors.signature(body)), ("Content-Type", "application/json"))
+            answer = aws.ask(shape, "/webhook", method="POST", headers=headers, body=body, as_base64=as_base64)
+            assert (answer.status, answer.json()) == (200, {"received": True})
+            touched = aws.ask(shape, "/webhook", method="POST", headers=headers, body=body.replace(b"\r\n", b"\n"))
+            assert touched.status == 400
+    assert aws.doors.order(order_id).state == "funded"
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_purchase_goes_through_in_each_shape(aws: Lambda, shape: str) -> None:
+    """From the payment link to the ack by /ingest and the capture: nothing but events of this shape."""
+    asked = aws.ask(shape, "/create-payment-link", method="POST", body=b'{"machine_id": "cab-01", "quantity": 2}')
+    order_id = asked.json()["orderId"]
+    aws.doors.pay(order_id)
+    message = {
+        "topic": "arcade/machine/cab-01/ack",
+        "payload": json.loads(aws.doors.ack_payload(aws.doors.order(order_id), delivered=2)),
+    }
+    body = json.dumps(message).encode()
+    acked = aws.ask(shape, "/ingest", method="POST", headers=(("X-Ingest-Secret", INGEST_SECRET),), body=body)
+    assert acked.json() == {"accepted": 1, "refused": []}
+    assert aws.doors.order(order_id).state == "settled"
+
+
+@pytest.mark.parametrize("page_path", ["/m/cab-01", "/kiosk/cab-01"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_page_and_all_that_it_links_to_works_in_each_shape(aws: Lambda, shape: str, page_path: str) -> None:
+    page = aws.ask(shape, page_path)
+    links = set(re.findall(r'(?:href|src|action|data-state-url)="(/[^"]*)"', page.body.decode()))
+    assert len(links) > 3
+    for link in links:
+        path, _, query = link.replace("&amp;", "&").partition("?")
+        assert path.startswith(PREFIXES[shape] + "/"), link
+        pairs = tuple(
+            (name, value) for name, _, value in (part.partition("=") for part in query.split("&")) if name
+        )
+        answer = aws.ask(shape, path.removeprefix(PREFIXES[shape]), query=pairs)
+        assert answer.status in {200, 303}, link
+        assert answer.body
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_file_arrives_to_the_byte(aws: Lambda, shape: str) -> None:
+    assert aws.ask(shape, "/static/arcade.css").body == (STATIC / "arcade.css").read_bytes()
+
+
+def test_an_address_is_limited_by_who_connected(aws: Lambda) -> None:
+    """Whoever writes another X-Forwarded-For each time is still one client."""
+    limited = Lambda(rate_limit_per_minute=2)
+    asked = [
+        limited.ask(
+            "rest",
+            "/create-payment-link",
+            method="POST",
+            headers=(("X-Forwarded-For", f"203.0.113.{n}"),),
+            body=b"{}",
+        ).status
+        for n in range(4)
+    ]
+    assert asked == [422, 422, 429, 429]
+
+
+# --- ticks ---------------------------------------------------------------------------------------------------
+
+
+def paid_without_broker(aws: Lambda) -> str:
+    """An order that was paid while the broker said no: only the timer can help it."""
+    order_id = aws.doors.begin()
+    aws.doors.broker.is_down = True
+    aws.doors.pay(order_id)
+    aws.doors.broker.is_down = False
+    assert aws.doors.order(order_id).state == "funded"
+    return order_id
+
+
+@pytest.mark.parametrize("event", [{"job": "tick"}, sample("scheduled"), sample("scheduler")])
+def test_a_tick_moves_what_is_due(aws: Lambda, event: dict[str, Any]) -> None:
+    paid_without_broker(aws)
+    before = aws.coinpulses()
+    aws.doors.now_ms += 10_000
+    assert aws.function.answer(event, Moment()) == {"job": "tick", "due": 1}
+    assert aws.coinpulses() == before + 1
+
+
+def test_a_tick_posts_alerts(aws: Lambda) -> None:
+    aws.doors.services.fulfilment._alert("stuck", "ord_1", "look")
+    aws.tick()
+    assert aws.doors.store.unsent_alerts(10) == []
+
+
+def test_with_nothing_due_a_tick_is_over_at_once_and_so_is_one_that_might_stay(aws: Lambda) -> None:
+    assert (aws.tick(), aws.tick(50), aws.slept) == (0, 0, [])
+
+
+def test_a_tick_that_stays_moves_what_falls_due_meanwhile(aws: Lambda) -> None:
+    """A schedule comes once a minute; the first repetitions of a coinpulse come after seconds."""
+    paid_without_broker(aws)
+    began_ms, sent = aws.doors.now_ms, aws.coinpulses()
+    assert aws.tick(50) >= 2
+    assert aws.coinpulses() >= sent + 2
+    assert max(aws.slept) <= LOOK_S
+    assert aws.doors.now_ms - began_ms <= 50_000
+
+
+def test_a_tick_does_not_stay_for_what_is_due_later(aws: Lambda) -> None:
+    aws.doors.begin()
+    assert (aws.tick(30), aws.slept) == (0, [])
+
+
+def test_a_tick_stays_no_longer_than_the_function_may_run(aws: Lambda) -> None:
+    paid_without_broker(aws)
+    began_ms = aws.doors.now_ms
+    aws.tick(600, left_s=20)
+    assert aws.doors.now_ms - began_ms <= (20 - MARGIN_S) * 1000
+
+
+def test_an_order_that_can_not_be_moved_does_not_keep_a_tick_busy(
+    aws: Lambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays due: between two tries there is a pause."""
+    paid_without_broker(aws)
+    aws.doors.now_ms += 10_000
+
+    def defect(*_arguments: Any) -> None:
+        raise RuntimeError("defect")
+
+    monkeypatch.setattr("arcade_cloud.services.fulfilment.decide", defect)
+    assert 1 < aws.tick(25) <= 26
+    assert min(aws.slept) >= 1
+
+
+def test_a_tick_finds_what_no_webhook_told_of_page_by_page(aws: Lambda, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The very first tick notes where to begin."""
+    monkeypatch.setattr(fake_payments, "EVENTS_OF_A_PAGE", 2)
+    aws.tick()
+    aws.doors.now_ms += SWEEP_EVERY_S * 1000
+    stripe = aws.doors.payments.stripe
+    for _ in range(5):
+        stripe.pay(stripe.visit_link("price_play", metadata={"machine_id": "cab-01"}), "fpx")
+    aws.tick()
+    assert aws.coinpulses() == 5
+
+
+def test_more_than_one_batch_is_moved_at_once(aws: Lambda) -> None:
+    for _ in range(BATCH + 5):
+        paid_without_broker(aws)
+    aws.doors.now_ms += 10_000
+    assert aws.tick() == BATCH + 5
+
+
+def test_no_order_is_begun_after_the_time_is_up(aws: Lambda, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that takes its time must not let the function be killed half-way."""
+    for _ in range(5):
+        paid_without_broker(aws)
+    aws.doors.now_ms += 10_000
+    publish = aws.doors.broker.publish
+
+    def slow(*arguments: Any, **more: Any) -> Outcome:
+        aws.doors.now_ms += 2500
+        return publish(*arguments, **more)
+
+    monkeypatch.setattr(aws.doors.broker, "publish", slow)
+    began_ms = aws.doors.now_ms
+    aws.tick(left_s=MARGIN_S + 6)
+    assert aws.doors.now_ms - began_ms <= (MARGIN_S + 6) * 1000
+
+
+def test_alerts_go_out_also_where_orders_take_all_the_time(aws: Lambda, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While Stripe or the broker hangs, every tick is short of time; and that is when alerts matter."""
+    for _ in range(30):
+        paid_without_broker(aws)
+    aws.doors.now_ms += 10_000
+    aws.doors.services.fulfilment._alert("stuck", "ord_1", "look")
+    publish, alerts = aws.doors.broker.publish, aws.doors.services.fulfilment.alerts
+
+    def slow(*arguments: Any, **more: Any) -> Outcome:
+        aws.doors.now_ms += 2500
+        return publish(*arguments, **more)
+
+    def slow_post(*_arguments: Any) -> bool:
+        aws.doors.now_ms += int(1000 * sum(TIMEOUT_S))
+        return True
+
+    monkeypatch.setattr(aws.doors.broker, "publish", slow)
+    monkeypatch.setattr(alerts, "post", slow_post)
+    began_ms = aws.doors.now_ms
+    aws.tick()
+    assert "stuck:ord_1" not in {alert.alert_id for alert in aws.doors.store.unsent_alerts(100)}
+    assert aws.doors.now_ms - began_ms <= 60_000
+
+
+def test_an_alert_has_its_time_where_stripe_and_the_alerts_address_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS would kill the function between posting it and noting that."""
+    aws = Lambda()
+    object.__setattr__(aws.doors.services.fulfilment, "later", aws.function.deadline.later)
+    for _ in range(5):
+        aws.doors.begin()
+    aws.doors.now_ms += 120_000
+    aws.doors.services.fulfilment._alert("stuck", "ord_1", "look")
+    asked = list[int]()
+
+    def hanging(*_arguments: Any) -> Any:
+        asked.append(aws.doors.now_ms)
+        aws.doors.now_ms += int(1000 * LONGEST_IN_A_HURRY_S)
+        raise PaymentsUnavailable("no answer")
+
+    def slow_post(*_arguments: Any) -> bool:
+        aws.doors.now_ms += int(1000 * sum(TIMEOUT_S))
+        return True
+
+    monkeypatch.setattr(aws.doors.payments, "read_checkout", hanging)
+    monkeypatch.setattr(aws.doors.services.fulfilment.alerts, "post", slow_post)
+    began_ms, left_s = aws.doors.now_ms, MARGIN_S + 3 * LONGEST_IN_A_HURRY_S
+    aws.tick(left_s=left_s)
+    assert asked
+    assert aws.doors.store.unsent_alerts(10) == []
+    assert aws.doors.now_ms - began_ms <= (left_s - MARGIN_S) * 1000
+
+
+def test_alerts_that_go_out_slowly_take_no_more_time_than_there_is(
+    aws: Lambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are left go with the next tick."""
+    for number in range(15):
+        aws.doors.services.fulfilment._alert("stuck", f"ord_{number}", "look")
+
+    def slow_post(*_arguments: Any) -> bool:
+        aws.doors.now_ms += 7000
+        return True
+
+    monkeypatch.setattr(aws.doors.services.fulfilment.alerts, "post", slow_post)
+    began_ms = aws.doors.now_ms
+    aws.tick()
+    left = len(aws.doors.store.unsent_alerts(100))
+    assert 0 < left < 15
+    assert aws.doors.now_ms - began_ms <= 60_000
+    aws.tick()
+    assert len(aws.doors.store.unsent_alerts(100)) < left
+
+
+def test_a_store_that_is_down_fails_the_tick(aws: Lambda, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that it is counted where somebody looks."""
+
+    def down(*_arguments: Any) -> None:
+        raise StoreUnavailable("down")
+
+    monkeypatch.setattr(aws.doors.store, "due_orders", down)
+    with pytest.raises(StoreUnavailable):
+        aws.tick()
+
+
+# --- what is refused -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NOT_OURS)
+def test_an_event_of_another_service_is_refused_by_name(aws: Lambda, name: str) -> None:
+    with pytest.raises(UnknownEvent, match="neither HTTP"):
+        aws.function.answer(sample(name), Moment())
+
+
+@pytest.mark.parametrize(
+    "event", [None, [], "tick", {}, {"job": "tock"}, {"job": ["tick"]}, {"job": "tick", "for_s": "50"}]
+)
+def test_an_event_of_no_service_is_refused(aws: Lambda, event: object) -> None:
+    with pytest.raises(UnknownEvent):
+        aws.function.answer(event, Moment())
+
+
+@pytest.mark.parametrize("for_s", [-1, 601, True, float("nan"), float("inf")])
+def test_a_tick_that_would_stay_too_long_is_refused(aws: Lambda, for_s: float) -> None:
+    with pytest.raises(UnknownEvent, match="for_s"):
+        aws.tick(for_s)
+
+
+def test_a_refusal_shows_no_value_of_the_event(aws: Lambda) -> None:
+    with pytest.raises(UnknownEvent) as caught:
+        aws.function.answer({"password": "hunter2", "job": "hunter3"}, Moment())
+    assert "password" in str(caught.value)
+    assert "hunter" not in str(caught.value)
+
+
+# --- deadlines -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("function_left_s", "passed_s", "done"),
+    [(60, 0, True), (60, HTTP_S - LONGEST_IN_A_HURRY_S - 1, True), (60, HTTP_S - 1, False), (12, 0, False)],
+)
+def test_work_for_stripe_is_done_while_there_is_time_and_dropped_after(
+    function_left_s: float, passed_s: float, done: bool
+) -> None:
+    """Nothing runs after the answer: what is dropped stays due, and a tick finds it."""
+    now_s = 100.0
+    deadline, did = Deadline(lambda: now_s), list[str]()
+    deadline.begin(Moment(function_left_s), HTTP_S)
+    now_s += passed_s
+    deadline.later(lambda: did.append("work"))
+    assert did == (["work"] if done else [])
+
+
+@pytest.mark.parametrize("left_s", [MARGIN_S + LONGEST_IN_A_HURRY_S + 1, 30.0, 60.0])
+def test_what_is_kept_for_alerts_never_takes_the_time_for_stripe(left_s: float) -> None:
+    deadline, did = Deadline(lambda: 100.0), list[str]()
+    deadline.begin(Moment(left_s), 600, keep_s=8)
+    deadline.later(lambda: did.append("work"))
+    assert did == ["work"]
+
+
+def test_before_the_first_event_there_is_no_time() -> None:
+    assert Deadline().left_s() < 0
+
+
+def test_a_function_with_too_short_a_timeout_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    """AWS gives a new function three seconds."""
+    Deadline().begin(Moment(3), HTTP_S)
+    assert "timeout" in caplog.text
+
+
+def test_what_is_dropped_is_found_by_the_next_tick(aws: Lambda) -> None:
+    deadline = aws.function.deadline
+    doors = Lambda()
+    fulfilment = doors.doors.services.fulfilment
+    object.__setattr__(fulfilment, "later", deadline.later)
+    order_id = doors.doors.begin()
+    deadline.begin(Moment(MARGIN_S + 1), HTTP_S)
+    doors.doors.pay(order_id)
+    doors.doors.say_ack(order_id, delivered=1)
+    assert doors.doors.order(order_id).state == "resolved"
+    deadline.begin(Moment(10_000), 10_000)
+    doors.doors.now_ms += 60_000
+    doors.tick()
+    assert doors.doors.order(order_id).state == "settled"
+
+
+# --- how the process begins ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def environ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., None]]:
+    """Sets the environment's variables to these alone."""
+
+    def replace(**values: str) -> None:
+        for name in list(os.environ):
+            if name.startswith(("STRIPE", "EMQX", "MQTT", "SIGNING", "INGEST", "DATABASE", "AWS_")):
+                monkeypatch.delenv(name)
+        for name, value in {"DATABASE_URL": f"sqlite:///{tmp_path}/a.sqlite", **values}.items():
+            monkeypatch.setenv(name, value)
+
+    function.cache_clear()
+    yield replace
+    function.cache_clear()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_faults_of_the_settings_are_logged_and_answered_without_a_word_of_them(
+    environ: Callable[..., None], caplog: pytest.LogCaptureFixture, shape: str
+) -> None:
+    environ(**{**ENVIRON, "STRIPE_API_KEY": "pk_test_secretlyWrong", "SIGNING_SECRET": "short"})
+    answer = answer_of(shape, handler(http_event(shape), Moment()))
+    assert answer.status == 500
+    assert answer.json()["error"].keys() == {"code", "message"}
+    assert answer.json()["error"]["code"] == "misconfigured"
+    assert b"SIGNING" not in answer.body
+    assert "STRIPE_API_KEY" in caplog.text
+    assert "SIGNING_SECRET" in caplog.text
+    assert "secretlyWrong" not in caplog.text
+    assert "short" not in caplog.text
+
+
+def test_faults_of_the_settings_fail_a_tick(environ: Callable[..., None]) -> None:
+    environ()
+    with pytest.raises(SettingsError):
+        handler({"job": "tick"}, Moment())
+
+
+def test_a_store_that_can_not_be_opened_is_tried_again_with_the_next_event(
+    environ: Callable[..., None], tmp_path: Path
+) -> None:
+    environ(**ENVIRON, DATABASE_URL=f"sqlite:///{tmp_path}/later/a.sqlite")
+    (tmp_path / "later").write_text("a file, where a folder should be")
+    answer = answer_of("http_api", handler(http_event("http_api"), Moment()))
+    assert (answer.status, answer.json()["error"]["code"]) == (503, "store_unavailable")
+    (tmp_path / "later").unlink()
+    (tmp_path / "later").mkdir()
+    assert answer_of("http_api", handler(http_event("http_api"), Moment())).status == 200
+
+
+def test_the_handler_answers_with_what_the_environment_says(environ: Callable[..., None]) -> None:
+    environ(**ENVIRON)
+    assert answer_of("rest", handler(http_event("rest"), Moment())).json()["status"] == "up"
+    assert handler({"job": "tick"}, Moment()) == {"job": "tick", "due": 0}
+    assert function() is function()
+
+
+def test_what_is_odd_about_the_settings_is_in_the_log(
+    environ: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody runs `arcade-cloud check` there."""
+    environ(**ENVIRON, AWS_LAMBDA_FUNCTION_NAME="arcade")
+    handler(http_event("http_api"), Moment())
+    assert "INGEST_SECRET is not set" in caplog.text
+
+
+IMPORT = """
+import sys
+before = set(sys.modules)
+import arcade_cloud.entrypoints.aws_lambda.handler as module
+print(module.function.cache_info().currsize, *sorted(set(sys.modules) - before))
+"""
+# What a function never needs, or not before it is asked for something.
+NOT_IMPORTED = {
+    "waitress",
+    "boto3",
+    "dotenv",
+    "sqlite3",
+    "arcade_cloud.entrypoints.server",
+    "arcade_cloud.adapters.mqtt.listener",
+}
+
+
+def imported(**environ: str) -> tuple[int, set[str]]:
+    """(whether the function was made, modules), in a new process with this environment."""
+    shown = subprocess.run(
+        [sys.executable, "-c", IMPORT], env=environ, capture_output=True, text=True, check=True
+    ).stdout.split()
+    return int(shown[0]), set(shown[1:])
+
+
+def test_importing_the_handler_elsewhere_makes_nothing() -> None:
+    made, modules = imported(**ENVIRON)
+    assert made == 0
+    assert not modules & {*NOT_IMPORTED, "paho", "stripe", "requests"}
+
+
+def test_on_aws_all_is_made_ready_before_the_first_event(tmp_path: Path) -> None:
+    """While a process starts, AWS gives it more computing power than it has later."""
+    url = f"sqlite:///{tmp_path}/a.sqlite"
+    made, modules = imported(**ENVIRON, DATABASE_URL=url, AWS_LAMBDA_FUNCTION_NAME="arcade")
+    assert made == 1
+    assert not modules & (NOT_IMPORTED - {"sqlite3"})
+    assert {"flask", "paho", "stripe"} <= modules
+
+
+def test_on_aws_faults_do_not_keep_the_process_from_starting() -> None:
+    assert imported(AWS_LAMBDA_FUNCTION_NAME="arcade")[0] == 0

@@ -1,0 +1,260 @@
+"""The operator's command: clear about what is missing, and about what it did."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+from contextlib import closing
+
+import pytest
+import requests
+
+from arcade_cloud.adapters.store.sqlite.store import SqliteStore
+from arcade_cloud.entrypoints.cli import main, parse_offer
+from arcade_cloud.errors import BadRequest
+from arcade_sandbox.processes import free_port, wait_for
+from arcade_shared.signing import machine_key
+
+SETTINGS = {
+    "STRIPE_API_KEY": "sk_test_nobody",
+    "STRIPE_WEBHOOK_SECRET": "whsec_nobody",
+    "STRIPE_PRICE_ID": "price_nobody",
+    "EMQX_BROKER_URL": "127.0.0.1",
+    "MQTT_TLS": "0",
+    "SIGNING_SECRET": "s" * 40,
+}
+REQUIRED = ("STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "EMQX_BROKER_URL", "SIGNING_SECRET")
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    """Settings under which nothing but the database can be reached."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith(("STRIPE_", "MQTT_", "EMQX_", "DATABASE_"))]:
+        monkeypatch.delenv(name)
+    nobody = free_port()
+    environment = {**SETTINGS, "EMQX_PORT": str(nobody), "STRIPE_API_BASE": f"http://127.0.0.1:{nobody}"}
+    environment["DATABASE_URL"] = f"sqlite:///{tmp_path / 'cloud.sqlite'}"
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return environment
+
+
+def test_all_missing_settings_are_named_in_one_message(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    assert main(["serve"]) == 2
+    said = capsys.readouterr().err
+    assert all(name in said for name in REQUIRED)
+
+
+def test_a_machine_is_registered_and_its_agents_config_printed(settings, capsys):
+    assert main(["machine", "add", "cab-01", "--name", "Space Duel", "--offer", "3=5.00MYR"]) == 0
+    config = tomllib.loads(capsys.readouterr().out)
+    assert config["machine_id"] == "cab-01"
+    assert config["broker"]["host"] == "127.0.0.1"
+    assert config["broker"]["username"] == "cab-01"
+    assert config["security"]["signing_key"] == machine_key("s" * 40, "cab-01").hex()
+    assert main(["machine", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert "cab-01" in listed
+    assert "Space Duel" in listed
+    assert "not been connected yet" in listed
+
+
+def test_the_printed_config_is_one_that_the_agent_takes_once_the_password_is_filled_in(settings, tmp_path, capsys):
+    from arcade_edge.config import load
+
+    main(["machine", "add", "cab-01"])
+    config = tmp_path / "edge.toml"
+    config.write_text(capsys.readouterr().out.replace('password = ""', 'password = "secret"'))
+    assert load(config).machine_id == "cab-01"
+
+
+def test_a_machine_is_changed_only_when_that_is_asked_for(settings, capsys):
+    assert main(["machine", "add", "cab-01", "--name", "Old"]) == 0
+    assert main(["machine", "add", "cab-01", "--name", "New"]) == 1
+    assert "--update" in capsys.readouterr().err
+    assert main(["machine", "add", "cab-01", "--name", "New", "--update"]) == 0
+    main(["machine", "list"])
+    assert "New" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("machine_id", ["#", "a/b", "", "a b", "x" * 65])
+def test_what_is_no_machine_id_is_refused(settings, machine_id, capsys):
+    assert main(["machine", "add", machine_id]) == 1
+    assert "1 to 64 letters" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "credits", "amount", "currency", "price_id"),
+    [
+        ("1=2.00MYR", 1, 200, "myr", None),
+        ("6=10myr", 6, 1000, "myr", None),
+        ("3=500JPY", 3, 500, "jpy", None),
+        ("3=5.50EUR@price_1A", 3, 550, "eur", "price_1A"),
+        ("3=1.250KWD", 3, 1250, "kwd", None),
+        ("3=2BHD", 3, 2000, "bhd", None),
+    ],
+)
+def test_offers_are_written_as_people_write_them(text, credits, amount, currency, price_id):
+    offer = parse_offer(text)
+    assert (offer.credits, offer.amount_minor, offer.currency, offer.price_id) == (
+        credits,
+        amount,
+        currency,
+        price_id,
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "3",
+        "0=1.00MYR",
+        "3=0MYR",
+        "-3=1MYR",
+        "3=1.0MYR",
+        "3=1.005MYR",
+        "3=5.00JPY",
+        "3=1.00RINGGIT",
+        "3=1",
+        "3=1.25KWD",
+        "3=1.255KWD",
+    ],
+)
+def test_an_offer_that_makes_no_sense_is_refused(text):
+    with pytest.raises(BadRequest):
+        parse_offer(text)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["order", "show", "ord_unknown"],
+        ["order", "refund", "ord_unknown"],
+        ["grant", "nobody", "1"],
+        ["grant", "cab-01", "1"],
+        ["grant", "cab-01", "0"],
+        ["grant", "cab-01", "-5"],
+    ],
+)
+def test_what_can_not_be_done_is_said_in_one_line(settings, arguments, capsys):
+    main(["machine", "add", "cab-01"])
+    capsys.readouterr()
+    assert main(arguments) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("arcade-cloud: ")
+    assert len(said.err.splitlines()) == 1
+    assert said.out == ""
+
+
+def test_orders_and_one_timer_pass_of_an_empty_cloud(settings, capsys):
+    assert main(["order", "list"]) == 0
+    assert capsys.readouterr().out == ""
+    assert main(["tick"]) == 0
+    assert capsys.readouterr().out == "0 orders were due\n"
+
+
+def test_check_gives_each_part_its_verdict(settings, capsys):
+    assert main(["check"]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert "ok    settings" in said
+    assert "ok    database" in said
+    failed = {line.split(":")[0] for line in said if line.startswith("FAIL")}
+    assert failed == {"FAIL  machines", "FAIL  Stripe", "FAIL  broker, sending", "FAIL  broker, listening"}
+
+
+def serve(settings, port, tmp_path):
+    return subprocess.Popen(
+        [sys.executable, "-m", "arcade_cloud.entrypoints.cli", "serve", "--port", str(port)],
+        env={**os.environ, **settings},
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_a_port_that_is_taken_is_said(settings, tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        said, _ = serve(settings, port, tmp_path).communicate(timeout=30)
+    last = said.splitlines()[-1]
+    assert f"port {port}" in last
+    assert "--port" in last
+    assert "Traceback" not in said
+
+
+def test_status_answers_while_broker_and_stripe_are_down_and_sigterm_ends_it(settings, tmp_path):
+    port = free_port()
+    process = serve(settings, port, tmp_path)
+    try:
+
+        def answered():
+            try:
+                return requests.get(f"http://127.0.0.1:{port}/status", timeout=5)
+            except requests.ConnectionError:
+                return None
+
+        answer = wait_for("the cloud answers", answered)
+        assert answer.json() == {"status": "up", "message": "API is running"}
+    finally:
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "Traceback" not in said
+
+
+def test_sigterm_ends_it_while_stripe_hangs(settings, tmp_path):
+    """A call to Stripe may take half a minute, and supervisors wait for ten seconds or so."""
+    with closing(SqliteStore(tmp_path / "cloud.sqlite")) as store:
+        store.note_swept(int(time.time() * 1000))  # so that the first pass asks Stripe at once
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(30)
+        settings["STRIPE_API_BASE"] = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        process = serve(settings, free_port(), tmp_path)
+        try:
+            asking, _ = silent.accept()
+        finally:
+            process.send_signal(signal.SIGTERM)
+        with asking:
+            said, _ = process.communicate(timeout=15)
+    assert process.returncode == 0
+    assert "1 calls to Stripe are left behind" in said
+    assert "Traceback" not in said
+
+
+def test_importing_the_cloud_opens_no_socket_and_no_file_for_writing():
+    code = """
+import builtins, io, socket, sys
+def refuse(*_, **__): raise SystemExit("a socket at import")
+socket.socket.connect = socket.socket.bind = refuse
+real = io.open
+def guarded(file, mode="r", *rest, **more):
+    if set(mode) & set("wax+"): raise SystemExit(f"{file} opened for writing at import")
+    return real(file, mode, *rest, **more)
+builtins.open = io.open = guarded
+import arcade_cloud.bootstrap, arcade_cloud.web.app, arcade_cloud.adapters.mqtt
+import arcade_cloud.entrypoints.cli, arcade_cloud.entrypoints.server, arcade_cloud.entrypoints.checks
+import arcade_cloud.adapters.stripe.gateway, arcade_cloud.adapters.store.sqlite.store
+assert "gpiozero" not in sys.modules and "arcade_sandbox" not in sys.modules
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_an_offer_below_what_stripe_takes_is_registered_with_a_warning(settings, capsys):
+    assert main(["machine", "add", "cab-01", "--offer", "1=1.00MYR", "--offer", "3=3.00MYR"]) == 0
+    said = capsys.readouterr()
+    assert said.err.count("warning:") == 1
+    assert "nobody can pay RM 1.00: Stripe takes RM 2.00 at the least" in said.err
+    assert tomllib.loads(said.out)["machine_id"] == "cab-01"

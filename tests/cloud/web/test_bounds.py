@@ -1,0 +1,136 @@
+"""Every door has its bound: how often and by whom it may be used, how much it takes, how little it costs.
+
+A new door fails here until it stands in one of the four lists.
+"""
+
+from typing import Any
+
+import pytest
+
+from arcade_cloud.ports.payments import MAX_EVENT_BYTES
+from arcade_cloud.web.guards import MAX_BODY_BYTES
+from arcade_cloud.web.ingest import MAX_INGEST_BYTES
+from support.doors import INGEST_SECRET, Doors
+
+API_KEY = "the game software's own key"
+# Whoever uses these causes work elsewhere: so many a minute for one address.
+COUNTED = {"/create-payment-link", "/gameover", "/m/<machine_id>/checkout"}
+# Whoever uses these has a key, and nothing is read of anybody else.
+KEYED = {"/ingest": {"X-Ingest-Secret": INGEST_SECRET}, "/gameover": {"X-Api-Key": API_KEY}}
+# Stripe alone can sign for these, and it must never be turned away.
+SIGNED = {"/webhook", "/addCredit"}
+# These read a record or two and change nothing, however often they are asked.
+OF_AN_ORDER = "/m/<machine_id>/o/<order_id>"
+READING = {
+    "/status",
+    "/openapi.json",
+    "/static/<path:filename>",
+    "/m/<machine_id>",
+    "/m/<machine_id>/checkout",
+    OF_AN_ORDER,
+    "/kiosk/<machine_id>",
+}
+BODIES = {
+    **dict.fromkeys(COUNTED, MAX_BODY_BYTES),
+    **dict.fromkeys(SIGNED, MAX_EVENT_BYTES),
+    "/ingest": MAX_INGEST_BYTES,
+}
+WRITES = ("move", "note_seen", "put_machine", "put_presence", "raise_alert", "note_orphan", "note_echo")
+
+
+def doors_of(doors: Doors, method: str) -> set[str]:
+    return {rule.rule for rule in doors.app.url_map.iter_rules() if method in (rule.methods or ())}
+
+
+def address(rule: str, order_id: str = "ord_1") -> str:
+    known = {"<machine_id>": "cab-01", "<order_id>": order_id, "<path:filename>": "live.js"}
+    for part, value in known.items():
+        rule = rule.replace(part, value)
+    return rule
+
+
+def watch(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is written, from now on."""
+    written: list[str] = []
+    for name in WRITES:
+        real = getattr(doors.store, name)
+
+        def noting(*arguments: Any, _name: str = name, _real: Any = real, **more: Any) -> Any:
+            written.append(_name)
+            return _real(*arguments, **more)
+
+        monkeypatch.setattr(doors.store, name, noting)
+    return written
+
+
+def test_every_door_has_a_bound_of_some_kind() -> None:
+    doors = Doors()
+    assert doors_of(doors, "POST") == COUNTED | set(KEYED) | SIGNED
+    assert doors_of(doors, "GET") == READING
+    methods = {method for rule in doors.app.url_map.iter_rules() for method in rule.methods or ()}
+    assert methods == {"GET", "HEAD", "OPTIONS", "POST"}
+
+
+@pytest.mark.parametrize("rule", sorted(COUNTED))
+def test_a_door_that_causes_work_is_open_so_often_a_minute(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    doors = Doors(rate_limit_per_minute=3)
+    body = {"data": {}} if "checkout" in rule else {"json": {"machine_id": "cab-01"}}
+    statuses = [doors.client.post(address(rule), **body).status_code for _ in range(3)]
+    written, calls, sent = watch(doors, monkeypatch), len(doors.payments.calls), len(doors.broker.sent)
+    statuses += [doors.client.post(address(rule), **body).status_code for _ in range(5)]
+    assert max(statuses[:3]) < 400
+    assert statuses[3:] == [429] * 5
+    assert (written, len(doors.payments.calls), len(doors.broker.sent)) == ([], calls, sent)
+
+
+@pytest.mark.parametrize("rule", sorted(KEYED))
+def test_a_door_with_a_key_does_nothing_without_it(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    doors = Doors(gameover_api_key=API_KEY)
+    written, sent = watch(doors, monkeypatch), len(doors.broker.sent)
+    status = {"topic": "arcade/machine/cab-01/status", "payload": doors.status_payload("cab-01").decode()}
+    body = {"machine_id": "cab-01", **status}
+    for headers in ({}, {"X-Api-Key": "", "X-Ingest-Secret": ""}, {"Authorization": "Bearer wrong"}):
+        assert doors.client.post(rule, json=body, headers=headers).status_code == 401
+    assert (written, len(doors.broker.sent)) == ([], sent)
+    assert doors.client.post(rule, json=body, headers=KEYED[rule]).status_code == 200
+
+
+@pytest.mark.parametrize("rule", sorted(SIGNED))
+def test_a_door_for_stripe_does_nothing_for_anybody_else(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    doors = Doors()
+    order_id = doors.begin()
+    doors.payments.stripe.pay(doors.order(order_id).session_id or "")
+    event = doors.payments.stripe.take_events()[0]
+    written, calls = watch(doors, monkeypatch), len(doors.payments.calls)
+    for header in (None, "", "t=1,v1=0", doors.signature(b"another body")):
+        headers = {} if header is None else {"Stripe-Signature": header}
+        assert doors.client.post(rule, json=event, headers=headers).status_code == 400
+    assert (written, len(doors.payments.calls)) == ([], calls)
+    assert doors.post_event(event, path=rule).status_code == 200
+    assert written
+
+
+@pytest.mark.parametrize("rule", sorted(READING))
+def test_a_door_that_reads_changes_nothing_and_calls_nobody(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the price, which is kept for minutes once it was read, and the page of an order that is not paid.
+
+    Opening that one has Stripe asked sooner, once for as often as it is opened in that time.
+    """
+    doors = Doors(rate_limit_per_minute=1)
+    path = address(rule, doors.begin())
+    written, calls, sent = watch(doors, monkeypatch), len(doors.payments.calls), len(doors.broker.sent)
+    for query in ("", "?format=json"):
+        for _ in range(3):
+            assert doors.client.get(path + query).status_code < 400
+    assert (written, len(doors.broker.sent)) == (["move"] if rule == OF_AN_ORDER else [], sent)
+    assert set(doors.payments.calls[calls:]) <= {"read_price"}
+
+
+@pytest.mark.parametrize("rule", sorted(BODIES))
+def test_a_door_takes_no_more_than_its_bound(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    doors = Doors(gameover_api_key=API_KEY)
+    written, bound = watch(doors, monkeypatch), BODIES[rule]
+    headers = {**KEYED.get(rule, {}), "Content-Type": "application/x-www-form-urlencoded"}
+    assert doors.client.post(address(rule), data=b"x" * (bound + 1), headers=headers).status_code == 413
+    assert not written
+    assert doors.client.post(address(rule), data=b"x" * bound, headers=headers).status_code in {303, 400, 422}

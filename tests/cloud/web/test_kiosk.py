@@ -1,0 +1,196 @@
+"""The screen on a cabinet: a code only while the machine can be paid, and a screen that finds back by itself."""
+
+import io
+import re
+from typing import Any
+
+import pytest
+import zxingcpp
+from PIL import Image, ImageDraw
+
+from arcade_cloud.domain.machines import FRESH_MS, Machine, Presence
+from arcade_cloud.domain.money import Offer
+from arcade_cloud.web.kiosk import qr_code
+from arcade_cloud.web.kiosk_view import PASSING, kiosk_view
+from support.doors import BASE_URL, START_MS, Doors
+from support.pictures import codes_in
+
+CAB = Machine(machine_id="cab-01")
+
+
+@pytest.fixture
+def doors() -> Doors:
+    return Doors()
+
+
+def presence(**fields: Any) -> Presence:
+    values: dict[str, Any] = {
+        "machine_id": "cab-01",
+        "installation": "a" * 32,
+        "online": True,
+        "ready": True,
+        "max_credits": 50,
+        "stated_at_ms": START_MS,
+        "heard_at_ms": START_MS,
+    }
+    return Presence(**{**values, **fields})
+
+
+@pytest.mark.parametrize(
+    ("heard", "state"),
+    [
+        (presence(), "ready"),
+        (presence(stated_at_ms=START_MS - FRESH_MS - 1), "offline"),
+        (presence(online=False, ready=False), "offline"),
+        *[(presence(ready=False, reason=reason), "wait") for reason in sorted(PASSING)],
+        (presence(ready=False, reason="coin line"), "out_of_order"),
+        (presence(ready=False, reason="journal"), "out_of_order"),
+        (presence(ready=False, reason="acks refused"), "out_of_order"),
+        (presence(rival_installation="b" * 32, rival_heard_at_ms=START_MS), "out_of_order"),
+        (presence(installation=None), "out_of_order"),
+        (None, "out_of_order"),
+    ],
+)
+def test_a_code_is_shown_only_while_the_machine_can_be_paid(heard: Presence | None, state: str) -> None:
+    view = kiosk_view(CAB, heard, START_MS)
+    assert view.state == state
+    assert view.title
+    assert view.detail
+
+
+def test_the_reasons_that_pass_are_those_that_an_agent_gives() -> None:
+    from arcade_edge.agent import loop as agent
+
+    source = open(agent.__file__).read()  # noqa: SIM115 - read once, by a test
+    for reason in PASSING:
+        assert f'"{reason}"' in source, f"no agent says {reason!r}"
+
+
+def test_a_machine_that_sells_nothing_shows_no_code() -> None:
+    assert kiosk_view(CAB, presence(), START_MS, sells=False).state == "out_of_order"
+
+
+@pytest.mark.parametrize("base", ["https://a.co", BASE_URL, "https://arcades.of.the.old.town.example:8443/stem"])
+def test_the_code_leads_to_the_machines_own_page(base: str) -> None:
+    doors = Doors(public_base_url=base)
+    page = doors.client.get("/kiosk/cab-01").text
+    (svg,) = re.findall(r"<svg.*</svg>", page)
+    (found,) = codes_in(drawn(svg))
+    assert found == f"{base}/m/cab-01"
+    assert "stripe" not in page
+
+
+def drawn(svg: str, scale: int = 6) -> bytes:
+    """The modules of segno's SVG as a PNG: a square, and lines one module wide."""
+    (size,) = re.findall(r'viewBox="0 0 (\d+) \1"', svg)
+    image = Image.new("L", (int(size) * scale,) * 2, 255)
+    pen = ImageDraw.Draw(image)
+    x = y = 0.0
+    (path,) = re.findall(r'class="qrline"[^>]*d="([^"]+)"', svg)
+    for command, numbers in re.findall(r"([Mmh])([-\d. ]+)", path):
+        values = [float(n) for n in re.findall(r"-?\d*\.?\d+", numbers)]
+        if command == "M":
+            x, y = values
+        elif command == "m":
+            x, y = x + values[0], y + values[1]
+        else:
+            pen.rectangle((x * scale, (y - 0.5) * scale, (x + values[0]) * scale - 1, (y + 0.5) * scale - 1), 0)
+            x += values[0]
+    png = io.BytesIO()
+    image.save(png, "PNG")
+    return png.getvalue()
+
+
+def test_the_code_has_its_quiet_zone_and_a_level_that_screens_need() -> None:
+    svg = qr_code("https://play.example/m/cab-01")
+    (code,) = zxingcpp.read_barcodes(Image.open(io.BytesIO(drawn(svg))))
+    assert code.ec_level in {"M", "Q", "H"}
+    assert 'fill="#fff"' in svg
+    assert "style=" not in svg, "the page's policy would refuse it"
+    first = re.search(r'class="qrline"[^>]* d="M(\d+) ([\d.]+)', svg)
+    assert first is not None
+    assert (float(first[1]), float(first[2])) == (4.0, 4.5)
+
+
+def test_the_page_names_the_machine_its_offers_and_where_to_pay(doors: Doors) -> None:
+    doors.add_machine(
+        "cab-01",
+        name="Space <Duel>",
+        offers=(
+            Offer(offer_id="one", credits=1, amount_minor=200, currency="myr"),
+            Offer(offer_id="six", credits=6, amount_minor=1000, currency="myr", label="Best value"),
+        ),
+    )
+    answer = doors.client.get("/kiosk/cab-01")
+    text = re.sub(r"<[^>]+>", " ", answer.text.replace("\u00a0", " "))
+    for expected in (
+        "Space &lt;Duel&gt;",
+        "Scan to play",
+        "1 credit",
+        "RM 2.00",
+        "6 credits",
+        "Best value",
+        "RM 10.00",
+    ):
+        assert expected in text
+    assert "play.example" in text
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
+
+
+def state(doors: Doors) -> dict[str, Any]:
+    answer = doors.client.get("/kiosk/cab-01?format=json")
+    assert answer.status_code == 200
+    found: dict[str, Any] = answer.get_json()
+    return found
+
+
+def test_the_screen_is_told_when_something_changes(doors: Doors) -> None:
+    at_first = state(doors)
+    assert (at_first["state"], at_first["title"]) == ("ready", "Scan to play")
+    doors.say_status("cab-01", ready=False, reason="coin line")
+    assert state(doors)["title"] == "Out of order"
+    doors.now_ms += FRESH_MS + 1
+    assert state(doors)["state"] == "offline"
+    doors.say_status("cab-01")
+    assert state(doors) == at_first
+
+
+def test_another_offer_makes_the_screen_load_the_page_anew(doors: Doors) -> None:
+    shown = re.findall(r'data-page="(\w+)"', doors.client.get("/kiosk/cab-01").text)
+    assert shown == [state(doors)["page"]]
+    doors.add_machine("cab-01", name="Another game")
+    assert state(doors)["page"] != shown[0]
+
+
+def test_the_state_asks_nobody_for_prices(doors: Doors) -> None:
+    doors.payments.fault = lambda _: "before"
+    assert state(doors)["state"] == "ready"
+
+
+@pytest.mark.parametrize("path", ["/kiosk/cab-99", "/kiosk/%23", "/kiosk/a%20b"])
+def test_a_screen_without_a_machine_says_so_and_looks_again(doors: Doors, path: str) -> None:
+    answer = doors.client.get(path)
+    assert answer.status_code == 404
+    assert 'http-equiv="refresh"' in answer.text
+    assert doors.client.get(path + "?format=json").get_json()["error"]["code"] == "unknown_machine"
+
+
+def test_a_screen_looks_again_while_the_records_or_the_prices_are_out_of_reach(doors: Doors) -> None:
+    doors.payments.fault = lambda _: "before"
+    doors.store.unavailable = True
+    answer = doors.client.get("/kiosk/cab-01")
+    assert answer.status_code == 503
+    assert 'http-equiv="refresh"' in answer.text
+    doors.store.unavailable = False
+    answer = doors.client.get("/kiosk/cab-01")
+    assert answer.status_code == 503
+    assert 'http-equiv="refresh"' in answer.text
+    assert 'http-equiv="refresh"' not in doors.client.get("/m/cab-99").text
+
+
+def test_below_a_stage_the_screen_stays_below_it() -> None:
+    doors = Doors(public_base_url=f"{BASE_URL}/prod", stage_prefix="/prod")
+    page = doors.client.get("/prod/kiosk/cab-01").text
+    assert 'data-state-url="/prod/kiosk/cab-01?format=json"' in page
+    assert "/prod/static/kiosk.css" in page

@@ -1,0 +1,313 @@
+"""What the machine tells us arrives once, debounced, and a lost input is said and found again."""
+
+from __future__ import annotations
+
+import os
+import pty
+import queue
+import time
+import tty
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gpiozero.pins.mock import MockFactory
+
+from arcade_edge.agent.signals import (
+    DetectorBack,
+    DetectorFault,
+    DetectorSignal,
+    GameOver,
+    MeterPulse,
+    ReadyChanged,
+)
+from arcade_edge.hardware import inputs as detectors
+from arcade_edge.hardware.inputs import GpioInput, GpioInputs, SerialInput
+from arcade_edge.hardware.pin_factory import GpioUnavailable
+from support.coin_lines import WAIT_S
+
+GAME_OVER, READY, METER = 5, 6, 13
+
+
+@pytest.fixture
+def factory() -> MockFactory:
+    return MockFactory()
+
+
+@pytest.fixture
+def posted() -> queue.Queue[DetectorSignal]:
+    return queue.Queue()
+
+
+@pytest.fixture
+def watch(factory: Any, posted: queue.Queue[DetectorSignal]) -> Iterator[Callable[..., GpioInputs]]:
+    """Start inputs that are stopped at the end."""
+    running = []
+
+    def start(*inputs: GpioInput, **more: Any) -> GpioInputs:
+        watching = GpioInputs(inputs, posted.put, pin_factory=factory, **more)
+        watching.start()
+        running.append(watching)
+        return watching
+
+    yield start
+    for watching in running:
+        watching.stop()
+
+
+def next_of(posted: queue.Queue[DetectorSignal]) -> DetectorSignal:
+    return posted.get(timeout=WAIT_S)
+
+
+class Clock:
+    """Stands still unless moved: how fast the test runs decides nothing."""
+
+    def __init__(self) -> None:
+        self.now_ms = 1_000
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+def test_a_game_over_is_a_line_that_becomes_active_and_stays(
+    factory: Any, posted: queue.Queue[DetectorSignal], watch: Callable[..., GpioInputs]
+) -> None:
+    """Once for each time, however the contact bounces."""
+    clock = Clock()
+    watch(GpioInput("game_over", GAME_OVER, "low", 20), clock_ms=clock)
+    pin = factory.pin(GAME_OVER)
+    for _ in range(3):
+        for _ in range(5):
+            pin.drive_low()
+            pin.drive_high()
+            clock.now_ms += 3
+        pin.drive_low()
+        became_active_ms = clock.now_ms
+        clock.now_ms += 20
+        assert next_of(posted) == GameOver("gpio", became_active_ms)
+        pin.drive_high()
+        clock.now_ms += 20
+    time.sleep(0.1)
+    assert posted.empty()
+
+
+def test_a_glitch_is_no_game_over(
+    factory: Any, posted: queue.Queue[DetectorSignal], watch: Callable[..., GpioInputs]
+) -> None:
+    clock = Clock()
+    watch(GpioInput("game_over", GAME_OVER, "high", 20), clock_ms=clock)
+    factory.pin(GAME_OVER).drive_high()
+    clock.now_ms += 19
+    factory.pin(GAME_OVER).drive_low()
+    clock.now_ms += 1_000
+    time.sleep(0.1)
+    assert posted.empty()
+
+
+def test_a_line_already_active_at_the_start_is_no_game_over(
+    factory: Any, posted: queue.Queue[DetectorSignal], watch: Callable[..., GpioInputs]
+) -> None:
+    """The next time it becomes active is one."""
+    pin = factory.pin(GAME_OVER)
+    pin.drive_high()
+    pin._set_pull = lambda value: setattr(pin, "_pull", value)  # the machine drives harder than a pull resistor
+    clock = Clock()
+    watch(GpioInput("game_over", GAME_OVER, "high", 10), clock_ms=clock)
+    clock.now_ms += 1_000
+    time.sleep(0.1)
+    assert posted.empty()
+    pin.drive_low()
+    clock.now_ms += 10
+    pin.drive_high()
+    clock.now_ms += 10
+    assert next_of(posted) == GameOver("gpio", clock.now_ms - 10)
+
+
+def test_the_ready_line_is_told_at_the_start_and_at_each_change(
+    factory: Any, posted: queue.Queue[DetectorSignal], watch: Callable[..., GpioInputs]
+) -> None:
+    watch(GpioInput("ready", READY, "high", 10))
+    for expected in (False, True, False):
+        signal = next_of(posted)
+        assert isinstance(signal, ReadyChanged)
+        assert signal.ready is expected
+        if expected is False:
+            factory.pin(READY).drive_high()
+        else:
+            factory.pin(READY).drive_low()
+
+
+def test_the_meter_counts_each_pulse_even_those_that_came_while_the_thread_was_late(
+    factory: Any, posted: queue.Queue[DetectorSignal], watch: Callable[..., GpioInputs]
+) -> None:
+    """Edges are judged by when they happened, not by when they are looked at."""
+    now_ms = 1_000
+    watching = GpioInputs(
+        [GpioInput("meter", METER, "low", 10)], posted.put, pin_factory=factory, clock_ms=lambda: now_ms
+    )
+    for _ in range(7):
+        factory.pin(METER).drive_low()
+        now_ms += 30
+        factory.pin(METER).drive_high()
+        now_ms += 30
+    watching.start()
+    times = []
+    for _ in range(7):
+        signal = next_of(posted)
+        assert isinstance(signal, MeterPulse)
+        times.append(signal.at_ms)
+    assert times == [1_000 + 60 * number for number in range(7)]
+    watching.stop()
+    assert posted.empty()
+
+
+def test_a_flood_of_edges_neither_raises_in_the_callback_nor_loses_the_last_level(
+    factory: Any, posted: queue.Queue[DetectorSignal]
+) -> None:
+    """An exception there would kill the only callback thread of the back end."""
+    watching = GpioInputs([GpioInput("ready", READY, "high", 5)], posted.put, pin_factory=factory)
+    pin = factory.pin(READY)
+    for _ in range(detectors.MAX_EDGES_WAITING):
+        pin.drive_high()
+        pin.drive_low()
+    pin.drive_high()
+    watching.start()
+    seen = next_of(posted)
+    while seen != ReadyChanged(True, seen.at_ms):
+        seen = next_of(posted)
+    watching.stop()
+
+
+def test_an_edge_that_was_lost_is_found_by_reading_again(
+    factory: Any, posted: queue.Queue[DetectorSignal], watch: Callable[..., GpioInputs]
+) -> None:
+    """Should the back end's callback thread die, a change is late, not lost."""
+    watch(GpioInput("ready", READY, "high", 5))
+    assert isinstance(next_of(posted), ReadyChanged)
+    factory.pin(READY)._state = True
+    changed = next_of(posted)
+    assert isinstance(changed, ReadyChanged)
+    assert changed.ready
+
+
+def test_an_input_that_cannot_be_read_is_said_once_and_when_it_is_back(
+    factory: Any, posted: queue.Queue[DetectorSignal], watch: Callable[..., GpioInputs]
+) -> None:
+    pin = factory.pin(GAME_OVER)
+    working = pin._get_state
+    watch(GpioInput("game_over", GAME_OVER, "low"))
+
+    def broken() -> bool:
+        raise OSError(19, "No such device")
+
+    pin._get_state = broken
+    fault = next_of(posted)
+    assert fault == DetectorFault("game_over (GPIO5)", "[Errno 19] No such device", fault.at_ms)
+    time.sleep(1.2)
+    assert posted.empty()
+    pin._get_state = working
+    back = next_of(posted)
+    assert back == DetectorBack("game_over (GPIO5)", back.at_ms)
+
+
+def test_inputs_that_cannot_all_be_had_are_given_back(factory: Any, posted: queue.Queue[DetectorSignal]) -> None:
+    with pytest.raises(GpioUnavailable):
+        GpioInputs(
+            [GpioInput("ready", READY, "low"), GpioInput("meter", READY, "low")], posted.put, pin_factory=factory
+        )
+    GpioInputs([GpioInput("ready", READY, "low")], posted.put, pin_factory=factory).stop()
+
+
+def test_no_input_needs_no_pins(posted: queue.Queue[DetectorSignal]) -> None:
+    """A cabinet may have nothing wired but its coin line."""
+    watching = GpioInputs([], posted.put)
+    watching.start()
+    assert watching.alive
+    watching.stop()
+    assert not watching.alive
+
+
+class Machine:
+    """The far end of a serial line, behind a path that can be unplugged and plugged in again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._master = self._slave = -1
+
+    def plug_in(self) -> None:
+        self._master, self._slave = pty.openpty()
+        tty.setraw(self._slave)
+        self.path.symlink_to(os.ttyname(self._slave))
+
+    def unplug(self) -> None:
+        if self._master >= 0:
+            self.path.unlink()
+            os.close(self._slave)
+            os.close(self._master)
+            self._master = -1
+
+    def say(self, text: bytes) -> None:
+        os.write(self._master, text)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    made = Machine(tmp_path / "usb-Arcade_Board_0001-if00")
+    yield made
+    made.unplug()
+
+
+@pytest.fixture
+def listening(machine: Machine, posted: queue.Queue[DetectorSignal]) -> Iterator[SerialInput]:
+    """A serial input that has found out that the port is not there yet."""
+    listener = SerialInput(str(machine.path), 9600, "GAME OVER", posted.put, jitter=lambda: 0.0)
+    listener.start()
+    assert isinstance(next_of(posted), DetectorFault)
+    yield listener
+    listener.stop()
+    assert not listener.alive
+
+
+def test_a_line_on_the_serial_port_is_a_game_over(
+    machine: Machine, listening: SerialInput, posted: queue.Queue[DetectorSignal]
+) -> None:
+    """The port was not there at first; other lines and noise are nothing."""
+    machine.plug_in()
+    back = next_of(posted)
+    assert back == DetectorBack(listening.name, back.at_ms)
+    machine.say(b"boot\r\n\xff\xfescore 7\r\n" + b"x" * 10_000 + b"\r\n*** GAME")
+    machine.say(b" OVER ***\r\n")
+    over = next_of(posted)
+    assert over == GameOver("serial", over.at_ms, "*** GAME OVER ***")
+
+
+def test_an_adapter_that_is_unplugged_is_said_once_and_found_again(
+    machine: Machine, listening: SerialInput, posted: queue.Queue[DetectorSignal]
+) -> None:
+    machine.plug_in()
+    assert isinstance(next_of(posted), DetectorBack)
+    machine.unplug()
+    assert isinstance(next_of(posted), DetectorFault)
+    time.sleep(0.7)
+    assert posted.empty()
+    machine.plug_in()
+    assert isinstance(next_of(posted), DetectorBack)
+    machine.say(b"GAME OVER\n")
+    assert isinstance(next_of(posted), GameOver)
+
+
+def test_a_machine_that_repeats_its_line_has_ended_one_game(
+    machine: Machine, listening: SerialInput, posted: queue.Queue[DetectorSignal]
+) -> None:
+    machine.plug_in()
+    assert isinstance(next_of(posted), DetectorBack)
+    machine.say(b"GAME OVER\n" * 50)
+    assert isinstance(next_of(posted), GameOver)
+    time.sleep(0.1)
+    assert posted.empty()
+
+
+def test_a_pattern_that_cannot_be_used_is_refused_before_anything_starts() -> None:
+    with pytest.raises(ValueError, match=r"^pattern: "):
+        SerialInput("/dev/null", 9600, "(", lambda _signal: None)

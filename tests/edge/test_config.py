@@ -1,0 +1,260 @@
+"""The agent's settings: what is right, and how every wrong thing is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from arcade_edge.config import (
+    BadSettings,
+    Broker,
+    Coin,
+    Input,
+    SerialLine,
+    is_loopback,
+    load,
+    load_coin_line,
+)
+from arcade_edge.domain.pulses import Profile
+
+KEY = "00112233445566778899aabbccddeeff" * 2
+SMALL = f"""
+machine_id = "cab-01"
+[broker]
+host = "broker.example"
+[coin]
+pin = 17
+[security]
+signing_key = "{KEY}"
+"""
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def written(text: str, *replaced: tuple[str, str]) -> Path:
+        for old, new in replaced:
+            assert old in text
+            text = text.replace(old, new)
+        path = tmp_path / "edge.toml"
+        path.write_text(text)
+        return path
+
+    return written
+
+
+def faults(path: Path) -> tuple[str, ...]:
+    with pytest.raises(BadSettings) as bad:
+        load(path, {})
+    return bad.value.faults
+
+
+def test_few_lines_suffice_and_the_rest_has_safe_defaults(write: Write) -> None:
+    settings = load(write(SMALL), {})
+    assert settings.machine_id == "cab-01"
+    assert settings.broker == Broker("broker.example", 8883, tls=True)
+    assert settings.coin == Coin(17, "low", Profile())
+    assert settings.keys == (bytes.fromhex(KEY),)
+    assert settings.journal_path == Path("/var/lib/arcade/journal.db")
+    assert not settings.allow_unsigned
+    assert (settings.game_over_gpio, settings.game_over_serial, settings.ready, settings.meter) == (None,) * 4
+
+
+def test_everything_that_can_be_said_is_understood(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("")
+    settings = load(
+        write(
+            f"""
+machine_id = "cab-01"
+[broker]
+host = "10.0.0.1"
+port = 1884
+tls = true
+ca_file = "ca.pem"
+username = "cab-01"
+password = "hush"
+[coin]
+pin = "GPIO22"
+active = "high"
+pulse_ms = 50
+gap_ms = 60
+pulses_per_credit = 2
+max_credits = 7
+[game_over.gpio]
+pin = "BCM5"
+active = "high"
+debounce_ms = 5
+[game_over.serial]
+port = "/dev/ttyUSB0"
+baud = 115200
+pattern = "GAME OVER"
+[ready]
+pin = 6
+active = "low"
+[meter]
+pin = 7
+[journal]
+path = "state/journal.db"
+[security]
+signing_key = "{KEY}, {KEY[::-1]}"
+allow_unsigned = true
+"""
+        ),
+        {},
+    )
+    assert settings.broker == Broker("10.0.0.1", 1884, True, str(tmp_path / "ca.pem"), "cab-01", "hush")
+    assert settings.coin == Coin(22, "high", Profile(50, 60, 2, 7))
+    assert settings.game_over_gpio == Input(5, "high", 5)
+    assert settings.game_over_serial == SerialLine("/dev/ttyUSB0", 115200, "GAME OVER")
+    assert (settings.ready, settings.meter) == (Input(6), Input(7))
+    assert settings.journal_path == tmp_path / "state/journal.db"
+    assert len(settings.keys) == 2
+    assert settings.allow_unsigned
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "hint"),
+    [
+        ('machine_id = "cab-01"', "", "machine_id", "missing"),
+        ('"cab-01"', '"cab/01"', "machine_id", "letters"),
+        ('"cab-01"', "17", "machine_id", "quotes"),
+        ('host = "broker.example"', "", "broker.host", "missing"),
+        ('"broker.example"', '"mqtt://broker.example"', "broker.host", "without mqtt://"),
+        ("[coin]", "port = 70000\n[coin]", "broker.port", "1 to 65535"),
+        ("[coin]", 'port = "8883"\n[coin]', "broker.port", "whole number"),
+        ("[coin]", "port = true\n[coin]", "broker.port", "whole number"),
+        ("[coin]", 'tls = "no"\n[coin]', "broker.tls", "true or false"),
+        ("[coin]", "tls = false\n[coin]", "broker.tls", "allow_plaintext"),
+        ("[coin]", 'ca_file = "nowhere.pem"\n[coin]', "broker.ca_file", "not there"),
+        ("[coin]", 'password = "x"\n[coin]', "broker.username", "missing"),
+        ("[coin]", 'pasword = "x"\n[coin]', "broker.pasword", "unknown; known here: allow_plaintext, ca_file"),
+        ("pin = 17", "", "coin.pin", "missing"),
+        ("pin = 17", 'pin = "header 11"', "coin.pin", "GPIO17"),
+        ("pin = 17", "pin = 99", "coin.pin", "0 to 53"),
+        ("pin = 17", "pin = 17\nactive = 0", "coin.active", '"low" or "high"'),
+        ("pin = 17", "pin = 17\npulse_ms = 1", "coin.pulse_ms", "5 to 5000"),
+        ("pin = 17", "pin = 17\nmax_credits = 0", "coin.max_credits", "1 to 1000"),
+        ("pin = 17", 'pin = 17\ngap_ms = "100"', "coin.gap_ms", "whole number"),
+        ("pin = 17", "pin = 17\n[ready]\npin = 17", "coin.pin", "ready's already"),
+        ("pin = 17", "pin = 17\n[ready]", "ready.pin", "missing"),
+        ("pin = 17", "pin = 17\n[meter]\npin = 4\nactiv = 'low'", "meter.activ", "unknown"),
+        ("pin = 17", "pin = 17\n[game_over]\npin = 4", "game_over.pin", "unknown; known here: gpio, serial"),
+        ("pin = 17", "pin = 17\n[game_over.serial]\nport = 'x'", "game_over.serial.pattern", "missing"),
+        (
+            "pin = 17",
+            "pin = 17\n[game_over.serial]\nport = ''\npattern = 'x'",
+            "game_over.serial.port",
+            "/dev/serial/by-id/",
+        ),
+        (
+            "pin = 17",
+            "pin = 17\n[game_over.serial]\nport = 'x'\npattern = '('",
+            "game_over.serial.pattern",
+            "regular expression",
+        ),
+        ("[coin]", "[extra]\n[coin]", "extra", "unknown"),
+        (f'signing_key = "{KEY}"', "", "security.signing_key", "64 hexadecimal"),
+        (KEY, KEY[:-1], "security.signing_key", "64 hexadecimal"),
+        (KEY, f"{KEY},", "security.signing_key", "64 hexadecimal"),
+        (KEY, ",".join([KEY] * 5), "security.signing_key", "up to 4"),
+        (f'"{KEY}"', f'"{KEY}"\nsigning_key_file = "k"', "security.signing_key_file", "either"),
+        (f'signing_key = "{KEY}"', 'signing_key_file = "k"', "security.signing_key_file", "cannot be read"),
+        ("[broker]", "[[broker]]", "broker", "section"),
+        ("[coin]", "[[coin]]", "coin", "section"),
+    ],
+)
+def test_what_is_wrong_is_said_by_its_key_with_what_to_do(
+    write: Write, old: str, new: str, key: str, hint: str
+) -> None:
+    found = faults(write(SMALL, (old, new)))
+    assert len(found) == 1, found
+    assert found[0].startswith(f"{key}: ")
+    assert hint in found[0]
+
+
+def test_every_fault_is_said_at_once(write: Write) -> None:
+    found = faults(write("machine_id = 1\ncolour = 2\n[broker]\nport = 0\n[coin]\npulse_ms = 0\ngap_ms = 0\n"))
+    keys = sorted(fault.partition(":")[0] for fault in found)
+    assert keys == [
+        "broker.host",
+        "broker.port",
+        "coin.gap_ms",
+        "coin.pin",
+        "coin.pulse_ms",
+        "colour",
+        "machine_id",
+        "security",
+    ]
+
+
+@pytest.mark.parametrize("text", ["machine_id = ", "\xff", "a = 1\na = 2", "[" * 10_000])
+def test_a_file_that_is_no_toml_is_said_to_be_so(write: Write, text: str) -> None:
+    assert "cannot be read" in faults(write(text))[0]
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
+    assert "--config" in faults(tmp_path / "edge.toml")[0]
+
+
+def test_secrets_may_stand_in_files_and_in_credentials(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(KEY + "\n")
+    (tmp_path / "word").write_text("from a file\n")
+    no_key = (f'signing_key = "{KEY}"', "")
+    with_files = (
+        (f'signing_key = "{KEY}"', 'signing_key_file = "key"'),
+        ("[coin]", 'username = "u"\npassword_file = "word"\n[coin]'),
+    )
+    settings = load(write(SMALL, *with_files), {})
+    assert (settings.keys, settings.broker.password) == ((bytes.fromhex(KEY),), "from a file")
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "signing_key").write_text(KEY)
+    (credentials / "mqtt_password").write_text("from systemd")
+    settings = load(
+        write(SMALL, no_key, ("[coin]", 'username = "u"\n[coin]')), {"CREDENTIALS_DIRECTORY": str(credentials)}
+    )
+    assert (settings.keys, settings.broker.password) == ((bytes.fromhex(KEY),), "from systemd")
+
+
+def test_no_secret_is_shown_when_settings_are_printed(write: Write) -> None:
+    settings = load(write(SMALL, ("[coin]", 'username = "u"\npassword = "hush"\n[coin]')), {})
+    assert "hush" not in repr(settings)
+    assert repr(bytes.fromhex(KEY)) not in repr(settings)
+    assert "hush" not in str(faults(write(SMALL, ("[coin]", 'password = "hush"\n[coin]'))))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.1.2.3"])
+def test_without_tls_only_on_this_computer(write: Write, host: str) -> None:
+    assert is_loopback(host)
+    path = write(SMALL, ('"broker.example"', f'"{host}"\ntls = false'))
+    assert load(path, {}).broker.tls is False
+
+
+def test_whoever_insists_may_do_without_tls(write: Write) -> None:
+    path = write(SMALL, ("[coin]", "tls = false\nallow_plaintext = true\n[coin]"))
+    assert load(path, {}).broker.tls is False
+    assert not is_loopback("broker.example")
+    assert not is_loopback("127.0.0.1.example")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[coin]\npin = 22\nactive = 'high'",
+        "machine_id = 1\n[broker]\nport = 0\n[coin]\npin = 22\nactive = 'high'\nunknown = 1",
+        'machine_id = \n[coin]\npin = 22\nactive = "high"\n[security]\npin = 5',
+        '[coin]\npin = "GPIO22"  # the coin line\nactive = "high"\npulse_ms = = 100',
+    ],
+)
+def test_the_coin_line_is_found_whatever_else_is_wrong(write: Write, text: str) -> None:
+    """Forcing the line inactive must not wait for somebody to find a typo."""
+    assert load_coin_line(write(text)) == (22, "high")
+
+
+@pytest.mark.parametrize("text", ["", "[coin]", "[coin]\npin = 99", "coin = 3", "[ready]\npin = 5\n["])
+def test_without_a_pin_the_coin_line_is_asked_for(write: Write, text: str) -> None:
+    with pytest.raises(BadSettings, match="pin"):
+        load_coin_line(write(text))

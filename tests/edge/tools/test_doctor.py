@@ -1,0 +1,433 @@
+"""The doctor: says "all is well" only where a credit would be pulsed, and of every fault what to do about it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from arcade_edge import cli
+from arcade_edge import config as edge_settings
+from arcade_edge.agent.journal import JournalInUse, open_journal
+from arcade_edge.hardware.pin_factory import GpioUnavailable
+from arcade_edge.simulator.cabinet import SimulatedCabinet, Wiring
+from arcade_edge.tools.doctor import examine
+from arcade_edge.tools.verdicts import Verdict
+from arcade_sandbox.broker import access as broker_access
+from arcade_sandbox.broker.launcher import Broker, User
+from arcade_sandbox.processes import dies_with_parent, free_port
+from arcade_shared.messages import Status
+from support.agent_process import KEY, MACHINE, AgentProcess, write_config
+from support.coin_back_ends import PIN, LgpioDoubleBackEnd
+from support.mqtt_cloud import MqttCloud, clock
+
+SERIAL = "10000000abcdef01"
+READY, GAME_OVER = 22, 27
+QUICK_S = 2.0
+
+USERS = [User(MACHINE, "machine password", "machine"), User("cloud", "cloud password", "cloud")]
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with Broker(tmp_path_factory.mktemp("broker"), users=USERS) as started:
+        yield started
+
+
+@pytest.fixture
+def cloud(broker: Broker) -> Iterator[MqttCloud]:
+    with MqttCloud(broker.port, KEY, MACHINE, username="cloud", password="cloud password") as started:
+        yield started
+
+
+def doctor(config: Path, factory: Any = None, **more: Any) -> list[Verdict]:
+    """All verdicts, on simulated pins unless others are given."""
+    factory = factory or SimulatedCabinet(Wiring(PIN)).factory()
+    options = {"environ": {}, "pin_factory": factory, "serial": SERIAL, "answer_within_s": QUICK_S} | more
+    return list(examine(config, **options))
+
+
+def levels(verdicts: list[Verdict], what: str) -> set[str]:
+    """What was said of one thing."""
+    return {verdict.level for verdict in verdicts if verdict.what == what}
+
+
+def asked(cloud: MqttCloud) -> list[Status]:
+    """What the doctor has said to the cloud; the broker keeps an agent's last status as well."""
+    return [status for status in cloud.heard.statuses if status.agent == "arcade-edge doctor"]
+
+
+def failed(verdicts: list[Verdict]) -> list[str]:
+    """What has failed."""
+    return [verdict.what for verdict in verdicts if verdict.level == "FAIL"]
+
+
+def text_of(verdicts: list[Verdict], what: str, level: str = "FAIL") -> str:
+    """The one sentence of that level about that thing."""
+    (found,) = [verdict.text for verdict in verdicts if (verdict.what, verdict.level) == (what, level)]
+    return found
+
+
+def over_tls(tmp_path: Path, broker: Broker, ca_file: Path) -> Path:
+    """Settings for the broker's TLS port."""
+    config = write_config(tmp_path, broker.tls_port)
+    text = config.read_text().replace("tls = false", f'tls = true\nca_file = "{ca_file}"')
+    config.write_text(text.replace("127.0.0.1", "localhost"))
+    config.chmod(0o600)
+    return config
+
+
+def test_where_all_is_well_it_says_so(tmp_path: Path, broker: Broker, cloud: MqttCloud) -> None:
+    """Over TLS, with the cloud's own answer as the proof that the key is right."""
+    verdicts = doctor(over_tls(tmp_path, broker, broker.ca_file))
+    assert failed(verdicts) == []
+    for what in ("settings", "agent", "journal", "coin line", "network", "TLS", "broker login", "access list"):
+        assert levels(verdicts, what) == {"ok"}, what
+    assert levels(verdicts, "signing key") == levels(verdicts, "clock") == {"ok"}
+
+
+def test_it_tells_the_cloud_nothing_but_that_the_agent_is_offline(
+    tmp_path: Path, broker: Broker, cloud: MqttCloud
+) -> None:
+    doctor(write_config(tmp_path, broker.port))
+    (status,) = asked(cloud)
+    assert (status.state, status.ready, status.max_credits) == ("offline", False, 0)
+    assert cloud.heard.acks == []
+    assert cloud.heard.game_overs == []
+
+
+def test_a_command_that_waits_for_the_agent_waits_on(tmp_path: Path, broker: Broker, cloud: MqttCloud) -> None:
+    """It logs in as the agent would, and must not swallow what the broker keeps for it."""
+    config = write_config(tmp_path, broker.port)
+    doctor(config)
+    journal = open_journal(tmp_path / "journal.db", SERIAL)
+    credit = cloud.command(journal.installation)
+    journal.close()
+    assert failed(doctor(config)) == []
+    with AgentProcess(config, "--serial-number", SERIAL) as agent:
+        assert cloud.final(credit).delivered == 1
+        assert agent.stop() == 0
+    assert agent.coins() == 1
+
+
+def test_a_key_that_the_cloud_does_not_know_gets_no_answer(tmp_path: Path, broker: Broker) -> None:
+    config = write_config(tmp_path, broker.port)
+    config.write_text(config.read_text().replace(KEY.hex(), "ab" * 32))
+    with MqttCloud(broker.port, KEY, MACHINE, username="cloud", password="cloud password"):
+        verdicts = doctor(config)
+    assert failed(verdicts) == ["cloud"]
+    assert "arcade-cloud machine add" in text_of(verdicts, "cloud")
+
+
+def test_an_answer_that_is_signed_with_another_key_is_no_proof(
+    tmp_path: Path, broker: Broker, cloud: MqttCloud
+) -> None:
+    cloud.answers = False
+    foreign = threading.Thread(target=_answer_with_another_key, args=(cloud,))
+    foreign.start()
+    verdicts = doctor(write_config(tmp_path, broker.port))
+    foreign.join()
+    assert failed(verdicts) == ["signing key"]
+
+
+def _answer_with_another_key(cloud: MqttCloud) -> None:
+    nonce = cloud.wait(lambda heard: [s.nonce for s in heard.statuses if s.nonce and not s.ready], "a nonce")[-1]
+    cloud.publish("clock", clock(b"k" * 32, MACHINE, nonce, 0))
+
+
+def test_a_cloud_that_listens_to_nobody_is_told_from_one_that_is_silent(tmp_path: Path, broker: Broker) -> None:
+    verdicts = doctor(write_config(tmp_path, broker.port))
+    assert "nobody listens" in text_of(verdicts, "cloud")
+
+
+def test_a_clock_that_is_wrong_is_named_and_no_failure(tmp_path: Path, broker: Broker, cloud: MqttCloud) -> None:
+    cloud.answers = False
+    answering = threading.Thread(
+        target=lambda: cloud.answer(
+            cloud.wait(lambda heard: [s.nonce for s in heard.statuses if s.nonce and not s.ready], "a nonce")[-1],
+            4_000_000_000_000,
+        )
+    )
+    answering.start()
+    verdicts = doctor(write_config(tmp_path, broker.port))
+    answering.join()
+    assert failed(verdicts) == []
+    assert "behind the cloud's" in text_of(verdicts, "clock", "warn")
+
+
+def test_a_wrong_password_is_named(tmp_path: Path, broker: Broker) -> None:
+    verdicts = doctor(write_config(tmp_path, broker.port, password="guessed"))
+    assert failed(verdicts) == ["broker login"]
+    assert "username and password" in text_of(verdicts, "broker login")
+
+
+@pytest.mark.parametrize(
+    ("may_publish", "may_hear", "what", "words"),
+    [
+        (("status",), ("coinpulse", "revoke", "clock"), "access list", "may not publish ack"),
+        (("ack",), ("coinpulse", "revoke", "clock"), "access list", "may not publish status"),
+        (("status", "ack"), ("coinpulse", "clock"), "broker login", "forbids to subscribe"),
+    ],
+)
+def test_an_access_list_that_forbids_what_is_needed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, may_publish: Any, may_hear: Any, what: str, words: str
+) -> None:
+    monkeypatch.setattr(broker_access, "_FROM_MACHINE", may_publish)
+    monkeypatch.setattr(broker_access, "_TO_MACHINE", may_hear)
+    with Broker(tmp_path / "strict", users=USERS) as strict:
+        verdicts = doctor(write_config(tmp_path, strict.port))
+    assert words in text_of(verdicts, what)
+
+
+def test_a_broker_that_is_not_there_is_named(tmp_path: Path) -> None:
+    verdicts = doctor(write_config(tmp_path, free_port()))
+    assert failed(verdicts) == ["network"]
+
+
+def test_a_certificate_of_somebody_else_is_refused(tmp_path: Path, broker: Broker) -> None:
+    """And the computer's date is shown, for a Pi without a clock often gets it wrong."""
+    other = tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(str(other))
+    verdicts = doctor(over_tls(tmp_path, broker, other))
+    assert failed(verdicts) == ["TLS"]
+    assert str(datetime.now(UTC).date()) in text_of(verdicts, "TLS")
+
+
+def test_a_port_without_tls_is_named(tmp_path: Path, broker: Broker) -> None:
+    config = over_tls(tmp_path, broker, broker.ca_file)
+    config.write_text(config.read_text().replace(str(broker.tls_port), str(broker.port)))
+    assert failed(doctor(config)) == ["TLS"]
+
+
+def test_a_certificate_that_ends_soon_is_named(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    port = free_port()
+    server = _serve_tls(
+        tmp_path, authority.issue_cert("localhost", not_after=datetime.now(UTC) + timedelta(days=3)), port
+    )
+    config = write_config(tmp_path, port)
+    text = config.read_text().replace("tls = false", f'tls = true\nca_file = "{tmp_path / "ca.pem"}"')
+    config.write_text(text.replace("127.0.0.1", "localhost"))
+    try:
+        assert levels(doctor(config), "TLS") == {"warn"}
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _serve_tls(folder: Path, certificate: trustme.LeafCert, port: int) -> subprocess.Popen[bytes]:
+    """A server that only shakes hands, and then hangs up."""
+    certificate.private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+    code = (
+        "import socket, ssl, sys\n"
+        "context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)\n"
+        "context.load_cert_chain(sys.argv[1])\n"
+        "with socket.create_server(('127.0.0.1', int(sys.argv[2]))) as server:\n"
+        "    print(flush=True)\n"
+        "    while True:\n"
+        "        try: context.wrap_socket(server.accept()[0], server_side=True).close()\n"
+        "        except OSError: pass\n"
+    )
+    command = [sys.executable, "-c", code, str(folder / "server.pem"), str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=dies_with_parent())
+    assert server.stdout is not None
+    server.stdout.readline()
+    return server
+
+
+class Untouchable:
+    """Pins that nobody may ask for."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"the pins were touched: {name}")
+
+
+def test_beside_a_running_agent_nothing_is_tried_that_it_would_notice(
+    tmp_path: Path, broker: Broker, cloud: MqttCloud
+) -> None:
+    config = write_config(tmp_path, broker.port)
+    running = open_journal(tmp_path / "journal.db", SERIAL)
+    try:
+        verdicts = doctor(config, Untouchable())
+    finally:
+        running.close()
+    assert failed(verdicts) == []
+    assert "systemctl stop arcade-edge" in text_of(verdicts, "agent", "warn")
+    assert levels(verdicts, "network") == {"ok"}
+    assert levels(verdicts, "broker login") == set()
+    assert asked(cloud) == []
+
+
+def test_no_agent_starts_while_it_looks(tmp_path: Path, broker: Broker, cloud: MqttCloud) -> None:
+    config = write_config(tmp_path, broker.port)
+    factory = SimulatedCabinet(Wiring(PIN)).factory()
+    for verdict in examine(config, QUICK_S, environ={}, pin_factory=factory, serial=SERIAL):
+        if verdict.what == "coin line":
+            with pytest.raises(JournalInUse):
+                open_journal(tmp_path / "journal.db", SERIAL)
+
+
+def test_a_copied_journal_is_named_and_left_alone(tmp_path: Path, broker: Broker, cloud: MqttCloud) -> None:
+    config = write_config(tmp_path, broker.port)
+    open_journal(tmp_path / "journal.db", "another Pi").close()
+    before = (tmp_path / "journal.db").read_bytes()
+    verdicts = doctor(config)
+    assert "another computer" in text_of(verdicts, "journal")
+    assert (tmp_path / "journal.db").read_bytes() == before
+    assert not list(tmp_path.glob("*aside*"))
+    assert asked(cloud) == []
+
+
+@pytest.mark.parametrize("what", ["no folder", "damaged"])
+def test_a_journal_that_cannot_be_used_is_named_and_the_rest_is_tried(
+    tmp_path: Path, broker: Broker, what: str
+) -> None:
+    config = write_config(tmp_path, broker.port)
+    if what == "damaged":
+        (tmp_path / "journal.db").write_bytes(b"nothing that SQLite knows" * 200)
+    else:
+        config.write_text(config.read_text().replace('"journal.db"', '"edge.toml/journal.db"'))
+    verdicts = doctor(config)
+    assert failed(verdicts) == ["journal"]
+    assert levels(verdicts, "coin line") == {"ok"}
+
+
+def test_every_fault_of_the_settings_is_named(tmp_path: Path) -> None:
+    config = tmp_path / "edge.toml"
+    config.write_text('machine_id = "a/b"\n[broker]\nhost = ""\n[coin]\npin = 99\n[security]\n')
+    verdicts = doctor(config)
+    assert levels(verdicts, "settings") == {"FAIL"}
+    assert len(verdicts) == 4
+
+
+def test_the_exit_code_tells_a_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor", "--config", str(tmp_path / "nothing.toml")]) == 1
+    assert capsys.readouterr().out.startswith("FAIL  settings")
+
+
+def test_settings_and_secrets_that_others_may_read_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And under sudo the credentials are read where systemd would take them from."""
+    config = write_config(tmp_path, free_port(), security="allow_unsigned = true")
+    config.write_text(config.read_text().replace(f'signing_key = "{KEY.hex()}"', ""))
+    config.chmod(0o644)
+    store = tmp_path / "credstore"
+    store.mkdir()
+    (store / "arcade-edge.signing_key").write_text(KEY.hex())
+    (store / "arcade-edge.signing_key").chmod(0o644)
+    monkeypatch.setattr(edge_settings, "CREDENTIAL_STORE", store)
+    assert edge_settings.load(config, {}).keys == (KEY,)
+    verdicts = doctor(config)
+    said = [verdict.text for verdict in verdicts if verdict.level == "warn" and verdict.what == "settings"]
+    assert ["chmod 600" in text for text in said] == [True, False]
+    assert "allow_unsigned" in said[1]
+    assert "chmod 600" in text_of(verdicts, "credentials", "warn")
+
+
+Wire = Callable[[LgpioDoubleBackEnd], None]
+
+
+def _rests(double: LgpioDoubleBackEnd) -> None:
+    double.library.levels[PIN] = True
+
+
+def _nothing_holds_it(double: LgpioDoubleBackEnd) -> None:
+    double.library.levels[PIN] = False
+
+
+def _short_circuit(double: LgpioDoubleBackEnd) -> None:
+    vars(double.library)["gpio_read"] = lambda _handle, _gpio: 0
+
+
+def _taken(double: LgpioDoubleBackEnd) -> None:
+    def busy(*_: Any) -> int:
+        raise double.library.error("GPIO busy")
+
+    vars(double.library).update(gpio_claim_input=busy, gpio_claim_output=busy)
+
+
+@pytest.mark.parametrize(
+    ("wire", "level", "words"),
+    [
+        (_rests, "ok", "at rest"),
+        (_nothing_holds_it, "FAIL", "pull resistor to 3.3 V"),
+        (_short_circuit, "FAIL", "short circuit"),
+        (_taken, "FAIL", "systemctl stop arcade-edge"),
+    ],
+)
+def test_the_coin_line_rests_with_and_without_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wire: Wire, level: str, words: str
+) -> None:
+    """Undriven it shows what holds it whenever the Pi starts; driven, it shows no active level."""
+    double = LgpioDoubleBackEnd(monkeypatch)
+    wire(double)
+    verdicts = doctor(write_config(tmp_path, free_port()), double.factory())
+    double.close()
+    assert words in text_of(verdicts, "coin line", level)
+    assert all(double.library.seen)
+
+
+@pytest.mark.parametrize(("ready_now", "over_now"), [(True, False), (False, True)])
+def test_the_inputs_levels_are_told(tmp_path: Path, ready_now: bool, over_now: bool) -> None:
+    cabinet = SimulatedCabinet(Wiring(PIN, ready_pin=READY, game_over_pin=GAME_OVER))
+    cabinet.set_ready(ready_now)
+    if over_now:
+        cabinet.factory().pin(GAME_OVER).drive_low()
+    more = f"[ready]\npin = {READY}\n[game_over.gpio]\npin = {GAME_OVER}"
+    verdicts = doctor(write_config(tmp_path, free_port(), more=more), cabinet.factory())
+    assert levels(verdicts, "ready") == ({"ok"} if ready_now else {"warn"})
+    assert levels(verdicts, "game over") == ({"warn"} if over_now else {"ok"})
+
+
+def test_without_pins_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from arcade_edge.tools import pin_checks
+
+    def none_here(_given: Any) -> Any:
+        raise GpioUnavailable("no pins here")
+
+    monkeypatch.setattr(pin_checks, "open_pin_factory", none_here)
+    verdicts = doctor(write_config(tmp_path, free_port()), None)
+    assert text_of(verdicts, "pins") == "no pins here"
+
+
+def test_the_serial_port_is_opened(tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    try:
+        more = f'[game_over.serial]\nport = "{os.ttyname(slave)}"\npattern = "over"'
+        assert levels(doctor(write_config(tmp_path, free_port(), more=more)), "serial") == {"ok"}
+        more = '[game_over.serial]\nport = "/dev/serial/by-id/nothing"\npattern = "over"'
+        assert "/dev/serial/by-id" in text_of(doctor(write_config(tmp_path, free_port(), more=more)), "serial")
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_root_leaves_no_file_behind_that_the_agent_cannot_open() -> None:
+    """`sudo arcade-edge pulse` before the agent's first start must not lock it out of its own journal."""
+    code = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from arcade_edge.tools.account import become_owner_of\n"
+        "from arcade_edge.agent.journal import JournalInUse, open_journal\n"
+        "folder = Path(sys.argv[1])\n"
+        "print(become_owner_of(folder), become_owner_of(folder))\n"
+        "open_journal(folder / 'journal.db', 'x').close()\n"
+        "print({path.stat().st_uid for path in folder.iterdir()} == {folder.stat().st_uid}, os.geteuid() != 0)\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        os.chown(folder, 65534, 65534)
+        done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["nobody", "None", "True", "True"]
