@@ -1,7 +1,7 @@
-"""The cloud as one process: HTTP, the timer and the listener to the machines.
+"""The cloud as one process: HTTP, the timer and the listener.
 
-Threads: waitress answers requests; `timer` moves what is due; `listener-*` take in what machines say;
-`stripe-*` do what waits for Stripe, the sweep too. Only the order's record connects them.
+Threads: waitress answers requests; `timer` moves what is due; `listener-*` handle what machines send; `stripe-*`
+do whatever waits for Stripe, reconciliation included. Only the orders' records connect them.
 """
 
 import contextlib
@@ -21,34 +21,34 @@ from arcade_cloud.errors import ArcadeError, StoreError
 logger = logging.getLogger(__name__)
 
 TIMER_S = 0.5
-# How long the timer waits after the store could not be reached, at the most.
+# The longest pause of the timer while the store cannot be reached.
 TIMER_BACKOFF_S = 30.0
 PRUNE_EVERY_S = 86_400
 WEB_THREADS = 16
-# Phones that look again each second keep their connections; a cabinet has one or two of them.
+# A phone polls every second and keeps its connection open; a cabinet has one or two of them.
 CONNECTIONS = 1000
 STRIPE_THREADS = 8
-# Work beyond this is dropped: the order stays due, and the timer brings it back.
+# Work beyond this is dropped: its order stays due, and the timer comes back to it.
 STRIPE_QUEUE = 500
-# Who stops this process kills it some ten seconds later, and waitress gives requests five of them. What is decided
-# is stored before it is done, so a call that hangs may be left behind; one that does not is over by then.
+# Whatever stops this process kills it some ten seconds later, and waitress gives requests five of them. A decision
+# is stored before it is carried out, so a call that hangs may be left behind; any other is over by then.
 STOP_WITHIN_S, LAST_WORK_S = 3.0, 1.0
-# Twice what the widest door takes: up to here the application refuses a body itself, in its own error shape. This
-# much for each of CONNECTIONS is all that callers can make this host hold, in memory or on disk.
+# Twice the largest body that any route accepts: up to here the application refuses a body itself, in its own error
+# shape. This much for each of CONNECTIONS is all that callers can make this host hold, in memory or on disk.
 WAITRESS_BODY_BYTES = 2 << 20
 
 
 class PortTaken(ArcadeError):
-    """Somebody else listens there."""
+    """Another process listens on that port."""
 
 
 class StripeWorkers:
-    """Runs what waits for Stripe, on a few threads; what does not fit is dropped."""
+    """Runs what waits for Stripe, on a few threads. What does not fit in the queue is dropped."""
 
     def __init__(self) -> None:
         self._waiting: queue.Queue[Callable[[], None] | None] = queue.Queue(STRIPE_QUEUE)
         self._stop = threading.Event()
-        # They end with the process: a pool's would be waited for at its end, for as long as Stripe hangs.
+        # Daemons end with the process. It would wait for a pool's threads for as long as Stripe hangs.
         self._threads = [
             threading.Thread(target=self._run, name=f"stripe-{number}", daemon=True)
             for number in range(STRIPE_THREADS)
@@ -59,13 +59,13 @@ class StripeWorkers:
             thread.start()
 
     def later(self, work: Callable[[], None]) -> None:
-        """Run `work` soon, or drop it where too much waits, or where this process stops."""
+        """Run `work` soon. It is dropped while the queue is full or this process is stopping."""
         if self._stop.is_set():
             return
         try:
             self._waiting.put_nowait(work)
         except queue.Full:
-            logger.warning("too much waits for Stripe; the timer will come back to it")
+            logger.warning("too much is waiting for Stripe; the timer will come back to it")
 
     def _run(self) -> None:
         while (work := self._waiting.get()) is not None and not self._stop.is_set():
@@ -75,20 +75,24 @@ class StripeWorkers:
                 logger.exception("work for Stripe failed; the order stays due")
 
     def close(self, until_s: float) -> None:
-        """Finish what runs, but for what hangs until then (`time.monotonic`); forget what waits.
+        """Finish the work in progress and forget the work that waits.
 
-        A call that is left behind may still be done at Stripe: the order is due, and asks again with the same key.
+        A call that is left behind may still take effect at Stripe: its order stays due, and asks again with the
+        same key.
+
+        Args:
+            until_s: When to stop waiting for a call that hangs, by `time.monotonic`.
         """
         self._stop.set()
         for _ in self._threads:
-            with contextlib.suppress(queue.Full):  # who takes work from a full queue sees that it is over
+            with contextlib.suppress(queue.Full):  # a thread that takes work from a full queue looks at `_stop`
                 self._waiting.put_nowait(None)
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(max(0.0, until_s - time.monotonic()))
         hanging = sum(thread.is_alive() for thread in self._threads)
         if hanging:
-            logger.warning("%d calls to Stripe are left behind: their orders stay due", hanging)
+            logger.warning("%d calls to Stripe are left behind; their orders stay due", hanging)
 
 
 class Timer:
@@ -103,11 +107,11 @@ class Timer:
         self._thread.start()
 
     def begin_to_stop(self) -> None:
-        """Begin no other pass."""
+        """Start no further pass."""
         self._stop.set()
 
     def wait(self, until_s: float) -> None:
-        """Wait for the end of its pass until then (`time.monotonic`) at the most: what it leaves stays due."""
+        """Wait for the pass in progress, but not beyond `until_s` (`time.monotonic`): what it leaves stays due."""
         if self._thread.ident is not None:
             self._thread.join(max(0.0, until_s - time.monotonic()))
 
@@ -124,8 +128,8 @@ class Timer:
                     next_prune_ms = now_ms + PRUNE_EVERY_S * 1000
             except StoreError:
                 failures = min(failures + 1, 10)
-                logger.exception("the store can't be used; trying again")
-            except Exception:  # the timer must outlive any defect: without it no order becomes final
+                logger.exception("the store cannot be used; trying again")
+            except Exception:  # the timer must survive any defect: without it no order becomes final
                 failures = min(failures + 1, 10)
                 logger.exception("the timer failed; trying again")
             else:
@@ -134,27 +138,29 @@ class Timer:
 
 @contextlib.contextmanager
 def running(settings: Settings) -> Iterator[Cloud]:
-    """The cloud with its timer and listener running; stopped in order at the end."""
+    """Run the cloud with its timer and listener, and stop them in order at the end."""
     workers = StripeWorkers()
-    cloud = build(settings, later=workers.later)
-    timer = Timer(cloud)
-    listener = cloud.listener()
-    try:
-        workers.start()
-        listener.start()
-        timer.start()
-        yield cloud
-    finally:
-        until_s = time.monotonic() + STOP_WITHIN_S
-        timer.begin_to_stop()
-        listener.stop()  # within a bound of its own; what was heard last may be work for Stripe
-        timer.wait(until_s)
-        workers.close(max(until_s, time.monotonic() + LAST_WORK_S))
-        cloud.close()
+    with build(settings, later=workers.later) as cloud:
+        timer, listener = Timer(cloud), cloud.listener()
+        try:
+            workers.start()
+            listener.start()
+            timer.start()
+            yield cloud
+        finally:
+            until_s = time.monotonic() + STOP_WITHIN_S
+            timer.begin_to_stop()
+            listener.stop()  # within a bound of its own; the last messages may leave work for Stripe
+            timer.wait(until_s)
+            workers.close(max(until_s, time.monotonic() + LAST_WORK_S))
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises PortTaken, saying what to do."""
+    """Open a listening socket.
+
+    Raises:
+        PortTaken: with what to do about it.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -164,19 +170,22 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         bound.close()
         raise PortTaken(
-            f"can't listen on {host} port {port} ({error.strerror}): stop what uses it, or choose another --port"
+            f"cannot listen on {host} port {port} ({error.strerror}): stop what uses it, or choose another --port"
         ) from None
     return bound
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT. Raises PortTaken before anything has been started."""
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        PortTaken: before anything has been started.
+    """
     from waitress.server import create_server
 
     from arcade_cloud.web.app import create_app
 
-    bound = bind(host, port)
-    with running(settings) as cloud:
+    with contextlib.closing(bind(host, port)) as bound, running(settings) as cloud:
         server = create_server(
             create_app(cloud.services()),
             sockets=[bound],
