@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from arcade_cloud.bootstrap import build
-from arcade_cloud.entrypoints.checks import verdicts
+from arcade_cloud.entrypoints.cli.check import verdicts
 from arcade_cloud.errors import PaymentsRefused, StoreUnavailable
 from arcade_cloud.ports.payments import EventPage
 from arcade_cloud.services.reconciliation import (
@@ -366,10 +366,9 @@ def test_the_check_tries_the_right_to_read_events(has_right: bool, tmp_path: Pat
             raise PaymentsRefused("permission", "reading events: the key may not do this")
 
     doors.payments.fault = fault
-    cloud = build(doors.settings)
-    tried = replace(cloud, fulfilment=doors.services.fulfilment)
-    verdict = dict(itertools.islice(verdicts(tried), 4))["Stripe, events"]
-    cloud.close()
+    with build(doors.settings) as cloud:
+        tried = replace(cloud, fulfilment=doors.services.fulfilment)
+        verdict = dict(itertools.islice(verdicts(tried), 4))["Stripe, events"]
     assert has_right if verdict is None else "“Events: read”" in verdict
 
 

@@ -1,0 +1,96 @@
+"""`arcade-cloud check`: try the settings and every connection, each with a verdict."""
+
+import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from arcade_cloud.errors import ArcadeError, PaymentsRefused
+
+if TYPE_CHECKING:
+    from arcade_cloud.bootstrap import Cloud
+    from arcade_cloud.config.settings import Settings
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `check`."""
+    check = commands.add_parser("check", help="try the settings and every connection, each with a verdict")
+    check.set_defaults(run=_check)
+
+
+def _check(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.bootstrap import build
+    from arcade_cloud.config.settings import warnings
+
+    print("ok    settings")
+    for warning in warnings(settings):
+        print(f"warn  {warning}")
+    failed = False
+    with build(settings) as cloud:
+        for name, verdict in verdicts(cloud):
+            failed = failed or verdict is not None
+            print(f"ok    {name}" if verdict is None else f"FAIL  {name}: {verdict}")
+    return 1 if failed else 0
+
+
+def verdicts(cloud: "Cloud") -> Iterator[tuple[str, str | None]]:
+    """Try one part after the other: its name, and what is wrong with it or None."""
+    from arcade_cloud.adapters.mqtt import try_listening
+
+    yield "database", _database(cloud)
+    yield "machines", None if cloud.store.machines() else "none is registered: run arcade-cloud machine add"
+    stripe = _stripe(cloud)
+    yield "Stripe", stripe
+    if stripe is None:
+        yield "Stripe, events", _events(cloud)
+    yield "broker, sending", _broker(cloud)
+    yield "broker, listening", try_listening(cloud.settings.broker)
+
+
+def _database(cloud: "Cloud") -> str | None:
+    """Write something: a disk that is full or read-only can still be read."""
+    try:
+        cloud.store.note_seen(f"check:{cloud.fulfilment.now_ms()}", cloud.fulfilment.now_ms())
+    except ArcadeError as error:
+        return str(error)
+    return None
+
+
+def _stripe(cloud: "Cloud") -> str | None:
+    price_ids = {
+        offer.price_id for machine in cloud.store.machines() for offer in machine.offers if offer.price_id
+    }
+    if cloud.settings.stripe_price_id is not None:
+        price_ids.add(cloud.settings.stripe_price_id)
+    try:
+        cloud.fulfilment.payments.check()
+        for price_id in sorted(price_ids):
+            cloud.fulfilment.payments.read_price(price_id)
+    except ArcadeError as error:
+        return str(error)
+    return None
+
+
+def _events(cloud: "Cloud") -> str | None:
+    from arcade_cloud.services.reconciliation import PAID, RIGHT
+
+    try:
+        cloud.fulfilment.payments.read_events(PAID, since_ms=cloud.fulfilment.now_ms())
+    except PaymentsRefused as error:
+        return f"{error} ({RIGHT}): without it, a payment whose webhook is lost may be kept without a credit"
+    except ArcadeError as error:
+        return str(error)
+    return None
+
+
+def _broker(cloud: "Cloud") -> str | None:
+    from arcade_cloud.domain.events import Outcome
+
+    wrong = cloud.publisher.check()
+    if wrong is not None:
+        return wrong
+    outcome = cloud.fulfilment.send_echo()
+    if outcome in {Outcome.CONFIRMED, Outcome.NOBODY}:
+        return None
+    if outcome is Outcome.REFUSED:
+        return "it refuses our messages: let MQTT_USERNAME publish to arcade/cloud/echo and arcade/machine/#"
+    return "it took a message and never confirmed it"

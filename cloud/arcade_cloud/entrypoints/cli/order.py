@@ -1,0 +1,118 @@
+"""`arcade-cloud order` and `arcade-cloud grant`: look at orders, give money back, give free credits."""
+
+import argparse
+import secrets
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from arcade_cloud.config.settings import Settings
+    from arcade_cloud.domain.order import Order
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `order list`, `order show`, `order refund`, and `grant`."""
+    order = commands.add_parser("order", help="list, show or refund orders").add_subparsers(
+        dest="what", required=True, metavar="list|show|refund"
+    )
+    listing = order.add_parser("list", help="list the latest orders")
+    listing.add_argument("--machine", help="only those of this machine")
+    listing.add_argument("--limit", type=int, default=20, help="how many (%(default)s)")
+    listing.set_defaults(run=_list)
+    show = order.add_parser("show", help="show one order and its history")
+    show.add_argument("order_id")
+    show.set_defaults(run=_show)
+    refund = order.add_parser("refund", help="give money back; credits not yet pulsed are revoked first")
+    refund.add_argument("order_id")
+    refund.add_argument("--keep", type=int, default=0, metavar="MINOR", help="minor units to keep (%(default)s)")
+    refund.add_argument("--reason", default="asked for", help="for the order's history (%(default)s)")
+    refund.set_defaults(run=_refund)
+
+    grant = commands.add_parser("grant", help="give free credits on a machine")
+    grant.add_argument("machine_id")
+    grant.add_argument("credits", type=int)
+    grant.add_argument("--reason", default="free play", help="for the order's history (%(default)s)")
+    grant.add_argument("--token", help="the same token gives the same grant, however often you send it")
+    grant.set_defaults(run=_grant)
+
+
+def _moment(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
+
+
+def _line(order: "Order") -> str:
+    from arcade_cloud.domain.money import format_amount
+
+    delivered = "-" if order.delivered is None else str(order.delivered)
+    price = "free" if order.kind == "grant" else format_amount(order.amount_minor, order.currency)
+    return (
+        f"{order.order_id:<38} {_moment(order.created_at_ms)[:19]}  {order.machine_id:<16} {order.state:<10} "
+        f"{delivered}/{order.credits} credits  {price}"
+    )
+
+
+def _list(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.bootstrap import build
+
+    with build(settings) as cloud:
+        for order in cloud.store.recent_orders(max(1, min(options.limit, 1000)), machine_id=options.machine):
+            print(_line(order))
+    return 0
+
+
+def _show(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.bootstrap import build
+    from arcade_cloud.domain.money import format_amount
+    from arcade_cloud.errors import BadRequest
+
+    with build(settings) as cloud:
+        order = cloud.store.order(options.order_id)
+        if order is None:
+            raise BadRequest(f"there is no order {options.order_id}")
+        history = cloud.store.history(order.order_id)
+    print(_line(order))
+    amounts = {
+        "to keep": order.target_minor,
+        "given back out of goodwill": order.goodwill_minor,
+        "lost": order.lost_minor,
+        "owed to the player": order.owed_minor,
+    }
+    facts = {
+        "code": order.code,
+        "payment": order.payment_intent or "-",
+        "credit": order.credit_id or "-",
+        "uncertain": str(order.uncertain),
+        "due": "-" if order.due_at_ms is None else _moment(order.due_at_ms),
+        **{name: format_amount(amount, order.currency) for name, amount in amounts.items() if amount},
+    }
+    for name, value in facts.items():
+        print(f"  {name:<28} {value}")
+    for entry in history:
+        print(f"  {_moment(entry.at_ms)}  {entry.event:<16} {entry.state:<10} {entry.text}")
+    return 0
+
+
+def _refund(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.bootstrap import build
+
+    with build(settings) as cloud:
+        order = cloud.sales.refund(
+            options.order_id, by="command line", reason=options.reason, keep_minor=max(0, options.keep)
+        )
+        print(_line(cloud.store.order(order.order_id) or order))
+    return 0
+
+
+def _grant(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.bootstrap import build
+
+    with build(settings) as cloud:
+        order = cloud.sales.grant(
+            options.machine_id,
+            options.credits,
+            by="command line",
+            reason=options.reason,
+            token=options.token or secrets.token_hex(16),
+        )
+        print(_line(cloud.store.order(order.order_id) or order))
+    return 0

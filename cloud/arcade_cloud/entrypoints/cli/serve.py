@@ -1,0 +1,39 @@
+"""`arcade-cloud serve`, and `arcade-cloud tick` where no server runs."""
+
+import argparse
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from arcade_cloud.config.settings import Settings
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `serve` and `tick`."""
+    serve = commands.add_parser("serve", help="run HTTP, timer and listener in one process")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    serve.add_argument("--port", type=int, default=5000, help="port to listen on (%(default)s)")
+    serve.set_defaults(run=_serve)
+    tick = commands.add_parser("tick", help="run the timer once: move every order that is due")
+    tick.set_defaults(run=_tick)
+
+
+def _serve(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.config.settings import warnings
+    from arcade_cloud.entrypoints.server import serve
+
+    for warning in warnings(settings):
+        logging.getLogger(__name__).warning("%s", warning)
+    serve(settings, options.host, options.port)
+    return 0
+
+
+def _tick(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.bootstrap import build
+
+    with build(settings) as cloud:
+        moved = cloud.fulfilment.run_once()
+        while cloud.sweep.run_once():
+            pass
+    print(f"{moved} orders were due")
+    return 0
