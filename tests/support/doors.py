@@ -3,14 +3,14 @@
 import hashlib
 import hmac
 import json
+from dataclasses import replace
 from typing import Any
 
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from arcade_cloud.adapters.stripe.events import reader
-from arcade_cloud.config.broker_address import BrokerAddress
-from arcade_cloud.config.settings import Settings
+from arcade_cloud.config.settings import load
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.machines import Machine
 from arcade_cloud.domain.money import Offer
@@ -35,6 +35,19 @@ INGEST_SECRET = "the-rule-engine-knows-it"
 BASE_URL = "https://play.example"
 PRICE_ID = "price_play"
 INSTALLATION = "a" * 32
+ENVIRONMENT = {
+    "STRIPE_API_KEY": "sk_test_doors",
+    "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+    "STRIPE_PRICE_ID": PRICE_ID,
+    "EMQX_BROKER_URL": "localhost",
+    "MQTT_TLS": "0",
+    "SIGNING_SECRET": SIGNING_SECRET,
+    "INGEST_SECRET": INGEST_SECRET,
+    "PUBLIC_BASE_URL": BASE_URL,
+    "SITE_NAME": "Test Arcade",
+    "OPERATOR_CONTACT": "+60 12-345 6789",
+    "RATE_LIMIT_PER_MINUTE": "0",
+}
 ONE = Offer(offer_id="one", credits=1, amount_minor=100, currency="myr", price_id=PRICE_ID)
 
 
@@ -53,19 +66,7 @@ class Doors:
         self.store, self.broker = MemoryStore(), FakeBroker()
         self.payments = FakePayments(lambda: self.now_ms)
         self.payments.stripe.add_price(PRICE_ID, 100)
-        values: dict[str, Any] = {
-            "stripe_api_key": "sk_test_doors",
-            "stripe_webhook_secrets": (WEBHOOK_SECRET,),
-            "stripe_price_id": PRICE_ID,
-            "broker": BrokerAddress(host="localhost", port=1883, tls=False),
-            "signing_secrets": (SIGNING_SECRET,),
-            "ingest_secret": INGEST_SECRET,
-            "public_base_url": BASE_URL,
-            "site_name": "Test Arcade",
-            "operator_contact": "+60 12-345 6789",
-            "rate_limit_per_minute": 0,
-        }
-        self.settings = Settings(**{**values, **settings})
+        self.settings = replace(load(ENVIRONMENT, None), **settings)
         fulfilment = Fulfilment(
             store=self.store,
             payments=self.payments,

@@ -7,9 +7,9 @@ from arcade_shared.signing import machine_key
 
 
 def agent_config(settings: Settings, machine_id: str) -> str:
-    """TOML for /etc/arcade/edge.toml, with the machine's own signing key and the broker of this cloud.
+    """Write TOML for /etc/arcade/edge.toml, with the machine's own signing key and this cloud's broker.
 
-    The broker's password for the machine is set at the broker, so it is left to be filled in.
+    The machine's password is set at the broker, so it is left to fill in.
     """
     broker = settings.broker
     lines = [

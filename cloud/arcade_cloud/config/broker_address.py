@@ -1,4 +1,4 @@
-"""Where the broker is, read from whatever people paste out of a console (pure)."""
+"""The broker's address, read from whatever people paste (pure)."""
 
 import ipaddress
 import re
@@ -7,6 +7,9 @@ from urllib.parse import SplitResult, urlsplit
 
 TLS_PORT = 8883
 PLAINTEXT_PORT = 1883
+# EMQX Serverless lets one client publish 10 messages a second. Anything faster waits unread, and may be delivered
+# after we have given up on it. So we hold it back ourselves, and know that it was not sent.
+EMQX_SERVERLESS_PUBLISHES_PER_S = 10
 
 _ENCRYPTED = frozenset({"mqtts", "ssl", "tls", "mqtt+ssl", "mqtt+tls"})
 _PLAINTEXT = frozenset({"mqtt", "tcp"})
@@ -30,7 +33,7 @@ class BrokerAddress:
 
 @dataclass(frozen=True, slots=True)
 class Pasted:
-    """What an address says. `port` and `tls` are None where it does not say."""
+    """What an address says. `port` and `tls` are None if it does not say."""
 
     host: str
     port: int | None
@@ -38,10 +41,13 @@ class Pasted:
 
 
 def parse(text: str) -> Pasted:
-    """The host, port and encryption in `text`. Raises ValueError, which says what to write instead.
+    """Find host, port and encryption in `text`.
 
-    Accepted: `host`, `host:port`, `[ipv6]:port`, with or without a scheme (mqtts, ssl, tls, mqtt, tcp). Of an
-    address for another protocol (https, wss), as consoles show them too, only the host is taken.
+    Accepted: `host`, `host:port`, `[ipv6]:port`, with or without a scheme (mqtts, ssl, tls, mqtt, tcp). Only the
+    host is taken from an address for another protocol (https, wss), which consoles show too.
+
+    Raises:
+        ValueError: with what to write instead.
     """
     parts = _split(text.strip())
     if parts.username is not None or parts.password is not None:
@@ -56,7 +62,7 @@ def parse(text: str) -> Pasted:
     except ValueError:
         port = 0
     if port is not None and not 1 <= port <= 65535:
-        raise ValueError("has a port that is no number between 1 and 65535")
+        raise ValueError("has a port that is not a number between 1 and 65535")
     if parts.scheme in _ENCRYPTED:
         return Pasted(host, port, True)
     if parts.scheme in _PLAINTEXT and port not in {None, TLS_PORT}:
@@ -65,7 +71,7 @@ def parse(text: str) -> Pasted:
 
 
 def _split(text: str) -> SplitResult:
-    """`text` as a URL; without a scheme it is a host. Raises ValueError."""
+    """Split `text` as a URL; without a scheme it is a host."""
     if text.count(":") > 1 and "://" not in text and not text.startswith("["):
         text = f"[{text}]"  # an IPv6 address as people write it
     try:
@@ -73,7 +79,7 @@ def _split(text: str) -> SplitResult:
     except ValueError:
         raise ValueError(f"is not the address of a broker: write a host name, {_EXAMPLES}") from None
     if parts.scheme not in {"", *_ENCRYPTED, *_PLAINTEXT, *_OTHER_PROTOCOLS}:
-        raise ValueError(f"has the scheme {parts.scheme}://, which is none of MQTT's: write mqtts://")
+        raise ValueError(f"has the scheme {parts.scheme}://, which is not one of MQTT's: write mqtts://")
     return parts
 
 

@@ -3,20 +3,24 @@
 import re
 from dataclasses import dataclass
 
-# A table's name is AWS's rule; a region is checked for its form only, since new ones open every year.
+# AWS defines what a table's name looks like. Only the form of a region is checked: new ones open every year.
 _ADDRESS = re.compile(r"dynamodb://([A-Za-z0-9_.-]{3,255})/?(?:\?region=([a-z0-9-]{1,40}))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableAddress:
-    """A table, and its region; None: the region that the AWS environment names."""
+    """A table and its region. None: the region that the AWS environment names."""
 
     table: str
     region: str | None = None
 
 
 def parse(url: str) -> TableAddress:
-    """The table that a DATABASE_URL names. Raises ValueError, with what to write instead."""
+    """Read the table that a DATABASE_URL names.
+
+    Raises:
+        ValueError: with what to write instead.
+    """
     found = _ADDRESS.fullmatch(url)
     if found is None:
         raise ValueError("must be dynamodb://table or dynamodb://table?region=ap-southeast-1")

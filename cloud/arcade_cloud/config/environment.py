@@ -1,4 +1,4 @@
-"""What the environment and `.env.local` say, by variable, with every fault gathered on the way."""
+"""What the environment and `.env.local` set, by variable, with every fault found on the way."""
 
 import difflib
 import re
@@ -7,9 +7,9 @@ from io import StringIO
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from arcade_cloud.config.variables import VARIABLES, Variable
+from arcade_cloud.config.variables import VARIABLES, Variable, default_of
 
-# What examples and guides write where a value is to go.
+# What examples and guides write in place of a value.
 _PLACEHOLDER = re.compile(
     r"your[-_].*|<.*>|.*(\.\.\.|…)|(sk|rk|whsec|price)_(test_|live_)?x+|change[-_]?me|todo|x{3,}",
     re.IGNORECASE,
@@ -17,10 +17,10 @@ _PLACEHOLDER = re.compile(
 
 
 class Environment:
-    """The values, where `environ` wins over `env_file`; the faults, one sentence each; and odd things to remark.
+    """The values, the faults (one sentence each), and remarks on anything odd.
 
-    Empty values count as missing. A variable with several names has them all read; they must agree. What is
-    required and missing, or still an example's text, is a fault at once.
+    `environ` wins over `env_file`. Empty values count as missing. All names of a variable are read, and they must
+    agree. A required value that is missing, or still the text of an example, is a fault at once.
     """
 
     def __init__(self, environ: Mapping[str, str], env_file: Path | None) -> None:
@@ -31,7 +31,7 @@ class Environment:
         for variable in VARIABLES:
             value = self._find(variable, environ, from_file)
             if value is not None and _PLACEHOLDER.fullmatch(value):
-                self.fault(variable.name, f"still holds an example's text. {variable.meaning}")
+                self.fault(variable.name, f"still holds the text of an example. {variable.meaning}")
                 self._values[variable.name] = ""
                 continue
             if value is None and variable.required:
@@ -41,18 +41,18 @@ class Environment:
     def _read(self, env_file: Path | None) -> dict[str, str]:
         if env_file is None or not env_file.exists():
             return {}
-        from dotenv import dotenv_values  # here, because most installations in a cloud have no such file
+        from dotenv import dotenv_values  # here: most installations in a cloud have no such file
 
         try:
             text = env_file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            self.fault(str(env_file), f"can't be read: {error}")
+            self.fault(str(env_file), f"cannot be read: {error}")
             return {}
-        read = dotenv_values(stream=StringIO(text), interpolate=False)  # a password may well hold ${…}
+        read = dotenv_values(stream=StringIO(text), interpolate=False)  # a password may contain ${…}
         known = [name for variable in VARIABLES for name in (variable.name, *variable.aliases)]
         for name in sorted(read.keys() - set(known)):
             for meant in difflib.get_close_matches(name, known, n=1, cutoff=0.85):
-                self.remarks.append(f"{env_file} sets {name}, which means nothing here: is {meant} meant?")
+                self.remarks.append(f"{env_file} sets {name}, which means nothing here: did you mean {meant}?")
         return {name: value for name, value in read.items() if value is not None}
 
     def _find(self, variable: Variable, *sources: Mapping[str, str]) -> str | None:
@@ -60,39 +60,44 @@ class Environment:
         for source in sources:
             given = {name: source[name].strip() for name in names if source.get(name, "").strip()}
             if len(set(given.values())) > 1:
-                self.fault(" and ".join(given), f"mean the same and differ: keep {variable.name} only")
+                self.fault(" and ".join(given), f"mean the same but differ: keep only {variable.name}")
             if given:
                 return next(iter(given.values()))
         return None
 
     def fault(self, name: str, text: str) -> None:
-        """Note that `name` can't be used; `text` says why, and what to do."""
+        """Note that `name` cannot be used; `text` says why, and what to do."""
         self.faults.append(f"{name} {text.rstrip('.')}.")
 
     def is_given(self, name: str) -> bool:
-        """Whether there is any value, be it a useless one."""
+        """Tell whether there is any value, even a useless one."""
         return self._values[name] is not None
 
     def text(self, name: str) -> str | None:
-        """The value without white space around it; None if there is none that can be used."""
+        """Read the value without the white space around it; None if there is none that can be used."""
         return self._values[name] or None
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """The parts of a list separated by commas."""
+        """Read the parts of a list separated by commas."""
         return tuple(part.strip() for part in (self._values[name] or "").split(",") if part.strip())
 
-    def number(self, name: str, default: int, lowest: int, highest: int) -> int:
-        """A whole number. A fault otherwise, and `default`."""
+    def number(self, name: str, lowest: int, highest: int) -> int:
+        """Read a whole number, or take its default. Anything else is a fault."""
+        given = self.number_if_given(name, lowest, highest)
+        return default_of(name, int) if given is None else given
+
+    def number_if_given(self, name: str, lowest: int, highest: int) -> int | None:
+        """Read a whole number; None if there is none that can be used. Anything else is a fault."""
         value = self.text(name)
         if value is None:
-            return default
+            return None
         if re.fullmatch(r"[0-9]{1,9}", value) is None or not lowest <= int(value) <= highest:
             self.fault(name, f"must be a whole number between {lowest} and {highest}, not {value[:20]!r}")
-            return default
+            return None
         return int(value)
 
-    def switch(self, name: str, *, default: bool) -> bool:
-        """Yes or no. A fault otherwise, and `default`."""
+    def switch(self, name: str) -> bool:
+        """Read yes or no, or take its default. Anything else is a fault."""
         value = (self.text(name) or "").lower()
         if value in {"1", "true", "yes", "on"}:
             return True
@@ -100,10 +105,10 @@ class Environment:
             return False
         if value:
             self.fault(name, f"must be 1 or 0, not {value[:20]!r}")
-        return default
+        return default_of(name, bool)
 
     def url(self, name: str) -> str | None:
-        """An http or https address, without a slash at its end."""
+        """Read an http or https address, without a slash at its end; None if there is none that can be used."""
         value = self.text(name)
         if value is None:
             return None

@@ -1,54 +1,72 @@
-"""Every setting that the cloud takes from its environment, in one table.
+"""Every setting that the cloud takes from its environment, in one table: the one place for its default.
 
-`python -m arcade_cloud.config.variables > .env.example` writes the example anew; a test says when it is stale.
+`python -m arcade_cloud.config.variables > .env.example` regenerates the example; a test says when it is stale.
 """
 
 import textwrap
 from dataclasses import dataclass
+from typing import TypeVar
+
+from arcade_cloud.config.broker_address import EMQX_SERVERLESS_PUBLISHES_PER_S, PLAINTEXT_PORT, TLS_PORT
+from arcade_cloud.domain.limits import Limits
+
+_Kind = TypeVar("_Kind", str, int, bool)
+_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variable:
-    """One setting. `default` None: empty, or as `meaning` says. `required`: nothing starts without it.
+    """One setting.
 
-    The first name is the one to use; `aliases` are accepted too. A `secret` is never shown. What is `usual`
-    is filled in by nearly everybody, and so stands ready in the example.
+    Attributes:
+        default: Counts where nothing is set. None: nothing does, or what `meaning` says.
+        required: Nothing starts without it.
+        usual: Nearly everybody fills it in, so the example has it without a leading `#`.
+        secret: Is never shown.
+        aliases: Other names that are accepted too; `name` is the one to use.
     """
 
     name: str
     meaning: str
-    default: str | None = None
+    default: str | int | bool | None = None
     required: bool = False
     usual: bool = False
     secret: bool = False
     aliases: tuple[str, ...] = ()
+
+    @property
+    def default_text(self) -> str:
+        """The default as one writes it into the environment; empty where there is none."""
+        if self.default is None:
+            return ""
+        return str(int(self.default) if isinstance(self.default, bool) else self.default)
 
 
 SECTIONS: dict[str, tuple[Variable, ...]] = {
     "Stripe": (
         Variable(
             name="STRIPE_API_KEY",
-            meaning="The secret key (Stripe dashboard, Developers, API keys): begins with sk_ or rk_.",
+            meaning="The secret key from the Stripe dashboard (Developers, API keys): it begins with sk_ or rk_.",
             required=True,
             secret=True,
         ),
         Variable(
             name="STRIPE_WEBHOOK_SECRET",
-            meaning="The signing secret of the webhook endpoint: begins with whsec_. Several, separated by "
-            "commas, while one is being rolled.",
+            meaning="The signing secret of the webhook endpoint: it begins with whsec_. Several, separated by "
+            "commas, while you roll it.",
             required=True,
             secret=True,
         ),
         Variable(
             name="STRIPE_PRICE_ID",
-            meaning="The price of one play, sold by machines that have no offers of their own, and by "
-            "POST /create-payment-link where it names no price.",
+            meaning="The price of one play, sold by machines without offers of their own, and by "
+            "POST /create-payment-link when it names no price.",
             usual=True,
             aliases=("PRICE_ID",),
         ),
         Variable(
             name="STRIPE_API_BASE",
-            meaning="Where Stripe's API is. Only for a stand-in, such as http://localhost:12111.",
+            meaning="Where Stripe's API is: only for a stand-in, such as http://localhost:12111.",
         ),
     ),
     "The broker": (
@@ -60,8 +78,8 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         ),
         Variable(
             name="EMQX_PORT",
-            meaning="The broker's port; 1883 where MQTT_TLS is 0 and this is not set.",
-            default="8883",
+            meaning=f"The broker's port; {PLAINTEXT_PORT} if MQTT_TLS is 0 and this is not set.",
+            default=TLS_PORT,
             aliases=("MQTT_PORT",),
         ),
         Variable(
@@ -69,67 +87,69 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
             meaning="The cloud's user at the broker. Required unless the broker is on this machine.",
             usual=True,
         ),
-        Variable(name="MQTT_PASSWORD", meaning="Its password.", usual=True, secret=True),
+        Variable(name="MQTT_PASSWORD", meaning="That user's password.", usual=True, secret=True),
         Variable(
             name="MQTT_CA_FILE",
-            meaning="The certificate authority of the broker (PEM). Empty: those that the system trusts, which "
+            meaning="The certificate authority of the broker (PEM). Not set: those that the system trusts, which "
             "is right for EMQX Serverless.",
         ),
         Variable(
             name="MQTT_TLS",
-            meaning="0 talks to the broker in plaintext: accepted for a broker on this machine only.",
-            default="1",
+            meaning="0 means plaintext, which is accepted only for a broker on this machine.",
+            default=True,
         ),
         Variable(
             name="MQTT_ALLOW_PLAINTEXT",
-            meaning="1 accepts MQTT_TLS=0, and a broker without a user, on other machines too. Whoever sees "
-            "that network reads the password.",
-            default="0",
+            meaning="1 accepts MQTT_TLS=0, and a broker without a user, on other machines too. Anyone who can "
+            "see that network can read the password.",
+            default=False,
         ),
         Variable(
             name="MQTT_PUBLISH_TIMEOUT_MS",
-            meaning="How long one publish may wait for the broker's confirmation, connecting included.",
-            default="2500",
+            meaning="How many milliseconds one publish may wait for the broker's confirmation, connecting "
+            "included.",
+            default=2500,
         ),
         Variable(
             name="MQTT_PUBLISHES_PER_S",
-            meaning="The most messages to publish in a second; 0 means no limit. Where it is not set: 10 for "
-            "EMQX Serverless, which allows a client no more, and no limit elsewhere.",
+            meaning="The most messages to publish in a second; 0 means no limit. Not set: "
+            f"{EMQX_SERVERLESS_PUBLISHES_PER_S} for EMQX Serverless, which allows a client no more, and no limit "
+            "elsewhere.",
         ),
         Variable(
             name="MQTT_LISTENER_ID",
-            meaning="The name of this process's session at the broker: the same at every start, another for "
-            "each process. Not set: the host's name, which will not do where a container gets a new "
-            "one at every start.",
+            meaning="The name of this process's session at the broker: the same at every start, and different "
+            "for each process. Not set: the host's name, which is wrong where a container gets a new one at every "
+            "start.",
         ),
     ),
     "Keys between cloud, machines and other software": (
         Variable(
             name="SIGNING_SECRET",
-            meaning="What all keys of machines are derived from, at least 32 characters, such as from "
-            "`openssl rand -hex 32`. Several, separated by commas, while it is rotated: the new one stands first.",
+            meaning="What every machine's key is derived from: at least 32 characters, such as from "
+            "`openssl rand -hex 32`. Several, separated by commas, while you rotate it: the new one first.",
             required=True,
             secret=True,
         ),
         Variable(
             name="INGEST_SECRET",
-            meaning="What the broker's rule engine sends along to POST /ingest. Not set: that door is closed.",
+            meaning="What the broker's rule engine sends with POST /ingest. Not set: that route is closed.",
             secret=True,
         ),
         Variable(
             name="GAMEOVER_API_KEY",
-            meaning="What game software sends along to POST /gameover. Not set: anybody may end a game.",
+            meaning="What game software sends with POST /gameover. Not set: anyone may end a game.",
             secret=True,
         ),
     ),
     "This site": (
         Variable(
             name="PUBLIC_BASE_URL",
-            meaning="Where players reach this site; it is in every QR code and in the way back from Stripe.",
+            meaning="Where players reach this site: every QR code and the way back from Stripe lead there.",
             default="http://localhost:5000",
             usual=True,
         ),
-        Variable(name="SITE_NAME", meaning="What players read on top of every page.", default="Arcade"),
+        Variable(name="SITE_NAME", meaning="What players read at the top of every page.", default="Arcade"),
         Variable(
             name="OPERATOR_CONTACT",
             meaning="Whom players turn to when something is wrong: a phone number or an e-mail address.",
@@ -138,12 +158,12 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         Variable(
             name="DATABASE_URL",
             meaning="sqlite:///file for one host (sqlite:////absolute/file), or dynamodb://table?region=… for "
-            "AWS, where `arcade-cloud table create` makes the table.",
+            "AWS, where `arcade-cloud table create` creates the table.",
             default="sqlite:///arcade.sqlite",
         ),
         Variable(
             name="DYNAMODB_ENDPOINT",
-            meaning="Where DynamoDB is. Only for a stand-in, such as http://localhost:8000.",
+            meaning="Where DynamoDB is: only for a stand-in, such as http://localhost:8000.",
         ),
         Variable(
             name="ALERT_WEBHOOK_URL",
@@ -153,66 +173,77 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         ),
         Variable(
             name="RATE_LIMIT_PER_MINUTE",
-            meaning="How many payment links and checkouts one address may ask for in a minute; 0 means no limit.",
-            default="60",
+            meaning="How many payment links and checkouts one address may request in a minute; 0 means no limit.",
+            default=60,
         ),
         Variable(
             name="TRUSTED_PROXIES",
-            meaning="How many reverse proxies stand before `serve` and append to X-Forwarded-For; 0 takes the "
-            "address that connects.",
-            default="0",
+            meaning="How many reverse proxies stand in front of `serve` and append to X-Forwarded-For; 0 uses "
+            "the address that connects.",
+            default=0,
         ),
         Variable(
             name="STAGE_PREFIX",
-            meaning="The path that may stand before every other, as API Gateway's stage or base path does; "
-            "links keep it. / means none. Where it is not set: the path of PUBLIC_BASE_URL, or else /prod.",
+            meaning="A path that may precede every other, such as API Gateway's stage or base path; links keep "
+            "it. / means none. Not set: the path of PUBLIC_BASE_URL, or /prod if it has none.",
         ),
     ),
     "The limits of an order's life, in seconds": (
         Variable(
             name="DELIVER_WITHIN_S",
-            meaning="From the payment to the first pulse; what has not begun by then is given back.",
-            default="120",
+            meaning="From the payment to the first pulse: what has not begun by then is given back.",
+            default=_LIMITS.deliver_within_s,
         ),
-        Variable(name="MAX_TRAIN_S", meaning="The longest pulse train that is ever sold.", default="60"),
+        Variable(
+            name="MAX_TRAIN_S", meaning="The longest pulse train that is ever sold.", default=_LIMITS.max_train_s
+        ),
         Variable(
             name="SILENCE_LIMIT_S",
-            meaning="How long a machine may stay silent about money that was taken, before it is given back.",
-            default="900",
+            meaning="How long a machine may stay silent before money that was taken is given back.",
+            default=_LIMITS.silence_limit_s,
         ),
         Variable(
             name="HOLD_SILENCE_LIMIT_S",
             meaning="The same for money that is only held on a card.",
-            default="21600",
+            default=_LIMITS.hold_silence_limit_s,
         ),
         Variable(
             name="LAST_RESORT_S",
-            meaning="After this long money is given back whatever is down.",
-            default="86400",
+            meaning="After this long, money is given back whatever is down.",
+            default=_LIMITS.last_resort_s,
         ),
         Variable(
             name="ANSWER_S",
-            meaning="How long a machine, or the broker, gets to answer once.",
-            default="10",
+            meaning="How long a machine or the broker gets for one answer.",
+            default=_LIMITS.answer_s,
         ),
         Variable(
             name="CHECKOUT_LIFE_S",
             meaning="How long a player may take to pay; Stripe accepts 1800 to 86400.",
-            default="1860",
+            default=_LIMITS.checkout_life_s,
         ),
     ),
 }
 
 VARIABLES: tuple[Variable, ...] = tuple(variable for section in SECTIONS.values() for variable in section)
+_DEFAULTS = {variable.name: variable.default for variable in VARIABLES}
 
 _HEAD = """\
-# Copy to .env.local and fill in what stands without a leading #; the rest has good defaults.
-# Variables of the environment win over that file; an empty value counts as missing.
+# Copy to .env.local and fill in every line without a leading #; the rest have good defaults.
+# Environment variables win over that file, and an empty value counts as missing.
 """
 
 
+def default_of(name: str, kind: type[_Kind]) -> _Kind:
+    """Look up the default of a setting that has one, and of this kind."""
+    default = _DEFAULTS[name]
+    if not isinstance(default, kind):
+        raise TypeError(f"the default of {name} is {default!r}, not of type {kind.__name__}")
+    return default
+
+
 def example() -> str:
-    """The text of `.env.example`."""
+    """Write the text of `.env.example`."""
     blocks = [_HEAD]
     for title, variables in SECTIONS.items():
         blocks.append(f"\n# --- {title} ---\n")
@@ -220,7 +251,7 @@ def example() -> str:
             also = f" Also: {', '.join(variable.aliases)}." if variable.aliases else ""
             needed = " Required." if variable.required else ""
             comment = textwrap.wrap(variable.meaning + needed + also, 96, break_on_hyphens=False)
-            line = f"{variable.name}={variable.default or ''}"
+            line = f"{variable.name}={variable.default_text}"
             ready = line if variable.required or variable.usual else f"# {line}"
             blocks.append("\n" + "".join(f"# {text}\n" for text in comment) + f"{ready}\n")
     return "".join(blocks)

@@ -2,7 +2,7 @@
 
 import logging
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arcade_cloud.config.settings import Settings, SettingsError, load, warnings
-from arcade_cloud.config.variables import VARIABLES, example
+from arcade_cloud.config.variables import VARIABLES, default_of, example
 from arcade_cloud.domain.limits import Limits
 
 ROOT = Path(__file__).parents[3]
@@ -129,7 +129,7 @@ def test_an_empty_value_counts_as_missing(name: str, empty: str) -> None:
     ],
 )
 def test_the_text_of_an_example_is_no_value(name: str, text: str) -> None:
-    assert the_fault(**{name: text}).startswith(f"{name} still holds an example's text")
+    assert the_fault(**{name: text}).startswith(f"{name} still holds the text of an example")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_file_that_is_missing_is_fine_and_one_that_is_unreadable_is_a_fault(tm
     assert load(GOOD, tmp_path / ".env.local") == load(GOOD, None)
     (tmp_path / "latin").write_bytes(b"SITE_NAME=caf\xe9\n")
     for bad in (tmp_path, tmp_path / "latin"):
-        with pytest.raises(SettingsError, match="can't be read"):
+        with pytest.raises(SettingsError, match="cannot be read"):
             load(GOOD, bad)
 
 
@@ -175,7 +175,7 @@ def test_a_misspelt_name_in_the_file_is_remarked_upon(tmp_path: Path) -> None:
     env_file.write_text("SIGNING_SECRETS=x\nAWS_REGION=ap-southeast-1\n")
     (warning,) = warnings(load(GOOD, env_file))
     assert "SIGNING_SECRETS" in warning
-    assert "is SIGNING_SECRET meant" in warning
+    assert "did you mean SIGNING_SECRET?" in warning
 
 
 def test_secrets_are_in_no_text_that_could_be_logged(tmp_path: Path) -> None:
@@ -292,8 +292,8 @@ def test_a_certificate_authority_must_be_one(tmp_path: Path) -> None:
     ca_file.write_text("-----BEGIN CERTIFICATE-----\n")
     assert load_with(MQTT_CA_FILE=str(ca_file)).broker.ca_file == str(ca_file)
     ca_file.write_bytes(b"\x30\x82binary")
-    assert "no certificate in PEM form" in the_fault(MQTT_CA_FILE=str(ca_file))
-    assert "is no path" in the_fault(MQTT_CA_FILE="ca\0.pem")
+    assert "contains no certificate in PEM form" in the_fault(MQTT_CA_FILE=str(ca_file))
+    assert "is not a path" in the_fault(MQTT_CA_FILE="ca\0.pem")
 
 
 def test_several_secrets_stand_side_by_side_while_one_is_rolled() -> None:
@@ -322,7 +322,7 @@ def test_publishing_is_paced_for_emqx_serverless_unless_it_is_set() -> None:
         ({"PUBLIC_BASE_URL": ""}, "PUBLIC_BASE_URL is http://localhost:5000"),
         ({"PUBLIC_BASE_URL": "http://play.example"}, "PUBLIC_BASE_URL begins with http"),
         ({"GAMEOVER_API_KEY": ""}, "GAMEOVER_API_KEY is not set"),
-        ({"GAMEOVER_API_KEY": "short"}, "GAMEOVER_API_KEY has less than"),
+        ({"GAMEOVER_API_KEY": "short"}, "GAMEOVER_API_KEY has fewer than"),
         ({"STRIPE_PRICE_ID": ""}, "STRIPE_PRICE_ID is not set"),
         ({"STRIPE_API_BASE": "http://localhost:12111"}, "STRIPE_API_BASE is set"),
         ({"STRIPE_API_KEY": "key"}, "STRIPE_API_KEY does not begin with"),
@@ -365,9 +365,27 @@ def test_the_example_file_unchanged_is_refused_with_every_required_name() -> Non
 
 
 def test_the_defaults_in_the_table_are_the_ones_that_count() -> None:
-    stated = {variable.name: variable.default for variable in VARIABLES if variable.default is not None}
+    stated = {variable.name: variable.default_text for variable in VARIABLES if variable.default is not None}
     needed = {name: value for name, value in GOOD.items() if name not in stated}
     assert load({**needed, **stated}, None) == load(needed, None)
+
+
+def test_a_default_is_stated_in_the_table_and_nowhere_else() -> None:
+    assert [f.name for f in fields(Settings) if (f.default, f.default_factory) != (MISSING, MISSING)] == []
+    settings, limits = load_with(), Limits()
+    for name in ("MQTT_PUBLISH_TIMEOUT_MS", "RATE_LIMIT_PER_MINUTE", "TRUSTED_PROXIES"):
+        assert getattr(settings, name.lower()) == default_of(name, int)
+    for name in ("SITE_NAME", "DATABASE_URL"):
+        assert getattr(settings, name.lower()) == default_of(name, str)
+    for f in fields(Limits):
+        assert getattr(limits, f.name) == default_of(f.name.upper(), int) == getattr(settings.limits, f.name)
+
+
+def test_a_default_of_another_type_is_a_defect() -> None:
+    with pytest.raises(TypeError, match="SITE_NAME"):
+        default_of("SITE_NAME", int)
+    with pytest.raises(TypeError, match="STAGE_PREFIX"):
+        default_of("STAGE_PREFIX", str)
 
 
 def test_every_variable_that_is_read_is_in_the_table_and_the_other_way_round() -> None:

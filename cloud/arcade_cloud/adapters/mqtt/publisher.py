@@ -113,7 +113,7 @@ class Publisher:
         self,
         address: BrokerAddress,
         *,
-        timeout_ms: int = 2500,
+        timeout_ms: int,
         publishes_per_s: int = 0,
         keepalive_s: int = KEEPALIVE_S,
     ) -> None:

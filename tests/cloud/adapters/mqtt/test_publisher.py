@@ -86,7 +86,7 @@ def publisher_threads() -> int:
 def test_nothing_is_connected_before_the_first_message() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
-        Publisher(address(server.getsockname()[1])).close()
+        Publisher(address(server.getsockname()[1]), timeout_ms=1000).close()
         with pytest.raises(BlockingIOError):
             server.accept()
 
@@ -110,7 +110,7 @@ def test_small_packets_do_not_wait_for_each_other(shared_broker: Broker, monkeyp
         opened.append(link.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
     monkeypatch.setattr(Connection, "_socket_opened", note)
-    publisher = Publisher(address(shared_broker.port))
+    publisher = Publisher(address(shared_broker.port), timeout_ms=1000)
     assert send(publisher) is Outcome.NOBODY
     publisher.close()
     assert opened == [1]
@@ -372,7 +372,7 @@ def test_a_process_frozen_beyond_the_keepalive_publishes_at_once_when_it_is_thaw
 
 def test_after_an_orderly_close_the_thread_is_gone(shared_broker: Broker) -> None:
     before = publisher_threads()
-    publisher = Publisher(address(shared_broker.port))
+    publisher = Publisher(address(shared_broker.port), timeout_ms=1000)
     assert send(publisher) is Outcome.NOBODY
     publisher.close()
     eventually(lambda: publisher_threads() == before)
@@ -386,7 +386,7 @@ def test_who_only_publishes_imports_nothing_that_listens_and_no_socket_is_opened
         "sys.addaudithook(lambda event, arguments: event.startswith('socket.') and seen.append(event))\n"
         "from arcade_cloud.adapters.mqtt import Publisher\n"
         "from arcade_cloud.config.broker_address import BrokerAddress\n"
-        "Publisher(BrokerAddress(host='localhost', port=1))\n"
+        "Publisher(BrokerAddress(host='localhost', port=1), timeout_ms=1000)\n"
         "sys.exit('arcade_cloud.adapters.mqtt.listener' in sys.modules or bool(seen))\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
