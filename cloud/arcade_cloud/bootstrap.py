@@ -1,5 +1,6 @@
-"""The one place where the cloud's objects are made and wired."""
+"""The one place where the cloud's objects are made and connected."""
 
+import secrets
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -9,37 +10,85 @@ from typing import TYPE_CHECKING, Self
 from arcade_cloud.adapters.store import open_store
 from arcade_cloud.config.settings import Settings
 from arcade_cloud.domain.keyring import Keyring
+from arcade_cloud.domain.limits import Limits
+from arcade_cloud.ports.payments import Payments
+from arcade_cloud.ports.senders import AlertSink, Broker
 from arcade_cloud.ports.store import Store
 from arcade_cloud.services.fulfilment import Fulfilment, at_once
-from arcade_cloud.services.machine_messages import Hearing
-from arcade_cloud.services.reconciliation import Sweep
+from arcade_cloud.services.machine_messages import MachineMessages
+from arcade_cloud.services.operations import Operations
+from arcade_cloud.services.payment_intake import PaymentIntake
+from arcade_cloud.services.reconciliation import Reconciliation
 from arcade_cloud.services.sales import Sales
+from arcade_cloud.services.sender import Sender
 
 if TYPE_CHECKING:
     from arcade_cloud.adapters.mqtt import Listener, Publisher
     from arcade_cloud.adapters.stripe.gateway import StripeGateway
-    from arcade_cloud.web.dependencies import Services
+    from arcade_cloud.web.dependencies import Dependencies
 
 
 def wall_clock_ms() -> int:
-    """Tell the time, in epoch milliseconds."""
+    """Now, epoch milliseconds."""
     return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """All services of one process, connected."""
+
+    sender: Sender
+    fulfilment: Fulfilment
+    sales: Sales
+    intake: PaymentIntake
+    operations: Operations
+    reconciliation: Reconciliation
+    messages: MachineMessages
+
+
+def connect(
+    *,
+    store: Store,
+    payments: Payments,
+    broker: Broker,
+    alerts: AlertSink,
+    keyring: Keyring,
+    limits: Limits,
+    base_url: str,
+    price_id: str | None = None,
+    now_ms: Callable[[], int] = wall_clock_ms,
+    later: Callable[[Callable[[], None]], None] = at_once,
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+) -> Services:
+    """The services on these adapters."""
+    sender = Sender(store=store, broker=broker, keyring=keyring, now_ms=now_ms)
+    fulfilment = Fulfilment(
+        store=store, payments=payments, sender=sender, alerts=alerts, limits=limits, now_ms=now_ms, later=later
+    )
+    sales = Sales(fulfilment=fulfilment, base_url=base_url, price_id=price_id, random_bytes=random_bytes)
+    intake = PaymentIntake(fulfilment=fulfilment, sales=sales)
+    return Services(
+        sender=sender,
+        fulfilment=fulfilment,
+        sales=sales,
+        intake=intake,
+        operations=Operations(fulfilment=fulfilment, sales=sales, random_bytes=random_bytes),
+        reconciliation=Reconciliation(fulfilment=fulfilment, intake=intake),
+        messages=MachineMessages(fulfilment, keyring),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cloud:
-    """All parts, connected: `with build(settings) as cloud`. Broker and Stripe are reached when they are needed.
+    """All parts, connected. A context manager that closes what `build` opened.
 
-    `opened` closes the publisher, then the store.
+    Nothing has been reached yet: the broker and Stripe are when they are needed.
     """
 
     settings: Settings
     store: Store
     publisher: "Publisher"
-    fulfilment: Fulfilment
-    sales: Sales
-    sweep: Sweep
-    hearing: Hearing
+    services: Services
     opened: ExitStack
 
     def __enter__(self) -> Self:
@@ -48,27 +97,31 @@ class Cloud:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def services(self) -> "Services":
+    def web(self) -> "Dependencies":
         """What the routes need."""
         from arcade_cloud.adapters.stripe.events import reader
-        from arcade_cloud.web.dependencies import Services
+        from arcade_cloud.web.dependencies import Dependencies
 
-        return Services(
-            sales=self.sales,
-            hearing=self.hearing,
-            fulfilment=self.fulfilment,
+        services = self.services
+        return Dependencies(
+            fulfilment=services.fulfilment,
+            sales=services.sales,
+            intake=services.intake,
+            operations=services.operations,
+            messages=services.messages,
             settings=self.settings,
-            read_event=reader(self.settings.stripe_webhook_secrets, self.fulfilment.now_ms),
+            read_event=reader(self.settings.stripe_webhook_secrets, services.fulfilment.now_ms),
         )
 
     def listener(self) -> "Listener":
-        """A listener, not yet started, that hands this cloud what the machines send."""
+        """A listener, not yet started, that takes in the machines' messages for this cloud."""
         from arcade_cloud.adapters.mqtt import Listener
 
-        return Listener(self.settings.broker, self.hearing.hear, listener_id=self.settings.mqtt_listener_id)
+        settings = self.settings
+        return Listener(settings.broker, self.services.messages.take_in, listener_id=settings.mqtt_listener_id)
 
     def close(self) -> None:
-        """Close what `build` opened. Closing twice does no harm."""
+        """Close the publisher, then the store. A second call does nothing."""
         self.opened.close()
 
 
@@ -101,26 +154,20 @@ def build(
             publishes_per_s=settings.mqtt_publishes_per_s,
         )
         opened.callback(publisher.close)
-        fulfilment = Fulfilment(
+        services = connect(
             store=store,
             payments=_payments(settings, time_left_s),
             broker=publisher,
             alerts=alert_sink(settings.alert_webhook_url),
             keyring=Keyring(settings.signing_secrets),
             limits=settings.limits,
+            base_url=settings.public_base_url,
+            price_id=settings.stripe_price_id,
             now_ms=now_ms,
             later=later,
         )
-        sales = Sales(fulfilment=fulfilment, base_url=settings.public_base_url, price_id=settings.stripe_price_id)
         return Cloud(
-            settings=settings,
-            store=store,
-            publisher=publisher,
-            fulfilment=fulfilment,
-            sales=sales,
-            sweep=Sweep(sales=sales),
-            hearing=Hearing(fulfilment),
-            opened=opened.pop_all(),
+            settings=settings, store=store, publisher=publisher, services=services, opened=opened.pop_all()
         )
 
 

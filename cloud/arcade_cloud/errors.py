@@ -11,6 +11,7 @@ ArcadeError
 │   ├── AlreadySeen       this event has been recorded before: nothing is to be done
 │   ├── PaymentTaken      the payment intent funds another order already
 │   └── StoreUnavailable  nothing was stored, or it is unknown whether it was
+│       └── FormTooNew    a record, or the whole store, was written by a newer version
 ├── PaymentsError
 │   ├── PaymentsUnavailable   Stripe gave no verdict (time-out, 5xx, 429): the effect is unknown, try later
 │   └── PaymentsRefused       Stripe's verdict is no (a definite 4xx): repeating the same changes nothing
@@ -75,6 +76,10 @@ class PaymentTaken(StoreError):
 
 class StoreUnavailable(StoreError):
     """The store can't be reached, or is full."""
+
+
+class FormTooNew(StoreUnavailable):
+    """A record, or the whole store, has a form that this program does not know."""
 
 
 class PaymentsError(ArcadeError):

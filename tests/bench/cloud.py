@@ -154,7 +154,7 @@ def _events(system: System) -> list[dict[str, object]]:
     for number in range(WEBHOOKS):
         order = new_order(
             f"ord_{number:032x}",
-            credits=1,
+            count=1,
             amount_minor=PRICE_MINOR,
             created_at_ms=now_ms,
             due_at_ms=now_ms + 3_600_000,

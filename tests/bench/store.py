@@ -8,7 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from arcade_cloud.adapters.store.forms import FORMS
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
+from arcade_cloud.domain.order import Resolution
 from bench.rows import Row
 from support.order_records import funded, new_order, next_version, step
 
@@ -24,11 +26,11 @@ def _fill(path: Path, orders: int) -> SqliteStore:
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute("BEGIN")
     for number in range(orders):
-        order = new_order(f"ord_{number:032x}", state="abandoned", created_at_ms=number, due_at_ms=None)
+        order = new_order(f"ord_{number:032x}", stage="abandoned", created_at_ms=number, due_at_ms=None)
         move = step(order)
         connection.execute(
             "INSERT INTO orders (order_id, version, machine_id, created_at_ms, record) VALUES (?, 1, ?, ?, ?)",
-            (order.order_id, order.machine_id, order.created_at_ms, msgspec.json.encode(order)),
+            (order.order_id, order.machine_id, order.created_at_ms, FORMS.write(order, FORMS.newest)),
         )
         connection.execute(
             "INSERT INTO history (order_id, version, record) VALUES (?, 1, ?)",
@@ -51,10 +53,8 @@ def _round_us(store: SqliteStore, number: int) -> float:
     store.move(step(paid))
     store.order(paid.order_id)
     took = (time.perf_counter_ns() - began) / 1e3
-    done = next_version(
-        paid, state="abandoned", due_at_ms=None, credit_id=None, installation=None, expires_at_ms=None
-    )
-    store.move(step(done))
+    done = Resolution(delivered=3, by="ack", at_ms=0)
+    store.move(step(next_version(paid, resolution=done, done=True, due_at_ms=None)))
     return took
 
 

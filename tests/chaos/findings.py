@@ -16,6 +16,7 @@ from chaos.plant import PROFILE, Plant
 from chaos.players import Deeds
 from chaos.verdict import FINAL, Evidence, Line, Paid, Pulse, Sold, Word
 from chaos.witness import Witness
+from support.orders import only_delivery, resolved_by
 
 # More than any run makes.
 _ALL = 1_000_000
@@ -75,7 +76,7 @@ def final_after_s(plant: Plant) -> list[float]:
     found = []
     try:
         for order in orders(store):
-            paid_ms = order.paid_at_ms
+            paid_ms = _paid_ms(order)
             if paid_ms is None:
                 continue
             later = (e.at_ms for e in store.history(order.order_id) if e.state in FINAL and e.at_ms >= paid_ms)
@@ -135,18 +136,25 @@ def read_line(machine_id: str, edge_log: Path, away: list[tuple[float, float]]) 
     return Line(machine_id, found, began_ns is not None, away)
 
 
+def _paid_ms(order: Order) -> int | None:
+    """When its money arrived, or it was granted."""
+    if order.payment is None:
+        return only_delivery(order).drawn_at_ms
+    return None if order.payment.arrival is None else order.payment.arrival.paid_at_ms
+
+
 def _sold(order: Order, alerts: set[str]) -> Sold:
     return Sold(
         order_id=order.order_id,
         machine_id=order.machine_id,
         kind=order.kind,
-        credits=order.credits,
+        credits=order.ordered,
         amount_minor=order.amount_minor,
         state=order.state,
-        credit_id=order.credit_id,
-        credit_made_ms=None if order.credit_id is None else order.paid_at_ms,
+        credit_id=next(iter(order.credit_ids), None),
+        credit_made_ms=_paid_ms(order) if order.credit_ids else None,
         delivered=order.delivered,
-        resolved_by=order.resolved_by,
+        resolved_by=resolved_by(order),
         alerts=frozenset(alerts),
     )
 

@@ -184,5 +184,5 @@ def unfinished(plant: Plant) -> int:
     finally:
         store.close()
     return sum(
-        order.state not in FINAL and not (order.state == "open" and order.session_id is None) for order in found
+        order.state not in FINAL and not (order.state == "open" and order.checkout_url is None) for order in found
     )

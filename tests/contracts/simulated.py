@@ -95,7 +95,7 @@ class Simulated:
         cloud.told, cloud.is_down = [], True
         self.side = StripeSide(scheduler, random.Random(4), faults, evidence, self.sim_payments, cloud)
         wired, lock = cloud.workers[0].fulfilment, RLock()
-        self.broker = cast(Broker, Port(wired.broker, self.sim_broker, lock))
+        self.broker = cast(Broker, Port(wired.sender.broker, self.sim_broker, lock))
         self.payments = cast(Payments, Port(wired.payments, self.sim_payments, lock))
         self.store = cast(Store, Port(wired.store, cloud.store, nullcontext()))
 

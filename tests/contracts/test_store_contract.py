@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from arcade_cloud.adapters.store import open_store
 from arcade_cloud.domain.machines import Machine, Presence
-from arcade_cloud.domain.order import HistoryEntry, Order, Orphan
+from arcade_cloud.domain.order import Command, HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
 from arcade_cloud.ports.store import ALERTS_AT_MOST, Move, Store
 from arcade_sandbox.dynamodb import DynamoDBLocal
@@ -26,7 +26,6 @@ from contracts.simulated import simulated_store
 from support.dynamodb_tables import a_table
 from support.memory_store import MemoryStore
 from support.order_records import (
-    NOW_MS,
     an_alert,
     funded,
     new_order,
@@ -36,6 +35,7 @@ from support.order_records import (
     step,
     texts,
 )
+from support.orders import NOW_MS
 
 DAY_MS = 86_400_000
 _HYPOTHESIS = settings(
@@ -155,8 +155,8 @@ def _payment_of_another(store: Store) -> Move:
 
 
 def _payment_of_another_for_a_new_order(store: Store) -> Move:
-    stray = new_order("o-3", state="returning", payment_intent="pi_2", paid_at_ms=NOW_MS, kind="stray")
-    return step(stray, seen="evt_3", alerts=(an_alert("a-3"),))
+    unmatched = new_order("o-3", stage="returning", payment_intent="pi_2", kind="unmatched")
+    return step(unmatched, seen="evt_3", alerts=(an_alert("a-3"),))
 
 
 def _credit_of_another(store: Store) -> Move:
@@ -164,7 +164,7 @@ def _credit_of_another(store: Store) -> Move:
 
 
 def _broken_order(store: Store) -> Move:
-    return step(next_version(new_order("o-1"), state="funded"), seen="evt_3")
+    return step(next_version(new_order("o-1"), stage="funded"), seen="evt_3")
 
 
 def _skips_a_version(store: Store) -> Move:
@@ -254,13 +254,11 @@ def test_an_event_noted_without_a_step_counts_as_seen(store: Store) -> None:
 
 
 def test_a_payment_belongs_to_its_order_for_good(store: Store) -> None:
-    """Also when the order names another payment later, or none."""
+    """Also when the order names another payment later."""
     order = funded(new_order("o-1"), "pi_1")
     store.move(step(new_order("o-1")))
     store.move(step(order))
     order = next_version(order, payment_intent="pi_2")
-    store.move(step(order))
-    order = next_version(order, payment_intent=None, kind="grant")
     store.move(step(order))
     assert store.order_of_payment("pi_1") == "o-1"
     assert store.order_of_payment("pi_2") == "o-1"
@@ -273,7 +271,8 @@ def test_a_credit_belongs_to_its_order_for_good(store: Store) -> None:
     order = funded(new_order("o-1"), "pi_1", "credit-1")
     store.move(step(new_order("o-1")))
     store.move(step(order))
-    store.move(step(next_version(order, credit_id="credit-2")))
+    second = Command(credit_id="credit-2", installation="a" * 32, expires_at_ms=NOW_MS)
+    store.move(step(next_version(order, command=second)))
     assert store.order_of_credit("credit-1") == "o-1"
     assert store.order_of_credit("credit-2") == "o-1"
 
@@ -287,17 +286,32 @@ def test_history_comes_oldest_first(store: Store) -> None:
     assert [entry.version for entry in store.history("o-1")] == list(range(1, 13))
 
 
+def _renamed(order: Order, number: int) -> Order:
+    """The order with ids that no other has, its payment's and its credits' too."""
+    payment, credits = order.payment, []
+    if payment is not None and payment.payment_intent is not None:
+        payment = msgspec.structs.replace(payment, payment_intent=f"{payment.payment_intent}-{number}")
+    for index, credit in enumerate(order.credits):
+        delivery = credit.delivery
+        if delivery is not None and delivery.command is not None:
+            command = msgspec.structs.replace(delivery.command, credit_id=f"c-{number}-{index}")
+            credit = msgspec.structs.replace(credit, delivery=msgspec.structs.replace(delivery, command=command))
+        credits.append(credit)
+    return msgspec.structs.replace(order, order_id=f"o-{number}", payment=payment, credits=tuple(credits))
+
+
 @_HYPOTHESIS
 @given(order=orders_at_version_1(), text=texts, event=texts)
 def test_records_come_out_as_they_went_in(store: Store, order: Order, text: str, event: str) -> None:
-    order = msgspec.structs.replace(order, order_id=f"o-{next(_numbers)}")
+    order = _renamed(order, next(_numbers))
     move = step(order, text=text, seen=f"{order.order_id} {event}")
     store.move(move)
     assert store.order(order.order_id) == order
     assert store.history(order.order_id) == [move.history]
     assert store.is_seen(f"{order.order_id} {event}")
-    store.move(step(next_version(order, due_at_ms=NOW_MS)))
-    assert store.order(order.order_id) == next_version(order, due_at_ms=NOW_MS)
+    again = msgspec.structs.replace(order, version=2, note="again")
+    store.move(step(again))
+    assert store.order(order.order_id) == again
 
 
 # what is due
@@ -321,7 +335,7 @@ def test_a_step_moves_the_order_in_the_queue(store: Store) -> None:
     store.move(step(later))
     assert store.due_orders(1_000, 10) == ["o-2", "o-1"]
     assert store.next_due_ms() == 200
-    store.move(step(next_version(later, due_at_ms=None, state="abandoned")))
+    store.move(step(next_version(later, due_at_ms=None, stage="abandoned")))
     store.move(step(next_version(new_order("o-2"), due_at_ms=None)))
     assert store.due_orders(1_000, 10) == []
     assert store.next_due_ms() is None
@@ -523,7 +537,7 @@ def test_a_sent_alert_is_not_sent_again_and_still_shown(store: Store) -> None:
     assert [alert.alert_id for alert in store.recent_alerts(10)] == ["a-2", "a-1"]
 
 
-def _orphan(at_ms: int, **fields: object) -> Orphan:
+def _orphan(at_ms: int, **fields: object) -> UnmatchedAck:
     values: dict[str, object] = {
         "machine_id": "cab-01",
         "credit_id": "credit-1",
@@ -532,16 +546,16 @@ def _orphan(at_ms: int, **fields: object) -> Orphan:
         "delivered": 2,
         "uncertain": 0,
     }
-    return Orphan(**{**values, **fields}, at_ms=at_ms)  # type: ignore[arg-type]
+    return UnmatchedAck(**{**values, **fields}, at_ms=at_ms)  # type: ignore[arg-type]
 
 
 def test_the_same_orphan_is_kept_once_and_the_latest_comes_first(store: Store) -> None:
-    assert store.note_orphan(_orphan(100))
-    assert not store.note_orphan(_orphan(500))
-    assert store.note_orphan(_orphan(300, delivered=3))
-    assert store.note_orphan(_orphan(200, machine_id="cab-02"))
-    assert [orphan.at_ms for orphan in store.orphans(10)] == [300, 200, 100]
-    assert [orphan.at_ms for orphan in store.orphans(1)] == [300]
+    assert store.note_unmatched_ack(_orphan(100))
+    assert not store.note_unmatched_ack(_orphan(500))
+    assert store.note_unmatched_ack(_orphan(300, delivered=3))
+    assert store.note_unmatched_ack(_orphan(200, machine_id="cab-02"))
+    assert [orphan.at_ms for orphan in store.unmatched_acks(10)] == [300, 200, 100]
+    assert [orphan.at_ms for orphan in store.unmatched_acks(1)] == [300]
 
 
 def test_only_the_latest_echo_counts(store: Store) -> None:
@@ -555,11 +569,11 @@ def test_only_the_latest_echo_counts(store: Store) -> None:
 
 def test_the_last_note_of_a_sweep_counts(store: Store) -> None:
     """A clock that was ahead is put back by it."""
-    assert store.swept_ms() is None
-    store.note_swept(200)
-    assert store.swept_ms() == 200
-    store.note_swept(100)
-    assert store.swept_ms() == 100
+    assert store.reconciled_ms() is None
+    store.note_reconciled(200)
+    assert store.reconciled_ms() == 200
+    store.note_reconciled(100)
+    assert store.reconciled_ms() == 100
 
 
 # housekeeping
@@ -715,9 +729,9 @@ def test_opening_again_finds_everything(durable: Durable) -> None:
     store.move(step(order))
     store.put_machine(Machine(machine_id="cab-01", version=1), 0)
     store.put_presence(Presence(machine_id="cab-01", version=1), 0)
-    store.note_orphan(_orphan(100))
+    store.note_unmatched_ack(_orphan(100))
     store.note_echo(7)
-    store.note_swept(8)
+    store.note_reconciled(8)
     before = _all_of(store, ["o-1"])
     store.close()
 
@@ -726,9 +740,9 @@ def test_opening_again_finds_everything(durable: Durable) -> None:
     assert again.order("o-1") == order
     assert again.machine("cab-01") == Machine(machine_id="cab-01", version=1)
     assert again.presence("cab-01") == Presence(machine_id="cab-01", version=1)
-    assert again.orphans(10) == [_orphan(100)]
+    assert again.unmatched_acks(10) == [_orphan(100)]
     assert again.heard_echo_ms() == 7
-    assert again.swept_ms() == 8
+    assert again.reconciled_ms() == 8
     again.close()
 
 
@@ -737,7 +751,8 @@ import json, sys
 sys.path.insert(0, sys.argv[2])
 from arcade_cloud.errors import Conflict
 from arcade_cloud.adapters.store import open_store
-from support.order_records import NOW_MS, new_order, next_version, step
+from support.order_records import new_order, next_version, step
+from support.orders import NOW_MS
 
 print("ready", flush=True)
 sys.stdin.readline()

@@ -78,8 +78,8 @@ class Whole:
 
     def check_money(self, order: Order) -> None:
         """Promise 1: kept is the price of exactly what was reported as pulsed; nothing, where nothing was sent."""
-        assert self.kept(order) == order.amount_minor * (order.delivered or 0) // order.credits
-        assert order.amount_minor == PRICE_MINOR * order.credits
+        assert self.kept(order) == order.amount_minor * (order.delivered or 0) // order.ordered
+        assert order.amount_minor == PRICE_MINOR * order.ordered
 
 
 @pytest.fixture(scope="module")

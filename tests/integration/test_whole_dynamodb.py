@@ -13,6 +13,7 @@ from arcade_sandbox.dynamodb import DynamoDBLocal
 from arcade_sandbox.processes import wait_for
 from arcade_sandbox.system import PRICE_MINOR, Profile, System
 from support.dynamodb_tables import ENVIRONMENT, a_table
+from support.orders import resolved_by
 
 SHORT = Profile(pulse_ms=15, gap_ms=15, min_pulse_ms=10, min_gap_ms=10, start_after_ms=200, play_s=0.3)
 LIMITS = {
@@ -40,7 +41,7 @@ class Whole:
 
         order = wait_for(f"order {order_id} is settled", look, 60)
         (entry,) = [entry for entry in self.system.stripe.money() if entry["id"] == order.payment_intent]
-        assert entry["kept"] == order.target_minor
+        assert entry["kept"] == order.books.target_minor
         assert [line.version for line in self.store.history(order_id)] == list(range(1, order.version + 1))
         return order
 
@@ -64,7 +65,7 @@ def on_dynamodb(dynamodb: DynamoDBLocal, tmp_path_factory: pytest.TempPathFactor
 def test_what_was_paid_is_pulsed_and_captured(on_dynamodb: Whole) -> None:
     before = on_dynamodb.pulsed
     order = on_dynamodb.final(on_dynamodb.system.buy("cab-01", 3))
-    assert (order.delivered, order.resolved_by, order.target_minor) == (3, "ack", 3 * PRICE_MINOR)
+    assert (order.delivered, resolved_by(order), order.books.target_minor) == (3, "ack", 3 * PRICE_MINOR)
     assert on_dynamodb.pulsed - before == 3
 
 
@@ -72,7 +73,11 @@ def test_a_refund_from_the_command_line_gives_all_back(on_dynamodb: Whole) -> No
     order = on_dynamodb.final(on_dynamodb.system.buy("cab-01", 2))
     on_dynamodb.system.cli("order", "refund", order.order_id)
     refunded = on_dynamodb.final(order.order_id)
-    assert (refunded.delivered, refunded.target_minor, refunded.goodwill_minor) == (2, 0, 2 * PRICE_MINOR)
+    assert (refunded.delivered, refunded.books.target_minor, refunded.books.goodwill_minor) == (
+        2,
+        0,
+        2 * PRICE_MINOR,
+    )
 
 
 def test_a_cloud_that_is_killed_with_a_payment_under_way_goes_on_where_it_was(on_dynamodb: Whole) -> None:
@@ -83,4 +88,4 @@ def test_a_cloud_that_is_killed_with_a_payment_under_way_goes_on_where_it_was(on
     order = on_dynamodb.final(order_id)
     assert order.delivered in {0, 2}
     assert on_dynamodb.pulsed - before == order.delivered
-    assert order.target_minor == PRICE_MINOR * order.delivered
+    assert order.books.target_minor == PRICE_MINOR * order.delivered

@@ -10,6 +10,7 @@ import stripe
 
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_sandbox.processes import wait_for
+from support.orders import resolved_by
 
 # How often each test kills; `make soak` sets more.
 ROUNDS = int(os.environ.get("ARCADE_ROUNDS", "10"))
@@ -38,7 +39,7 @@ def test_an_agent_killed_in_a_train_reports_what_it_did_and_repeats_nothing(whol
         order = whole.final(order_id)
         whole.system.wait_ready("cab-01")
         counted = len(whole.pulses()) - before
-        assert order.resolved_by == "ack"
+        assert resolved_by(order) == "ack"
         assert order.delivered + order.uncertain <= CREDITS
         assert order.delivered <= counted <= order.delivered + order.uncertain
         whole.check_money(order)

@@ -279,7 +279,7 @@ def test_everything_was_seen(witness: Witness, alerts: AlertTaker) -> None:
     kinds = {message.split(b" ")[0].rsplit(b"/")[-1] for message in witness.messages}
     assert {b"coinpulse", b"ack", b"status", b"clock", b"echo", b"revoke", b"gameover"} <= kinds
     assert len(witness.answers) > 10
-    assert b"orphan" in b"".join(alerts.bodies)
+    assert b"unmatched_ack" in b"".join(alerts.bodies)
 
 
 def test_no_secret_is_in_anything_that_leaves_the_system(witness: Witness, alerts: AlertTaker) -> None:

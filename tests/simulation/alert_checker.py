@@ -57,10 +57,10 @@ def _wanted(case: Case) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
             if any(said.fields["delivered"] != order["delivered"] for said in case.finals.get(credit_id, ())):
                 allowed.add(("discrepancy", name))
         if order["kind"] == "stray":
-            allowed.add(("stray", name))
+            allowed.add(("unmatched_payment", name))
             purchase = evidence.purchases.get(line.get("session", ""))
             if purchase is not None and not purchase.deliverable:
-                required.add(("stray", name))
+                required.add(("unmatched_payment", name))
         if any(what == "journal rolled back" for what, _ in case.causes):
             allowed.add(("discrepancy", name))  # the card has forgotten what the machine said before
         if case.befell("money gone outside", line.get("id", "")):
@@ -75,17 +75,19 @@ def _wanted(case: Case) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
             allowed.add(("owed", name))
         if any(evidence.faults.get(fault) for fault in STRIPE_FAULTS):
             allowed |= {("settle_slow", name), ("settle_refused", name)}
-    orphans: list[tuple[str, str]] = []
+    unmatched: list[tuple[str, str]] = []
     for said in evidence.heard:
         order = case.by_credit.get(said.fields.get("creditId", ""), {})
         if said.fields.get("creditId") in case.forgotten_credits:
-            allowed.add(("orphan", said.topic.split("/")[2]))
+            allowed.add(("unmatched_ack", said.topic.split("/")[2]))
             continue
         if not order:
             if case.is_forgotten(said.at_ms):
-                allowed.add(("orphan", said.topic.split("/")[2]))
+                allowed.add(("unmatched_ack", said.topic.split("/")[2]))
                 continue
-            orphans.append(("orphan", said.topic.split("/")[2]))  # one alert for a credit, whoever speaks of it
+            unmatched.append(
+                ("unmatched_ack", said.topic.split("/")[2])
+            )  # one alert for a credit, whoever speaks of it
             continue
         name, fields = order["order_id"], said.fields
         wanted = allowed if case.is_forgotten(said.at_ms) else required
@@ -95,9 +97,9 @@ def _wanted(case: Case) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
             wanted.add(("wrong_installation", name))
         elif fields["final"] and order["resolved_by"] in SILENT and fields["delivered"] != order["delivered"]:
             wanted.add(("discrepancy", name))
-    allowed.update(orphans)
-    if not case.alerts.intersection(orphans):
-        required.update(orphans[:1])
+    allowed.update(unmatched)
+    if not case.alerts.intersection(unmatched):
+        required.update(unmatched[:1])
     for machine_id in {line.removesuffix("-spare") for line in evidence.profiles}:
         lost = any(case.befell("journal lost", line) for line in (machine_id, f"{machine_id}-spare"))
         if lost or evidence.faults.get("second Pi with the same id"):

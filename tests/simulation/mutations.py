@@ -17,8 +17,9 @@ from simulation.checkers import Broken
 from simulation.running import one
 
 LIFE = "arcade_cloud.domain.life:"
-DELIVERING = "arcade_cloud.domain.delivering:"
-SETTLING = "arcade_cloud.domain.settlement:"
+CREDIT = "arcade_cloud.domain.credit:"
+PAYMENT = "arcade_cloud.domain.payment:"
+SETTLEMENT = "arcade_cloud.domain.settlement:"
 CREDITS = "arcade_edge.domain.credits:"
 DELIVERY = "arcade_edge.agent.delivery:Delivery."
 
@@ -62,74 +63,74 @@ def _bug(
 MUTATIONS = (
     _bug(
         "a payment that became known late counts as paid now",
-        (LIFE + "_money", "min(payment.paid_at_ms, context.now_ms)", "context.now_ms"),
+        (PAYMENT + "arrive", "min(shown.paid_at_ms, context.now_ms)", "context.now_ms"),
     ),
     _bug(
         "a session that is complete counts as paid",
-        (LIFE + "_read_before_money", "payment.has_money:", '(payment.has_money or event.session == "complete"):'),
+        (LIFE + "_read", "shown.has_money:", '(shown.has_money or event.session == "complete"):'),
     ),
     _bug(
         "the deadline does not matter once the machine has accepted",
-        (DELIVERING + "publish", "if now >= deadline:", "if now >= deadline and not order.accepted:"),
+        (CREDIT + "publish", "if now >= deadline_ms:", "if now >= deadline_ms and not delivery.accepted:"),
         near=22,
     ),
     _bug(
         "a refund is given without a revoke",
         (
-            LIFE + "_refund_asked",
-            "decision = delivering.begin_revoking(asked, text, context)",
-            'decision = settlement.resolve(asked, 0, "unsent", text, context)',
+            LIFE + "_revoke_all",
+            "step = credits.begin_revoking(credit, why, patience, context)",
+            'step = credits._resolve(credit, 0, "unsent", why, context)',
         ),
     ),
     _bug(
         "a word that is not final decides",
-        (DELIVERING + "acked", "if ack.final:", "if ack.final or ack.delivered:"),
+        (CREDIT + "acked", "if ack.final:", "if ack.final or ack.delivered:"),
     ),
     _bug(
         "another installation's word counts",
-        (DELIVERING + "acked", "ack.installation != order.installation", "False"),
+        (CREDIT + "acked", "ack.installation != delivery.command.installation", "False"),
     ),
     _bug(
         "another machine's word counts",
-        (DELIVERING + "acked", "ack.machine_id != order.machine_id", "False"),
+        (CREDIT + "acked", "ack.machine_id != credit.machine_id", "False"),
         near=22,
     ),
     _bug(
         "every publish has a new credit id",
-        (DELIVERING + "publish", "    if order.credit_id is None:\n", "    if True:\n"),
+        (CREDIT + "publish", "    if command is None:\n", "    if True:\n"),
         (
             "arcade_cloud.domain.order:credit_id_of",
-            "order.order_id.encode()",
-            'f"{order.order_id}{order.publishes}".encode()',
+            "{credit.draw}",
+            "{credit.delivery and credit.delivery.publishes}",
         ),
-        ("arcade_cloud.services.fulfilment:Fulfilment._context", "order.credit_id is None and ", ""),
+        ("arcade_cloud.services.fulfilment:Fulfilment._context", "c.command is None and ", ""),
     ),
     _bug(
         "a credit is addressed anew with every publish",
         (
-            DELIVERING + "publish",
+            CREDIT + "publish",
             "    due = min(later",
-            "    anew = context.installation or order.installation\n"
-            "    order = _with(order, installation=anew)\n    due = min(later",
+            "    anew = context.installations.get(credit.machine_id) or command.installation\n"
+            "    command = msgspec.structs.replace(command, installation=anew)\n    due = min(later",
         ),
-        ("arcade_cloud.services.fulfilment:Fulfilment._context", "order.credit_id is None and ", ""),
+        ("arcade_cloud.services.fulfilment:Fulfilment._context", "c.command is None and ", ""),
     ),
     _bug(
         "every publish prolongs the credit's life",
         (
-            DELIVERING + "publish",
+            CREDIT + "publish",
             "    due = min(later",
-            "    order = _with(order, expires_at_ms=now + 60_000)\n    due = min(later",
+            "    command = msgspec.structs.replace(command, expires_at_ms=now + 60_000)\n    due = min(later",
         ),
     ),
     _bug(
         "a database that was set back makes another credit of the same order",
-        ("arcade_cloud.domain.order:credit_id_of", "order.order_id.encode()", "repr(order).encode()"),
+        ("arcade_cloud.domain.order:credit_id_of", "{order.order_id}", "{order!r}"),
         near=15,
     ),
     _bug(
         "a database that was set back addresses an order to another Pi",
-        (DELIVERING + "publish", "heard is None or order.installation not in (None, heard)", "heard is None"),
+        (CREDIT + "publish", "heard is None or credit.ready_installation not in (None, heard)", "heard is None"),
         weather=(
             "database restored from a backup",
             "second Pi with the same id",
@@ -138,11 +139,11 @@ MUTATIONS = (
             "message lost before the broker",
         ),
     ),
-    _bug("silence needs no echo", ("arcade_cloud.domain.silence:is_proven", "return heard and", "return")),
+    _bug("silence needs no echo", (CREDIT + "is_silent", "return heard and", "return")),
     _bug(
         "a retained status proves that acks would arrive",
         (
-            "arcade_cloud.services.machine_messages:Hearing._status",
+            "arcade_cloud.services.machine_messages:MachineMessages._status",
             "    store = self.fulfilment.store\n",
             "    store = self.fulfilment.store\n    store.note_echo(self.fulfilment.now_ms())\n",
         ),
@@ -151,7 +152,7 @@ MUTATIONS = (
     _bug(
         "a retained ack proves that acks would arrive",
         (
-            "arcade_cloud.services.machine_messages:Hearing._ack",
+            "arcade_cloud.services.machine_messages:MachineMessages._ack",
             "    self._verified(place, fields)\n",
             "    self._verified(place, fields)\n    self.fulfilment.store.note_echo(self.fulfilment.now_ms())\n",
         ),
@@ -160,7 +161,7 @@ MUTATIONS = (
     _bug(
         "an echo counts from when it came, not from when it was sent",
         (
-            "arcade_cloud.services.machine_messages:Hearing._echo",
+            "arcade_cloud.services.machine_messages:MachineMessages._echo",
             "note_echo(echo.timestamp_ms)",
             "note_echo(self.fulfilment.now_ms())",
         ),
@@ -174,9 +175,9 @@ MUTATIONS = (
     _bug(
         "silence counts from the first revoke that was tried",
         (
-            "arcade_cloud.domain.silence:is_proven",
-            "first, last = order.revoke_confirmed_at_ms, ",
-            "first, last = order.revoking_since_ms, ",
+            CREDIT + "is_silent",
+            "first_ms, last_ms = revoking.first_confirmed_at_ms, ",
+            "first_ms, last_ms = revoking.since_ms, ",
         ),
         near=27,
         weather=(
@@ -189,17 +190,17 @@ MUTATIONS = (
     ),
     _bug(
         "silence closes with nothing, whatever was reported",
-        (DELIVERING + "_silent", "resolve(order, order.reported,", "resolve(order, order.credits,"),
+        (CREDIT + "_silent", "_resolve(credit, reported,", "_resolve(credit, credit.count,"),
     ),
     _bug(
         "nothing is the last resort",
-        (DELIVERING + "revoke", "now >= silence.last_resort_ms(order, context)", "False"),
+        (CREDIT + "revoke", "context.now_ms >= last_resort_ms(revoking, patience, context)", "False"),
         near=13,
     ),
     _bug(
         "each refund has a new key at once",
-        (SETTLING + "_act", "    repeat = same and", "    repeat = False and"),
-        (SETTLING + "_act", 'operation == "refund" and alive and not repeat', "False"),
+        (SETTLEMENT + "_act", "    repeat = same and", "    repeat = False and"),
+        (SETTLEMENT + "_act", 'operation == "refund" and alive and not repeat', "False"),
         near=9,
         weather=(
             "Stripe's answer lost",
@@ -210,29 +211,31 @@ MUTATIONS = (
         ),
     ),
     _bug(
-        "a key does not tell the target", (SETTLING + "_key", "{order.target_minor}:{order.serial}", "x"), near=15
+        "a key does not tell the target",
+        (SETTLEMENT + "_key", "{order.books.target_minor}:{order.settlement.serial}", "x"),
+        near=15,
     ),
     _bug(
         "a refused part of a hold is not followed by the whole",
-        (SETTLING + "_refused", 'event.key == _key("capture", order)', "False"),
+        (SETTLEMENT + "_refused", 'event.key == _key("capture", order)', "False"),
         near=6,
     ),
     _bug(
         "what was read before an act counts after it",
-        (LIFE + "_is_outdated", "read_at_ms < order.settle_at_ms", "False and order.settle_at_ms"),
+        (SETTLEMENT + "is_outdated", "read_at_ms < since_ms +", "False and"),
         elsewhere="tests/cloud/domain/test_settlement.py::test_rule_what_was_read_before_the_latest_act_counts_no_more",
     ),
     _bug(
         "a refund that fails is not made anew",
-        (SETTLING + "step", "if kept > target:", "if kept > target and not payment.refunds_failed:"),
+        (SETTLEMENT + "step", "if kept > target:", "if kept > target and not shown.refunds_failed:"),
         near=10,
     ),
     _bug(
         "the cloud checks no signatures",
         (
-            "arcade_cloud.services.machine_messages:Hearing._verified",
-            "key = verify(self.fulfilment.keyring.of_machine(place.machine_id), str(place), fields)",
-            "key = self.fulfilment.keyring.of_machine(place.machine_id)[0]",
+            "arcade_cloud.services.machine_messages:MachineMessages._verified",
+            "key = verify(self.keyring.of_machine(place.machine_id), str(place), fields)",
+            "key = self.keyring.of_machine(place.machine_id)[0]",
         ),
         near=22,
     ),
@@ -369,10 +372,10 @@ MUTATIONS = (
         "what was pruned counts as never seen", (CREDITS + "forgets_before_ms", "return", "return 0  #"), near=15
     ),
     _bug(
-        "what a sweep finds is not taken in",
+        "what reconciliation finds is not taken in",
         (
-            "arcade_cloud.services.reconciliation:Sweep._take_in",
-            "became = self.sales.stripe_reported(report)",
+            "arcade_cloud.services.reconciliation:Reconciliation._take_in",
+            "became = self.intake.take_in(report)",
             'became = "ignored"',
         ),
         near=57,

@@ -57,20 +57,21 @@ class People:
             "checkout",
             lambda worker: worker.sales.begin_checkout(machine_id, offer_id=offer.offer_id, quantity=quantity),
         )
-        if order is None or order.session_id is None:
+        page = None if order is None or order.payment is None else order.payment.checkout
+        if order is None or page is None:
             if tries > 1:
                 self._scheduler.after(
                     self._rng.randint(5, 90) * SECOND, lambda: self._buy(machine_id, offer, 1, tries - 1)
                 )
             return
-        session_id = order.session_id
+        session_id = page.session_id
         credits, amount = offer.credits * quantity, offer.amount_minor * quantity
         subscriber = machine_id in self._evidence.subscribers
         self._evidence.purchases[session_id] = Purchase(
             session_id, order.order_id, machine_id, credits, amount, subscriber=subscriber
         )
         self._scheduler.note("ordered", machine_id, credits, order.order_id[-6:])
-        self._side.flush_at((order.checkout_expires_at_ms or 0) + SECOND)
+        self._side.flush_at((page.expires_at_ms or 0) + SECOND)
         method = self._rng.choice(METHODS)
         thinks_ms = self._rng.choice((3, 5, 10, 20, 30, 90, 90, 400, 1700)) * SECOND + self._rng.randint(
             0, 5 * SECOND
@@ -133,7 +134,7 @@ class People:
             now_ms = self._scheduler.now_ms
             order = self._cloud.ask(
                 "grant",
-                lambda worker: worker.sales.grant(machine_id, credits, by="op", reason="play", token=token),
+                lambda worker: worker.operations.grant(machine_id, credits, by="op", reason="play", token=token),
             )
             if order is not None:
                 self._evidence.grants[order.order_id] = Grant(now_ms, order.order_id, machine_id, credits)
@@ -150,7 +151,7 @@ class People:
         try:
             done = self._cloud.ask(
                 "refund",
-                lambda worker: worker.sales.refund(order_id, by="op", reason="sorry", keep_minor=keep_minor),
+                lambda worker: worker.operations.refund(order_id, by="op", reason="sorry", keep_minor=keep_minor),
             )
         except CloudDown:
             done = None

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from arcade_cloud.adapters.stripe.events import interpret, verify
+from arcade_cloud.bootstrap import connect
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.errors import (
@@ -16,10 +17,7 @@ from arcade_cloud.errors import (
     StoreUnavailable,
 )
 from arcade_cloud.ports.store import Move
-from arcade_cloud.services.fulfilment import Fulfilment, at_once
-from arcade_cloud.services.machine_messages import Hearing
-from arcade_cloud.services.reconciliation import Sweep
-from arcade_cloud.services.sales import Sales
+from arcade_cloud.services.fulfilment import at_once
 from arcade_shared.errors import BadMessage
 from simulation.evidence import Evidence, Step
 from simulation.faults import MINUTE, SECOND, Faults
@@ -29,10 +27,12 @@ from support.memory_store import MemoryStore
 T = TypeVar("T")
 BASE_URL = "https://play.example"
 WEBHOOK_SECRET = "whsec_simulation"
-STORE_WRITES = "move note_seen raise_alert put_presence note_orphan note_echo mark_alert_sent note_swept"
+STORE_WRITES = (
+    "move note_seen raise_alert put_presence note_unmatched_ack note_echo mark_alert_sent note_reconciled"
+)
 STORE_READS = (
     "order order_of_payment order_of_credit due_orders next_due_ms is_seen machine presence unsent_alerts "
-    "heard_echo_ms swept_ms"
+    "heard_echo_ms reconciled_ms"
 )
 PAYMENT_WRITES = "create_checkout capture cancel refund"
 PAYMENT_READS = "read_checkout read_payment read_price read_events"
@@ -100,24 +100,22 @@ class Worker:
         cloud = self.cloud
         self.up = True
         self.generation += 1
-        self.fulfilment = Fulfilment(
+        services = connect(
             store=self._guarded(cloud.store, STORE_WRITES, STORE_READS),
             payments=self._guarded(cloud.payments, PAYMENT_WRITES, PAYMENT_READS),
             broker=self._guarded(cloud.broker, "publish", ""),
             alerts=self._guarded(cloud, "post", ""),
             keyring=Keyring(cloud.secrets),
             limits=cloud.limits,
-            now_ms=lambda: cloud.scheduler.now_ms + self.skew_ms,
-            later=at_once if cloud.serverless else self._later,
-        )
-        self.hearing = Hearing(self.fulfilment)
-        self.sales = Sales(
-            fulfilment=self.fulfilment,
             base_url=BASE_URL,
             price_id="price_default",
+            now_ms=lambda: cloud.scheduler.now_ms + self.skew_ms,
+            later=at_once if cloud.serverless else self._later,
             random_bytes=cloud.rng.randbytes,
         )
-        self.sweep = Sweep(sales=self.sales)
+        self.fulfilment, self.messages, self.sales = services.fulfilment, services.messages, services.sales
+        self.intake, self.operations = services.intake, services.operations
+        self.reconciliation = services.reconciliation
         cloud.listens()
 
     def _guarded(self, inner: Any, writes: str, reads: str) -> Any:
@@ -205,8 +203,8 @@ class Cloud:
         self.payments, self.broker, self.secrets = payments, broker, secrets
         self._timer_at_ms: int | None = None
         self.store = SimStore(self._committed, lambda: self._wake(scheduler.now_ms))
-        self.store.note_swept(scheduler.now_ms)
-        self._sweep_until_ms: int | None = None
+        self.store.note_reconciled(scheduler.now_ms)
+        self._reconcile_until_ms: int | None = None
         self.serverless = rng.random() < 0.3
         self.timer_ms = evidence.limits.timer_s * SECOND
         self.flush_webhooks: Callable[..., None] = lambda early=False: None
@@ -277,14 +275,16 @@ class Cloud:
 
     def _committed(self, move: Move) -> None:
         order = move.order
+        credit = order.credits[0]
+        command, resolution = credit.command, credit.resolution
         self.evidence.steps.append(
             Step(
                 self.scheduler.now_ms,
                 order.order_id,
                 order.state,
                 order.delivered,
-                order.resolved_by,
-                order.credit_id,
+                resolution.by if resolution is not None else "",
+                command.credit_id if command is not None else None,
             )
         )
         if order.version > self.most_steps:
@@ -316,26 +316,26 @@ class Cloud:
         if next_ms is not None:
             self._wake(next_ms if up and not unavailable else max(next_ms, self.scheduler.now_ms + 5 * SECOND))
 
-    def sweep_from_now(self) -> None:
-        """Stripe has told of something: sweep until all of this moment has been looked through."""
-        if self._sweep_until_ms is None:
-            self.scheduler.after(self.timer_ms, self._sweep)
-        self._sweep_until_ms = self.scheduler.now_ms
+    def reconcile_from_now(self) -> None:
+        """Stripe has told of something: reconcile until all of this moment has been looked through."""
+        if self._reconcile_until_ms is None:
+            self.scheduler.after(self.timer_ms, self._reconcile)
+        self._reconcile_until_ms = self.scheduler.now_ms
 
-    def _sweep(self) -> None:
+    def _reconcile(self) -> None:
         up = [worker for worker in self.workers if worker.up]
         next_ms = self.scheduler.now_ms + MINUTE
         if up and not self.is_down:
             worker = self.rng.choice(up)
-            self.try_on(worker, "sweep", lambda worker: worker.sweep.run_once())
-            next_ms = max(self.scheduler.now_ms + self.timer_ms, worker.sweep._next_ms)
+            self.try_on(worker, "reconciliation", lambda worker: worker.reconciliation.run_once())
+            next_ms = max(self.scheduler.now_ms + self.timer_ms, worker.reconciliation._next_ms)
         unavailable, self.store.unavailable = self.store.unavailable, False
-        swept_ms = self.store.swept_ms() or 0
+        swept_ms = self.store.reconciled_ms() or 0
         self.store.unavailable = unavailable
-        if swept_ms > (self._sweep_until_ms or 0):
-            self._sweep_until_ms = None
+        if swept_ms > (self._reconcile_until_ms or 0):
+            self._reconcile_until_ms = None
         else:
-            self.scheduler.at(next_ms, self._sweep)
+            self.scheduler.at(next_ms, self._reconcile)
 
     def post(self, alert_id: str, kind: str, text: str, subject: str, at_ms: int) -> bool:
         """The sink of alerts."""
@@ -354,7 +354,7 @@ class Cloud:
         if self.is_down or not any(worker.up for worker in self.workers):
             return None
         try:
-            return self.run("hear", lambda worker: worker.hearing.hear(topic, payload))
+            return self.run("hear", lambda worker: worker.messages.take_in(topic, payload))
         except BadMessage:
             return "refused"
         except (CloudDown, *ALLOWED):
@@ -368,7 +368,7 @@ class Cloud:
 
         def take_in(worker: Worker) -> int:
             event = verify(body, header, (WEBHOOK_SECRET,), worker.fulfilment.now_ms() // 1000)
-            worker.sales.stripe_reported(interpret(event))
+            worker.intake.take_in(interpret(event))
             return 200
 
         try:

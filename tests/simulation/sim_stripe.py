@@ -85,10 +85,10 @@ class StripeSide:
         for event in self.stripe.take_events():
             self._notice(event)
             if _tells_of_a_link(event):
-                self._cloud.sweep_from_now()
+                self._cloud.reconcile_from_now()
             if self._faults.hit("webhook never"):
                 if event["type"] in MOVED:
-                    self._cloud.sweep_from_now()
+                    self._cloud.reconcile_from_now()
                 self._scheduler.note("webhook never", event["type"])
                 continue
             for _ in range(self._rng.randint(2, 10) if self._faults.hit("webhook ten times") else 1):
@@ -218,5 +218,5 @@ class StripeSide:
 
 
 def _tells_of_a_link(event: dict[str, Any]) -> bool:
-    """Of a payment by a static link nothing is on record, so if no webhook says so, only a sweep finds it."""
+    """Nothing is on record of a payment by a static link: if no webhook says so, only reconciliation finds it."""
     return event["type"].startswith("checkout.") and "order_id" not in event["data"]["object"]["metadata"]

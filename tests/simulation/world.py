@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from arcade_cloud.adapters.store.form_1 import flattened
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.domain.machines import Machine
 from arcade_edge.domain.pulses import Profile
@@ -289,7 +290,7 @@ class World:
         # At once: what the processes do as they begin takes time, and is remembered.
         self.evidence.restores.append(Restore(backup_ms, self.scheduler.now_ms, first, len(self.evidence.steps)))
         self.cloud.restart()
-        self.cloud.sweep_from_now()
+        self.cloud.reconcile_from_now()
 
     def _set_wrong(self, rng: random.Random) -> Callable[[], None]:
         """The clock of one of the cloud's processes, or of its host."""
@@ -357,7 +358,7 @@ class World:
     def _collect(self) -> Evidence:
         evidence, store = self.evidence, self.cloud.store
         evidence.ended_ms = self.scheduler.now_ms
-        evidence.orders = [msgspec.to_builtins(order) for order in store.recent_orders(100_000)]
+        evidence.orders = [msgspec.to_builtins(flattened(order)) for order in store.recent_orders(100_000)]
         evidence.alerts = [(alert.kind, alert.subject) for alert in store.recent_alerts(100_000)]
         evidence.money = self.payments.stripe.money()
         evidence.faults = dict(self.faults.happened)

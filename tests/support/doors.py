@@ -10,16 +10,13 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from arcade_cloud.adapters.stripe.events import reader
+from arcade_cloud.bootstrap import connect
 from arcade_cloud.config.settings import load
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.machines import Machine
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.order import Order
-from arcade_cloud.services.fulfilment import Fulfilment
-from arcade_cloud.services.machine_messages import Hearing
-from arcade_cloud.services.reconciliation import Sweep
-from arcade_cloud.services.sales import Sales
-from arcade_cloud.web.app import Services, create_app
+from arcade_cloud.web.app import Dependencies, create_app
 from arcade_shared.messages import FINAL_ACK_STATES, Ack, Status
 from arcade_shared.signing import machine_key, seal
 from arcade_shared.times import format_ms
@@ -27,6 +24,7 @@ from arcade_shared.topics import machine_topic
 from support.fake_broker import FakeBroker
 from support.fake_payments import FakePayments
 from support.memory_store import MemoryStore
+from support.orders import only_credit, only_payment
 
 START_MS = 1_790_000_000_000
 SIGNING_SECRET = "0123456789abcdef" * 4
@@ -67,21 +65,24 @@ class Doors:
         self.payments = FakePayments(lambda: self.now_ms)
         self.payments.stripe.add_price(PRICE_ID, 100)
         self.settings = replace(load(ENVIRONMENT, None), **settings)
-        fulfilment = Fulfilment(
+        self.cloud = connect(
             store=self.store,
             payments=self.payments,
             broker=self.broker,
             alerts=SilentAlerts(),
             keyring=Keyring(self.settings.signing_secrets),
             limits=self.settings.limits,
+            base_url=BASE_URL,
+            price_id=self.settings.stripe_price_id,
             now_ms=lambda: self.now_ms,
         )
-        sales = Sales(fulfilment=fulfilment, base_url=BASE_URL, price_id=self.settings.stripe_price_id)
-        self.sweep = Sweep(sales=sales)
-        self.services = Services(
-            sales=sales,
-            hearing=Hearing(fulfilment),
-            fulfilment=fulfilment,
+        self.reconciliation = self.cloud.reconciliation
+        self.services = Dependencies(
+            fulfilment=self.cloud.fulfilment,
+            sales=self.cloud.sales,
+            intake=self.cloud.intake,
+            operations=self.cloud.operations,
+            messages=self.cloud.messages,
             settings=self.settings,
             read_event=reader(self.settings.stripe_webhook_secrets, lambda: self.now_ms),
         )
@@ -118,19 +119,24 @@ class Doors:
 
     def say_status(self, machine_id: str, **fields: Any) -> None:
         """Have the cloud hear a status."""
-        self.services.hearing.hear(machine_topic(machine_id, "status"), self.status_payload(machine_id, **fields))
+        self.services.messages.take_in(
+            machine_topic(machine_id, "status"), self.status_payload(machine_id, **fields)
+        )
 
     def ack_payload(self, order: Order, state: str = "done", delivered: int = 0, uncertain: int = 0) -> bytes:
         """A signed ack of the machine that the order is addressed to."""
+        credit = only_credit(order)
+        command = credit.command
+        assert command is not None
         return self._sealed(
             order.machine_id,
             "ack",
             Ack,
-            credit_id=order.credit_id,
-            installation=order.installation,
+            credit_id=command.credit_id,
+            installation=command.installation,
             state=state,
             final=state in FINAL_ACK_STATES,
-            credits=order.credits,
+            credits=credit.count,
             delivered=delivered,
             uncertain=uncertain,
             reason="",
@@ -140,7 +146,7 @@ class Doors:
         """Have the cloud hear an ack for an order."""
         order = self.order(order_id)
         payload = self.ack_payload(order, state, delivered, uncertain)
-        self.services.hearing.hear(machine_topic(order.machine_id, "ack"), payload)
+        self.services.messages.take_in(machine_topic(order.machine_id, "ack"), payload)
 
     def _sealed(self, machine_id: str, kind: Any, cls: Any, **fields: Any) -> bytes:
         key, topic = machine_key(SIGNING_SECRET, machine_id), machine_topic(machine_id, kind)
@@ -163,9 +169,9 @@ class Doors:
 
     def pay(self, order_id: str, method: Any = "card") -> None:
         """Pay at Stripe, and have all its webhooks delivered."""
-        session_id = self.order(order_id).session_id
-        assert session_id is not None
-        self.payments.stripe.pay(session_id, method)
+        page = only_payment(self.order(order_id)).checkout
+        assert page is not None
+        self.payments.stripe.pay(page.session_id, method)
         self.deliver_events()
 
     def deliver_events(self) -> None:

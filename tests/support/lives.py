@@ -3,44 +3,45 @@
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
-from arcade_cloud.domain import order as orders
+from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.decisions import Context, Decision
 from arcade_cloud.domain.effects import Effect, SendCoinpulse, Settle
-from arcade_cloud.domain.events import Acked, Due, Event, Outcome, PaymentRead, Sent, Settling
+from arcade_cloud.domain.events import Acked, Due, Event, Outcome, PaymentRead, Sent, SettlementAttempted
 from arcade_cloud.domain.life import decide
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.domain.money import Payment
-from arcade_cloud.domain.order import Alert, Order
+from arcade_cloud.domain.order import (
+    Arrival,
+    CheckoutPage,
+    Command,
+    Credit,
+    Delivery,
+    Order,
+    OrderPayment,
+    Resolution,
+    Revoking,
+    check,
+)
 from arcade_shared.ids import uuid7
 from arcade_shared.messages import FINAL_ACK_STATES, Ack
 from arcade_shared.times import format_ms
+from support.orders import NOW_MS, PAGE, an_order, only_credit, only_payment
 
-NOW_MS = 1_790_000_000_000
 HERE = "a" * 32
 ELSEWHERE = "b" * 32
 LIMITS = Limits()
 FINAL = frozenset({"settled", "abandoned"})
 # Once they are set, they never change.
-SET_FOR_GOOD = ("credit_id", "installation", "expires_at_ms", "delivered", "payment_intent", "paid_at_ms")
-FIXED = ("order_id", "kind", "machine_id", "subscriber", "credits", "amount_minor", "currency", "created_at_ms")
+SET_FOR_GOOD = ("delivered", "payment_intent")
+CREDIT_SET_FOR_GOOD = ("command", "resolution")
+FIXED = ("order_id", "kind", "machine_ids", "ordered", "amount_minor", "currency", "created_at_ms")
+CREDIT_FIXED = ("machine_id", "subscriber", "count", "price_minor", "ready_installation", "draw")
 
 
-def new_order(**fields: Any) -> Order:
+def new_order(order_id: str = "ord_1", **fields: Any) -> Order:
     """Three credits for 3.00, just ordered, with its checkout made."""
-    values: dict[str, Any] = {
-        "order_id": "ord_1",
-        "version": 1,
-        "machine_id": "cab-01",
-        "credits": 3,
-        "amount_minor": 300,
-        "currency": "myr",
-        "created_at_ms": NOW_MS,
-        "due_at_ms": NOW_MS + 90_000,
-        "session_id": "cs_1",
-    }
-    return Order(**{**values, **fields})
+    page = {} if fields.get("kind") == "grant" else {"checkout": PAGE}
+    return an_order(order_id, **{"due_at_ms": NOW_MS + 90_000, **page, **fields})
 
 
 def paid(**fields: Any) -> Payment:
@@ -90,7 +91,7 @@ class Life:
         return Context(
             now_ms=self.now_ms,
             limits=self.limits,
-            installation=self.installation,
+            installations={} if self.installation is None else {self.order.machine_id: self.installation},
             hears_ms=self.hears_ms,
         )
 
@@ -123,15 +124,15 @@ class Life:
         return self.on(Acked(an_ack(self.order, state, delivered, now_ms=self.now_ms, **fields)))
 
     def coinpulse(self, outcome: Outcome = Outcome.CONFIRMED) -> Decision:
-        return self.on(Sent("coinpulse", outcome))
+        return self.on(Sent("coinpulse", self.command.credit_id, outcome))
 
     def revoke(self, outcome: Outcome = Outcome.CONFIRMED) -> Decision:
-        return self.on(Sent("revoke", outcome))
+        return self.on(Sent("revoke", self.command.credit_id, outcome))
 
     def settled_with(self, result: Any, code: str = "") -> Decision:
         """What came of the settle effect that was just asked for."""
         (effect,) = self.asked(Settle)
-        return self.on(Settling(effect.operation, effect.key, result, code))
+        return self.on(SettlementAttempted(effect.operation, effect.key, result, code))
 
     def hear_echo(self) -> None:
         """An echo sent now comes back."""
@@ -154,6 +155,46 @@ class Life:
         """The kinds of all alerts raised so far."""
         return {alert.kind for alert in self.alerts.values()}
 
+    # --- the parts of the order
+
+    @property
+    def payment(self) -> OrderPayment:
+        return only_payment(self.order)
+
+    @property
+    def page(self) -> CheckoutPage:
+        assert self.payment.checkout is not None
+        return self.payment.checkout
+
+    @property
+    def arrival(self) -> Arrival:
+        assert self.payment.arrival is not None
+        return self.payment.arrival
+
+    @property
+    def credit(self) -> Credit:
+        return only_credit(self.order)
+
+    @property
+    def delivery(self) -> Delivery:
+        assert self.credit.delivery is not None
+        return self.credit.delivery
+
+    @property
+    def command(self) -> Command:
+        assert self.delivery.command is not None
+        return self.delivery.command
+
+    @property
+    def revoking_now(self) -> Revoking:
+        assert self.delivery.revoking is not None
+        return self.delivery.revoking
+
+    @property
+    def resolution(self) -> Resolution:
+        assert self.delivery.resolution is not None
+        return self.delivery.resolution
+
     # --- shortcuts into the middle of a life
 
     def funded(self, payment: Payment | None = None) -> "Life":
@@ -165,7 +206,7 @@ class Life:
     def revoking(self, payment: Payment | None = None) -> "Life":
         """The machine did not take the credit in time."""
         self.funded(payment)
-        self.now_ms = (self.order.paid_at_ms or 0) + self.limits.deliver_within_s * 1000
+        self.now_ms = self.delivery.drawn_at_ms + self.limits.deliver_within_s * 1000
         self.due()
         assert self.order.state == "revoking"
         return self
@@ -180,7 +221,7 @@ class Life:
         """Stripe shows what is to be kept."""
         payment = payment or paid()
         self.resolved(delivered, payment)
-        kept = payment.amount_minor * delivered // self.order.credits
+        kept = payment.amount_minor * delivered // self.order.ordered
         self.read(paid(amount_minor=payment.amount_minor, refunded_minor=payment.amount_minor - kept))
         assert self.order.state == "settled"
         return self
@@ -188,13 +229,14 @@ class Life:
 
 def an_ack(order: Order, state: str = "done", delivered: int = 3, *, now_ms: int = NOW_MS, **fields: Any) -> Ack:
     """What the addressed installation reports."""
+    credit = only_credit(order)
     values: dict[str, Any] = {
-        "machine_id": order.machine_id,
-        "credit_id": order.credit_id or uuid7(now_ms),
-        "installation": order.installation or HERE,
+        "machine_id": credit.machine_id,
+        "credit_id": uuid7(now_ms) if credit.command is None else credit.command.credit_id,
+        "installation": HERE if credit.command is None else credit.command.installation or HERE,
         "state": state,
         "final": state in FINAL_ACK_STATES,
-        "credits": order.credits,
+        "credits": credit.count,
         "delivered": delivered,
         "uncertain": 0,
         "reason": "",
@@ -207,39 +249,43 @@ def an_ack(order: Order, state: str = "done", delivered: int = 3, *, now_ms: int
 def check_step(before: Order, decision: Decision, now_ms: int) -> None:
     """What must hold for every step of every order, whatever the event."""
     after = decision.order
-    orders.check(after)
+    check(after)
     assert after.version == before.version + (after != before)
     for name in FIXED:
         assert getattr(after, name) == getattr(before, name), name
+    for credit, moved in zip(before.credits, after.credits, strict=True):
+        for name in CREDIT_FIXED:
+            assert getattr(moved, name) == getattr(credit, name), name
+        for name in CREDIT_SET_FOR_GOOD:
+            assert getattr(credit, name) in (None, getattr(moved, name)), name
+    if before.payment is not None and after.payment is not None and before.payment.arrival is not None:
+        was, now = before.payment.arrival, after.payment.arrival
+        assert now is not None
+        assert (now.paid_at_ms, now.held) == (was.paid_at_ms, was.held)
     for name in SET_FOR_GOOD:
-        if getattr(before, name) is not None:
-            assert getattr(after, name) == getattr(before, name), name
+        assert getattr(before, name) in (None, getattr(after, name)), name
     if after.state not in FINAL:
         assert after.due_at_ms is not None, f"nothing would ever move a {after.state} order"
     if decision.effects and after.state not in FINAL:
         assert after.due_at_ms is not None, "effects that nobody would repeat"
     if any(isinstance(effect, SendCoinpulse) for effect in decision.effects):
         assert after.state == "funded"
-        assert after.paid_at_ms is not None
-        assert after.expires_at_ms is not None
-        assert now_ms < after.expires_at_ms, "published after its own end"
-        assert after.kind == "grant" or (after.payment is not None and after.payment.has_money)
+        (command,) = (credit.command for credit in after.credits)
+        assert command is not None
+        assert now_ms < command.expires_at_ms, "published after its own end"
+        shown = None if after.payment is None else after.payment.shown
+        assert after.kind == "grant" or (shown is not None and shown.has_money)
     for effect in decision.effects:
         if isinstance(effect, Settle):
             assert after.state in {"resolved", "returning"}, "money moves while the machine may still pulse"
             assert effect.decided_at_ms == now_ms
     if after.delivered is not None:
-        assert after.target_minor <= after.amount_minor * after.delivered // after.credits
-        earned = after.amount_minor * after.delivered // after.credits
-        assert after.target_minor == earned - after.goodwill_minor - after.lost_minor
-        assert min(after.goodwill_minor, after.lost_minor, after.owed_minor) >= 0
+        books = after.books
+        earned = after.amount_minor * after.delivered // after.ordered
+        assert books.target_minor == earned - books.goodwill_minor - books.lost_minor
+        assert min(books.target_minor, books.goodwill_minor, books.lost_minor, books.owed_minor) >= 0
 
 
 def plain(effects: Sequence[Effect]) -> list[str]:
     """The effects by name, for comparing."""
     return [type(effect).__name__ for effect in effects]
-
-
-def changed(order: Order, **fields: Any) -> Order:
-    """The order with other fields."""
-    return msgspec.structs.replace(order, **fields)

@@ -7,9 +7,10 @@ import bisect
 import threading
 
 from arcade_cloud.adapters.store import records
-from arcade_cloud.domain import order as orders
+from arcade_cloud.adapters.store.forms import FORMS
+from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import Machine, Presence
-from arcade_cloud.domain.order import Alert, HistoryEntry, Order, Orphan
+from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
 from arcade_cloud.ports.store import Move
 
@@ -31,9 +32,10 @@ class MemoryStore:
         self._presences: dict[str, Presence] = {}
         self._alerts: dict[str, Alert] = {}
         self._unsent: dict[str, Alert] = {}
-        self._orphans: dict[tuple[str, str, str, str, int, int], Orphan] = {}
+        self._unmatched: dict[tuple[str, str, str, str, int, int], UnmatchedAck] = {}
         self._echo: int | None = None
-        self._swept: int | None = None
+        self._reconciled: int | None = None
+        self._form = FORMS.newest
 
     def _check_up(self) -> None:
         if self.unavailable:
@@ -58,8 +60,9 @@ class MemoryStore:
                 raise InvariantBroken(f"order {order.order_id}: an order keeps its machine and its time of birth")
             if _is_taken(self._payments, order.payment_intent, order):
                 raise PaymentTaken(str(order.payment_intent))
-            if _is_taken(self._credits, order.credit_id, order):
-                raise InvariantBroken(f"order {order.order_id}: credit {order.credit_id} is another's")
+            for credit_id in order.credit_ids:
+                if _is_taken(self._credits, credit_id, order):
+                    raise InvariantBroken(f"order {order.order_id}: credit {credit_id} is another's")
             self._store(move, before)
 
     def _store(self, move: Move, before: Order | None) -> None:
@@ -70,8 +73,8 @@ class MemoryStore:
         self._orders[order.order_id] = order
         if order.payment_intent is not None:
             self._payments[order.payment_intent] = order.order_id
-        if order.credit_id is not None:
-            self._credits[order.credit_id] = order.order_id
+        for credit_id in order.credit_ids:
+            self._credits[credit_id] = order.order_id
         self._history.setdefault(order.order_id, []).append(move.history)
         for alert in move.alerts:
             self._put_alert(alert)
@@ -89,7 +92,7 @@ class MemoryStore:
             self._check_up()
             found = self._orders.get(order_id)
         if found is not None:
-            orders.check(found)
+            check(found)
         return found
 
     def order_of_payment(self, payment_intent: str) -> str | None:
@@ -132,7 +135,7 @@ class MemoryStore:
             chosen = [
                 order
                 for order in self._orders.values()
-                if machine_id in (None, order.machine_id)
+                if machine_id in (None, *order.machine_ids)
                 and (before_ms is None or order.created_at_ms < before_ms)
             ]
         chosen.sort(key=lambda order: (order.created_at_ms, order.order_id), reverse=True)
@@ -187,7 +190,7 @@ class MemoryStore:
                 raise Conflict(presence.machine_id)
             self._presences[presence.machine_id] = presence
 
-    # alerts and orphans
+    # alerts, and acks that no order knows
 
     def raise_alert(self, alert: Alert) -> bool:
         with self._lock:
@@ -216,25 +219,25 @@ class MemoryStore:
             self._check_up()
             return sorted(self._alerts.values(), key=_alert_order, reverse=True)[: max(0, limit)]
 
-    def note_orphan(self, orphan: Orphan) -> bool:
+    def note_unmatched_ack(self, ack: UnmatchedAck) -> bool:
         key = (
-            orphan.machine_id,
-            orphan.credit_id,
-            orphan.installation,
-            orphan.state,
-            orphan.delivered,
-            orphan.uncertain,
+            ack.machine_id,
+            ack.credit_id,
+            ack.installation,
+            ack.state,
+            ack.delivered,
+            ack.uncertain,
         )
         with self._lock:
             self._check_up()
-            is_new = key not in self._orphans
-            self._orphans.setdefault(key, orphan)
+            is_new = key not in self._unmatched
+            self._unmatched.setdefault(key, ack)
             return is_new
 
-    def orphans(self, limit: int) -> list[Orphan]:
+    def unmatched_acks(self, limit: int) -> list[UnmatchedAck]:
         with self._lock:
             self._check_up()
-            return sorted(self._orphans.values(), key=lambda orphan: orphan.at_ms, reverse=True)[: max(0, limit)]
+            return sorted(self._unmatched.values(), key=lambda ack: ack.at_ms, reverse=True)[: max(0, limit)]
 
     # what the cloud hears
 
@@ -248,17 +251,24 @@ class MemoryStore:
             self._check_up()
             return self._echo
 
-    def note_swept(self, at_ms: int) -> None:
+    def note_reconciled(self, at_ms: int) -> None:
         with self._lock:
             self._check_up()
-            self._swept = at_ms
+            self._reconciled = at_ms
 
-    def swept_ms(self) -> int | None:
+    def reconciled_ms(self) -> int | None:
         with self._lock:
             self._check_up()
-            return self._swept
+            return self._reconciled
 
     # housekeeping
+
+    def form(self) -> int:
+        return self._form
+
+    def upgrade(self) -> int:
+        self._form = FORMS.newest
+        return self._form
 
     def prune(self, now_ms: int) -> int:
         before_ms = now_ms - records.FORGET_AFTER_MS

@@ -13,14 +13,12 @@ from typing import Any
 import msgspec
 
 from arcade_cloud.adapters.stripe import events as webhook
+from arcade_cloud.bootstrap import connect
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.domain.machines import Machine
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.order import Order
-from arcade_cloud.services.fulfilment import Fulfilment
-from arcade_cloud.services.machine_messages import Hearing
-from arcade_cloud.services.sales import Sales
 from arcade_shared.ids import uuid7
 from arcade_shared.messages import FINAL_ACK_STATES, Ack, Clock, Status
 from arcade_shared.signing import machine_key, seal
@@ -29,12 +27,14 @@ from arcade_shared.topics import ECHO, Kind, machine_topic
 from support.fake_broker import FakeBroker
 from support.fake_payments import FakePayments
 from support.memory_store import MemoryStore
+from support.orders import only_payment
 
 START_MS = 1_790_000_000_000
 SECRET = "0123456789abcdef" * 4
 BASE_URL = "https://play.example"
 MACHINE = "cab-01"
 INSTALLATION = "a" * 32
+SILENT = {"silence", "last resort", "unconfirmed"}
 PLAY = Offer(offer_id="play", credits=3, amount_minor=300, currency="myr", price_id="price_play")
 
 
@@ -203,7 +203,7 @@ class MortalCloud:
         killer = self.killer
         usual: dict[str, Any] = {
             "store": Mortal(
-                self.store, killer, "move note_seen raise_alert put_presence note_orphan mark_alert_sent"
+                self.store, killer, "move note_seen raise_alert put_presence note_unmatched_ack mark_alert_sent"
             ),
             "payments": Mortal(
                 self.payments, killer, "create_checkout read_checkout read_payment capture cancel refund"
@@ -212,11 +212,17 @@ class MortalCloud:
             "alerts": Mortal(self.alerts, killer, "post"),
             "keyring": Keyring([SECRET]),
             "limits": self.limits,
+            "base_url": BASE_URL,
             "now_ms": lambda: self.now_ms,
+            "random_bytes": self._random_bytes,
         }
-        fulfilment = Fulfilment(**{**usual, **parts})
-        self.fulfilment, self.hearing = fulfilment, Hearing(fulfilment)
-        self.sales = Sales(fulfilment=fulfilment, base_url=BASE_URL, random_bytes=self._random_bytes)
+        self.services = connect(**{**usual, **parts})
+        self.fulfilment, self.messages = self.services.fulfilment, self.services.messages
+        self.sales, self.intake, self.operations = (
+            self.services.sales,
+            self.services.intake,
+            self.services.operations,
+        )
 
     def _random_bytes(self, size: int) -> bytes:
         self._ids += 1
@@ -259,14 +265,14 @@ class MortalCloud:
     def deliver_webhook(self, event: dict[str, Any]) -> None:
         """Stripe sends an event until it was answered with 200."""
         for _ in range(20):
-            if self.survive(lambda: self.sales.stripe_reported(webhook.interpret(event))) is not None:
+            if self.survive(lambda: self.intake.take_in(webhook.interpret(event))) is not None:
                 return
         raise AssertionError(f"never taken in: {event}")
 
     def deliver_message(self) -> None:
         """The oldest message from broker to cloud; it stays there until it was taken in."""
         topic, payload = self.to_cloud[0]
-        if self.deaf or self.survive(partial(self.hearing.hear, topic, payload)) is not None:
+        if self.deaf or self.survive(partial(self.messages.take_in, topic, payload)) is not None:
             self.to_cloud.popleft()
 
     # --- the player
@@ -274,9 +280,10 @@ class MortalCloud:
     def buy(self, method: Any = "card") -> str | None:
         """Order and pay three credits; the order's id, or None if the player never got to the checkout."""
         order = self.survive(lambda: self.sales.begin_checkout(MACHINE))
-        if order is None or order.session_id is None:
+        page = None if order is None else only_payment(order).checkout
+        if order is None or page is None:
             return None
-        self.payments.stripe.pay(order.session_id, method)
+        self.payments.stripe.pay(page.session_id, method)
         order_id: str = order.order_id
         return order_id
 
@@ -297,15 +304,20 @@ class MortalCloud:
         for order in orders:
             assert order.state in {"settled", "abandoned"}, order.state
             assert order.due_at_ms is None
-        goodwill = sum(order.goodwill_minor for order in orders)
-        silent = [order for order in orders if order.resolved_by in {"silence", "last resort", "unconfirmed"}]
+        goodwill = sum(order.books.goodwill_minor for order in orders)
+        resolutions = [credit.resolution for order in orders for credit in order.credits]
+        silent = [done for done in resolutions if done is not None and done.by in SILENT]
         granted = sum(order.delivered or 0 for order in orders if order.kind == "grant")
         if not silent:
             assert kept == 100 * (self.machine.pulsed - granted) - goodwill
         else:
             assert kept <= 100 * self.machine.pulsed
-        assert self.machine.pulsed <= 3 * len([order for order in orders if order.paid_at_ms is not None])
+        assert self.machine.pulsed <= 3 * len([order for order in orders if _was_paid(order)])
         assert len(self.machine.journal) <= len(orders)
+
+
+def _was_paid(order: Order) -> bool:
+    return order.kind == "grant" or only_payment(order).arrival is not None
 
 
 def new_credit_id(now_ms: int = START_MS) -> str:

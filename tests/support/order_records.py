@@ -5,39 +5,52 @@ from typing import Any, get_args
 import msgspec
 from hypothesis import strategies as st
 
+from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.money import Offer, Payment
-from arcade_cloud.domain.order import Alert, HistoryEntry, Order, State
+from arcade_cloud.domain.order import (
+    Arrival,
+    Books,
+    CheckoutPage,
+    Command,
+    Credit,
+    Delivery,
+    HistoryEntry,
+    Kind,
+    Order,
+    OrderPayment,
+    Resolution,
+    Revoking,
+    Settlement,
+    Stage,
+)
 from arcade_cloud.ports.store import Move
-
-NOW_MS = 1_790_000_000_000
+from support.orders import NOW_MS, an_order, changed
 
 
 def new_order(order_id: str, **fields: Any) -> Order:
     """An open order at version 1, due in a minute."""
-    values: dict[str, Any] = {
-        "order_id": order_id,
-        "version": 1,
-        "machine_id": "cab-01",
-        "credits": 3,
-        "amount_minor": 300,
-        "currency": "myr",
-        "created_at_ms": NOW_MS,
-        "due_at_ms": NOW_MS + 60_000,
-    }
-    return Order(**{**values, **fields})
+    return an_order(order_id, **fields)
 
 
 def next_version(order: Order, **fields: Any) -> Order:
     """The order one version later."""
-    return msgspec.structs.replace(order, version=order.version + 1, **fields)
+    return changed(order, version=order.version + 1, **fields)
 
 
 def funded(order: Order, payment_intent: str, credit_id: str | None = None) -> Order:
     """The order one version later, paid and perhaps published."""
-    published: dict[str, Any] = {}
+    command = None
     if credit_id is not None:
-        published = {"credit_id": credit_id, "installation": "a" * 32, "expires_at_ms": NOW_MS + 120_000}
-    return next_version(order, state="funded", payment_intent=payment_intent, paid_at_ms=NOW_MS, **published)
+        command = Command(credit_id=credit_id, installation="a" * 32, expires_at_ms=NOW_MS + 120_000)
+    return next_version(
+        order,
+        stage="funded",
+        payment_intent=payment_intent,
+        arrival=Arrival(paid_at_ms=NOW_MS),
+        drawn_at_ms=NOW_MS,
+        command=command,
+        due_at_ms=order.due_at_ms,
+    )
 
 
 def step(order: Order, *, seen: str | None = None, alerts: tuple[Alert, ...] = (), text: str = "") -> Move:
@@ -92,35 +105,70 @@ offers = st.builds(
 
 
 @st.composite
-def orders_at_version_1(draw: st.DrawFn) -> Order:
-    """Orders in any state that keeps the invariants, with whatever in the fields that have none."""
-    credits = draw(st.integers(1, 99))
-    amount = draw(_amounts)
-    state: State = draw(st.sampled_from(get_args(State)))
-    fields: dict[str, Any] = {"due_at_ms": draw(_maybe_times)}
-    if state not in ("open", "abandoned"):
-        fields |= {"paid_at_ms": draw(_times), "payment_intent": None, "due_at_ms": draw(_times)}
-        fields |= {"revoking_since_ms": draw(_times)}
-        if draw(st.booleans()):
-            fields |= {"credit_id": None, "installation": draw(_names)}
-        fields |= {"kind": "grant"}
-    if state in ("resolved", "settled"):
-        delivered = draw(st.integers(0, credits))
-        fields |= {"delivered": delivered, "uncertain": draw(st.integers(0, min(1, credits - delivered)))}
-        fields |= {"target_minor": draw(st.integers(0, amount * delivered // credits))}
-    return Order(
+def credits_of(draw: st.DrawFn, *, drawn: bool, resolved: bool) -> Credit:
+    """A credit that keeps the invariants, with whatever in the fields that have none."""
+    count, delivery = draw(st.integers(1, 99)), None
+    if drawn or resolved:
+        command = st.builds(Command, credit_id=_names, installation=_names, expires_at_ms=_times)
+        delivered = draw(st.integers(0, count))
+        done = Resolution(delivered=delivered, by="ack", at_ms=draw(_times))
+        delivery = Delivery(
+            drawn_at_ms=draw(_times),
+            due_at_ms=None if resolved else draw(_times),
+            command=draw(st.none() | command),
+            publishes=draw(st.integers(0, 99)),
+            accepted=draw(st.booleans()),
+            reported=draw(st.integers(0, 99)),
+            uncertain=draw(st.integers(0, min(1, count - delivered))),
+            revoking=draw(st.none() | st.builds(Revoking, since_ms=_times, sent=st.integers(0, 99))),
+            resolution=done if resolved else None,
+            late_report=draw(st.none() | st.integers(0, 99)) if resolved else None,
+        )
+    return Credit(
+        machine_id=draw(_names),
+        subscriber=draw(st.booleans()),
+        count=count,
+        price_minor=draw(_amounts),
+        ready_installation=draw(st.none() | _names),
+        keep_at_most_minor=draw(st.none() | _amounts),
+        draw=draw(st.just("") | _names),
+        delivery=delivery,
+    )
+
+
+@st.composite
+def orders_at_version_1(draw: st.DrawFn, *, most_credits: int = 3) -> Order:
+    """Orders in any state that keeps the invariants, of one or more credits at any machines."""
+    stage: Stage = draw(st.sampled_from(get_args(Stage)))
+    kind: Kind = draw(st.sampled_from(get_args(Kind)))
+    drawn = kind == "grant" or stage == "funded"
+    resolved = drawn and draw(st.booleans())
+    credits = tuple(
+        draw(credits_of(drawn=drawn, resolved=resolved or (drawn and number > 0 and draw(st.booleans()))))
+        for number in range(draw(st.integers(1, most_credits)))
+    )
+    done = draw(st.booleans()) if resolved or (stage == "returning" and kind != "grant") else False
+    payment = OrderPayment(
+        amount_minor=draw(_amounts),
+        currency=draw(st.sampled_from(["myr", "usd", "jpy"])),
+        stage=stage,
+        checkout=draw(st.none() | st.builds(CheckoutPage, session_id=_names, url=st.none() | texts)),
+        payment_intent=None if stage == "open" else draw(_names),
+        shown=draw(st.none() | payments),
+        arrival=Arrival(paid_at_ms=draw(_times), held=draw(st.booleans())) if stage == "funded" else None,
+        reads=draw(st.integers(0, 99)),
+        due_at_ms=draw(_maybe_times),
+    )
+    order = Order(
         order_id="o-1",
         version=1,
-        state=state,
-        machine_id=draw(_names),
-        credits=credits,
-        amount_minor=amount,
-        currency=draw(st.sampled_from(["myr", "usd", "jpy"])),
+        kind=kind,
         created_at_ms=draw(_times),
         note=draw(texts),
-        payment=draw(st.none() | payments),
-        checkout_url=draw(st.none() | texts),
-        held=draw(st.booleans()),
-        reported=draw(st.integers(0, 99)),
-        **fields,
+        payment=None if kind == "grant" else payment,
+        credits=credits,
+        settlement=Settlement(done=done, due_at_ms=draw(_times), key=draw(texts), serial=draw(st.integers(0, 99))),
     )
+    if not resolved:
+        return order
+    return msgspec.structs.replace(order, books=Books(target_minor=draw(st.integers(0, order.earned_minor))))

@@ -1,25 +1,48 @@
-"""What the rules of an order take and give: the context of a decision, and the decision (pure)."""
+"""What the rules take and give: the context of a decision, a part's step, and an order's decision (pure)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
+from arcade_cloud.domain.alerts import Alert, AlertKind
 from arcade_cloud.domain.effects import Effect
 from arcade_cloud.domain.limits import Limits
-from arcade_cloud.domain.order import Alert, Order
+from arcade_cloud.domain.order import Order
+
+Part = TypeVar("Part", covariant=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What a decision may depend on besides the order and the event.
 
-    `installation`: whom the machine's credits are addressed to now (None: never heard). `hears_ms`: when the
-    latest echo that came back was sent.
+    `installations`: by machine, whom its credits are addressed to now (missing: never heard). `hears_ms`: when
+    the latest echo that came back was sent.
     """
 
     now_ms: int
     limits: Limits
-    installation: str | None
-    hears_ms: int | None
+    installations: Mapping[str, str] = field(default_factory=dict)
+    hears_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A person is to be told: an alert that does not know yet which order it is about."""
+
+    kind: AlertKind
+    text: str
+    which: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[Part]):
+    """A part of an order as it is to be stored, what to do after that, whom to tell, a line for the history."""
+
+    part: Part
+    effects: tuple[Effect, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +58,3 @@ class Decision:
 def later(context: Context, backoff_s: Sequence[int], attempt: int) -> int:
     """When attempt number `attempt` (from 1) is to be followed by the next, epoch milliseconds."""
     return context.now_ms + 1000 * backoff_s[min(attempt, len(backoff_s)) - 1]
-
-
-def alert(order: Order, kind: str, text: str, context: Context, which: str = "") -> Alert:
-    """An alert about `order`. One of each kind is raised for an order, or one for each `which`."""
-    alert_id = ":".join(part for part in (kind, order.order_id, which) if part)
-    return Alert(alert_id=alert_id, kind=kind, text=text, subject=order.order_id, at_ms=context.now_ms)

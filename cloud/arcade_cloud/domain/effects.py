@@ -9,6 +9,8 @@ from typing import Literal
 
 EFFECT_LIFE_MS = 3_600_000
 
+Operation = Literal["capture", "cancel", "refund"]
+
 
 @dataclass(frozen=True, slots=True)
 class ReadPayment:
@@ -17,12 +19,16 @@ class ReadPayment:
 
 @dataclass(frozen=True, slots=True)
 class SendCoinpulse:
-    """Publish the order's credit."""
+    """Publish a credit of the order."""
+
+    credit_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class SendRevoke:
-    """Publish a revoke of the order's credit."""
+    """Publish a revoke of a credit of the order."""
+
+    credit_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,7 @@ class SendEcho:
 class Settle:
     """Capture, cancel or refund. `amount_minor` is what to capture or to refund (0 for a cancellation)."""
 
-    operation: Literal["capture", "cancel", "refund"]
+    operation: Operation
     amount_minor: int
     key: str
     decided_at_ms: int

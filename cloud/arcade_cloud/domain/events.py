@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from arcade_cloud.domain.effects import Operation
 from arcade_cloud.domain.money import Payment
 from arcade_shared.messages import Ack
 
@@ -72,21 +73,22 @@ class Acked:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The result of publishing a coinpulse or a revoke."""
+    """The result of publishing a coinpulse or a revoke of a credit."""
 
     what: Literal["coinpulse", "revoke"]
+    credit_id: str
     outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
-class Settling:
+class SettlementAttempted:
     """The result of a capture, a cancellation or a refund.
 
     `done`: Stripe did it; `unknown`: no verdict; `refused`: a definite no, with Stripe's `code`. `key` is the
     idempotency key it was tried with: a result counts only for the attempt that is still wanted.
     """
 
-    operation: Literal["capture", "cancel", "refund"]
+    operation: Operation
     key: str
     result: Literal["done", "unknown", "refused"]
     code: str = ""
@@ -114,7 +116,18 @@ Event = (
     | PaymentRead
     | Acked
     | Sent
-    | Settling
+    | SettlementAttempted
     | RefundAsked
     | Due
 )
+
+
+def credit_of(event: Event) -> str | None:
+    """The id of the credit that the event is about; None for what is about the order as a whole."""
+    match event:
+        case Acked(ack=ack):
+            return ack.credit_id
+        case Sent(credit_id=credit_id):
+            return credit_id
+        case _:
+            return None

@@ -58,3 +58,16 @@ class Limits:
         if not 30 * 60 <= self.checkout_life_s <= 24 * 3600:
             found.append("CHECKOUT_LIFE_S must lie between 1800 and 86400: Stripe accepts no other life")
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a machine's silence may last: so long after a confirmed revoke, and until then at the latest.
+
+    The two moments are the ends of what a hold leaves: Stripe must still be found well enough, in the rest of the
+    hold's life, to capture what was delivered. None: no hold bounds them.
+    """
+
+    silence_s: int
+    silent_until_ms: int | None = None
+    last_resort_until_ms: int | None = None

@@ -1,7 +1,17 @@
-"""An order, as it is stored: its fields, its states, and the invariants of the record (pure)."""
+"""An order, as it is stored: a payment, the credits drawn on it, the books, and how it is settled (pure).
+
+    Order ── payment ──── what the player owes, and what Stripe shows of it (a grant has none)
+          ├─ credits ──── one or more; each ── delivery ── command, revoking, resolution
+          ├─ books ────── what is to be kept, and what became of the rest
+          └─ settlement ─ how Stripe is brought to show that
+
+Each part knows when it needs the timer; the order is due at the earliest of these. All `_ms` are epoch
+milliseconds, all `_minor` are minor units of the payment's currency.
+"""
 
 import base64
 import hashlib
+from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
@@ -11,78 +21,214 @@ from arcade_cloud.errors import InvariantBroken
 from arcade_shared.ids import uuid7
 
 State = Literal["open", "abandoned", "funded", "revoking", "resolved", "settled", "returning"]
-Kind = Literal["checkout", "link", "grant", "stray"]
+Kind = Literal["checkout", "link", "grant", "unmatched"]
+Stage = Literal["open", "abandoned", "funded", "returning"]
+# How a credit came to be resolved. `broker`: a subscriber's machine, which sends no acks.
+ResolvedBy = Literal["ack", "silence", "last resort", "unsent", "broker", "unconfirmed"]
+# What is known of the latest message about a credit; empty: none was sent yet.
+Sending = Literal["", "sending", "confirmed", "nobody", "refused", "unknown"]
+
+
+# --- the payment -----------------------------------------------------------------------------------------
+
+
+class CheckoutPage(Struct, frozen=True, kw_only=True):
+    """The Checkout Session. A static Payment Link's has neither address nor end of ours."""
+
+    session_id: str
+    url: str | None = None
+    expires_at_ms: int | None = None
+
+
+class Arrival(Struct, frozen=True, kw_only=True):
+    """The money, as it arrived. `capture_before_ms`: when a hold ends, where that is known."""
+
+    paid_at_ms: int
+    held: bool = False
+    capture_before_ms: int | None = None
+
+
+class OrderPayment(Struct, frozen=True, kw_only=True):
+    """What the player owes, how it can be paid, and what Stripe shows of it.
+
+    `stage`: `funded` is money that belongs to the order, `returning` money that does not. `shown` is the payment
+    intent as last read. `recheck`: something changed at Stripe, so it is read again at the next chance. `reads`:
+    how often in a row Stripe was asked in vain.
+    """
+
+    amount_minor: int
+    currency: str
+    stage: Stage = "open"
+    checkout: CheckoutPage | None = None
+    payment_intent: str | None = None
+    shown: Payment | None = None
+    arrival: Arrival | None = None
+    recheck: bool = False
+    reads: int = 0
+    due_at_ms: int | None = None
+
+
+# --- a credit --------------------------------------------------------------------------------------------
+
+
+class Command(Struct, frozen=True, kw_only=True):
+    """What the machine is told to pulse: made at the first publish, and the same in every repetition."""
+
+    credit_id: str
+    installation: str
+    expires_at_ms: int
+
+
+class Revoking(Struct, frozen=True, kw_only=True):
+    """The machine is asked where its credit stands. The confirmations are the broker's."""
+
+    since_ms: int
+    sent: int = 0
+    first_confirmed_at_ms: int | None = None
+    last_confirmed_at_ms: int | None = None
+
+
+class Resolution(Struct, frozen=True, kw_only=True):
+    """How many were delivered, and who says so. It never changes again."""
+
+    delivered: int
+    by: ResolvedBy
+    at_ms: int
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """A credit on its way. `drawn_at_ms`: from then on the time to deliver it runs.
+
+    `reported`: delivered so far, by acks that were not final. `late_report`: what a final ack said after the
+    credit had been resolved without it.
+    """
+
+    drawn_at_ms: int
+    due_at_ms: int | None
+    command: Command | None = None
+    publishes: int = 0
+    last_sent: Sending = ""
+    accepted: bool = False
+    reported: int = 0
+    uncertain: int = 0
+    revoking: Revoking | None = None
+    resolution: Resolution | None = None
+    late_report: int | None = None
+
+
+class Credit(Struct, frozen=True, kw_only=True):
+    """Pulses of one machine: `count` of them for `price_minor`. Without a `delivery` it is not paid for yet.
+
+    `ready_installation`: the computer that was ready when it was ordered; it is for no other (None: for whichever
+    is heard then). `keep_at_most_minor`: what the operator asked to keep at the most before it was known what was
+    delivered. `draw`: the token by which it was drawn; an order's first credit has none.
+    """
+
+    machine_id: str
+    subscriber: bool = False
+    count: int
+    price_minor: int
+    ready_installation: str | None = None
+    keep_at_most_minor: int | None = None
+    draw: str = ""
+    delivery: Delivery | None = None
+
+    @property
+    def command(self) -> Command | None:
+        """What the machine was told, if anything."""
+        return None if self.delivery is None else self.delivery.command
+
+    @property
+    def resolution(self) -> Resolution | None:
+        """What became of it, once that is known."""
+        return None if self.delivery is None else self.delivery.resolution
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it was drawn and is not resolved."""
+        return self.delivery is not None and self.delivery.resolution is None
+
+    @property
+    def earned_minor(self) -> int:
+        """The price of what was delivered. Each credit is rounded by itself."""
+        done = self.resolution
+        return 0 if done is None else kept_for(self.price_minor, done.delivered, self.count)
+
+
+# --- books and settlement --------------------------------------------------------------------------------
+
+
+class Books(Struct, frozen=True, kw_only=True):
+    """What the operator is to keep, and what became of the rest.
+
+    `goodwill`: given back although it was delivered. `lost`: due to the operator, and not to be had. `owed`: due
+    to the player, and Stripe cannot give it back.
+    """
+
+    target_minor: int = 0
+    goodwill_minor: int = 0
+    lost_minor: int = 0
+    owed_minor: int = 0
+
+
+class Settlement(Struct, frozen=True, kw_only=True):
+    """How Stripe is brought to show the target.
+
+    `key`: the idempotency key of the latest attempt; `key_at_ms`: when it was last used, or known to be done (what
+    was read before counts no more); `key_over`: it is not under way any more. `serial`: the key's last part;
+    `serial_at_ms`: since when it has been in use. `whole_capture`: Stripe refused a partial capture, so all is
+    captured and the rest refunded. `settled_at_ms` stays when the order is settled anew.
+    """
+
+    done: bool = False
+    attempts: int = 0
+    due_at_ms: int | None = None
+    whole_capture: bool = False
+    key: str = ""
+    key_at_ms: int | None = None
+    key_over: bool = False
+    serial: int = 0
+    serial_at_ms: int | None = None
+    refunds_seen_failed: int = 0
+    settled_at_ms: int | None = None
+
+
+# --- the order -------------------------------------------------------------------------------------------
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """One order. All `_ms` are epoch milliseconds; amounts are minor units of `currency`.
-
-    `due_at_ms` is when the timer must look at it (None: never). `target_minor` is what the operator is to keep.
-    """
+    """One order. `note` says why it is where it is, for people."""
 
     order_id: str
     version: int = 0
     kind: Kind = "checkout"
-    state: State = "open"
-    machine_id: str
-    subscriber: bool = False
-    credits: int
-    amount_minor: int
-    currency: str
     created_at_ms: int
-    due_at_ms: int | None = None
-    note: str = ""  # why it is where it is, for people
+    note: str = ""
+    payment: OrderPayment | None
+    credits: tuple[Credit, ...]
+    books: Books = Books()
+    settlement: Settlement = Settlement()
 
-    # Stripe's side
-    session_id: str | None = None
-    checkout_url: str | None = None
-    checkout_expires_at_ms: int | None = None
-    payment_intent: str | None = None
-    payment: Payment | None = None  # as last read
-    paid_at_ms: int | None = None
-    held: bool = False
-    capture_before_ms: int | None = None
-    money_gone: bool = False  # the hold ended, or money went back, without our doing
-    recheck: bool = False  # something changed at Stripe: read it back at the next chance
-    reads: int = 0  # reads of an open order in a row, for the backoff
+    @property
+    def state(self) -> State:
+        """Where the order is in its life: what its parts come to."""
+        if self.settlement.done:
+            return "settled"
+        if self.payment is not None and self.payment.stage != "funded":
+            return self.payment.stage
+        under_way = [credit.delivery for credit in self.credits if credit.under_way]
+        if not under_way:
+            return "resolved"
+        return "funded" if any(d is not None and d.revoking is None for d in under_way) else "revoking"
 
-    # the credit: made at the first publish, and for no other installation than was ready when it was ordered
-    credit_id: str | None = None
-    installation: str | None = None  # None: a payment by a static link is for whoever is heard then
-    expires_at_ms: int | None = None
-    publishes: int = 0
-    last_outcome: str = ""
-
-    # what the machine reported
-    accepted: bool = False
-    reported: int = 0  # delivered so far, by acks that were not final
-    uncertain: int = 0
-    delivered: int | None = None  # k: fixed when the order is resolved
-    resolved_by: str = ""  # "ack", "silence", "unsent", "broker" (subscriber), "last resort"
-    late_word: int | None = None  # what a final ack said after the order had been resolved without it
-
-    # revoking
-    revoking_since_ms: int | None = None
-    revokes: int = 0
-    revoke_confirmed_at_ms: int | None = None  # the first that the broker confirmed
-    last_revoke_confirmed_at_ms: int | None = None
-
-    # money back and money kept
-    target_minor: int = 0
-    keep_at_most_minor: int | None = None  # asked for by the operator before it was known what was delivered
-    goodwill_minor: int = 0  # given back although delivered: booked apart
-    lost_minor: int = 0  # due to the operator, and not to be had
-    owed_minor: int = 0  # due to the player, and Stripe can't give it back: to be paid by hand
-    whole_capture: bool = False  # Stripe refused a partial capture: capture all, refund the rest
-    settle_key: str = ""  # the idempotency key of the latest attempt
-    settle_at_ms: int | None = None  # when it was last made, or done: what was read before counts no more
-    settle_over: bool = False  # it is not under way any more: Stripe has done it
-    serial: int = 0  # the key's last part; a new one only when no older attempt can do harm
-    serial_at_ms: int | None = None  # since when that serial has been in use
-    refunds_seen_failed: int = 0
-    settle_attempts: int = 0
-    resolved_at_ms: int | None = None
-    settled_at_ms: int | None = None
+    @property
+    def due_at_ms(self) -> int | None:
+        """When the timer must look at it: the earliest of what any part needs. None: never."""
+        due = [credit.delivery.due_at_ms for credit in self.credits if credit.delivery is not None]
+        due.append(self.settlement.due_at_ms)
+        if self.payment is not None:
+            due.append(self.payment.due_at_ms)
+        return min((at_ms for at_ms in due if at_ms is not None), default=None)
 
     @property
     def code(self) -> str:
@@ -91,13 +237,71 @@ class Order(Struct, frozen=True, kw_only=True):
         return base64.b32encode(digest[:5]).decode().translate(str.maketrans("IO01", "WXYZ"))[:6]
 
     @property
+    def machine_id(self) -> str:
+        """The machine of its first credit, where it is listed for good."""
+        return self.credits[0].machine_id
+
+    @property
+    def machine_ids(self) -> tuple[str, ...]:
+        """The machines of all its credits, each once."""
+        return tuple(dict.fromkeys(credit.machine_id for credit in self.credits))
+
+    @property
+    def checkout_url(self) -> str | None:
+        """Where the player pays."""
+        page = None if self.payment is None else self.payment.checkout
+        return None if page is None else page.url
+
+    @property
+    def payment_intent(self) -> str | None:
+        """Stripe's id of what funds it."""
+        return None if self.payment is None else self.payment.payment_intent
+
+    @property
+    def credit_ids(self) -> tuple[str, ...]:
+        """The ids of all credits that a machine was told of."""
+        return tuple(credit.command.credit_id for credit in self.credits if credit.command is not None)
+
+    @property
+    def ordered(self) -> int:
+        """How many credits were ordered."""
+        return sum(credit.count for credit in self.credits)
+
+    @property
+    def delivered(self) -> int | None:
+        """How many credits were delivered; None until that is known of all of them."""
+        done = [credit.resolution for credit in self.credits]
+        return None if None in done else sum(resolution.delivered for resolution in done if resolution is not None)
+
+    @property
+    def reported(self) -> int:
+        """How many credits count as delivered so far: resolved, or reported by acks that were not final."""
+        deliveries = [credit.delivery for credit in self.credits if credit.delivery is not None]
+        return sum(d.reported if d.resolution is None else d.resolution.delivered for d in deliveries)
+
+    @property
+    def uncertain(self) -> int:
+        """How many credits a power cut left uncertain."""
+        return sum(credit.delivery.uncertain for credit in self.credits if credit.delivery is not None)
+
+    @property
+    def amount_minor(self) -> int:
+        """The price of all of it; 0 where it is free."""
+        return 0 if self.payment is None else self.payment.amount_minor
+
+    @property
+    def currency(self) -> str:
+        """The currency of the price; empty where it is free."""
+        return "" if self.payment is None else self.payment.currency
+
+    @property
     def earned_minor(self) -> int:
         """The price of what was delivered."""
-        return 0 if self.delivered is None else kept_for(self.amount_minor, self.delivered, self.credits)
+        return sum(credit.earned_minor for credit in self.credits)
 
 
 class HistoryEntry(Struct, frozen=True, kw_only=True):
-    """One line of an order's history: what happened, and what it led to."""
+    """One line of an order's history: what happened, and what it led to. `credit_id`: the credit it was about."""
 
     order_id: str
     version: int
@@ -105,22 +309,10 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
     event: str
     state: State
     text: str = ""
+    credit_id: str | None = None
 
 
-class Alert(Struct, frozen=True, kw_only=True):
-    """Something that a person must look at. The id makes the same alert the same record.
-
-    `subject` is the order or machine that it is about.
-    """
-
-    alert_id: str
-    kind: str
-    text: str
-    subject: str
-    at_ms: int
-
-
-class Orphan(Struct, frozen=True, kw_only=True):
+class UnmatchedAck(Struct, frozen=True, kw_only=True):
     """A verified ack for a credit that no order knows."""
 
     machine_id: str
@@ -132,45 +324,54 @@ class Orphan(Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
-def credit_id_of(order: Order) -> str:
-    """The one credit of an order, made of nothing but what the order was born with.
+def credit_id_of(order: Order, credit: Credit) -> str:
+    """The id of a credit, made of nothing but what the credit was born with.
 
     So a cloud whose database was set back to a backup from before the credit was made addresses the very same
     one, and the machine answers with what became of it instead of pulsing again. The moment of payment would not
     do for the id's time: webhook and Stripe's own record put it a second apart. So a Pi that was switched on after
     the order was made refuses its credit.
     """
-    digest = hashlib.sha256(order.order_id.encode()).digest()
-    return uuid7(order.created_at_ms, lambda size: digest[:size])
+    digest = hashlib.sha256(f"{order.order_id}{credit.draw}".encode()).digest()
+    drawn = credit.delivery if credit.draw else None
+    born_ms = order.created_at_ms if drawn is None else drawn.drawn_at_ms
+    return uuid7(born_ms, lambda size: digest[:size])
 
 
 def check(order: Order) -> None:
-    """Raises InvariantBroken if the record contradicts the order's life. Called on every write and read."""
+    """Raises InvariantBroken if the parts of the record contradict each other. Called on every write and read."""
 
     def rule(holds: bool, text: str) -> None:
         if not holds:
-            raise InvariantBroken(f"order {order.order_id} ({order.state}): {text}")
+            raise InvariantBroken(f"order {order.order_id} ({order.state if order.credits else '?'}): {text}")
 
-    rule(order.credits >= 1, "no credits")
-    rule(order.amount_minor >= 0, "a negative amount")
-    rule((order.credit_id is None) == (order.expires_at_ms is None), "a credit without an expiry")
-    rule(order.credit_id is None or order.installation is not None, "a credit without an installation")
-    if order.state in {"open", "abandoned"}:
-        rule(order.credit_id is None, "a credit before any money")
-        rule(order.delivered is None, "delivered before any money")
-    if order.state in {"funded", "revoking"}:
-        rule(order.paid_at_ms is not None, "funded without a payment")
-        rule(order.kind == "grant" or order.payment_intent is not None, "funded without a payment intent")
-        rule(order.delivered is None, "resolved too early")
-        rule(order.due_at_ms is not None, "nothing would ever move it")
-    if order.state == "revoking":
-        rule(order.revoking_since_ms is not None, "revoking since never")
-    if order.state in {"resolved", "returning"}:
-        rule(order.due_at_ms is not None, "nothing would ever settle it")
-    rule(order.state != "resolved" or order.delivered is not None, "resolved without a number delivered")
-    if order.delivered is not None:
-        rule(0 <= order.delivered <= order.credits, "more delivered than ordered")
-        rule(order.delivered + order.uncertain <= order.credits, "more uncertain than ordered")
-        rule(0 <= order.target_minor <= order.earned_minor, "keeping more than was earned")
+    rule(bool(order.credits), "no credits")
+    payment, books, state = order.payment, order.books, order.state
+    rule((payment is None) == (order.kind == "grant"), "paid for and free at once")
+    for credit in order.credits:
+        _check_credit(credit, rule)
+    if payment is not None:
+        rule(payment.amount_minor >= 0, "a negative amount")
+        rule(payment.stage != "funded" or payment.arrival is not None, "funded without a payment")
+        rule(payment.stage != "funded" or payment.payment_intent is not None, "funded without a payment intent")
+    is_funded = payment is None or payment.stage == "funded"
+    rule(all((c.delivery is not None) == is_funded for c in order.credits), "credits and money do not go together")
+    rule(not (order.settlement.done and any(c.under_way for c in order.credits)), "settled too early")
+    rule(state not in {"resolved", "returning"} or order.due_at_ms is not None, "nothing would ever settle it")
+    if is_funded and order.delivered is not None:
+        rule(0 <= books.target_minor <= order.earned_minor, "keeping more than was earned")
     else:
-        rule(order.target_minor == 0, "keeping money for nothing")
+        rule(books.target_minor == 0, "keeping money for nothing")
+
+
+def _check_credit(credit: Credit, rule: Callable[[bool, str], None]) -> None:
+    rule(credit.count >= 1, "no credits")
+    rule(credit.price_minor >= 0, "a negative price")
+    delivery = credit.delivery
+    if delivery is None:
+        return
+    done = delivery.resolution
+    rule(done is not None or delivery.due_at_ms is not None, "nothing would ever move it")
+    if done is not None:
+        rule(0 <= done.delivered <= credit.count, "more delivered than ordered")
+        rule(done.delivered + delivery.uncertain <= credit.count, "more uncertain than ordered")

@@ -120,9 +120,9 @@ class Timer:
         next_prune_ms = 0
         while not self._stop.wait(min(TIMER_BACKOFF_S, TIMER_S * 2**failures)):
             try:
-                self._cloud.fulfilment.run_once()
-                self._cloud.sweep.run_once()
-                now_ms = self._cloud.fulfilment.now_ms()
+                self._cloud.services.fulfilment.run_once()
+                self._cloud.services.reconciliation.run_once()
+                now_ms = self._cloud.services.fulfilment.now_ms()
                 if now_ms >= next_prune_ms:
                     self._cloud.store.prune(now_ms)
                     next_prune_ms = now_ms + PRUNE_EVERY_S * 1000
@@ -187,7 +187,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
 
     with contextlib.closing(bind(host, port)) as bound, running(settings) as cloud:
         server = create_server(
-            create_app(cloud.services()),
+            create_app(cloud.web()),
             sockets=[bound],
             threads=WEB_THREADS,
             connection_limit=CONNECTIONS,

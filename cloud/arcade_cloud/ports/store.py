@@ -1,15 +1,16 @@
 """The port of the store. Each call is one transaction, or one conditional write; none scans but for export.
 
 Adapters pass one contract suite. Records go in and come out whole; a store interprets only what it indexes:
-an order's `order_id`, `version`, `due_at_ms`, `machine_id`, `created_at_ms`, `payment_intent`, `credit_id`.
-Any call may raise StoreUnavailable.
+an order's `order_id`, `version`, `due_at_ms`, `machine_ids`, `created_at_ms`, `payment_intent`, `credit_ids`.
+Any call may raise StoreUnavailable, and FormTooNew where a newer version of this program has written.
 """
 
 from dataclasses import dataclass
 from typing import Protocol
 
+from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import Machine, Presence
-from arcade_cloud.domain.order import Alert, HistoryEntry, Order, Orphan
+from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 
 # The most alerts of one step: far more than any decision raises, and one transaction holds them in every store.
 ALERTS_AT_MOST = 50
@@ -74,7 +75,10 @@ class Store(Protocol):
     def recent_orders(
         self, limit: int, *, machine_id: str | None = None, before_ms: int | None = None
     ) -> list[Order]:
-        """Newest first, by `created_at_ms`; those made before `before_ms` where that is given."""
+        """Newest first, by `created_at_ms`; those made before `before_ms` where that is given.
+
+        Of a machine: the orders that have a credit of it.
+        """
         ...
 
     # events that move no order
@@ -101,7 +105,7 @@ class Store(Protocol):
         """As `put_machine`; a presence that does not exist has version 0."""
         ...
 
-    # alerts and orphans
+    # alerts, and acks that no order knows
     def raise_alert(self, alert: Alert) -> bool:
         """Put an alert that belongs to no step of an order; False if its id is on record already."""
         ...
@@ -116,11 +120,11 @@ class Store(Protocol):
         """Newest first, sent or not."""
         ...
 
-    def note_orphan(self, orphan: Orphan) -> bool:
+    def note_unmatched_ack(self, ack: UnmatchedAck) -> bool:
         """Keep a verified ack for an unknown credit; False if the same one is on record already."""
         ...
 
-    def orphans(self, limit: int) -> list[Orphan]: ...
+    def unmatched_acks(self, limit: int) -> list[UnmatchedAck]: ...
 
     # what the cloud hears
     def note_echo(self, sent_at_ms: int) -> None:
@@ -131,15 +135,23 @@ class Store(Protocol):
         """When the latest echo that came back was sent."""
         ...
 
-    def note_swept(self, at_ms: int) -> None:
+    def note_reconciled(self, at_ms: int) -> None:
         """What Stripe had to say before that moment has been looked through; the last note counts."""
         ...
 
-    def swept_ms(self) -> int | None:
+    def reconciled_ms(self) -> int | None:
         """The moment of the last note; None where none was ever made."""
         ...
 
     # housekeeping
+    def form(self) -> int:
+        """The form in which orders are written now."""
+        ...
+
+    def upgrade(self) -> int:
+        """From now on write this program's own form, which older programs cannot read; that form's number."""
+        ...
+
     def prune(self, now_ms: int) -> int:
         """Forget ids of seen events and sent alerts older than 90 days; how many records went.
 

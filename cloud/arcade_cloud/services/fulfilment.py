@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from arcade_cloud.domain.alerts import Alert, alert
 from arcade_cloud.domain.decisions import Context, Decision
 from arcade_cloud.domain.effects import (
     EFFECT_LIFE_MS,
@@ -20,11 +21,19 @@ from arcade_cloud.domain.effects import (
     SendRevoke,
     Settle,
 )
-from arcade_cloud.domain.events import Due, Event, Outcome, PaymentRead, PaymentReported, Sent, Settling
-from arcade_cloud.domain.keyring import Keyring
+from arcade_cloud.domain.events import (
+    Due,
+    Event,
+    PaymentRead,
+    PaymentReported,
+    Sent,
+    SettlementAttempted,
+    credit_of,
+)
 from arcade_cloud.domain.life import decide
 from arcade_cloud.domain.limits import Limits
-from arcade_cloud.domain.order import Alert, HistoryEntry, Order
+from arcade_cloud.domain.order import Command, Credit, HistoryEntry, Order
+from arcade_cloud.domain.payment import is_another
 from arcade_cloud.errors import (
     AlreadySeen,
     Conflict,
@@ -35,13 +44,9 @@ from arcade_cloud.errors import (
     StoreUnavailable,
 )
 from arcade_cloud.ports.payments import Payments
-from arcade_cloud.ports.senders import AlertSink, Broker
+from arcade_cloud.ports.senders import AlertSink
 from arcade_cloud.ports.store import Move, Store
-from arcade_shared.ids import random_hex_128
-from arcade_shared.messages import Coinpulse, Echo, Message, Revoke
-from arcade_shared.signing import seal
-from arcade_shared.times import format_ms
-from arcade_shared.topics import ECHO, Kind, machine_topic
+from arcade_cloud.services.sender import Sender
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +54,6 @@ logger = logging.getLogger(__name__)
 CONFLICT_RETRIES = 20
 # The longest chain is money → funded → sent, or resolved → read → act → read → settled.
 MAX_CHAIN = 24
-# What the broker keeps of an echo for a cloud that is not there: older ones prove nothing new.
-ECHO_EXPIRY_S = 3600
 ALERTS_PER_PASS = 20
 # Who can't be moved goes to the end of the queue: so many stuck orders must not keep others from their turn.
 STUCK_AGAIN_MS = 10_000
@@ -67,17 +70,16 @@ class Fulfilment:
 
     store: Store
     payments: Payments
-    broker: Broker
+    sender: Sender
     alerts: AlertSink
-    keyring: Keyring
     limits: Limits
     now_ms: Callable[[], int]
     later: Callable[[Callable[[], None]], None] = at_once
 
     # --- moving ------------------------------------------------------------------------------------------
 
-    def begin(self, order: Order, event: str, *, alerts: tuple[Alert, ...] = (), seen: str | None = None) -> None:
-        """Store a new order. Raises Conflict if it exists, PaymentTaken, AlreadySeen, StoreUnavailable."""
+    def begin(self, order: Order, event: str, *, alerts: tuple[Alert, ...] = ()) -> None:
+        """Store a new order. Raises Conflict if it exists, PaymentTaken, StoreUnavailable."""
         entry = HistoryEntry(
             order_id=order.order_id,
             version=1,
@@ -86,7 +88,15 @@ class Fulfilment:
             state=order.state,
             text=order.note,
         )
-        self.store.move(Move(order=order, expected_version=0, history=entry, alerts=alerts, seen=seen))
+        self.store.move(Move(order=order, expected_version=0, history=entry, alerts=alerts))
+
+    def begin_once(self, order: Order, event: str, *alerts: Alert) -> bool:
+        """Store a new order; False where an older one has its id or its payment. Raises StoreUnavailable."""
+        try:
+            self.begin(order, event, alerts=alerts)
+        except (Conflict, PaymentTaken):
+            return False
+        return True
 
     def move(self, order_id: str, event: Event, *, seen: str | None = None, act: bool = True) -> Order | None:
         """Move one order by one event, and perform what follows (unless `act` is false: the timer will).
@@ -107,7 +117,7 @@ class Fulfilment:
             order = self.store.order(order_id)
             if order is None:
                 return None, ()
-            if seen is not None and _is_for_another_payment(order, event):
+            if seen is not None and is_another(order.payment, _payment_intent_of(event)):
                 raise PaymentTaken(f"order {order_id} has another payment intent")
             decision = decide(order, event, self._context(order))
             try:
@@ -120,8 +130,8 @@ class Fulfilment:
 
     def _save(self, order: Order, event: Event, decision: Decision, seen: str | None) -> Order:
         if decision.order.version == order.version:
-            for alert in decision.alerts:  # before the event counts as seen: it would not come again
-                self.store.raise_alert(alert)
+            for word in decision.alerts:  # before the event counts as seen: it would not come again
+                self.store.raise_alert(word)
             if seen is not None and not self.store.note_seen(seen, self.now_ms()):
                 raise AlreadySeen(seen)
             return order
@@ -132,6 +142,7 @@ class Fulfilment:
             event=type(event).__name__,
             state=decision.order.state,
             text=decision.text,
+            credit_id=credit_of(event),
         )
         self.store.move(
             Move(
@@ -145,14 +156,19 @@ class Fulfilment:
         return decision.order
 
     def _context(self, order: Order) -> Context:
-        addressing = order.credit_id is None and not order.subscriber and order.delivered is None
-        presence = self.store.presence(order.machine_id) if addressing else None
+        waiting = [c for c in order.credits if c.command is None and c.resolution is None and not c.subscriber]
+        machine_ids = dict.fromkeys(credit.machine_id for credit in waiting)
+        presences = [self.store.presence(machine_id) for machine_id in machine_ids]
         now_ms = self.now_ms()
         return Context(
             now_ms=now_ms,
             limits=self.limits,
-            installation=None if presence is None else presence.installation,
-            hears_ms=self.store.heard_echo_ms() if order.state == "revoking" else None,
+            installations={
+                found.machine_id: found.installation
+                for found in presences
+                if found is not None and found.installation is not None
+            },
+            hears_ms=self.store.heard_echo_ms() if _is_revoking(order) else None,
         )
 
     # --- acting ------------------------------------------------------------------------------------------
@@ -178,73 +194,40 @@ class Fulfilment:
 
     def _perform(self, order: Order, effect: Effect) -> Event | None:
         match effect:
-            case SendCoinpulse():
-                return Sent("coinpulse", self._send_coinpulse(order))
-            case SendRevoke():
-                return Sent("revoke", self._send_revoke(order))
+            case SendCoinpulse(credit_id=credit_id):
+                credit, command = _commanded(order, credit_id)
+                outcome = self.sender.coinpulse(credit.machine_id, command, credit.count)
+                return Sent("coinpulse", credit_id, outcome)
+            case SendRevoke(credit_id=credit_id):
+                credit, command = _commanded(order, credit_id)
+                outcome = self.sender.revoke(credit.machine_id, command, self.limits.last_resort_s)
+                return Sent("revoke", credit_id, outcome)
             case SendEcho():
-                self.send_echo()
+                self.sender.echo()
                 return None
             case ReadPayment():
                 return self._read_payment(order)
             case Settle():
                 return self._settle(order, effect)
 
-    def _send_coinpulse(self, order: Order) -> Outcome:
-        if order.credit_id is None or order.expires_at_ms is None:
-            raise InvariantBroken(f"order {order.order_id}: a coinpulse without a credit")
-        now_ms = self.now_ms()
-        return self.send(
-            order.machine_id,
-            "coinpulse",
-            Coinpulse,
-            max(1, (order.expires_at_ms - now_ms) // 1000),
-            credits=order.credits,
-            credit_id=order.credit_id,
-            installation=order.installation,
-            expires_at=format_ms(order.expires_at_ms),
-        )
-
-    def _send_revoke(self, order: Order) -> Outcome:
-        return self.send(
-            order.machine_id,
-            "revoke",
-            Revoke,
-            self.limits.last_resort_s,
-            credit_id=order.credit_id,
-            installation=order.installation,
-        )
-
-    def send(self, machine_id: str, kind: Kind, cls: type[Message], expiry_s: int, **fields: object) -> Outcome:
-        """Sign and publish one message to a machine, with the key that the machine is known to have."""
-        presence = self.store.presence(machine_id)
-        key = self.keyring.to_sign(machine_id, "" if presence is None else presence.key_fingerprint)
-        topic = machine_topic(machine_id, kind)
-        payload = seal(key, topic, cls, machine_id=machine_id, timestamp=format_ms(self.now_ms()), **fields)
-        return self.broker.publish(topic, payload, expiry_s=expiry_s)
-
-    def send_echo(self) -> Outcome:
-        """Publish what only this cloud can sign, to hear whether it comes back."""
-        sent = {"echo_id": random_hex_128(), "timestamp": format_ms(self.now_ms())}
-        payload = seal(self.keyring.of_echo[0], ECHO, Echo, **sent)
-        return self.broker.publish(ECHO, payload, expiry_s=ECHO_EXPIRY_S)
-
     def _read_payment(self, order: Order) -> PaymentRead | None:
-        read_at_ms = self.now_ms()
+        read_at_ms, payment = self.now_ms(), order.payment
+        if payment is None:
+            return None
         try:
-            if order.session_id is not None and order.state in {"open", "abandoned"}:
-                checkout = self.payments.read_checkout(order.session_id)
+            if payment.checkout is not None and order.state in {"open", "abandoned"}:
+                checkout = self.payments.read_checkout(payment.checkout.session_id)
                 return PaymentRead(checkout.payment, checkout.status, read_at_ms)
-            if order.payment_intent is not None:
-                return PaymentRead(self.payments.read_payment(order.payment_intent), read_at_ms=read_at_ms)
+            if payment.payment_intent is not None:
+                return PaymentRead(self.payments.read_payment(payment.payment_intent), read_at_ms=read_at_ms)
         except PaymentsUnavailable as error:
-            logger.warning("order %s can't be read at Stripe yet: %s", order.order_id, error)
+            logger.warning("order %s cannot be read at Stripe yet: %s", order.order_id, error)
         except PaymentsRefused as error:
             text = f"Stripe does not show the order's payment: {error}. Is it another account, or another key?"
-            self._alert("unreadable", order.order_id, text)
+            self.store.raise_alert(alert("unreadable", order.order_id, text, self.now_ms()))
         return None
 
-    def _settle(self, order: Order, effect: Settle) -> Settling | None:
+    def _settle(self, order: Order, effect: Settle) -> SettlementAttempted | None:
         if self.now_ms() - effect.decided_at_ms > EFFECT_LIFE_MS:
             return None  # too old to be safe; the order is due, and is read anew
         if order.payment_intent is None:
@@ -260,14 +243,10 @@ class Fulfilment:
                     self.payments.refund(payment_intent, effect.amount_minor, key=key)
         except PaymentsUnavailable as error:
             logger.warning("order %s: no verdict on the %s: %s", order.order_id, effect.operation, error)
-            return Settling(effect.operation, key, "unknown")
+            return SettlementAttempted(effect.operation, key, "unknown")
         except PaymentsRefused as error:
-            return Settling(effect.operation, key, "refused", error.code)
-        return Settling(effect.operation, key, "done")
-
-    def _alert(self, kind: str, order_id: str, text: str) -> None:
-        alert = Alert(alert_id=f"{kind}:{order_id}", kind=kind, text=text, subject=order_id, at_ms=self.now_ms())
-        self.store.raise_alert(alert)
+            return SettlementAttempted(effect.operation, key, "refused", error.code)
+        return SettlementAttempted(effect.operation, key, "done")
 
     # --- the timer ---------------------------------------------------------------------------------------
 
@@ -290,7 +269,7 @@ class Fulfilment:
                 logger.exception("order %s can't be moved; it stays due", order_id)
                 self.store.postpone(order_id, self.now_ms() + STUCK_AGAIN_MS)
                 text = "The order can't be moved, because of a defect: the log of the timer says why."
-                self._alert("stuck", order_id, text)
+                self.store.raise_alert(alert("stuck", order_id, text, self.now_ms()))
         self.post_alerts(until_ms=until_ms)
         return len(due)
 
@@ -299,20 +278,31 @@ class Fulfilment:
 
         One is tried in any case: while every order takes its time, somebody must hear of it all the same.
         """
-        for number, alert in enumerate(self.store.unsent_alerts(ALERTS_PER_PASS)):
+        for number, word in enumerate(self.store.unsent_alerts(ALERTS_PER_PASS)):
             if number and until_ms is not None and self.now_ms() >= until_ms:
                 return
-            if not self.alerts.post(alert.alert_id, alert.kind, alert.text, alert.subject, alert.at_ms):
+            if not self.alerts.post(word.alert_id, word.kind, word.text, word.subject, word.at_ms):
                 return
-            self.store.mark_alert_sent(alert.alert_id)
+            self.store.mark_alert_sent(word.alert_id)
 
 
-def _is_for_another_payment(order: Order, event: Event) -> bool:
+def _payment_intent_of(event: Event) -> str | None:
     match event:
-        case PaymentRead(payment=payment) if payment is not None:
-            named: str | None = payment.payment_intent
-        case PaymentReported():
-            named = event.payment_intent
+        case PaymentRead(payment=shown):
+            return None if shown is None else shown.payment_intent
+        case PaymentReported(payment_intent=payment_intent):
+            return payment_intent
         case _:
-            return False
-    return None not in (named, order.payment_intent) and named != order.payment_intent
+            return None
+
+
+def _is_revoking(order: Order) -> bool:
+    return any(c.delivery is not None and c.under_way and c.delivery.revoking is not None for c in order.credits)
+
+
+def _commanded(order: Order, credit_id: str) -> tuple[Credit, Command]:
+    """The order's credit of that id, and what its machine is told."""
+    for credit in order.credits:
+        if credit.command is not None and credit.command.credit_id == credit_id:
+            return credit, credit.command
+    raise InvariantBroken(f"order {order.order_id}: there is no credit {credit_id} to tell a machine of")

@@ -1,7 +1,7 @@
 """What comes from the machines: acks, statuses, game overs, echoes. One function for both ways they come.
 
 A cloud that runs as a process subscribes itself; a serverless one gets them from the broker's rule engine by
-`/ingest`. Both end in `Hearing.hear`.
+`/ingest`. Both end in `MachineMessages.take_in`.
 """
 
 from collections.abc import Callable
@@ -11,33 +11,34 @@ from typing import Any
 import msgspec
 
 from arcade_cloud.domain import machines
+from arcade_cloud.domain.alerts import alert
 from arcade_cloud.domain.events import Acked
+from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.machines import Heard, Presence
-from arcade_cloud.domain.order import Alert, Orphan
+from arcade_cloud.domain.order import UnmatchedAck
 from arcade_cloud.errors import Conflict, InvariantBroken
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.services.rate_limit import RateLimiter
 from arcade_shared.errors import BadMessage
-from arcade_shared.messages import Ack, Clock, Echo, Gameover, Status, from_object, parse_object
+from arcade_shared.messages import Ack, Echo, Gameover, Status, from_object, parse_object
 from arcade_shared.signing import key_fingerprint, verify
 from arcade_shared.topics import ECHO, MachineTopic, parse_machine_topic
 
 PRESENCE_RETRIES = 10
-# A clock answer that comes later than this is of no use: the agent has asked again.
-CLOCK_EXPIRY_S = 30
 # What a machine may leave on record without any order, a minute: game overs, acks for credits that nobody knows.
 # It is far more than happens, and all that somebody with a stolen key can fill the store with.
 RECORDS_PER_MINUTE = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Hearing:
+class MachineMessages:
     """Takes in what machines say."""
 
     fulfilment: Fulfilment
+    keyring: Keyring
     limiter: RateLimiter = field(default_factory=lambda: RateLimiter(RECORDS_PER_MINUTE), repr=False)
 
-    def hear(self, topic: str, payload: bytes) -> str:
+    def take_in(self, topic: str, payload: bytes) -> str:
         """Take in one message; what became of it, in a word. Repeating a message changes nothing.
 
         Raises BadMessage for what must be refused (topic, form, signature, unknown machine), and
@@ -58,13 +59,13 @@ class Hearing:
                 raise BadMessage(f"the cloud does not listen to {place.kind}")
 
     def _verified(self, place: MachineTopic, fields: dict[str, Any]) -> bytes:
-        key = verify(self.fulfilment.keyring.of_machine(place.machine_id), str(place), fields)
+        key = verify(self.keyring.of_machine(place.machine_id), str(place), fields)
         if fields.get("machineId") != place.machine_id:
             raise BadMessage("the machine id in the payload is not the one in the topic")
         return key
 
     def _echo(self, fields: dict[str, Any]) -> str:
-        verify(self.fulfilment.keyring.of_echo, ECHO, fields)
+        verify(self.keyring.of_echo, ECHO, fields)
         echo = from_object(Echo, fields)
         if echo.timestamp_ms > self.fulfilment.now_ms() + machines.SKEW_MS:
             raise BadMessage("an echo from the future")
@@ -79,19 +80,21 @@ class Hearing:
             self.fulfilment.move(order_id, Acked(ack))
             return "ack"
         self._check_rate(place)
-        orphan = Orphan(
+        now_ms = self.fulfilment.now_ms()
+        unmatched = UnmatchedAck(
             machine_id=ack.machine_id,
             credit_id=ack.credit_id,
             installation=ack.installation,
             state=ack.state,
             delivered=ack.delivered,
             uncertain=ack.uncertain,
-            at_ms=self.fulfilment.now_ms(),
+            at_ms=now_ms,
         )
-        self.fulfilment.store.note_orphan(orphan)
+        self.fulfilment.store.note_unmatched_ack(unmatched)
         text = f"Machine {ack.machine_id} reports {ack.state}, {ack.delivered} delivered, for an unknown credit."
-        self._alert("orphan", ack.credit_id, text, ack.machine_id)
-        return "orphan"
+        word = alert("unmatched_ack", ack.machine_id, text, now_ms, about=ack.credit_id)
+        self.fulfilment.store.raise_alert(word)
+        return "unmatched"
 
     def _status(self, place: MachineTopic, fields: dict[str, Any]) -> str:
         key = self._verified(place, fields)
@@ -107,9 +110,10 @@ class Hearing:
             return "stale"
         if heard.rival is not None:
             text = f"Two devices use the id {place.machine_id}: {heard.rival[:8]} and {status.installation[:8]}."
-            self._alert("two_installations", f"{place.machine_id}:{now_ms // 3_600_000}", text, place.machine_id)
+            each_hour = str(now_ms // 3_600_000)
+            store.raise_alert(alert("two_installations", place.machine_id, text, now_ms, each_hour))
         if heard.answer_nonce:
-            self.fulfilment.send(place.machine_id, "clock", Clock, CLOCK_EXPIRY_S, nonce=heard.answer_nonce)
+            self.fulfilment.sender.clock(place.machine_id, heard.answer_nonce)
         return "status"
 
     def _update(self, machine_id: str, change: Callable[[Presence], Heard]) -> Heard | None:
@@ -154,9 +158,3 @@ class Hearing:
         """Raises BadMessage where a machine says more than a machine does."""
         if self.limiter.wait_ms(place.kind, place.machine_id, self.fulfilment.now_ms()) > 0:
             raise BadMessage(f"more than {RECORDS_PER_MINUTE} a minute of one machine: a defect, or a stolen key")
-
-    def _alert(self, kind: str, which: str, text: str, subject: str) -> None:
-        alert = Alert(
-            alert_id=f"{kind}:{which}", kind=kind, text=text, subject=subject, at_ms=self.fulfilment.now_ms()
-        )
-        self.fulfilment.store.raise_alert(alert)

@@ -1,4 +1,4 @@
-"""The sweep: what no webhook told of, and nobody would ever ask for, is found among Stripe's own events.
+"""Reconciliation: what no webhook told of, and nobody would ever ask for, is found among Stripe's own events.
 
 An order asks Stripe by itself until it is settled. Nothing is on record of a payment by a static Payment Link, and
 of a settled order's money that moves once more, by a refund made by hand or a dispute, only Stripe can tell: if
@@ -6,25 +6,26 @@ every webhook about it is lost, nobody would ever know. Stripe lists its events 
 at, not only those that it calls undelivered: where no endpoint is set up, or a wrong one says 200, an event is not
 one of these.
 
-How far all has been looked through is on record (`Store.swept_ms`) and moves only when a lap has come to its end;
-so whatever dies or fails, the next lap begins where the last good one did.
+How far all has been looked through is on record (`Store.reconciled_ms`) and moves only when a lap has come to its
+end; so whatever dies or fails, the next lap begins where the last good one did.
 """
 
 import logging
 import threading
 from dataclasses import dataclass, field
 
-from arcade_cloud.domain.order import Alert
+from arcade_cloud.domain.alerts import alert
 from arcade_cloud.errors import PaymentsError, PaymentsRefused, PaymentsUnavailable, StoreUnavailable
 from arcade_cloud.ports.payments import Report
-from arcade_cloud.services.sales import Sales
+from arcade_cloud.services.fulfilment import Fulfilment
+from arcade_cloud.services.payment_intake import PaymentIntake
 
 logger = logging.getLogger(__name__)
 
 # How long a payment that no webhook told of may stay unknown; one request to Stripe each time.
-SWEEP_EVERY_S = 15 * 60
+RECONCILE_EVERY_S = 15 * 60
 # After a page that failed, or of which nothing was heard: it may have been dropped on the way to its thread.
-SWEEP_AGAIN_S = 60
+RECONCILE_AGAIN_S = 60
 # An event may show in Stripe's list a little late, and the clocks differ.
 OVERLAP_S = 3600
 # Stripe lists events for 30 days.
@@ -49,10 +50,11 @@ class _Lap:
 
 
 @dataclass(kw_only=True)
-class Sweep:
-    """Called by the timer at each pass, in whatever process has one. Several processes may sweep at once."""
+class Reconciliation:
+    """Called by the timer at each pass, in whatever process has one. Several processes may do it at once."""
 
-    sales: Sales
+    fulfilment: Fulfilment
+    intake: PaymentIntake
     _next_ms: int = 0
     _lap: _Lap | None = None
     _failing: bool = False
@@ -63,10 +65,10 @@ class Sweep:
 
         Where work for Stripe is done at once, raises StoreUnavailable; the page is then looked at again.
         """
-        fulfilment = self.sales.fulfilment
+        fulfilment = self.fulfilment
         if fulfilment.now_ms() < self._next_ms:
             return False
-        self._next_ms = fulfilment.now_ms() + SWEEP_AGAIN_S * 1000
+        self._next_ms = fulfilment.now_ms() + RECONCILE_AGAIN_S * 1000
         fulfilment.later(self._page)
         return self._next_ms <= fulfilment.now_ms()
 
@@ -82,20 +84,20 @@ class Sweep:
 
     def _new_lap(self) -> _Lap | None:
         """The next lap; none at the very first pass: what was paid before was somebody else's to deliver."""
-        fulfilment = self.sales.fulfilment
+        fulfilment = self.fulfilment
         store, now_ms = fulfilment.store, fulfilment.now_ms()
-        swept_ms = store.swept_ms()
-        if swept_ms is None:
-            store.note_swept(now_ms)
-            self._next_ms = now_ms + SWEEP_EVERY_S * 1000
+        reconciled_ms = store.reconciled_ms()
+        if reconciled_ms is None:
+            store.note_reconciled(now_ms)
+            self._next_ms = now_ms + RECONCILE_EVERY_S * 1000
             return None
-        if swept_ms > now_ms:  # this clock, or another process's, was ahead
-            swept_ms = now_ms - OVERLAP_S * 1000
-        self._lap = _Lap(began_ms=now_ms, since_ms=max(swept_ms, now_ms - LISTED_S * 1000))
+        if reconciled_ms > now_ms:  # this clock, or another process's, was ahead
+            reconciled_ms = now_ms - OVERLAP_S * 1000
+        self._lap = _Lap(began_ms=now_ms, since_ms=max(reconciled_ms, now_ms - LISTED_S * 1000))
         return self._lap
 
     def _look_through(self, lap: _Lap) -> None:
-        fulfilment = self.sales.fulfilment
+        fulfilment = self.fulfilment
         try:
             page = fulfilment.payments.read_events(PAID + MOVED, since_ms=lap.since_ms, after=lap.after)
         except PaymentsRefused as error:
@@ -114,11 +116,11 @@ class Sweep:
             lap.after, self._next_ms = page.after, fulfilment.now_ms()
             return
         if lap.whole:
-            fulfilment.store.note_swept(max(lap.since_ms, lap.began_ms - OVERLAP_S * 1000))
+            fulfilment.store.note_reconciled(max(lap.since_ms, lap.began_ms - OVERLAP_S * 1000))
             if self._failing:
                 logger.info("Stripe's events are looked through again")
             self._failing = False
-        self._lap, self._next_ms = None, fulfilment.now_ms() + SWEEP_EVERY_S * 1000
+        self._lap, self._next_ms = None, fulfilment.now_ms() + RECONCILE_EVERY_S * 1000
 
     def _take_in(self, report: Report) -> bool:
         """Handle one event as its webhook would have been; whether it needs no other look.
@@ -129,11 +131,11 @@ class Sweep:
             is_paid = report.kind == "payment"
             if is_paid and report.order_id is not None:
                 return True  # the order asks Stripe by itself
-            if self.sales.fulfilment.store.is_seen(report.event_id):
+            if self.fulfilment.store.is_seen(report.event_id):
                 return True
-            if is_paid and report.is_delivered and not self.sales.is_for_machine_here(report):
+            if is_paid and report.is_delivered and not self.intake.is_for_machine_here(report):
                 return True  # nobody failed to take it, and it is nothing to us: another installation's
-            became = self.sales.stripe_reported(report)
+            became = self.intake.take_in(report)
         except StoreUnavailable:
             raise
         except PaymentsUnavailable as error:
@@ -141,10 +143,10 @@ class Sweep:
             return False
         except Exception as error:  # noqa: BLE001 - whatever it is, other events are not to wait for this one
             self._failed(error)
-            text = f"What happened to a payment can't be taken in: {error}"
-            self._alert(f"unswept:{report.event_id}", text, report.event_id)
+            text = f"What happened to a payment cannot be taken in: {error}"
+            self._alert(report.event_id, text)
             return False
-        if became in {"moved", "stray"}:
+        if became in {"moved", "unmatched"}:
             logger.warning("event %s was found in Stripe's list before any webhook told of it", report.event_id)
         return True
 
@@ -157,14 +159,13 @@ class Sweep:
 
     def _refused(self, error: PaymentsRefused) -> None:
         """A person has to do something, or a page is gone from Stripe's list: the lap begins anew later."""
-        self._lap, self._next_ms = None, self.sales.fulfilment.now_ms() + SWEEP_EVERY_S * 1000
-        text = f"Payments that no webhook told of can't be found: {error} ({RIGHT})."
+        self._lap, self._next_ms = None, self.fulfilment.now_ms() + RECONCILE_EVERY_S * 1000
+        text = f"Payments that no webhook told of cannot be found: {error} ({RIGHT})."
         if not self._failing:
             logger.error("%s", text)
         self._failing = True
-        self._alert("unswept", text, "Stripe")
+        self._alert("Stripe", text)
 
-    def _alert(self, alert_id: str, text: str, subject: str) -> None:
-        at_ms = self.sales.fulfilment.now_ms()
-        alert = Alert(alert_id=alert_id, kind="unswept", text=text, subject=subject, at_ms=at_ms)
-        self.sales.fulfilment.store.raise_alert(alert)
+    def _alert(self, subject: str, text: str) -> None:
+        word = alert("unreconciled", subject, text, self.fulfilment.now_ms())
+        self.fulfilment.store.raise_alert(word)

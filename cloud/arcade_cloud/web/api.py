@@ -6,7 +6,7 @@ from arcade_cloud.domain.events import Outcome
 from arcade_cloud.errors import InvariantBroken
 from arcade_cloud.services.rate_limit import RateLimiter
 from arcade_cloud.services.sales import MAX_QUANTITY
-from arcade_cloud.web.dependencies import Services
+from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.error_responses import NotConfirmed
 from arcade_cloud.web.guards import (
     check_key,
@@ -20,7 +20,7 @@ from arcade_cloud.web.guards import (
 API_KEY_HEADER = "X-Api-Key"
 
 
-def doors(services: Services, limiter: RateLimiter) -> Blueprint:
+def doors(services: Dependencies, limiter: RateLimiter) -> Blueprint:
     """`GET /status`, `POST /create-payment-link`, `POST /gameover`."""
     blueprint = Blueprint("api", __name__)
     sales, settings, now_ms = services.sales, services.settings, services.fulfilment.now_ms
@@ -51,7 +51,7 @@ def doors(services: Services, limiter: RateLimiter) -> Blueprint:
             check_rate(limiter, request, "gameover", now_ms())
         else:
             check_key(request, settings.gameover_api_key, API_KEY_HEADER)
-        outcome = sales.send_game_over(required_text(json_object(request), "machine_id"))
+        outcome = services.operations.send_game_over(required_text(json_object(request), "machine_id"))
         if outcome not in {Outcome.CONFIRMED, Outcome.NOBODY}:
             raise NotConfirmed("the broker has not confirmed the game over; it may arrive all the same: try again")
         return jsonify(message="Game over signal sent")

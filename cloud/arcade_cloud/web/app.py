@@ -10,17 +10,17 @@ from arcade_cloud.config.broker_address import is_loopback
 from arcade_cloud.config.settings import Settings
 from arcade_cloud.services.rate_limit import RateLimiter
 from arcade_cloud.web import api, assets, error_responses, ingest, kiosk, openapi, player, webhook
-from arcade_cloud.web.dependencies import Services
+from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.guards import MAX_BODY_BYTES
 from arcade_cloud.web.player_view import contact_link
 from arcade_cloud.web.prefix import StagePrefix
 
-__all__ = ["Services", "create_app"]
+__all__ = ["Dependencies", "create_app"]
 
 YEAR_S = 365 * 86_400
 
 
-def create_app(services: Services) -> Flask:
+def create_app(services: Dependencies) -> Flask:
     """The application for `services`. Connects to nothing, and reads no file but what Flask itself needs."""
     app = Flask("arcade_cloud.web")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES  # the doors that need more say so themselves

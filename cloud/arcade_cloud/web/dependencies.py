@@ -6,19 +6,23 @@ from dataclasses import dataclass
 from arcade_cloud.config.settings import Settings
 from arcade_cloud.ports.payments import Report
 from arcade_cloud.services.fulfilment import Fulfilment
-from arcade_cloud.services.machine_messages import Hearing
+from arcade_cloud.services.machine_messages import MachineMessages
+from arcade_cloud.services.operations import Operations
+from arcade_cloud.services.payment_intake import PaymentIntake
 from arcade_cloud.services.sales import Sales
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
+class Dependencies:
     """All of it is shared by many threads. The store and the clock are those of `fulfilment`.
 
     `read_event(body, signature)`: what a webhook of Stripe's is about; raises BadWebhook.
     """
 
     sales: Sales
-    hearing: Hearing
+    intake: PaymentIntake
+    operations: Operations
+    messages: MachineMessages
     fulfilment: Fulfilment
     settings: Settings
     read_event: Callable[[bytes, str], Report]

@@ -14,7 +14,7 @@ import msgspec
 from flask import Blueprint, Response, jsonify, request
 
 from arcade_cloud.errors import BadRequest, StoreUnavailable
-from arcade_cloud.web.dependencies import Services
+from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.error_responses import Closed
 from arcade_cloud.web.guards import check_key, json_body
 from arcade_shared.errors import BadMessage
@@ -28,7 +28,7 @@ MAX_INGEST_BYTES = 1024 * 1024
 MAX_REASON = 160
 
 
-def doors(services: Services) -> Blueprint:
+def doors(services: Dependencies) -> Blueprint:
     """`POST /ingest`."""
     blueprint = Blueprint("ingest", __name__)
 
@@ -49,14 +49,14 @@ def doors(services: Services) -> Blueprint:
     return blueprint
 
 
-def _take_in(services: Services, messages: list[Any]) -> Response:
+def _take_in(services: Dependencies, messages: list[Any]) -> Response:
     accepted = 0
     refused: list[dict[str, Any]] = []
     defect: Exception | None = None
     for index, message in enumerate(messages):
         try:
             topic, payload = _parts(message)
-            services.hearing.hear(topic, payload)
+            services.messages.take_in(topic, payload)
         except BadMessage as error:
             refused.append({"index": index, "reason": str(error)[:MAX_REASON]})
         except StoreUnavailable:

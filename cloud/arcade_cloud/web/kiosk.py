@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from arcade_cloud.domain.machines import Machine
 from arcade_cloud.web import assets
-from arcade_cloud.web.dependencies import Services
+from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.error_responses import wants_json
 from arcade_cloud.web.guards import known_machine
 from arcade_cloud.web.kiosk_view import KioskView, kiosk_view
@@ -21,7 +21,7 @@ PRICES = 4
 PARTS = ("kiosk.css", "kiosk.js", "cabinet.svg")
 
 
-def doors(services: Services) -> Blueprint:
+def doors(services: Dependencies) -> Blueprint:
     """`/kiosk/<machine>`."""
     blueprint = Blueprint("kiosk", __name__)
     sales, store, now_ms = services.sales, services.fulfilment.store, services.fulfilment.now_ms
@@ -41,7 +41,7 @@ def doors(services: Services) -> Blueprint:
     return blueprint
 
 
-def _page(services: Services, machine: Machine, view: KioskView, choices: list[Choice]) -> Response:
+def _page(services: Dependencies, machine: Machine, view: KioskView, choices: list[Choice]) -> Response:
     address = services.settings.public_base_url + f"/m/{machine.machine_id}"
     contact = machine.contact or services.settings.operator_contact
     text = render_template(

@@ -13,7 +13,7 @@ from arcade_cloud.domain.order import Order
 from arcade_cloud.errors import BadRequest, InvariantBroken, NotReady, StoreUnavailable
 from arcade_cloud.services.rate_limit import RateLimiter
 from arcade_cloud.services.sales import MAX_QUANTITY
-from arcade_cloud.web.dependencies import Services
+from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.error_responses import NotFound, wants_json
 from arcade_cloud.web.guards import check_rate, known_machine
 from arcade_cloud.web.player_view import contact_link, machine_view, order_view, picture
@@ -22,7 +22,7 @@ _ORDER_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _QUANTITY = re.compile(r"[0-9]{1,4}")
 
 
-def doors(services: Services, limiter: RateLimiter) -> Blueprint:
+def doors(services: Dependencies, limiter: RateLimiter) -> Blueprint:
     """`/m/<machine>` and what is below it."""
     blueprint = Blueprint("player", __name__)
     pages = Pages(services)
@@ -57,7 +57,7 @@ def doors(services: Services, limiter: RateLimiter) -> Blueprint:
 class Pages:
     """Makes the pages from the records."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Dependencies) -> None:
         self._sales = services.sales
         self._fulfilment = services.fulfilment
         self._settings = services.settings
@@ -110,7 +110,7 @@ class Pages:
 
     def _order(self, machine_id: str, order_id: str) -> Order:
         found = self._fulfilment.store.order(order_id) if _ORDER_ID.fullmatch(order_id) else None
-        if found is None or found.machine_id != machine_id:
+        if found is None or machine_id not in found.machine_ids:
             raise NotFound("There is no such order.")
         return found
 

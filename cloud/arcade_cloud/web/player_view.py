@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from arcade_cloud.domain.machines import Machine, Presence, why_not_ready
-from arcade_cloud.domain.money import Offer, format_amount
-from arcade_cloud.domain.order import Order
+from arcade_cloud.domain.money import Offer, Payment, format_amount
+from arcade_cloud.domain.order import Delivery, Order
 from arcade_cloud.domain.settlement import ALERT_ATTEMPTS
 from arcade_cloud.errors import InvariantBroken
 from arcade_shared.messages import MAX_CREDITS
@@ -158,18 +158,45 @@ def _price(order: Order) -> str:
     return _amount(order.amount_minor, order.currency)
 
 
+def _shown(order: Order) -> Payment | None:
+    """What Stripe showed of the payment when it was last read."""
+    return None if order.payment is None else order.payment.shown
+
+
+def _was_held(order: Order) -> bool:
+    """Whether the money was held when it arrived, not taken."""
+    arrival = None if order.payment is None else order.payment.arrival
+    return arrival is not None and arrival.held
+
+
+def _was_stopped(order: Order) -> bool:
+    """Whether the operator asked for money back before it was known what was delivered."""
+    return any(credit.keep_at_most_minor is not None for credit in order.credits)
+
+
+def _deliveries(order: Order) -> tuple[Delivery, ...]:
+    """The credits that are on their way, or were."""
+    return tuple(credit.delivery for credit in order.credits if credit.delivery is not None)
+
+
+def _resolved_by(order: Order) -> set[str]:
+    """How its credits came to be resolved."""
+    return {credit.resolution.by for credit in order.credits if credit.resolution is not None}
+
+
 def _open(order: Order, now_ms: int) -> View:
-    money = f"{_price(order)} for {_plural(order.credits)}. Nothing is charged yet."
+    money = f"{_price(order)} for {_plural(order.ordered)}. Nothing is charged yet."
     phase: Phase = "unpaid"
     title, detail = "Waiting for your payment", "If you have just paid, this takes a moment."
-    if order.payment is not None and order.payment.status == "processing":
+    shown, page = _shown(order), None if order.payment is None else order.payment.checkout
+    if shown is not None and shown.status == "processing":
         phase = "checking"
         title, detail = "Your bank is confirming", "Some banks take a little longer. You may leave this page open."
-        money = f"{_price(order)} for {_plural(order.credits)}. What can't be delivered is given back by itself."
-    elif order.checkout_expires_at_ms is not None and now_ms >= order.checkout_expires_at_ms:
+        money = f"{_price(order)} for {_plural(order.ordered)}. What can't be delivered is given back by itself."
+    elif page is not None and page.expires_at_ms is not None and now_ms >= page.expires_at_ms:
         phase = "checking"
         title, detail = "The time to pay is over", "Checking once more whether a payment has come."
-    return View(phase=phase, title=title, detail=detail, money=money, delivered=0, credits=order.credits)
+    return View(phase=phase, title=title, detail=detail, money=money, delivered=0, credits=order.ordered)
 
 
 def _abandoned(order: Order) -> View:
@@ -180,7 +207,7 @@ def _abandoned(order: Order) -> View:
             detail="Something has changed at your bank. This takes a moment.",
             money="A payment that came too late is given back by itself.",
             delivered=0,
-            credits=order.credits,
+            credits=order.ordered,
         )
     return View(
         phase="not_paid",
@@ -188,7 +215,7 @@ def _abandoned(order: Order) -> View:
         detail="The payment was not completed, so no credits were sent.",
         money=f"{_price(order)} was not taken.",
         delivered=0,
-        credits=order.credits,
+        credits=order.ordered,
         final=True,
     )
 
@@ -196,7 +223,7 @@ def _abandoned(order: Order) -> View:
 def _while_delivering(order: Order) -> str:
     if order.kind == "grant":
         return "These credits are free."
-    if order.held:
+    if _was_held(order):
         return f"{_price(order)} is held, not charged. You pay only for credits that are added."
     return f"{_price(order)} is paid. What can't be added is refunded by itself."
 
@@ -205,16 +232,16 @@ def _funded(order: Order) -> View:
     free = order.kind == "grant"
     phase: Phase = "sending"
     title = "Sending your credits" if free else "Paid: sending your credits"
-    detail = f"{_plural(order.credits)} on the way to the machine."
+    detail = f"{_plural(order.ordered)} on the way to the machine."
     if order.reported > 0:
         phase = "adding"
-        title = f"{order.reported} of {order.credits} credits added"
+        title = f"{order.reported} of {order.ordered} credits added"
         detail = "The machine is adding the rest."
-    elif order.accepted:
+    elif any(delivery.accepted for delivery in _deliveries(order)):
         phase = "adding"
         title = "Adding your credits"
-        detail = f"The machine has {_plural(order.credits)} to add."
-    elif order.publishes > 1 or order.credit_id is None:
+        detail = f"The machine has {_plural(order.ordered)} to add."
+    elif any(delivery.publishes > 1 or delivery.command is None for delivery in _deliveries(order)):
         detail = "Waiting for the machine to answer."
     return View(
         phase=phase,
@@ -222,15 +249,15 @@ def _funded(order: Order) -> View:
         detail=detail,
         money=_while_delivering(order),
         delivered=order.reported,
-        credits=order.credits,
+        credits=order.ordered,
     )
 
 
 def _revoking(order: Order) -> View:
     title = "Stopping your order"
     if order.reported > 0:
-        title = f"{order.reported} of {order.credits} credits added so far"
-    stopped = order.keep_at_most_minor is not None
+        title = f"{order.reported} of {order.ordered} credits added so far"
+    stopped = _was_stopped(order)
     reason = "The operator has stopped it." if stopped else "The machine has not finished in time."
     return View(
         phase="stopping",
@@ -238,48 +265,48 @@ def _revoking(order: Order) -> View:
         detail=f"{reason} We find out what was added; this ends by itself.",
         money=_while_delivering(order),
         delivered=order.reported,
-        credits=order.credits,
+        credits=order.ordered,
         ask=True,
     )
 
 
 def _closed(order: Order, delivered: int) -> View:
     money, back_done = _money_of_closed(order)
-    slow = order.state != "settled" and order.settle_attempts >= ALERT_ATTEMPTS
+    slow = order.state != "settled" and order.settlement.attempts >= ALERT_ATTEMPTS
     if slow:
         money += " This takes longer than usual, and goes on by itself; the operator has been told."
-    phase: Phase = "added" if delivered == order.credits else "part" if delivered else "given_back"
+    phase: Phase = "added" if delivered == order.ordered else "part" if delivered else "given_back"
     return View(
-        phase="help" if order.owed_minor > 0 else phase,
+        phase="help" if order.books.owed_minor > 0 else phase,
         title=_closed_title(order, delivered, done=back_done),
         detail=_closed_detail(order, delivered),
         money=money,
         delivered=delivered,
-        credits=order.credits,
+        credits=order.ordered,
         final=order.state == "settled",
-        ask=slow or order.owed_minor > 0,
+        ask=slow or order.books.owed_minor > 0,
     )
 
 
 def _closed_title(order: Order, delivered: int, *, done: bool) -> str:
     if delivered == 0 and order.kind != "grant":
         return _title_of_return(order, done=done)
-    if delivered < order.credits:
-        return f"{delivered} of {order.credits} credits added" if delivered else "No credits were added"
-    if order.resolved_by == "broker":
+    if delivered < order.ordered:
+        return f"{delivered} of {order.ordered} credits added" if delivered else "No credits were added"
+    if "broker" in _resolved_by(order):
         return f"{_plural(delivered)} sent"  # nobody has confirmed more than that
     return f"{_plural(delivered)} added"
 
 
 def _closed_detail(order: Order, delivered: int) -> str:
     uncertain = " After a power cut one credit is uncertain: you do not pay for it." if order.uncertain else ""
-    if delivered == order.credits:
+    if delivered == order.ordered:
         return "Press START on the machine."
-    if order.resolved_by in {"silence", "last resort", "unconfirmed"}:
+    if _resolved_by(order) & {"silence", "last resort", "unconfirmed"}:
         why = "The machine has not answered."
-    elif order.keep_at_most_minor is not None:
+    elif _was_stopped(order):
         why = "The operator has stopped the rest."
-    elif order.resolved_by in {"unsent", "broker"}:
+    elif _resolved_by(order) & {"unsent", "broker"}:
         why = "The machine could not be reached."
     else:
         why = "The machine did not take the rest." if delivered else "The machine did not take the credits."
@@ -289,18 +316,18 @@ def _closed_detail(order: Order, delivered: int) -> str:
 
 def _returned(order: Order) -> View:
     money, done = _money_of_closed(order)
-    slow = order.state != "settled" and order.settle_attempts >= ALERT_ATTEMPTS
+    slow = order.state != "settled" and order.settlement.attempts >= ALERT_ATTEMPTS
     if slow:
         money += " This takes longer than usual, and goes on by itself; the operator has been told."
     return View(
-        phase="help" if order.owed_minor > 0 else "given_back",
+        phase="help" if order.books.owed_minor > 0 else "given_back",
         title=_title_of_return(order, done=done),
         detail="The payment came too late or did not match the order, so no credits were sent.",
         money=money,
         delivered=0,
-        credits=order.credits,
+        credits=order.ordered,
         final=order.state == "settled",
-        ask=slow or order.owed_minor > 0,
+        ask=slow or order.books.owed_minor > 0,
     )
 
 
@@ -309,27 +336,28 @@ def _returned(order: Order) -> View:
 
 def _paid_minor(order: Order) -> int:
     """What the player's bank was asked for; not the order's price where somebody paid a wrong amount."""
-    return order.amount_minor if order.payment is None else order.payment.amount_minor
+    shown = _shown(order)
+    return order.amount_minor if shown is None else shown.amount_minor
 
 
 def _only_held(order: Order) -> bool:
     """Whether what goes back was never taken: the hold, or what is left of it, is let go."""
-    payment = order.payment
-    if order.whole_capture:
+    shown = _shown(order)
+    if order.settlement.whole_capture:
         return False  # all was captured, because the bank took no part of the hold; the rest is refunded
-    if payment is None:
-        return order.held
-    if payment.status in {"requires_capture", "canceled"}:
+    if shown is None:
+        return _was_held(order)
+    if shown.status in {"requires_capture", "canceled"}:
         return True
-    return order.held and payment.refunded_minor == 0 and payment.received_minor <= order.target_minor
+    return _was_held(order) and shown.refunded_minor == 0 and shown.received_minor <= order.books.target_minor
 
 
 def _title_of_return(order: Order, *, done: bool) -> str:
-    if order.owed_minor > 0:
+    if order.books.owed_minor > 0:
         return "Please contact the operator"
     if _only_held(order):
         return "You were not charged" if done else "You are not charged"
-    back = _amount(_paid_minor(order) - order.target_minor, order.currency)
+    back = _amount(_paid_minor(order) - order.books.target_minor, order.currency)
     return f"Refund started: {back}" if done else "Your money is on its way back"
 
 
@@ -338,26 +366,27 @@ def _money_of_closed(order: Order) -> tuple[str, bool]:
     done = order.state == "settled"
     if order.kind == "grant":
         return "These credits were free.", done
-    if order.payment is not None and order.payment.dispute in {"open", "lost"}:
+    shown = _shown(order)
+    if shown is not None and shown.dispute in {"open", "lost"}:
         return "You have asked your bank to take this payment back; your bank decides about it.", done
-    if order.owed_minor > 0:
-        owed = _amount(order.owed_minor, order.currency)
+    if order.books.owed_minor > 0:
+        owed = _amount(order.books.owed_minor, order.currency)
         return f"{owed} is owed to you, and could not be paid back by itself. The operator pays it.", done
-    pays = _amount(order.target_minor, order.currency)
-    back_minor = _paid_minor(order) - order.target_minor
+    pays = _amount(order.books.target_minor, order.currency)
+    back_minor = _paid_minor(order) - order.books.target_minor
     back = _amount(back_minor, order.currency)
     if back_minor <= 0:
         return f"You {'paid' if done else 'pay'} {pays}.", done
-    earned_only = order.delivered and order.target_minor == order.earned_minor
+    earned_only = order.delivered and order.books.target_minor == order.earned_minor
     only = f"You pay only for {order.delivered}: {pays}." if earned_only else f"You pay {pays}."
     if _only_held(order):
         verb = "has been let go" if done else "is being let go"
-        if order.target_minor == 0:
+        if order.books.target_minor == 0:
             return f"The hold of {back} {verb}. Your bank may show it for a few days more.", done
         return f"{only} The rest of the hold, {back}, {verb}.", done
     if not done:
-        return f"{only if order.target_minor else ''} {back} is being refunded.".strip(), done
+        return f"{only if order.books.target_minor else ''} {back} is being refunded.".strip(), done
     if not order.delivered:  # the title has said it
         return "You pay nothing. Banks take a few days to show a refund.", done
     started = f"Refund started: {back}. Banks take a few days to show it."
-    return f"{only} {started}" if order.target_minor else started, done
+    return f"{only} {started}" if order.books.target_minor else started, done

@@ -30,7 +30,9 @@ def test_a_refund_that_fails_without_a_webhook_is_made_anew(failed_after_days: i
     order_id = given_back(cloud)
     assert kept(cloud) == 0
     cloud.settle_down(days=failed_after_days)
-    cloud.now_ms = max(cloud.now_ms, (cloud.order(order_id).settled_at_ms or 0) + failed_after_days * DAY_MS)
+    cloud.now_ms = max(
+        cloud.now_ms, (cloud.order(order_id).settlement.settled_at_ms or 0) + failed_after_days * DAY_MS
+    )
     cloud.payments.stripe.finish_refund(cloud.order(order_id).payment_intent or "", "failed")
     assert kept(cloud) == 300
     cloud.settle_down()

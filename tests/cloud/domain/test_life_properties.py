@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from arcade_cloud.domain.delivering import REVOKE_BACKOFF_S
+from arcade_cloud.domain.credit import REVOKE_BACKOFF_S
 from arcade_cloud.domain.effects import (
     EFFECT_LIFE_MS,
     Effect,
@@ -29,14 +29,15 @@ from arcade_cloud.domain.events import (
     PlayerReturned,
     RefundAsked,
     Sent,
-    Settling,
+    SettlementAttempted,
 )
 from arcade_cloud.domain.life import decide
 from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.settlement import REFUND_LOOKS_S, SETTLE_ATTEMPTS, SETTLE_BACKOFF_S
 from arcade_shared.messages import Ack
-from support.lives import ELSEWHERE, HERE, LIMITS, NOW_MS, Life, an_ack, new_order
+from support.lives import ELSEWHERE, HERE, LIMITS, Life, an_ack, new_order
 from support.model_stripe import Fate, ModelStripe
+from support.orders import NOW_MS, only_command, only_payment, resolved_by
 
 ROUNDS = int(os.environ.get("ARCADE_ROUNDS", "1"))
 SECOND_MS, HOUR_MS, DAY_MS = 1000, 3_600_000, 86_400_000
@@ -88,7 +89,7 @@ class OrderLife(RuleBasedStateMachine):
         price_off: int,
         stage: str,
     ) -> None:
-        order = new_order(credits=credits, amount_minor=amount, subscriber=subscriber)
+        order = new_order(count=credits, amount_minor=amount, subscriber=subscriber)
         self.start(order, ModelStripe(amount + price_off, manual, partial, hold_ms))
         stages = ["ordered", "paid", "funded", "accepted", "pulsing", "revoking", "resolved"]
         if (reached := stages.index(stage)) >= 1:
@@ -103,7 +104,7 @@ class OrderLife(RuleBasedStateMachine):
         if reached in {4, 6} and self.machine.state == "accepted":
             self.machine_pulses()
         if reached == 5 and self.life.order.state == "funded":
-            self.life.now_ms = self.life.order.expires_at_ms or 0
+            self.life.now_ms = self.life.command.expires_at_ms or 0
             self.timer(jump=True)
         if reached == 6 and self.machine.state == "pulsing":
             self.machine_loses_power(in_a_pulse=False)
@@ -143,14 +144,14 @@ class OrderLife(RuleBasedStateMachine):
     def perform(self, decided_at_ms: int, effect: Effect, outcome: Outcome, fate: Fate) -> Event | None:
         """Do to the models what the effect means; the event that follows from it."""
         match effect:
-            case SendCoinpulse():
+            case SendCoinpulse(credit_id=credit_id):
                 if outcome in {Outcome.CONFIRMED, Outcome.UNKNOWN}:
                     self.commands.append("coinpulse")
-                return Sent("coinpulse", outcome)
-            case SendRevoke():
+                return Sent("coinpulse", credit_id, outcome)
+            case SendRevoke(credit_id=credit_id):
                 if outcome in {Outcome.CONFIRMED, Outcome.UNKNOWN}:
                     self.commands.append("revoke")
-                return Sent("revoke", outcome)
+                return Sent("revoke", credit_id, outcome)
             case SendEcho():
                 self.echoes.append(self.now_ms)
                 return None
@@ -161,7 +162,7 @@ class OrderLife(RuleBasedStateMachine):
                     return None
                 verdict = self.stripe.execute(effect, self.now_ms, fate)
                 self.life.now_ms += 1  # what is done at Stripe takes time
-                return Settling(effect.operation, effect.key, verdict, "code")
+                return SettlementAttempted(effect.operation, effect.key, verdict, "code")
 
     def reading(self) -> PaymentRead:
         if self.session == "open" and self.now_ms - NOW_MS > LIMITS.checkout_life_s * SECOND_MS:
@@ -298,7 +299,7 @@ class OrderLife(RuleBasedStateMachine):
             self.commands.remove(command)
         machine, order = self.machine, self.life.order
         if command == "coinpulse" and not machine.state:
-            in_time = order.expires_at_ms is not None and self.now_ms < order.expires_at_ms
+            in_time = self.now_ms < only_command(order).expires_at_ms
             machine.state = "accepted" if in_time else "refused"
         elif command == "revoke" and not machine.is_final:
             machine.state = "done" if machine.state else "revoked"
@@ -309,7 +310,7 @@ class OrderLife(RuleBasedStateMachine):
     def machine_pulses(self) -> None:
         self.machine.state = "pulsing"
         self.machine.delivered += 1
-        if self.machine.delivered == self.life.order.credits:
+        if self.machine.delivered == self.life.order.ordered:
             self.machine.state = "done"
         self.say()
 
@@ -322,7 +323,7 @@ class OrderLife(RuleBasedStateMachine):
 
     def say(self) -> None:
         machine, order = self.machine, self.life.order
-        if order.credit_id is not None and machine.state:
+        if order.credit_ids and machine.state:
             ack = an_ack(order, machine.state, machine.delivered, uncertain=machine.uncertain, now_ms=self.now_ms)
             machine.said.append(ack)
 
@@ -336,7 +337,7 @@ class OrderLife(RuleBasedStateMachine):
             self.heard = max(self.heard, ack.delivered)
         self.step(Acked(ack))
 
-    @precondition(lambda self: self.life.order.credit_id is not None)
+    @precondition(lambda self: self.life.order.credit_ids)
     @rule(
         state=st.sampled_from(["done", "accepted", "unknown"]), whose=st.sampled_from(["pi", "machine", "credit"])
     )
@@ -347,7 +348,7 @@ class OrderLife(RuleBasedStateMachine):
             "credit": {"credit_id": "018bcfe5-6800-7000-8000-000000000000"},
         }[whose]
         before = self.life.order
-        delivered = self.life.order.credits if state == "done" else 0
+        delivered = self.life.order.ordered if state == "done" else 0
         self.step(Acked(an_ack(self.life.order, state, delivered, **fields)))
         assert self.life.order == before
 
@@ -365,7 +366,7 @@ class OrderLife(RuleBasedStateMachine):
     @invariant()
     def the_player_never_gets_more_credits_than_were_paid_for(self) -> None:
         if hasattr(self, "life"):
-            assert self.machine.delivered <= self.life.order.credits
+            assert self.machine.delivered <= self.life.order.ordered
             if self.commands or self.machine.state:
                 assert self.stripe.paid_at_ms is not None, "pulses without a payment"
 
@@ -376,12 +377,12 @@ class OrderLife(RuleBasedStateMachine):
         order = self.life.order
         if order.delivered is None:
             return
-        if order.resolved_by == "ack":
+        if resolved_by(order) == "ack":
             assert order.delivered == self.machine.delivered
             assert order.uncertain == self.machine.uncertain
-        elif order.resolved_by == "broker":
-            assert order.delivered in {0, order.credits}
-        elif order.resolved_by in {"silence", "last resort"}:
+        elif resolved_by(order) == "broker":
+            assert order.delivered in {0, order.ordered}
+        elif resolved_by(order) in {"silence", "last resort"}:
             assert order.delivered == self.heard
         else:
             assert order.delivered == 0
@@ -429,12 +430,12 @@ class OrderLife(RuleBasedStateMachine):
             assert stripe.kept == 0 or not told
             return
         assert stripe.status != "requires_capture", "money is still held"
-        earned = order.amount_minor * (order.delivered or 0) // order.credits
-        assert stripe.kept == earned - order.goodwill_minor - order.lost_minor + order.owed_minor
-        assert order.lost_minor == 0 or stripe.gone_outside, "a loss of our own making"
-        assert order.owed_minor == 0 or stripe.failed >= 3
-        assert order.goodwill_minor == 0 or self.asked_keep
-        if self.asked_keep and order.delivered is not None and order.owed_minor == 0:
+        earned = order.amount_minor * (order.delivered or 0) // order.ordered
+        assert stripe.kept == earned - order.books.goodwill_minor - order.books.lost_minor + order.books.owed_minor
+        assert order.books.lost_minor == 0 or stripe.gone_outside, "a loss of our own making"
+        assert order.books.owed_minor == 0 or stripe.failed >= 3
+        assert order.books.goodwill_minor == 0 or self.asked_keep
+        if self.asked_keep and order.delivered is not None and order.books.owed_minor == 0:
             assert stripe.kept <= min(self.asked_keep)
 
 
@@ -447,7 +448,7 @@ class Settlement(OrderLife):
 
     @initialize(credits=st.integers(2, 5), amount=st.sampled_from([600, 1000]))
     def begin(self, credits: int, amount: int) -> None:
-        self.start(new_order(credits=credits, amount_minor=amount), ModelStripe(amount, manual=False))
+        self.start(new_order(count=credits, amount_minor=amount), ModelStripe(amount, manual=False))
         self.player_pays()
         self.life.installation = HERE
         self.step(self.reading())
@@ -482,7 +483,9 @@ TestAnyOrderOfSettling = Settlement.TestCase
 def published_end_ms(order: Order, *, heard: bool, broker_up: bool) -> int:
     """By when an order is resolved, without its machine's word; see docs/ORDER_LIFE.md."""
     revoking_ms = NOW_MS + LIMITS.deliver_within_s * SECOND_MS
-    silence_s = LIMITS.hold_silence_limit_s if order.held else LIMITS.silence_limit_s
+    arrival = only_payment(order).arrival
+    assert arrival is not None
+    silence_s = LIMITS.hold_silence_limit_s if arrival.held else LIMITS.silence_limit_s
     silent_ms = revoking_ms + (silence_s + 2 * max(REVOKE_BACKOFF_S) + LIMITS.answer_s) * SECOND_MS
     last_ms = revoking_ms + (LIMITS.last_resort_s + max(REVOKE_BACKOFF_S)) * SECOND_MS
     return silent_ms if heard and broker_up else last_ms
@@ -516,7 +519,7 @@ def test_the_timer_alone_ends_every_order_within_the_published_time(
                     life.read(stripe.show(life.now_ms))
                 case Settle() as effect if stripe_up:
                     verdict = stripe.execute(effect, life.now_ms)
-                    life.on(Settling(effect.operation, effect.key, verdict))
+                    life.on(SettlementAttempted(effect.operation, effect.key, verdict))
                 case _:
                     continue
             bag += life.effects
@@ -531,7 +534,7 @@ def test_the_timer_alone_ends_every_order_within_the_published_time(
     assert (life.order.state, life.order.delivered) == ("settled", 0)
     assert resolved_ms is not None
     if stripe_up:
-        assert (stripe.kept, life.order.owed_minor, settled_ms) == (0, 0, resolved_ms)
+        assert (stripe.kept, life.order.books.owed_minor, settled_ms) == (0, 0, resolved_ms)
     else:
         assert life.now_ms - resolved_ms <= SETTLE_ATTEMPTS * max(SETTLE_BACKOFF_S) * SECOND_MS
         assert "given_up" in life.kinds

@@ -5,10 +5,11 @@ import itertools
 import pytest
 
 from arcade_cloud.domain.effects import EFFECT_LIFE_MS, ReadPayment, Settle
-from arcade_cloud.domain.events import PaymentRead, PaymentReported, RefundAsked, Settling
+from arcade_cloud.domain.events import PaymentRead, PaymentReported, RefundAsked, SettlementAttempted
 from arcade_cloud.domain.money import Payment
 from arcade_cloud.domain.settlement import ALERT_ATTEMPTS, ATTEMPT_LIFE_MS, REFUND_FAILURES, SETTLE_ATTEMPTS
-from support.lives import NOW_MS, Life, gone, held, new_order, paid, plain
+from support.lives import Life, gone, held, new_order, paid, plain
+from support.orders import NOW_MS
 
 HOUR_MS = 3_600_000
 
@@ -57,7 +58,7 @@ def test_an_order_is_settled_when_stripe_shows_the_target(delivered: int, shown:
     life.read(shown)
     assert (life.order.state, life.effects) == ("settled", ())
     assert (life.order.due_at_ms is None) == (not shown.refunded_minor), "a refund may fail later"
-    assert life.order.lost_minor == life.order.owed_minor == 0
+    assert life.order.books.lost_minor == life.order.books.owed_minor == 0
     assert life.kinds == set()
 
 
@@ -86,7 +87,7 @@ def test_money_that_belongs_to_no_order_goes_back_and_the_order_ends() -> None:
         assert life.settle == act
         life.settled_with("done")
         life.read(ended)
-        assert (life.order.state, life.order.delivered, life.order.target_minor) == ("settled", None, 0)
+        assert (life.order.state, life.order.delivered, life.order.books.target_minor) == ("settled", None, 0)
 
 
 # --- keys ------------------------------------------------------------------------------------------------
@@ -101,7 +102,7 @@ def _keys_of_a_refund_without_a_verdict(hours: int) -> list[tuple[int, str]]:
             life.read(paid())
         for effect in life.asked(Settle):
             attempts.append((life.now_ms, effect.key))
-            life.on(Settling(effect.operation, effect.key, "unknown"))
+            life.on(SettlementAttempted(effect.operation, effect.key, "unknown"))
         life.due()
     return attempts
 
@@ -156,7 +157,7 @@ def test_a_refund_for_a_new_target_waits_until_the_one_under_way_is_decided() ->
     life.on(RefundAsked("kim", "a complaint", 100))
     life.read(paid())
     assert life.effects == (), "100 and then 200 would be too much"
-    life.on(Settling("refund", first.key, "done"))
+    life.on(SettlementAttempted("refund", first.key, "done"))
     life.read(refunded(100))
     assert life.settle == ("refund", 100)
 
@@ -165,7 +166,7 @@ def test_a_refund_for_a_new_target_goes_out_once_the_one_under_way_can_not_happe
     life = Life().resolved(2)
     life.read(paid())
     (first,) = life.asked(Settle)
-    life.on(Settling("refund", first.key, "unknown"))
+    life.on(SettlementAttempted("refund", first.key, "unknown"))
     life.on(RefundAsked("kim", "a complaint", 100))
     life.read(paid())
     while not life.asked(Settle):
@@ -186,7 +187,7 @@ def test_rule_a_result_counts_only_for_the_attempt_under_way() -> None:
     assert life.settle == ("cancel", 0)
     before = life.order
     for result in ("done", "unknown", "refused"):
-        life.on(Settling("capture", first.key, result))
+        life.on(SettlementAttempted("capture", first.key, result))
         assert (life.order, life.effects, life.kinds) == (before, (), set())
 
 
@@ -195,8 +196,8 @@ def test_a_partial_capture_that_is_refused_after_the_target_changed_does_not_mak
     life.read(held())
     (first,) = life.asked(Settle)
     life.on(RefundAsked("kim", "a complaint", 100))
-    life.on(Settling("capture", first.key, "refused", "lock"))
-    assert not life.order.whole_capture
+    life.on(SettlementAttempted("capture", first.key, "refused", "lock"))
+    assert not life.order.settlement.whole_capture
     life.wait_s(10)
     life.read(held())
     assert life.settle == ("capture", 100)
@@ -210,7 +211,7 @@ def test_a_hold_is_captured_with_a_new_key_soon_for_stripe_repeats_its_own_error
             life.read(held())
         for effect in life.asked(Settle):
             keys.setdefault(effect.key, life.now_ms)
-            life.on(Settling(effect.operation, effect.key, "unknown"))
+            life.on(SettlementAttempted(effect.operation, effect.key, "unknown"))
         life.due()
     assert len(keys) >= 3
 
@@ -319,7 +320,7 @@ def test_a_refused_capture_of_everything_gets_a_new_key_at_the_next_attempt() ->
 def test_a_hold_that_ended_before_it_was_captured_is_a_loss_and_shown(delivered: int, lost: int) -> None:
     life = Life().resolved(delivered, held())
     life.read(gone())
-    assert (life.order.state, life.order.lost_minor, life.order.target_minor) == ("settled", lost, 0)
+    assert (life.order.state, life.order.books.lost_minor, life.order.books.target_minor) == ("settled", lost, 0)
     assert life.order.delivered == delivered
     assert life.kinds == {"loss"}
 
@@ -329,16 +330,16 @@ def test_money_given_back_outside_is_a_loss_once() -> None:
     for _ in range(3):
         life.on(PaymentReported("pi_1", "charge.refunded"))
         life.read(refunded(250))
-    assert (life.order.state, life.order.lost_minor, life.order.target_minor) == ("settled", 150, 50)
+    assert (life.order.state, life.order.books.lost_minor, life.order.books.target_minor) == ("settled", 150, 50)
 
 
 def test_a_dispute_that_was_lost_and_is_won_after_all_brings_back_what_was_earned() -> None:
     life = Life().settled(3)
     life.read(paid(dispute="lost"))
-    assert (life.order.lost_minor, life.order.target_minor) == (300, 0)
+    assert (life.order.books.lost_minor, life.order.books.target_minor) == (300, 0)
     life.wait_s(60)
     life.read(paid(dispute="won"))
-    assert (life.order.state, life.order.lost_minor, life.order.target_minor) == ("settled", 0, 300)
+    assert (life.order.state, life.order.books.lost_minor, life.order.books.target_minor) == ("settled", 0, 300)
     assert life.effects == ()
 
 
@@ -368,13 +369,13 @@ def test_a_refund_that_fails_at_once_is_made_anew_a_few_times_and_then_owed_by_h
         for effect in life.asked(Settle):
             keys.add(effect.key)
             failed += 1
-            life.on(Settling("refund", effect.key, "done"))
+            life.on(SettlementAttempted("refund", effect.key, "done"))
         if ReadPayment() in life.effects:
             life.read(paid(refunds=failed, refunds_failed=failed))
         elif life.order.state == "resolved":
             life.due()
     assert len(keys) == failed == REFUND_FAILURES
-    assert (life.order.state, life.order.owed_minor, life.order.target_minor) == ("settled", 200, 100)
+    assert (life.order.state, life.order.books.owed_minor, life.order.books.target_minor) == ("settled", 200, 100)
     assert life.kinds == {"refund_failed", "owed"}
     assert life.now_ms - NOW_MS < HOUR_MS
 
@@ -382,10 +383,10 @@ def test_a_refund_that_fails_at_once_is_made_anew_a_few_times_and_then_owed_by_h
 def test_what_was_owed_and_has_been_paid_out_after_all_is_owed_no_more() -> None:
     life = Life().resolved(1)
     life.read(paid(refunds=3, refunds_failed=3))
-    assert life.order.owed_minor == 200
+    assert life.order.books.owed_minor == 200
     life.on(PaymentReported("pi_1", "charge.refunded"))
     life.read(refunded(200, refunds=4, refunds_failed=3))
-    assert (life.order.state, life.order.owed_minor) == ("settled", 0)
+    assert (life.order.state, life.order.books.owed_minor) == ("settled", 0)
 
 
 def test_a_pending_refund_counts_as_given_back() -> None:
@@ -417,7 +418,7 @@ def test_a_dispute_about_a_settled_order_is_looked_after_even_if_its_webhooks_ne
         life.read(paid(dispute="open"))
     life.due()
     life.read(paid(dispute="lost"))
-    assert (life.order.state, life.order.lost_minor, life.order.due_at_ms) == ("settled", 300, None)
+    assert (life.order.state, life.order.books.lost_minor, life.order.due_at_ms) == ("settled", 300, None)
 
 
 def test_a_dispute_does_not_keep_an_order_open_that_has_nothing_to_give_back() -> None:
@@ -432,12 +433,16 @@ def test_a_dispute_does_not_keep_an_order_open_that_has_nothing_to_give_back() -
 def test_goodwill_lowers_the_target_and_is_booked_apart() -> None:
     life = Life().settled(3)
     life.on(RefundAsked("kim", "one play for free", 200))
-    assert (life.order.state, life.order.target_minor, life.order.goodwill_minor) == ("resolved", 200, 100)
+    assert (life.order.state, life.order.books.target_minor, life.order.books.goodwill_minor) == (
+        "resolved",
+        200,
+        100,
+    )
     life.read(paid())
     assert life.settle == ("refund", 100)
     life.settled_with("done")
     life.read(refunded(100))
-    assert (life.order.state, life.order.lost_minor, life.order.delivered) == ("settled", 0, 3)
+    assert (life.order.state, life.order.books.lost_minor, life.order.delivered) == ("settled", 0, 3)
 
 
 def test_the_same_goodwill_twice_gives_once() -> None:
@@ -453,8 +458,8 @@ def test_the_same_goodwill_twice_gives_once() -> None:
 
 
 def test_nothing_is_refunded_where_nothing_was_paid() -> None:
-    for state in ("open", "abandoned"):
-        life = Life(new_order(state=state, due_at_ms=NOW_MS))
+    for stage in ("open", "abandoned"):
+        life = Life(new_order(stage=stage, due_at_ms=NOW_MS))
         before = life.order
         life.on(RefundAsked("kim", "a complaint"))
         assert (life.order, life.effects) == (before, ())
@@ -504,7 +509,7 @@ def test_an_order_whose_payment_can_never_be_read_ends_after_two_weeks_and_is_sh
         life.due()
     assert (life.order.state, life.order.due_at_ms) == ("settled", None)
     assert life.kinds == {"settle_slow", "given_up"}
-    assert life.order.owed_minor == (100 if payment.status == "succeeded" else 0)
+    assert life.order.books.owed_minor == (100 if payment.status == "succeeded" else 0)
     assert 13 * 86_400_000 <= life.now_ms - NOW_MS <= 15 * 86_400_000
 
 
@@ -516,10 +521,10 @@ def test_money_to_give_back_that_stripe_refuses_for_ever_is_owed_in_the_end() ->
         if ReadPayment() in life.effects:
             life.read(paid())
         for effect in life.asked(Settle):
-            life.on(Settling("refund", effect.key, "refused", "balance_insufficient"))
+            life.on(SettlementAttempted("refund", effect.key, "refused", "balance_insufficient"))
         if life.order.state == "returning":
             life.due()
-    assert (life.order.state, life.order.owed_minor) == ("settled", 300)
+    assert (life.order.state, life.order.books.owed_minor) == ("settled", 300)
     assert life.kinds == {"settle_slow", "settle_refused", "given_up"}
 
 
@@ -529,7 +534,7 @@ def test_an_order_that_was_given_up_is_put_right_when_stripe_can_be_read_again()
         life.due()
     life.on(PaymentReported("pi_1", "charge.refunded"))
     life.read(refunded(100))
-    assert (life.order.state, life.order.owed_minor, life.order.lost_minor) == ("settled", 0, 0)
+    assert (life.order.state, life.order.books.owed_minor, life.order.books.lost_minor) == ("settled", 0, 0)
 
 
 def test_a_hold_that_is_to_be_captured_is_tried_more_often_as_its_end_comes() -> None:

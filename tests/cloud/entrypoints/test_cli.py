@@ -174,7 +174,7 @@ def test_status_answers_while_broker_and_stripe_are_down_and_sigterm_ends_it(set
 def test_sigterm_ends_it_while_stripe_hangs(settings, tmp_path):
     """A call to Stripe may take half a minute, and supervisors wait for ten seconds or so."""
     with closing(SqliteStore(tmp_path / "cloud.sqlite")) as store:
-        store.note_swept(int(time.time() * 1000))  # so that the first pass asks Stripe at once
+        store.note_reconciled(int(time.time() * 1000))  # so that the first pass asks Stripe at once
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(30)
         settings["STRIPE_API_BASE"] = f"http://127.0.0.1:{silent.getsockname()[1]}"

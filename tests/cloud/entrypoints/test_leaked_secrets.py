@@ -7,6 +7,7 @@ from arcade_shared.signing import machine_key, seal
 from arcade_shared.times import format_ms
 from arcade_shared.topics import machine_topic
 from support.doors import INGEST_SECRET, WEBHOOK_SECRET, Doors
+from support.orders import only_command
 
 API_KEY = "the game software's own key"
 INGEST = {"X-Ingest-Secret": INGEST_SECRET}
@@ -47,8 +48,8 @@ def test_with_the_ingest_secret_no_ack_is_forged() -> None:
     genuine = json.loads(doors.ack_payload(order, "accepted"))
     claim = {
         "machine_id": "cab-01",
-        "credit_id": order.credit_id,
-        "installation": order.installation,
+        "credit_id": only_command(order).credit_id,
+        "installation": only_command(order).installation,
         "state": "done",
         "final": True,
         "credits": 2,

@@ -2,17 +2,19 @@
 
 from typing import Any
 
+from arcade_cloud.bootstrap import connect
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.domain.order import HistoryEntry
 from arcade_cloud.errors import InvariantBroken
 from arcade_cloud.ports.store import Move
-from arcade_cloud.services.fulfilment import STUCK_AGAIN_MS, Fulfilment
+from arcade_cloud.services.fulfilment import STUCK_AGAIN_MS
 from support.doors import SilentAlerts
 from support.fake_broker import FakeBroker
 from support.fake_payments import FakePayments
-from support.lives import NOW_MS, new_order
+from support.lives import new_order
 from support.memory_store import MemoryStore
+from support.orders import NOW_MS
 
 STUCK = 250
 BATCH = 100
@@ -36,19 +38,20 @@ class Cloud:
         for number in range(STUCK):
             self.put(f"bad-{number:03}", number)
         self.put("good", STUCK)
-        self.fulfilment = Fulfilment(
+        self.fulfilment = connect(
             store=self.store,
             payments=FakePayments(lambda: self.now_ms),
             broker=FakeBroker(),
             alerts=SilentAlerts(),
             keyring=Keyring(["s" * 32]),
             limits=Limits(),
+            base_url="https://play.example",
             now_ms=lambda: self.now_ms,
-        )
+        ).fulfilment
 
     def put(self, order_id: str, due_at_ms: int) -> None:
         """An order without a checkout, which its first turn abandons."""
-        order = new_order(order_id=order_id, session_id=None, due_at_ms=due_at_ms)
+        order = new_order(order_id=order_id, checkout=None, due_at_ms=due_at_ms)
         entry = HistoryEntry(order_id=order_id, version=1, at_ms=0, event="Ordered", state="open")
         self.store.move(Move(order=order, expected_version=0, history=entry))
 

@@ -7,25 +7,25 @@ from typing import Any
 import msgspec
 import pytest
 
+from arcade_cloud.bootstrap import Services, connect
 from arcade_cloud.domain.effects import EFFECT_LIFE_MS
 from arcade_cloud.domain.events import Due, Outcome, PaymentRead, PaymentReported, RefundAsked
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.errors import Conflict, InvariantBroken, PaymentsRefused, PaymentTaken, StoreUnavailable
 from arcade_cloud.ports.store import Move
-from arcade_cloud.services.fulfilment import Fulfilment
-from arcade_cloud.services.machine_messages import Hearing
 from arcade_shared.messages import Coinpulse, Revoke
 from arcade_shared.signing import machine_key, unseal
 from support.lives import new_order, paid
 from support.memory_store import MemoryStore
-from support.mortal_cloud import INSTALLATION, MACHINE, SECRET, START_MS, MortalCloud
+from support.mortal_cloud import BASE_URL, INSTALLATION, MACHINE, SECRET, START_MS, MortalCloud
+from support.orders import only_command, only_delivery, only_payment
 
 COINPULSE = f"arcade/machine/{MACHINE}/coinpulse"
 REVOKE = f"arcade/machine/{MACHINE}/revoke"
 
 
-def with_parts(cloud: MortalCloud, **parts: Any) -> Fulfilment:
+def another(cloud: MortalCloud, **parts: Any) -> Services:
     """Another process on the same world, some of its parts exchanged."""
     usual: dict[str, Any] = {
         "store": cloud.store,
@@ -34,9 +34,10 @@ def with_parts(cloud: MortalCloud, **parts: Any) -> Fulfilment:
         "alerts": cloud.alerts,
         "keyring": Keyring([SECRET]),
         "limits": cloud.limits,
+        "base_url": BASE_URL,
         "now_ms": lambda: cloud.now_ms,
     }
-    return Fulfilment(**{**usual, **parts})
+    return connect(**{**usual, **parts})
 
 
 class Passing:
@@ -72,8 +73,8 @@ def test_a_coinpulse_is_signed_for_its_machine_and_says_when_it_ends() -> None:
     (sent,) = cloud.broker.on(COINPULSE)
     pulse = unseal([machine_key(SECRET, MACHINE)], COINPULSE, sent.payload, Coinpulse)
     order = cloud.order(order_id)
-    assert (pulse.credits, pulse.credit_id, pulse.installation) == (3, order.credit_id, INSTALLATION)
-    assert pulse.expires_at_ms == order.expires_at_ms == START_MS + 120_000
+    assert (pulse.credits, pulse.credit_id, pulse.installation) == (3, only_command(order).credit_id, INSTALLATION)
+    assert pulse.expires_at_ms == only_command(order).expires_at_ms == START_MS + 120_000
     assert sent.expiry_s == 120
 
 
@@ -96,7 +97,7 @@ def test_a_revoke_is_signed_and_addressed_as_the_credit_was() -> None:
     cloud.fulfilment.move(order_id, RefundAsked("kim", "a complaint"))
     (sent,) = cloud.broker.on(REVOKE)
     revoke = unseal([machine_key(SECRET, MACHINE)], REVOKE, sent.payload, Revoke)
-    assert (revoke.credit_id, revoke.installation) == (cloud.order(order_id).credit_id, INSTALLATION)
+    assert (revoke.credit_id, revoke.installation) == (only_command(cloud.order(order_id)).credit_id, INSTALLATION)
 
 
 def test_nothing_is_published_that_is_not_on_record_first() -> None:
@@ -114,7 +115,7 @@ def test_nothing_is_published_that_is_not_on_record_first() -> None:
             return outcome
 
     order_id = bought(cloud)
-    fulfilment = with_parts(cloud, broker=Watching(cloud.broker))
+    fulfilment = another(cloud, broker=Watching(cloud.broker)).fulfilment
     fulfilment.move(
         order_id, PaymentRead(cloud.payments.stripe.payment(cloud.payments.stripe.intent("pi_fake000001")))
     )
@@ -146,7 +147,7 @@ def test_rule_one_payment_funds_one_order() -> None:
     cloud = MortalCloud()
     first = funded(cloud)
     second = cloud.survive(lambda: cloud.sales.begin_checkout(MACHINE)).order_id
-    payment = cloud.order(first).payment
+    payment = only_payment(cloud.order(first)).shown
     sent = len(cloud.broker.on(COINPULSE))
     with pytest.raises(PaymentTaken):
         cloud.fulfilment.move(second, PaymentRead(payment))
@@ -174,9 +175,9 @@ def test_of_two_workers_on_one_order_the_slower_decides_anew() -> None:
     payment = cloud.payments.stripe.payment(cloud.payments.stripe.intent("pi_fake000001"))
     news = PaymentRead(payment)
     raced = Raced(cloud.store, 1, lambda: cloud.fulfilment.move(order_id, news))
-    with_parts(cloud, store=raced).move(order_id, news)
+    another(cloud, store=raced).fulfilment.move(order_id, news)
     assert len(cloud.broker.on(COINPULSE)) == 1
-    assert cloud.order(order_id).publishes == 1
+    assert only_delivery(cloud.order(order_id)).publishes == 1
     cloud.settle_down()
     cloud.check_promises()
 
@@ -189,7 +190,7 @@ def test_whoever_is_always_too_late_reports_a_defect() -> None:
     cloud = MortalCloud()
     order_id = funded(cloud)
     with pytest.raises(InvariantBroken, match="conflicts in a row"):
-        with_parts(cloud, store=Hopeless(cloud.store)).move(order_id, RefundAsked("kim", "a complaint"))
+        another(cloud, store=Hopeless(cloud.store)).fulfilment.move(order_id, RefundAsked("kim", "a complaint"))
 
 
 def test_workers_that_share_a_store_keep_the_promises_together() -> None:
@@ -202,7 +203,7 @@ def test_workers_that_share_a_store_keep_the_promises_together() -> None:
 
     def work() -> None:
         try:
-            fulfilment = with_parts(cloud)
+            fulfilment = another(cloud).fulfilment
             for _ in range(30):
                 fulfilment.run_once()
                 for order_id in order_ids:
@@ -238,7 +239,7 @@ def test_what_could_not_be_stored_is_not_done() -> None:
             raise StoreUnavailable("the disk is full")
 
     with pytest.raises(StoreUnavailable):
-        with_parts(cloud, store=Full(cloud.store)).move(order_id, PaymentRead(payment), seen="evt_1")
+        another(cloud, store=Full(cloud.store)).fulfilment.move(order_id, PaymentRead(payment), seen="evt_1")
     assert cloud.broker.on(COINPULSE) == []
     assert not cloud.store.is_seen("evt_1"), "it must be taken in when it comes again"
     cloud.settle_down()
@@ -252,7 +253,7 @@ def test_a_result_that_could_not_be_stored_is_found_out_again() -> None:
     (ack,) = cloud.to_cloud
     failing = FailsAfter(cloud.store, 2)
     with pytest.raises(StoreUnavailable):
-        Hearing(with_parts(cloud, store=failing)).hear(*ack)
+        another(cloud, store=failing).messages.take_in(*ack)
     assert cloud.payments.calls.count("capture") == 1, "Stripe has done it, and we could not note it"
     cloud.settle_down()
     cloud.check_promises()
@@ -296,7 +297,7 @@ class SlowAfter(Passing):
 
     def move(self, move: Move) -> None:
         self.inner.move(move)
-        if move.order.settle_at_ms is not None:
+        if move.order.settlement.key_at_ms is not None:
             self.cloud.now_ms += self.late_ms
             self.late_ms = 0
 
@@ -311,7 +312,7 @@ def test_rule_no_effect_older_than_an_hour_is_carried_out(
     bought(cloud, method)
     cloud.settle_down(until=lambda: bool(cloud.to_cloud))
     ack = cloud.to_cloud.popleft()
-    Hearing(with_parts(cloud, store=SlowAfter(cloud, late_ms))).hear(*ack)
+    another(cloud, store=SlowAfter(cloud, late_ms)).messages.take_in(*ack)
     assert (effect in cloud.payments.calls) is done
     cloud.settle_down()
     cloud.check_promises()
@@ -333,7 +334,7 @@ def test_what_waits_for_stripe_does_not_hold_up_what_does_not() -> None:
     cloud = MortalCloud()
     order_id = funded(cloud)
     later: list[Callable[[], None]] = []
-    fulfilment = with_parts(cloud, later=later.append)
+    fulfilment = another(cloud, later=later.append).fulfilment
     calls = list(cloud.payments.calls)
     fulfilment.move(order_id, PaymentReported("pi_fake000001", "charge.updated"))
     cloud.now_ms += 1000
@@ -343,7 +344,7 @@ def test_what_waits_for_stripe_does_not_hold_up_what_does_not() -> None:
     assert len(later) == 2
     for work in later:
         work()
-    assert cloud.order(order_id).recheck is False
+    assert only_payment(cloud.order(order_id)).recheck is False
 
 
 @pytest.mark.parametrize("lost", ["before", "after"])
@@ -368,7 +369,7 @@ def test_a_payment_that_stripe_does_not_know_is_shown() -> None:
         def read_payment(self, payment_intent: str) -> Any:
             raise PaymentsRefused("resource_missing", "no such payment intent")
 
-    fulfilment = with_parts(cloud, payments=AnotherAccount(cloud.payments))
+    fulfilment = another(cloud, payments=AnotherAccount(cloud.payments)).fulfilment
     fulfilment.move(order_id, PaymentReported("pi_fake000001", "charge.updated"))
     assert "unreadable" in {alert.kind for alert in cloud.store.recent_alerts(9)}
 
@@ -387,10 +388,10 @@ def test_one_order_that_can_not_be_moved_does_not_keep_the_others_from_moving() 
             return self.inner.order(order_id)
 
     cloud.now_ms += 1000
-    before = cloud.order(good).publishes
-    fulfilment = with_parts(cloud, store=Broken(cloud.store))
+    before = only_delivery(cloud.order(good)).publishes
+    fulfilment = another(cloud, store=Broken(cloud.store)).fulfilment
     assert fulfilment.run_once() == 2
-    assert cloud.order(good).publishes == before + 1
+    assert only_delivery(cloud.order(good)).publishes == before + 1
     assert {alert.kind for alert in cloud.store.recent_alerts(9)} == {"stuck"}
     assert cloud.alerts.kinds == ["stuck"]
     cloud.settle_down()
@@ -405,9 +406,11 @@ def test_a_timer_pass_moves_at_most_so_many_the_longest_due_first() -> None:
         order_ids.append(funded(cloud))
         cloud.now_ms += 10
     cloud.now_ms += 2000
-    published = {order_id: cloud.order(order_id).publishes for order_id in order_ids}
+    published = {order_id: only_delivery(cloud.order(order_id)).publishes for order_id in order_ids}
     assert cloud.fulfilment.run_once(2) == 2
-    moved = [order_id for order_id in order_ids if cloud.order(order_id).publishes > published[order_id]]
+    moved = [
+        order_id for order_id in order_ids if only_delivery(cloud.order(order_id)).publishes > published[order_id]
+    ]
     assert moved == order_ids[:2]
     assert cloud.fulfilment.run_once(100) == 3
 
@@ -433,7 +436,7 @@ def test_an_alert_is_posted_until_it_arrives_and_then_no_more() -> None:
     cloud = MortalCloud()
     sink = HardOfHearing()
     order_id = funded(cloud)
-    fulfilment = with_parts(cloud, alerts=sink)
+    fulfilment = another(cloud, alerts=sink).fulfilment
     fulfilment.move(
         order_id, PaymentRead(paid(payment_intent="pi_fake000001", dispute="open"), None, cloud.now_ms)
     )
@@ -444,7 +447,7 @@ def test_an_alert_is_posted_until_it_arrives_and_then_no_more() -> None:
 
 def test_a_new_order_is_stored_once() -> None:
     cloud = MortalCloud()
-    order = new_order(due_at_ms=None, state="abandoned")
+    order = new_order(due_at_ms=None, stage="abandoned")
     cloud.fulfilment.begin(order, "Ordered")
     with pytest.raises(Conflict):
         cloud.fulfilment.begin(order, "Ordered")

@@ -76,13 +76,15 @@ def refunded_by_the_operator_later(cloud: MortalCloud) -> None:
     if order_id is not None:
         for _ in range(3):
             order = cloud.order(order_id)
-            if order.state == "settled" and order.target_minor > 100:
-                cloud.survive(lambda: cloud.sales.refund(order_id, by="kim", reason="a complaint", keep_minor=100))
+            if order.state == "settled" and order.books.target_minor > 100:
+                cloud.survive(
+                    lambda: cloud.operations.refund(order_id, by="kim", reason="a complaint", keep_minor=100)
+                )
 
 
 def granted(cloud: MortalCloud) -> None:
     for _ in range(3):
-        cloud.survive(lambda: cloud.sales.grant(MACHINE, 2, by="kim", reason="lost a coin", token="form-1"))
+        cloud.survive(lambda: cloud.operations.grant(MACHINE, 2, by="kim", reason="lost a coin", token="form-1"))
 
 
 def decided_late_by_the_bank(cloud: MortalCloud) -> None:

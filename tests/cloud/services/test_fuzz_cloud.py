@@ -9,15 +9,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from arcade_cloud.adapters.store import records
+from arcade_cloud.adapters.store.forms import FORMS
 from arcade_cloud.config.settings import SettingsError, load
 from arcade_cloud.config.variables import VARIABLES
-from arcade_cloud.errors import InvariantBroken
+from arcade_cloud.errors import FormTooNew, InvariantBroken
 from arcade_shared.errors import BadMessage
 from arcade_shared.messages import BY_KIND
 from arcade_shared.signing import echo_key, machine_key, signature
 from arcade_shared.topics import ECHO, machine_topic
 from support.doors import SIGNING_SECRET, Doors
-from support.lives import new_order
+from support.lives import Life
 
 FUZZ = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 JSON = st.recursive(
@@ -27,13 +28,14 @@ JSON = st.recursive(
 )
 NAMES = [variable.name for variable in VARIABLES]
 DECODERS = {
-    "order": records.order,
+    "order": lambda record, order_id: records.order(record, order_id, FORMS),
     "history": records.history_entry,
     "machine": records.machine,
     "presence": records.presence,
     "alert": records.alert,
-    "orphan": records.orphan,
+    "unmatched ack": records.unmatched_ack,
 }
+PUBLISHED = Life().funded().order
 # Names that messages have, and one that none has.
 FIELDS = sorted({name for cls in BY_KIND.values() for name in cls.__struct_encode_fields__} | {"echoId", "x"})
 NEAR = st.sampled_from(
@@ -70,16 +72,25 @@ def test_any_env_file_is_settings_or_a_list_of_faults(tmp_path_factory: Any, tex
 @FUZZ
 @given(record=st.binary(max_size=100) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_record_is_read_or_called_broken(kind: str, record: bytes) -> None:
-    with suppress(InvariantBroken):
+    with suppress(InvariantBroken, FormTooNew):
         DECODERS[kind](record, "ord_1")
 
 
 @FUZZ
-@given(name=st.sampled_from(sorted(new_order().__struct_fields__)), value=JSON)
-def test_an_order_s_record_with_anything_in_a_field_is_read_or_called_broken(name: str, value: object) -> None:
-    fields = {**json.loads(records.encode(new_order())), name: value}
-    with suppress(InvariantBroken):
-        records.order(json.dumps(fields).encode(), "ord_1")
+@given(form=st.sampled_from([1, 2]), path=st.lists(st.integers(0, 30), min_size=1, max_size=4), value=JSON)
+def test_an_order_s_record_with_anything_in_a_field_is_read_or_called_broken(
+    form: int, path: list[int], value: object
+) -> None:
+    fields = json.loads(FORMS.write(PUBLISHED, form))
+    part, name = fields, ""
+    for step in path:
+        name = sorted(part)[step % len(part)]
+        if not isinstance(part[name], dict):
+            break
+        part = part[name]
+    part[name if name in part else sorted(part)[0]] = value
+    with suppress(InvariantBroken, FormTooNew):
+        records.order(json.dumps(fields).encode(), "ord_1", FORMS)
 
 
 @FUZZ
@@ -99,7 +110,7 @@ def test_whatever_a_machine_signs_it_is_taken_in_or_refused(
         with suppress(UnicodeEncodeError):
             fields["signature"] = signature(key, topic, fields)
     with suppress(BadMessage):
-        doors.services.hearing.hear(topic, json.dumps(fields).encode())
+        doors.services.messages.take_in(topic, json.dumps(fields).encode())
 
 
 @FUZZ
@@ -108,7 +119,7 @@ def test_whatever_arrives_on_whatever_topic_is_taken_in_or_refused(
     doors: Doors, topic: str, payload: bytes
 ) -> None:
     with pytest.raises(BadMessage):
-        doors.services.hearing.hear(topic, payload)
+        doors.services.messages.take_in(topic, payload)
 
 
 def test_after_all_of_that_a_purchase_goes_as_ever(doors: Doors) -> None:

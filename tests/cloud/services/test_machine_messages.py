@@ -1,4 +1,4 @@
-"""Hearing: only what a machine signed for itself counts, once, and all else is refused and leaves no trace."""
+"""Inbound messages: only what a machine signed for itself counts, once; all else is refused, without a trace."""
 
 import contextlib
 import copy
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.machines import SKEW_MS, Presence
-from arcade_cloud.domain.order import Orphan
+from arcade_cloud.domain.order import UnmatchedAck
 from arcade_cloud.errors import StoreUnavailable
 from arcade_shared.errors import BadMessage
 from arcade_shared.messages import Ack, Clock, Coinpulse, Echo, Gameover, Status
@@ -19,6 +19,7 @@ from arcade_shared.signing import echo_key, machine_key, seal, signature, unseal
 from arcade_shared.times import format_ms
 from arcade_shared.topics import ECHO, Kind, machine_topic
 from support.mortal_cloud import INSTALLATION, MACHINE, SECRET, START_MS, MortalCloud, new_credit_id
+from support.orders import only_command
 
 OTHER_SECRET = "fedcba9876543210" * 4
 NONCE = "c" * 32
@@ -47,7 +48,7 @@ def ack_fields(cloud: MortalCloud, order_id: str | None = None, **fields: Any) -
     values: dict[str, Any] = {
         "machine_id": MACHINE,
         "timestamp": format_ms(cloud.now_ms),
-        "credit_id": new_credit_id() if order_id is None else cloud.order(order_id).credit_id,
+        "credit_id": new_credit_id() if order_id is None else only_command(cloud.order(order_id)).credit_id,
         "installation": INSTALLATION,
         "state": "done",
         "final": True,
@@ -68,7 +69,7 @@ def waiting(cloud: MortalCloud) -> str:
     cloud.machine.is_up = False
     order_id = cloud.buy()
     assert order_id is not None
-    cloud.settle_down(until=lambda: cloud.order(order_id).credit_id is not None)
+    cloud.settle_down(until=lambda: cloud.order(order_id).credit_ids != ())
     return order_id
 
 
@@ -84,18 +85,18 @@ def trace(cloud: MortalCloud) -> Any:
 def test_a_final_ack_resolves_its_order() -> None:
     cloud = MortalCloud()
     order_id = waiting(cloud)
-    assert cloud.hearing.hear(ACK, signed("ack", Ack, ack_fields(cloud, order_id, delivered=2))) == "ack"
-    assert (cloud.order(order_id).delivered, cloud.order(order_id).target_minor) == (2, 200)
+    assert cloud.messages.take_in(ACK, signed("ack", Ack, ack_fields(cloud, order_id, delivered=2))) == "ack"
+    assert (cloud.order(order_id).delivered, cloud.order(order_id).books.target_minor) == (2, 200)
 
 
 def test_the_same_ack_any_number_of_times_moves_the_order_once() -> None:
     cloud = MortalCloud()
     order_id = waiting(cloud)
     ack = signed("ack", Ack, ack_fields(cloud, order_id))
-    cloud.hearing.hear(ACK, ack)
+    cloud.messages.take_in(ACK, ack)
     before = trace(cloud)
     for _ in range(5):
-        assert cloud.hearing.hear(ACK, ack) == "ack"
+        assert cloud.messages.take_in(ACK, ack) == "ack"
     assert trace(cloud) == before
     assert cloud.payments.calls.count("capture") == 1
 
@@ -104,17 +105,17 @@ def test_an_ack_for_a_credit_that_nobody_knows_is_kept_shown_and_taken_in_once()
     cloud = MortalCloud()
     ack = signed("ack", Ack, ack_fields(cloud))
     for _ in range(3):
-        assert cloud.hearing.hear(ACK, ack) == "orphan"
-    (orphan,) = cloud.store.orphans(9)
+        assert cloud.messages.take_in(ACK, ack) == "unmatched"
+    (orphan,) = cloud.store.unmatched_acks(9)
     assert (orphan.machine_id, orphan.credit_id, orphan.delivered) == (MACHINE, new_credit_id(), 3)
-    assert [alert.kind for alert in cloud.store.recent_alerts(9)] == ["orphan"]
+    assert [alert.kind for alert in cloud.store.recent_alerts(9)] == ["unmatched_ack"]
 
 
 def test_the_alert_about_an_orphan_is_raised_even_if_the_cloud_died_right_after_noting_it() -> None:
     cloud = MortalCloud()
     fields = ack_fields(cloud)
-    cloud.store.note_orphan(
-        Orphan(
+    cloud.store.note_unmatched_ack(
+        UnmatchedAck(
             machine_id=MACHINE,
             credit_id=fields["credit_id"],
             installation=INSTALLATION,
@@ -124,15 +125,15 @@ def test_the_alert_about_an_orphan_is_raised_even_if_the_cloud_died_right_after_
             at_ms=START_MS,
         )
     )
-    cloud.hearing.hear(ACK, signed("ack", Ack, fields))
-    assert [alert.kind for alert in cloud.store.recent_alerts(9)] == ["orphan"]
+    cloud.messages.take_in(ACK, signed("ack", Ack, fields))
+    assert [alert.kind for alert in cloud.store.recent_alerts(9)] == ["unmatched_ack"]
 
 
 def test_rule_an_ack_of_another_installation_resolves_nothing_and_is_shown() -> None:
     cloud = MortalCloud()
     order_id = waiting(cloud)
     before = cloud.order(order_id)
-    cloud.hearing.hear(ACK, signed("ack", Ack, ack_fields(cloud, order_id, installation="e" * 32)))
+    cloud.messages.take_in(ACK, signed("ack", Ack, ack_fields(cloud, order_id, installation="e" * 32)))
     assert cloud.order(order_id) == before
     assert [alert.kind for alert in cloud.store.recent_alerts(9)] == ["wrong_installation"]
 
@@ -142,7 +143,7 @@ def test_a_stolen_pi_s_key_says_nothing_about_another_machine_s_credit() -> None
     order_id = waiting(cloud)
     before = cloud.order(order_id)
     stolen = signed("ack", Ack, ack_fields(cloud, order_id, machine_id="cab-66"), of="cab-66")
-    cloud.hearing.hear(machine_topic("cab-66", "ack"), stolen)
+    cloud.messages.take_in(machine_topic("cab-66", "ack"), stolen)
     assert cloud.order(order_id) == before
     assert [alert.kind for alert in cloud.store.recent_alerts(9)] == ["wrong_machine"]
 
@@ -153,9 +154,9 @@ def test_an_ack_that_could_not_be_stored_is_taken_in_when_it_comes_again() -> No
     ack = signed("ack", Ack, ack_fields(cloud, order_id))
     cloud.store.unavailable = True
     with pytest.raises(StoreUnavailable):
-        cloud.hearing.hear(ACK, ack)
+        cloud.messages.take_in(ACK, ack)
     cloud.store.unavailable = False
-    cloud.hearing.hear(ACK, ack)
+    cloud.messages.take_in(ACK, ack)
     assert cloud.order(order_id).delivered == 3
 
 
@@ -226,7 +227,7 @@ def test_what_no_machine_signed_for_itself_is_refused_and_leaves_no_trace(which:
     before = trace(cloud)
     topic, payload = _refusals()[which]
     with pytest.raises(BadMessage):
-        cloud.hearing.hear(topic, payload)
+        cloud.messages.take_in(topic, payload)
     assert trace(cloud) == before
 
 
@@ -243,7 +244,7 @@ def test_whatever_arrives_is_taken_in_or_refused_and_nothing_else(topic: str, pa
     cloud = MortalCloud()
     before = trace(cloud)
     with contextlib.suppress(BadMessage):
-        assert cloud.hearing.hear(topic, payload) == "unsigned"
+        assert cloud.messages.take_in(topic, payload) == "unsigned"
     assert trace(cloud) == before
 
 
@@ -254,7 +255,7 @@ def test_a_status_with_a_nonce_is_answered_with_the_signed_time() -> None:
     cloud = MortalCloud()
     topic = machine_topic(MACHINE, "clock")
     cloud.now_ms += 1000
-    assert cloud.hearing.hear(STATUS, signed("status", Status, status_fields(nonce=NONCE))) == "status"
+    assert cloud.messages.take_in(STATUS, signed("status", Status, status_fields(nonce=NONCE))) == "status"
     (sent,) = cloud.broker.on(topic)
     clock = unseal([machine_key(SECRET, MACHINE)], topic, sent.payload, Clock)
     assert (clock.nonce, clock.timestamp_ms) == (NONCE, cloud.now_ms)
@@ -263,14 +264,14 @@ def test_a_status_with_a_nonce_is_answered_with_the_signed_time() -> None:
 def test_a_nonce_is_answered_once_however_often_its_status_comes() -> None:
     cloud = MortalCloud()
     status = signed("status", Status, status_fields(nonce=NONCE))
-    answers = [cloud.hearing.hear(STATUS, status) for _ in range(4)]
+    answers = [cloud.messages.take_in(STATUS, status) for _ in range(4)]
     assert answers == ["status", "stale", "stale", "stale"]
     assert cloud.machine.clock_answers == [NONCE]
 
 
 def test_a_status_updates_what_is_known() -> None:
     cloud = MortalCloud()
-    cloud.hearing.hear(STATUS, signed("status", Status, status_fields(ready=False, reason="board off")))
+    cloud.messages.take_in(STATUS, signed("status", Status, status_fields(ready=False, reason="board off")))
     presence = cloud.store.presence(MACHINE)
     assert presence is not None
     assert (presence.ready, presence.reason, presence.max_credits) == (False, "board off", 20)
@@ -279,7 +280,9 @@ def test_a_status_updates_what_is_known() -> None:
 def test_two_pis_with_one_id_raise_an_alert() -> None:
     cloud = MortalCloud()
     cloud.now_ms += 1000
-    cloud.hearing.hear(STATUS, signed("status", Status, status_fields(installation="e" * 32, boot_id="f" * 32)))
+    cloud.messages.take_in(
+        STATUS, signed("status", Status, status_fields(installation="e" * 32, boot_id="f" * 32))
+    )
     assert [alert.kind for alert in cloud.store.recent_alerts(9)] == ["two_installations"]
 
 
@@ -296,13 +299,15 @@ def test_of_two_workers_that_hear_a_machine_at_once_none_loses_what_it_heard() -
         def put_presence(self, presence: Presence, expected_version: int) -> None:
             if self.times > 0:
                 self.times -= 1
-                cloud.hearing.hear(STATUS, signed("status", Status, status_fields(reason="newer", seq=2_000_000)))
+                cloud.messages.take_in(
+                    STATUS, signed("status", Status, status_fields(reason="newer", seq=2_000_000))
+                )
             cloud.store.put_presence(presence, expected_version)
 
-    quiet = cloud.hearing
+    quiet = cloud.messages
     cloud.start(store=Raced())
-    slow, cloud.hearing = cloud.hearing, quiet
-    slow.hear(STATUS, signed("status", Status, status_fields(reason="older", seq=1_500_000)))
+    slow, cloud.messages = cloud.messages, quiet
+    slow.take_in(STATUS, signed("status", Status, status_fields(reason="older", seq=1_500_000)))
     presence = cloud.store.presence(MACHINE)
     assert presence is not None
     assert (presence.reason, presence.seq) == ("newer", 2_000_000)
@@ -320,14 +325,14 @@ def test_a_machine_that_still_has_the_previous_key_is_heard_and_answered_with_it
     order_id = waiting(cloud)
     topic = machine_topic(MACHINE, "coinpulse")
     unseal([machine_key(SECRET, MACHINE)], topic, cloud.broker.on(topic)[-1].payload, Coinpulse)
-    cloud.hearing.hear(ACK, signed("ack", Ack, ack_fields(cloud, order_id)))
+    cloud.messages.take_in(ACK, signed("ack", Ack, ack_fields(cloud, order_id)))
     assert cloud.order(order_id).delivered == 3
 
 
 def test_a_machine_that_has_its_new_key_is_answered_with_that() -> None:
     cloud = MortalCloud()
     cloud.start(keyring=Keyring([OTHER_SECRET, SECRET]))
-    cloud.hearing.hear(STATUS, signed("status", Status, status_fields(), secret=OTHER_SECRET))
+    cloud.messages.take_in(STATUS, signed("status", Status, status_fields(), secret=OTHER_SECRET))
     waiting(cloud)
     topic = machine_topic(MACHINE, "coinpulse")
     unseal([machine_key(OTHER_SECRET, MACHINE)], topic, cloud.broker.on(topic)[-1].payload, Coinpulse)
@@ -337,7 +342,7 @@ def test_an_echo_of_before_the_rotation_is_still_heard() -> None:
     cloud = MortalCloud()
     cloud.start(keyring=Keyring([OTHER_SECRET, SECRET]))
     echo = seal(echo_key(SECRET), ECHO, Echo, echo_id="a" * 32, timestamp=format_ms(START_MS))
-    assert cloud.hearing.hear(ECHO, echo) == "echo"
+    assert cloud.messages.take_in(ECHO, echo) == "echo"
     assert cloud.store.heard_echo_ms() == START_MS
 
 
@@ -349,7 +354,7 @@ def test_only_the_latest_echo_counts() -> None:
     cloud.now_ms += 10_000
     for at_ms in (START_MS + 5000, START_MS + 9000, START_MS + 1000):
         echo = seal(echo_key(SECRET), ECHO, Echo, echo_id="a" * 32, timestamp=format_ms(at_ms))
-        cloud.hearing.hear(ECHO, echo)
+        cloud.messages.take_in(ECHO, echo)
     assert cloud.store.heard_echo_ms() == START_MS + 9000
 
 
@@ -367,13 +372,13 @@ def game_over(cloud: MortalCloud, **fields: Any) -> bytes:
 def test_a_signed_game_over_is_noted_once() -> None:
     cloud = MortalCloud()
     topic, payload = machine_topic(MACHINE, "gameover"), game_over(cloud)
-    assert cloud.hearing.hear(topic, payload) == "gameover"
+    assert cloud.messages.take_in(topic, payload) == "gameover"
     cloud.now_ms += 5000
-    assert cloud.hearing.hear(topic, payload) == "seen"
+    assert cloud.messages.take_in(topic, payload) == "seen"
     presence = cloud.store.presence(MACHINE)
     assert presence is not None
     assert presence.game_over_at_ms == START_MS
-    assert cloud.hearing.hear(topic, game_over(cloud, event_id="evt-2")) == "gameover"
+    assert cloud.messages.take_in(topic, game_over(cloud, event_id="evt-2")) == "gameover"
 
 
 def test_a_game_over_that_was_not_noted_before_the_cloud_died_is_noted_when_it_comes_again() -> None:
@@ -390,5 +395,5 @@ def test_a_bare_game_over_of_game_software_is_for_other_subscribers() -> None:
     cloud = MortalCloud()
     before = trace(cloud)
     bare = msgspec.json.encode({"machineId": MACHINE, "status": "game_over", "timestamp": "half past three"})
-    assert cloud.hearing.hear(machine_topic(MACHINE, "gameover"), bare) == "unsigned"
+    assert cloud.messages.take_in(machine_topic(MACHINE, "gameover"), bare) == "unsigned"
     assert trace(cloud) == before

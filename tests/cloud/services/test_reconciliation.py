@@ -17,12 +17,13 @@ from arcade_cloud.services.reconciliation import (
     FAILURES_OF_A_PAGE,
     LISTED_S,
     OVERLAP_S,
-    SWEEP_AGAIN_S,
-    SWEEP_EVERY_S,
-    Sweep,
+    RECONCILE_AGAIN_S,
+    RECONCILE_EVERY_S,
+    Reconciliation,
 )
 from support import fake_payments
 from support.doors import Doors
+from support.orders import session_of
 
 COINPULSES = "arcade/machine/cab-01/coinpulse"
 CAB = {"machine_id": "cab-01"}
@@ -34,9 +35,9 @@ class Bench:
     def __init__(self) -> None:
         self.doors = Doors()
         self.stripe, self.store = self.doors.payments.stripe, self.doors.store
-        self.sweep = self.doors.sweep
-        assert not self.sweep.run_once()
-        self.wait_s(SWEEP_EVERY_S)
+        self.reconciliation = self.doors.reconciliation
+        assert not self.reconciliation.run_once()
+        self.wait_s(RECONCILE_EVERY_S)
 
     def wait_s(self, seconds: float) -> None:
         self.doors.now_ms += int(seconds * 1000)
@@ -55,7 +56,8 @@ class Bench:
 
     def restart(self) -> None:
         """Another process, on what is on record."""
-        self.sweep = Sweep(sales=self.doors.services.sales)
+        services = self.doors.services
+        self.reconciliation = Reconciliation(fulfilment=services.fulfilment, intake=services.intake)
 
     def fail(self, call: str, times: int = 1) -> None:
         """Have so many calls come to nothing."""
@@ -70,7 +72,7 @@ def bench() -> Bench:
 
 def test_a_fresh_payment_is_delivered(bench: Bench) -> None:
     intent = bench.paid()
-    assert not bench.sweep.run_once()
+    assert not bench.reconciliation.run_once()
     order = bench.doors.order(f"link_{intent}")
     assert (order.state, len(bench.doors.broker.on(COINPULSES))) == ("funded", 1)
     bench.doors.say_ack(order.order_id, delivered=1)
@@ -79,13 +81,13 @@ def test_a_fresh_payment_is_delivered(bench: Bench) -> None:
 
 
 def test_a_payment_that_is_too_old_to_be_delivered_is_given_back(bench: Bench) -> None:
-    bench.sweep.run_once()
+    bench.reconciliation.run_once()
     intent = bench.paid()
-    bench.wait_s(SWEEP_EVERY_S - 1)
-    bench.sweep.run_once()
+    bench.wait_s(RECONCILE_EVERY_S - 1)
+    bench.reconciliation.run_once()
     assert bench.kept(intent) == 100
     bench.wait_s(1)
-    bench.sweep.run_once()
+    bench.reconciliation.run_once()
     assert bench.doors.order(f"link_{intent}").state == "settled"
     assert (bench.kept(intent), bench.doors.broker.on(COINPULSES)) == (0, [])
 
@@ -102,12 +104,12 @@ def test_money_that_moves_after_all_was_settled_is_found(bench: Bench) -> None:
     bench.stripe.take_events()
     bench.stripe.refund_by_hand(intent, 40)
     bench.stripe.take_events()
-    bench.sweep.run_once()
-    assert (doors.order(order_id).lost_minor, doors.order(order_id).target_minor) == (40, 60)
+    bench.reconciliation.run_once()
+    assert (doors.order(order_id).books.lost_minor, doors.order(order_id).books.target_minor) == (40, 60)
     assert "loss" in {alert.kind for alert in bench.store.recent_alerts(10)}
     asked = bench.asked("read_payment")
-    bench.wait_s(SWEEP_EVERY_S)
-    bench.sweep.run_once()
+    bench.wait_s(RECONCILE_EVERY_S)
+    bench.reconciliation.run_once()
     assert bench.asked("read_payment") == asked, "it was taken in once"
 
 
@@ -115,18 +117,18 @@ def test_another_business_on_the_account_may_refund_as_it_likes(bench: Bench) ->
     intent = bench.paid(metadata={})
     bench.stripe.refund_by_hand(intent, 40)
     bench.stripe.take_events()
-    bench.sweep.run_once()
+    bench.reconciliation.run_once()
     assert bench.store.recent_orders(10) == []
     assert bench.kept(intent) == 60
 
 
 def test_a_bank_that_takes_its_time_is_waited_for(bench: Bench) -> None:
     intent = bench.paid("fpx_later")
-    bench.sweep.run_once()
+    bench.reconciliation.run_once()
     assert bench.doors.order(f"link_{intent}").state == "open"
-    bench.wait_s(SWEEP_EVERY_S)
+    bench.wait_s(RECONCILE_EVERY_S)
     bench.stripe.settle_async(intent)
-    bench.sweep.run_once()
+    bench.reconciliation.run_once()
     assert bench.doors.order(f"link_{intent}").state == "funded"
 
 
@@ -146,14 +148,14 @@ def test_what_a_webhook_told_of_costs_one_look_into_the_store(
             return inner(*given, **more)
 
         monkeypatch.setattr(bench.store, name, counted)
-    bench.sweep.run_once()
+    bench.reconciliation.run_once()
     assert looks == ["is_seen"]
     assert len(bench.doors.broker.on(COINPULSES)) == 1
 
 
 def test_the_webhook_after_the_sweep_changes_nothing(bench: Bench) -> None:
     bench.stripe.pay(bench.stripe.visit_link("price_play", metadata=CAB), "fpx")
-    bench.sweep.run_once()
+    bench.reconciliation.run_once()
     bench.doors.deliver_events()
     assert len(bench.doors.broker.on(COINPULSES)) == 1
 
@@ -161,10 +163,10 @@ def test_the_webhook_after_the_sweep_changes_nothing(bench: Bench) -> None:
 def test_orders_of_ours_are_left_to_ask_by_themselves(bench: Bench) -> None:
     bench.doors.say_status("cab-01")
     order_id = bench.doors.begin()
-    session_id = bench.doors.order(order_id).session_id
+    session_id = session_of(bench.doors.order(order_id))
     assert session_id is not None
     bench.stripe.pay(session_id, "card")
-    bench.sweep.run_once()
+    bench.reconciliation.run_once()
     assert bench.doors.order(order_id).state == "open"
 
 
@@ -174,8 +176,8 @@ def test_what_was_paid_before_the_very_first_pass_is_left_alone() -> None:
     doors.payments.stripe.pay(doors.payments.stripe.visit_link("price_play", metadata=CAB), "fpx")
     doors.now_ms += 1_000
     for _ in range(3):
-        doors.sweep.run_once()
-        doors.now_ms += SWEEP_EVERY_S * 1000
+        doors.reconciliation.run_once()
+        doors.now_ms += RECONCILE_EVERY_S * 1000
     assert doors.payments.calls.count("read_events") == 2
     assert doors.store.recent_orders(10) == []
 
@@ -188,7 +190,7 @@ def test_a_payment_for_a_machine_unknown_here_is_given_back_only_if_its_webhook_
     intent = bench.paid(metadata={"machine_id": "elsewhere"})
     for event in bench.stripe.told:
         event["pending_webhooks"] = pending
-    bench.sweep.run_once()
+    bench.reconciliation.run_once()
     assert bench.kept(intent) == (0 if pending else 100)
 
 
@@ -196,7 +198,7 @@ def test_a_payment_for_a_machine_here_is_found_though_no_endpoint_was_asked_to_t
     intent = bench.paid(metadata={}, client_reference_id="cab-01")
     for event in bench.stripe.told:
         event["pending_webhooks"] = 0
-    bench.sweep.run_once()
+    bench.reconciliation.run_once()
     assert bench.doors.order(f"link_{intent}").state == "funded"
 
 
@@ -204,21 +206,21 @@ def test_an_event_that_shows_late_in_the_list_is_found(bench: Bench) -> None:
     bench.wait_s(OVERLAP_S)
     intent = bench.paid()
     shown_late, bench.stripe.told[:] = bench.stripe.told[:], []
-    bench.wait_s(SWEEP_AGAIN_S)
-    bench.sweep.run_once()
+    bench.wait_s(RECONCILE_AGAIN_S)
+    bench.reconciliation.run_once()
     bench.stripe.told[:] = shown_late
-    bench.wait_s(SWEEP_EVERY_S)
-    bench.sweep.run_once()
+    bench.wait_s(RECONCILE_EVERY_S)
+    bench.reconciliation.run_once()
     assert bench.kept(intent) == 0
 
 
 def test_stripe_is_asked_no_more_often_than_said(bench: Bench) -> None:
     for _ in range(10):
-        bench.sweep.run_once()
+        bench.reconciliation.run_once()
         bench.wait_s(0.5)
     assert bench.asked("read_events") == 1
-    bench.wait_s(SWEEP_EVERY_S)
-    bench.sweep.run_once()
+    bench.wait_s(RECONCILE_EVERY_S)
+    bench.reconciliation.run_once()
     assert bench.asked("read_events") == 2
 
 
@@ -229,13 +231,13 @@ def test_a_backlog_is_worked_off_page_by_page(bench: Bench, monkeypatch: pytest.
     monkeypatch.setattr(fake_payments, "EVENTS_OF_A_PAGE", 2)
     intents = [bench.paid() for _ in range(5)]
     passes = 1
-    while bench.sweep.run_once():
+    while bench.reconciliation.run_once():
         passes += 1
     assert passes == 3
     assert {bench.doors.order(f"link_{intent}").state for intent in intents} == {"funded"}
-    bench.wait_s(SWEEP_EVERY_S)
+    bench.wait_s(RECONCILE_EVERY_S)
     later = bench.paid()
-    bench.sweep.run_once()
+    bench.reconciliation.run_once()
     assert bench.doors.order(f"link_{later}").state == "funded"
 
 
@@ -244,21 +246,21 @@ def test_who_dies_in_the_middle_of_a_backlog_has_forgotten_nothing(
 ) -> None:
     monkeypatch.setattr(fake_payments, "EVENTS_OF_A_PAGE", 2)
     oldest, *_ = [bench.paid() for _ in range(5)]
-    assert bench.sweep.run_once()
+    assert bench.reconciliation.run_once()
     assert bench.store.order(f"link_{oldest}") is None
     bench.restart()
     bench.wait_s(20 * 86_400)
-    while bench.sweep.run_once():
+    while bench.reconciliation.run_once():
         pass
     assert bench.kept(oldest) == 0
 
 
 def test_a_cloud_that_was_away_for_weeks_begins_where_it_left_off(bench: Bench) -> None:
-    bench.sweep.run_once()
+    bench.reconciliation.run_once()
     intent = bench.paid()
     bench.wait_s(LISTED_S - OVERLAP_S)
     bench.restart()
-    bench.sweep.run_once()
+    bench.reconciliation.run_once()
     assert bench.kept(intent) == 0
 
 
@@ -269,10 +271,10 @@ def test_no_verdict_from_stripe_is_logged_once_and_tried_again(
     intent = bench.paid()
     bench.fail(call, times=2)
     for _ in range(2):
-        assert not bench.sweep.run_once()
+        assert not bench.reconciliation.run_once()
         assert bench.store.order(f"link_{intent}") is None
-        bench.wait_s(SWEEP_EVERY_S)
-    bench.sweep.run_once()
+        bench.wait_s(RECONCILE_EVERY_S)
+    bench.reconciliation.run_once()
     assert bench.kept(intent) == 0
     assert [record.levelno for record in caplog.records if "not all looked through" in record.message] == [
         logging.WARNING
@@ -281,20 +283,20 @@ def test_no_verdict_from_stripe_is_logged_once_and_tried_again(
 
 def test_a_page_that_failed_is_asked_for_again_within_a_minute(bench: Bench) -> None:
     bench.fail("read_events")
-    bench.sweep.run_once()
-    bench.wait_s(SWEEP_AGAIN_S)
-    bench.sweep.run_once()
+    bench.reconciliation.run_once()
+    bench.wait_s(RECONCILE_AGAIN_S)
+    bench.reconciliation.run_once()
     assert bench.asked("read_events") == 2
 
 
 def test_a_page_is_left_when_stripe_no_longer_answers(bench: Bench) -> None:
     intents = [bench.paid() for _ in range(FAILURES_OF_A_PAGE + 4)]
     bench.fail("read_checkout", times=100)
-    bench.sweep.run_once()
+    bench.reconciliation.run_once()
     assert bench.asked("read_checkout") == FAILURES_OF_A_PAGE
     bench.doors.payments.fault = None
-    bench.wait_s(SWEEP_AGAIN_S)
-    bench.sweep.run_once()
+    bench.wait_s(RECONCILE_AGAIN_S)
+    bench.reconciliation.run_once()
     assert all(bench.store.order(f"link_{intent}") for intent in intents)
 
 
@@ -306,17 +308,17 @@ def test_a_payment_that_can_not_be_taken_in_holds_up_no_other_and_is_not_forgott
         lambda name: whole("cs_gone" if name == session_id else name)  # type: ignore[assignment]
     )
     for _ in range(8):
-        bench.sweep.run_once()
-        bench.wait_s(SWEEP_EVERY_S)
+        bench.reconciliation.run_once()
+        bench.wait_s(RECONCILE_EVERY_S)
     assert bench.doors.order(f"link_{good}").state == "funded"
     (alert,) = bench.store.recent_alerts(10)
-    assert (alert.kind, bench.store.order(f"link_{broken}")) == ("unswept", None)
+    assert (alert.kind, bench.store.order(f"link_{broken}")) == ("unreconciled", None)
     bench.doors.payments.read_checkout = whole  # type: ignore[method-assign]
-    bench.sweep.run_once()
+    bench.reconciliation.run_once()
     assert bench.kept(broken) == 0
 
 
-@pytest.mark.parametrize("dies_at", ["is_seen", "move", "note_swept"])
+@pytest.mark.parametrize("dies_at", ["is_seen", "move", "note_reconciled"])
 def test_a_store_out_of_reach_is_told_and_the_same_page_comes_again(
     bench: Bench, dies_at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,9 +330,9 @@ def test_a_store_out_of_reach_is_told_and_the_same_page_comes_again(
     with monkeypatch.context() as patch:
         patch.setattr(bench.store, dies_at, away)
         with pytest.raises(StoreUnavailable):
-            bench.sweep.run_once()
-    bench.wait_s(SWEEP_AGAIN_S)
-    bench.sweep.run_once()
+            bench.reconciliation.run_once()
+    bench.wait_s(RECONCILE_AGAIN_S)
+    bench.reconciliation.run_once()
     assert bench.doors.order(f"link_{intent}").state == "funded"
     assert len(bench.doors.broker.on(COINPULSES)) == 1
 
@@ -345,15 +347,15 @@ def test_a_key_without_the_right_is_told_in_a_sentence_and_asked_again(
 
     granted, bench.doors.payments.read_events = bench.doors.payments.read_events, refuse  # type: ignore[method-assign]
     for _ in range(2):
-        bench.sweep.run_once()
-        bench.wait_s(SWEEP_EVERY_S)
+        bench.reconciliation.run_once()
+        bench.wait_s(RECONCILE_EVERY_S)
     told = [record.message for record in caplog.records if record.levelno == logging.ERROR]
     assert len(told) == 1
     assert "“Events: read”" in told[0]
     (alert,) = bench.store.recent_alerts(10)
-    assert (alert.kind, alert.text) == ("unswept", told[0])
+    assert (alert.kind, alert.text) == ("unreconciled", told[0])
     bench.doors.payments.read_events = granted  # type: ignore[method-assign]
-    bench.sweep.run_once()
+    bench.reconciliation.run_once()
     assert bench.kept(intent) == 0
 
 
@@ -367,7 +369,7 @@ def test_the_check_tries_the_right_to_read_events(has_right: bool, tmp_path: Pat
 
     doors.payments.fault = fault
     with build(doors.settings) as cloud:
-        tried = replace(cloud, fulfilment=doors.services.fulfilment)
+        tried = replace(cloud, services=doors.cloud)
         verdict = dict(itertools.islice(verdicts(tried), 4))["Stripe, events"]
     assert has_right if verdict is None else "“Events: read”" in verdict
 
@@ -376,14 +378,14 @@ def test_work_that_was_dropped_is_asked_for_again_and_a_page_under_way_is_not_jo
     """`later` may forget; and it may run two pages at once, of which one is enough."""
     waiting: list[Callable[[], None]] = []
     fulfilment = replace(bench.doors.services.fulfilment, later=waiting.append)
-    sweep = Sweep(sales=replace(bench.doors.services.sales, fulfilment=fulfilment))
+    reconciliation = Reconciliation(fulfilment=fulfilment, intake=bench.doors.services.intake)
     bench.paid()
-    assert not sweep.run_once()
+    assert not reconciliation.run_once()
     waiting.clear()
-    assert not sweep.run_once()
+    assert not reconciliation.run_once()
     assert waiting == []
-    bench.wait_s(SWEEP_AGAIN_S)
-    sweep.run_once()
+    bench.wait_s(RECONCILE_AGAIN_S)
+    reconciliation.run_once()
     (page,) = waiting
     listed = bench.doors.payments.read_events
 
@@ -397,7 +399,7 @@ def test_work_that_was_dropped_is_asked_for_again_and_a_page_under_way_is_not_jo
 
 
 def test_a_clock_that_was_ahead_loses_nothing_of_the_last_hour(bench: Bench) -> None:
-    bench.store.note_swept(bench.doors.now_ms + 86_400_000)
+    bench.store.note_reconciled(bench.doors.now_ms + 86_400_000)
     intent = bench.paid()
-    bench.sweep.run_once()
+    bench.reconciliation.run_once()
     assert bench.doors.order(f"link_{intent}").state == "funded"

@@ -11,6 +11,7 @@ from arcade_cloud.errors import BadRequest, NotReady, UnknownMachine
 from arcade_cloud.ports.payments import Report
 from arcade_cloud.ports.store import Store
 from support.doors import Doors
+from support.orders import only_credit, session_of
 
 COINPULSES = "arcade/machine/cab-01/coinpulse"
 
@@ -43,7 +44,7 @@ def test_a_payment_by_a_static_link_becomes_an_order_of_that_machines_offer(door
     for event in [*events, *reversed(events)]:
         doors.post_event(event)
     order = doors.order(f"link_{intent}")
-    assert (order.kind, order.state, order.credits, order.amount_minor) == ("link", "funded", 1, 100)
+    assert (order.kind, order.state, order.ordered, order.amount_minor) == ("link", "funded", 1, 100)
     assert len(doors.broker.on(COINPULSES)) == 1
     doors.say_ack(order.order_id, delivered=1)
     assert doors.order(order.order_id).state == "settled"
@@ -55,10 +56,10 @@ def test_a_link_whose_price_is_no_offer_of_the_machine_is_given_back(doors: Door
     intent = paid_by_link(doors, "price_other", metadata={"machine_id": "cab-01"})
     report_all(doors)
     order = doors.order(f"stray_{intent}")
-    assert (order.kind, order.state, order.target_minor) == ("stray", "settled", 0)
+    assert (order.kind, order.state, order.books.target_minor) == ("unmatched", "settled", 0)
     assert kept(doors, intent) == 0
     assert doors.broker.on(COINPULSES) == []
-    assert any(alert.kind == "stray" for alert in doors.store.recent_alerts(10))
+    assert any(alert.kind == "unmatched_payment" for alert in doors.store.recent_alerts(10))
 
 
 def test_a_link_for_a_machine_that_nobody_knows_is_given_back(doors: Doors) -> None:
@@ -77,9 +78,9 @@ def test_another_business_on_the_same_account_is_left_alone(doors: Doors) -> Non
 
 
 def test_a_grant_is_one_order_for_its_token_and_costs_nothing(doors: Doors) -> None:
-    sales = doors.services.sales
-    first = sales.grant("cab-01", 2, by="operator", reason="sorry", token="form-1")
-    again = sales.grant("cab-01", 2, by="operator", reason="sorry", token="form-1")
+    operations = doors.services.operations
+    first = operations.grant("cab-01", 2, by="operator", reason="sorry", token="form-1")
+    again = operations.grant("cab-01", 2, by="operator", reason="sorry", token="form-1")
     assert first.order_id == again.order_id
     assert len(doors.broker.on(COINPULSES)) == 1
     doors.say_ack(first.order_id, delivered=2)
@@ -88,32 +89,32 @@ def test_a_grant_is_one_order_for_its_token_and_costs_nothing(doors: Doors) -> N
 
 
 def test_credits_are_for_the_computer_that_was_ready_when_they_were_ordered(doors: Doors) -> None:
-    sales = doors.services.sales
+    sales, operations = doors.services.sales, doors.services.operations
     presence = doors.store.presence("cab-01")
     assert presence is not None
     assert presence.installation is not None
-    granted = sales.grant("cab-01", 1, by="operator", reason="sorry", token="form-1")
+    granted = operations.grant("cab-01", 1, by="operator", reason="sorry", token="form-1")
     for order in (sales.begin_checkout("cab-01"), granted):
-        assert order.installation == presence.installation
+        assert only_credit(order).ready_installation == presence.installation
 
 
 def test_a_grant_needs_a_machine_that_takes_it(doors: Doors) -> None:
-    sales = doors.services.sales
+    operations = doors.services.operations
     with pytest.raises(UnknownMachine):
-        sales.grant("nobody", 1, by="operator", reason="", token="a")
+        operations.grant("nobody", 1, by="operator", reason="", token="a")
     with pytest.raises(NotReady):
-        sales.grant("cab-01", 51, by="operator", reason="", token="b")
+        operations.grant("cab-01", 51, by="operator", reason="", token="b")
     with pytest.raises(BadRequest):
-        sales.grant("cab-01", 0, by="operator", reason="", token="c")
+        operations.grant("cab-01", 0, by="operator", reason="", token="c")
     assert doors.store.recent_orders(10) == []
 
 
 def test_a_refund_of_what_was_never_paid_is_refused(doors: Doors) -> None:
     order = doors.services.sales.begin_checkout("cab-01")
     with pytest.raises(BadRequest, match="nothing to give back"):
-        doors.services.sales.refund(order.order_id, by="operator", reason="")
+        doors.services.operations.refund(order.order_id, by="operator", reason="")
     with pytest.raises(BadRequest, match="no order"):
-        doors.services.sales.refund("ord_unknown", by="operator", reason="")
+        doors.services.operations.refund("ord_unknown", by="operator", reason="")
 
 
 def test_a_refund_is_not_called_done_because_another_worker_moved_the_order_meanwhile(doors: Doors) -> None:
@@ -132,7 +133,7 @@ def test_a_refund_is_not_called_done_because_another_worker_moved_the_order_mean
             fulfilment.move(wanted, PaymentReported(f"pi_{doors.order(wanted).version}", "paid"), act=False)
             return found
 
-    busy = replace(doors.services.sales, fulfilment=replace(fulfilment, store=cast(Store, Meanwhile())))
+    busy = replace(doors.services.operations, fulfilment=replace(fulfilment, store=cast(Store, Meanwhile())))
     with pytest.raises(BadRequest, match="nothing to give back"):
         busy.refund(order_id, by="operator", reason="")
     assert doors.order(order_id).version > 2, "the other worker was there"
@@ -140,8 +141,7 @@ def test_a_refund_is_not_called_done_because_another_worker_moved_the_order_mean
 
 def test_a_second_payment_for_one_order_goes_back_and_the_first_one_counts(doors: Doors) -> None:
     order = doors.services.sales.begin_checkout("cab-01")
-    assert order.session_id is not None
-    first = doors.payments.stripe.pay(order.session_id)
+    first = doors.payments.stripe.pay(session_of(order))
     report_all(doors)
     second = paid_by_link(doors)
     doors.payments.stripe.take_events()
@@ -154,7 +154,7 @@ def test_a_second_payment_for_one_order_goes_back_and_the_first_one_counts(doors
         payment_intent=second,
     )
     for _ in range(2):
-        doors.services.sales.stripe_reported(report)
+        doors.services.intake.take_in(report)
     assert doors.order(order.order_id).payment_intent == first
     assert doors.order(f"stray_{second}").state == "settled"
     assert kept(doors, second) == 0

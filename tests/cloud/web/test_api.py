@@ -40,7 +40,7 @@ def test_a_payment_link_is_a_checkout_for_as_many_credits_as_asked_for(doors):
     body = answer.get_json()
     order = doors.order(body["orderId"])
     assert body["url"] == order.checkout_url
-    assert (order.credits, order.amount_minor, order.currency, order.state) == (3, 300, "myr", "open")
+    assert (order.ordered, order.amount_minor, order.currency, order.state) == (3, 300, "myr", "open")
 
 
 def test_the_shortest_request_sells_one_credit(doors):
@@ -48,7 +48,7 @@ def test_the_shortest_request_sells_one_credit(doors):
     answer = doors.client.post(
         "/create-payment-link", data='{"machine_id":"cab-01"}', content_type="application/json"
     )
-    assert doors.order(answer.get_json()["orderId"]).credits == 1
+    assert doors.order(answer.get_json()["orderId"]).ordered == 1
 
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "nonsense"])
@@ -61,7 +61,7 @@ def test_a_body_counts_for_what_it_is_whatever_its_content_type_says(doors, cont
 def test_unknown_keys_and_nulls_are_as_good_as_missing(doors):
     body = '{"machine_id": "cab-01", "price_id": null, "quantity": null, "colour": [{}]}'
     answer = doors.client.post("/create-payment-link", data=body)
-    assert doors.order(answer.get_json()["orderId"]).credits == 1
+    assert doors.order(answer.get_json()["orderId"]).ordered == 1
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from arcade_cloud.ports.payments import MAX_EVENT_BYTES
 from arcade_cloud.web.guards import MAX_BODY_BYTES
 from arcade_cloud.web.ingest import MAX_INGEST_BYTES
 from support.doors import INGEST_SECRET, Doors
+from support.orders import session_of
 
 API_KEY = "the game software's own key"
 # Whoever uses these causes work elsewhere: so many a minute for one address.
@@ -35,7 +36,7 @@ BODIES = {
     **dict.fromkeys(SIGNED, MAX_EVENT_BYTES),
     "/ingest": MAX_INGEST_BYTES,
 }
-WRITES = ("move", "note_seen", "put_machine", "put_presence", "raise_alert", "note_orphan", "note_echo")
+WRITES = ("move", "note_seen", "put_machine", "put_presence", "raise_alert", "note_unmatched_ack", "note_echo")
 
 
 def doors_of(doors: Doors, method: str) -> set[str]:
@@ -99,7 +100,7 @@ def test_a_door_with_a_key_does_nothing_without_it(rule: str, monkeypatch: pytes
 def test_a_door_for_stripe_does_nothing_for_anybody_else(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     doors = Doors()
     order_id = doors.begin()
-    doors.payments.stripe.pay(doors.order(order_id).session_id or "")
+    doors.payments.stripe.pay(session_of(doors.order(order_id)))
     event = doors.payments.stripe.take_events()[0]
     written, calls = watch(doors, monkeypatch), len(doors.payments.calls)
     for header in (None, "", "t=1,v1=0", doors.signature(b"another body")):

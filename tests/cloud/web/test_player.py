@@ -137,7 +137,7 @@ def test_a_tap_leads_to_stripe_with_an_order_on_record(doors):
     answer = doors.client.post("/m/cab-01/checkout", data={"offer_id": "credit", "quantity": "3"})
     (order,) = doors.store.recent_orders(5)
     assert (answer.status_code, answer.headers["Location"]) == (303, order.checkout_url)
-    assert (order.credits, order.amount_minor) == (3, 300)
+    assert (order.ordered, order.amount_minor) == (3, 300)
 
 
 def test_every_button_of_the_page_can_be_pressed(doors):
@@ -160,7 +160,7 @@ def test_every_button_of_the_page_can_be_pressed(doors):
 
 def test_a_form_without_fields_buys_one_of_the_first_offer(doors):
     assert doors.client.post("/m/cab-01/checkout").status_code == 303
-    assert doors.store.recent_orders(1)[0].credits == 1
+    assert doors.store.recent_orders(1)[0].ordered == 1
 
 
 def test_a_machine_that_has_gone_since_is_said_so_and_nobody_is_charged(doors):

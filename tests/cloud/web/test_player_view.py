@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from arcade_cloud.domain.events import CheckoutFailed, CheckoutMade, Due, Outcome, PaymentReported, RefundAsked
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.money import Offer
-from arcade_cloud.domain.order import Order
+from arcade_cloud.domain.order import CheckoutPage, Order
 from arcade_cloud.domain.settlement import ALERT_ATTEMPTS
 from arcade_cloud.web.player_view import View, contact_link, machine_view, order_view, picture
-from support.lives import LIMITS, NOW_MS, Life, changed, gone, held, new_order, paid
+from support.lives import LIMITS, Life, gone, held, new_order, paid
+from support.orders import NOW_MS, changed
 
 
 def view_of(life: Life) -> View:
@@ -48,14 +49,14 @@ def test_a_bank_that_takes_its_time_is_named():
 
 
 def test_after_the_time_to_pay_stripe_is_asked_once_more():
-    order = new_order(checkout_expires_at_ms=NOW_MS + 1000)
+    order = new_order(checkout=CheckoutPage(session_id="cs_1", expires_at_ms=NOW_MS + 1000))
     assert order_view(order, NOW_MS).phase == "unpaid"
     assert order_view(order, NOW_MS + 1000).phase == "checking"
 
 
 @pytest.mark.parametrize("how", ["expired", "failed", "no checkout"])
 def test_who_has_not_paid_is_told_that_nothing_was_charged(how):
-    life = Life(new_order(session_id=None) if how == "no checkout" else None)
+    life = Life(new_order(checkout=None) if how == "no checkout" else None)
     if how == "expired":
         life.read(None, "expired")
     elif how == "failed":
@@ -117,7 +118,7 @@ def test_while_it_is_revoked_the_player_knows_that_it_ends_by_itself(reported):
     life = Life().funded(held())
     if reported:
         life.ack("pulsing", reported)
-    life.now_ms = (life.order.paid_at_ms or 0) + LIMITS.deliver_within_s * 1000
+    life.now_ms = (life.arrival.paid_at_ms or 0) + LIMITS.deliver_within_s * 1000
     life.due()
     view = view_of(life)
     assert (view.phase, view.final, view.ask) == ("stopping", False, True)
@@ -148,7 +149,7 @@ def test_all_delivered_is_the_only_full_success():
 
 
 def test_one_credit_is_spoken_of_in_the_singular():
-    life = Life(new_order(credits=1, amount_minor=100))
+    life = Life(new_order(count=1, amount_minor=100))
     life.funded(held(amount_minor=100)).ack(delivered=1)
     assert view_of(life).title == "1 credit added"
 
@@ -178,7 +179,7 @@ def test_a_bank_that_takes_no_part_of_a_hold_leads_to_a_refund_of_the_rest():
     life = Life().resolved(2, held())
     life.read(held())
     life.settled_with("refused", "partial_capture_not_supported")
-    assert life.order.whole_capture
+    assert life.order.settlement.whole_capture
     assert view_of(life).money == "You pay only for 2: RM 2.00. RM 1.00 is being refunded."
     life.read(paid(refunded_minor=100))
     assert "Refund started: RM 1.00" in view_of(life).money
@@ -221,7 +222,7 @@ def test_a_machine_that_stays_silent_is_named_as_the_reason():
     life.wait_s(LIMITS.answer_s)
     life.hear_echo()
     life.due()
-    assert life.order.resolved_by == "silence"
+    assert life.resolution.by == "silence"
     view = view_of(life)
     assert view.title == "You are not charged"
     assert view.detail == "The machine has not answered."
@@ -248,7 +249,7 @@ def test_a_wrong_amount_goes_back_as_it_was_paid():
 
 def test_a_stray_hold_that_was_let_go_was_no_charge():
     stray = new_order(
-        kind="stray", state="returning", session_id=None, payment_intent="pi_1", payment=held(), due_at_ms=NOW_MS
+        kind="unmatched", stage="returning", checkout=None, payment_intent="pi_1", shown=held(), due_at_ms=NOW_MS
     )
     life = Life(stray)
     assert view_of(life).title == "You are not charged"
@@ -273,7 +274,7 @@ def test_what_stripe_can_not_pay_back_sends_the_player_to_the_operator():
     for failed in (1, 2, 3):
         life.wait_s(3 * 3600)
         life.read(paid(refunds=failed, refunds_failed=failed))
-    assert life.order.owed_minor == 300
+    assert life.order.books.owed_minor == 300
     view = view_of(life)
     assert (view.phase, view.title, view.ask, view.final) == ("help", "Please contact the operator", True, True)
     assert "RM 3.00 is owed to you" in view.money
@@ -281,7 +282,7 @@ def test_what_stripe_can_not_pay_back_sends_the_player_to_the_operator():
 
 def test_a_return_that_takes_long_says_so():
     life = Life().resolved(0, paid())
-    while life.order.settle_attempts < ALERT_ATTEMPTS:
+    while life.order.settlement.attempts < ALERT_ATTEMPTS:
         life.due()
     view = view_of(life)
     assert view.ask
@@ -309,12 +310,9 @@ def test_a_machine_that_only_listens_has_credits_sent_but_never_added(outcome, t
 def test_free_credits_speak_of_no_money():
     grant = new_order(
         kind="grant",
-        state="funded",
         amount_minor=0,
-        currency="",
-        paid_at_ms=NOW_MS,
+        drawn_at_ms=NOW_MS,
         due_at_ms=NOW_MS,
-        session_id=None,
     )
     life = Life(grant)
     life.on(Due())
@@ -356,27 +354,28 @@ def test_whatever_happens_there_is_a_view_and_success_is_only_the_machines_word(
             life.due()
         elif event == "refund":
             life.on(RefundAsked("ops", "asked"))
-        elif event == "cut" and life.order.credit_id is not None:
+        elif event == "cut" and life.order.credit_ids:
             life.ack(delivered=1, uncertain=1)
-        elif event.startswith("ack") and life.order.credit_id is not None:
+        elif event.startswith("ack") and life.order.credit_ids:
             life.ack(delivered=int(event[-1]))
         _check(life.order, view_of(life))
 
 
 def _check(order: Order, view: View) -> None:
+    shown = None if order.payment is None else order.payment.shown
     assert all(text.strip() == text and text for text in (view.title, view.detail, view.money))
     assert view.final == (order.state == "settled" or (order.state == "abandoned" and order.due_at_ms is None))
     if order.delivered is None and order.reported == 0:
         assert "credits added" not in view.title
         assert view.phase not in {"added", "part"}
     if view.phase == "added":
-        assert order.delivered == order.credits
+        assert order.delivered == order.ordered
     if "not charged" in view.title:
-        assert order.payment is None or order.payment.kept_minor == 0
+        assert shown is None or shown.kept_minor == 0
     if "Refund started" in said(view):
         assert order.state == "settled"
-        assert order.payment is not None
-        assert order.payment.refunded_minor > 0
+        assert shown is not None
+        assert shown.refunded_minor > 0
     assert view.phase != "unpaid" or order.state == "open"
 
 
@@ -454,5 +453,5 @@ def test_a_picture_is_shown_only_from_where_a_page_may_load_it(url, shown):
 
 def test_a_settled_order_that_is_reopened_goes_on_being_told():
     life = Life().settled(2, paid())
-    reopened = changed(life.order, state="resolved", due_at_ms=life.now_ms)
+    reopened = changed(changed(life.order, done=False), due_at_ms=life.now_ms)
     assert not order_view(reopened, life.now_ms).final

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from arcade_cloud.config.settings import SettingsError, load
 from arcade_cloud.web.prefix import path_below
 from support.doors import Doors
+from support.orders import session_of
 
 GOOD = {
     "STRIPE_API_KEY": "sk_test_prefix",
@@ -67,7 +68,7 @@ def test_each_door_answers_the_same_below_the_stage(doors: Doors, method: str, p
 
 def test_a_signed_webhook_arrives_below_the_stage(doors: Doors) -> None:
     order_id = doors.begin()
-    session_id = doors.order(order_id).session_id
+    session_id = session_of(doors.order(order_id))
     assert session_id is not None
     doors.payments.stripe.pay(session_id, "card")
     while events := doors.payments.stripe.take_events():

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from support.doors import WEBHOOK_SECRET, Doors, check_error
+from support.orders import only_delivery, session_of
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def doors() -> Doors:
 def paid_events(doors: Doors, quantity: int = 2) -> tuple[str, list[dict[str, object]]]:
     """An order that has been paid, and what Stripe is about to tell of it."""
     order_id = doors.begin(quantity)
-    session_id = doors.order(order_id).session_id
+    session_id = session_of(doors.order(order_id))
     assert session_id is not None
     doors.payments.stripe.pay(session_id)
     return order_id, doors.payments.stripe.take_events()
@@ -37,7 +38,7 @@ def test_the_same_events_many_times_and_in_any_order_publish_once(doors):
     for event in [*events, *reversed(events), *events]:
         assert doors.post_event(event).status_code == 200
     assert len(doors.broker.on("arcade/machine/cab-01/coinpulse")) == 1
-    assert doors.order(order_id).publishes == 1
+    assert only_delivery(doors.order(order_id)).publishes == 1
 
 
 def test_an_event_that_is_none_of_ours_is_taken_and_forgotten(doors):

@@ -1,6 +1,7 @@
 """Records as stores keep them: JSON and back, checked on the way in and on the way out (pure).
 
-Every adapter writes and reads through these functions, so that what one calls broken is broken in all.
+Every adapter writes and reads through these functions, so that what one calls broken is broken in all. Orders come
+in several forms: see `forms`.
 """
 
 from typing import TypeVar
@@ -8,9 +9,10 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from arcade_cloud.domain import order as orders
+from arcade_cloud.adapters.store.forms import Forms
+from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import Machine, Presence
-from arcade_cloud.domain.order import Alert, HistoryEntry, Order, Orphan
+from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
 from arcade_cloud.errors import InvariantBroken
 from arcade_cloud.ports.store import ALERTS_AT_MOST, Move
 
@@ -20,21 +22,20 @@ FORGET_AFTER_MS = 90 * 86_400_000
 _Record = TypeVar("_Record", bound=Struct)
 
 _ENCODER = msgspec.json.Encoder()
-_ORDER = msgspec.json.Decoder(Order)
 _HISTORY = msgspec.json.Decoder(HistoryEntry)
 _MACHINE = msgspec.json.Decoder(Machine)
 _PRESENCE = msgspec.json.Decoder(Presence)
 _ALERT = msgspec.json.Decoder(Alert)
-_ORPHAN = msgspec.json.Decoder(Orphan)
+_UNMATCHED_ACK = msgspec.json.Decoder(UnmatchedAck)
 
 
 def check_move(move: Move) -> None:
     """Raises InvariantBroken if the step contradicts itself, or its order the order's life."""
     order = move.order
-    orders.check(order)
+    check(order)
     if move.expected_version < 0 or order.version != move.expected_version + 1:
         raise InvariantBroken(
-            f"order {order.order_id}: version {order.version} can't follow version {move.expected_version}"
+            f"order {order.order_id}: version {order.version} cannot follow version {move.expected_version}"
         )
     if (move.history.order_id, move.history.version) != (order.order_id, order.version):
         raise InvariantBroken(f"order {order.order_id}: the history entry belongs to another step")
@@ -45,7 +46,7 @@ def check_move(move: Move) -> None:
 def check_next(record_id: str, version: int, expected_version: int) -> None:
     """Raises InvariantBroken if a machine's or presence's version does not follow the expected one."""
     if expected_version < 0 or version != expected_version + 1:
-        raise InvariantBroken(f"{record_id}: version {version} can't follow version {expected_version}")
+        raise InvariantBroken(f"{record_id}: version {version} cannot follow version {expected_version}")
 
 
 def encode(record: Struct) -> bytes:
@@ -53,12 +54,12 @@ def encode(record: Struct) -> bytes:
     return _ENCODER.encode(record)
 
 
-def order(record: bytes, order_id: str) -> Order:
-    """The order that is stored under `order_id`. Raises InvariantBroken for a broken record."""
-    found = _decoded(_ORDER, record, f"order {order_id}")
+def order(record: bytes, order_id: str, forms: Forms) -> Order:
+    """The order that is stored under `order_id`. Raises InvariantBroken for a broken record, FormTooNew."""
+    found = forms.read(record, f"order {order_id}")
     if found.order_id != order_id:
         raise InvariantBroken(f"order {order_id}: the stored record is that of order {found.order_id}")
-    orders.check(found)
+    check(found)
     return found
 
 
@@ -82,13 +83,13 @@ def alert(record: bytes, alert_id: str) -> Alert:
     return _decoded(_ALERT, record, f"alert {alert_id}")
 
 
-def orphan(record: bytes, credit_id: str) -> Orphan:
-    """An orphan. Raises InvariantBroken."""
-    return _decoded(_ORPHAN, record, f"the orphan of credit {credit_id}")
+def unmatched_ack(record: bytes, credit_id: str) -> UnmatchedAck:
+    """An ack for an unknown credit. Raises InvariantBroken."""
+    return _decoded(_UNMATCHED_ACK, record, f"the ack for the unknown credit {credit_id}")
 
 
 def _decoded(decoder: msgspec.json.Decoder[_Record], record: bytes, what: str) -> _Record:
     try:
         return decoder.decode(record)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvariantBroken(f"{what}: the stored record can't be read: {error}") from error
+        raise InvariantBroken(f"{what}: the stored record cannot be read: {error}") from error

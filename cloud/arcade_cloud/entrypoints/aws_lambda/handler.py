@@ -26,7 +26,7 @@ from arcade_cloud.config.settings import load, warnings
 from arcade_cloud.entrypoints.aws_lambda.wsgi import call_from, respond
 from arcade_cloud.errors import ArcadeError, StoreUnavailable
 from arcade_cloud.services.fulfilment import Fulfilment
-from arcade_cloud.services.reconciliation import Sweep
+from arcade_cloud.services.reconciliation import Reconciliation
 from arcade_cloud.web.app import create_app
 from arcade_cloud.web.error_responses import STORE_DOWN
 
@@ -96,7 +96,7 @@ class Function:
 
     app: "WSGIApplication"
     fulfilment: Fulfilment
-    sweep: Sweep
+    reconciliation: Reconciliation
     deadline: Deadline
     sleep_s: Callable[[float], None] = time.sleep
 
@@ -123,7 +123,7 @@ class Function:
             moved += due
             if due == BATCH and self.deadline.left_s() > 0:
                 continue
-            if self.sweep.run_once() and self.deadline.left_s() > 0:
+            if self.reconciliation.run_once() and self.deadline.left_s() > 0:
                 continue
             wait_s = self._until_due_s()
             if wait_s is None or self.deadline.left_s() - wait_s <= go_at_s:
@@ -159,7 +159,7 @@ def function() -> Function:
     cloud = build(settings, later=deadline.later, time_left_s=deadline.left_s)
     for warning in warnings(settings):
         logger.warning("%s", warning)
-    return Function(create_app(cloud.services()), cloud.fulfilment, cloud.sweep, deadline)
+    return Function(create_app(cloud.web()), cloud.services.fulfilment, cloud.services.reconciliation, deadline)
 
 
 def handler(event: object, context: Context) -> dict[str, Any]:

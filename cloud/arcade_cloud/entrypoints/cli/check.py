@@ -49,7 +49,7 @@ def verdicts(cloud: "Cloud") -> Iterator[tuple[str, str | None]]:
 def _database(cloud: "Cloud") -> str | None:
     """Write something: a disk that is full or read-only can still be read."""
     try:
-        cloud.store.note_seen(f"check:{cloud.fulfilment.now_ms()}", cloud.fulfilment.now_ms())
+        cloud.store.note_seen(f"check:{cloud.services.fulfilment.now_ms()}", cloud.services.fulfilment.now_ms())
     except ArcadeError as error:
         return str(error)
     return None
@@ -62,9 +62,9 @@ def _stripe(cloud: "Cloud") -> str | None:
     if cloud.settings.stripe_price_id is not None:
         price_ids.add(cloud.settings.stripe_price_id)
     try:
-        cloud.fulfilment.payments.check()
+        cloud.services.fulfilment.payments.check()
         for price_id in sorted(price_ids):
-            cloud.fulfilment.payments.read_price(price_id)
+            cloud.services.fulfilment.payments.read_price(price_id)
     except ArcadeError as error:
         return str(error)
     return None
@@ -74,7 +74,7 @@ def _events(cloud: "Cloud") -> str | None:
     from arcade_cloud.services.reconciliation import PAID, RIGHT
 
     try:
-        cloud.fulfilment.payments.read_events(PAID, since_ms=cloud.fulfilment.now_ms())
+        cloud.services.fulfilment.payments.read_events(PAID, since_ms=cloud.services.fulfilment.now_ms())
     except PaymentsRefused as error:
         return f"{error} ({RIGHT}): without it, a payment whose webhook is lost may be kept without a credit"
     except ArcadeError as error:
@@ -88,7 +88,7 @@ def _broker(cloud: "Cloud") -> str | None:
     wrong = cloud.publisher.check()
     if wrong is not None:
         return wrong
-    outcome = cloud.fulfilment.send_echo()
+    outcome = cloud.services.sender.echo()
     if outcome in {Outcome.CONFIRMED, Outcome.NOBODY}:
         return None
     if outcome is Outcome.REFUSED:

@@ -59,7 +59,7 @@ def _add(settings: "Settings", options: argparse.Namespace) -> int:
             contact=options.contact,
             picture_url=options.picture,
             offers=offers,
-            created_at_ms=cloud.fulfilment.now_ms() if known is None else known.created_at_ms,
+            created_at_ms=cloud.services.fulfilment.now_ms() if known is None else known.created_at_ms,
         )
         for offer in offers:
             _warn_if_too_cheap(offer)
@@ -89,7 +89,7 @@ def _list(settings: "Settings", options: argparse.Namespace) -> int:
     with build(settings) as cloud:
         for machine in cloud.store.machines():
             presence = cloud.store.presence(machine.machine_id)
-            why_not = why_not_ready(machine, presence, cloud.fulfilment.now_ms())
+            why_not = why_not_ready(machine, presence, cloud.services.fulfilment.now_ms())
             state = "only listens" if machine.kind == "subscriber" else why_not or "ready"
             print(f"{machine.machine_id:<24} {state:<40} {machine.name}")
     return 0

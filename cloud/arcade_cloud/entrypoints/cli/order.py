@@ -47,7 +47,7 @@ def _line(order: "Order") -> str:
     price = "free" if order.kind == "grant" else format_amount(order.amount_minor, order.currency)
     return (
         f"{order.order_id:<38} {_moment(order.created_at_ms)[:19]}  {order.machine_id:<16} {order.state:<10} "
-        f"{delivered}/{order.credits} credits  {price}"
+        f"{delivered}/{order.ordered} credits  {price}"
     )
 
 
@@ -72,15 +72,15 @@ def _show(settings: "Settings", options: argparse.Namespace) -> int:
         history = cloud.store.history(order.order_id)
     print(_line(order))
     amounts = {
-        "to keep": order.target_minor,
-        "given back out of goodwill": order.goodwill_minor,
-        "lost": order.lost_minor,
-        "owed to the player": order.owed_minor,
+        "to keep": order.books.target_minor,
+        "given back out of goodwill": order.books.goodwill_minor,
+        "lost": order.books.lost_minor,
+        "owed to the player": order.books.owed_minor,
     }
     facts = {
         "code": order.code,
         "payment": order.payment_intent or "-",
-        "credit": order.credit_id or "-",
+        "credit": " ".join(order.credit_ids) or "-",
         "uncertain": str(order.uncertain),
         "due": "-" if order.due_at_ms is None else _moment(order.due_at_ms),
         **{name: format_amount(amount, order.currency) for name, amount in amounts.items() if amount},
@@ -96,7 +96,7 @@ def _refund(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
 
     with build(settings) as cloud:
-        order = cloud.sales.refund(
+        order = cloud.services.operations.refund(
             options.order_id, by="command line", reason=options.reason, keep_minor=max(0, options.keep)
         )
         print(_line(cloud.store.order(order.order_id) or order))
@@ -107,7 +107,7 @@ def _grant(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
 
     with build(settings) as cloud:
-        order = cloud.sales.grant(
+        order = cloud.services.operations.grant(
             options.machine_id,
             options.credits,
             by="command line",

@@ -32,8 +32,8 @@ def _tick(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
 
     with build(settings) as cloud:
-        moved = cloud.fulfilment.run_once()
-        while cloud.sweep.run_once():
+        moved = cloud.services.fulfilment.run_once()
+        while cloud.services.reconciliation.run_once():
             pass
     print(f"{moved} orders were due")
     return 0

@@ -20,11 +20,12 @@ from arcade_cloud.adapters.store.dynamodb import store as dynamodb
 from arcade_cloud.adapters.store.dynamodb.store import DynamoStore
 from arcade_cloud.adapters.store.records import FORGET_AFTER_MS
 from arcade_cloud.domain.machines import Machine, Presence
-from arcade_cloud.domain.order import Orphan
+from arcade_cloud.domain.order import UnmatchedAck
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, StoreUnavailable
 from arcade_sandbox.dynamodb import DynamoDBLocal
 from support.dynamodb_tables import ENVIRONMENT, WRITES, a_table, requests_of
-from support.order_records import NOW_MS, an_alert, funded, new_order, next_version, step
+from support.order_records import an_alert, funded, new_order, next_version, step
+from support.orders import NOW_MS
 
 Call = Callable[[DynamoStore], object]
 OLD_MS = NOW_MS - FORGET_AFTER_MS - 1
@@ -35,6 +36,7 @@ def store(dynamodb: DynamoDBLocal) -> Iterator[DynamoStore]:
     with a_table(dynamodb.endpoint) as url:
         opened = open_store(url, dynamodb_endpoint=dynamodb.endpoint)
         assert isinstance(opened, DynamoStore)
+        opened.form()  # asked for once a minute
         yield opened
         opened.close()
 
@@ -45,8 +47,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(botocore.retries.standard.ExponentialBackoff, "delay_amount", lambda *_: 0)
 
 
-def _orphan() -> Orphan:
-    return Orphan(
+def _orphan() -> UnmatchedAck:
+    return UnmatchedAck(
         machine_id="cab-01",
         credit_id="credit-9",
         installation="a" * 32,
@@ -77,9 +79,9 @@ MUTATING: dict[str, tuple[Call, Call, object]] = {
     "put_presence": (lambda _: None, lambda s: s.put_presence(Presence(machine_id="cab-01", version=1), 0), None),
     "raise_alert": (lambda _: None, lambda s: s.raise_alert(an_alert("a-1")), True),
     "mark_alert_sent": (lambda s: s.raise_alert(an_alert("a-1")), lambda s: s.mark_alert_sent("a-1"), None),
-    "note_orphan": (lambda _: None, lambda s: s.note_orphan(_orphan()), True),
+    "note_unmatched_ack": (lambda _: None, lambda s: s.note_unmatched_ack(_orphan()), True),
     "note_echo": (lambda _: None, lambda s: s.note_echo(5), None),
-    "note_swept": (lambda _: None, lambda s: s.note_swept(6), None),
+    "note_reconciled": (lambda _: None, lambda s: s.note_reconciled(6), None),
     "prune": (lambda s: s.note_seen("evt_old", OLD_MS), lambda s: s.prune(NOW_MS), 1),
 }
 READING: tuple[Call, ...] = (
@@ -97,9 +99,9 @@ READING: tuple[Call, ...] = (
     lambda s: s.presence("cab-01"),
     lambda s: s.unsent_alerts(10),
     lambda s: s.recent_alerts(10),
-    lambda s: s.orphans(10),
+    lambda s: s.unmatched_acks(10),
     lambda s: s.heard_echo_ms(),
-    lambda s: s.swept_ms(),
+    lambda s: s.reconciled_ms(),
 )
 
 
@@ -494,9 +496,9 @@ def _move_all_kinds(store: DynamoStore) -> None:
     store.note_seen("evt_2", NOW_MS)
     store.put_machine(Machine(machine_id="cab-01", version=1), 0)
     store.put_presence(Presence(machine_id="cab-01", version=1), 0)
-    store.note_orphan(_orphan())
+    store.note_unmatched_ack(_orphan())
     store.note_echo(1)
-    store.note_swept(2)
+    store.note_reconciled(2)
     store.mark_alert_sent("a-1")
 
 

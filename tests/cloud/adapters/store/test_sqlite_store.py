@@ -14,9 +14,10 @@ from arcade_cloud.adapters.store.sqlite import file as sqlite_file
 from arcade_cloud.adapters.store.sqlite import store as sqlite
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.domain.machines import Machine, Presence
-from arcade_cloud.domain.order import Orphan
+from arcade_cloud.domain.order import UnmatchedAck
 from arcade_cloud.errors import InvariantBroken, StoreUnavailable
-from support.order_records import NOW_MS, an_alert, new_order, next_version, step
+from support.order_records import an_alert, new_order, next_version, step
+from support.orders import NOW_MS
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def _raw(path: Path) -> sqlite3.Connection:
         sqlite.RECENT_ORDERS_OF_MACHINE,
         sqlite.UNSENT_ALERTS,
         sqlite.RECENT_ALERTS,
-        sqlite.ORPHANS,
+        sqlite.UNMATCHED_ACKS,
         sqlite.OLD_SEEN,
         sqlite.OLD_ALERTS,
     ],
@@ -189,15 +190,15 @@ def test_a_newer_database_is_refused_with_what_to_do(store: SqliteStore, path: P
 
 def test_an_older_database_is_brought_up_step_by_step(path: Path) -> None:
     with closing(_raw(path)) as connection:
-        sqlite_file.migrate(connection, [("CREATE TABLE one (a)",)], path)
+        sqlite_file.migrate(connection, [("CREATE TABLE one (a)",)], path, 1)
         connection.execute("INSERT INTO one VALUES (7)")
         steps = [
             ("CREATE TABLE one (a)",),
             ("ALTER TABLE one ADD b", "UPDATE one SET b = a"),
             ("CREATE TABLE two (c)",),
         ]
-        sqlite_file.migrate(connection, steps, path)
-        sqlite_file.migrate(connection, steps, path)
+        sqlite_file.migrate(connection, steps, path, len(steps))
+        sqlite_file.migrate(connection, steps, path, len(steps))
         assert connection.execute("SELECT a, b FROM one").fetchall() == [(7, 7)]
         assert connection.execute("PRAGMA user_version").fetchone() == (3,)
 
@@ -207,7 +208,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(path: Path) -> None:
         first = ("CREATE TABLE one (a)",)
         broken = ("ALTER TABLE one ADD b", "CREATE TABLE one (c)")
         with pytest.raises(sqlite3.OperationalError):
-            sqlite_file.migrate(connection, [first, broken], path)
+            sqlite_file.migrate(connection, [first, broken], path, 2)
         assert connection.execute("PRAGMA user_version").fetchone() == (1,)
         assert [row[1] for row in connection.execute("PRAGMA table_info(one)")] == ["a"]
 
@@ -246,10 +247,10 @@ def test_every_other_broken_record_is_found_out_too(store: SqliteStore, path: Pa
     store.move(step(new_order("o-1"), alerts=(an_alert("a-1"),)))
     store.put_machine(Machine(machine_id="cab-01", version=1), 0)
     store.put_presence(Presence(machine_id="cab-01", version=1), 0)
-    orphan = Orphan(
+    orphan = UnmatchedAck(
         machine_id="cab-01", credit_id="c", installation="i", state="done", delivered=1, uncertain=0, at_ms=1
     )
-    store.note_orphan(orphan)
+    store.note_unmatched_ack(orphan)
     with closing(_raw(path)) as connection:
         for table in ("history", "machines", "presences", "alerts", "orphans"):
             connection.execute(f"UPDATE {table} SET record = ?", (b'{"version": "one"}',))
@@ -260,9 +261,9 @@ def test_every_other_broken_record_is_found_out_too(store: SqliteStore, path: Pa
         lambda: store.presence("cab-01"),
         lambda: store.recent_alerts(5),
         lambda: store.unsent_alerts(5),
-        lambda: store.orphans(5),
+        lambda: store.unmatched_acks(5),
     ):
-        with pytest.raises(InvariantBroken, match="can't be read"):
+        with pytest.raises(InvariantBroken, match="cannot be read"):
             read()
 
 

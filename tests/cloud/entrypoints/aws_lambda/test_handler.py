@@ -14,6 +14,7 @@ import pytest
 from arcade_cloud.adapters.alert_sinks import TIMEOUT_S
 from arcade_cloud.adapters.stripe.gateway import LONGEST_IN_A_HURRY_S
 from arcade_cloud.config.settings import SettingsError
+from arcade_cloud.domain.alerts import alert
 from arcade_cloud.domain.events import Outcome
 from arcade_cloud.entrypoints.aws_lambda.handler import (
     BATCH,
@@ -27,11 +28,12 @@ from arcade_cloud.entrypoints.aws_lambda.handler import (
     handler,
 )
 from arcade_cloud.errors import PaymentsUnavailable, StoreUnavailable
-from arcade_cloud.services.reconciliation import SWEEP_EVERY_S
+from arcade_cloud.services.reconciliation import RECONCILE_EVERY_S
 from arcade_cloud.web.assets import STATIC
 from support import fake_payments
 from support.doors import INGEST_SECRET, Doors
 from support.lambda_events import PREFIXES, SHAPES, Answer, answer_of, http_event, sample
+from support.orders import session_of
 
 NOT_OURS = ("authorizer", "authorizer_2", "cloudfront", "queue", "websocket")
 ENVIRON = {
@@ -62,7 +64,7 @@ class Lambda:
         self.function = Function(
             self.doors.app,
             self.doors.services.fulfilment,
-            self.doors.sweep,
+            self.doors.reconciliation,
             Deadline(lambda: self.doors.now_ms / 1000),
             self.sleep,
         )
@@ -107,7 +109,7 @@ def test_status_is_up_in_each_shape(aws: Lambda, shape: str) -> None:
 def test_a_signed_webhook_is_verified_to_the_byte_in_each_shape(aws: Lambda, shape: str, as_base64: bool) -> None:
     """Pretty-printed with CRLF and an emoji: whoever touches one byte breaks the signature."""
     order_id = aws.doors.begin()
-    session_id = aws.doors.order(order_id).session_id
+    session_id = session_of(aws.doors.order(order_id))
     assert session_id is not None
     aws.doors.payments.stripe.pay(session_id, "card")
     while events := aws.doors.payments.stripe.take_events():
@@ -199,7 +201,7 @@ def test_a_tick_moves_what_is_due(aws: Lambda, event: dict[str, Any]) -> None:
 
 
 def test_a_tick_posts_alerts(aws: Lambda) -> None:
-    aws.doors.services.fulfilment._alert("stuck", "ord_1", "look")
+    aws.doors.store.raise_alert(alert("stuck", "ord_1", "look", aws.doors.now_ms))
     aws.tick()
     assert aws.doors.store.unsent_alerts(10) == []
 
@@ -249,7 +251,7 @@ def test_a_tick_finds_what_no_webhook_told_of_page_by_page(aws: Lambda, monkeypa
     """The very first tick notes where to begin."""
     monkeypatch.setattr(fake_payments, "EVENTS_OF_A_PAGE", 2)
     aws.tick()
-    aws.doors.now_ms += SWEEP_EVERY_S * 1000
+    aws.doors.now_ms += RECONCILE_EVERY_S * 1000
     stripe = aws.doors.payments.stripe
     for _ in range(5):
         stripe.pay(stripe.visit_link("price_play", metadata={"machine_id": "cab-01"}), "fpx")
@@ -286,7 +288,7 @@ def test_alerts_go_out_also_where_orders_take_all_the_time(aws: Lambda, monkeypa
     for _ in range(30):
         paid_without_broker(aws)
     aws.doors.now_ms += 10_000
-    aws.doors.services.fulfilment._alert("stuck", "ord_1", "look")
+    aws.doors.store.raise_alert(alert("stuck", "ord_1", "look", aws.doors.now_ms))
     publish, alerts = aws.doors.broker.publish, aws.doors.services.fulfilment.alerts
 
     def slow(*arguments: Any, **more: Any) -> Outcome:
@@ -312,7 +314,7 @@ def test_an_alert_has_its_time_where_stripe_and_the_alerts_address_hang(monkeypa
     for _ in range(5):
         aws.doors.begin()
     aws.doors.now_ms += 120_000
-    aws.doors.services.fulfilment._alert("stuck", "ord_1", "look")
+    aws.doors.store.raise_alert(alert("stuck", "ord_1", "look", aws.doors.now_ms))
     asked = list[int]()
 
     def hanging(*_arguments: Any) -> Any:
@@ -338,7 +340,7 @@ def test_alerts_that_go_out_slowly_take_no_more_time_than_there_is(
 ) -> None:
     """Those that are left go with the next tick."""
     for number in range(15):
-        aws.doors.services.fulfilment._alert("stuck", f"ord_{number}", "look")
+        aws.doors.store.raise_alert(alert("stuck", f"ord_{number}", "look", aws.doors.now_ms))
 
     def slow_post(*_arguments: Any) -> bool:
         aws.doors.now_ms += 7000

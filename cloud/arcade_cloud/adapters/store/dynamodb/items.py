@@ -17,8 +17,9 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from arcade_cloud.adapters.store import records
+from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import Machine, Presence
-from arcade_cloud.domain.order import Alert, HistoryEntry, Order, Orphan
+from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.errors import InvariantBroken
 
 Value = dict[str, str | bytes]  # one attribute as DynamoDB writes it: {"S": …}, {"N": "1"}, {"B": …}
@@ -26,9 +27,9 @@ Item = dict[str, Value]
 Write = dict[str, object]  # the arguments of one Put, Update or Delete
 
 # Over so many partitions is spread what would else be one: a partition of an index takes 1,000 writes a second,
-# and one step of an order costs it two. Alerts and orphans are rare, and each pass of the timer asks for them. May
-# be raised, since readers ask all of them; if lowered, records vanish. But machines are looked up by their shard:
-# that number must stay as it is.
+# and one step of an order costs it two. Alerts and unmatched acks (first called orphans) are rare, and each pass
+# of the timer asks for them. May be raised, since readers ask all of them; if lowered, records vanish. But
+# machines are looked up by their shard: that number must stay as it is.
 SHARDS = {"due": 8, "orders": 8, "seen": 8, "unsent": 2, "sent": 2, "alerts": 2, "orphans": 2, "machines": 8}
 # DynamoDB takes 400 KB with the attributes' names and the keys.
 MAX_RECORD_BYTES = 380_000
@@ -40,7 +41,8 @@ _LATEST_MS = 10**_DIGITS - 1
 IS_NEW = "attribute_not_exists(pk)"
 EXISTS = "attribute_exists(pk)"
 ECHO_KEY: Item = {"pk": {"S": "echo"}, "sk": {"S": "echo"}}
-SWEPT_KEY: Item = {"pk": {"S": "swept"}, "sk": {"S": "swept"}}
+RECONCILED_KEY: Item = {"pk": {"S": "swept"}, "sk": {"S": "swept"}}
+FORM_KEY: Item = {"pk": {"S": "form"}, "sk": {"S": "form"}}
 
 
 def shards(kind: str) -> list[str]:
@@ -78,8 +80,8 @@ def time_of(rank: str) -> int:
     return int(rank[:_DIGITS])
 
 
-def order_put(order: Order, expected_version: int) -> Write:
-    """The order, where the expected version stands, of the same machine and birth."""
+def order_put(order: Order, record: bytes, expected_version: int) -> Write:
+    """The order as `record`, where the expected version stands, of the same machine and birth."""
     if len(order.order_id.encode()) > _MAX_ID_BYTES:
         raise InvariantBroken(f"order {order.order_id[:80]}: its id is too long for a key")
     listed_at, machine = _rank(order.created_at_ms, order.order_id), of_machine(order.machine_id)
@@ -89,7 +91,7 @@ def order_put(order: Order, expected_version: int) -> Write:
         "of_machine": {"S": machine},
         "listed_in": {"S": _shard("orders", order.order_id)},
         "listed_at": {"S": listed_at},
-        "body": _body(order, f"order {order.order_id}"),
+        "body": _bounded(record, f"order {order.order_id}"),
     }
     if order.due_at_ms is not None:
         item["waits_in"] = {"S": _shard("due", order.order_id)}
@@ -103,6 +105,22 @@ def order_put(order: Order, expected_version: int) -> Write:
     }
     condition = "version = :version AND of_machine = :machine AND listed_at = :listed_at"
     return _put(item, condition, values)
+
+
+def also_at_put(order: Order, machine_id: str) -> Write:
+    """What lists the order at a further machine of its credits too; the first one's list has the order itself."""
+    return {
+        "Item": {
+            **key("order", order.order_id, of_machine(machine_id)),
+            "of_machine": {"S": of_machine(machine_id)},
+            "listed_at": {"S": _rank(order.created_at_ms, order.order_id)},
+        }
+    }
+
+
+def order_key(item: Item) -> Item:
+    """The key of the order that an item of its partition belongs to, with its rank in the list."""
+    return {**item, "sk": {"S": "order"}}
 
 
 def postponing(order_id: str, until_ms: int) -> Write:
@@ -186,16 +204,16 @@ def alert_sent_update(alert_id: str) -> Write:
     }
 
 
-def orphan_put(orphan: Orphan, by: str) -> Write:
-    """An orphan, where the same report is not on record already, whenever that came."""
-    same = (orphan.machine_id, orphan.credit_id, orphan.installation, orphan.state)
-    name = hashlib.sha256(repr((*same, orphan.delivered, orphan.uncertain)).encode()).hexdigest()
+def unmatched_ack_put(ack: UnmatchedAck, by: str) -> Write:
+    """An ack for an unknown credit, where the same report is not on record already, whenever that came."""
+    same = (ack.machine_id, ack.credit_id, ack.installation, ack.state)
+    name = hashlib.sha256(repr((*same, ack.delivered, ack.uncertain)).encode()).hexdigest()
     return _put(
         {
             **key("orphan", name),
             "listed_in": {"S": _shard("orphans", name)},
-            "listed_at": {"S": _rank(orphan.at_ms, name)},
-            "body": _body(orphan, f"the orphan of credit {orphan.credit_id}"),
+            "listed_at": {"S": _rank(ack.at_ms, name)},
+            "body": _body(ack, f"the ack for the unknown credit {ack.credit_id}"),
             "by": {"S": by},
         },
         IS_NEW,
@@ -212,13 +230,23 @@ def echo_update(sent_at_ms: int) -> Write:
     }
 
 
-def swept_update(at_ms: int) -> Write:
+def reconciled_update(at_ms: int) -> Write:
     """How far Stripe's events have been looked through."""
     return {
-        "Key": SWEPT_KEY,
+        "Key": RECONCILED_KEY,
         "UpdateExpression": "SET swept_at = :swept_at",
         "ConditionExpression": "attribute_not_exists(swept_at) OR swept_at <> :swept_at",
         "ExpressionAttributeValues": {":swept_at": {"N": str(at_ms)}},
+    }
+
+
+def form_update(number: int) -> Write:
+    """The form in which orders are written from now on, where it is later than the one that is."""
+    return {
+        "Key": FORM_KEY,
+        "UpdateExpression": "SET form = :form",
+        "ConditionExpression": "attribute_not_exists(form) OR form < :form",
+        "ExpressionAttributeValues": {":form": {"N": str(number)}},
     }
 
 
@@ -292,10 +320,13 @@ def _put(item: Item, condition: str, values: Item | None = None) -> Write:
 
 
 def _body(record: Struct, what: str) -> Value:
-    encoded = records.encode(record)
-    if len(encoded) > MAX_RECORD_BYTES:
-        raise InvariantBroken(f"{what}: {len(encoded)} bytes, and DynamoDB stores at most {MAX_RECORD_BYTES}")
-    return {"B": encoded}
+    return _bounded(records.encode(record), what)
+
+
+def _bounded(record: bytes, what: str) -> Value:
+    if len(record) > MAX_RECORD_BYTES:
+        raise InvariantBroken(f"{what}: {len(record)} bytes, and DynamoDB stores at most {MAX_RECORD_BYTES}")
+    return {"B": record}
 
 
 def _expiry(at_ms: int) -> Value:

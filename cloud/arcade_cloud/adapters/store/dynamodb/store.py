@@ -6,6 +6,7 @@ Each call of the port is one conditional write or one transaction; nothing scans
     order      order#<id>             order               waiting  due#<shard>     (due_at, id) while due
                                                           lists    orders#<shard>  (created_at, id)
                                                           of_machine               (created_at, id)
+               order#<id>             machine#<id>        of_machine, for each further machine of its credits
     history    order#<id>             history#<version>
     payment    payment#<intent>       payment             (names its order)
     credit     credit#<id>            credit              (names its order)
@@ -14,9 +15,10 @@ Each call of the port is one conditional write or one transaction; nothing scans
     presence   presence#<machine>     presence
     alert      alert#<id>             alert               waiting  unsent#<shard>, then sent#<shard>  (at, id)
                                                           lists    alerts#<shard>  (at, id)
-    orphan     orphan#<hash>          orphan              lists    orphans#<shard> (at, hash)
+    unmatched  orphan#<hash>          orphan              lists    orphans#<shard> (at, hash)
     echo       echo                   echo
-    swept      swept                  swept
+    reconciled swept                  swept
+    form       form                   form                (the form of the orders; missing: the first)
 
 No partition is hot: what everybody writes has a partition of its own, and each list is spread over shards by its
 records' ids, merged when it is read. The one exception is the echo, a single item: it is written as often as
@@ -28,7 +30,7 @@ rests on is read from the table itself, consistently:
                    is found by the next pass. Nobody else acts on this list.
   unsent_alerts    Read again from the table, and those sent meanwhile are left out: a late index sends none twice.
                    A new one may be missed for one pass.
-  recent_orders, recent_alerts, orphans
+  recent_orders, recent_alerts, unmatched_acks
                    The records are as they are now; one made this very moment may be missing. For people's eyes.
   machines         No index: read from the table, so that who registers a machine sees it at once.
   prune            Deletes a record only if it still is what the index showed.
@@ -42,17 +44,23 @@ What a role must be allowed: GetItem, BatchGetItem, Query, PutItem, UpdateItem a
 """
 
 import secrets
+import time
+from collections.abc import Callable
 
 from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.dynamodb import items
 from arcade_cloud.adapters.store.dynamodb.client import Refused, Table
 from arcade_cloud.adapters.store.dynamodb.items import Item, Write
+from arcade_cloud.adapters.store.forms import FORMS, Forms
 from arcade_cloud.config.dynamodb_address import TableAddress
+from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import Machine, Presence
-from arcade_cloud.domain.order import Alert, HistoryEntry, Order, Orphan
+from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken
 from arcade_cloud.ports.store import Move
 
+# How long it is believed in which form orders are written.
+FORM_LIFE_S = 60.0
 # One transaction of the pruning: DynamoDB's limit.
 _PRUNE_BATCH = 100
 
@@ -60,9 +68,19 @@ _PRUNE_BATCH = 100
 class DynamoStore:
     """`store.port.Store` on DynamoDB. Thread-safe."""
 
-    def __init__(self, address: TableAddress, endpoint: str | None = None) -> None:
+    def __init__(
+        self,
+        address: TableAddress,
+        endpoint: str | None = None,
+        *,
+        forms: Forms = FORMS,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Nothing is reached yet. Raises StoreUnavailable where boto3 or the region is missing."""
         self.table = Table(address, endpoint)
+        self._forms = forms
+        self._monotonic_s = monotonic_s
+        self._form: tuple[float, int] | None = None
 
     def close(self) -> None:
         """Let go of the connections; every later call raises StoreUnavailable."""
@@ -74,14 +92,17 @@ class DynamoStore:
         """See `Store.move`. Raises InvariantBroken for a step that contradicts itself."""
         records.check_move(move)
         order = move.order
+        record = self._forms.write(order, self._form_lately())
         writes: dict[str, tuple[str, Write]] = {
-            "order": ("Put", items.order_put(order, move.expected_version)),
+            "order": ("Put", items.order_put(order, record, move.expected_version)),
             "history": ("Put", items.history_put(move.history)),
         }
         if order.payment_intent is not None:
             writes["payment"] = ("Put", items.claim_put("payment", order.payment_intent, order.order_id))
-        if order.credit_id is not None:
-            writes["credit"] = ("Put", items.claim_put("credit", order.credit_id, order.order_id))
+        for credit_id in order.credit_ids:
+            writes[f"credit {credit_id}"] = ("Put", items.claim_put("credit", credit_id, order.order_id))
+        for machine_id in order.machine_ids[1:]:
+            writes[f"machine {machine_id}"] = ("Put", items.also_at_put(order, machine_id))
         if move.seen is not None:
             writes["seen"] = ("Put", items.seen_put(move.seen, move.history.at_ms, _token()))
         for alert in reversed(move.alerts):  # of two with one id the first is kept
@@ -94,7 +115,7 @@ class DynamoStore:
     def order(self, order_id: str) -> Order | None:
         """See `Store.order`. Raises InvariantBroken for a broken record."""
         item = self.table.get(items.key("order", order_id))
-        return None if item is None else records.order(items.body(item), order_id)
+        return None if item is None else records.order(items.body(item), order_id, self._forms)
 
     def order_of_payment(self, payment_intent: str) -> str | None:
         """See `Store.order_of_payment`."""
@@ -130,7 +151,7 @@ class DynamoStore:
     ) -> list[Order]:
         """See `Store.recent_orders`; which orders there are is a moment late, what they are is not."""
         found = self._listed("orders", machine_id, before_ms, limit)
-        return [records.order(items.body(item), items.name_of(item)) for item in found]
+        return [records.order(items.body(item), items.name_of(item), self._forms) for item in found]
 
     # events that move no order
 
@@ -178,7 +199,7 @@ class DynamoStore:
         if not self._is_put(items.presence_put(presence, expected_version, token), token):
             raise Conflict(f"{what} has another version than {expected_version}")
 
-    # alerts and orphans
+    # alerts, and acks that no order knows
 
     def raise_alert(self, alert: Alert) -> bool:
         """See `Store.raise_alert`."""
@@ -198,15 +219,15 @@ class DynamoStore:
         """See `Store.recent_alerts`; a moment late."""
         return [_alert(item) for item in self._listed("alerts", None, None, limit)]
 
-    def note_orphan(self, orphan: Orphan) -> bool:
-        """See `Store.note_orphan`: the same means the same report, whenever it came."""
+    def note_unmatched_ack(self, ack: UnmatchedAck) -> bool:
+        """See `Store.note_unmatched_ack`: the same means the same report, whenever it came."""
         token = _token()
-        return self._is_put(items.orphan_put(orphan, token), token)
+        return self._is_put(items.unmatched_ack_put(ack, token), token)
 
-    def orphans(self, limit: int) -> list[Orphan]:
+    def unmatched_acks(self, limit: int) -> list[UnmatchedAck]:
         """The latest first; a moment late."""
         found = self._listed("orphans", None, None, limit)
-        return [records.orphan(items.body(item), items.name_of(item)) for item in found]
+        return [records.unmatched_ack(items.body(item), items.name_of(item)) for item in found]
 
     # what the cloud hears
 
@@ -219,16 +240,34 @@ class DynamoStore:
         item = self.table.get(items.ECHO_KEY)
         return None if item is None else int(items.text(item, "sent_at"))
 
-    def note_swept(self, at_ms: int) -> None:
-        """See `Store.note_swept`."""
-        self._update_if(items.swept_update(at_ms))
+    def note_reconciled(self, at_ms: int) -> None:
+        """See `Store.note_reconciled`."""
+        self._update_if(items.reconciled_update(at_ms))
 
-    def swept_ms(self) -> int | None:
-        """See `Store.swept_ms`."""
-        item = self.table.get(items.SWEPT_KEY)
+    def reconciled_ms(self) -> int | None:
+        """See `Store.reconciled_ms`."""
+        item = self.table.get(items.RECONCILED_KEY)
         return None if item is None else int(items.text(item, "swept_at"))
 
     # housekeeping
+
+    def form(self) -> int:
+        """See `Store.form`."""
+        item = self.table.get(items.FORM_KEY)
+        number = 1 if item is None else int(items.text(item, "form"))
+        self._forms.check(number, f"DynamoDB table {self.table.name}")
+        self._form = (self._monotonic_s(), number)
+        return number
+
+    def _form_lately(self) -> int:
+        """As `form`, a minute old at the most: whoever reads the later form reads the earlier one too."""
+        known = self._form
+        return self.form() if known is None or self._monotonic_s() - known[0] >= FORM_LIFE_S else known[1]
+
+    def upgrade(self) -> int:
+        """See `Store.upgrade`."""
+        self._update_if(items.form_update(self._forms.newest))
+        return self.form()
 
     def prune(self, now_ms: int) -> int:
         """See `Store.prune`: in transactions of a hundred at most."""
@@ -269,13 +308,16 @@ class DynamoStore:
         else:
             index, name, partitions = "of_machine", "of_machine", [items.of_machine(machine_id)]
         lists = [
-            self.table.query(
-                f"{name} = :partition AND listed_at < :before",
-                {":partition": partition, ":before": items.before(before_ms)},
-                limit=max(0, limit),
-                index=index,
-                newest_first=True,
-            )
+            [
+                items.order_key(item) if machine_id is not None else item
+                for item in self.table.query(
+                    f"{name} = :partition AND listed_at < :before",
+                    {":partition": partition, ":before": items.before(before_ms)},
+                    limit=max(0, limit),
+                    index=index,
+                    newest_first=True,
+                )
+            ]
             for partition in partitions
         ]
         return self.table.get_all(items.merged(lists, "listed_at", max(0, limit), newest_first=True))
@@ -313,9 +355,10 @@ def _why(move: Move, found: dict[str, Item | None]) -> Exception:
         return Conflict(f"order {order.order_id} has version {known}, not {version}")
     if (payment := found.get("payment")) is not None:
         return PaymentTaken(f"{order.payment_intent} funds order {items.text(payment, 'order_id')}")
-    if (credit := found.get("credit")) is not None:
-        owner = items.text(credit, "order_id")
-        return InvariantBroken(f"order {order.order_id}: credit {order.credit_id} belongs to {owner}")
+    for credit_id in order.credit_ids:
+        if (credit := found.get(f"credit {credit_id}")) is not None:
+            owner = items.text(credit, "order_id")
+            return InvariantBroken(f"order {order.order_id}: credit {credit_id} belongs to {owner}")
     return InvariantBroken(f"order {order.order_id}: its history has an entry for version {order.version} already")
 
 

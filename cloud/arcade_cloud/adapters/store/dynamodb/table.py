@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from arcade_cloud.adapters.store.dynamodb.client import Table, code_of
+from arcade_cloud.adapters.store.dynamodb.items import form_update
+from arcade_cloud.adapters.store.forms import FORMS
 from arcade_cloud.errors import StoreUnavailable
 
 _READY_WITHIN_S = 300.0
@@ -31,6 +33,7 @@ def make(table: Table) -> Iterator[str]:
 
 def make_table(table: Table) -> Iterator[str]:
     """Make the table with its indexes, if it is not there, and wait until it can be used. Raises as `make`."""
+    is_new = False
     if _describe(table) is not None:
         yield f"table {table.name} is there"
     else:
@@ -57,8 +60,11 @@ def make_table(table: Table) -> Iterator[str]:
                 raise table.unavailable(error) from error
         except table.errors.BotoCoreError as error:
             raise table.unavailable(error) from error
+        is_new = True
         yield f"table {table.name} made, with the indexes {', '.join(_INDEXES)}; billed by request"
     _refuse_other(_wait_until_active(table), table)
+    if is_new:  # nothing older than this program has written to it
+        table.write("update_item", form_update(FORMS.newest))
     yield "it can be used"
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from arcade_cloud.errors import InvariantBroken, StoreUnavailable
+from arcade_cloud.errors import FormTooNew, InvariantBroken, StoreUnavailable
 
 # How long a writer waits for another one, in this process or another, before it gives up.
 BUSY_S = 5.0
@@ -62,15 +62,30 @@ MIGRATIONS: tuple[Migration, ...] = (
         """CREATE TABLE swept (
             only_one INTEGER NOT NULL PRIMARY KEY CHECK (only_one = 1), at_ms INTEGER NOT NULL)""",
     ),
+    (
+        # The further machines of orders with credits at several; the first is the order's own.
+        """CREATE TABLE also_at (
+            machine_id TEXT NOT NULL, created_at_ms INTEGER NOT NULL, order_id TEXT NOT NULL,
+            PRIMARY KEY (machine_id, created_at_ms, order_id)) WITHOUT ROWID""",
+    ),
 )
+# The last schema that goes with orders of form 1; each later one goes with the next form. A file is brought so far
+# by itself, and further by `arcade-cloud store upgrade`: until then, programs that know no more can use it.
+SCHEMA_OF_FORM_1 = 2
 
 
 class SqliteFile:
     """The connections to one database file. Thread-safe."""
 
-    def __init__(self, path: str | Path, *, busy_s: float = BUSY_S) -> None:
-        """Open the file, made at need, and bring it to the present schema. Raises StoreUnavailable."""
+    def __init__(
+        self, path: str | Path, *, busy_s: float = BUSY_S, migrations: Sequence[Migration] = MIGRATIONS
+    ) -> None:
+        """Open the file, made at need, with a schema that all programs beside this one know.
+
+        Raises StoreUnavailable, FormTooNew.
+        """
         self.path = Path(path)
+        self._migrations = migrations
         self._busy_s = busy_s
         self._write_lock = threading.Lock()
         self._readers_lock = threading.Lock()
@@ -81,7 +96,8 @@ class SqliteFile:
             self._writer = self._connect()
             try:
                 _use_wal(self._writer, busy_s)
-                migrate(self._writer, MIGRATIONS, self.path)
+                version = _schema_version(self._writer)
+                migrate(self._writer, migrations, self.path, SCHEMA_OF_FORM_1 if version else len(migrations))
             except BaseException:
                 self._writer.close()
                 raise
@@ -116,7 +132,7 @@ class SqliteFile:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection that sees all that has been committed, and can't write. Raises StoreUnavailable."""
+        """A connection that sees all that has been committed, and cannot write. Raises StoreUnavailable."""
         with self._meaning():
             connection = self._borrow()
             try:
@@ -128,6 +144,17 @@ class SqliteFile:
                 self._give_back(connection)
                 raise
             self._give_back(connection)
+
+    def form(self, connection: sqlite3.Connection) -> int:
+        """The form of the orders that go with the file's schema. Raises FormTooNew."""
+        version = _schema_version(connection)
+        _refuse_newer(version, self._migrations, self.path)
+        return max(1, version - SCHEMA_OF_FORM_1 + 1)
+
+    def upgrade(self) -> None:
+        """Bring the file to this program's own schema. Raises StoreUnavailable, FormTooNew."""
+        with self._write_lock, self._meaning():
+            migrate(self._open_writer(), self._migrations, self.path, len(self._migrations))
 
     def close(self) -> None:
         """Close the file; what is called afterwards raises StoreUnavailable. Closing twice is no fault."""
@@ -201,9 +228,9 @@ def _what_to_do(error: sqlite3.Error, busy_s: float) -> str:
         case sqlite3.SQLITE_FULL:
             return "the disk is full: make room, nothing was stored"
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
-            return "the database can't be written: check the owner and mode of the file and of its folder"
+            return "the database cannot be written: check the owner and mode of the file and of its folder"
         case sqlite3.SQLITE_CANTOPEN:
-            return "the database can't be opened: does its folder exist, and may this user write there?"
+            return "the database cannot be opened: does its folder exist, and may this user write there?"
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
             return f"the file is damaged or is no SQLite database ({error}): restore a backup"
         case sqlite3.SQLITE_IOERR:
@@ -225,24 +252,20 @@ def _use_wal(connection: sqlite3.Connection, busy_s: float) -> None:
             time.sleep(0.01)
     if mode != "wal":
         raise StoreUnavailable(
-            f"the database can't use a write-ahead log here (it uses {mode}): choose a local disk"
+            f"the database cannot use a write-ahead log here (it uses {mode}): choose a local disk"
         )
 
 
-def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration], path: Path) -> None:
-    """Bring the schema to version `len(migrations)`, each step whole or not at all.
+def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration], path: Path, goal: int) -> None:
+    """Bring the schema to version `goal` at least, each step whole or not at all.
 
-    Raises StoreUnavailable where the file is newer than this program, or belongs to another one.
+    Raises FormTooNew where the file is newer than this program, StoreUnavailable where it belongs to another one.
     """
     while True:
         version = _schema_version(connection)
-        if version == len(migrations):
+        _refuse_newer(version, migrations, path)
+        if version >= goal:
             return
-        if version > len(migrations):
-            raise StoreUnavailable(
-                f"{path}: the database has schema version {version}, this program knows {len(migrations)}: "
-                "install the newer version of Arcade STEM again"
-            )
         connection.execute("BEGIN IMMEDIATE")
         try:
             # Another process may have done this step while we waited for the lock.
@@ -257,6 +280,14 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration], pat
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             raise
+
+
+def _refuse_newer(version: int, migrations: Sequence[Migration], path: Path) -> None:
+    if version > len(migrations):
+        raise FormTooNew(
+            f"{path}: the database has schema version {version}, this program knows {len(migrations)}: "
+            "install the newer version of Arcade STEM again"
+        )
 
 
 def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:

@@ -1,13 +1,16 @@
 """The store on one SQLite file: the embedded default, right for one host and any number of its processes."""
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from arcade_cloud.adapters.store import records
-from arcade_cloud.adapters.store.sqlite.file import BUSY_S, SqliteFile
+from arcade_cloud.adapters.store.forms import FORMS, Forms
+from arcade_cloud.adapters.store.sqlite.file import BUSY_S, MIGRATIONS, Migration, SqliteFile
+from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import Machine, Presence
-from arcade_cloud.domain.order import Alert, HistoryEntry, Order, Orphan
+from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken
 from arcade_cloud.ports.store import Move
 
@@ -24,7 +27,10 @@ RECENT_ORDERS_OF_MACHINE = """SELECT record, order_id FROM orders WHERE machine_
     ORDER BY created_at_ms DESC, order_id DESC LIMIT ?"""
 UNSENT_ALERTS = "SELECT record, alert_id FROM alerts WHERE sent = 0 ORDER BY at_ms, alert_id LIMIT ?"
 RECENT_ALERTS = "SELECT record, alert_id FROM alerts ORDER BY at_ms DESC, alert_id DESC LIMIT ?"
-ORPHANS = "SELECT record, credit_id FROM orphans ORDER BY at_ms DESC LIMIT ?"
+RECENT_ORDERS_ALSO_AT = """SELECT orders.record, orders.order_id FROM also_at JOIN orders USING (order_id)
+    WHERE also_at.machine_id = ? AND also_at.created_at_ms < ?
+    ORDER BY also_at.created_at_ms DESC, also_at.order_id DESC LIMIT ?"""
+UNMATCHED_ACKS = "SELECT record, credit_id FROM orphans ORDER BY at_ms DESC LIMIT ?"
 OLD_SEEN = "SELECT event_id FROM seen WHERE at_ms < ? LIMIT ?"
 OLD_ALERTS = "SELECT alert_id FROM alerts WHERE sent = 1 AND at_ms < ? LIMIT ?"
 
@@ -35,9 +41,21 @@ _FOR_EVER_MS = 2**63 - 1
 class SqliteStore:
     """`store.port.Store` on SQLite. Thread-safe, and safe beside other processes on the same file."""
 
-    def __init__(self, path: str | Path, *, busy_s: float = BUSY_S) -> None:
-        """Open the file, made at need. `busy_s`: how long a write waits for others. Raises StoreUnavailable."""
-        self._file = SqliteFile(path, busy_s=busy_s)
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        busy_s: float = BUSY_S,
+        forms: Forms = FORMS,
+        migrations: Sequence[Migration] = MIGRATIONS,
+    ) -> None:
+        """Open the file, made at need. `busy_s`: how long a write waits for others.
+
+        `forms` and `migrations` are what this program knows of orders and of the file: there is one form for each
+        schema from the second on. Raises StoreUnavailable, FormTooNew.
+        """
+        self._forms = forms
+        self._file = SqliteFile(path, busy_s=busy_s, migrations=migrations)
 
     def close(self) -> None:
         """Close the file; every later call raises StoreUnavailable."""
@@ -49,9 +67,10 @@ class SqliteStore:
         """See `Store.move`. Raises InvariantBroken for a step that contradicts itself; one fsync."""
         records.check_move(move)
         order = move.order
-        record, entry = records.encode(order), records.encode(move.history)
+        entry = records.encode(move.history)
         alerts = [(alert.alert_id, alert.at_ms, records.encode(alert)) for alert in move.alerts]
         with self._file.writing() as connection:
+            record = self._forms.write(order, self._file.form(connection))
             if move.seen is not None and not _note_seen(connection, move.seen, move.history.at_ms):
                 raise AlreadySeen(f"event {move.seen} is on record")
             if move.expected_version == 0:
@@ -62,10 +81,12 @@ class SqliteStore:
                 owner = _claim(connection, "payments", "payment_intent", order.payment_intent, order.order_id)
                 if owner != order.order_id:
                     raise PaymentTaken(f"{order.payment_intent} funds order {owner}")
-            if order.credit_id is not None:
-                owner = _claim(connection, "credits", "credit_id", order.credit_id, order.order_id)
+            for credit_id in order.credit_ids:
+                owner = _claim(connection, "credits", "credit_id", credit_id, order.order_id)
                 if owner != order.order_id:
-                    raise InvariantBroken(f"order {order.order_id}: credit {order.credit_id} belongs to {owner}")
+                    raise InvariantBroken(f"order {order.order_id}: credit {credit_id} belongs to {owner}")
+            for machine_id in order.machine_ids[1:]:
+                _also_at(connection, machine_id, order)
             connection.execute(
                 "INSERT INTO history (order_id, version, record) VALUES (?, ?, ?)",
                 (order.order_id, order.version, entry),
@@ -76,7 +97,7 @@ class SqliteStore:
     def order(self, order_id: str) -> Order | None:
         """See `Store.order`. Raises InvariantBroken for a broken record."""
         row = self._one("SELECT record FROM orders WHERE order_id = ?", order_id)
-        return None if row is None else records.order(row[0], order_id)
+        return None if row is None else records.order(row[0], order_id, self._forms)
 
     def order_of_payment(self, payment_intent: str) -> str | None:
         """See `Store.order_of_payment`."""
@@ -113,10 +134,16 @@ class SqliteStore:
         """See `Store.recent_orders`."""
         before = _FOR_EVER_MS if before_ms is None else before_ms
         if machine_id is None:
-            rows = self._all(RECENT_ORDERS, before, max(0, limit))
-        else:
-            rows = self._all(RECENT_ORDERS_OF_MACHINE, machine_id, before, max(0, limit))
-        return [records.order(row[0], row[1]) for row in rows]
+            return self._orders(RECENT_ORDERS, before, max(0, limit))
+        first = self._orders(RECENT_ORDERS_OF_MACHINE, machine_id, before, max(0, limit))
+        if self.form() == 1:  # whose orders have one machine each
+            return first
+        further = self._orders(RECENT_ORDERS_ALSO_AT, machine_id, before, max(0, limit))
+        every = sorted((*first, *further), key=lambda order: (order.created_at_ms, order.order_id), reverse=True)
+        return every[: max(0, limit)]
+
+    def _orders(self, sql: str, *values: str | int) -> list[Order]:
+        return [records.order(row[0], row[1], self._forms) for row in self._all(sql, *values)]
 
     # events that move no order
 
@@ -160,7 +187,7 @@ class SqliteStore:
             "presences", presence.machine_id, presence.version, expected_version, records.encode(presence)
         )
 
-    # alerts and orphans
+    # alerts, and acks that no order knows
 
     def raise_alert(self, alert: Alert) -> bool:
         """See `Store.raise_alert`."""
@@ -181,17 +208,17 @@ class SqliteStore:
         """See `Store.recent_alerts`."""
         return [records.alert(row[0], row[1]) for row in self._all(RECENT_ALERTS, max(0, limit))]
 
-    def note_orphan(self, orphan: Orphan) -> bool:
-        """See `Store.note_orphan`: the same means the same report, whenever it came."""
+    def note_unmatched_ack(self, ack: UnmatchedAck) -> bool:
+        """See `Store.note_unmatched_ack`: the same means the same report, whenever it came."""
         row = (
-            orphan.machine_id,
-            orphan.credit_id,
-            orphan.installation,
-            orphan.state,
-            orphan.delivered,
-            orphan.uncertain,
-            orphan.at_ms,
-            records.encode(orphan),
+            ack.machine_id,
+            ack.credit_id,
+            ack.installation,
+            ack.state,
+            ack.delivered,
+            ack.uncertain,
+            ack.at_ms,
+            records.encode(ack),
         )
         with self._file.writing() as connection:
             return _is_new(
@@ -202,9 +229,9 @@ class SqliteStore:
                 row,
             )
 
-    def orphans(self, limit: int) -> list[Orphan]:
+    def unmatched_acks(self, limit: int) -> list[UnmatchedAck]:
         """The latest first."""
-        return [records.orphan(row[0], row[1]) for row in self._all(ORPHANS, max(0, limit))]
+        return [records.unmatched_ack(row[0], row[1]) for row in self._all(UNMATCHED_ACKS, max(0, limit))]
 
     # what the cloud hears
 
@@ -222,17 +249,27 @@ class SqliteStore:
         row = self._one("SELECT sent_at_ms FROM echo")
         return None if row is None else int(row[0])
 
-    def note_swept(self, at_ms: int) -> None:
-        """See `Store.note_swept`."""
+    def note_reconciled(self, at_ms: int) -> None:
+        """See `Store.note_reconciled`."""
         with self._file.writing() as connection:
             connection.execute("INSERT OR REPLACE INTO swept (only_one, at_ms) VALUES (1, ?)", (at_ms,))
 
-    def swept_ms(self) -> int | None:
-        """See `Store.swept_ms`."""
+    def reconciled_ms(self) -> int | None:
+        """See `Store.reconciled_ms`."""
         row = self._one("SELECT at_ms FROM swept")
         return None if row is None else int(row[0])
 
     # housekeeping
+
+    def form(self) -> int:
+        """See `Store.form`."""
+        with self._file.reading() as connection:
+            return self._file.form(connection)
+
+    def upgrade(self) -> int:
+        """See `Store.upgrade`."""
+        self._file.upgrade()
+        return self.form()
 
     def prune(self, now_ms: int) -> int:
         """See `Store.prune`: in small transactions, so that nobody waits for it."""
@@ -322,6 +359,13 @@ def _claim(connection: sqlite3.Connection, table: str, key: str, value: str, ord
         (value, order_id),
     )
     return order_id
+
+
+def _also_at(connection: sqlite3.Connection, machine_id: str, order: Order) -> None:
+    connection.execute(
+        "INSERT INTO also_at (machine_id, created_at_ms, order_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        (machine_id, order.created_at_ms, order.order_id),
+    )
 
 
 def _note_seen(connection: sqlite3.Connection, event_id: str, at_ms: int) -> bool:

@@ -1,0 +1,325 @@
+"""The first form of an order's record: one flat object, for one payment and one credit (pure).
+
+It is read for as long as such records exist, and written while a store has processes that know no other form.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from arcade_cloud.domain.money import Payment
+from arcade_cloud.domain.order import (
+    Arrival,
+    Books,
+    CheckoutPage,
+    Command,
+    Credit,
+    Delivery,
+    Order,
+    OrderPayment,
+    Resolution,
+    ResolvedBy,
+    Revoking,
+    Sending,
+    Settlement,
+    State,
+)
+from arcade_cloud.errors import InvariantBroken
+
+
+class FlatOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An order of one credit, as version 0.1 stored it. `money_gone` was never read by anything."""
+
+    order_id: str
+    version: int = 0
+    kind: Literal["checkout", "link", "grant", "stray"] = "checkout"
+    state: State = "open"
+    machine_id: str
+    subscriber: bool = False
+    credits: int
+    amount_minor: int
+    currency: str
+    created_at_ms: int
+    due_at_ms: int | None = None
+    note: str = ""  # why it is where it is, for people
+
+    # Stripe's side
+    session_id: str | None = None
+    checkout_url: str | None = None
+    checkout_expires_at_ms: int | None = None
+    payment_intent: str | None = None
+    payment: Payment | None = None  # as last read
+    paid_at_ms: int | None = None
+    held: bool = False
+    capture_before_ms: int | None = None
+    money_gone: bool = False  # the hold ended, or money went back, without our doing
+    recheck: bool = False  # something changed at Stripe: read it back at the next chance
+    reads: int = 0  # reads of an open order in a row, for the backoff
+
+    # the credit: made at the first publish, and for no other installation than was ready when it was ordered
+    credit_id: str | None = None
+    installation: str | None = None  # None: a payment by a static link is for whoever is heard then
+    expires_at_ms: int | None = None
+    publishes: int = 0
+    last_outcome: Sending = ""
+
+    # what the machine reported
+    accepted: bool = False
+    reported: int = 0  # delivered so far, by acks that were not final
+    uncertain: int = 0
+    delivered: int | None = None  # k: fixed when the order is resolved
+    resolved_by: ResolvedBy | Literal[""] = ""
+    late_word: int | None = None  # what a final ack said after the order had been resolved without it
+
+    # revoking
+    revoking_since_ms: int | None = None
+    revokes: int = 0
+    revoke_confirmed_at_ms: int | None = None  # the first that the broker confirmed
+    last_revoke_confirmed_at_ms: int | None = None
+
+    # money back and money kept
+    target_minor: int = 0
+    keep_at_most_minor: int | None = None  # asked for by the operator before it was known what was delivered
+    goodwill_minor: int = 0  # given back although delivered: booked apart
+    lost_minor: int = 0  # due to the operator, and not to be had
+    owed_minor: int = 0  # due to the player, and Stripe cannot give it back: to be paid by hand
+    whole_capture: bool = False  # Stripe refused a partial capture: capture all, refund the rest
+    settle_key: str = ""  # the idempotency key of the latest attempt
+    settle_at_ms: int | None = None  # when it was last made, or done: what was read before counts no more
+    settle_over: bool = False  # it is not under way any more: Stripe has done it
+    serial: int = 0  # the key's last part; a new one only when no older attempt can do harm
+    serial_at_ms: int | None = None  # since when that serial has been in use
+    refunds_seen_failed: int = 0
+    settle_attempts: int = 0
+    resolved_at_ms: int | None = None
+    settled_at_ms: int | None = None
+
+
+_DECODER = msgspec.json.Decoder(FlatOrder)
+_ENCODER = msgspec.json.Encoder()
+
+
+def read(record: bytes) -> Order:
+    """The order in a record of this form. Raises what msgspec raises, and InvariantBroken."""
+    return unflattened(_DECODER.decode(record))
+
+
+def write(order: Order) -> bytes:
+    """The record of an order in this form. Raises InvariantBroken for what it cannot hold."""
+    return _ENCODER.encode(flattened(order))
+
+
+# --- to this form ----------------------------------------------------------------------------------------
+
+
+def flattened(order: Order) -> FlatOrder:
+    """The order as one flat record. Raises InvariantBroken where it has more than one credit."""
+    if len(order.credits) != 1:
+        raise InvariantBroken(f"order {order.order_id}: form 1 holds one credit, not {len(order.credits)}")
+    (credit,) = order.credits
+    books, settlement = order.books, order.settlement
+    return FlatOrder(
+        order_id=order.order_id,
+        version=order.version,
+        kind="stray" if order.kind == "unmatched" else order.kind,
+        state=order.state,
+        machine_id=credit.machine_id,
+        subscriber=credit.subscriber,
+        credits=credit.count,
+        created_at_ms=order.created_at_ms,
+        due_at_ms=order.due_at_ms,
+        note=order.note,
+        keep_at_most_minor=credit.keep_at_most_minor,
+        target_minor=books.target_minor,
+        goodwill_minor=books.goodwill_minor,
+        lost_minor=books.lost_minor,
+        owed_minor=books.owed_minor,
+        whole_capture=settlement.whole_capture,
+        settle_key=settlement.key,
+        settle_at_ms=settlement.key_at_ms,
+        settle_over=settlement.key_over,
+        serial=settlement.serial,
+        serial_at_ms=settlement.serial_at_ms,
+        refunds_seen_failed=settlement.refunds_seen_failed,
+        settle_attempts=settlement.attempts,
+        settled_at_ms=settlement.settled_at_ms,
+        **(_flat_payment(order.payment) | _flat_delivery(credit)),
+    )
+
+
+def _flat_payment(payment: OrderPayment | None) -> dict[str, Any]:
+    if payment is None:
+        return {"amount_minor": 0, "currency": ""}
+    page, arrival = payment.checkout, payment.arrival
+    fields: dict[str, Any] = {
+        "amount_minor": payment.amount_minor,
+        "currency": payment.currency,
+        "payment_intent": payment.payment_intent,
+        "payment": payment.shown,
+        "recheck": payment.recheck,
+        "reads": payment.reads,
+    }
+    if page is not None:
+        fields |= {
+            "session_id": page.session_id,
+            "checkout_url": page.url,
+            "checkout_expires_at_ms": page.expires_at_ms,
+        }
+    if arrival is not None:
+        fields |= {
+            "paid_at_ms": arrival.paid_at_ms,
+            "held": arrival.held,
+            "capture_before_ms": arrival.capture_before_ms,
+        }
+    return fields
+
+
+def _flat_delivery(credit: Credit) -> dict[str, Any]:
+    delivery = credit.delivery
+    if delivery is None:
+        return {"installation": credit.ready_installation}
+    command, revoking, done = delivery.command, delivery.revoking, delivery.resolution
+    fields: dict[str, Any] = {
+        "installation": credit.ready_installation if command is None else command.installation,
+        "paid_at_ms": delivery.drawn_at_ms,  # the same moment, for an order's only credit
+        "publishes": delivery.publishes,
+        "last_outcome": delivery.last_sent,
+        "accepted": delivery.accepted,
+        "reported": delivery.reported,
+        "uncertain": delivery.uncertain,
+        "late_word": delivery.late_report,
+    }
+    if command is not None:
+        fields |= {"credit_id": command.credit_id, "expires_at_ms": command.expires_at_ms}
+    if revoking is not None:
+        fields |= {
+            "revoking_since_ms": revoking.since_ms,
+            "revokes": revoking.sent,
+            "revoke_confirmed_at_ms": revoking.first_confirmed_at_ms,
+            "last_revoke_confirmed_at_ms": revoking.last_confirmed_at_ms,
+        }
+    if done is not None:
+        fields |= {"delivered": done.delivered, "resolved_by": done.by, "resolved_at_ms": done.at_ms}
+    return fields
+
+
+# --- from this form --------------------------------------------------------------------------------------
+
+
+def unflattened(flat: FlatOrder) -> Order:
+    """The order of a flat record. Raises InvariantBroken where its fields contradict each other."""
+    return Order(
+        order_id=flat.order_id,
+        version=flat.version,
+        kind="unmatched" if flat.kind == "stray" else flat.kind,
+        created_at_ms=flat.created_at_ms,
+        note=flat.note,
+        payment=None if flat.kind == "grant" else _payment(flat),
+        credits=(
+            Credit(
+                machine_id=flat.machine_id,
+                subscriber=flat.subscriber,
+                count=flat.credits,
+                price_minor=flat.amount_minor,
+                # A subscriber's machine has none, though its command names one that is empty.
+                ready_installation=flat.installation or None,
+                keep_at_most_minor=flat.keep_at_most_minor,
+                delivery=_delivery(flat),
+            ),
+        ),
+        books=Books(
+            target_minor=flat.target_minor,
+            goodwill_minor=flat.goodwill_minor,
+            lost_minor=flat.lost_minor,
+            owed_minor=flat.owed_minor,
+        ),
+        settlement=Settlement(
+            done=flat.state == "settled",
+            attempts=flat.settle_attempts,
+            due_at_ms=flat.due_at_ms if flat.state in {"resolved", "returning"} else None,
+            whole_capture=flat.whole_capture,
+            key=flat.settle_key,
+            key_at_ms=flat.settle_at_ms,
+            key_over=flat.settle_over,
+            serial=flat.serial,
+            serial_at_ms=flat.serial_at_ms,
+            refunds_seen_failed=flat.refunds_seen_failed,
+            settled_at_ms=flat.settled_at_ms,
+        ),
+    )
+
+
+def _is_delivered_for(flat: FlatOrder) -> bool:
+    """Whether money has drawn the credit. What was given back without a delivery is settled without a number."""
+    return flat.state in {"funded", "revoking"} or flat.delivered is not None
+
+
+def _payment(flat: FlatOrder) -> OrderPayment:
+    if _is_delivered_for(flat):
+        stage: Any = "funded"
+    elif flat.state == "settled":
+        stage = "returning"
+    else:
+        stage = flat.state
+    page = arrival = None
+    if flat.session_id is not None:
+        page = CheckoutPage(
+            session_id=flat.session_id, url=flat.checkout_url, expires_at_ms=flat.checkout_expires_at_ms
+        )
+    if flat.paid_at_ms is not None:
+        arrival = Arrival(paid_at_ms=flat.paid_at_ms, held=flat.held, capture_before_ms=flat.capture_before_ms)
+    return OrderPayment(
+        amount_minor=flat.amount_minor,
+        currency=flat.currency,
+        stage=stage,
+        checkout=page,
+        payment_intent=flat.payment_intent,
+        shown=flat.payment,
+        arrival=arrival,
+        recheck=flat.recheck,
+        reads=flat.reads,
+        due_at_ms=flat.due_at_ms if flat.state in {"open", "abandoned", "settled"} else None,
+    )
+
+
+def _delivery(flat: FlatOrder) -> Delivery | None:
+    if not _is_delivered_for(flat):
+        return None
+    if flat.paid_at_ms is None:
+        raise InvariantBroken(f"order {flat.order_id} ({flat.state}): delivered for without a payment")
+    command = revoking = done = None
+    if flat.credit_id is not None:
+        if flat.installation is None or flat.expires_at_ms is None:
+            raise InvariantBroken(f"order {flat.order_id} ({flat.state}): a credit without address or expiry")
+        command = Command(
+            credit_id=flat.credit_id, installation=flat.installation, expires_at_ms=flat.expires_at_ms
+        )
+    if flat.revoking_since_ms is not None:
+        revoking = Revoking(
+            since_ms=flat.revoking_since_ms,
+            sent=flat.revokes,
+            first_confirmed_at_ms=flat.revoke_confirmed_at_ms,
+            last_confirmed_at_ms=flat.last_revoke_confirmed_at_ms,
+        )
+    if flat.delivered is not None:
+        done = Resolution(delivered=flat.delivered, by=_resolved_by(flat), at_ms=flat.resolved_at_ms or 0)
+    return Delivery(
+        drawn_at_ms=flat.paid_at_ms,
+        due_at_ms=flat.due_at_ms if flat.state in {"funded", "revoking"} else None,
+        command=command,
+        publishes=flat.publishes,
+        last_sent=flat.last_outcome,
+        accepted=flat.accepted,
+        reported=flat.reported,
+        uncertain=flat.uncertain,
+        revoking=revoking,
+        resolution=done,
+        late_report=flat.late_word,
+    )
+
+
+def _resolved_by(flat: FlatOrder) -> ResolvedBy:
+    if flat.resolved_by == "":
+        raise InvariantBroken(f"order {flat.order_id} ({flat.state}): resolved by nobody")
+    return flat.resolved_by

@@ -1,0 +1,207 @@
+"""The payment of an order, until its money has arrived, and what must be known of it later (pure).
+
+Nothing here knows of machines or pulses. `life` joins what is decided here with the credits.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from arcade_cloud.domain.decisions import Context, Notice, Step, later
+from arcade_cloud.domain.effects import ReadPayment
+from arcade_cloud.domain.events import CheckoutMade, PaymentRead, PaymentReported
+from arcade_cloud.domain.limits import Limits, Patience
+from arcade_cloud.domain.money import Payment
+from arcade_cloud.domain.order import Arrival, CheckoutPage, OrderPayment
+
+# Seconds between repetitions; the last one goes on.
+OPEN_READ_BACKOFF_S = (90, 60, 120, 300, 600, 600, 600, 600, 3600)
+# Who comes back from the checkout has paid as a rule, and the webhook has told so by then. If not, Stripe is asked
+# this soon, but not more often than this: whoever has the order's address may open its page for ever.
+RETURNED_READ_S, RETURNED_READS = 3, 3
+# A payment that was reported and not read, because Stripe failed or this process died: a player waits for it.
+REPORTED_READ_BACKOFF_S = (5, 10, 15, 30, 60, 120, 300, 600, 600, 600, 3600)
+# Bank transfers that Stripe calls asynchronous are decided within 14 days at the latest.
+OPEN_AT_MOST_S = 14 * 86_400
+# A closed order whose payment cannot be read is looked at as often as this, so for two weeks and some hours.
+READS_AT_MOST = 340
+DISPUTED = Notice("dispute", "The player disputes the payment; answer it at Stripe.")
+
+
+def _with(payment: OrderPayment, **changes: Any) -> OrderPayment:
+    return msgspec.structs.replace(payment, **changes)
+
+
+def is_another(payment: OrderPayment | None, payment_intent: str | None) -> bool:
+    """Whether that payment intent is for certain not the one that funds the order."""
+    known = None if payment is None else payment.payment_intent
+    return None not in (known, payment_intent) and known != payment_intent
+
+
+# --- the timer -------------------------------------------------------------------------------------------
+
+
+def poll(payment: OrderPayment, created_at_ms: int, context: Context) -> Step[OrderPayment]:
+    """Ask Stripe about a payment that nobody has told of: its webhook may never come."""
+    age_s = (context.now_ms - created_at_ms) // 1000
+    nothing_to_pay = payment.checkout is None and payment.payment_intent is None
+    if nothing_to_pay and age_s >= context.limits.checkout_life_s:
+        return abandon(payment, "no checkout was made")
+    if age_s >= OPEN_AT_MOST_S:
+        text = "Stripe has not said for two weeks whether this order was paid. Look it up at Stripe."
+        return abandon(payment, text, Notice("undecided", text))
+    due = later(context, _read_backoff_s(payment), payment.reads + 1)
+    polled = _with(payment, reads=payment.reads + 1, due_at_ms=due)
+    return Step(polled, () if nothing_to_pay else (ReadPayment(),))
+
+
+def look_again(payment: OrderPayment, context: Context) -> Step[OrderPayment]:
+    """Something was reported about a closed order and has not been read back yet, or a refund may have failed."""
+    if payment.reads >= READS_AT_MOST:
+        text = "The payment of this closed order could not be read for two weeks. Look it up at Stripe."
+        return Step(_with(payment, reads=0, due_at_ms=None), notices=(Notice("given_up", text),), text=text)
+    due = later(context, OPEN_READ_BACKOFF_S, payment.reads + 1)
+    return Step(_with(payment, reads=payment.reads + 1, due_at_ms=due), (ReadPayment(),))
+
+
+def _read_backoff_s(payment: OrderPayment) -> tuple[int, ...]:
+    return OPEN_READ_BACKOFF_S if payment.payment_intent is None else REPORTED_READ_BACKOFF_S
+
+
+def abandon(payment: OrderPayment, why: str, *notices: Notice) -> Step[OrderPayment]:
+    """Nobody pays any more. `why` is for people."""
+    return Step(_with(payment, stage="abandoned", due_at_ms=None, reads=0), notices=notices, text=why)
+
+
+# --- what Stripe says ------------------------------------------------------------------------------------
+
+
+def checkout_made(payment: OrderPayment, event: CheckoutMade) -> Step[OrderPayment]:
+    """Stripe has made the page to pay at: the first one counts."""
+    if payment.checkout is not None:
+        return Step(payment)
+    page = CheckoutPage(session_id=event.session_id, url=event.url, expires_at_ms=event.expires_at_ms)
+    return Step(_with(payment, checkout=page), text="the player is sent to the checkout")
+
+
+def reported(
+    payment: OrderPayment, event: PaymentReported, *, delivering: bool, closing: bool, context: Context
+) -> Step[OrderPayment]:
+    """Something changed at Stripe: it is read back before it counts.
+
+    `delivering`: a machine has the order in hand, and whatever comes next reads Stripe as well. `closing`: it is
+    being settled, which reads Stripe by itself.
+    """
+    shown = payment.shown
+    if event.good_news and shown is not None and (shown.has_money or shown.status == "canceled"):
+        return Step(payment)
+    noted = payment
+    if payment.payment_intent is None and event.payment_intent is not None:
+        noted = _with(noted, payment_intent=event.payment_intent)
+    if noted.payment_intent is None and noted.checkout is None:
+        return Step(payment)  # its checkout's making was never answered: nobody can pay it
+    if delivering:
+        noted = _with(noted, recheck=True)
+    elif not closing:
+        noted = _with(noted, reads=0, due_at_ms=later(context, _read_backoff_s(noted), 1))
+    return Step(noted, (ReadPayment(),), text=event.what)
+
+
+def returned(payment: OrderPayment, context: Context) -> Step[OrderPayment]:
+    """The player is back from the checkout, and no webhook has told of a payment: ask soon."""
+    soon = context.now_ms + 1000 * RETURNED_READ_S
+    payable = payment.stage == "open" and payment.checkout is not None and payment.reads < RETURNED_READS
+    if not payable or payment.due_at_ms is None or payment.due_at_ms <= soon:
+        return Step(payment)
+    return Step(_with(payment, due_at_ms=soon), text="the player is back from the checkout")
+
+
+def read_without_money(payment: OrderPayment, event: PaymentRead) -> Step[OrderPayment]:
+    """What a reading says that shows no money: wait for it, or give it up."""
+    shown = event.payment
+    failed = shown is not None and (
+        shown.status == "canceled" or (event.session == "complete" and shown.status == "requires_payment_method")
+    )
+    if payment.stage == "open" and (failed or event.session == "expired"):
+        return abandon(payment, "the payment failed" if failed else "nobody paid in time")
+    if payment.stage == "abandoned":
+        return Step(_with(payment, due_at_ms=None, reads=0))
+    if shown is not None and payment.payment_intent is None:
+        return Step(_with(payment, payment_intent=shown.payment_intent, shown=shown))
+    return Step(payment)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """Money is there. `why_not`: why nothing may be delivered for it (empty: all is well); `wrong`: it is odd."""
+
+    payment: OrderPayment
+    paid_at_ms: int
+    why_not: str = ""
+    wrong: bool = False
+
+
+def arrive(payment: OrderPayment, shown: Payment, context: Context) -> Arrived:
+    """Take in money that a reading, or a webhook beyond doubt, shows to be there."""
+    paid_at_ms = context.now_ms if shown.paid_at_ms is None else min(shown.paid_at_ms, context.now_ms)
+    arrived = _with(
+        payment,
+        payment_intent=shown.payment_intent,
+        shown=shown,
+        arrival=Arrival(
+            paid_at_ms=paid_at_ms,
+            held=shown.status == "requires_capture",
+            capture_before_ms=shown.capture_before_ms,
+        ),
+        reads=0,
+        due_at_ms=None,
+    )
+    why_not, wrong = "", True
+    if (shown.amount_minor, shown.currency) != (payment.amount_minor, payment.currency):
+        why_not = "the amount paid is not the price of the order"
+    elif not _is_whole(payment, shown):
+        why_not = "a part of the money is gone already"
+    elif context.now_ms - paid_at_ms >= context.limits.deliver_within_s * 1000:
+        why_not, wrong = "the payment became known too late to be delivered", False
+    return Arrived(_with(arrived, stage="returning" if why_not else "funded"), paid_at_ms, why_not, wrong)
+
+
+def read_while_delivering(payment: OrderPayment, shown: Payment) -> tuple[Step[OrderPayment], bool]:
+    """What a reading says while machines work; and whether the money is still there, all of it."""
+    arrival = payment.arrival
+    if arrival is not None and arrival.capture_before_ms is None:
+        arrival = msgspec.structs.replace(arrival, capture_before_ms=shown.capture_before_ms)
+    read = _with(payment, shown=shown, recheck=False, arrival=arrival)
+    there = shown.has_money and _is_whole(payment, shown)
+    return Step(read, notices=(DISPUTED,) if shown.dispute == "open" else ()), there
+
+
+def _is_whole(payment: OrderPayment, shown: Payment) -> bool:
+    return shown.kept_minor + shown.capturable_minor >= payment.amount_minor
+
+
+# --- what a hold means for everybody who waits -----------------------------------------------------------
+
+
+def patience(payment: OrderPayment | None, limits: Limits) -> Patience:
+    """How long to wait for a machine, for money as it is held or taken."""
+    arrival = None if payment is None else payment.arrival
+    if arrival is None:
+        return Patience(limits.silence_limit_s)
+    silence_s = limits.hold_silence_limit_s if arrival.held else limits.silence_limit_s
+    if arrival.capture_before_ms is None:
+        return Patience(silence_s)
+    life_ms = arrival.capture_before_ms - arrival.paid_at_ms
+    return Patience(silence_s, arrival.paid_at_ms + life_ms * 2 // 4, arrival.paid_at_ms + life_ms * 3 // 4)
+
+
+def end_unknown(payment: OrderPayment | None) -> bool:
+    """Whether it is a hold of which nobody has read yet when it ends: a webhook does not show it."""
+    arrival = None if payment is None else payment.arrival
+    return arrival is not None and arrival.held and arrival.capture_before_ms is None
+
+
+def wants_reading(payment: OrderPayment) -> OrderPayment:
+    """The payment, to be read again at the next chance."""
+    return _with(payment, recheck=True)

@@ -1,0 +1,74 @@
+"""What an operator does, and game software on the machine's behalf: free credits, money back, game over."""
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from arcade_cloud.domain.events import Due, Outcome, RefundAsked
+from arcade_cloud.domain.life import can_refund
+from arcade_cloud.domain.money import Offer
+from arcade_cloud.domain.order import Delivery, Order
+from arcade_cloud.errors import BadRequest
+from arcade_cloud.services.fulfilment import Fulfilment
+from arcade_cloud.services.sales import Sales
+from arcade_shared.ids import uuid7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operations:
+    """The operator's acts. Each is safe to repeat."""
+
+    fulfilment: Fulfilment
+    sales: Sales
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes
+
+    def grant(self, machine_id: object, credits: int, *, by: str, reason: str, token: str) -> Order:
+        """Free credits. `token` is the form's: the same token gives the same order, however often it is sent.
+
+        Raises UnknownMachine, NotReady, BadRequest.
+        """
+        order_id = "grant_" + hashlib.sha256(token.encode()).hexdigest()[:32]
+        existing = self.fulfilment.store.order(order_id)
+        if existing is not None:
+            return existing
+        machine = self.sales.machine(machine_id)
+        installation = self.sales.ready_installation(machine, credits)
+        now_ms = self.fulfilment.now_ms()
+        free = Offer(offer_id="grant", credits=credits, amount_minor=0, currency="")
+        credit = self.sales.credit(machine, free, 1, installation)
+        drawn = Delivery(drawn_at_ms=now_ms, due_at_ms=now_ms)
+        order = Order(
+            order_id=order_id,
+            version=1,
+            kind="grant",
+            created_at_ms=now_ms,
+            note=f"granted by {by}: {reason}",
+            payment=None,
+            credits=(msgspec.structs.replace(credit, delivery=drawn),),
+        )
+        self.fulfilment.begin_once(order, "Granted")
+        moved = self.fulfilment.move(order_id, Due())
+        return order if moved is None else moved
+
+    def refund(self, order_id: str, *, by: str, reason: str, keep_minor: int = 0) -> Order:
+        """Give money back, all but `keep_minor` at the most. Raises BadRequest where there is none.
+
+        What is asked here must not hang on what others make of the order meanwhile: once money can be given back,
+        it has been asked for, or somebody else has given back as much.
+        """
+        before = self.fulfilment.store.order(order_id)
+        if before is None:
+            raise BadRequest(f"no order {order_id}")
+        if not can_refund(before, keep_minor):
+            raise BadRequest(f"order {order_id} is {before.state}: there is nothing to give back")
+        after = self.fulfilment.move(order_id, RefundAsked(by, reason, keep_minor))
+        return before if after is None else after
+
+    def send_game_over(self, machine_id: object) -> Outcome:
+        """Publish a game over on behalf of game software. Raises UnknownMachine."""
+        machine = self.sales.machine(machine_id)
+        event_id = uuid7(self.fulfilment.now_ms(), self.random_bytes)
+        return self.fulfilment.sender.game_over(machine.machine_id, event_id)
