@@ -18,7 +18,7 @@ from arcade_cloud.services.sales import Sales
 if TYPE_CHECKING:
     from arcade_cloud.adapters.mqtt import Listener, Publisher
     from arcade_cloud.adapters.stripe.gateway import StripeGateway
-    from arcade_cloud.web.dependencies import Services
+    from arcade_cloud.web.dependencies import Dependencies
 
 
 def wall_clock_ms() -> int:
@@ -48,12 +48,12 @@ class Cloud:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def services(self) -> "Services":
-        """What the routes need."""
+    def web_dependencies(self) -> "Dependencies":
+        """What the web application needs."""
         from arcade_cloud.adapters.stripe.events import reader
-        from arcade_cloud.web.dependencies import Services
+        from arcade_cloud.web.dependencies import Dependencies
 
-        return Services(
+        return Dependencies(
             sales=self.sales,
             hearing=self.hearing,
             fulfilment=self.fulfilment,

@@ -18,9 +18,9 @@ from arcade_sandbox.demo import pulses
 from arcade_sandbox.processes import wait_for
 from arcade_sandbox.system import System
 from support.chromium import Chromium
-from support.doors import Doors
 from support.pictures import codes_in
 from support.served import serve
+from support.site import Site
 
 SCREENS = [(480, 320), (1280, 720), (1920, 1080), (1080, 1920)]
 PHONE = (360, 640)
@@ -52,11 +52,11 @@ def screen(browser: Chromium) -> Iterator[Chromium]:
 
 
 @pytest.fixture
-def doors() -> Iterator[tuple[Doors, str]]:
-    doors = Doors()
-    port, end = serve(doors.app)
+def site() -> Iterator[tuple[Site, str]]:
+    site = Site()
+    port, end = serve(site.app)
     try:
-        yield doors, f"http://127.0.0.1:{port}"
+        yield site, f"http://127.0.0.1:{port}"
     finally:
         end()
 
@@ -76,9 +76,9 @@ def scan(screen: Chromium, name: str) -> list[str]:
 
 @pytest.mark.parametrize("size", SCREENS, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_the_screen_shows_all_of_it_at_every_size(
-    screen: Chromium, doors: tuple[Doors, str], size: tuple[int, int]
+    screen: Chromium, site: tuple[Site, str], size: tuple[int, int]
 ) -> None:
-    cloud, url = doors
+    cloud, url = site
     cloud.add_machine("cab-01", name="Space Duel", offers=TWELVE[:1] + TWELVE[5:6])
     cloud.add_machine("plain")
     cloud.add_machine("twelve", name="Dance Dance Revolution SuperNOVA Extreme Edition", offers=TWELVE)
@@ -107,9 +107,9 @@ def test_the_screen_shows_all_of_it_at_every_size(
             assert screen.complaints() == []
 
 
-def test_a_screen_without_scripts_is_loaded_anew_by_itself(screen: Chromium, doors: tuple[Doors, str]) -> None:
+def test_a_screen_without_scripts_is_loaded_anew_by_itself(screen: Chromium, site: tuple[Site, str]) -> None:
     screen.become(*SCREENS[1], mobile=False, scale=1, scripts=False)
-    screen.go(f"{doors[1]}/kiosk/cab-01")
+    screen.go(f"{site[1]}/kiosk/cab-01")
     assert screen.js("document.querySelector('meta[http-equiv=refresh]').content") == "15"
     assert scan(screen, "kiosk-no-scripts") == ["https://play.example/m/cab-01"]
 

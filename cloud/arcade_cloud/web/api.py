@@ -6,7 +6,7 @@ from arcade_cloud.domain.events import Outcome
 from arcade_cloud.errors import InvariantBroken
 from arcade_cloud.services.rate_limit import RateLimiter
 from arcade_cloud.services.sales import MAX_QUANTITY
-from arcade_cloud.web.dependencies import Services
+from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.error_responses import NotConfirmed
 from arcade_cloud.web.guards import (
     check_key,
@@ -20,10 +20,10 @@ from arcade_cloud.web.guards import (
 API_KEY_HEADER = "X-Api-Key"
 
 
-def doors(services: Services, limiter: RateLimiter) -> Blueprint:
+def routes(dependencies: Dependencies, limiter: RateLimiter) -> Blueprint:
     """`GET /status`, `POST /create-payment-link`, `POST /gameover`."""
     blueprint = Blueprint("api", __name__)
-    sales, settings, now_ms = services.sales, services.settings, services.fulfilment.now_ms
+    sales, settings, now_ms = dependencies.sales, dependencies.settings, dependencies.fulfilment.now_ms
 
     @blueprint.get("/status")
     def status() -> Response:

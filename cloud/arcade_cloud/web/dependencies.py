@@ -11,7 +11,7 @@ from arcade_cloud.services.sales import Sales
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
+class Dependencies:
     """All of it is shared by many threads. The store and the clock are those of `fulfilment`.
 
     `read_event(body, signature)`: what a webhook of Stripe's is about; raises BadWebhook.

@@ -14,7 +14,7 @@ import msgspec
 from flask import Blueprint, Response, jsonify, request
 
 from arcade_cloud.errors import BadRequest, StoreUnavailable
-from arcade_cloud.web.dependencies import Services
+from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.error_responses import Closed
 from arcade_cloud.web.guards import check_key, json_body
 from arcade_shared.errors import BadMessage
@@ -28,14 +28,14 @@ MAX_INGEST_BYTES = 1024 * 1024
 MAX_REASON = 160
 
 
-def doors(services: Services) -> Blueprint:
+def routes(dependencies: Dependencies) -> Blueprint:
     """`POST /ingest`."""
     blueprint = Blueprint("ingest", __name__)
 
     @blueprint.post("/ingest")
     def ingest() -> Response:
         """Take in messages; how many were accepted, and which were refused and why."""
-        secret = services.settings.ingest_secret
+        secret = dependencies.settings.ingest_secret
         if secret is None:
             raise Closed("this door is closed: set INGEST_SECRET to open it")
         check_key(request, secret, SECRET_HEADER)
@@ -44,19 +44,19 @@ def doors(services: Services) -> Blueprint:
         messages = body if isinstance(body, list) else [body]
         if len(messages) > MAX_MESSAGES:
             raise BadRequest(f"{len(messages)} messages at once are too many; send at most {MAX_MESSAGES}")
-        return _take_in(services, messages)
+        return _take_in(dependencies, messages)
 
     return blueprint
 
 
-def _take_in(services: Services, messages: list[Any]) -> Response:
+def _take_in(dependencies: Dependencies, messages: list[Any]) -> Response:
     accepted = 0
     refused: list[dict[str, Any]] = []
     defect: Exception | None = None
     for index, message in enumerate(messages):
         try:
             topic, payload = _parts(message)
-            services.hearing.hear(topic, payload)
+            dependencies.hearing.hear(topic, payload)
         except BadMessage as error:
             refused.append({"index": index, "reason": str(error)[:MAX_REASON]})
         except StoreUnavailable:

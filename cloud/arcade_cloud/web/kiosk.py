@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from arcade_cloud.domain.machines import Machine
 from arcade_cloud.web import assets
-from arcade_cloud.web.dependencies import Services
+from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.error_responses import wants_json
 from arcade_cloud.web.guards import known_machine
 from arcade_cloud.web.kiosk_view import KioskView, kiosk_view
@@ -21,10 +21,10 @@ PRICES = 4
 PARTS = ("kiosk.css", "kiosk.js", "cabinet.svg")
 
 
-def doors(services: Services) -> Blueprint:
+def routes(dependencies: Dependencies) -> Blueprint:
     """`/kiosk/<machine>`."""
     blueprint = Blueprint("kiosk", __name__)
-    sales, store, now_ms = services.sales, services.fulfilment.store, services.fulfilment.now_ms
+    sales, store, now_ms = dependencies.sales, dependencies.fulfilment.store, dependencies.fulfilment.now_ms
 
     @blueprint.get("/kiosk/<machine_id>")
     def kiosk(machine_id: str) -> Response:
@@ -36,14 +36,14 @@ def doors(services: Services) -> Blueprint:
         if wants_json():
             return jsonify(machineId=machine.machine_id, page=_version(machine), **asdict(view))
         choices = machine_view(machine, sales.offers(machine), presence, now_ms()).choices
-        return _page(services, machine, view, [choice for choice in choices if choice.quantity == 1])
+        return _page(dependencies, machine, view, [choice for choice in choices if choice.quantity == 1])
 
     return blueprint
 
 
-def _page(services: Services, machine: Machine, view: KioskView, choices: list[Choice]) -> Response:
-    address = services.settings.public_base_url + f"/m/{machine.machine_id}"
-    contact = machine.contact or services.settings.operator_contact
+def _page(dependencies: Dependencies, machine: Machine, view: KioskView, choices: list[Choice]) -> Response:
+    address = dependencies.settings.public_base_url + f"/m/{machine.machine_id}"
+    contact = machine.contact or dependencies.settings.operator_contact
     text = render_template(
         "kiosk.html",
         machine=machine,

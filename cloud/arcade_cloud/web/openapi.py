@@ -6,7 +6,7 @@ from flask import Blueprint, Response, jsonify
 
 from arcade_cloud.services.sales import MAX_QUANTITY
 from arcade_cloud.web.api import API_KEY_HEADER
-from arcade_cloud.web.dependencies import Services
+from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.ingest import MAX_MESSAGES, SECRET_HEADER
 from arcade_cloud.web.kiosk_view import KioskState
 from arcade_cloud.web.player_view import Phase
@@ -29,14 +29,14 @@ _ERRORS = {
 }
 
 
-def doors(services: Services) -> Blueprint:
+def routes(dependencies: Dependencies) -> Blueprint:
     """`GET /openapi.json`."""
     blueprint = Blueprint("openapi", __name__)
 
     @blueprint.get("/openapi.json")
     def openapi() -> Response:
         """This description."""
-        return jsonify(document(services.settings.site_name, services.settings.public_base_url))
+        return jsonify(document(dependencies.settings.site_name, dependencies.settings.public_base_url))
 
     return blueprint
 

@@ -13,7 +13,7 @@ from arcade_cloud.domain.order import Order
 from arcade_cloud.errors import BadRequest, InvariantBroken, NotReady, StoreUnavailable
 from arcade_cloud.services.rate_limit import RateLimiter
 from arcade_cloud.services.sales import MAX_QUANTITY
-from arcade_cloud.web.dependencies import Services
+from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.error_responses import NotFound, wants_json
 from arcade_cloud.web.guards import check_rate, known_machine
 from arcade_cloud.web.player_view import contact_link, machine_view, order_view, picture
@@ -22,10 +22,10 @@ _ORDER_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _QUANTITY = re.compile(r"[0-9]{1,4}")
 
 
-def doors(services: Services, limiter: RateLimiter) -> Blueprint:
+def routes(dependencies: Dependencies, limiter: RateLimiter) -> Blueprint:
     """`/m/<machine>` and what is below it."""
     blueprint = Blueprint("player", __name__)
-    pages = Pages(services)
+    pages = Pages(dependencies)
 
     @blueprint.get("/m/<machine_id>")
     def machine(machine_id: str) -> Response:
@@ -36,7 +36,7 @@ def doors(services: Services, limiter: RateLimiter) -> Blueprint:
     @blueprint.post("/m/<machine_id>/checkout")
     def checkout(machine_id: str) -> AnyResponse:
         """Send the player to Stripe; or say why nobody can pay now."""
-        check_rate(limiter, request, "checkout", services.fulfilment.now_ms())
+        check_rate(limiter, request, "checkout", dependencies.fulfilment.now_ms())
         return pages.checkout(pages.known(machine_id), request.form.get("offer_id"), request.form.get("quantity"))
 
     @blueprint.get("/m/<machine_id>/checkout")
@@ -57,10 +57,10 @@ def doors(services: Services, limiter: RateLimiter) -> Blueprint:
 class Pages:
     """Makes the pages from the records."""
 
-    def __init__(self, services: Services) -> None:
-        self._sales = services.sales
-        self._fulfilment = services.fulfilment
-        self._settings = services.settings
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._sales = dependencies.sales
+        self._fulfilment = dependencies.fulfilment
+        self._settings = dependencies.settings
 
     def known(self, machine_id: str) -> Machine:
         """Raises UnknownMachine."""

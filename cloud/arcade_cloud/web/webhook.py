@@ -3,12 +3,12 @@
 from flask import Blueprint, Response, jsonify, request
 
 from arcade_cloud.ports.payments import MAX_EVENT_BYTES
-from arcade_cloud.web.dependencies import Services
+from arcade_cloud.web.dependencies import Dependencies
 
 SIGNATURE_HEADER = "Stripe-Signature"
 
 
-def doors(services: Services) -> Blueprint:
+def routes(dependencies: Dependencies) -> Blueprint:
     """`POST /webhook`, and the same as `POST /addCredit`. Neither is ever rate-limited."""
     blueprint = Blueprint("webhook", __name__)
 
@@ -17,8 +17,8 @@ def doors(services: Services) -> Blueprint:
     def webhook() -> Response:
         """200 once the event is committed, or is none of ours; whatever could not be stored Stripe sends again."""
         request.max_content_length = MAX_EVENT_BYTES
-        report = services.read_event(request.get_data(), request.headers.get(SIGNATURE_HEADER, ""))
-        services.sales.stripe_reported(report)
+        report = dependencies.read_event(request.get_data(), request.headers.get(SIGNATURE_HEADER, ""))
+        dependencies.sales.stripe_reported(report)
         return jsonify(received=True)
 
     return blueprint

@@ -159,7 +159,7 @@ def function() -> Function:
     cloud = build(settings, later=deadline.later, time_left_s=deadline.left_s)
     for warning in warnings(settings):
         logger.warning("%s", warning)
-    return Function(create_app(cloud.services()), cloud.fulfilment, cloud.sweep, deadline)
+    return Function(create_app(cloud.web_dependencies()), cloud.fulfilment, cloud.sweep, deadline)
 
 
 def handler(event: object, context: Context) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The cloud's HTTP doors over real rules: store, Stripe and broker in memory, the clock by hand."""
+"""The cloud's web application over the real rules: store, Stripe and broker in memory, the clock set by hand."""
 
 import hashlib
 import hmac
@@ -19,7 +19,8 @@ from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.services.machine_messages import Hearing
 from arcade_cloud.services.reconciliation import Sweep
 from arcade_cloud.services.sales import Sales
-from arcade_cloud.web.app import Services, create_app
+from arcade_cloud.web.app import create_app
+from arcade_cloud.web.dependencies import Dependencies
 from arcade_shared.messages import FINAL_ACK_STATES, Ack, Status
 from arcade_shared.signing import machine_key, seal
 from arcade_shared.times import format_ms
@@ -36,7 +37,7 @@ BASE_URL = "https://play.example"
 PRICE_ID = "price_play"
 INSTALLATION = "a" * 32
 ENVIRONMENT = {
-    "STRIPE_API_KEY": "sk_test_doors",
+    "STRIPE_API_KEY": "sk_test_site",
     "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
     "STRIPE_PRICE_ID": PRICE_ID,
     "EMQX_BROKER_URL": "localhost",
@@ -58,7 +59,7 @@ class SilentAlerts:
         return True
 
 
-class Doors:
+class Site:
     """The application, with what is around it. `cab-01` is registered, ready, and sells credits at RM 1.00."""
 
     def __init__(self, **settings: Any) -> None:
@@ -78,14 +79,14 @@ class Doors:
         )
         sales = Sales(fulfilment=fulfilment, base_url=BASE_URL, price_id=self.settings.stripe_price_id)
         self.sweep = Sweep(sales=sales)
-        self.services = Services(
+        self.dependencies = Dependencies(
             sales=sales,
             hearing=Hearing(fulfilment),
             fulfilment=fulfilment,
             settings=self.settings,
             read_event=reader(self.settings.stripe_webhook_secrets, lambda: self.now_ms),
         )
-        self.app = create_app(self.services)
+        self.app = create_app(self.dependencies)
         self.client: FlaskClient = self.app.test_client()
         self._seq = 0
         self.add_machine("cab-01", name="Street Fighter II")
@@ -118,7 +119,9 @@ class Doors:
 
     def say_status(self, machine_id: str, **fields: Any) -> None:
         """Have the cloud hear a status."""
-        self.services.hearing.hear(machine_topic(machine_id, "status"), self.status_payload(machine_id, **fields))
+        self.dependencies.hearing.hear(
+            machine_topic(machine_id, "status"), self.status_payload(machine_id, **fields)
+        )
 
     def ack_payload(self, order: Order, state: str = "done", delivered: int = 0, uncertain: int = 0) -> bytes:
         """A signed ack of the machine that the order is addressed to."""
@@ -140,7 +143,7 @@ class Doors:
         """Have the cloud hear an ack for an order."""
         order = self.order(order_id)
         payload = self.ack_payload(order, state, delivered, uncertain)
-        self.services.hearing.hear(machine_topic(order.machine_id, "ack"), payload)
+        self.dependencies.hearing.hear(machine_topic(order.machine_id, "ack"), payload)
 
     def _sealed(self, machine_id: str, kind: Any, cls: Any, **fields: Any) -> bytes:
         key, topic = machine_key(SIGNING_SECRET, machine_id), machine_topic(machine_id, kind)
