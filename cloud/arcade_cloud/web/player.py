@@ -10,11 +10,11 @@ from werkzeug.wrappers import Response as AnyResponse
 from arcade_cloud.domain.events import PlayerReturned
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import Order
-from arcade_cloud.errors import BadRequest, InvariantBroken, NotReady, StoreUnavailable
+from arcade_cloud.errors import BadRequest, InvariantBroken, NotFound, NotReady, StoreUnavailable
 from arcade_cloud.services.rate_limit import RateLimiter
 from arcade_cloud.services.sales import MAX_QUANTITY
 from arcade_cloud.web.dependencies import Dependencies
-from arcade_cloud.web.error_responses import NotFound, wants_json
+from arcade_cloud.web.error_responses import status_of, wants_json
 from arcade_cloud.web.guards import check_rate, known_machine
 from arcade_cloud.web.player_view import contact_link, machine_view, order_view, picture
 
@@ -85,9 +85,9 @@ class Pages:
                 machine.machine_id, offer_id=offer_id or None, quantity=_quantity(quantity)
             )
         except NotReady as error:
-            return self.machine(machine, f"{error} Nothing was charged.", error.status)
+            return self.machine(machine, f"{error} Nothing was charged.", status_of(error))
         except BadRequest as error:
-            return self.machine(machine, "That can't be bought here any more. Nothing was charged.", error.status)
+            return self.machine(machine, "This is no longer sold here. Nothing was charged.", status_of(error))
         if order.checkout_url is None:
             raise InvariantBroken(f"order {order.order_id}: begun without a checkout")
         return redirect(order.checkout_url, 303)

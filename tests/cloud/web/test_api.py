@@ -109,7 +109,7 @@ def test_a_machine_id_of_another_type_is_bad_input(site, machine_id):
 def test_what_is_no_json_object_is_answered_with_what_to_send(site, body):
     for path in ("/create-payment-link", "/gameover"):
         message = check_error(site.client.post(path, data=body), 422, "bad_request")
-        assert "the body" in message
+        assert "The body" in message
 
 
 def test_an_unknown_machine_is_not_found(site):
@@ -155,7 +155,7 @@ def test_a_set_up_that_stripe_refuses_is_no_fault_of_the_caller_and_its_text_sta
     answer = site.client.post("/create-payment-link", json={"machine_id": "cab-01"})
     message = check_error(answer, 502, "payments_refused")
     assert "price_of_another_account" not in message
-    assert "refuses" in caplog.text
+    assert "refused" in caplog.text
 
 
 def test_a_store_that_is_down_is_no_500(site):
@@ -309,7 +309,7 @@ def test_what_does_not_exist_is_said_in_the_one_error_shape(site, method, path, 
 
 def test_a_wrong_method_is_told_the_right_one(site):
     answer = site.client.get("/webhook")
-    assert "use POST" in check_error(answer, 405)
+    assert "Use POST" in check_error(answer, 405)
     assert "POST" in answer.headers["Allow"]
 
 
@@ -338,7 +338,7 @@ def test_a_defect_is_recorded_with_its_trace_and_answered_with_a_constant_text(s
         answer = site.client.post("/gameover", json={"machine_id": "cab-01"})
     message = check_error(answer, 500, "internal")
     assert "secret detail" not in answer.text
-    assert message == "Something went wrong here; it has been recorded."
+    assert message == "Something went wrong on our side. It has been logged."
     assert "secret detail" in caplog.text
     assert "Traceback" in caplog.text
 
