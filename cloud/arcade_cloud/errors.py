@@ -3,7 +3,7 @@
 ArcadeError
 ├── BadRequest                the request cannot be fulfilled; the text is for the caller
 │   ├── BadWebhook            not an event signed by Stripe, or not in a shape that Stripe documents
-│   ├── Closed                the route is turned off in this installation
+│   ├── Closed                the route is closed in this installation
 │   ├── NotConfirmed          the broker has not confirmed the message; it may still arrive
 │   ├── NotFound              nothing exists at this address
 │   ├── NotReady              the machine cannot take credits now, so nobody may pay for it
@@ -47,7 +47,7 @@ class BadWebhook(BadRequest):
 
 
 class Closed(BadRequest):
-    """The route is turned off in this installation."""
+    """The route is closed in this installation."""
 
     code = "closed"
 

@@ -107,7 +107,7 @@ def test_the_screen_shows_all_of_it_at_every_size(
             assert screen.complaints() == []
 
 
-def test_a_screen_without_scripts_is_loaded_anew_by_itself(screen: Chromium, site: tuple[Site, str]) -> None:
+def test_a_screen_without_scripts_reloads(screen: Chromium, site: tuple[Site, str]) -> None:
     screen.become(*SCREENS[1], mobile=False, scale=1, scripts=False)
     screen.go(f"{site[1]}/kiosk/cab-01")
     assert screen.js("document.querySelector('meta[http-equiv=refresh]').content") == "15"
@@ -161,7 +161,7 @@ def hasty(tmp_path: Path) -> Iterator[System]:
         yield running
 
 
-def test_paid_while_the_machine_has_gone_ends_with_the_money_back(screen: Chromium, hasty: System) -> None:
+def test_a_payment_for_a_machine_that_has_gone_is_given_back(screen: Chromium, hasty: System) -> None:
     system = hasty
     pay_at_the_screen(screen, system)
     agent = system.cabinets["cab-01"].agent
@@ -179,9 +179,7 @@ def test_paid_while_the_machine_has_gone_ends_with_the_money_back(screen: Chromi
     assert pulses(system.cabinets["cab-01"].edge_log) == []
 
 
-def test_the_screen_says_so_when_the_machine_or_the_cloud_is_gone_and_finds_back(
-    screen: Chromium, system: System
-) -> None:
+def test_the_screen_shows_a_lost_machine_or_cloud_and_recovers(screen: Chromium, system: System) -> None:
     screen.become(*SCREENS[1], mobile=False, scale=1)
     screen.go(f"{system.url}/kiosk/cab-01")
     assert screen.js(CODE_SHOWN)

@@ -176,10 +176,10 @@ def test_an_order_is_followed_without_a_reload_until_it_is_final(served, phone):
     phone.go(url)
     phone.js("window.stillTheSamePage = true")
     assert "Waiting for your payment" in phone.text()
-    assert "Go to the payment" in phone.text()
+    assert "Go to payment" in phone.text()
     site.pay(order_id)
     phone.wait_for("document.body.innerText.includes('sending your credits')")
-    assert "Go to the payment" not in phone.text()
+    assert "Go to payment" not in phone.text()
     site.say_ack(order_id, "pulsing", 2)
     phone.wait_for("document.querySelector('h1').textContent == '2 of 3 credits added'")
     assert phone.js("document.querySelector('progress').value") == 2
@@ -204,7 +204,7 @@ def test_an_order_is_followed_without_scripts_too(served, phone):
     phone.wait_for("document.querySelector('h1')?.textContent == '3 credits added'")
 
 
-def test_a_cloud_out_of_reach_is_said_and_the_page_goes_on_when_it_is_back(served, phone):
+def test_a_page_says_that_the_cloud_is_gone_and_recovers(served, phone):
     order_id, url = served.begin()
     phone.go(url)
     served.site.store.unavailable = True
@@ -215,7 +215,7 @@ def test_a_cloud_out_of_reach_is_said_and_the_page_goes_on_when_it_is_back(serve
     phone.wait_for("document.body.innerText.includes('sending your credits')")
 
 
-def test_a_page_out_of_sight_asks_nothing(served, phone):
+def test_a_hidden_page_asks_nothing(served, phone):
     _, url = served.begin()
     phone.go(url)
     phone.js("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")

@@ -118,7 +118,7 @@ class Site:
         return self._sealed(machine_id, "status", Status, **{**values, **fields})
 
     def say_status(self, machine_id: str, **fields: Any) -> None:
-        """Have the cloud hear a status."""
+        """Send the cloud a status."""
         self.dependencies.hearing.hear(
             machine_topic(machine_id, "status"), self.status_payload(machine_id, **fields)
         )
@@ -140,7 +140,7 @@ class Site:
         )
 
     def say_ack(self, order_id: str, state: str = "done", delivered: int = 0, uncertain: int = 0) -> None:
-        """Have the cloud hear an ack for an order."""
+        """Send the cloud an ack for an order."""
         order = self.order(order_id)
         payload = self.ack_payload(order, state, delivered, uncertain)
         self.dependencies.hearing.hear(machine_topic(order.machine_id, "ack"), payload)

@@ -36,7 +36,7 @@ def routes(dependencies: Dependencies) -> Blueprint:
         """Process messages. Responds with how many were accepted, and which were refused and why."""
         secret = dependencies.settings.ingest_secret
         if secret is None:
-            raise Closed("This route is turned off. Set INGEST_SECRET to turn it on.")
+            raise Closed("This route is closed. Set INGEST_SECRET to open it.")
         check_key(request, secret, SECRET_HEADER)
         request.max_content_length = MAX_INGEST_BYTES
         body = json_body(request)

@@ -86,7 +86,7 @@ def test_a_body_in_chunks_is_bounded_as_any_other(served):
     check_shape(answer, 413, "too_large")
 
 
-def test_a_body_without_any_measure_is_refused_before_it_is_kept(served):
+def test_an_endless_body_is_refused_before_it_is_kept(served):
     """Else a thousand callers could fill the disk with what no route takes."""
     head = b"POST /webhook HTTP/1.1\r\nHost: x\r\n"
     assert served.raw(head + b"Content-Length: 1000000000\r\n\r\n").startswith(b"HTTP/1.1 413")
@@ -130,14 +130,14 @@ def test_a_signed_event_arrives_byte_for_byte(served):
         b"GET /status HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 300_000 + b"\r\n\r\n",
     ],
 )
-def test_what_is_hardly_http_is_no_500_and_stops_nothing(served, request_bytes):
+def test_malformed_http_is_no_500_and_stops_nothing(served, request_bytes):
     answer = served.raw(request_bytes)
     assert not answer.startswith((b"HTTP/1.1 500", b"HTTP/1.0 500"))
     assert b"Traceback" not in answer
     assert requests.get(f"{served.url}/status", timeout=TIMEOUT_S).json()["status"] == "up"
 
 
-def test_a_caller_that_goes_away_stops_nothing(served):
+def test_a_caller_that_disconnects_stops_nothing(served):
     for _ in range(5):
         with socket.create_connection(("127.0.0.1", served.port), TIMEOUT_S) as connection:
             connection.sendall(b"POST /gameover HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")

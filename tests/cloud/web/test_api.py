@@ -22,7 +22,7 @@ def site() -> Site:
 # --- status ----------------------------------------------------------------------------------------------
 
 
-def test_status_answers_exactly_this_whatever_else_is_down(site):
+def test_status_is_up_whatever_else_is_down(site):
     site.store.unavailable = True
     site.broker.is_down = True
     site.payments.fault = lambda _: "before"
@@ -34,7 +34,7 @@ def test_status_answers_exactly_this_whatever_else_is_down(site):
 # --- payment links ---------------------------------------------------------------------------------------
 
 
-def test_a_payment_link_is_a_checkout_for_as_many_credits_as_asked_for(site):
+def test_a_payment_link_is_a_checkout_for_the_requested_credits(site):
     answer = site.client.post("/create-payment-link", json={"machine_id": "cab-01", "quantity": 3})
     assert answer.status_code == 200
     body = answer.get_json()
@@ -52,13 +52,13 @@ def test_the_shortest_request_sells_one_credit(site):
 
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "nonsense"])
-def test_a_body_counts_for_what_it_is_whatever_its_content_type_says(site, content_type):
+def test_a_body_is_read_as_json_whatever_its_content_type(site, content_type):
     headers = {} if content_type is None else {"Content-Type": content_type}
     answer = site.client.post("/create-payment-link", data=b'{"machine_id": "cab-01"}', headers=headers)
     assert answer.status_code == 200
 
 
-def test_unknown_keys_and_nulls_are_as_good_as_missing(site):
+def test_unknown_keys_and_nulls_are_ignored(site):
     body = '{"machine_id": "cab-01", "price_id": null, "quantity": null, "colour": [{}]}'
     answer = site.client.post("/create-payment-link", data=body)
     assert site.order(answer.get_json()["orderId"]).credits == 1
@@ -67,14 +67,14 @@ def test_unknown_keys_and_nulls_are_as_good_as_missing(site):
 @pytest.mark.parametrize(
     "quantity", [0, -5, 101, 10**9, 10**30, True, False, 1.0, 1.5, 1e300, "3", "", [], [1], {}, {"a": 1}]
 )
-def test_a_quantity_is_a_whole_number_from_1_to_100_and_nothing_else(site, quantity):
+def test_a_quantity_is_an_integer_from_1_to_100(site, quantity):
     answer = site.client.post("/create-payment-link", json={"machine_id": "cab-01", "quantity": quantity})
     assert "from 1 to 100" in check_error(answer, 422, "bad_request")
     assert site.payments.calls == []
 
 
 @pytest.mark.parametrize("machine_id", ["#", "+", "a/b/../x", "", " cab-01", "cab-01\n", "ä", "x" * 65, "x" * 300])
-def test_what_is_no_machine_id_is_bad_input(site, machine_id):
+def test_an_invalid_machine_id_is_bad_input(site, machine_id):
     for path in ("/create-payment-link", "/gameover"):
         check_error(site.client.post(path, json={"machine_id": machine_id}), 422, "bad_request")
     assert site.broker.sent == []
@@ -106,7 +106,7 @@ def test_a_machine_id_of_another_type_is_bad_input(site, machine_id):
         b'{"quantity": ' + b"9" * 5000 + b"}",
     ],
 )
-def test_what_is_no_json_object_is_answered_with_what_to_send(site, body):
+def test_a_body_that_is_not_a_json_object_is_refused_with_an_example(site, body):
     for path in ("/create-payment-link", "/gameover"):
         message = check_error(site.client.post(path, data=body), 422, "bad_request")
         assert "The body" in message
@@ -124,33 +124,33 @@ def test_nobody_can_pay_for_a_machine_that_is_not_ready(site):
     assert site.payments.calls == []
 
 
-def test_nobody_can_pay_for_more_than_the_machine_takes_at_once(site):
+def test_nobody_can_pay_for_more_credits_than_the_machine_takes(site):
     answer = site.client.post("/create-payment-link", json={"machine_id": "cab-01", "quantity": 51})
     assert "at most 50" in check_error(answer, 409, "not_ready")
 
 
 def test_a_price_that_the_machine_does_not_sell_is_refused(site):
-    """Whoever calls can't choose what a credit costs."""
+    """The caller cannot choose what a credit costs."""
     site.payments.stripe.add_price("price_cheap", 1)
     for price_id in ("price_cheap", "x" * 256, "", 7):
         answer = site.client.post("/create-payment-link", json={"machine_id": "cab-01", "price_id": price_id})
         check_error(answer, 422, "bad_request")
 
 
-def test_the_machines_own_price_may_be_named(site):
+def test_a_request_may_name_the_machines_own_price(site):
     answer = site.client.post("/create-payment-link", json={"machine_id": "cab-01", "price_id": "price_play"})
     assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("call", ["read_price", "create_checkout"])
-def test_without_stripes_verdict_the_caller_is_to_try_again(site, call):
+def test_when_stripe_does_not_respond_the_caller_should_try_again(site, call):
     site.payments.fault = lambda name: "after" if name == call else None
     answer = site.client.post("/create-payment-link", json={"machine_id": "cab-01"})
     check_error(answer, 503, "payments_unavailable")
     assert answer.headers["Retry-After"]
 
 
-def test_a_set_up_that_stripe_refuses_is_no_fault_of_the_caller_and_its_text_stays_inside(caplog):
+def test_a_setup_that_stripe_refuses_is_not_the_callers_fault_and_is_only_logged(caplog):
     site = Site(stripe_price_id="price_of_another_account")
     answer = site.client.post("/create-payment-link", json={"machine_id": "cab-01"})
     message = check_error(answer, 502, "payments_refused")
@@ -158,7 +158,7 @@ def test_a_set_up_that_stripe_refuses_is_no_fault_of_the_caller_and_its_text_sta
     assert "refused" in caplog.text
 
 
-def test_a_store_that_is_down_is_no_500(site):
+def test_a_store_that_is_down_is_a_503(site):
     site.store.unavailable = True
     for path in ("/create-payment-link", "/gameover"):
         answer = site.client.post(path, json={"machine_id": "cab-01"})
@@ -184,7 +184,7 @@ def test_a_game_over_is_published_signed_and_in_the_public_shape(site):
     ("outcome", "status"),
     [(Outcome.CONFIRMED, 200), (Outcome.NOBODY, 200), (Outcome.REFUSED, 503), (Outcome.UNKNOWN, 503)],
 )
-def test_sent_means_that_the_broker_has_confirmed_it(site, outcome, status):
+def test_a_game_over_counts_as_sent_when_the_broker_confirms_it(site, outcome, status):
     site.broker.answer("#", outcome)
     answer = site.client.post("/gameover", json={"machine_id": "cab-01"})
     if status == 200:
@@ -196,7 +196,7 @@ def test_sent_means_that_the_broker_has_confirmed_it(site, outcome, status):
 @pytest.mark.parametrize(
     "headers", [{"Authorization": f"Bearer {KEY}"}, {"authorization": f"bearer {KEY}"}, {"X-Api-Key": KEY}]
 )
-def test_where_a_key_is_set_game_software_sends_it_along(headers):
+def test_game_software_sends_the_key_in_either_header(headers):
     site = Site(gameover_api_key=KEY)
     assert site.client.post("/gameover", json={"machine_id": "cab-01"}, headers=headers).status_code == 200
 
@@ -223,7 +223,7 @@ def test_without_the_right_key_nothing_is_published(headers):
     assert site.broker.sent == []
 
 
-def test_a_key_that_is_not_ascii_works_as_the_bytes_that_it_is():
+def test_a_key_that_is_not_ascii_is_compared_as_bytes():
     site = Site(gameover_api_key="schlüssel-für-spiele")
     header = "schlüssel-für-spiele".encode().decode("latin-1")
     answer = site.client.post("/gameover", json={"machine_id": "cab-01"}, headers={"X-Api-Key": header})
@@ -233,7 +233,7 @@ def test_a_key_that_is_not_ascii_works_as_the_bytes_that_it_is():
 # --- how often -------------------------------------------------------------------------------------------
 
 
-def test_who_asks_too_often_is_told_when_to_come_back():
+def test_a_caller_over_the_limit_learns_when_to_try_again():
     site = Site(rate_limit_per_minute=2)
     for path in ("/create-payment-link", "/gameover"):
         for _ in range(2):
@@ -255,7 +255,7 @@ def test_one_address_does_not_use_up_anothers_requests():
         assert answer.status_code == 200
 
 
-def test_who_has_the_key_is_not_counted():
+def test_requests_with_the_key_are_not_limited():
     site = Site(rate_limit_per_minute=1, gameover_api_key=KEY)
     for _ in range(5):
         answer = site.client.post("/gameover", json={"machine_id": "cab-01"}, headers={"X-Api-Key": KEY})
@@ -263,7 +263,7 @@ def test_who_has_the_key_is_not_counted():
 
 
 @pytest.mark.parametrize(("proxies", "counted_alone"), [(0, False), (1, True)])
-def test_what_a_proxy_says_of_the_address_counts_only_where_one_is_trusted(proxies, counted_alone):
+def test_a_forwarded_address_counts_only_from_a_trusted_proxy(proxies, counted_alone):
     site = Site(rate_limit_per_minute=1, trusted_proxies=proxies)
     statuses = [
         site.client.post(
@@ -303,17 +303,17 @@ def test_an_address_made_up_in_front_of_a_trusted_proxy_is_no_way_round_the_limi
         ("GET", "/m/cab-99?format=json", 404, "unknown_machine"),
     ],
 )
-def test_what_does_not_exist_is_said_in_the_one_error_shape(site, method, path, status, code):
+def test_what_does_not_exist_has_the_one_error_shape(site, method, path, status, code):
     check_error(site.client.open(path, method=method), status, code)
 
 
-def test_a_wrong_method_is_told_the_right_one(site):
+def test_a_wrong_method_names_the_right_one(site):
     answer = site.client.get("/webhook")
     assert "Use POST" in check_error(answer, 405)
     assert "POST" in answer.headers["Allow"]
 
 
-def test_a_browser_that_is_lost_gets_a_page(site):
+def test_a_browser_at_an_unknown_address_gets_a_page(site):
     answer = site.client.get("/nothing/here", headers={"Accept": "text/html,application/xhtml+xml"})
     assert (answer.status_code, answer.mimetype) == (404, "text/html")
     assert "+60 12-345 6789" in answer.text
@@ -329,7 +329,7 @@ def test_a_body_within_its_bound_is_read(site):
     assert site.client.post("/gameover", data=body).status_code == 200
 
 
-def test_a_defect_is_recorded_with_its_trace_and_answered_with_a_constant_text(site, monkeypatch, caplog):
+def test_a_defect_is_logged_with_its_trace_and_hidden_from_the_caller(site, monkeypatch, caplog):
     def broken(_: object) -> None:
         raise InvariantBroken("the secret detail")
 
@@ -353,7 +353,7 @@ def test_even_an_error_that_nobody_foresaw_leaks_nothing(site, monkeypatch):
     assert "sk_test_site" not in answer.text
 
 
-def test_stripes_words_reach_nobody_outside(site, monkeypatch):
+def test_stripes_error_texts_never_reach_the_caller(site, monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise PaymentsRefused("api_key_expired", "Expired API Key provided: sk_test_*****rs")
 
@@ -391,7 +391,7 @@ def test_under_a_prefix_every_route_and_every_link_works(site):
     assert back.headers["Location"] == "/prod/m/cab-01"
 
 
-def test_the_way_back_from_stripe_is_the_public_address(site):
+def test_stripe_sends_players_back_to_the_public_address(site):
     order = site.order(site.begin())
     assert order.checkout_url is not None
     assert site.client.get(f"/m/cab-01/o/{order.order_id}").status_code == 200

@@ -72,7 +72,7 @@ def test_every_route_has_a_bound_of_some_kind() -> None:
 
 
 @pytest.mark.parametrize("rule", sorted(COUNTED))
-def test_a_route_that_causes_work_is_open_so_often_a_minute(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_route_that_causes_work_is_rate_limited(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     site = Site(rate_limit_per_minute=3)
     body = {"data": {}} if "checkout" in rule else {"json": {"machine_id": "cab-01"}}
     statuses = [site.client.post(address(rule), **body).status_code for _ in range(3)]

@@ -1,4 +1,4 @@
-"""The route for the broker's rule engine: each message by itself, and only with the secret and its signature."""
+"""The route for the broker's rule engine: each message on its own, and only with the secret and its signature."""
 
 import base64
 import json
@@ -37,7 +37,7 @@ def post(site: Site, body: object) -> TestResponse:
 
 
 @pytest.mark.parametrize("form", ["object", "text", "base64", "indented"])
-def test_an_ack_counts_in_whatever_form_the_rule_engine_hands_it_on(site, form):
+def test_an_ack_counts_in_every_form_that_a_rule_engine_forwards(site, form):
     order_id = funded(site)
     message = ack(site, order_id)
     text = json.dumps(message["payload"])
@@ -53,7 +53,7 @@ def test_an_ack_counts_in_whatever_form_the_rule_engine_hands_it_on(site, form):
     assert (order.state, order.delivered) == ("settled", 3)
 
 
-def test_bad_messages_do_not_keep_good_ones_out_and_are_named(site):
+def test_bad_messages_are_named_and_do_not_block_good_ones(site):
     order_id = funded(site)
     good = ack(site, order_id)
     forged = json.loads(json.dumps(good))
@@ -77,10 +77,10 @@ def test_bad_messages_do_not_keep_good_ones_out_and_are_named(site):
     ]
     answer = post(site, body)
     assert answer.status_code == 200
-    told = answer.get_json()
-    assert told["accepted"] == 1
-    assert [refused["index"] for refused in told["refused"]] == list(range(len(body) - 1))
-    assert all(refused["reason"] for refused in told["refused"])
+    result = answer.get_json()
+    assert result["accepted"] == 1
+    assert [refused["index"] for refused in result["refused"]] == list(range(len(body) - 1))
+    assert all(refused["reason"] for refused in result["refused"])
     assert site.order(order_id).delivered == 3, "not what the forged one said"
 
 
@@ -93,7 +93,7 @@ def test_everything_twice_changes_nothing(site):
     assert site.order(order_id) == settled
 
 
-def test_status_and_game_over_come_this_way_too(site):
+def test_status_and_game_over_are_accepted_too(site):
     status = site.status_payload("cab-01", ready=False, reason="inhibited").decode()
     game_over = {"machineId": "cab-01", "status": "game_over", "timestamp": "now"}
     body = [
@@ -106,7 +106,7 @@ def test_status_and_game_over_come_this_way_too(site):
     assert not presence.ready
 
 
-def test_where_nothing_can_be_stored_all_of_it_is_to_come_again(site):
+def test_when_nothing_can_be_stored_the_whole_batch_is_sent_again(site):
     order_id = funded(site)
     message = ack(site, order_id)
     site.store.unavailable = True
@@ -116,7 +116,7 @@ def test_where_nothing_can_be_stored_all_of_it_is_to_come_again(site):
     assert site.order(order_id).delivered == 3
 
 
-def test_a_defect_met_by_one_message_does_not_keep_the_others_out(site, monkeypatch):
+def test_a_defect_in_one_message_does_not_block_the_others(site, monkeypatch):
     order_id = funded(site)
     good = ack(site, order_id)
     real = site.store.order_of_credit
@@ -147,7 +147,7 @@ def test_the_secret_is_accepted_in_either_header(site, headers):
 @pytest.mark.parametrize(
     "headers", [{}, {"X-Ingest-Secret": "guess"}, {"Authorization": f"Basic {INGEST_SECRET}"}]
 )
-def test_without_the_secret_nothing_is_even_read(site, headers):
+def test_without_the_secret_the_body_is_not_read(site, headers):
     order_id = funded(site)
     answer = site.client.post("/ingest", json=ack(site, order_id), headers=headers)
     assert INGEST_SECRET not in check_error(answer, 401, "unauthorized")
@@ -156,7 +156,7 @@ def test_without_the_secret_nothing_is_even_read(site, headers):
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-Ingest-Secret": ""}, {"Authorization": "Bearer "}])
-def test_where_no_secret_is_set_the_route_is_closed(headers):
+def test_without_a_configured_secret_the_route_is_closed(headers):
     site = Site(ingest_secret=None)
     check_error(site.client.post("/ingest", json=[], headers=headers), 403, "closed")
 
@@ -167,7 +167,7 @@ def test_more_messages_than_a_batch_holds_are_refused_at_once(site):
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b"NaN"])
-def test_what_is_no_json_is_bad_input(site, body):
+def test_a_body_that_is_not_json_is_bad_input(site, body):
     check_error(site.client.post("/ingest", data=body, headers=SECRET), 422, "bad_request")
 
 

@@ -1,4 +1,4 @@
-"""The screen on a cabinet: a code only while the machine can be paid, and a screen that finds back by itself."""
+"""The screen on a cabinet: a code only while the machine can be paid, and a page that recovers without help."""
 
 import io
 import re
@@ -58,7 +58,7 @@ def test_a_code_is_shown_only_while_the_machine_can_be_paid(heard: Presence | No
     assert view.detail
 
 
-def test_the_reasons_that_pass_are_those_that_an_agent_gives() -> None:
+def test_the_passing_reasons_are_reasons_that_an_agent_gives() -> None:
     from arcade_edge.agent import loop as agent
 
     source = open(agent.__file__).read()  # noqa: SIM115 - read once, by a test
@@ -145,7 +145,7 @@ def state(site: Site) -> dict[str, Any]:
     return found
 
 
-def test_the_screen_is_told_when_something_changes(site: Site) -> None:
+def test_the_screens_state_follows_the_machine(site: Site) -> None:
     at_first = state(site)
     assert (at_first["state"], at_first["title"]) == ("ready", "Scan to play")
     site.say_status("cab-01", ready=False, reason="coin line")
@@ -156,27 +156,27 @@ def test_the_screen_is_told_when_something_changes(site: Site) -> None:
     assert state(site) == at_first
 
 
-def test_another_offer_makes_the_screen_load_the_page_anew(site: Site) -> None:
+def test_a_changed_machine_makes_the_screen_reload(site: Site) -> None:
     shown = re.findall(r'data-page="(\w+)"', site.client.get("/kiosk/cab-01").text)
     assert shown == [state(site)["page"]]
     site.add_machine("cab-01", name="Another game")
     assert state(site)["page"] != shown[0]
 
 
-def test_the_state_asks_nobody_for_prices(site: Site) -> None:
+def test_the_state_needs_no_price_from_stripe(site: Site) -> None:
     site.payments.fault = lambda _: "before"
     assert state(site)["state"] == "ready"
 
 
 @pytest.mark.parametrize("path", ["/kiosk/cab-99", "/kiosk/%23", "/kiosk/a%20b"])
-def test_a_screen_without_a_machine_says_so_and_looks_again(site: Site, path: str) -> None:
+def test_a_screen_of_an_unknown_machine_reloads(site: Site, path: str) -> None:
     answer = site.client.get(path)
     assert answer.status_code == 404
     assert 'http-equiv="refresh"' in answer.text
     assert site.client.get(path + "?format=json").get_json()["error"]["code"] == "unknown_machine"
 
 
-def test_a_screen_looks_again_while_the_records_or_the_prices_are_out_of_reach(site: Site) -> None:
+def test_a_screen_reloads_while_the_store_or_stripe_is_down(site: Site) -> None:
     site.payments.fault = lambda _: "before"
     site.store.unavailable = True
     answer = site.client.get("/kiosk/cab-01")

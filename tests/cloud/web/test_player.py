@@ -50,9 +50,9 @@ def state(site: Site, path: str) -> dict[str, Any]:
     """What keeps a page live."""
     answer = site.client.get(f"{path}?format=json")
     assert answer.status_code == 200
-    told: dict[str, Any] = answer.get_json()
+    values: dict[str, Any] = answer.get_json()
     return {
-        name: value.replace("\u00a0", " ") if isinstance(value, str) else value for name, value in told.items()
+        name: value.replace("\u00a0", " ") if isinstance(value, str) else value for name, value in values.items()
     }
 
 
@@ -92,7 +92,7 @@ def test_a_name_that_is_code_is_shown_as_text(site):
     assert "<img src=x" not in answer
 
 
-def test_a_machine_that_is_away_says_so_with_every_button_off(site):
+def test_an_offline_machine_says_so_and_every_button_is_off(site):
     assert state(site, "/m/cab-01") == {
         "machineId": "cab-01",
         "ready": True,
@@ -115,15 +115,15 @@ def test_live_readiness_asks_stripe_nothing(site):
 
 def test_a_machine_that_sells_nothing_says_so():
     site = Site(stripe_price_id=None)
-    assert "Nothing is sold here by phone yet." in page(site, "/m/cab-01").text
+    assert "You cannot pay by phone here yet." in page(site, "/m/cab-01").text
 
 
 @pytest.mark.parametrize("machine_id", ["cab-99", "x" * 65, "..", "%23", "a%2fb", "%00", "%ff"])
-def test_a_machine_that_is_not_registered_is_a_page_that_says_so(site, machine_id):
+def test_an_unregistered_machine_is_a_page(site, machine_id):
     page(site, f"/m/{machine_id}", 404)
 
 
-def test_without_stripe_the_page_says_that_nothing_was_charged(site):
+def test_when_stripe_is_down_the_page_says_that_nothing_was_charged(site):
     site.payments.fault = lambda _: "before"
     shown = page(site, "/m/cab-01", 503)
     assert "Nothing was charged" in shown.text
@@ -163,7 +163,7 @@ def test_a_form_without_fields_buys_one_of_the_first_offer(site):
     assert site.store.recent_orders(1)[0].credits == 1
 
 
-def test_a_machine_that_has_gone_since_is_said_so_and_nobody_is_charged(site):
+def test_a_machine_that_is_no_longer_ready_charges_nobody(site):
     site.say_status("cab-01", ready=False, reason="inhibited")
     answer = site.client.post("/m/cab-01/checkout", data={"offer_id": "credit", "quantity": "1"})
     assert (answer.status_code, answer.mimetype) == (409, "text/html")
@@ -185,21 +185,21 @@ def test_a_machine_that_has_gone_since_is_said_so_and_nobody_is_charged(site):
         {"offer_id": "x" * 5000},
     ],
 )
-def test_what_is_not_sold_here_is_the_machines_page_again(site, form):
+def test_an_invalid_choice_shows_the_machines_page_again(site, form):
     answer = site.client.post("/m/cab-01/checkout", data=form)
     assert (answer.status_code, answer.mimetype) == (422, "text/html")
     assert "Nothing was charged." in answer.text
     assert 'action="/m/cab-01/checkout"' in answer.text
 
 
-def test_without_stripe_there_is_no_checkout_and_no_open_order(site):
+def test_when_stripe_is_down_there_is_no_checkout_and_no_open_order(site):
     site.payments.fault = lambda name: "after" if name == "create_checkout" else None
     answer = site.client.post("/m/cab-01/checkout", data={"offer_id": "credit"})
     assert (answer.status_code, answer.mimetype) == (503, "text/html")
     assert site.store.recent_orders(1)[0].state == "abandoned"
 
 
-def test_too_many_checkouts_are_a_page_that_says_when_to_come_back():
+def test_too_many_checkouts_are_a_page_that_says_when_to_try_again():
     site = Site(rate_limit_per_minute=1)
     assert site.client.post("/m/cab-01/checkout").status_code == 303
     answer = site.client.post("/m/cab-01/checkout")
@@ -228,12 +228,12 @@ def test_the_page_of_an_order_follows_it_to_the_credits(site):
     assert state(site, path)["phase"] == "sending"
     site.say_ack(order_id, "accepted")
     site.say_ack(order_id, "pulsing", 2)
-    told = state(site, path)
-    assert (told["phase"], told["title"], told["delivered"]) == ("adding", "2 of 3 credits added", 2)
+    values = state(site, path)
+    assert (values["phase"], values["title"], values["delivered"]) == ("adding", "2 of 3 credits added", 2)
     site.say_ack(order_id, "done", 3)
-    told = state(site, path)
-    assert (told["phase"], told["title"], told["final"]) == ("added", "3 credits added", True)
-    assert told["code"] == site.order(order_id).code
+    values = state(site, path)
+    assert (values["phase"], values["title"], values["final"]) == ("added", "3 credits added", True)
+    assert values["code"] == site.order(order_id).code
 
 
 def test_coming_back_from_the_checkout_is_no_payment(site):
@@ -246,7 +246,7 @@ def test_coming_back_from_the_checkout_is_no_payment(site):
     assert site.order(order_id).state == "open"
 
 
-def test_who_is_back_before_the_webhook_has_stripe_asked_soon(site):
+def test_a_player_who_returns_before_the_webhook_makes_the_cloud_ask_stripe_soon(site):
     order_id = site.begin(2)
     state(site, f"/m/cab-01/o/{order_id}")
     assert site.order(order_id).due_at_ms > site.now_ms + 60_000, "what keeps the page live changes nothing"
@@ -254,7 +254,7 @@ def test_who_is_back_before_the_webhook_has_stripe_asked_soon(site):
     assert site.order(order_id).due_at_ms <= site.now_ms + 5_000
 
 
-def test_who_did_not_pay_yet_finds_the_way_to_the_payment(site):
+def test_a_player_who_has_not_paid_finds_the_link_to_the_checkout(site):
     order_id = site.begin()
     shown = page(site, f"/m/cab-01/o/{order_id}")
     assert site.order(order_id).checkout_url in [link["href"] for link in shown.all("a")]
@@ -263,17 +263,17 @@ def test_who_did_not_pay_yet_finds_the_way_to_the_payment(site):
     assert site.order(order_id).checkout_url not in [link["href"] for link in shown.all("a")]
 
 
-def test_the_page_and_what_keeps_it_live_say_the_same(site):
+def test_the_page_and_its_live_state_agree(site):
     order_id = site.begin(3)
     site.pay(order_id)
     site.say_ack(order_id, "done", 2, uncertain=1)
     path = f"/m/cab-01/o/{order_id}"
-    told, shown = state(site, path), page(site, path)
-    for text in (told["title"], told["detail"], told["money"], told["code"]):
+    values, shown = state(site, path), page(site, path)
+    for text in (values["title"], values["detail"], values["money"], values["code"]):
         assert text in shown.text
 
 
-def test_a_page_that_is_final_stops_looking(site):
+def test_a_final_page_stops_updating(site):
     order_id = site.begin()
     live = site.client.get(f"/m/cab-01/o/{order_id}").text
     assert "live.js" in live
@@ -332,7 +332,7 @@ def test_a_page_weighs_no_more_than_30_kilobytes_and_loads_nothing_from_others(s
         assert sum(sizes.values()) <= MAX_PAGE_BYTES, sizes
 
 
-def test_files_are_kept_for_long_under_a_name_that_changes_with_them(site):
+def test_files_are_cached_for_long_under_a_name_that_changes_with_them(site):
     names = [name for name in loaded(site, "/m/cab-01") if name.startswith("/static/")]
     for name in names:
         assert re.search(r"\?v=[0-9a-f]{12}$", name)
@@ -351,7 +351,7 @@ def test_pages_hold_no_code_and_no_style_of_their_own(site):
             assert not any(name == "style" or name.startswith("on") for name in attributes)
 
 
-def test_what_changes_by_itself_is_told_to_those_who_hear_the_page(site):
+def test_what_changes_on_a_page_is_announced_to_screen_readers(site):
     order_id = site.begin()
     for path in ("/m/cab-01", f"/m/cab-01/o/{order_id}"):
         shown = page(site, path)

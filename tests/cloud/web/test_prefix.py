@@ -123,7 +123,7 @@ def test_the_prefix_is_a_setting(given: str | None, read: str) -> None:
         ("https://play.example/ü", "/prod"),
     ],
 )
-def test_where_players_reach_the_site_below_a_path_that_is_the_prefix(address: str, read: str) -> None:
+def test_the_path_of_the_public_address_is_the_prefix(address: str, read: str) -> None:
     """API Gateway leaves the base path of an own domain before every path that it hands on."""
     environ = {**GOOD, "MQTT_USERNAME": "u", "MQTT_PASSWORD": "p", "PUBLIC_BASE_URL": address}
     assert load(environ, None).stage_prefix == read
@@ -131,6 +131,6 @@ def test_where_players_reach_the_site_below_a_path_that_is_the_prefix(address: s
 
 
 @pytest.mark.parametrize("given", ["prod", "//", "/a b", "/prod?x", "https://x/prod", "/ü"])
-def test_a_prefix_that_is_no_path_is_a_fault(given: str) -> None:
+def test_a_prefix_must_be_a_path(given: str) -> None:
     with pytest.raises(SettingsError, match="STAGE_PREFIX"):
         load({**GOOD, "STAGE_PREFIX": given}, None)

@@ -1,4 +1,4 @@
-"""Requests made from our description of the routes, good and bad: no 500, and every answer is described."""
+"""Requests generated from the API description, valid and invalid: no 500, and every response is described."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ CHECKED = (
     "response_schema_conformance",
     "negative_data_rejection",
 )
-# What the description can't express: the messages of a batch are refused one by one, in an answer of 200; and a
+# What the description cannot express: the messages of a batch are refused one by one, in an answer of 200; and a
 # redirection looks at no machine.
 ACCEPTING = ("/ingest", "/m/{machine_id}/checkout")
 FUZZ = settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
