@@ -294,7 +294,7 @@ def warnings(settings: Settings) -> list[str]:
     if not settings.operator_contact:
         found.append("OPERATOR_CONTACT is not set: players are not told whom to turn to.")
     if settings.alert_webhook_url is None:
-        found.append("ALERT_WEBHOOK_URL is not set: alerts wait in the console and the log until somebody looks.")
+        found.append("ALERT_WEBHOOK_URL is not set: alerts go to the log only.")
     elif settings.alert_webhook_url.startswith("http:") and not is_loopback(
         urlsplit(settings.alert_webhook_url).hostname or ""
     ):

@@ -168,7 +168,7 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         Variable(
             name="ALERT_WEBHOOK_URL",
             meaning="Receives one JSON POST for each alert: id, kind, text, subject, at. Not set: alerts go to "
-            "the log and to the console only.",
+            "the log only.",
             secret=True,
         ),
         Variable(

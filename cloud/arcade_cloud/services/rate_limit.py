@@ -1,4 +1,4 @@
-"""How often one address may knock at one door: token buckets, in memory and bounded.
+"""How often one address may call one route: token buckets, in memory and bounded.
 
 A full bucket and a forgotten one are the same thing, so the table may forget whom it has not met for longest.
 On AWS Lambda every instance counts for itself: there this is a brake on one client, not a ceiling for all.
@@ -60,7 +60,7 @@ def client_of(address: str) -> str:
 
 
 class RateLimiter:
-    """`per_minute` requests for each client at each door, as many of them at once; 0 means no limit.
+    """`per_minute` requests for each client on each route, as many of them at once; 0 means no limit.
 
     Safe to call from many threads.
     """
@@ -71,11 +71,11 @@ class RateLimiter:
         self._lock = Lock()
         self._buckets: OrderedDict[tuple[str, str], Bucket] = OrderedDict()
 
-    def wait_ms(self, door: str, address: str, now_ms: int) -> int:
+    def wait_ms(self, route: str, address: str, now_ms: int) -> int:
         """0 if the request from `address` may pass, and is counted; else how long to wait, and nothing is."""
         if self._rate.per_minute <= 0:
             return 0
-        key = (door, client_of(address))
+        key = (route, client_of(address))
         with self._lock:
             bucket, wait_ms = take(self._buckets.get(key), self._rate, now_ms)
             self._buckets[key] = bucket

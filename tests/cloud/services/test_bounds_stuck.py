@@ -9,12 +9,12 @@ from arcade_cloud.domain.order import HistoryEntry
 from arcade_cloud.errors import InvariantBroken
 from arcade_cloud.ports.store import Move
 from arcade_cloud.services.fulfilment import STUCK_AGAIN_MS
-from support.doors import SilentAlerts
 from support.fake_broker import FakeBroker
 from support.fake_payments import FakePayments
 from support.lives import new_order
 from support.memory_store import MemoryStore
 from support.orders import NOW_MS
+from support.site import SilentAlerts
 
 STUCK = 250
 BATCH = 100

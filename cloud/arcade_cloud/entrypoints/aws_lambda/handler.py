@@ -159,7 +159,8 @@ def function() -> Function:
     cloud = build(settings, later=deadline.later, time_left_s=deadline.left_s)
     for warning in warnings(settings):
         logger.warning("%s", warning)
-    return Function(create_app(cloud.web()), cloud.services.fulfilment, cloud.services.reconciliation, deadline)
+    services = cloud.services
+    return Function(create_app(cloud.web_dependencies()), services.fulfilment, services.reconciliation, deadline)
 
 
 def handler(event: object, context: Context) -> dict[str, Any]:
