@@ -23,7 +23,7 @@ from arcade_cloud.adapters.alert_sinks import TIMEOUT_S
 from arcade_cloud.adapters.stripe.gateway import LONGEST_IN_A_HURRY_S
 from arcade_cloud.bootstrap import build
 from arcade_cloud.config.settings import load, warnings
-from arcade_cloud.entrypoints.aws_lambda.wsgi import call_from, respond
+from arcade_cloud.entrypoints.aws_lambda.wsgi import respond, shape_of
 from arcade_cloud.errors import ArcadeError, StoreUnavailable
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.services.reconciliation import Sweep
@@ -102,10 +102,10 @@ class Function:
 
     def answer(self, event: object, context: Context) -> dict[str, Any]:
         """The result for one event. Raises UnknownEvent, BadEvent; StoreUnavailable and the like for a tick."""
-        call = call_from(event)
-        if call is not None:
+        shape = shape_of(event)
+        if shape is not None:
             self.deadline.begin(context, HTTP_S)
-            return respond(self.app, call, context)
+            return respond(self.app, shape, event, context)
         stay_s = _tick_of(event)
         # Orders may take all the time that there is, but for what one alert takes.
         self.deadline.begin(context, MAX_TICK_S, keep_s=sum(TIMEOUT_S))
@@ -168,10 +168,10 @@ def handler(event: object, context: Context) -> dict[str, Any]:
         ready = function()
     except ArcadeError as error:
         logger.error("%s", error)  # noqa: TRY400 - the faults are for whoever reads the log; a traceback is not
-        call = call_from(event)
-        if call is None:
+        shape = shape_of(event)
+        if shape is None:
             raise
-        return respond(_Unusable(error), call, context)
+        return respond(_Unusable(error), shape, event, context)
     return ready.answer(event, context)
 
 
