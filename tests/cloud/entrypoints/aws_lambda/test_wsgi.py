@@ -197,10 +197,11 @@ def test_a_body_of_text_arrives_to_the_byte(shape: str, text: str) -> None:
     assert app.got == text.encode()
 
 
-def test_a_body_that_is_not_base64_is_refused() -> None:
+@pytest.mark.parametrize("body", ["not base64!", "YWJj*", "ü"])
+def test_a_body_that_is_not_base64_is_refused(body: str) -> None:
     event = http_event("http_api", method="POST", body=b"x", as_base64=True)
     with pytest.raises(BadEvent):
-        result_of(Recorder(), {**event, "body": "not base64!"})
+        result_of(Recorder(), {**event, "body": body})
 
 
 @pytest.mark.parametrize("name", NOT_HTTP)
@@ -224,6 +225,23 @@ def test_whatever_stands_in_an_event_it_is_a_request_or_none(shape: str, replaci
     event["isBase64Encoded"] = False
     if shape_of(event) is not None:
         result_of(Recorder(), event)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_half_a_character_raises_nothing(shape: str) -> None:
+    """JSON can hold a lone surrogate, which no encoding has bytes for."""
+    event = http_event(shape, method="POST")
+    lone = {"path": "/\ud800", "rawPath": "/\ud800", "rawQueryString": "a=\ud800", "body": "\ud800"}
+    lone_pairs = {
+        "headers": {"x-half": "\ud800"},
+        "multiValueHeaders": {"x-half": ["\ud800"]},
+        "queryStringParameters": {"a": "\ud800"},
+        "multiValueQueryStringParameters": {"a": ["\ud800"]},
+    }
+    event |= {name: value for name, value in {**lone, **lone_pairs}.items() if name in event}
+    environ = environ_of(event)
+    for name in ("PATH_INFO", "QUERY_STRING", "HTTP_X_HALF"):
+        environ[name].encode("latin-1")
 
 
 @given(JSON)
