@@ -22,10 +22,10 @@ from arcade_cloud.entrypoints.aws_lambda.handler import (
     LOOK_S,
     MARGIN_S,
     Deadline,
-    Function,
+    LambdaFunction,
     UnknownEvent,
-    function,
     handler,
+    lambda_function,
 )
 from arcade_cloud.errors import PaymentsUnavailable, StoreUnavailable
 from arcade_cloud.services.reconciliation import RECONCILE_EVERY_S
@@ -61,7 +61,7 @@ class Lambda:
     def __init__(self, **settings: Any) -> None:
         self.site = Site(stage_prefix="/arcade", **settings)
         self.slept: list[float] = []
-        self.function = Function(
+        self.function = LambdaFunction(
             self.site.app,
             self.site.dependencies.fulfilment,
             self.site.reconciliation,
@@ -78,11 +78,11 @@ class Lambda:
         return sum(sent.topic.endswith("/coinpulse") for sent in self.site.broker.sent)
 
     def ask(self, shape: str, path: str, **request: Any) -> Answer:
-        return answer_of(shape, self.function.answer(http_event(shape, path, **request), Moment()))
+        return answer_of(shape, self.function.handle(http_event(shape, path, **request), Moment()))
 
     def tick(self, for_s: float | None = None, left_s: float = 60.0) -> int:
         event = {"job": "tick"} if for_s is None else {"job": "tick", "for_s": for_s}
-        result = self.function.answer(event, Moment(left_s))
+        result = self.function.handle(event, Moment(left_s))
         assert result.keys() == {"job", "due"}
         due: int = result["due"]
         return due
@@ -196,7 +196,7 @@ def test_a_tick_moves_what_is_due(aws: Lambda, event: dict[str, Any]) -> None:
     paid_without_broker(aws)
     before = aws.coinpulses()
     aws.site.now_ms += 10_000
-    assert aws.function.answer(event, Moment()) == {"job": "tick", "due": 1}
+    assert aws.function.handle(event, Moment()) == {"job": "tick", "due": 1}
     assert aws.coinpulses() == before + 1
 
 
@@ -310,7 +310,7 @@ def test_alerts_go_out_also_where_orders_take_all_the_time(aws: Lambda, monkeypa
 def test_an_alert_has_its_time_where_stripe_and_the_alerts_address_hang(monkeypatch: pytest.MonkeyPatch) -> None:
     """AWS would kill the function between posting it and noting that."""
     aws = Lambda()
-    object.__setattr__(aws.site.dependencies.fulfilment, "later", aws.function.deadline.later)
+    object.__setattr__(aws.site.dependencies.fulfilment, "later", aws.function.deadline.run_in_time)
     for _ in range(5):
         aws.site.begin()
     aws.site.now_ms += 120_000
@@ -373,7 +373,7 @@ def test_a_store_that_is_down_fails_the_tick(aws: Lambda, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("name", NOT_OURS)
 def test_an_event_of_another_service_is_refused_by_name(aws: Lambda, name: str) -> None:
     with pytest.raises(UnknownEvent, match="neither HTTP"):
-        aws.function.answer(sample(name), Moment())
+        aws.function.handle(sample(name), Moment())
 
 
 @pytest.mark.parametrize(
@@ -381,7 +381,7 @@ def test_an_event_of_another_service_is_refused_by_name(aws: Lambda, name: str) 
 )
 def test_an_event_of_no_service_is_refused(aws: Lambda, event: object) -> None:
     with pytest.raises(UnknownEvent):
-        aws.function.answer(event, Moment())
+        aws.function.handle(event, Moment())
 
 
 @pytest.mark.parametrize("for_s", [-1, 601, True, float("nan"), float("inf")])
@@ -392,7 +392,7 @@ def test_a_tick_that_would_stay_too_long_is_refused(aws: Lambda, for_s: float) -
 
 def test_a_refusal_shows_no_value_of_the_event(aws: Lambda) -> None:
     with pytest.raises(UnknownEvent) as caught:
-        aws.function.answer({"password": "hunter2", "job": "hunter3"}, Moment())
+        aws.function.handle({"password": "hunter2", "job": "hunter3"}, Moment())
     assert "password" in str(caught.value)
     assert "hunter" not in str(caught.value)
 
@@ -410,17 +410,17 @@ def test_work_for_stripe_is_done_while_there_is_time_and_dropped_after(
     """Nothing runs after the answer: what is dropped stays due, and a tick finds it."""
     now_s = 100.0
     deadline, did = Deadline(lambda: now_s), list[str]()
-    deadline.begin(Moment(function_left_s), HTTP_S)
+    deadline.start(Moment(function_left_s), HTTP_S)
     now_s += passed_s
-    deadline.later(lambda: did.append("work"))
+    deadline.run_in_time(lambda: did.append("work"))
     assert did == (["work"] if done else [])
 
 
 @pytest.mark.parametrize("left_s", [MARGIN_S + LONGEST_IN_A_HURRY_S + 1, 30.0, 60.0])
 def test_what_is_kept_for_alerts_never_takes_the_time_for_stripe(left_s: float) -> None:
     deadline, did = Deadline(lambda: 100.0), list[str]()
-    deadline.begin(Moment(left_s), 600, keep_s=8)
-    deadline.later(lambda: did.append("work"))
+    deadline.start(Moment(left_s), 600, keep_s=8)
+    deadline.run_in_time(lambda: did.append("work"))
     assert did == ["work"]
 
 
@@ -430,7 +430,7 @@ def test_before_the_first_event_there_is_no_time() -> None:
 
 def test_a_function_with_too_short_a_timeout_says_so(caplog: pytest.LogCaptureFixture) -> None:
     """AWS gives a new function three seconds."""
-    Deadline().begin(Moment(3), HTTP_S)
+    Deadline().start(Moment(3), HTTP_S)
     assert "timeout" in caplog.text
 
 
@@ -438,13 +438,13 @@ def test_what_is_dropped_is_found_by_the_next_tick(aws: Lambda) -> None:
     deadline = aws.function.deadline
     site = Lambda()
     fulfilment = site.site.dependencies.fulfilment
-    object.__setattr__(fulfilment, "later", deadline.later)
+    object.__setattr__(fulfilment, "later", deadline.run_in_time)
     order_id = site.site.begin()
-    deadline.begin(Moment(MARGIN_S + 1), HTTP_S)
+    deadline.start(Moment(MARGIN_S + 1), HTTP_S)
     site.site.pay(order_id)
     site.site.say_ack(order_id, delivered=1)
     assert site.site.order(order_id).state == "resolved"
-    deadline.begin(Moment(10_000), 10_000)
+    deadline.start(Moment(10_000), 10_000)
     site.site.now_ms += 60_000
     site.tick()
     assert site.site.order(order_id).state == "settled"
@@ -464,9 +464,9 @@ def environ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callabl
         for name, value in {"DATABASE_URL": f"sqlite:///{tmp_path}/a.sqlite", **values}.items():
             monkeypatch.setenv(name, value)
 
-    function.cache_clear()
+    lambda_function.cache_clear()
     yield replace
-    function.cache_clear()
+    lambda_function.cache_clear()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -507,7 +507,7 @@ def test_the_handler_answers_with_what_the_environment_says(environ: Callable[..
     environ(**ENVIRON)
     assert answer_of("rest", handler(http_event("rest"), Moment())).json()["status"] == "up"
     assert handler({"job": "tick"}, Moment()) == {"job": "tick", "due": 0}
-    assert function() is function()
+    assert lambda_function() is lambda_function()
 
 
 def test_what_is_odd_about_the_settings_is_in_the_log(
@@ -523,7 +523,7 @@ IMPORT = """
 import sys
 before = set(sys.modules)
 import arcade_cloud.entrypoints.aws_lambda.handler as module
-print(module.function.cache_info().currsize, *sorted(set(sys.modules) - before))
+print(module.lambda_function.cache_info().currsize, *sorted(set(sys.modules) - before))
 """
 # What a function never needs, or not before it is asked for something.
 NOT_IMPORTED = {
