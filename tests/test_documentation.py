@@ -4,17 +4,43 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    *(ROOT / f"{name}.md" for name in ("README", "ARCHITECTURE", "CONTRIBUTING", "SECURITY")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+LINKED = [*DOCUMENTS, ROOT / "CHANGELOG.md", *sorted(ROOT.glob("*/README.md"))]
+CODE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def named(document: Path) -> str:
+    """A name that tells the two SECURITY.md apart."""
+    return str(document.relative_to(ROOT))
+
+
+def anchors(document: Path) -> set[str]:
+    """What a link to one of the headings has after its #, as GitHub makes it."""
+    headings = re.findall(r"^#+ (.+)$", CODE.sub("", document.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", LINKED, ids=named)
+def test_every_link_leads_to_a_file_and_to_a_heading_of_it(document: Path) -> None:
+    text = CODE.sub("", document.read_text())
+    for link in re.findall(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"", text):
+        target, _, fragment = "".join(link).partition("#")
+        if "://" in target:
+            continue
+        path = (document.parent / target).resolve() if target else document
+        assert path.exists(), target
+        assert not fragment or fragment in anchors(path), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
 def test_every_file_that_a_document_names_exists(document: Path) -> None:
     text = document.read_text()
-    linked = [target for target in re.findall(r"\]\(([^)#]+)", text) if "://" not in target]
-    for target in linked:
-        assert (document.parent / target).exists(), target
     for path in re.findall(r"`((?:shared|cloud|edge|sandbox|tests|docs)/[\w./-]+)`", text):
         assert (ROOT / path).exists(), path
 
@@ -41,12 +67,9 @@ def test_readme_names_every_command(module: str, name: str, capsys: pytest.Captu
         assert re.search(rf"{name}[^`\n]*\b{command}\b", readme), command
 
 
-def test_every_door_is_in_the_readme_or_the_description() -> None:
-    from arcade_cloud.web import app as doors
-
-    assert doors.__doc__
-    readme = (ROOT / "README.md").read_text()
-    for door in (
+@pytest.mark.parametrize(
+    "route",
+    [
         "/status",
         "/create-payment-link",
         "/webhook",
@@ -54,13 +77,16 @@ def test_every_door_is_in_the_readme_or_the_description() -> None:
         "/gameover",
         "/ingest",
         "/m/",
+        "/kiosk/",
         "/openapi.json",
-    ):
-        assert door in readme, door
+    ],
+)
+def test_every_route_is_in_the_description_of_the_api(route: str) -> None:
+    assert re.search(rf"^\| .*`[A-Z]+ {route}", (ROOT / "docs" / "API.md").read_text(), re.MULTILINE)
 
 
-def test_the_makefile_and_the_readme_agree() -> None:
-    """Every command that README tells people to run exists."""
+def test_the_makefile_and_the_documents_agree() -> None:
+    """Every command that people are told to run exists."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     used = set(re.findall(r"\bmake ([a-z-]+)", "\n".join(path.read_text() for path in DOCUMENTS)))
     assert used - targets <= set()
@@ -88,3 +114,11 @@ def test_every_answer_about_security_names_its_test_or_admits_that_there_is_none
         shown = row.rstrip("|").rsplit("|", 1)[1].strip()
         assert shown == "–" or re.fullmatch(r"(`tests/[\w/]+\.py::test_\w+`(, )?)+", shown), row
     assert sum(row.endswith("| – |") for row in rows) <= 4
+
+
+def test_what_runs_before_a_commit_is_make_check_and_is_not_downloaded() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    hooks = [
+        (source["repo"], hook["entry"], hook["language"]) for source in config["repos"] for hook in source["hooks"]
+    ]
+    assert hooks == [("local", "make check", "system")]
