@@ -2,9 +2,13 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
+
+from arcade_cloud.domain.order import State
+from simulation.coverage import ORDER, ORDER_RARE
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
@@ -114,6 +118,51 @@ def test_every_answer_about_security_names_its_test_or_admits_that_there_is_none
         shown = row.rstrip("|").rsplit("|", 1)[1].strip()
         assert shown == "–" or re.fullmatch(r"(`tests/[\w/]+\.py::test_\w+`(, )?)+", shown), row
     assert sum(row.endswith("| – |") for row in rows) <= 4
+
+
+def diagram(kind: str) -> list[str]:
+    """The lines of ARCHITECTURE.md's one diagram of that kind."""
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    (lines,) = re.findall(rf"^```mermaid\n{kind}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [line.strip() for line in lines.splitlines()]
+
+
+def test_the_diagram_of_an_order_s_states_has_every_state_and_every_move() -> None:
+    """The simulation's list of moves is the measure: a run fails at one that is not on it."""
+    arrows = [re.fullmatch(r"(\[\*\]|\w+) --> (\w+): [\w', ]+", line) for line in diagram("stateDiagram-v2")]
+    moves = [arrow.groups() for arrow in arrows if arrow is not None]
+    assert len(moves) == len(arrows), "a line that is no arrow with its reason"
+    assert len(moves) == len(set(moves)), "told twice"
+    assert {state for move in moves for state in move} - {"[*]"} == set(get_args(State))
+    assert {move for move in moves if move[0] != "[*]"} == {
+        (before, after) for before, _, after in ORDER | ORDER_RARE
+    }
+
+
+def test_the_diagram_of_a_purchase_is_read_by_mermaid() -> None:
+    """It uses a small part of the language, and every arrow is between two that were introduced."""
+    text = r"[\w',.? ]+"
+    introduced: set[str] = set()
+    depth = 0
+    for line in diagram("sequenceDiagram"):
+        if match := re.fullmatch(r"(?:actor|participant) (\w+)(?: as [\w ]+)?", line):
+            introduced.add(match[1])
+        elif match := re.fullmatch(rf"(?:Note over )?(\w+)(?:(?:--?>>|,)(\w+))?: {text}", line):
+            assert set(match.groups()) - {None} <= introduced, line
+        else:
+            assert line == "end" or re.fullmatch(rf"loop {text}", line), line
+            depth += -1 if line == "end" else 1
+            assert depth >= 0, line
+    assert depth == 0
+    assert introduced == {"Phone", "Cloud", "Stripe", "Broker", "Agent", "Line"}
+
+
+def test_the_glossary_is_in_order_and_has_every_state() -> None:
+    words = re.findall(r"^- \*\*(.+?)\*\*: [A-Z]", (ROOT / "docs" / "GLOSSARY.md").read_text(), re.MULTILINE)
+    bare = [word.strip("`").lower() for word in words]
+    assert len(bare) >= 40
+    assert bare == sorted(bare)
+    assert {word.strip("`") for word in words if word.startswith("`")} == set(get_args(State))
 
 
 def test_what_runs_before_a_commit_is_make_check_and_is_not_downloaded() -> None:
