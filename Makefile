@@ -12,7 +12,7 @@ SECONDS ?= 600
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages tools browser dynamodb emulator demo test check sim bench image image-test gpio-test wheels bundle lock soak chaos clean
+.PHONY: help setup packages tools browser dynamodb emulator demo test check sim bench image image-test gpio-test wheels bundle lock soak chaos pictures clean
 
 help: ## what can be done here (this list)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,9 @@ soak: setup ## the tests that kill, cut and shuffle, in many more rounds (ROUNDS
 
 chaos: setup ## everything as real processes, killed, frozen and cut while players buy; SECONDS=60, SEED=7
 	@PYTHONPATH=tests $(PY) -m chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+pictures: packages browser ## the pictures of the pages in docs/images, as the tests of the pages see them
+	@PYTHONPATH=tests $(PY) -m browser
 
 clean: ## takes away all that was built or set up here, the virtual environment too
 	rm -rf .venv .setup dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
