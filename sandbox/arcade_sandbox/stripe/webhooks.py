@@ -36,14 +36,15 @@ _HEARTBEAT_S = 0.5
 
 
 class SandboxClock:
-    """The wall clock, plus what the sandbox was told to skip. Seconds since the epoch."""
+    """The wall clock or another one, plus what the sandbox was told to skip. Seconds since the epoch."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_s: Callable[[], float] = time.time) -> None:
+        self._now_s = now_s
         self._skipped_s = 0.0
 
     def now_s(self) -> float:
         """The sandbox's time."""
-        return time.time() + self._skipped_s
+        return self._now_s() + self._skipped_s
 
     def skip(self, seconds: float) -> None:
         """Let time jump ahead. Raises SandboxMisuse."""

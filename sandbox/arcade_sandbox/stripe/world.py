@@ -8,7 +8,8 @@ import copy
 import re
 import secrets
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -47,16 +48,18 @@ class StripeWorld:
         retry_base_s: float = 0.5,
         retry_cap_s: float = 60.0,
         redirect_wait_s: float = REDIRECT_WAIT_S,
+        now_s: Callable[[], float] = time.time,
     ) -> None:
         """`api_key`: the only key that is good; None: any test key. `concurrency` 1 keeps the order of events.
 
         Deliveries are repeated after `retry_base_s`, twice that, and so on up to `retry_cap_s`, until they are
-        answered with 2xx or three days (of the sandbox's clock) have passed. Raises SandboxMisuse.
+        answered with 2xx or three days (of the sandbox's clock) have passed. `now_s` is the time to live by, in
+        seconds since the epoch. Raises SandboxMisuse.
         """
         self.webhook_secret = webhook_secret or f"whsec_{secrets.token_hex(24)}"
         self.api_key = api_key
         self.redirect_wait_s = redirect_wait_s
-        self.clock = SandboxClock()
+        self.clock = SandboxClock(now_s)
         self.faults = FaultPlan()
         self.keys = IdempotencyKeys()
         self.stopping = threading.Event()
