@@ -20,7 +20,8 @@ Json = dict[str, Any]
 # A bench of 20,000 purchases makes about 120,000 events. Beyond this the sandbox says that it is full.
 MAX_OBJECTS_PER_TABLE = 250_000
 
-_ALPHABET = string.ascii_letters + string.digits
+# Byte → letter or digit. Drawn one by one, an address of 340 letters takes longer than the rest of its session.
+_LETTERS = ((string.ascii_letters + string.digits) * 5)[:256].encode()
 # Prefix, what stands before the random part, and its length, as seen in Stripe's test mode.
 _IDS = {
     "product": ("prod_", 14),
@@ -166,4 +167,4 @@ class StripeState:
 
 def random_letters(length: int) -> str:
     """`length` random letters and digits."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+    return secrets.token_bytes(length).translate(_LETTERS).decode()
