@@ -21,8 +21,8 @@ from arcade_cloud.errors import PaymentsRefused, PaymentsUnavailable
 from arcade_cloud.ports.payments import Checkout, CheckoutRequest, Payments, Report
 from arcade_sandbox.stripe.sandbox import StripeSandbox
 from contracts.simulated import SimulatedStripe
-from support import fake_payments
-from support.fake_payments import FakePayments
+from simulation import account_payments
+from simulation.account_payments import AccountPayments
 
 HOUR_MS = 3_600_000
 Outcome = Literal["succeeded", "failed"]
@@ -52,7 +52,7 @@ class World(Protocol):
 class FakeWorld:
     def __init__(self) -> None:
         self._skipped_ms = 0
-        self.payments = FakePayments(self.now_ms)
+        self.payments = AccountPayments(self.now_ms)
         self._stripe = self.payments.stripe
         self.settle_async = self._stripe.settle_async
         self.expire_hold = self._stripe.expire_hold
@@ -720,7 +720,7 @@ def test_events_are_listed_by_type_and_from_a_moment_on(world: World) -> None:
 
 def test_a_long_list_of_events_comes_in_pages_newest_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stripe_gateway, "_PAGE", 2)
-    monkeypatch.setattr(fake_payments, "EVENTS_OF_A_PAGE", 2)
+    monkeypatch.setattr(account_payments, "EVENTS_OF_A_PAGE", 2)
     paid, kinds = _paid_by_link(world, 3), ("checkout.session.completed",)
     first = world.payments.read_events(kinds, since_ms=0)
     assert (len(first.reports), first.after) == (2, first.reports[-1].event_id)

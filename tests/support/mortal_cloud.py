@@ -26,8 +26,8 @@ from arcade_shared.messages import FINAL_ACK_STATES, Ack, Clock, Status
 from arcade_shared.signing import machine_key, seal
 from arcade_shared.times import format_ms, parse_ms
 from arcade_shared.topics import ECHO, Kind, machine_topic
+from simulation.account_payments import AccountPayments
 from support.fake_broker import FakeBroker
-from support.fake_payments import FakePayments
 from support.memory_store import MemoryStore
 
 START_MS = 1_790_000_000_000
@@ -180,7 +180,7 @@ class MortalCloud:
         self.limits = limits or Limits()
         self.killer = Killer()
         self.store, self.broker, self.alerts = MemoryStore(), FakeBroker(), Inbox()
-        self.payments = FakePayments(lambda: self.now_ms)
+        self.payments = AccountPayments(lambda: self.now_ms)
         self.payments.stripe.add_price("price_play", 300)
         self.to_cloud: deque[tuple[str, bytes]] = deque()
         self.webhooks = True

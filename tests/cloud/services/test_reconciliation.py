@@ -21,7 +21,7 @@ from arcade_cloud.services.reconciliation import (
     SWEEP_EVERY_S,
     Sweep,
 )
-from support import fake_payments
+from simulation import account_payments
 from support.doors import Doors
 
 COINPULSES = "arcade/machine/cab-01/coinpulse"
@@ -226,7 +226,7 @@ def test_stripe_is_asked_no_more_often_than_said(bench: Bench) -> None:
 
 
 def test_a_backlog_is_worked_off_page_by_page(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fake_payments, "EVENTS_OF_A_PAGE", 2)
+    monkeypatch.setattr(account_payments, "EVENTS_OF_A_PAGE", 2)
     intents = [bench.paid() for _ in range(5)]
     passes = 1
     while bench.sweep.run_once():
@@ -242,7 +242,7 @@ def test_a_backlog_is_worked_off_page_by_page(bench: Bench, monkeypatch: pytest.
 def test_who_dies_in_the_middle_of_a_backlog_has_forgotten_nothing(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fake_payments, "EVENTS_OF_A_PAGE", 2)
+    monkeypatch.setattr(account_payments, "EVENTS_OF_A_PAGE", 2)
     oldest, *_ = [bench.paid() for _ in range(5)]
     assert bench.sweep.run_once()
     assert bench.store.order(f"link_{oldest}") is None
