@@ -24,9 +24,9 @@ from arcade_shared.messages import FINAL_ACK_STATES, Ack, Status
 from arcade_shared.signing import machine_key, seal
 from arcade_shared.times import format_ms
 from arcade_shared.topics import machine_topic
-from simulation.account_payments import AccountPayments
 from support.fake_broker import FakeBroker
 from support.memory_store import MemoryStore
+from support.sandbox_payments import SandboxPayments
 
 START_MS = 1_790_000_000_000
 SIGNING_SECRET = "0123456789abcdef" * 4
@@ -51,7 +51,7 @@ class Doors:
     def __init__(self, **settings: Any) -> None:
         self.now_ms = START_MS
         self.store, self.broker = MemoryStore(), FakeBroker()
-        self.payments = AccountPayments(lambda: self.now_ms)
+        self.payments = SandboxPayments(lambda: self.now_ms)
         self.payments.stripe.add_price(PRICE_ID, 100)
         values: dict[str, Any] = {
             "stripe_api_key": "sk_test_doors",

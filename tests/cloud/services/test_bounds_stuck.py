@@ -8,11 +8,11 @@ from arcade_cloud.domain.order import HistoryEntry
 from arcade_cloud.errors import InvariantBroken
 from arcade_cloud.ports.store import Move
 from arcade_cloud.services.fulfilment import STUCK_AGAIN_MS, Fulfilment
-from simulation.account_payments import AccountPayments
 from support.doors import SilentAlerts
 from support.fake_broker import FakeBroker
 from support.lives import NOW_MS, new_order
 from support.memory_store import MemoryStore
+from support.sandbox_payments import SandboxPayments
 
 STUCK = 250
 BATCH = 100
@@ -38,7 +38,7 @@ class Cloud:
         self.put("good", STUCK)
         self.fulfilment = Fulfilment(
             store=self.store,
-            payments=AccountPayments(lambda: self.now_ms),
+            payments=SandboxPayments(lambda: self.now_ms),
             broker=FakeBroker(),
             alerts=SilentAlerts(),
             keyring=Keyring(["s" * 32]),
