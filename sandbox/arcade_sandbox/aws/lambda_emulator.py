@@ -6,10 +6,6 @@
 One emulator is one instance: it takes one event after the other. What the handler raises comes back as AWS returns
 it, `{"errorType": …, "errorMessage": …}`. Between two events a real instance is frozen, which can be imitated by
 SIGSTOP and SIGCONT to `runtime_pid`.
-
-Errors:  EmulatorError
-         ├── EmulatorNotInstalled   says how to get it
-         └── EmulatorFailed         it did not start, or gave no answer; shows the end of its log
 """
 
 import http.client
@@ -25,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from arcade_sandbox.errors import EmulatorFailed, EmulatorNotInstalled
 from arcade_sandbox.processes import LOG_TAIL_CHARS, free_port, launch
 
 HANDLER = "arcade_cloud.entrypoints.aws_lambda.handler.handler"
@@ -34,18 +31,6 @@ _LOOPBACK = "127.0.0.1"
 _INVOKE = "/2015-03-31/functions/function/invocations"
 _START_WITHIN_S = 20.0
 _STOP_WITHIN_S = 10.0
-
-
-class EmulatorError(Exception):
-    """The emulator can't be had."""
-
-
-class EmulatorNotInstalled(EmulatorError):
-    """It, or the runtime client, is not on this machine."""
-
-
-class EmulatorFailed(EmulatorError):
-    """It did not start, or ended, or gave no answer."""
 
 
 def find_emulator() -> Path:

@@ -1,7 +1,7 @@
 """What the stand-in for Stripe knows: tables of objects in Stripe's own shape, their ids, events and due times.
 
-Pure state: no clock (every change is told the time), no I/O, no lock (`StripeSandbox` holds one). The rules that
-change it are in `stripe_catalogue`, `stripe_checkout` and `stripe_payments`.
+Pure state: no clock (every change is told the time), no I/O, no lock (`StripeWorld` holds one). The rules that
+change it are in `catalogue`, `checkout`, `payments` and `refunds`.
 """
 
 import copy
@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from arcade_sandbox.errors import SandboxMisuse
 from arcade_sandbox.stripe import objects as shapes
-from arcade_sandbox.stripe.errors import SandboxMisuse, StripeRefusal, no_such
+from arcade_sandbox.stripe.errors import StripeRefusal, no_such
 
 Json = dict[str, Any]
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+from arcade_sandbox.errors import SandboxMisuse
 from arcade_sandbox.stripe import payments, refunds
 from arcade_sandbox.stripe.catalogue import create_price
 from arcade_sandbox.stripe.checkout import expire_session, session_from_link
-from arcade_sandbox.stripe.errors import SandboxMisuse
 from arcade_sandbox.stripe.faults import Fault, FaultPlan, Kind, When
 from arcade_sandbox.stripe.idempotency import IdempotencyKeys
 from arcade_sandbox.stripe.params import CURRENCIES
@@ -108,8 +108,10 @@ class StripeWorld:
         return paid
 
     def session_id_of(self, session: str) -> str:
-        """The id in a session's address; for a payment link's address, that of a new visit. Raises "
-        "SandboxMisuse."""
+        """The id in a session's address; for a payment link's address, that of a new visit.
+
+        Raises SandboxMisuse.
+        """
         found = _SESSION_ID.search(session)
         if found is not None:
             return found[0]
@@ -250,7 +252,7 @@ class StripeWorld:
     # What a checker reads.
 
     def money(self) -> list[Json]:
-        """What became of each payment (see `stripe_refunds.money`)."""
+        """What became of each payment (see `refunds.money`)."""
         with self.world() as (state, _):
             return refunds.money(state)
 
