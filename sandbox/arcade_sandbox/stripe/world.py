@@ -22,8 +22,9 @@ from arcade_sandbox.stripe.idempotency import IdempotencyKeys
 from arcade_sandbox.stripe.params import CURRENCIES
 from arcade_sandbox.stripe.payments import Paid
 from arcade_sandbox.stripe.schemas import MAX_AMOUNT
+from arcade_sandbox.stripe.sender import Receiver
 from arcade_sandbox.stripe.state import NOBODY, Cause, StripeRules, StripeState
-from arcade_sandbox.stripe.webhooks import Receiver, SandboxClock, WebhookDelivery
+from arcade_sandbox.stripe.webhooks import SandboxClock, WebhookDelivery
 
 Json = dict[str, Any]
 
