@@ -6,7 +6,8 @@ from functools import cache
 import botocore.loaders
 import pytest
 
-from arcade_sandbox.dynamodb import DynamoDBLocal, DynamoDBNotInstalled, find_dynamodb
+from arcade_sandbox.dynamodb import DynamoDBLocal, find_dynamodb
+from arcade_sandbox.errors import DynamoDBNotInstalled
 from support.dynamodb_tables import ENVIRONMENT
 
 

@@ -5,9 +5,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from arcade_sandbox.stripe.errors import SandboxMisuse
+from arcade_sandbox.errors import PortTaken, SandboxMisuse
 from arcade_sandbox.stripe.sandbox import StripeSandbox
-from arcade_sandbox.stripe.server import PortTaken
 
 DEFAULT_PORT = 12111
 _ENDING = (signal.SIGINT, signal.SIGTERM)

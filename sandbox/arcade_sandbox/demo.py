@@ -23,11 +23,10 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from arcade_edge.simulator.cabinet import read_edge_log
-from arcade_sandbox.aws.lambda_emulator import EmulatorError, find_emulator
-from arcade_sandbox.broker.launcher import BrokerError
-from arcade_sandbox.dynamodb import DynamoDBError, DynamoDBLocal
-from arcade_sandbox.processes import SystemFailed, wait_for
-from arcade_sandbox.stripe.server import PortTaken
+from arcade_sandbox.aws.lambda_emulator import find_emulator
+from arcade_sandbox.dynamodb import DynamoDBLocal
+from arcade_sandbox.errors import SandboxError, SystemFailed
+from arcade_sandbox.processes import wait_for
 from arcade_sandbox.system import PRICE_MINOR, Profile, System
 
 MACHINE = "cab-01"
@@ -187,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 held = purchase(system, profile)
                 if not options.once:
                     _stay(system)
-        except (SystemFailed, BrokerError, PortTaken, DynamoDBError, EmulatorError) as error:
+        except SandboxError as error:
             print(f"demo: {error}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:

@@ -4,10 +4,6 @@
         boto3.client("dynamodb", endpoint_url=dynamodb.endpoint, region_name="local", …)  # any credentials
 
 It keeps everything in memory, so each start begins with no tables.
-
-Errors:  DynamoDBError
-         ├── DynamoDBNotInstalled   no jar, or no Java that runs it; says how to get it
-         └── DynamoDBNotStarted     it was started and does not answer; shows the end of its log
 """
 
 import http.client
@@ -21,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from arcade_sandbox.errors import DynamoDBNotInstalled, DynamoDBNotStarted
 from arcade_sandbox.processes import free_port, launch
 
 _LOOPBACK = "127.0.0.1"
@@ -32,18 +29,6 @@ _STOP_WITHIN_S = 10.0
 _LOG_TAIL_CHARS = 2_000
 
 _UNPACKED = Path(__file__).resolve().parents[2] / ".setup" / "dynamodb"  # where `make dynamodb` unpacks it
-
-
-class DynamoDBError(Exception):
-    """DynamoDB Local cannot be had."""
-
-
-class DynamoDBNotInstalled(DynamoDBError):
-    """It is not on this machine, or can't run here."""
-
-
-class DynamoDBNotStarted(DynamoDBError):
-    """It ended, or did not answer, when it was started."""
 
 
 @dataclass(frozen=True)

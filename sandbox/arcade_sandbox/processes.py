@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from arcade_sandbox.errors import SystemFailed
+
 START_WITHIN_S = 20.0
 STOP_WITHIN_S = 20.0
 LOG_TAIL_CHARS = 3000
@@ -22,10 +24,6 @@ _PORT_ATTEMPTS = 50
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 
 T = TypeVar("T")
-
-
-class SystemFailed(Exception):
-    """A part did not start, or what was waited for did not happen; the text shows the end of its log."""
 
 
 def wait_for(what: str, look: Callable[[], T | None], within_s: float = START_WITHIN_S) -> T:

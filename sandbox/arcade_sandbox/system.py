@@ -17,7 +17,8 @@ from typing import Any, Self
 import requests
 
 from arcade_sandbox.broker.launcher import Broker, User
-from arcade_sandbox.processes import START_WITHIN_S, Process, SystemFailed, free_port, wait_for
+from arcade_sandbox.errors import SystemFailed
+from arcade_sandbox.processes import START_WITHIN_S, Process, free_port, wait_for
 from arcade_sandbox.stripe.sandbox import StripeSandbox
 
 CURRENCY = "myr"

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import requests
 
-from arcade_sandbox.processes import START_WITHIN_S, STOP_WITHIN_S, Process, SystemFailed, free_port, wait_for
+from arcade_sandbox.errors import SystemFailed
+from arcade_sandbox.processes import START_WITHIN_S, STOP_WITHIN_S, Process, free_port, wait_for
 from arcade_sandbox.system import Profile, System
 from support.tcp_link import Link
 

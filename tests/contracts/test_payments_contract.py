@@ -1,7 +1,7 @@
-"""What every way to Stripe promises: one suite, run on the real gateway with a stand-in, and on both doubles.
+"""What every way to Stripe promises: one suite, run on the real gateway and on the simulation's own model.
 
-The stand-in speaks Stripe's API over HTTP to the real library; whatever differs between the sides would make
-the fake, or the simulation, lie.
+The gateway talks through the real library to the sandbox, over HTTP and in this process. Whatever differs between
+the sides would make the simulation lie.
 """
 
 import threading
@@ -11,18 +11,19 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, Protocol
 
 import pytest
-import stripe
 
 from arcade_cloud.adapters.stripe import gateway as stripe_gateway
-from arcade_cloud.adapters.stripe.events import EVENT_TYPES, interpret
+from arcade_cloud.adapters.stripe.events import interpret
 from arcade_cloud.adapters.stripe.gateway import StripeGateway
 from arcade_cloud.domain.money import Offer, Payment
 from arcade_cloud.errors import PaymentsRefused, PaymentsUnavailable
 from arcade_cloud.ports.payments import Checkout, CheckoutRequest, Payments, Report
 from arcade_sandbox.stripe.sandbox import StripeSandbox
+from arcade_sandbox.stripe.world import StripeWorld
 from contracts.simulated import SimulatedStripe
-from support import fake_payments
-from support.fake_payments import FakePayments
+from simulation import account_payments
+from support.sandbox_account import SandboxAccount
+from support.sandbox_payments import SandboxPayments
 
 HOUR_MS = 3_600_000
 Outcome = Literal["succeeded", "failed"]
@@ -49,109 +50,48 @@ class World(Protocol):
     def events(self) -> list[dict[str, Any]]: ...
 
 
-class FakeWorld:
-    def __init__(self) -> None:
-        self._skipped_ms = 0
-        self.payments = FakePayments(self.now_ms)
-        self._stripe = self.payments.stripe
-        self.settle_async = self._stripe.settle_async
-        self.expire_hold = self._stripe.expire_hold
-        self.finish_refund = self._stripe.finish_refund
-        self.refund_by_hand = self._stripe.refund_by_hand
-        self.open_dispute = self._stripe.open_dispute
-        self.close_dispute = self._stripe.close_dispute
+class SandboxWorld(SandboxAccount):
+    """The sandbox behind its web server, and the gateway as the cloud has it."""
+
+    def __init__(self, world: StripeWorld, payments: Payments) -> None:
+        super().__init__(world)
+        self.payments = payments
 
     def now_ms(self) -> int:
-        return int(time.time() * 1000) + self._skipped_ms
-
-    def pay(self, session_id: str, method: Any = "card") -> str:
-        return self._stripe.pay(session_id, method)
+        return int(self.world.clock.now_s() * 1000)
 
     def advance(self, seconds: int) -> None:
-        self._skipped_ms += seconds * 1000
-
-    def add_price(self, price_id: str, amount: int, label: str, *, active: bool = True) -> None:
-        self._stripe.add_price(price_id, amount, label=label, active=active)
-
-    def visit_link(self, price_id: str, quantity: int, client_reference_id: str) -> str:
-        return self._stripe.visit_link(price_id, quantity, client_reference_id=client_reference_id)
+        self.world.advance(seconds)
 
     def refuse_partial_capture(self) -> None:
-        self.payments.refuse_partial_capture = True
+        self.world.set_rules(refuse_partial_capture=True)
+
+    def fail_next(self, when: Literal["before", "after"]) -> None:
+        self.world.fail_next("cut", when)
+
+    def events(self) -> list[dict[str, Any]]:
+        return self.take_events()
+
+
+class InProcessWorld(SandboxWorld):
+    """The sandbox without a socket, and the gateway as most tests have it."""
+
+    def __init__(self) -> None:
+        self._in_process = SandboxPayments(lambda: time.time_ns() // 1_000_000)
+        super().__init__(self._in_process.stripe.world, self._in_process)
 
     def fail_next(self, when: Literal["before", "after"]) -> None:
         planned: list[Literal["before", "after"]] = [when]
-        self.payments.fault = lambda _: planned.pop() if planned else None
-
-    def events(self) -> list[dict[str, Any]]:
-        return self._stripe.take_events()
+        self._in_process.fault = lambda _: planned.pop() if planned else None
 
 
-class SandboxWorld:
-    def __init__(self, sandbox: StripeSandbox) -> None:
-        self._sandbox = sandbox
-        self._client = stripe.StripeClient("sk_test_by_hand", base_addresses={"api": sandbox.base_url})
-        self._told = 0
-        self.payments = StripeGateway("sk_test_gateway", api_base=sandbox.base_url, retries=0)
-
-    def now_ms(self) -> int:
-        return int(self._sandbox.clock.now_s() * 1000)
-
-    def pay(self, session_id: str, method: str = "card") -> str:
-        return self._sandbox.pay(session_id, method, wait=False).payment_intent
-
-    def settle_async(self, payment_intent: str, *, succeed: bool) -> None:
-        self._sandbox.settle_async(payment_intent, succeed=succeed)
-
-    def expire_hold(self, payment_intent: str) -> None:
-        self._sandbox.expire_hold(payment_intent)
-
-    def finish_refund(self, payment_intent: str, outcome: Outcome) -> None:
-        latest = self._client.v1.refunds.list({"payment_intent": payment_intent, "limit": 1}).data[0]
-        self._sandbox.finish_refund(latest.id, outcome)
-
-    def refund_by_hand(self, payment_intent: str, amount: int) -> None:
-        self._sandbox.refund(payment_intent, amount)
-
-    def open_dispute(self, payment_intent: str) -> None:
-        self._sandbox.open_dispute(payment_intent)
-
-    def close_dispute(self, payment_intent: str, outcome: Literal["won", "lost"]) -> None:
-        latest = self._client.v1.disputes.list({"payment_intent": payment_intent, "limit": 1}).data[0]
-        self._sandbox.close_dispute(latest.id, outcome)
-
-    def advance(self, seconds: int) -> None:
-        self._sandbox.advance(seconds)
-
-    def add_price(self, price_id: str, amount: int, label: str, *, active: bool = True) -> None:
-        self._sandbox.create_price(amount, name=label, price_id=price_id)
-        if not active:
-            self._client.v1.prices.update(price_id, {"active": False})
-
-    def visit_link(self, price_id: str, quantity: int, client_reference_id: str) -> str:
-        link = self._client.v1.payment_links.create({"line_items": [{"price": price_id, "quantity": quantity}]})
-        token = link.url.rsplit("/", 1)[1]
-        return str(self._sandbox.visit_link(token, client_reference_id)["id"])
-
-    def refuse_partial_capture(self) -> None:
-        self._sandbox.set_rules(refuse_partial_capture=True)
-
-    def fail_next(self, when: Literal["before", "after"]) -> None:
-        self._sandbox.fail_next("cut", when)
-
-    def events(self) -> list[dict[str, Any]]:
-        everything = self._sandbox.events(*EVENT_TYPES)
-        fresh, self._told = everything[self._told :], len(everything)
-        return fresh
-
-
-@pytest.fixture(params=["fake", "simulated", "gateway"])
+@pytest.fixture(params=["in process", "simulated", "over HTTP"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    if request.param != "gateway":
-        yield FakeWorld() if request.param == "fake" else SimulatedStripe()
+    if request.param != "over HTTP":
+        yield InProcessWorld() if request.param == "in process" else SimulatedStripe()
         return
     with StripeSandbox() as sandbox:
-        yield SandboxWorld(sandbox)
+        yield SandboxWorld(sandbox, StripeGateway("sk_test_gateway", api_base=sandbox.base_url, retries=0))
 
 
 def _request(world: World, order_id: str = "o-1", **fields: Any) -> CheckoutRequest:
@@ -687,6 +627,20 @@ def test_a_checkout_that_nobody_paid_is_reported(world: World) -> None:
     assert (report.order_id, report.session_id, report.payment_intent) == ("o-1", checkout.session_id, None)
 
 
+def test_a_payment_is_as_old_as_the_players_wish_however_late_its_bank_decides(
+    world: World, request: pytest.FixtureRequest
+) -> None:
+    """Stripe makes the charge at once, pending; `created` stays."""
+    if isinstance(world, SimulatedStripe):
+        why = "the simulation dates a charge from the bank's word: to be changed with its digest"
+        request.applymarker(pytest.mark.xfail(reason=why))
+    _, payment_intent = _bought(world, "fpx_later")
+    began_ms = world.now_ms()
+    world.advance(3_600)
+    world.settle_async(payment_intent, succeed=True)
+    assert (world.payments.read_payment(payment_intent).paid_at_ms or 0) <= began_ms
+
+
 # the list of events
 
 
@@ -720,7 +674,7 @@ def test_events_are_listed_by_type_and_from_a_moment_on(world: World) -> None:
 
 def test_a_long_list_of_events_comes_in_pages_newest_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stripe_gateway, "_PAGE", 2)
-    monkeypatch.setattr(fake_payments, "EVENTS_OF_A_PAGE", 2)
+    monkeypatch.setattr(account_payments, "EVENTS_OF_A_PAGE", 2)
     paid, kinds = _paid_by_link(world, 3), ("checkout.session.completed",)
     first = world.payments.read_events(kinds, since_ms=0)
     assert (len(first.reports), first.after) == (2, first.reports[-1].event_id)

@@ -11,7 +11,8 @@ import pytest
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.domain.order import HistoryEntry, Order
 from arcade_sandbox.demo import Pulse, pulses
-from arcade_sandbox.processes import SystemFailed, wait_for
+from arcade_sandbox.errors import SystemFailed
+from arcade_sandbox.processes import wait_for
 from arcade_sandbox.system import PRICE_MINOR, Profile, System
 
 FINAL = {"settled", "abandoned"}

@@ -19,7 +19,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from arcade_sandbox.broker.launcher import Broker, BrokerNotInstalled, BrokerNotStarted, User, find_mosquitto
+from arcade_sandbox.broker.launcher import Broker, User, find_mosquitto
+from arcade_sandbox.errors import BrokerNotInstalled, BrokerNotStarted
 
 NOT_AUTHORIZED = 0x87
 WAIT_S = 10

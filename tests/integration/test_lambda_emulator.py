@@ -17,8 +17,9 @@ import pytest
 
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.domain.machines import Machine
-from arcade_sandbox.aws.lambda_emulator import EMULATOR, EmulatorNotInstalled, LambdaEmulator, find_emulator
+from arcade_sandbox.aws.lambda_emulator import EMULATOR, LambdaEmulator, find_emulator
 from arcade_sandbox.broker.launcher import Broker, User
+from arcade_sandbox.errors import EmulatorNotInstalled
 from arcade_sandbox.processes import wait_for
 from support.lambda_events import SHAPES, answer_of, http_event, sample
 

@@ -8,9 +8,10 @@ import pytest
 from arcade_cloud.adapters.store import open_store
 from arcade_cloud.domain.order import Order
 from arcade_cloud.ports.store import Store
-from arcade_sandbox.aws.lambda_emulator import EmulatorNotInstalled, find_emulator
+from arcade_sandbox.aws.lambda_emulator import find_emulator
 from arcade_sandbox.demo import pulses
 from arcade_sandbox.dynamodb import DynamoDBLocal
+from arcade_sandbox.errors import EmulatorNotInstalled
 from arcade_sandbox.processes import wait_for
 from arcade_sandbox.system import PRICE_MINOR, Profile, System
 from support.dynamodb_tables import ENVIRONMENT, a_table

@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from arcade_sandbox.dynamodb import DynamoDBLocal, DynamoDBNotInstalled, DynamoDBNotStarted, find_dynamodb
+from arcade_sandbox.dynamodb import DynamoDBLocal, find_dynamodb
+from arcade_sandbox.errors import DynamoDBNotInstalled, DynamoDBNotStarted
 from arcade_sandbox.processes import wait_for
 
 STARTER = """

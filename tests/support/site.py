@@ -23,9 +23,9 @@ from arcade_shared.signing import machine_key, seal
 from arcade_shared.times import format_ms
 from arcade_shared.topics import machine_topic
 from support.fake_broker import FakeBroker
-from support.fake_payments import FakePayments
 from support.memory_store import MemoryStore
 from support.orders import only_credit, only_payment
+from support.sandbox_payments import SandboxPayments
 
 START_MS = 1_790_000_000_000
 SIGNING_SECRET = "0123456789abcdef" * 4
@@ -63,7 +63,7 @@ class Site:
     def __init__(self, **settings: Any) -> None:
         self.now_ms = START_MS
         self.store, self.broker = MemoryStore(), FakeBroker()
-        self.payments = FakePayments(lambda: self.now_ms)
+        self.payments = SandboxPayments(lambda: self.now_ms)
         self.payments.stripe.add_price(PRICE_ID, 100)
         self.settings = replace(load(ENVIRONMENT, None), **settings)
         self.cloud = connect(

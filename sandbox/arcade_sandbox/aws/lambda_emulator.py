@@ -6,10 +6,6 @@
 One emulator is one instance, which handles one event at a time. What the handler raises comes back as AWS returns
 it: `{"errorType": …, "errorMessage": …}`. AWS freezes an instance between two events; to imitate that, send
 SIGSTOP and SIGCONT to `runtime_pid`.
-
-Errors:  EmulatorError
-         ├── EmulatorNotInstalled   the message says how to get it
-         └── EmulatorFailed         it did not start or did not answer; the message ends with its log
 """
 
 import http.client
@@ -25,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from arcade_sandbox.errors import EmulatorFailed, EmulatorNotInstalled
 from arcade_sandbox.processes import LOG_TAIL_CHARS, free_port, launch
 
 HANDLER = "arcade_cloud.entrypoints.aws_lambda.handler.handler"
@@ -34,18 +31,6 @@ _LOOPBACK = "127.0.0.1"
 _INVOKE = "/2015-03-31/functions/function/invocations"
 _START_WITHIN_S = 20.0
 _STOP_WITHIN_S = 10.0
-
-
-class EmulatorError(Exception):
-    """Base of the errors raised here."""
-
-
-class EmulatorNotInstalled(EmulatorError):
-    """The emulator is not on this machine."""
-
-
-class EmulatorFailed(EmulatorError):
-    """The emulator did not start, ended, or did not answer."""
 
 
 def find_emulator() -> Path:

@@ -25,7 +25,8 @@ import paho.mqtt.client as mqtt
 import requests
 from paho.mqtt.enums import CallbackAPIVersion
 
-from arcade_sandbox.aws.lambda_emulator import EmulatorError, LambdaEmulator
+from arcade_sandbox.aws.lambda_emulator import LambdaEmulator
+from arcade_sandbox.errors import EmulatorError
 from arcade_shared.topics import ECHO, every_machine
 
 RULE = (every_machine("ack"), every_machine("status"), every_machine("gameover"), ECHO)

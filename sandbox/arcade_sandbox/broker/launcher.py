@@ -10,10 +10,6 @@ also answers a forbidden subscription with 0x87 instead of pretending to grant i
 
 Sessions and queues are saved when the broker stops in order, so they survive `restart`; what was
 acknowledged shortly before `kill` may be lost, as with any broker that is not asked to sync.
-
-Errors:  BrokerError
-         ├── BrokerNotInstalled   no Mosquitto, or one without its plugin; says how to get it
-         └── BrokerNotStarted     it was started and does not answer; shows the end of its log
 """
 
 import json
@@ -33,17 +29,10 @@ from typing import Self
 import trustme
 
 from arcade_sandbox.broker.access import User, dynamic_security
+from arcade_sandbox.errors import BrokerNotInstalled, BrokerNotStarted
 from arcade_sandbox.processes import free_port, launch
 
-__all__ = [
-    "Broker",
-    "BrokerError",
-    "BrokerNotInstalled",
-    "BrokerNotStarted",
-    "Mosquitto",
-    "User",
-    "find_mosquitto",
-]
+__all__ = ["Broker", "Mosquitto", "User", "find_mosquitto"]
 
 _LOOPBACK = "127.0.0.1"
 _START_ATTEMPTS = 5
@@ -59,18 +48,6 @@ _HOW_TO_INSTALL = (
     "Install it: `apt-get install mosquitto` on Debian and Raspberry Pi OS (`make setup` does it there), "
     "`brew install mosquitto` on a Mac."
 )
-
-
-class BrokerError(Exception):
-    """The broker cannot be had."""
-
-
-class BrokerNotInstalled(BrokerError):
-    """No usable Mosquitto on this machine."""
-
-
-class BrokerNotStarted(BrokerError):
-    """Mosquitto ended, or did not answer, when it was started."""
 
 
 @dataclass(frozen=True)

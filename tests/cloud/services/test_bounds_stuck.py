@@ -10,10 +10,10 @@ from arcade_cloud.errors import InvariantBroken
 from arcade_cloud.ports.store import Move
 from arcade_cloud.services.fulfilment import STUCK_AGAIN_MS
 from support.fake_broker import FakeBroker
-from support.fake_payments import FakePayments
 from support.lives import new_order
 from support.memory_store import MemoryStore
 from support.orders import NOW_MS
+from support.sandbox_payments import SandboxPayments
 from support.site import SilentAlerts
 
 STUCK = 250
@@ -40,7 +40,7 @@ class Cloud:
         self.put("good", STUCK)
         self.fulfilment = connect(
             store=self.store,
-            payments=FakePayments(lambda: self.now_ms),
+            payments=SandboxPayments(lambda: self.now_ms),
             broker=FakeBroker(),
             alerts=SilentAlerts(),
             keyring=Keyring(["s" * 32]),

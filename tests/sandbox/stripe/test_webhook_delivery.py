@@ -6,7 +6,7 @@ import threading
 import pytest
 import stripe
 
-from arcade_sandbox.stripe.errors import SandboxMisuse
+from arcade_sandbox.errors import SandboxMisuse
 from arcade_sandbox.stripe.sandbox import StripeSandbox
 from support.stripe_side import Received, WebhookInbox, checkout_params, eventually, stripe_client
 

@@ -78,11 +78,13 @@ class StripeGateway:
         answer_s: float = ANSWER_S,
         monotonic_s: Callable[[], float] = time.monotonic,
         time_left_s: Callable[[], float] = lambda: math.inf,
+        http_client: "stripe.HTTPClient | None" = None,
     ) -> None:
         """Nothing is opened or imported here: the first call does it.
 
         `time_left_s`: how long this process may still wait. A call that could take longer is not begun, and
-        raises PaymentsUnavailable.
+        raises PaymentsUnavailable. `http_client`: how the library reaches `api_base`, if not by connections of
+        its own.
         """
         self._api_key = api_key
         self._api_base = api_base
@@ -90,6 +92,7 @@ class StripeGateway:
         self._answer_s = answer_s
         self._monotonic_s = monotonic_s
         self._time_left_s = time_left_s
+        self._http_client = http_client
         self._longest_s = (retries + 1) * (CONNECT_S + answer_s) + retries * PAUSE_S
         self._lock = threading.Lock()
         self._client: stripe.StripeClient | None = None
@@ -236,7 +239,7 @@ class StripeGateway:
                     self._api_key,
                     base_addresses=None if self._api_base is None else {"api": self._api_base},
                     max_network_retries=self._retries,
-                    http_client=stripe.RequestsClient(timeout=(CONNECT_S, self._answer_s)),
+                    http_client=self._http_client or stripe.RequestsClient(timeout=(CONNECT_S, self._answer_s)),
                 )
             return self._client
 

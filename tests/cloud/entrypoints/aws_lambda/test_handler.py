@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from arcade_cloud.adapters.alert_sinks import TIMEOUT_S
+from arcade_cloud.adapters.stripe import gateway as stripe_gateway
 from arcade_cloud.adapters.stripe.gateway import LONGEST_IN_A_HURRY_S
 from arcade_cloud.config.settings import SettingsError
 from arcade_cloud.domain.alerts import alert
@@ -30,7 +31,6 @@ from arcade_cloud.entrypoints.aws_lambda.handler import (
 from arcade_cloud.errors import PaymentsUnavailable, StoreUnavailable
 from arcade_cloud.services.reconciliation import RECONCILE_EVERY_S
 from arcade_cloud.web.assets import STATIC
-from support import fake_payments
 from support.lambda_events import PREFIXES, SHAPES, Answer, answer_of, http_event, sample
 from support.orders import session_of
 from support.site import INGEST_SECRET, Site
@@ -249,7 +249,7 @@ def test_an_order_that_can_not_be_moved_does_not_keep_a_tick_busy(
 
 def test_a_tick_finds_what_no_webhook_told_of_page_by_page(aws: Lambda, monkeypatch: pytest.MonkeyPatch) -> None:
     """The very first tick notes where to begin."""
-    monkeypatch.setattr(fake_payments, "EVENTS_OF_A_PAGE", 2)
+    monkeypatch.setattr(stripe_gateway, "_PAGE", 2)
     aws.tick()
     aws.site.now_ms += RECONCILE_EVERY_S * 1000
     stripe = aws.site.payments.stripe
