@@ -9,7 +9,6 @@ BadSettings     what is wrong, one sentence for each key
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import tomllib
@@ -20,6 +19,7 @@ from typing import Any, Literal, TypeVar
 
 from arcade_edge.domain.game_over import compile_pattern
 from arcade_edge.domain.pulses import BadProfile, Profile
+from arcade_shared.broker_address import TLS_PORT, BrokerAddress, is_loopback
 from arcade_shared.errors import BadTopic
 from arcade_shared.topics import check_machine_id
 
@@ -45,18 +45,6 @@ class BadSettings(Exception):
     def __init__(self, where: str, faults: list[str]) -> None:
         super().__init__("\n".join([f"{where}:", *(f"  {fault}" for fault in faults)]))
         self.faults = tuple(faults)
-
-
-@dataclass(frozen=True, slots=True)
-class Broker:
-    """Where the broker is and who we are to it; `ca_file` None means the system's own authorities."""
-
-    host: str
-    port: int = 8883
-    tls: bool = True
-    ca_file: str | None = None
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +79,7 @@ class Settings:
     """Everything that the agent is told. `keys`: the first signs, all of them are accepted."""
 
     machine_id: str
-    broker: Broker
+    broker: BrokerAddress
     coin: Coin
     journal_path: Path
     keys: tuple[bytes, ...] = field(repr=False)
@@ -252,9 +240,9 @@ class _Table:
         return value
 
 
-def _broker(table: _Table, folder: Path, credentials: Mapping[str, Path]) -> Broker:
+def _broker(table: _Table, folder: Path, credentials: Mapping[str, Path]) -> BrokerAddress:
     host = table.text("host", "", check=_host, needed="the broker's name or address")
-    port = table.number("port", 8883, 1, 65535)
+    port = table.number("port", TLS_PORT, 1, 65535)
     tls = table.boolean("tls", True)
     allow_plaintext = table.boolean("allow_plaintext", False)
     ca_file = table.text("ca_file", "")
@@ -271,7 +259,14 @@ def _broker(table: _Table, folder: Path, credentials: Mapping[str, Path]) -> Bro
     if password is not None and not username:
         table.fault("username", "missing: a password needs one")
     table.end()
-    return Broker(host, port, tls, str(folder / ca_file) if ca_file else None, username or None, password)
+    return BrokerAddress(
+        host=host,
+        port=port,
+        tls=tls,
+        ca_file=str(folder / ca_file) if ca_file else None,
+        username=username or None,
+        password=password,
+    )
 
 
 def _coin(table: _Table) -> Coin:
@@ -357,14 +352,6 @@ def _check_pins(pins: dict[str, int], faults: list[str]) -> None:
         if pin >= 0 and pin in taken:
             faults.append(f"{key}.pin: GPIO{pin} is {taken[pin]}'s already")
         taken.setdefault(pin, key)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether what is sent to `host` stays on this computer."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _machine_id(text: str) -> None:

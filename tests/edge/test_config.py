@@ -9,15 +9,14 @@ import pytest
 
 from arcade_edge.config import (
     BadSettings,
-    Broker,
     Coin,
     Input,
     SerialLine,
-    is_loopback,
     load,
     load_coin_line,
 )
 from arcade_edge.domain.pulses import Profile
+from arcade_shared.broker_address import BrokerAddress, is_loopback
 
 KEY = "00112233445566778899aabbccddeeff" * 2
 SMALL = f"""
@@ -55,7 +54,7 @@ def faults(path: Path) -> tuple[str, ...]:
 def test_few_lines_suffice_and_the_rest_has_safe_defaults(write: Write) -> None:
     settings = load(write(SMALL), {})
     assert settings.machine_id == "cab-01"
-    assert settings.broker == Broker("broker.example", 8883, tls=True)
+    assert settings.broker == BrokerAddress(host="broker.example", port=8883, tls=True)
     assert settings.coin == Coin(17, "low", Profile())
     assert settings.keys == (bytes.fromhex(KEY),)
     assert settings.journal_path == Path("/var/lib/arcade/journal.db")
@@ -105,7 +104,14 @@ allow_unsigned = true
         ),
         {},
     )
-    assert settings.broker == Broker("10.0.0.1", 1884, True, str(tmp_path / "ca.pem"), "cab-01", "hush")
+    assert settings.broker == BrokerAddress(
+        host="10.0.0.1",
+        port=1884,
+        tls=True,
+        ca_file=str(tmp_path / "ca.pem"),
+        username="cab-01",
+        password="hush",
+    )
     assert settings.coin == Coin(22, "high", Profile(50, 60, 2, 7))
     assert settings.game_over_gpio == Input(5, "high", 5)
     assert settings.game_over_serial == SerialLine("/dev/ttyUSB0", 115200, "GAME OVER")

@@ -9,7 +9,6 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from arcade_cloud.adapters.stripe.events import reader
-from arcade_cloud.config.broker_address import BrokerAddress
 from arcade_cloud.config.settings import Settings
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.machines import Machine
@@ -20,6 +19,7 @@ from arcade_cloud.services.machine_messages import Hearing
 from arcade_cloud.services.reconciliation import Sweep
 from arcade_cloud.services.sales import Sales
 from arcade_cloud.web.app import Services, create_app
+from arcade_shared.broker_address import BrokerAddress
 from arcade_shared.messages import FINAL_ACK_STATES, Ack, Status
 from arcade_shared.signing import machine_key, seal
 from arcade_shared.times import format_ms

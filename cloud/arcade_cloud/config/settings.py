@@ -10,10 +10,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from arcade_cloud.config import broker_address, dynamodb_address
-from arcade_cloud.config.broker_address import BrokerAddress, is_loopback
 from arcade_cloud.config.environment import Environment
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.errors import ArcadeError
+from arcade_shared.broker_address import TLS_PORT, BrokerAddress, is_loopback
 from arcade_shared.signing import MIN_SECRET_LENGTH
 
 ENV_FILE = Path(".env.local")  # in the working directory
@@ -246,7 +246,7 @@ def _broker(env: Environment) -> BrokerAddress:
                 env.fault(name, "is missing: the broker's user for the cloud")
     return BrokerAddress(
         host=host,
-        port=port or (broker_address.TLS_PORT if encrypted else broker_address.PLAINTEXT_PORT),
+        port=port or (TLS_PORT if encrypted else broker_address.PLAINTEXT_PORT),
         tls=encrypted,
         ca_file=_ca_file(env),
         username=username,

@@ -21,11 +21,13 @@ from datetime import UTC, datetime
 from arcade_edge.agent.inbox import BAD_SIGNATURE, Addressee, ClockAnswer, Ignored, read_message
 from arcade_edge.agent.reports import Will
 from arcade_edge.bootstrap import new_link, wall_ms
-from arcade_edge.config import Broker, Settings, is_loopback
-from arcade_edge.mqtt.link import CONNECT_WITHIN_S, GREET_WITHIN_S, Event
+from arcade_edge.config import Settings
+from arcade_edge.mqtt.link import GREET_WITHIN_S, Event
 from arcade_edge.ports import Arrived, Confirmed, LinkDown, LinkUp, Receipt
 from arcade_edge.tools.verdicts import Verdict, bad, doubtful, good
+from arcade_shared.broker_address import BrokerAddress, is_loopback
 from arcade_shared.messages import WILL_SEQ, Status
+from arcade_shared.mqtt import CONNECT_WITHIN_S
 from arcade_shared.signing import seal
 from arcade_shared.times import format_ms
 from arcade_shared.topics import machine_topic
@@ -39,20 +41,19 @@ CONFIRM_WITHIN_S = 10.0
 NOBODY = "No matching subscribers"  # paho's words for MQTT 5's reason 0x10
 
 
-def examine_connection(broker: Broker) -> Iterator[Verdict]:
+def examine_connection(broker: BrokerAddress) -> Iterator[Verdict]:
     """Name, network and TLS alone: nothing that a running agent would notice."""
-    where = f"{broker.host}:{broker.port}"
     try:
         with socket.create_connection((broker.host, broker.port), CONNECT_WITHIN_S) as connection:
-            yield good("network", f"{where} can be reached")
+            yield good("network", f"{broker} can be reached")
             yield _tls(broker, connection)
     except OSError as error:
         yield bad(
-            "network", f"{where} cannot be reached: {error}; check host and port in [broker], and the network"
+            "network", f"{broker} cannot be reached: {error}; check host and port in [broker], and the network"
         )
 
 
-def _tls(broker: Broker, connection: socket.socket) -> Verdict:
+def _tls(broker: BrokerAddress, connection: socket.socket) -> Verdict:
     if not broker.tls:
         if is_loopback(broker.host):
             return good("TLS", "off, for a broker on this computer")

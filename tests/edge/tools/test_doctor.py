@@ -176,7 +176,7 @@ def test_a_wrong_password_is_named(tmp_path: Path, broker: Broker) -> None:
     [
         (("status",), ("coinpulse", "revoke", "clock"), "access list", "may not publish ack"),
         (("ack",), ("coinpulse", "revoke", "clock"), "access list", "may not publish status"),
-        (("status", "ack"), ("coinpulse", "clock"), "broker login", "forbids to subscribe"),
+        (("status", "ack"), ("coinpulse", "clock"), "broker login", "refuses the subscription"),
     ],
 )
 def test_an_access_list_that_forbids_what_is_needed_is_named(
