@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar
 from arcade_edge.domain.game_over import compile_pattern
 from arcade_edge.domain.pulses import BadProfile, Profile
 from arcade_shared.broker_address import TLS_PORT, BrokerAddress, is_loopback
+from arcade_shared.cabinet import JOURNAL_PATH
 from arcade_shared.errors import BadTopic
 from arcade_shared.topics import check_machine_id
 
@@ -28,7 +29,9 @@ DEFAULT_PATH = Path("/etc/arcade/edge.toml")
 CREDENTIAL_STORE = Path("/etc/credstore")
 STORED_AS = "arcade-edge."
 CREDENTIALS = ("mqtt_password", "signing_key")
-DEFAULT_JOURNAL = Path("/var/lib/arcade/journal.db")
+# What JOURNAL_PATH was where the settings said nothing. A Pi that has a journal there keeps it: another one would
+# begin a new installation that remembers nothing.
+FORMER_JOURNAL = Path("/var/lib/arcade/journal.db")
 # GPIO0 to GPIO27 are on the header of every Raspberry Pi; compute modules have up to 46 more.
 MAX_PIN = 53
 MAX_FILE_BYTES = 64 * 1024
@@ -103,7 +106,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     serial = _serial(game_over.table("serial"))
     ready, meter = _input(root.table("ready")), _input(root.table("meter"))
     journal = root.table("journal")
-    journal_path = folder / journal.text("path", str(DEFAULT_JOURNAL))
+    journal_path = folder / (journal.text("path", "") or _unnamed_journal())
     security = root.table("security", needed=True)
     keys = _keys(security, folder, credentials)
     allow_unsigned = security.boolean("allow_unsigned", False)
@@ -114,6 +117,11 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     if root.faults:
         raise BadSettings(str(path), root.faults)
     return Settings(machine_id, broker, coin, journal_path, keys, allow_unsigned, gpio, serial, ready, meter)
+
+
+def _unnamed_journal() -> Path:
+    """Where the journal is if the settings do not say."""
+    return FORMER_JOURNAL if os.path.exists(FORMER_JOURNAL) else Path(JOURNAL_PATH)
 
 
 def credential_files(environ: Mapping[str, str] = os.environ) -> list[Path]:

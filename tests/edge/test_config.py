@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from arcade_edge import config as edge_config
 from arcade_edge.config import (
     BadSettings,
     Coin,
@@ -17,6 +18,7 @@ from arcade_edge.config import (
 )
 from arcade_edge.domain.pulses import Profile
 from arcade_shared.broker_address import BrokerAddress, is_loopback
+from arcade_shared.cabinet import JOURNAL_PATH
 
 KEY = "00112233445566778899aabbccddeeff" * 2
 SMALL = f"""
@@ -45,6 +47,19 @@ def write(tmp_path: Path) -> Write:
     return written
 
 
+def test_a_pi_that_has_the_journal_of_before_keeps_it(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bringing the program up to date must not begin a new installation, whatever the settings leave unsaid."""
+    former = tmp_path / "journal.db"
+    monkeypatch.setattr(edge_config, "FORMER_JOURNAL", former)
+    assert load(write(SMALL), {}).journal_path == Path(JOURNAL_PATH)
+    former.touch()
+    assert load(write(SMALL), {}).journal_path == former
+    named = write(SMALL, ("[security]", f'[journal]\npath = "{JOURNAL_PATH}"\n[security]'))
+    assert load(named, {}).journal_path == Path(JOURNAL_PATH)
+
+
 def faults(path: Path) -> tuple[str, ...]:
     with pytest.raises(BadSettings) as bad:
         load(path, {})
@@ -57,7 +72,7 @@ def test_few_lines_suffice_and_the_rest_has_safe_defaults(write: Write) -> None:
     assert settings.broker == BrokerAddress(host="broker.example", port=8883, tls=True)
     assert settings.coin == Coin(17, "low", Profile())
     assert settings.keys == (bytes.fromhex(KEY),)
-    assert settings.journal_path == Path("/var/lib/arcade/journal.db")
+    assert settings.journal_path == Path(JOURNAL_PATH)
     assert not settings.allow_unsigned
     assert (settings.game_over_gpio, settings.game_over_serial, settings.ready, settings.meter) == (None,) * 4
 

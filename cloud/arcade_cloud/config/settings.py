@@ -144,8 +144,7 @@ def _check_stripe(env: Environment) -> None:
                 env.fault(name, f"holds {_KINDS[kind]} ({kind}…): it must begin with {begins}")
             elif not env.is_given("STRIPE_API_BASE"):
                 env.remarks.append(f"{name} does not begin with {begins}, as Stripe's do.")
-    base = urlsplit(env.text("STRIPE_API_BASE") or "https://api.stripe.com").hostname or ""
-    if "_live_" in (env.text("STRIPE_API_KEY") or "") and not base.endswith(".stripe.com"):
+    if "_live_" in (env.text("STRIPE_API_KEY") or "") and not _stripe_host(env).endswith(".stripe.com"):
         env.fault("STRIPE_API_BASE", "would send a live key of Stripe to somebody else: take one of the two out")
 
 
@@ -209,9 +208,22 @@ def _limits(env: Environment) -> Limits:
     limits = Limits(
         **{f.name: env.number(f.name.upper(), getattr(standard, f.name), 0, 10**8) for f in fields(Limits)}
     )
-    if len(env.faults) == noted:
-        env.faults.extend(f"{fault.rstrip('.')}." for fault in limits.faults())
+    if len(env.faults) > noted:
+        return limits
+    faults = limits.faults()
+    if not _stripe_host(env).endswith(".stripe.com") and not limits.faults(longest_train_s=0):
+        # Where no real money moves, a silent machine may be tried in less time than the longest train takes.
+        env.remarks.extend(f"{fault}. Accepted because STRIPE_API_BASE is a stand-in." for fault in faults)
+    else:
+        env.faults.extend(f"{fault.rstrip('.')}." for fault in faults)
     return limits
+
+
+def _stripe_host(env: Environment) -> str:
+    try:
+        return urlsplit(env.text("STRIPE_API_BASE") or "https://api.stripe.com").hostname or ""
+    except ValueError:  # a fault of its own
+        return ""
 
 
 def _broker(env: Environment) -> BrokerAddress:

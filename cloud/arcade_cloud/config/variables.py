@@ -6,6 +6,8 @@
 import textwrap
 from dataclasses import dataclass
 
+from arcade_shared.cabinet import MAX_TRAIN_S
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variable:
@@ -174,7 +176,6 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
             meaning="From the payment to the first pulse; what has not begun by then is given back.",
             default="120",
         ),
-        Variable(name="MAX_TRAIN_S", meaning="The longest pulse train that is ever sold.", default="60"),
         Variable(
             name="SILENCE_LIMIT_S",
             meaning="How long a machine may stay silent about money that was taken, before it is given back.",
@@ -204,6 +205,11 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
 }
 
 VARIABLES: tuple[Variable, ...] = tuple(variable for section in SECTIONS.values() for variable in section)
+
+# What used to be a setting, and why it is none any more. Whoever still sets it is told so.
+FORMER = {
+    "MAX_TRAIN_S": f"no pulse train is longer than {MAX_TRAIN_S} s, which the agents see to",
+}
 
 _HEAD = """\
 # Copy to .env.local and fill in what stands without a leading #; the rest has good defaults.

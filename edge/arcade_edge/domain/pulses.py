@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MAX_TRAIN_MS = 60_000
-"""No command may keep the line busy for longer: the player stands in front of the machine, and the cloud's
-silence limit must exceed it (see :func:`sellable_credits`)."""
+from arcade_shared.cabinet import MAX_TRAIN_S
+
+MAX_TRAIN_MS = 1000 * MAX_TRAIN_S
 
 BOUNDS = {
     # Below 5 ms no coin input counts; above 5 s even the slowest board takes the mech for jammed.
