@@ -2,8 +2,6 @@
 
 Threads: the loop (the caller's, the main one), "coin-line", "link", and "inputs" and "serial" where such are
 wired. The loop is the only one that touches the journal; the others only put events on the queue.
-
-PartDied        a thread has ended that never should; only a fresh process can help
 """
 
 from __future__ import annotations
@@ -20,17 +18,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from arcade_edge.agent.health import Beat, Notifier, Watchdog, watchdog_interval_s
-from arcade_edge.agent.journal import JournalInUse, SqliteJournal, open_journal
+from arcade_edge.agent.journal import SqliteJournal, open_journal
 from arcade_edge.agent.loop import Agent, AgentConfig, Input
 from arcade_edge.agent.reports import Will
 from arcade_edge.agent.signals import DetectorSignal, PulseFailed
 from arcade_edge.config import Settings
 from arcade_edge.domain.pulses import sellable_credits
-from arcade_edge.hardware.coin_line import CoinLine, CoinLineError, PulseThread, force_inactive
+from arcade_edge.errors import CoinLineError, JournalFault, JournalInUse, PartDied
+from arcade_edge.hardware.coin_line import CoinLine, PulseThread, force_inactive
 from arcade_edge.hardware.inputs import GpioInput, GpioInputs, SerialInput
 from arcade_edge.hardware.pin_factory import open_pin_factory
 from arcade_edge.mqtt.link import MqttLink, Post
-from arcade_edge.ports import Arrived, JournalFault, StopAsked
+from arcade_edge.ports import Arrived, StopAsked
 from arcade_shared.topics import machine_topic
 
 logger = logging.getLogger(__name__)
@@ -52,10 +51,6 @@ _SERIAL_NUMBERS = (
     Path("/sys/firmware/devicetree/base/serial-number"),
     Path("/etc/machine-id"),
 )
-
-
-class PartDied(RuntimeError):
-    """A thread has ended that never should; only a fresh process can help."""
 
 
 class EventQueue:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from arcade_edge import config as edge_settings
+from arcade_edge.errors import BadSettings, EdgeError, InvariantBroken
 
 OK, FAILED, MISUSED = 0, 1, 2
 
@@ -29,27 +30,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int] = parsed.run
     try:
         return run(parsed)
-    except edge_settings.BadSettings as error:
+    except BadSettings as error:
         print(error, file=sys.stderr)
         return MISUSED
     except KeyboardInterrupt:
         return FAILED
-    except Exception as error:
-        if not _is_operators(error):
-            raise
+    except InvariantBroken:
+        raise  # of a defect the trace is wanted
+    except EdgeError as error:
         print(f"arcade-edge: {error}", file=sys.stderr)
         return FAILED
-
-
-def _is_operators(error: Exception) -> bool:
-    """Whether the text of the error is all that a person needs; of anything else the trace is wanted."""
-    from arcade_edge.bootstrap import PartDied
-    from arcade_edge.hardware.coin_line import CoinLineError
-    from arcade_edge.hardware.pin_factory import GpioUnavailable
-    from arcade_edge.ports import JournalFault
-    from arcade_edge.tools.technician import NotToBeHad
-
-    return isinstance(error, GpioUnavailable | CoinLineError | JournalFault | NotToBeHad | PartDied)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,8 +3,6 @@
 A path in the file that is not absolute counts from the file's own folder. Secrets stand in the file, in a file
 that it names, or in a systemd credential (`mqtt_password`, `signing_key`), in this order. By hand, as root, the
 credentials are read where systemd would take them from.
-
-BadSettings     what is wrong, one sentence for each key
 """
 
 from __future__ import annotations
@@ -18,7 +16,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from arcade_edge.domain.game_over import compile_pattern
-from arcade_edge.domain.pulses import BadProfile, Profile
+from arcade_edge.domain.pulses import Profile
+from arcade_edge.errors import BadProfile, BadSettings
 from arcade_shared.broker_address import TLS_PORT, BrokerAddress, is_loopback
 from arcade_shared.cabinet import JOURNAL_PATH
 from arcade_shared.errors import BadTopic
@@ -40,14 +39,6 @@ MAX_KEYS = 4
 
 Active = Literal["low", "high"]
 V = TypeVar("V")
-
-
-class BadSettings(Exception):
-    """Settings that nothing may start with; `faults` has one sentence for each, beginning with its key."""
-
-    def __init__(self, where: str, faults: list[str]) -> None:
-        super().__init__("\n".join([f"{where}:", *(f"  {fault}" for fault in faults)]))
-        self.faults = tuple(faults)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,6 @@ from typing import Protocol
 from arcade_edge.domain.credits import Credit
 
 
-class JournalFault(Exception):
-    """The journal cannot be written (or read) now: nothing may be pulsed. It may come back."""
-
-
-class JournalCorrupt(JournalFault):
-    """The journal's file is damaged: only a restart, which puts it aside, helps."""
-
-
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What a QoS 1 message is acknowledged with: it belongs to one connection."""

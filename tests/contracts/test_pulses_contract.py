@@ -21,7 +21,8 @@ import pytest
 from arcade_edge.agent.signals import CreditPulsed, PulseFailed, PulseSignal
 from arcade_edge.bootstrap import Line
 from arcade_edge.domain.pulses import Profile
-from arcade_edge.hardware.coin_line import CoinLine, CoinLineError
+from arcade_edge.errors import CoinLineError
+from arcade_edge.hardware.coin_line import CoinLine
 from arcade_shared.ids import uuid7
 from simulation.quiet import quiet_pi, quiet_world
 from support.coin_back_ends import PIN, MockBackEnd

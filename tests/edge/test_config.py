@@ -8,15 +8,9 @@ from pathlib import Path
 import pytest
 
 from arcade_edge import config as edge_config
-from arcade_edge.config import (
-    BadSettings,
-    Coin,
-    Input,
-    SerialLine,
-    load,
-    load_coin_line,
-)
+from arcade_edge.config import Coin, Input, SerialLine, load, load_coin_line
 from arcade_edge.domain.pulses import Profile
+from arcade_edge.errors import BadSettings
 from arcade_shared.broker_address import BrokerAddress, is_loopback
 from arcade_shared.cabinet import JOURNAL_PATH
 

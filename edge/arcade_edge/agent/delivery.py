@@ -19,7 +19,6 @@ from arcade_edge.domain.credits import (
     Command,
     Credit,
     FirstEdge,
-    InvariantBroken,
     NotPulsed,
     Pulsed,
     Restarted,
@@ -31,7 +30,8 @@ from arcade_edge.domain.credits import (
     answer_of,
     decide,
 )
-from arcade_edge.ports import BootClock, Journal, JournalCorrupt, JournalFault, Pulses
+from arcade_edge.errors import InvariantBroken, JournalCorrupt, JournalFault
+from arcade_edge.ports import BootClock, Journal, Pulses
 from arcade_shared.messages import MAX_CREDITS
 
 logger = logging.getLogger(__name__)

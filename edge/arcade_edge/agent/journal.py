@@ -3,11 +3,6 @@
 It is bound to the computer by its serial number. A journal that was copied to another computer, or that is
 damaged, is put aside (renamed, and kept) and a new one with a new installation begins: what the cloud has
 addressed to the old installation is then never pulsed by the new one.
-
-JournalFault            it cannot be written or read now
-├── JournalCorrupt      its file is damaged; the next start puts it aside
-├── JournalInUse        another process has it
-└── JournalTooNew       a newer version of this program has written it
 """
 
 from __future__ import annotations
@@ -22,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arcade_edge.domain.credits import Credit, InvariantBroken
-from arcade_edge.ports import JournalCorrupt, JournalFault
+from arcade_edge.domain.credits import Credit
+from arcade_edge.errors import InvariantBroken, JournalCorrupt, JournalFault, JournalInUse, JournalTooNew
 from arcade_shared.ids import random_hex_128
 
 logger = logging.getLogger(__name__)
@@ -57,14 +52,6 @@ _WRITE = (
 )
 # SQLITE_ERROR: a table or a column of ours is missing.
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
-
-
-class JournalInUse(JournalFault):
-    """Another process has this journal: two agents must never drive one coin line."""
-
-
-class JournalTooNew(JournalFault):
-    """The journal was written by a newer version; putting it aside would lose what it knows."""
 
 
 @dataclass(frozen=True)

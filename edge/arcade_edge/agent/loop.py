@@ -26,12 +26,12 @@ from arcade_edge.agent.signals import (
     Signal,
 )
 from arcade_edge.domain.credits import MAX_WAITING, MEMORY_MS, Command, Revocation
+from arcade_edge.errors import JournalFault
 from arcade_edge.ports import (
     Arrived,
     BootClock,
     Confirmed,
     Journal,
-    JournalFault,
     Link,
     LinkDown,
     LinkUp,

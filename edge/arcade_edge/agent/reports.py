@@ -13,17 +13,8 @@ from typing import Literal
 
 from arcade_edge.domain.cloud_clock import CloudClock
 from arcade_edge.domain.credits import Answer, Credit, answer_of
-from arcade_edge.ports import (
-    BootClock,
-    Confirmed,
-    Journal,
-    JournalCorrupt,
-    JournalFault,
-    Link,
-    LinkDown,
-    LinkUp,
-    WallClock,
-)
+from arcade_edge.errors import JournalCorrupt, JournalFault
+from arcade_edge.ports import BootClock, Confirmed, Journal, Link, LinkDown, LinkUp, WallClock
 from arcade_shared.ids import uuid7
 from arcade_shared.messages import WILL_SEQ, Ack, Gameover, Status
 from arcade_shared.signing import seal

@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+from arcade_edge.errors import InvariantBroken
 from arcade_shared.ids import uuid7_ms
 
 State = Literal["accepted", "pulsing", "done", "refused", "revoked"]
@@ -37,10 +38,6 @@ JOURNAL = "journal fault"
 STOPPED = "stopped"
 FORGOTTEN = "older than the journal"
 MADE_BEFORE_START = "made before this computer started"
-
-
-class InvariantBroken(Exception):
-    """A credit in a state that no rule leads to: a defect, or a journal written by something else."""
 
 
 @dataclass(frozen=True, slots=True)

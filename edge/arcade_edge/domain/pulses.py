@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from arcade_edge.errors import BadProfile
 from arcade_shared.cabinet import MAX_TRAIN_S
 
 MAX_TRAIN_MS = 1000 * MAX_TRAIN_S
@@ -15,14 +16,6 @@ BOUNDS = {
     "pulses_per_credit": (1, 20),
     "max_credits": (1, 1_000),
 }
-
-
-class BadProfile(ValueError):
-    """A profile that no coin line may be driven with; ``faults`` has one sentence for each fault."""
-
-    def __init__(self, faults: tuple[str, ...]) -> None:
-        super().__init__("; ".join(faults))
-        self.faults = faults
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,4 @@
-"""The coin line: the one output pin, and the one thread that may make pulses on it.
-
-GpioUnavailable         (pin_factory) the line cannot be claimed
-CoinLineError           the claimed line does not obey
-└── CoinLineBusy        a credit was handed over before the last one had been taken up
-"""
+"""The coin line: the one output pin, and the one thread that may make pulses on it."""
 
 from __future__ import annotations
 
@@ -17,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 from arcade_edge.agent.signals import CreditPulsed, PulseFailed, PulseSignal
 from arcade_edge.domain.pulses import Profile
+from arcade_edge.errors import CoinLineBusy, CoinLineError
 from arcade_edge.hardware.pin_factory import claim_output, open_pin_factory
 
 logger = logging.getLogger(__name__)
@@ -29,14 +25,6 @@ REST_ATTEMPTS = 3
 """How often a line is told to be inactive before it counts as stuck; after that, once each idle beat."""
 BEAT_SLACK_S = 2.0
 """What a loaded machine may add to the longest wait before the thread counts as dead."""
-
-
-class CoinLineError(RuntimeError):
-    """The line did not do what it was told."""
-
-
-class CoinLineBusy(CoinLineError):
-    """One credit at a time: the one before has not even begun."""
 
 
 class CoinLine:

@@ -1,8 +1,6 @@
 """Opens gpiozero's pins, and claims the one output among them without a false coin.
 
 Nothing of gpiozero is imported before a function here is called.
-
-    GpioUnavailable     no pins on this machine, or not this pin; the text says what to do
 """
 
 from __future__ import annotations
@@ -16,9 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-
-class GpioUnavailable(RuntimeError):
-    """A pin, or all of them, cannot be had. The text says which and what to do."""
+from arcade_edge.errors import GpioUnavailable
 
 
 def open_pin_factory(pin_factory: Any = None) -> Any:

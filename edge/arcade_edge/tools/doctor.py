@@ -16,10 +16,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from arcade_edge.agent.journal import JournalInUse, SqliteJournal, open_journal, read_contents
+from arcade_edge.agent.journal import SqliteJournal, open_journal, read_contents
 from arcade_edge.bootstrap import forgetful_file_system, serial_number
-from arcade_edge.config import BadSettings, Settings, credential_files, load
-from arcade_edge.ports import JournalFault
+from arcade_edge.config import Settings, credential_files, load
+from arcade_edge.errors import BadSettings, JournalFault, JournalInUse
 from arcade_edge.tools.account import become_owner_of
 from arcade_edge.tools.broker_checks import examine_cloud, examine_connection
 from arcade_edge.tools.pin_checks import examine_wires

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from arcade_edge.config import Coin, Input, SerialLine, Settings
-from arcade_edge.hardware.coin_line import CoinLine, CoinLineError
-from arcade_edge.hardware.pin_factory import GpioUnavailable, claim_input, open_pin_factory, read_undriven
+from arcade_edge.errors import CoinLineError, GpioUnavailable
+from arcade_edge.hardware.coin_line import CoinLine
+from arcade_edge.hardware.pin_factory import claim_input, open_pin_factory, read_undriven
 from arcade_edge.tools.verdicts import Verdict, bad, doubtful, good
 
 BY_ID = Path("/dev/serial/by-id")

@@ -1,7 +1,4 @@
-"""What a technician does by hand, beside the running agent or in its place: pulse, watch, list, simulate.
-
-NotToBeHad      it cannot be done here; the text says what to do
-"""
+"""What a technician does by hand, beside the running agent or in its place: pulse, watch, list, simulate."""
 
 from __future__ import annotations
 
@@ -19,6 +16,7 @@ from typing import Any
 from arcade_edge.agent.journal import read_contents
 from arcade_edge.agent.signals import DetectorSignal, PulseSignal
 from arcade_edge.config import MAX_PIN, Input, SerialLine, Settings
+from arcade_edge.errors import NotPossible
 from arcade_shared.topics import Kind, machine_topic
 
 logger = logging.getLogger(__name__)
@@ -32,14 +30,10 @@ WATCH_RETRY_S = 1.0
 _KINDS: tuple[Kind, ...] = ("coinpulse", "revoke", "clock", "ack", "status", "gameover")
 
 
-class NotToBeHad(RuntimeError):
-    """It cannot be done here; the text says what to do."""
-
-
 def pulse_by_hand(settings: Settings, credits_: int, *, say: Say, pin_factory: Any = None) -> None:
     """Pulse the coin line; the journal is taken meanwhile, so never beside a running agent.
 
-    Raises JournalInUse, GpioUnavailable, NotToBeHad.
+    Raises JournalInUse, GpioUnavailable, NotPossible.
     """
     import os
 
@@ -50,7 +44,7 @@ def pulse_by_hand(settings: Settings, credits_: int, *, say: Say, pin_factory: A
 
     most = sellable_credits(settings.coin.profile)
     if credits_ > most:
-        raise NotToBeHad(f"{credits_} credits: at most {most} at once with these settings")
+        raise NotPossible(f"{credits_} credits: at most {most} at once with these settings")
     outcomes: queue.SimpleQueue[PulseSignal] = queue.SimpleQueue()
     with ExitStack() as ending:
         ending.callback(os.close, lock_journal(settings.journal_path))
@@ -63,12 +57,12 @@ def pulse_by_hand(settings: Settings, credits_: int, *, say: Say, pin_factory: A
             pulses.pulse_credit(number)
             outcome = outcomes.get()
             if isinstance(outcome, PulseFailed):
-                raise NotToBeHad(f"credit {number} of {credits_}: {outcome.error}")
+                raise NotPossible(f"credit {number} of {credits_}: {outcome.error}")
             say(f"credit {number} of {credits_} pulsed on GPIO{settings.coin.pin}")
 
 
 def watch_inputs(settings: Settings, *, say: Say, pin_factory: Any = None) -> None:
-    """Print what the wired inputs say, until Ctrl-C. Raises JournalInUse, GpioUnavailable, NotToBeHad."""
+    """Print what the wired inputs say, until Ctrl-C. Raises JournalInUse, GpioUnavailable, NotPossible."""
     import os
 
     from arcade_edge.agent.journal import lock_journal
@@ -86,7 +80,7 @@ def watch_inputs(settings: Settings, *, say: Say, pin_factory: Any = None) -> No
     if settings.game_over_serial is not None:
         wired.append(f"game over ({settings.game_over_serial.port})")
     if not wired:
-        raise NotToBeHad("no input is wired: see [game_over.gpio], [game_over.serial], [ready] and [meter]")
+        raise NotPossible("no input is wired: see [game_over.gpio], [game_over.serial], [ready] and [meter]")
     found: queue.Queue[DetectorSignal] = queue.Queue(MAX_WAITING)
     with ExitStack() as ending:
         ending.callback(os.close, lock_journal(settings.journal_path))
@@ -103,7 +97,7 @@ def watch_topics(settings: Settings, *, say: Say) -> None:
     connection that is lost is made again.
 
     Raises:
-        NotToBeHad: The broker cannot be reached, or hides everything.
+        NotPossible: The broker cannot be reached, or hides everything.
     """
     from arcade_shared.mqtt import Connection, Received
 
@@ -138,7 +132,7 @@ def watch_topics(settings: Settings, *, say: Say) -> None:
         try:
             was_open = connection.wait_until_settled(WATCH_OPENS_WITHIN_S) or was_open
             if not was_open:
-                raise NotToBeHad(f"no connection to the broker: {connection.end or 'it does not answer'}")
+                raise NotPossible(f"no connection to the broker: {connection.end or 'it does not answer'}")
             while not connection.is_over:
                 with suppress(queue.Empty):
                     say(f"{time.strftime('%H:%M:%S')} {lines.get(timeout=WATCH_RETRY_S)}")
@@ -251,4 +245,4 @@ def _matching_text(line: SerialLine | None, given: str | None) -> str | None:
     for text in (given, line.pattern, re.sub(r"\\(.)", r"\1", line.pattern).strip("^$")):
         if text is not None and re.search(line.pattern, text):
             return text
-    raise NotToBeHad(f"say with --serial-text which line the pattern {line.pattern!r} is to be found in")
+    raise NotPossible(f"say with --serial-text which line the pattern {line.pattern!r} is to be found in")

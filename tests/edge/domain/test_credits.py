@@ -21,7 +21,6 @@ from arcade_edge.domain.credits import (
     Command,
     Credit,
     FirstEdge,
-    InvariantBroken,
     NotPulsed,
     Pulsed,
     Restarted,
@@ -32,6 +31,7 @@ from arcade_edge.domain.credits import (
     Waited,
     decide,
 )
+from arcade_edge.errors import InvariantBroken
 from arcade_shared.ids import uuid7
 
 NOW = 1_790_000_000_000

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arcade_edge.domain.pulses import BOUNDS, MAX_TRAIN_MS, BadProfile, Profile, sellable_credits, train_ms
+from arcade_edge.domain.pulses import BOUNDS, MAX_TRAIN_MS, Profile, sellable_credits, train_ms
+from arcade_edge.errors import BadProfile
 
 
 @st.composite

@@ -22,9 +22,9 @@ from arcade_edge.agent.signals import (
     MeterPulse,
     ReadyChanged,
 )
+from arcade_edge.errors import GpioUnavailable
 from arcade_edge.hardware import inputs as detectors
 from arcade_edge.hardware.inputs import GpioInput, GpioInputs, SerialInput
-from arcade_edge.hardware.pin_factory import GpioUnavailable
 from support.coin_lines import WAIT_S
 
 GAME_OVER, READY, METER = 5, 6, 13

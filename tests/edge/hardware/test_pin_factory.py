@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from gpiozero.pins.mock import MockFactory
 
+from arcade_edge.errors import GpioUnavailable
 from arcade_edge.hardware.coin_line import CoinLine
-from arcade_edge.hardware.pin_factory import GpioUnavailable, claim_input, open_pin_factory
+from arcade_edge.hardware.pin_factory import claim_input, open_pin_factory
 from support.coin_back_ends import PIN, LgpioDoubleBackEnd
 
 HARDWARE_MODULES = (

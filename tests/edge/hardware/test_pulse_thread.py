@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from arcade_edge.agent.signals import CreditPulsed, PulseFailed, PulseSignal
 from arcade_edge.domain.pulses import Profile
-from arcade_edge.hardware.coin_line import CoinLineBusy, CoinLineError, PulseThread
+from arcade_edge.errors import CoinLineBusy, CoinLineError
+from arcade_edge.hardware.coin_line import PulseThread
 from support.coin_lines import MS, WAIT_S, JumpingClock, RecordingLine, running
 
 SHORT = Profile(pulse_ms=5, gap_ms=5)

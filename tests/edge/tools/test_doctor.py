@@ -18,8 +18,8 @@ import trustme
 
 from arcade_edge import cli
 from arcade_edge import config as edge_settings
-from arcade_edge.agent.journal import JournalInUse, open_journal
-from arcade_edge.hardware.pin_factory import GpioUnavailable
+from arcade_edge.agent.journal import open_journal
+from arcade_edge.errors import GpioUnavailable, JournalInUse
 from arcade_edge.simulator.cabinet import SimulatedCabinet, Wiring
 from arcade_edge.tools.doctor import examine
 from arcade_edge.tools.verdicts import Verdict
@@ -421,7 +421,8 @@ def test_root_leaves_no_file_behind_that_the_agent_cannot_open() -> None:
         "import os, sys\n"
         "from pathlib import Path\n"
         "from arcade_edge.tools.account import become_owner_of\n"
-        "from arcade_edge.agent.journal import JournalInUse, open_journal\n"
+        "from arcade_edge.agent.journal import open_journal\n"
+        "from arcade_edge.errors import JournalInUse\n"
         "folder = Path(sys.argv[1])\n"
         "print(become_owner_of(folder), become_owner_of(folder))\n"
         "open_journal(folder / 'journal.db', 'x').close()\n"
