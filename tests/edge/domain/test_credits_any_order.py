@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from arcade_edge.domain.credits import (
     Command,
+    Context,
     Credit,
     Decision,
     Event,
@@ -17,7 +18,6 @@ from arcade_edge.domain.credits import (
     Restarted,
     Revocation,
     Settled,
-    Situation,
     Turn,
     Waited,
     decide,
@@ -49,13 +49,13 @@ class OneCredit(RuleBasedStateMachine):
         self.asked = 0
         self.late_first_edge = False
 
-    def situation(self) -> Situation:
-        return Situation(
+    def context(self) -> Context:
+        return Context(
             self.now if self.known else None, 10, machine_ready=self.ready, halt=self.halt, metered=self.metered
         )
 
     def move(self, event: Event) -> Decision:
-        decision = decide(self.journal, event, self.situation())
+        decision = decide(self.journal, event, self.context())
         self.journal = decision.credit
         if self.journal is not None and self.journal.final and self.final is None:
             self.final = self.journal
