@@ -197,14 +197,3 @@ def from_object(cls: type[M], fields: dict[str, Any]) -> M:
         return msgspec.convert(fields, cls)
     except (msgspec.ValidationError, RecursionError) as error:
         raise BadMessage(f"not a {cls.__name__.lower()}: {error}") from None
-
-
-def to_object(message: Message) -> dict[str, Any]:
-    """The fields of `message` as they travel."""
-    fields: dict[str, Any] = msgspec.to_builtins(message)
-    return fields
-
-
-def encode(message: Message) -> bytes:
-    """`message` as it travels: JSON in UTF-8."""
-    return msgspec.json.encode(message)

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from arcade_shared.errors import BadSignature
-from arcade_shared.messages import Message, from_object, parse_object
+from arcade_shared.messages import Message, from_object
 
 # 128 bits of entropy written in hexadecimal: below that a secret can be guessed from one signed message.
 MIN_SECRET_LENGTH = 32
@@ -32,11 +32,6 @@ def machine_key(secret: str, machine_id: str) -> bytes:
 def echo_key(secret: str) -> bytes:
     """The key (32 bytes) with which the cloud signs its own echoes. No machine has it."""
     return hmac.digest(secret.encode(), b"arcade echo key 1\n", hashlib.sha256)
-
-
-def browser_key(secret: str) -> bytes:
-    """The key (32 bytes) for what the cloud hands to browsers and takes back: form tokens, cookies."""
-    return hmac.digest(secret.encode(), b"arcade browser key 1\n", hashlib.sha256)
 
 
 def key_fingerprint(key: bytes) -> str:
@@ -75,14 +70,3 @@ def verify(keys: Sequence[bytes], topic: str, fields: dict[str, Any]) -> bytes:
             if hmac.compare_digest(expected, given):
                 return key
     raise BadSignature("the signature is missing or wrong")
-
-
-def unseal(keys: Sequence[bytes], topic: str, payload: bytes, cls: type[M]) -> M:
-    """The message of class `cls` in `payload`, its signature checked first.
-
-    Raises BadMessage for what is not JSON, BadSignature for what none of `keys` signed, and BadMessage for
-    fields outside the contract.
-    """
-    fields = parse_object(payload)
-    verify(keys, topic, fields)
-    return from_object(cls, fields)

@@ -24,11 +24,6 @@ def silent_parts(beats: Mapping[str, Beat], now_s: float) -> tuple[str, ...]:
     return tuple(name for name, beat in beats.items() if now_s - beat.last_s > beat.max_silence_s)
 
 
-def healthy(beats: Mapping[str, Beat], now_s: float) -> bool:
-    """Whether every part has shown recently enough that it lives. A broker out of reach is no part of it."""
-    return not silent_parts(beats, now_s)
-
-
 class Notifier:
     """systemd's notification socket (sd_notify(3)); does nothing where there is none.
 

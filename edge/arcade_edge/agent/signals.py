@@ -15,8 +15,6 @@ class CreditPulsed:
     """Every pulse of one credit was made; posted right after the last trailing edge."""
 
     token: object
-    first_edge_ns: int
-    last_edge_ns: int
 
 
 @dataclass(frozen=True, slots=True)

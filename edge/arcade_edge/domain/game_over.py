@@ -75,11 +75,6 @@ class LineSplitter:
         self._max_bytes = max_bytes
         self._line = bytearray()
 
-    @property
-    def held_bytes(self) -> int:
-        """How much of an unfinished line is kept."""
-        return len(self._line)
-
     def feed(self, chunk: bytes) -> Iterator[str]:
         """Yield each line that ``chunk`` completes."""
         for piece in re.split(rb"([\r\n])", chunk):

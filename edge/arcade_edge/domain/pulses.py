@@ -54,18 +54,6 @@ class Profile:
         return self.pulses_per_credit * (self.pulse_ms + self.gap_ms)
 
 
-def train_ms(profile: Profile, credits_: int) -> int:
-    """Time from "go" to the last trailing edge in ms, at most, when nothing is late.
-
-    The gap is counted before each pulse, the first one too, because another train may have just ended.
-
-    :raises ValueError: for a negative number of credits.
-    """
-    if credits_ < 0:
-        raise ValueError(f"credits: {credits_} is negative")
-    return credits_ * profile.credit_ms
-
-
 def sellable_credits(profile: Profile) -> int:
     """The most credits that one command may carry: what the config allows and the longest train holds."""
     return min(profile.max_credits, MAX_TRAIN_MS // profile.credit_ms)

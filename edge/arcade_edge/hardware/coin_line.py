@@ -217,7 +217,7 @@ class PulseThread:
         failure = failure or self._stuck
         if failure is not None:
             return PulseFailed(token, started=bool(edges_ns), error=failure)
-        return CreditPulsed(token, edges_ns[0], self._inactive_since_ns)
+        return CreditPulsed(token)
 
     def _make_pulse(self, edges_ns: list[int]) -> None:
         """Make one pulse, and append to ``edges_ns`` when the line became active, even if it then fails."""

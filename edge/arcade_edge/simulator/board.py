@@ -6,7 +6,6 @@ Fed with edges and with the time; what it decides comes back as values.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -148,11 +147,3 @@ class Board:
     def _await_start(self, from_ns: int) -> None:
         if self.credits > 0:
             self._due_ns = from_ns + self.ruling.start_after_ms * 1_000_000
-
-
-def count_coins(edges: Iterable[Edge], ruling: Ruling = Ruling()) -> int:  # frozen
-    """How many coins a board with this ruling registers from ``edges``."""
-    board = Board(ruling)
-    for edge in edges:
-        board.edge(edge.active, edge.at_ns)
-    return board.coins

@@ -140,12 +140,6 @@ class SimulatedCabinet:
         board = self._board
         return Counts(board.coins, board.refused, board.credits, board.games, board.state)
 
-    def set_ready(self, ready: bool) -> None:
-        """Let the machine allow or forbid coins on its ready line, as an operator's switch does."""
-        if self.wiring.ready_pin is None:
-            raise ValueError("ready_pin: no ready line is wired")
-        self._drive(self.wiring.ready_pin, ready == (self.wiring.ready_active == "high"))
-
     def _on_edge(self, level: bool, at_ns: int) -> None:
         """In the pulse thread: append and enqueue, nothing else."""
         edge = Edge(level == (self.wiring.coin_active == "high"), at_ns)

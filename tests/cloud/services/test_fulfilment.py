@@ -16,10 +16,11 @@ from arcade_cloud.ports.store import Move
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.services.machine_messages import Hearing
 from arcade_shared.messages import Coinpulse, Revoke
-from arcade_shared.signing import machine_key, unseal
+from arcade_shared.signing import machine_key
 from support.lives import new_order, paid
 from support.memory_store import MemoryStore
 from support.mortal_cloud import INSTALLATION, MACHINE, SECRET, START_MS, MortalCloud
+from support.sealed import unseal
 
 COINPULSE = f"arcade/machine/{MACHINE}/coinpulse"
 REVOKE = f"arcade/machine/{MACHINE}/revoke"

@@ -8,8 +8,9 @@ import pytest
 from arcade_cloud.domain.events import Outcome
 from arcade_cloud.errors import InvariantBroken, PaymentsRefused
 from arcade_shared.messages import Gameover
-from arcade_shared.signing import machine_key, unseal
+from arcade_shared.signing import machine_key
 from support.doors import BASE_URL, SIGNING_SECRET, Doors, check_error
+from support.sealed import unseal
 
 KEY = "a-key-for-game-software"
 

@@ -20,9 +20,10 @@ from arcade_edge.agent.signals import CreditPulsed, DetectorSignal, GameOver, Me
 from arcade_edge.domain.pulses import Profile
 from arcade_edge.hardware.coin_line import CoinLine
 from arcade_edge.hardware.inputs import GpioInput, GpioInputs, SerialInput
-from arcade_edge.simulator.board import CoinCounted, GameEnded, GameStarted, PulseSeen, Ruling, count_coins
+from arcade_edge.simulator.board import CoinCounted, GameEnded, GameStarted, PulseSeen, Ruling
 from arcade_edge.simulator.cabinet import SimulatedCabinet, Wiring, read_edge_log
 from support.coin_lines import WAIT_S, running
+from support.coins import count_coins
 
 QUICK = Ruling(min_pulse_ms=5, min_gap_ms=5, start_after_ms=20, play_ms=50)
 WIRING = Wiring(
@@ -115,7 +116,7 @@ def test_a_game_is_played_and_its_end_is_signalled_on_every_line(cabinet: Simula
     assert signals[0].ready
     assert isinstance(signals[1], MeterPulse)
     assert {signal.source for signal in signals[2:] if isinstance(signal, GameOver)} == {"gpio", "serial"}
-    cabinet.set_ready(False)
+    cabinet.factory().pin(22).drive_low()
     changed = posted.get(timeout=WAIT_S)
     assert isinstance(changed, ReadyChanged)
     assert not changed.ready
@@ -143,13 +144,6 @@ def test_the_listener_hears_each_decision_in_order(tmp_path: Path) -> None:
     wait_for(lambda: cabinet.counts().games == 1)
     cabinet.stop()
     assert [type(decision) for decision in heard] == [PulseSeen, CoinCounted, GameStarted, GameEnded]
-
-
-def test_a_cabinet_without_a_ready_line_has_none_to_set() -> None:
-    cabinet = SimulatedCabinet(Wiring(17))
-    with pytest.raises(ValueError, match="ready_pin"):
-        cabinet.set_ready(True)
-    cabinet.stop()
 
 
 def test_the_edge_log_survives_a_kill_in_a_pulse_and_the_next_start_ends_that_pulse(tmp_path: Path) -> None:

@@ -382,7 +382,8 @@ def test_the_coin_line_rests_with_and_without_us(
 @pytest.mark.parametrize(("ready_now", "over_now"), [(True, False), (False, True)])
 def test_the_inputs_levels_are_told(tmp_path: Path, ready_now: bool, over_now: bool) -> None:
     cabinet = SimulatedCabinet(Wiring(PIN, ready_pin=READY, game_over_pin=GAME_OVER))
-    cabinet.set_ready(ready_now)
+    ready = cabinet.factory().pin(READY)
+    ready.drive_low() if ready_now else ready.drive_high()
     if over_now:
         cabinet.factory().pin(GAME_OVER).drive_low()
     more = f"[ready]\npin = {READY}\n[game_over.gpio]\npin = {GAME_OVER}"
