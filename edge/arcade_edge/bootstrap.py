@@ -104,7 +104,7 @@ class Part(Protocol):
 
 
 class Living(Protocol):
-    """A thread of which no more is asked than that it runs."""
+    """A thread that only has to run."""
 
     @property
     def alive(self) -> bool: ...
@@ -139,7 +139,8 @@ def wall_ms() -> int:
 def serial_number() -> str:
     """What tells this computer from every other: the Pi's serial number, else the system's id.
 
-    Raises JournalFault where there is neither: a journal that belongs to any computer protects from nothing.
+    Raises:
+        JournalFault: There is neither. A journal that belongs to any computer protects from nothing.
     """
     for path in _SERIAL_NUMBERS:
         try:
@@ -157,7 +158,8 @@ def forgetful_file_system(path: Path, mounts: str | None = None) -> str | None:
 
     An overlay, Raspberry Pi OS's read-only mode, goes back to what the card once held.
 
-    :param mounts: the text of /proc/self/mounts.
+    Args:
+        mounts: The text of /proc/self/mounts.
     """
     if mounts is None:
         try:
@@ -175,7 +177,10 @@ def forgetful_file_system(path: Path, mounts: str | None = None) -> str | None:
 def run_agent(settings: Settings, *, pin_factory: Any = None, serial: str | None = None) -> None:
     """Run the agent until SIGTERM or SIGINT, and end in order: the running credit finished, the line inactive.
 
-    Raises GpioUnavailable, JournalFault, PartDied.
+    Raises:
+        GpioUnavailable: A pin that is wired cannot be had.
+        JournalFault: The journal cannot be opened.
+        PartDied: A thread has ended that never should.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     events = EventQueue()
@@ -208,7 +213,11 @@ def run_loop(
     parts: Mapping[str, Part],
     inputs: Mapping[str, Living],
 ) -> None:
-    """Feed the agent until it has finished. Raises PartDied when one of `parts` or `inputs` does not run."""
+    """Feed the agent until it has finished.
+
+    Raises:
+        PartDied: One of `parts` or `inputs` does not run.
+    """
 
     def beats() -> dict[str, Beat]:
         return {name: Beat(part.last_beat, part.max_silence_s) for name, part in parts.items()}
@@ -282,7 +291,8 @@ def start_inputs(
 ) -> dict[str, Living]:
     """Watch every input that is wired; the threads that do, by name. `ending` stops them.
 
-    Raises GpioUnavailable.
+    Raises:
+        GpioUnavailable: A pin cannot be had.
     """
     threads: dict[str, Living] = {}
     specs = []

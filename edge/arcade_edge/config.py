@@ -13,10 +13,10 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from arcade_edge.domain.game_over import compile_pattern
-from arcade_edge.domain.pulses import Profile
+from arcade_edge.domain.pulses import Active, Profile
 from arcade_edge.errors import BadProfile, BadSettings
 from arcade_shared.broker_address import TLS_PORT, BrokerAddress, is_loopback
 from arcade_shared.cabinet import JOURNAL_PATH
@@ -37,7 +37,6 @@ MAX_FILE_BYTES = 64 * 1024
 # Enough to rotate with, and each unsigned message costs one HMAC for each.
 MAX_KEYS = 4
 
-Active = Literal["low", "high"]
 V = TypeVar("V")
 
 
@@ -85,11 +84,17 @@ class Settings:
 
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings in the file. Raises BadSettings with every fault."""
+    """The settings in the file.
+
+    Raises:
+        BadSettings: With every fault there is.
+    """
     root = _Table("", _parsed(path))
     folder = path.absolute().parent
     credentials = {file.name.removeprefix(STORED_AS): file for file in credential_files(environ)}
-    machine_id = root.text("machine_id", "", check=_machine_id, needed="the machine's id, as in the console")
+    machine_id = root.text(
+        "machine_id", "", check=_machine_id, needed="the machine's id, as `arcade-cloud machine list` shows it"
+    )
     broker = _broker(root.table("broker", needed=True), folder, credentials)
     coin = _coin(root.table("coin", needed=True))
     game_over = root.table("game_over")
@@ -125,8 +130,11 @@ def credential_files(environ: Mapping[str, str] = os.environ) -> list[Path]:
 def load_coin_line(path: Path) -> tuple[int, Active]:
     """Pin and active level of the coin line alone, whatever is wrong elsewhere in the file.
 
-    A file that is no TOML any more is read line by line: forcing the line inactive must not wait for a typo to
-    be found. Raises BadSettings if the pin cannot be found.
+    A file that is not valid TOML is read line by line: forcing the line inactive must not wait for a typo to
+    be found.
+
+    Raises:
+        BadSettings: The pin cannot be found.
     """
     try:
         coin = _parsed(path).get("coin")
@@ -227,7 +235,7 @@ class _Table:
         for key in self.content:
             if key not in self._asked:
                 known = ", ".join(sorted(self._asked))
-                self.fault(key, f"unknown; known here: {known}")
+                self.fault(key, f"unknown; these are known: {known}")
 
     def _value(self, key: str, default: Any, needed: str) -> Any:
         self._asked.add(key)
@@ -250,8 +258,8 @@ def _broker(table: _Table, folder: Path, credentials: Mapping[str, Path]) -> Bro
     if host and not tls and not allow_plaintext and not is_loopback(host):
         table.fault(
             "tls",
-            f"without TLS everybody on the way to {host} sees the password; only for a broker on this computer "
-            "may it be false (or set allow_plaintext = true as well)",
+            f"without TLS anyone between here and {host} can read the password; false is only for a broker on "
+            "this computer (or set allow_plaintext = true as well)",
         )
     if ca_file and not (folder / ca_file).is_file():
         table.fault("ca_file", f"{folder / ca_file} is not there")
@@ -310,7 +318,7 @@ def _pin(table: _Table) -> int:
     named = re.fullmatch(r"(?:GPIO|BCM)?([0-9]{1,2})", value) if isinstance(value, str) else None
     number = int(named[1]) if named else value
     if type(number) is not int or not 0 <= number <= MAX_PIN:
-        table.fault("pin", f'{value!r} is no GPIO; write pin = 17 or pin = "GPIO17", from 0 to {MAX_PIN}')
+        table.fault("pin", f'{value!r} is not a GPIO; write pin = 17 or pin = "GPIO17", from 0 to {MAX_PIN}')
         return -1
     return number
 
@@ -349,7 +357,7 @@ def _check_pins(pins: dict[str, int], faults: list[str]) -> None:
     taken: dict[int, str] = {}
     for key, pin in pins.items():
         if pin >= 0 and pin in taken:
-            faults.append(f"{key}.pin: GPIO{pin} is {taken[pin]}'s already")
+            faults.append(f"{key}.pin: GPIO{pin} is already taken by {taken[pin]}")
         taken.setdefault(pin, key)
 
 
@@ -357,12 +365,12 @@ def _machine_id(text: str) -> None:
     try:
         check_machine_id(text)
     except BadTopic as error:
-        raise ValueError(f"{text!r} cannot be one: {error}") from None
+        raise ValueError(f"{text!r} is not a machine id: {error}") from None
 
 
 def _host(text: str) -> None:
     if not text or any(c.isspace() or c in "/@" for c in text):
-        raise ValueError(f"{text!r} is no host; write a name or an address, without mqtt:// or a port")
+        raise ValueError(f"{text!r} is not a host; write a name or an address, without mqtt:// or a port")
 
 
 def _port(text: str) -> None:
@@ -378,7 +386,12 @@ def _pattern(text: str) -> None:
 
 
 def _read(path: Path) -> str:
-    """The text in the file. Raises OSError, or ValueError for one that is too long or no UTF-8."""
+    """The text in the file.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is too long, or no UTF-8.
+    """
     with path.open("rb") as file:
         content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
@@ -396,7 +409,7 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 
 def _coin_lines(path: Path) -> dict[str, Any]:
-    """What the lines after [coin] say about pin and active, in a file that is no TOML."""
+    """What the lines after [coin] say about pin and active, in a file that is not valid TOML."""
     try:
         lines = path.read_bytes()[:MAX_FILE_BYTES].decode(errors="replace").splitlines()
     except OSError as error:

@@ -49,7 +49,8 @@ def signature(key: bytes, topic: str, fields: dict[str, Any]) -> str:
 def seal(key: bytes, topic: str, cls: type[Message], **fields: Any) -> bytes:
     """A signed payload of class `cls` for `topic`, ready to publish. `fields` are named as in Python.
 
-    Raises BadMessage if the fields do not make a valid message: a sender must not emit what it would refuse.
+    Raises:
+        BadMessage: The fields make no valid message. A sender must not emit what it would refuse.
     """
     names = dict(zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True))
     travelling = {names[name]: value for name, value in fields.items()}
@@ -59,7 +60,11 @@ def seal(key: bytes, topic: str, cls: type[Message], **fields: Any) -> bytes:
 
 
 def verify(keys: Sequence[bytes], topic: str, fields: dict[str, Any]) -> bytes:
-    """The one of `keys` that signed `fields` on `topic`. Raises BadSignature if none did."""
+    """The one of `keys` that signed `fields` on `topic`.
+
+    Raises:
+        BadSignature: None did.
+    """
     given = fields.get("signature")
     if isinstance(given, str) and given.isascii():
         for key in keys:

@@ -20,6 +20,7 @@ from arcade_edge.domain.credits import (
     Context,
     Credit,
     FirstEdge,
+    Halt,
     NotPulsed,
     Pulsed,
     Restarted,
@@ -190,7 +191,11 @@ class Delivery:
         self._journal_retry_ms = self._boottime_ms() + JOURNAL_RETRY_MS
 
     def tick(self, boot_ms: int) -> bool:
-        """Do what is due; whether the journal has just come back. Raises JournalCorrupt."""
+        """Do what is due; whether the journal has just come back.
+
+        Raises:
+            JournalCorrupt: Only a restart helps.
+        """
         if self._line_rests_until_ms is not None and boot_ms >= self._line_rests_until_ms:
             self._line_rests_until_ms = None
         back = False
@@ -336,10 +341,10 @@ class Delivery:
         known = {*self._waiting, *(credit.credit_id for credit in [*ended, self._running] if credit is not None)}
         try:
             self._journal.probe()
-            for stray in self._journal.unfinished():
-                if stray.credit_id not in known:
-                    event = Waited() if stray.state == "accepted" else FirstEdge()
-                    ended.append(decide(stray, event, halted).credit or stray)
+            for unknown in self._journal.unfinished():
+                if unknown.credit_id not in known:
+                    event = Waited() if unknown.state == "accepted" else FirstEdge()
+                    ended.append(decide(unknown, event, halted).credit or unknown)
             self._journal.commit(ended)
         except JournalFault as fault:
             if isinstance(fault, JournalCorrupt):
@@ -379,7 +384,7 @@ class Delivery:
         return self.line_free and self._boottime_ms() >= self._gap_until_ms
 
     @property
-    def _halt(self) -> str:
+    def _halt(self) -> Halt:
         """Why no further pulse may begin, "" where nothing forbids it."""
         if self._conditions.stopping:
             return STOPPED

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from arcade_edge.agent.delivery import Conditions, Delivery
 from arcade_edge.agent.inbox import Addressee, BenchPulse, ClockAnswer, Ignored, read_message
-from arcade_edge.agent.reports import Identity, Reports, Standing, Will
+from arcade_edge.agent.reports import Hindrance, Identity, Reports, Standing, Will
 from arcade_edge.agent.signals import (
     CreditPulsed,
     DetectorBack,
@@ -154,12 +154,12 @@ class Agent:
                 self._ready_level = ready
             case MeterPulse():
                 self._delivery.metered()
-            case DetectorFault(detector, error):
+            case DetectorFault(kind, detector, error):
                 logger.warning("%s cannot be read: %s", detector, error)
-                self._ready_lost = self._ready_lost or detector.startswith("ready")
-            case DetectorBack(detector):
+                self._ready_lost = self._ready_lost or kind == "ready"
+            case DetectorBack(kind, detector):
                 logger.info("%s can be read again", detector)
-                self._ready_lost = self._ready_lost and not detector.startswith("ready")
+                self._ready_lost = self._ready_lost and kind != "ready"
             case StopAsked():
                 self._conditions.stopping = True
         self.tick()
@@ -216,7 +216,7 @@ class Agent:
                 if detail:
                     logger.debug("%s: %s", message.topic, detail)
 
-    def _in_the_way(self) -> str:
+    def _in_the_way(self) -> Hindrance:
         if self._conditions.stopping:
             return "stopping"
         if self._delivery.journal_fault is not None:

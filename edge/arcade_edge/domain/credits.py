@@ -14,7 +14,7 @@ computer started: a card that lost its last writes with the power, or was restor
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from arcade_edge.errors import InvariantBroken
 from arcade_shared.ids import uuid7_ms
@@ -28,16 +28,31 @@ MEMORY_MS = 35 * 24 * 3600 * 1000
 # A queue of players in front of one cabinet; at 60 s for the longest train it outlasts any deadline.
 MAX_WAITING = 32
 
-EXPIRED = "expired"
-TOO_MANY = "too many credits"
-BUSY = "busy"
-REVOKED = "revoked"
-RESTARTED = "restarted"
-COIN_LINE = "coin line fault"
-JOURNAL = "journal fault"
-STOPPED = "stopped"
-FORGOTTEN = "older than the journal"
-MADE_BEFORE_START = "made before this computer started"
+EXPIRED: Final = "expired"
+TOO_MANY: Final = "too many credits"
+BUSY: Final = "busy"
+REVOKED: Final = "revoked"
+RESTARTED: Final = "restarted"
+COIN_LINE: Final = "coin line fault"
+JOURNAL: Final = "journal fault"
+STOPPED: Final = "stopped"
+FORGOTTEN: Final = "older than the journal"
+MADE_BEFORE_START: Final = "made before this computer started"
+
+Halt = Literal["", "coin line fault", "journal fault", "stopped"]
+"""Why no further pulse may begin; empty where nothing forbids it."""
+Reason = (
+    Halt
+    | Literal[
+        "expired",
+        "too many credits",
+        "busy",
+        "revoked",
+        "restarted",
+        "made before this computer started",
+    ]
+)
+"""Why a credit has ended as it has; empty where there is nothing to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +114,7 @@ class Context:
     forgotten_before_ms: int = 0
     waiting: int = 0
     machine_ready: bool = True
-    halt: str = ""
+    halt: Halt = ""
     metered: bool = False
     started_ms: int | None = None
 
@@ -220,7 +235,8 @@ def forgets_before_ms(forgotten_before_ms: int, cloud_ms: int | None) -> int:
 def decide(credit: Credit | None, event: Event, context: Context) -> Decision:
     """What becomes of `credit` (None: the journal has no such id) at `event`.
 
-    Raises InvariantBroken for an event that cannot happen in the credit's state.
+    Raises:
+        InvariantBroken: The event cannot happen in the credit's state.
     """
     match event:
         case Command() | Revocation():
@@ -250,7 +266,7 @@ def _first_seen(event: Command | Revocation, context: Context) -> Decision:
         return Decision(None, Answer(event.credit_id, "unknown", False, credits_, 0, 0, FORGOTTEN))
     if isinstance(event, Revocation):
         return Decision(Credit(event.credit_id, 0, "revoked", 0, reason=REVOKED))
-    refusal = ""
+    refusal: Reason = ""
     if expired(event, context):
         refusal = EXPIRED
     elif made_before_start(event.credit_id, context):
@@ -315,7 +331,7 @@ def _after_restart(credit: Credit) -> Credit:
     return _close(credit, "" if whole else RESTARTED, uncertain=int(credit.intent))
 
 
-def _close(credit: Credit, reason: str, uncertain: int = 0) -> Credit:
+def _close(credit: Credit, reason: Reason, uncertain: int = 0) -> Credit:
     """`done` with what was delivered so far."""
     return replace(credit, state="done", intent=False, uncertain=uncertain, reason=reason)
 

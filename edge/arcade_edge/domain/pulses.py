@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from arcade_edge.errors import BadProfile
 from arcade_shared.cabinet import MAX_TRAIN_S
+
+Active = Literal["low", "high"]
+"""The level at which a wire means something: a coin, for the coin line."""
 
 MAX_TRAIN_MS = 1000 * MAX_TRAIN_S
 
@@ -24,7 +28,8 @@ class Profile:
 
     The defaults suit most boards: JAMMA asks for 50 ms at least, mechanical counters need 60 ms.
 
-    :raises BadProfile: naming every key that is out of bounds.
+    Raises:
+        BadProfile: Naming every key that is out of bounds.
     """
 
     pulse_ms: int = 100

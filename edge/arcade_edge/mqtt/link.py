@@ -238,7 +238,7 @@ class MqttLink:
             current.connection.close("more messages than can be looked at")
 
     def _answered(self, connection: int, mid: int, puback: Puback) -> None:
-        self._post(Confirmed((connection, mid), not puback.is_refusal, puback.text))
+        self._post(Confirmed((connection, mid), not puback.is_refusal, puback.text, puback.reached_nobody))
 
     def _enter(self, state: LinkState) -> None:
         self._state = state

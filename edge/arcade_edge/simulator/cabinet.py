@@ -1,6 +1,6 @@
 """A simulated cabinet: gpiozero's mock pins, wired to a virtual game board.
 
-The agent that runs on :meth:`SimulatedCabinet.factory` is the real one; only what is behind the pins is not.
+The agent that runs on `SimulatedCabinet.factory` is the real one; only what is behind the pins is not.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import tty
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from arcade_edge.domain.pulses import Active
 from arcade_edge.simulator.board import (
     Board,
     CoinCounted,
@@ -34,8 +35,6 @@ from arcade_edge.simulator.board import (
 GAME_OVER_MS = 500
 METER_MS = 50
 """How long the outputs of the board stay active; a mechanical meter needs as long."""
-
-Active = Literal["low", "high"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +67,11 @@ class Counts:
 class SimulatedCabinet:
     """A board behind mock pins, judging in a thread named "board".
 
-    :param edge_log: a file that each edge of the coin line is appended to at once, so that it survives a SIGKILL:
-        one JSON object a line, ``{"t_ns": monotonic, "wall_ms": …, "active": …}``; what the board decides stands
-        between them as ``{"t_ns": …, "wall_ms": …, "event": …}``. :func:`read_edge_log` reads it.
-    :param listen: is told each decision of the board, in its thread.
+    Args:
+        edge_log: A file that each edge of the coin line is appended to at once, so that it survives a SIGKILL: one
+            JSON object a line, `{"t_ns": monotonic, "wall_ms": …, "active": …}`; what the board decides stands
+            between them as `{"t_ns": …, "wall_ms": …, "event": …}`. `read_edge_log` reads it.
+        listen: Is told each decision of the board, in its thread.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class SimulatedCabinet:
 
     @property
     def serial_port(self) -> str | None:
-        """The path to give as ``[game_over.serial] port``."""
+        """The path to give as `[game_over.serial] port`."""
         return os.ttyname(self._slave) if self._slave >= 0 else None
 
     def factory(self) -> Any:
@@ -221,7 +221,8 @@ class SimulatedCabinet:
 def read_edge_log(path: Path) -> list[Edge]:
     """The coin line's edges in an edge log, in order.
 
-    :raises ValueError: naming the line that is none of an edge log.
+    Raises:
+        ValueError: A line is not an edge log's; the text names it.
     """
     edges = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
@@ -230,7 +231,7 @@ def read_edge_log(path: Path) -> list[Edge]:
             if "event" not in entry:
                 edges.append(Edge(active=bool(entry["active"]), at_ns=int(entry["t_ns"])))
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}, line {number}: no entry of an edge log: {line[:80]!r}") from error
+            raise ValueError(f"{path}, line {number}: not an entry of an edge log: {line[:80]!r}") from error
     return sorted(edges, key=lambda edge: edge.at_ns)
 
 

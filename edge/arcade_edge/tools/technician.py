@@ -33,7 +33,10 @@ _KINDS: tuple[Kind, ...] = ("coinpulse", "revoke", "clock", "ack", "status", "ga
 def pulse_by_hand(settings: Settings, credits_: int, *, say: Say, pin_factory: Any = None) -> None:
     """Pulse the coin line; the journal is taken meanwhile, so never beside a running agent.
 
-    Raises JournalInUse, GpioUnavailable, NotPossible.
+    Raises:
+        JournalInUse: An agent runs.
+        GpioUnavailable: The pin cannot be had.
+        NotPossible: So many credits are not pulsed at once, or the line does not obey.
     """
     import os
 
@@ -62,7 +65,13 @@ def pulse_by_hand(settings: Settings, credits_: int, *, say: Say, pin_factory: A
 
 
 def watch_inputs(settings: Settings, *, say: Say, pin_factory: Any = None) -> None:
-    """Print what the wired inputs say, until Ctrl-C. Raises JournalInUse, GpioUnavailable, NotPossible."""
+    """Print what the wired inputs say, until Ctrl-C.
+
+    Raises:
+        JournalInUse: An agent runs.
+        GpioUnavailable: A pin cannot be had.
+        NotPossible: No input is wired.
+    """
     import os
 
     from arcade_edge.agent.journal import lock_journal
@@ -166,7 +175,11 @@ def describe(keys: tuple[bytes, ...], topic: str, payload: bytes, retained: bool
 
 
 def list_journal(path: Path, limit: int, *, say: Say) -> None:
-    """Print what the journal holds; the running agent is not disturbed. Raises JournalFault."""
+    """Print what the journal holds; the running agent is not disturbed.
+
+    Raises:
+        JournalFault: There is none, or it cannot be read.
+    """
     contents = read_contents(path, limit)
     say(f"installation  {contents.installation}  (computer {contents.serial})")
     say(f"not confirmed {len(contents.untold)} of the final acks")
@@ -245,4 +258,4 @@ def _matching_text(line: SerialLine | None, given: str | None) -> str | None:
     for text in (given, line.pattern, re.sub(r"\\(.)", r"\1", line.pattern).strip("^$")):
         if text is not None and re.search(line.pattern, text):
             return text
-    raise NotPossible(f"say with --serial-text which line the pattern {line.pattern!r} is to be found in")
+    raise NotPossible(f"give --serial-text a line in which the pattern {line.pattern!r} is found")

@@ -89,7 +89,7 @@ def test_a_part_is_silent_that_was_not_heard_of_recently_enough(parts: dict[str,
 
 
 def test_the_watchdog_is_fed_only_while_all_parts_live(systemd: Systemd) -> None:
-    """A hanging pulse thread starves it, and ``systemctl status`` names it; fed again once all live."""
+    """A hanging pulse thread starves it, and `systemctl status` names it; fed again once all live."""
     now_s = 0.0
     beats = {"loop": Beat(0.0, 5.0), "coin-line": Beat(0.0, 5.0)}
     watchdog = Watchdog(Notifier(systemd.address), lambda: beats, 2.0, clock_s=lambda: now_s)

@@ -13,6 +13,7 @@ from arcade_edge.domain.credits import (
     Decision,
     Event,
     FirstEdge,
+    Halt,
     NotPulsed,
     Pulsed,
     Restarted,
@@ -27,6 +28,7 @@ from arcade_shared.ids import uuid7
 NOW = 1_790_000_000_000
 ID = uuid7(NOW)
 EXPIRES = NOW + 100
+HALTS: list[Halt] = ["", "", "stopped"]
 
 
 class OneCredit(RuleBasedStateMachine):
@@ -44,7 +46,7 @@ class OneCredit(RuleBasedStateMachine):
         self.now = NOW
         self.known = True
         self.ready = True
-        self.halt = ""
+        self.halt: Halt = ""
         self.metered = False
         self.asked = 0
         self.late_first_edge = False
@@ -149,10 +151,10 @@ class OneCredit(RuleBasedStateMachine):
         ms=st.integers(0, 60),
         known=st.booleans(),
         ready=st.booleans(),
-        halt=st.sampled_from(["", "", "stopped"]),
+        halt=st.sampled_from(HALTS),
         metered=st.booleans(),
     )
-    def time_passes(self, ms: int, known: bool, ready: bool, halt: str, metered: bool) -> None:
+    def time_passes(self, ms: int, known: bool, ready: bool, halt: Halt, metered: bool) -> None:
         self.now += ms
         self.known, self.ready, self.halt, self.metered = known, ready, halt, metered
         self.move(Waited())

@@ -203,12 +203,12 @@ def test_an_input_that_cannot_be_read_is_said_once_and_when_it_is_back(
 
     pin._get_state = broken
     fault = next_of(posted)
-    assert fault == DetectorFault("game_over (GPIO5)", "[Errno 19] No such device", fault.at_ms)
+    assert fault == DetectorFault("game_over", "game_over (GPIO5)", "[Errno 19] No such device", fault.at_ms)
     time.sleep(1.2)
     assert posted.empty()
     pin._get_state = working
     back = next_of(posted)
-    assert back == DetectorBack("game_over (GPIO5)", back.at_ms)
+    assert back == DetectorBack("game_over", "game_over (GPIO5)", back.at_ms)
 
 
 def test_inputs_that_cannot_all_be_had_are_given_back(factory: Any, posted: queue.Queue[DetectorSignal]) -> None:
@@ -275,7 +275,7 @@ def test_a_line_on_the_serial_port_is_a_game_over(
     """The port was not there at first; other lines and noise are nothing."""
     machine.plug_in()
     back = next_of(posted)
-    assert back == DetectorBack(listening.name, back.at_ms)
+    assert back == DetectorBack("game_over", listening.name, back.at_ms)
     machine.say(b"boot\r\n\xff\xfescore 7\r\n" + b"x" * 10_000 + b"\r\n*** GAME")
     machine.say(b" OVER ***\r\n")
     over = next_of(posted)

@@ -30,7 +30,7 @@ HARDWARE_MODULES = (
 
 
 def run_python(code: str, **environment: str) -> str:
-    """Run ``code`` in a fresh interpreter with nothing of gpiozero's settings but those given."""
+    """Run `code` in a fresh interpreter with nothing of gpiozero's settings but those given."""
     env = {key: value for key, value in os.environ.items() if key not in ("GPIOZERO_PIN_FACTORY", "LG_WD")}
     env |= environment
     ended = subprocess.run(

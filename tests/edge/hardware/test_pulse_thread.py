@@ -63,7 +63,7 @@ def test_where_nothing_is_late_pulses_are_no_longer_than_asked() -> None:
 
 
 class BreakingLine(RecordingLine):
-    """Fails as told: ``fail`` maps a call ("active", "inactive", "read") to how often it shall fail."""
+    """Fails as told: `fail` maps a call ("active", "inactive", "read") to how often it shall fail."""
 
     def __init__(self, clock: JumpingClock, fail: dict[str, int], *, after_the_edge: bool = False) -> None:
         super().__init__(clock)
@@ -289,7 +289,7 @@ def test_a_post_that_raises_ends_the_thread_with_the_line_inactive() -> None:
 
 
 def test_a_thread_that_hangs_in_a_pulse_stops_beating() -> None:
-    """The watchdog notices it by a beat older than ``max_silence_s``; an idle thread goes on beating."""
+    """The watchdog notices it by a beat older than `max_silence_s`; an idle thread goes on beating."""
     line = RecordingLine(JumpingClock())
     release = threading.Event()
     posted: queue.Queue[PulseSignal] = queue.Queue()

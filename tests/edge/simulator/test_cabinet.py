@@ -179,5 +179,5 @@ def test_a_damaged_edge_log_is_refused_with_its_line(tmp_path: Path, line: str) 
     """A checker must not pass on half a log."""
     log = tmp_path / "log"
     log.write_text(f'{{"t_ns": 1, "wall_ms": 1, "active": true}}\n{line}\n')
-    with pytest.raises(ValueError, match="line 2: no entry of an edge log"):
+    with pytest.raises(ValueError, match="line 2: not an entry of an edge log"):
         read_edge_log(log)
