@@ -64,6 +64,17 @@ class Counts:
     state: State
 
 
+@dataclass(slots=True, order=True)
+class _Output:
+    """An output of the board: how many pulses it still owes, and from when on it may begin another."""
+
+    pin: int
+    active_level: bool
+    width_ns: int
+    owed: int = 0
+    free_ns: int = 0
+
+
 class SimulatedCabinet:
     """A board behind mock pins, judging in a thread named "board".
 
@@ -88,8 +99,8 @@ class SimulatedCabinet:
         self._board = Board(ruling or Ruling())
         self._listen = listen
         self._edges: queue.SimpleQueue[Edge | None] = queue.SimpleQueue()
-        self._to_drive: list[tuple[int, int, bool]] = []
-        self._free_ns: dict[int, int] = {}
+        self._to_drive: list[tuple[int, _Output, bool]] = []
+        self._outputs: dict[int, _Output] = {}
         self._thread = threading.Thread(target=self._run, name="board", daemon=True)
         self._factory = MockFactory()
         coin, wired = _pin_classes()
@@ -156,8 +167,8 @@ class SimulatedCabinet:
             except queue.Empty:
                 self._act(self._board.tick(time.monotonic_ns()))
             while self._to_drive and self._to_drive[0][0] <= time.monotonic_ns():
-                _due_ns, pin, level = heapq.heappop(self._to_drive)
-                self._drive(pin, level)
+                _due_ns, output, active = heapq.heappop(self._to_drive)
+                self._drive(output, active)
 
     def _patience_s(self) -> float | None:
         dues = [self._board.next_due_ns(), self._to_drive[0][0] if self._to_drive else None]
@@ -190,18 +201,26 @@ class SimulatedCabinet:
             return  # nobody reads: a real port loses the line as well
 
     def _pulse(self, pin: int | None, active: Active, width_ms: int) -> None:
-        """Have an output of the board pulsed, after those that it still owes."""
+        """Have an output of the board pulsed, after the pulses that it still owes."""
         if pin is None:
             return
-        begin_ns = max(time.monotonic_ns(), self._free_ns.get(pin, 0))
-        end_ns = begin_ns + width_ms * 1_000_000
-        self._free_ns[pin] = end_ns + width_ms * 1_000_000
-        heapq.heappush(self._to_drive, (begin_ns, pin, active == "high"))
-        heapq.heappush(self._to_drive, (end_ns, pin, active == "low"))
+        output = self._outputs.setdefault(pin, _Output(pin, active == "high", width_ms * 1_000_000))
+        output.owed += 1
+        if output.owed == 1:
+            heapq.heappush(self._to_drive, (max(time.monotonic_ns(), output.free_ns), output, True))
 
-    def _drive(self, pin: int, level: bool) -> None:
-        wired = self._factory.pin(pin)
-        wired.drive_high() if level else wired.drive_low()
+    def _drive(self, output: _Output, active: bool) -> None:
+        """Make one edge and plan the next from now on: what comes late is no shorter for it."""
+        pin = self._factory.pin(output.pin)
+        pin.drive_high() if active == output.active_level else pin.drive_low()
+        next_ns = time.monotonic_ns() + output.width_ns
+        if active:
+            heapq.heappush(self._to_drive, (next_ns, output, False))
+            return
+        output.owed -= 1
+        output.free_ns = next_ns
+        if output.owed:
+            heapq.heappush(self._to_drive, (next_ns, output, True))
 
     def _write_log(self, edge: Edge) -> None:
         if self._log >= 0:

@@ -26,6 +26,8 @@ from support.coin_lines import WAIT_S, running
 from support.coins import count_coins
 
 QUICK = Ruling(min_pulse_ms=5, min_gap_ms=5, start_after_ms=20, play_ms=50)
+pytestmark = pytest.mark.serial  # real pulses of some milliseconds
+
 WIRING = Wiring(
     coin_pin=17,
     game_over_pin=27,
@@ -134,6 +136,20 @@ def test_every_coin_moves_the_meter_however_fast_they_come(cabinet: SimulatedCab
         assert isinstance(posted.get(timeout=WAIT_S), MeterPulse)
     inputs.stop()
     assert posted.empty()
+
+
+def test_the_meter_is_moved_for_long_enough_by_a_board_that_comes_late() -> None:
+    """As on a busy computer: else coins would go uncounted that no machine has lost."""
+    late = SimulatedCabinet(WIRING, QUICK, listen=lambda _decision: time.sleep(0.08))
+    late.start()
+    posted: queue.Queue[DetectorSignal] = queue.Queue()
+    inputs = GpioInputs([GpioInput("meter", 23, "low", 20)], posted.put, pin_factory=late.factory())
+    inputs.start()
+    pulse(late, Profile(pulse_ms=6, gap_ms=6), 4)
+    for _ in range(4):
+        assert isinstance(posted.get(timeout=WAIT_S), MeterPulse)
+    inputs.stop()
+    late.stop()
 
 
 def test_the_listener_hears_each_decision_in_order(tmp_path: Path) -> None:
