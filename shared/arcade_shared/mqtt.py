@@ -311,12 +311,14 @@ class Connection:
         if link is not None:
             with contextlib.suppress(OSError):
                 link.close()
-        # paho's client no longer holds this object, so its sockets go together with whoever holds this last.
+        # Nothing in here holds this object any more, so its sockets go together with whoever holds it last.
         client.on_socket_open = None
         client.on_connect = client.on_subscribe = client.on_disconnect = None
         client.on_message = client.on_publish = None
+        on_end, self._on_end = self._on_end, _nothing
+        self._on_open = self._on_message = self._on_puback = _nothing
         try:
-            self._on_end()
+            on_end()
         finally:
             self._settled.set()
 

@@ -318,6 +318,7 @@ def test_an_exception_in_the_network_thread_is_seen_and_the_next_message_goes_th
     assert send(publisher) is Outcome.NOBODY
 
 
+@pytest.mark.serial  # the last to have its turn has no time left to wait for a slow answer
 def test_what_comes_faster_than_allowed_waits_and_is_refused_where_it_would_wait_too_long(
     shared_broker: Broker, publisher_on: Callable[..., Publisher]
 ) -> None:
