@@ -11,7 +11,7 @@ One secret of the cloud gives every machine its own key: the cloud stores none, 
 import hashlib
 import hmac
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -20,8 +20,6 @@ from arcade_shared.messages import Message, from_object
 
 # 128 bits of entropy written in hexadecimal: below that a secret can be guessed from one signed message.
 MIN_SECRET_LENGTH = 32
-
-M = TypeVar("M", bound=Message)
 
 
 def machine_key(secret: str, machine_id: str) -> bytes:
