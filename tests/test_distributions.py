@@ -105,7 +105,7 @@ def cloud(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="module")
 def shared(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Installed:
     path = tmp_path_factory.mktemp("shared")
-    (path / "only.txt").write_text(pins("dev")["msgspec"][1])
+    (path / "only.txt").write_text("".join(pins("dev")[name][1] for name in ("msgspec", "paho-mqtt")))
     return installed(path, path / "only.txt", wheels["shared"])
 
 
@@ -119,9 +119,9 @@ def test_the_cloud_gets_nothing_of_the_cabinet(cloud: Installed) -> None:
     assert cloud.importable(*unwanted, "arcade_cloud", "arcade_shared") == ["arcade_cloud", "arcade_shared"]
 
 
-def test_what_both_share_needs_msgspec_alone(shared: Installed) -> None:
+def test_what_both_share_needs_msgspec_and_paho_alone(shared: Installed) -> None:
     listed = shared.python("import importlib.metadata as m; print(*(d.name for d in m.distributions()))")
-    assert sorted(listed.split()) == ["arcade-shared", "msgspec"]
+    assert sorted(listed.split()) == ["arcade-shared", "msgspec", "paho-mqtt"]
     shared.python(IMPORT_ALL, "arcade_shared")
 
 

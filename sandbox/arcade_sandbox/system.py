@@ -20,6 +20,7 @@ from arcade_sandbox.broker.launcher import Broker, User
 from arcade_sandbox.errors import SystemFailed
 from arcade_sandbox.processes import START_WITHIN_S, Process, free_port, wait_for
 from arcade_sandbox.stripe.sandbox import StripeSandbox
+from arcade_shared.cabinet import JOURNAL_PATH
 
 CURRENCY = "myr"
 # Stripe charges no less than 2.00 MYR at a time.
@@ -247,7 +248,7 @@ class System:
             printed.replace('password = ""', f'password = "{self._passwords[machine_id]}"')
             .replace("pulse_ms = 100", f"pulse_ms = {profile.pulse_ms}")
             .replace("gap_ms = 100", f"gap_ms = {profile.gap_ms}")
-            .replace("/var/lib/arcade/journal.sqlite", str(folder / "journal.sqlite"))
+            .replace(JOURNAL_PATH, str(folder / "journal.sqlite"))
             .replace("[security]\n", "[security]\n" + self.edge_config)
         )
         config += '\n[game_over.gpio]\npin = 27\nactive = "low"\ndebounce_ms = 20\n'

@@ -12,10 +12,10 @@ from typing import Protocol
 import pytest
 
 from arcade_cloud.adapters.mqtt import Publisher
-from arcade_cloud.config.broker_address import BrokerAddress
 from arcade_cloud.domain.events import Outcome
 from arcade_cloud.ports import senders
 from arcade_sandbox.broker.launcher import Broker, User
+from arcade_shared.broker_address import BrokerAddress
 from contracts.simulated import SimulatedBroker
 from support.fake_broker import FakeBroker
 from support.mqtt_probe import WAIT_S, Probe

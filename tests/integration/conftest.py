@@ -21,7 +21,6 @@ SHORT = Profile(pulse_ms=15, gap_ms=15, min_pulse_ms=10, min_gap_ms=10, start_af
 # Limits short enough to be waited for; they keep the order that the real ones have.
 QUICK = {
     "DELIVER_WITHIN_S": "8",
-    "MAX_TRAIN_S": "2",
     "SILENCE_LIMIT_S": "12",
     "HOLD_SILENCE_LIMIT_S": "12",
     "ANSWER_S": "1",

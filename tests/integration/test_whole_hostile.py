@@ -19,7 +19,7 @@ from arcade_shared.signing import machine_key, seal
 from arcade_shared.times import format_ms
 
 PROFILE = Profile(pulse_ms=15, gap_ms=15, min_pulse_ms=10, min_gap_ms=10, start_after_ms=200, play_s=0.3)
-LIMITS = {"DELIVER_WITHIN_S": "4", "MAX_TRAIN_S": "2", "SILENCE_LIMIT_S": "8", "HOLD_SILENCE_LIMIT_S": "8"}
+LIMITS = {"DELIVER_WITHIN_S": "4", "SILENCE_LIMIT_S": "8", "HOLD_SILENCE_LIMIT_S": "8"}
 OTHER_TOPICS = ("arcade/machine/cab-01/status", "arcade/machine/cab-01/gameover", "arcade/cloud/echo")
 
 
@@ -57,7 +57,6 @@ def system(tmp_path_factory):
         profile=PROFILE,
         settings={
             "DELIVER_WITHIN_S": "4",
-            "MAX_TRAIN_S": "2",
             "SILENCE_LIMIT_S": "8",
             "HOLD_SILENCE_LIMIT_S": "8",
         },

@@ -6,7 +6,6 @@ from flask import Flask, Response, request
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from arcade_cloud.config.broker_address import is_loopback
 from arcade_cloud.config.settings import Settings
 from arcade_cloud.services.rate_limit import RateLimiter
 from arcade_cloud.web import api, assets, error_responses, ingest, kiosk, openapi, player, webhook
@@ -14,6 +13,7 @@ from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.guards import MAX_BODY_BYTES
 from arcade_cloud.web.player_view import contact_link, credits_text
 from arcade_cloud.web.prefix import StagePrefix
+from arcade_shared.broker_address import is_loopback
 
 YEAR_S = 365 * 86_400
 

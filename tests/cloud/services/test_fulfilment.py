@@ -15,12 +15,13 @@ from arcade_cloud.domain.limits import Limits
 from arcade_cloud.errors import Conflict, InvariantBroken, PaymentsRefused, PaymentTaken, StoreUnavailable
 from arcade_cloud.ports.store import Move
 from arcade_shared.messages import Coinpulse, Revoke
-from arcade_shared.signing import machine_key, unseal
+from arcade_shared.signing import machine_key
 from simulation.account_payments import AccountPayments
 from support.lives import new_order, paid
 from support.memory_store import MemoryStore
 from support.mortal_cloud import BASE_URL, INSTALLATION, MACHINE, SECRET, START_MS, MortalCloud
 from support.orders import only_command, only_delivery, only_payment
+from support.sealed import unseal
 
 COINPULSE = f"arcade/machine/{MACHINE}/coinpulse"
 REVOKE = f"arcade/machine/{MACHINE}/revoke"

@@ -8,7 +8,8 @@ import pytest
 from arcade_cloud.domain.events import Outcome
 from arcade_cloud.errors import InvariantBroken, PaymentsRefused
 from arcade_shared.messages import Gameover
-from arcade_shared.signing import machine_key, unseal
+from arcade_shared.signing import machine_key
+from support.sealed import unseal
 from support.site import BASE_URL, SIGNING_SECRET, Site, check_error
 
 KEY = "a-key-for-game-software"

@@ -15,11 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-import paho.mqtt.client as paho
-
-from arcade_cloud.adapters.mqtt.connection import FLUSH_WITHIN_S, Connection
 from arcade_cloud.errors import StoreUnavailable
 from arcade_shared.errors import BadMessage
+from arcade_shared.mqtt import FLUSH_WITHIN_S, Connection, Received
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +35,7 @@ MAX_SET_ASIDE = RECEIVE_MAXIMUM // 4
 RECONNECT_S = (0.25, 30.0)
 STEADY_S = 60.0
 
-OpenConnection = Callable[[Callable[[], None], Callable[[paho.MQTTMessage], None]], Connection]
+OpenConnection = Callable[[Callable[[], None], Callable[[Received], None]], Connection]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +57,7 @@ class FeedState:
 @dataclass(frozen=True, slots=True)
 class _Item:
     connection: Connection
-    number: int
-    qos: int
-    topic: str
-    payload: bytes
+    message: Received
 
 
 def backoff_s(bounds_s: tuple[float, float], failures: int) -> float:
@@ -139,8 +134,8 @@ class Feed:
                 problem = f"the store can't be reached, and {self._in_hand} messages wait for it"
             elif connection is None or not is_listening:
                 problem = self._text
-            elif connection.refused_topics:
-                problem = _refusal(connection.refused_topics)
+            elif connection.refusal:
+                problem = connection.refusal
             elif self._set_aside:
                 problem = f"{self._set_aside} messages could not be handled (see the log)"
             return FeedState(
@@ -175,8 +170,8 @@ class Feed:
 
     def _opened(self) -> None:
         connection = self._connection
-        if connection is not None and connection.refused_topics:
-            logger.error("%s: %s", self.name, _refusal(connection.refused_topics))
+        if connection is not None and connection.refusal:
+            logger.error("%s: %s", self.name, connection.refusal)
         kept = connection is not None and connection.session_present
         logger.info("%s: listening, in %s", self.name, "the session of before" if kept else "a new session")
 
@@ -193,12 +188,8 @@ class Feed:
         logger.warning("%s: %s; next attempt in %.1f s", self.name, text, wait_s)
         self._stop.wait(wait_s)
 
-    def _take_in(self, message: paho.MQTTMessage) -> None:
+    def _take_in(self, message: Received) -> None:
         """Called by the connection's thread for every message: it is put where a worker finds it."""
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            topic = ""  # to be refused, as every topic that is none of ours
         with self._changed:
             connection = self._connection
             if connection is None:
@@ -211,37 +202,36 @@ class Feed:
                 connection.abort("the broker sends more at once than it may")
                 return
             self._in_hand += 1
-        item = _Item(connection, message.mid, message.qos, topic, bytes(message.payload))
-        self._inboxes[_place(topic, len(self._inboxes))].put(item)
+        self._inboxes[_place(message.topic, len(self._inboxes))].put(_Item(connection, message))
 
     # --- the workers -------------------------------------------------------------------------------------
 
     def _work(self, inbox: "SimpleQueue[_Item | None]") -> None:
         while (item := inbox.get()) is not None and not self._stop.is_set():
-            if self._deal_with(item) and item.qos > 0:
-                item.connection.acknowledge(item.number)
+            if self._deal_with(item.message) and item.message.qos > 0:
+                item.connection.acknowledge(item.message.number)
             with self._changed:
                 self._in_hand -= 1
                 self._changed.notify_all()
 
-    def _deal_with(self, item: _Item) -> bool:
+    def _deal_with(self, message: Received) -> bool:
         """Have the message handled. Whether it may be acknowledged."""
         defects = waits = 0
         try:
             while not self._stop.is_set():
                 try:
-                    self._handle(item.topic, item.payload)
+                    self._handle(message.topic, message.payload)
                 except BadMessage as error:
-                    self._refused(item, error)
+                    self._refused(message, error)
                     return True
                 except StoreUnavailable as error:
                     waits += 1
-                    self._waits(item, error, waits)
+                    self._waits(message, error, waits)
                     self._stop.wait(backoff_s(STORE_RETRY_S, waits))
                 except Exception:  # noqa: BLE001 - a defect must cost neither this thread nor the message
                     defects += 1
                     if defects == ATTEMPTS:
-                        return self._failed(item)
+                        return self._failed(message)
                     self._stop.wait(ATTEMPT_PAUSE_S)
                 else:
                     self._count("handled")
@@ -257,30 +247,24 @@ class Feed:
             self._counts[word] += 1
             return self._counts[word]
 
-    def _refused(self, item: _Item, error: BadMessage) -> None:
+    def _refused(self, message: Received, error: BadMessage) -> None:
         count = self._count("refused")
         if count <= 10 or count % 1000 == 0:  # else whoever may publish could fill the disk
-            logger.warning("%s: refused a message on %s: %s (%d so far)", self.name, item.topic, error, count)
+            logger.warning("%s: refused a message on %s: %s (%d so far)", self.name, message.topic, error, count)
 
-    def _waits(self, item: _Item, error: StoreUnavailable, waits: int) -> None:
+    def _waits(self, message: Received, error: StoreUnavailable, waits: int) -> None:
         self._count("retried")
         if waits == 1:
             with self._changed:
                 self._without_store += 1
-            logger.warning("%s: a message on %s waits for the store: %s", self.name, item.topic, error)
+            logger.warning("%s: a message on %s waits for the store: %s", self.name, message.topic, error)
 
-    def _failed(self, item: _Item) -> bool:
+    def _failed(self, message: Received) -> bool:
         """No attempt succeeded: the broker keeps the message while there is room for such; else it is lost."""
         with self._changed:
             self._counts["failed"] += 1
-            is_kept = item.qos > 0 and self._set_aside < MAX_SET_ASIDE
+            is_kept = message.qos > 0 and self._set_aside < MAX_SET_ASIDE
             self._set_aside += is_kept
         fate = "it comes again at the next connection" if is_kept else "it is given up"
-        logger.exception("%s: nothing could handle %r on %s; %s", self.name, item.payload, item.topic, fate)
+        logger.exception("%s: nothing could handle %r on %s; %s", self.name, message.payload, message.topic, fate)
         return not is_kept
-
-
-def _refusal(topics: dict[str, str]) -> str:
-    return "the broker refuses the subscription to " + ", ".join(
-        f"{topic} ({why})" for topic, why in topics.items()
-    )

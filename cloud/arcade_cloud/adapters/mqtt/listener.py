@@ -19,11 +19,10 @@ import threading
 import time
 from collections.abc import Callable
 
-import paho.mqtt.client as paho
-
-from arcade_cloud.adapters.mqtt.connection import KEEPALIVE_S, OPEN_WITHIN_S, Connection
+from arcade_cloud.adapters.mqtt.connection import KEEPALIVE_S, OPEN_WITHIN_S, cloud_connection
 from arcade_cloud.adapters.mqtt.feed import RECEIVE_MAXIMUM, Feed, FeedState
-from arcade_cloud.config.broker_address import BrokerAddress
+from arcade_shared.broker_address import BrokerAddress
+from arcade_shared.mqtt import Connection, Received
 from arcade_shared.topics import ECHO, every_machine
 
 ACK_TOPICS = (every_machine("ack"), every_machine("gameover"), ECHO)
@@ -58,10 +57,8 @@ class Listener:
         session = f"arcade-cloud-{listener_id or host_id()}"
 
         def feed(name: str, topics: tuple[str, ...], workers: int, session_expiry_s: int) -> Feed:
-            def connection(
-                on_open: Callable[[], None], on_message: Callable[[paho.MQTTMessage], None]
-            ) -> Connection:
-                return Connection(
+            def connection(on_open: Callable[[], None], on_message: Callable[[Received], None]) -> Connection:
+                return cloud_connection(
                     address,
                     f"{session}-{name}",
                     topics=topics,
@@ -98,16 +95,16 @@ class Listener:
 
 def try_listening(address: BrokerAddress) -> str | None:
     """Connect and subscribe once, in a session of its own. What is wrong, in a sentence, or None."""
-    connection = Connection(
-        address, f"arcade-cloud-check-{secrets.token_hex(6)}", topics=(*ACK_TOPICS, *STATUS_TOPICS)
+    connection = cloud_connection(
+        address,
+        f"arcade-cloud-check-{secrets.token_hex(6)}",
+        topics=(*ACK_TOPICS, *STATUS_TOPICS),
+        keepalive_s=KEEPALIVE_S,
     )
     threading.Thread(target=connection.run, name="check", daemon=True).start()
     try:
         if not connection.wait_until_settled(3 * OPEN_WITHIN_S):
             return connection.end or "the broker does not answer"
-        if connection.refused_topics:
-            topics = ", ".join(f"{topic} ({why})" for topic, why in connection.refused_topics.items())
-            return f"the broker refuses the subscription to {topics}"
-        return None
+        return connection.refusal or None
     finally:
         connection.close()

@@ -7,36 +7,31 @@ import threading
 import time
 from collections.abc import Callable
 
-from arcade_cloud.adapters.mqtt.connection import KEEPALIVE_S, OPEN_WITHIN_S, Connection
-from arcade_cloud.config.broker_address import BrokerAddress
+from arcade_cloud.adapters.mqtt.connection import KEEPALIVE_S, OPEN_WITHIN_S, cloud_connection
 from arcade_cloud.domain.events import Outcome
 from arcade_cloud.services.rate_limit import Bucket, Rate, take
+from arcade_shared.broker_address import BrokerAddress
+from arcade_shared.mqtt import IN_FLIGHT, Connection, Puback
 
 logger = logging.getLogger(__name__)
 
-# Messages under way at once. EMQX accepts 32 of a client and Mosquitto 20 where nobody has set it otherwise; at
-# a round trip of 30 ms to a broker far away it is still good for 600 messages a second.
-IN_FLIGHT = 20
 # After an attempt to connect has failed, publishing fails at once for a while: this long at first, doubled each
 # time. A request must not wait for a broker that is known to be down.
 RETRY_S = 0.1
 MAX_RETRY_S = 5.0
-
-NO_SUBSCRIBERS = 0x10
-FIRST_FAILURE = 0x80
 
 # What never left this process was certainly not delivered, and may be sent again: as if the broker had said no.
 NOT_SENT = Outcome.REFUSED
 
 
 class _Receipt:
-    """What the broker said of one message: its reason code, or None if the connection ended before."""
+    """What the broker said of one message, or None if the connection ended before."""
 
-    __slots__ = ("answered", "reason")
+    __slots__ = ("answered", "puback")
 
     def __init__(self) -> None:
         self.answered = threading.Event()
-        self.reason: int | None = None
+        self.puback: Puback | None = None
 
 
 class _Wire:
@@ -50,7 +45,7 @@ class _Wire:
         self.users = 0  # guarded by the publisher's lock, as is `is_retired`
         self.is_retired = False
         self._on_end = on_end
-        self.connection = Connection(
+        self.connection = cloud_connection(
             address,
             client_id,
             keepalive_s=keepalive_s,
@@ -64,7 +59,9 @@ class _Wire:
         if not self.room.acquire(timeout=max(0.0, deadline - time.monotonic())):
             return None
         try:
-            number = self.connection.publish(topic, payload, expiry_s) if self.connection.is_open else None
+            number = (
+                self.connection.publish(topic, payload, expiry_s=expiry_s) if self.connection.is_open else None
+            )
             if number is None:
                 return None
             # Whoever comes first makes the receipt: the answer may be here before `publish` has returned.
@@ -73,7 +70,7 @@ class _Wire:
                 receipt.answered.set()
             receipt.answered.wait(max(0.0, deadline - time.monotonic()))
             self.receipts.pop(number, None)
-            return _outcome(receipt.reason)
+            return _outcome(receipt.puback)
         finally:
             self.room.release()
 
@@ -81,9 +78,9 @@ class _Wire:
         if self.connection.receive_maximum < IN_FLIGHT:
             self.room = threading.Semaphore(self.connection.receive_maximum)
 
-    def _answered(self, number: int, reason: int) -> None:
+    def _answered(self, number: int, puback: Puback) -> None:
         receipt = self.receipts.setdefault(number, _Receipt())
-        receipt.reason = reason
+        receipt.puback = puback
         receipt.answered.set()
 
     def _ended(self) -> None:
@@ -92,12 +89,12 @@ class _Wire:
         self._on_end(self.connection)
 
 
-def _outcome(reason: int | None) -> Outcome:
-    if reason is None:
+def _outcome(puback: Puback | None) -> Outcome:
+    if puback is None:
         return Outcome.UNKNOWN
-    if reason >= FIRST_FAILURE:
+    if puback.is_refusal:
         return Outcome.REFUSED
-    return Outcome.NOBODY if reason == NO_SUBSCRIBERS else Outcome.CONFIRMED
+    return Outcome.NOBODY if puback.reached_nobody else Outcome.CONFIRMED
 
 
 class Publisher:

@@ -11,9 +11,9 @@ from queue import SimpleQueue
 import pytest
 
 from arcade_cloud.adapters.mqtt import Listener, feed, try_listening
-from arcade_cloud.config.broker_address import BrokerAddress
 from arcade_cloud.errors import StoreUnavailable
 from arcade_sandbox.broker.launcher import Broker, User
+from arcade_shared.broker_address import BrokerAddress
 from arcade_shared.errors import BadMessage
 from arcade_shared.topics import ECHO
 from support.mqtt_probe import WAIT_S, Probe
