@@ -26,6 +26,7 @@ TARGETS = {
 SEED = 7
 
 
+@pytest.mark.heavy
 def test_a_few_seconds_of_chaos_end_with_an_account(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "chaos"
     arguments = ["--seconds", "3", "--seed", str(SEED), "--agents", "1", "--folder", str(folder)]
