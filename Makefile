@@ -22,7 +22,7 @@ define run_tests
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages tools browser dynamodb emulator demo test test-rest test-all check sim bench image image-test gpio-test wheels bundle lock soak chaos clean
+.PHONY: help setup packages tools browser dynamodb emulator demo test test-rest test-all coverage check sim bench image image-test gpio-test wheels bundle lock soak chaos clean
 
 help: ## what can be done here (this list)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,13 @@ test-rest: setup browser dynamodb emulator ## the others: whole systems, browser
 test-all: setup browser dynamodb emulator ## both, and then the virtual Pi where it can be had; PYTEST_ARGS chooses from both
 	$(call run_tests,)
 	$(if $(PYTEST_ARGS),,@sandbox/setup.sh kernel || { echo "skipped, for want of its kernel: make gpio-test"; exit 0; }; $(MAKE) gpio-test)
+
+coverage: packages ## how many branches of the rules their own tests take: domain/, services/ of the cloud, agent/ of the cabinet
+	@$(PY) -m coverage run -m pytest -n 0 -q $(PYTEST_ARGS) \
+		tests/cloud/domain tests/cloud/services tests/edge/domain tests/edge/agent
+	@$(PY) -m coverage report
+	@$(PY) -m coverage json -q -o - | $(PY) -c 'import json, sys; total = json.load(sys.stdin)["totals"]; \
+		print("branches: {covered_branches} of {num_branches}, {percent_branches_covered:.1f} %".format(**total))'
 
 check: packages ## formatting, lint, types, direction of imports, known mistakes of security
 	@failed=; \
