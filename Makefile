@@ -55,7 +55,7 @@ test-rest: setup browser dynamodb emulator ## the others: whole systems, browser
 
 test-all: setup browser dynamodb emulator ## both, and then the virtual Pi where it can be had; PYTEST_ARGS chooses from both
 	$(call run_tests,)
-	$(if $(PYTEST_ARGS),,@sandbox/setup.sh kernel || { echo "skipped, for want of its kernel: make gpio-test"; exit 0; }; $(MAKE) gpio-test)
+	$(if $(PYTEST_ARGS),,@sandbox/setup.sh kernel || { echo "skipped, for want of a virtual Pi: make gpio-test"; exit 0; }; $(MAKE) gpio-test)
 
 coverage: packages ## how many branches of the rules their own tests take: domain/, services/ of the cloud, agent/ of the cabinet
 	@$(PY) -m coverage run -m pytest -n 0 -q $(PYTEST_ARGS) \
