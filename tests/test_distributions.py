@@ -91,19 +91,19 @@ def installed(path: Path, requirements: Path, *wheel_files: Path) -> Installed:
 
 
 @pytest.fixture(scope="module")
-def edge(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Installed:
+def edge(wheels: dict[str, Path], package_index: None, tmp_path_factory: pytest.TempPathFactory) -> Installed:
     path = tmp_path_factory.mktemp("edge")
     return installed(path, ROOT / "requirements" / "edge.txt", wheels["shared"], wheels["edge"])
 
 
 @pytest.fixture(scope="module")
-def cloud(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Installed:
+def cloud(wheels: dict[str, Path], package_index: None, tmp_path_factory: pytest.TempPathFactory) -> Installed:
     path = tmp_path_factory.mktemp("cloud")
     return installed(path, ROOT / "requirements" / "cloud.txt", wheels["shared"], wheels["cloud"])
 
 
 @pytest.fixture(scope="module")
-def shared(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Installed:
+def shared(wheels: dict[str, Path], package_index: None, tmp_path_factory: pytest.TempPathFactory) -> Installed:
     path = tmp_path_factory.mktemp("shared")
     (path / "only.txt").write_text("".join(pins("dev")[name][1] for name in ("msgspec", "paho-mqtt")))
     return installed(path, path / "only.txt", wheels["shared"])

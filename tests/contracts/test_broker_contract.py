@@ -120,7 +120,8 @@ class FakeSetting:
         self.fake.release()
 
 
-@pytest.fixture(params=["mosquitto", "fake", "simulated"])
+# The real one has a second to answer each message: on a busy machine that is not enough.
+@pytest.fixture(params=[pytest.param("mosquitto", marks=pytest.mark.serial), "fake", "simulated"])
 def setting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Setting]:
     if request.param != "mosquitto":
         yield FakeSetting() if request.param == "fake" else SimulatedBroker()

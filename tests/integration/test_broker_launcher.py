@@ -307,7 +307,9 @@ def test_a_broker_without_its_plugin_is_said_by_name(tmp_path: Path) -> None:
 
 
 def test_passwords_are_neither_shown_nor_stored_in_the_clear(broker: Broker) -> None:
+    files = list(broker.folder.iterdir())
+    assert any(USERS[0].name.encode() in file.read_bytes() for file in files), "users are stored here"
     for user in USERS:
         assert user.password not in repr(user)
-        for file in broker.folder.iterdir():
+        for file in files:
             assert user.password.encode() not in file.read_bytes(), file

@@ -1,6 +1,7 @@
 """Settings: every fault at once and by name, what wins over what, and no secret ever shown."""
 
 import logging
+import re
 from contextlib import suppress
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -432,6 +433,8 @@ def test_every_variable_that_is_read_is_in_the_table_and_the_other_way_round() -
     limits = {f.name.upper() for f in fields(Limits)}
     for variable in VARIABLES:
         assert variable.name in limits or f'("{variable.name}"' in source, f"{variable.name} is never read"
+    read = set(re.findall(r'\("([A-Z][A-Z0-9_]+)"', source))
+    assert read - {"AWS_LAMBDA_FUNCTION_NAME"} <= {variable.name for variable in VARIABLES}  # that one is AWS's
 
 
 def test_loading_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:

@@ -78,6 +78,7 @@ def test_one_pass_after_the_other_comes_to_an_end_even_if_nothing_can_be_moved()
     while cloud.fulfilment.run_once(BATCH) == BATCH:
         passes += 1
         assert passes <= STUCK // BATCH + 1
+    assert passes
 
 
 def test_stuck_orders_are_tried_again_and_each_is_told_once() -> None:

@@ -32,6 +32,9 @@ USERS = [
 ]
 DELIVERED = {Outcome.CONFIRMED, Outcome.NOBODY}
 
+# Each message has a second or so to be answered: on a busy machine that is not enough.
+pytestmark = pytest.mark.serial
+
 
 @pytest.fixture(scope="module")
 def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:

@@ -7,10 +7,10 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 import stripe
@@ -272,13 +272,14 @@ def test_a_price_is_asked_for_once_a_minute(sandbox: StripeSandbox) -> None:
 # nonsense instead of Stripe
 
 
-Serve = Callable[..., StripeGateway]
+class Serve(Protocol):
+    def __call__(self, answer: object, status: int = 200) -> StripeGateway: ...
 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """A gateway whose Stripe gives the same answer to everything."""
-    servers: list[ThreadingHTTPServer] = []
+    """A gateway whose Stripe gives the same answer to everything. Each has to have answered once."""
+    servers: dict[ThreadingHTTPServer, list[int]] = {}
 
     def start(answer: object, status: int = 200) -> StripeGateway:
         class Handler(BaseHTTPRequestHandler):
@@ -288,6 +289,7 @@ def serve() -> Iterator[Serve]:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+                answered.append(status)
 
             do_GET = do_POST = _answer  # noqa: N815 - the names that http.server asks for
 
@@ -295,7 +297,7 @@ def serve() -> Iterator[Serve]:
                 pass
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(server)
+        answered = servers[server] = []
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         return StripeGateway(KEY, api_base=f"http://127.0.0.1:{server.server_port}", retries=0)
 
@@ -303,6 +305,7 @@ def serve() -> Iterator[Serve]:
     for server in servers:
         server.shutdown()
         server.server_close()
+    assert all(servers.values()), "a stand-in gave no answer, which to a gateway is the same as a bad one"
 
 
 @pytest.mark.parametrize(
