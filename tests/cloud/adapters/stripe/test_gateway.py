@@ -287,9 +287,9 @@ def serve() -> Iterator[Serve]:
                 body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
+                answered.append(status)  # before the last byte, with which the test may end
                 self.end_headers()
                 self.wfile.write(body)
-                answered.append(status)
 
             do_GET = do_POST = _answer  # noqa: N815 - the names that http.server asks for
 
