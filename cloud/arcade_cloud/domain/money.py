@@ -44,7 +44,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     """A payment intent as Stripe showed it at one moment. Amounts in minor units.
 
     `received_minor`: captured; `capturable_minor`: held; `refunded_minor`: refunds that succeeded or are
-    pending; `refunds`: how many refunds exist, failed ones included; `paid_at_ms`: when it was authorised.
+    pending; `paid_at_ms`: when it was authorised.
     """
 
     payment_intent: str
@@ -54,12 +54,10 @@ class Payment(Struct, frozen=True, kw_only=True):
     received_minor: int = 0
     capturable_minor: int = 0
     refunded_minor: int = 0
-    refunds: int = 0
     refunds_failed: int = 0
     dispute: Dispute = "none"
     paid_at_ms: int | None = None
     capture_before_ms: int | None = None
-    order_id: str | None = None
 
     @property
     def has_money(self) -> bool:

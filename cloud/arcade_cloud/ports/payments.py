@@ -33,9 +33,6 @@ class Checkout:
     status: Literal["open", "complete", "expired"]
     expires_at_ms: int
     payment: Payment | None = None
-    order_id: str | None = None
-    machine_id: str | None = None
-    site: str | None = None
     price_ids: dict[str, int] | None = None
 
 
@@ -105,8 +102,6 @@ class Payments(Protocol):
     """
 
     def create_checkout(self, request: CheckoutRequest, *, key: str) -> Checkout: ...
-
-    def expire_checkout(self, session_id: str) -> None: ...
 
     def read_checkout(self, session_id: str) -> Checkout:
         """With its payment (latest charge, refunds, disputes) and its line items' prices."""

@@ -98,15 +98,15 @@ class Fulfilment:
             return False
         return True
 
-    def move(self, order_id: str, event: Event, *, seen: str | None = None, act: bool = True) -> Order | None:
-        """Move one order by one event, and perform what follows (unless `act` is false: the timer will).
+    def move(self, order_id: str, event: Event, *, seen: str | None = None) -> Order | None:
+        """Move one order by one event, and perform what follows.
 
         `seen` is the id under which the event is recorded; an event on record changes nothing. None if there
         is no such order. Raises StoreUnavailable; then the event may be delivered again. Raises PaymentTaken
         for a payment that is not the order's, or that another order has.
         """
         order, effects = self._store_step(order_id, event, seen)
-        if order is not None and act:
+        if order is not None:
             self._act(order, effects)
         return order
 

@@ -109,10 +109,6 @@ class StripeGateway:
         )
         return self._read("a new checkout", lambda: checkout_from(session, None))
 
-    def expire_checkout(self, session_id: str) -> None:
-        """End a session, so that nobody can pay it. Raises PaymentsRefused if it is not open any more."""
-        self._ask("expiring a checkout", lambda client: client.v1.checkout.sessions.expire(_id(session_id)))
-
     def read_checkout(self, session_id: str) -> Checkout:
         """The session, its payment and its line items in one request; more only as in `read_payment`."""
         session = self._ask(

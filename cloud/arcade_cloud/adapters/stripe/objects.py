@@ -69,12 +69,10 @@ def payment_from(
         received_minor=_amount(intent, "amount_received"),
         capturable_minor=_amount(intent, "amount_capturable"),
         refunded_minor=refunded,
-        refunds=len(refunds or ()),
         refunds_failed=failed,
         dispute=dispute_from(disputes),
         paid_at_ms=paid_at_ms,
         capture_before_ms=capture_before_ms,
-        order_id=metadata_text(intent, "order_id"),
     )
 
 
@@ -120,9 +118,6 @@ def checkout_from(session: Json, payment: Payment | None, line_items: Sequence[J
         status=cast(Literal["open", "complete", "expired"], status),
         expires_at_ms=_time_ms(session, "expires_at"),
         payment=payment,
-        order_id=metadata_text(session, "order_id"),
-        machine_id=metadata_text(session, "machine_id"),
-        site=metadata_text(session, "site"),
         price_ids=None if line_items is None else _price_ids(line_items),
     )
 
