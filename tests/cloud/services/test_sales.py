@@ -113,7 +113,7 @@ def test_a_refund_of_what_was_never_paid_is_refused(site: Site) -> None:
     order = site.dependencies.sales.begin_checkout("cab-01")
     with pytest.raises(BadRequest, match="nothing to give back"):
         site.dependencies.operations.refund(order.order_id, by="operator", reason="")
-    with pytest.raises(BadRequest, match="no order"):
+    with pytest.raises(BadRequest, match="there is no order"):
         site.dependencies.operations.refund("ord_unknown", by="operator", reason="")
 
 
