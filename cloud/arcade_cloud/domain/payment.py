@@ -25,7 +25,7 @@ RETURNED_READ_S, RETURNED_READS = 3, 3
 REPORTED_READ_BACKOFF_S = (5, 10, 15, 30, 60, 120, 300, 600, 600, 600, 3600)
 # The bank transfers that Stripe calls asynchronous are decided within 14 days.
 OPEN_AT_MOST_S = 14 * 86_400
-# So many times is the payment of a closed order read in vain: for two weeks and some hours.
+# The payment of a closed order is read in vain at most this often: for two weeks and some hours.
 READS_AT_MOST = 340
 DISPUTED = Notice("dispute", "The player disputes the payment. Answer the dispute at Stripe.")
 
