@@ -18,23 +18,23 @@ SandboxError
 
 
 class SandboxError(Exception):
-    """Base of all errors raised here."""
+    """Base of all errors of the sandbox."""
 
 
 class SystemFailed(SandboxError):
-    """A part did not start, or what was waited for did not happen; the text shows the end of its log."""
+    """A part did not start, or what was waited for did not happen. The text shows the end of its log."""
 
 
 class PortTaken(SandboxError):
-    """The port is in use; the text names it."""
+    """The port is in use. The text names it."""
 
 
 class SandboxMisuse(SandboxError, ValueError):
-    """A control call (`/_sandbox/…`, `StripeWorld`) that cannot be carried out; nothing has changed."""
+    """A control call (`/_sandbox/…`, `StripeWorld`) cannot be carried out. Nothing has changed."""
 
 
 class BrokerError(SandboxError):
-    """The broker cannot be had."""
+    """The broker is not available."""
 
 
 class BrokerNotInstalled(BrokerError):
@@ -46,24 +46,24 @@ class BrokerNotStarted(BrokerError):
 
 
 class DynamoDBError(SandboxError):
-    """DynamoDB Local cannot be had."""
+    """DynamoDB Local is not available."""
 
 
 class DynamoDBNotInstalled(DynamoDBError):
-    """It is not on this machine, or cannot run here."""
+    """DynamoDB Local is not on this machine, or cannot run here."""
 
 
 class DynamoDBNotStarted(DynamoDBError):
-    """It ended, or did not answer, when it was started."""
+    """DynamoDB Local ended, or did not answer, when it was started."""
 
 
 class EmulatorError(SandboxError):
-    """The emulator cannot be had."""
+    """The emulator is not available."""
 
 
 class EmulatorNotInstalled(EmulatorError):
-    """It, or the runtime client, is not on this machine."""
+    """The emulator, or AWS's runtime client, is not on this machine."""
 
 
 class EmulatorFailed(EmulatorError):
-    """It did not start, or ended, or gave no answer."""
+    """The emulator did not start, ended, or did not answer."""

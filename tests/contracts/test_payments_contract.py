@@ -130,11 +130,9 @@ def test_a_new_checkout_is_open_and_names_its_order(world: World) -> None:
     assert made.url is not None
     assert made.url.startswith("http")
     assert made.expires_at_ms == request.expires_at_ms // 1000 * 1000
-    assert (made.order_id, made.machine_id, made.site) == ("o-1", "cab-01", "arcade.example")
     assert (made.payment, made.price_ids) == (None, None)
     found = world.payments.read_checkout(made.session_id)
     assert (found.session_id, found.status, found.payment) == (made.session_id, "open", None)
-    assert found.order_id == "o-1"
 
 
 def test_a_checkout_of_a_configured_price_shows_price_and_quantity(world: World) -> None:
@@ -145,20 +143,13 @@ def test_a_checkout_of_a_configured_price_shows_price_and_quantity(world: World)
     assert world.payments.read_payment(payment_intent).amount_minor == 1_000
 
 
-def test_an_expired_checkout_can_not_be_paid_nor_expired_again(world: World) -> None:
+def test_a_checkout_expires_by_itself_and_cannot_be_paid_then(world: World) -> None:
     checkout = world.payments.create_checkout(_request(world), key="k")
-    world.payments.expire_checkout(checkout.session_id)
+    world.advance(32 * 60)
     found = world.payments.read_checkout(checkout.session_id)
     assert (found.status, found.url) == ("expired", None)
     with pytest.raises(ValueError, match="expired"):
         world.pay(checkout.session_id)
-    assert _refused(lambda: world.payments.expire_checkout(checkout.session_id)) == "invalid_request_error"
-
-
-def test_a_checkout_expires_by_itself(world: World) -> None:
-    checkout = world.payments.create_checkout(_request(world), key="k")
-    world.advance(32 * 60)
-    assert world.payments.read_checkout(checkout.session_id).status == "expired"
 
 
 def test_a_checkout_must_not_end_too_soon(world: World) -> None:
@@ -172,7 +163,6 @@ def test_a_checkout_of_a_payment_link_shows_what_was_bought_and_for_which_machin
     payment_intent = world.pay(session_id)
     found = world.payments.read_checkout(session_id)
     assert found.price_ids == {"price_one": 3}
-    assert (found.order_id, found.machine_id, found.site) == (None, None, None)
     assert found.payment is not None
     assert (found.payment.payment_intent, found.payment.status) == (payment_intent, "succeeded")
     (reported,) = [report for report in map(interpret, world.events()) if report.session_id == session_id]
@@ -195,7 +185,6 @@ def test_cards_and_link_are_held(world: World, method: str) -> None:
     assert (payment.amount_minor, payment.currency) == (900, "myr")
     assert (payment.capturable_minor, payment.received_minor, payment.refunded_minor) == (900, 0, 0)
     assert payment.has_money
-    assert payment.order_id == "o-1"
     assert payment.dispute == "none"
     assert _paid_now(world, before_ms, payment)
     assert (payment.capture_before_ms is not None) == (method == "card")
@@ -248,7 +237,7 @@ def test_a_capture_takes_its_amount_and_lets_go_of_the_rest(world: World, amount
     payment = world.payments.read_payment(payment_intent)
     assert payment.status == "succeeded"
     assert (payment.received_minor, payment.capturable_minor) == (amount, 0)
-    assert (payment.refunded_minor, payment.refunds, payment.kept_minor) == (0, 0, amount)
+    assert (payment.refunded_minor, payment.kept_minor) == (0, amount)
 
 
 def test_a_hold_is_captured_once(world: World) -> None:
@@ -315,7 +304,7 @@ def test_refunds_add_up_and_end(world: World) -> None:
     world.payments.refund(payment_intent, 200, key="r1")
     world.refund_by_hand(payment_intent, 300)
     payment = world.payments.read_payment(payment_intent)
-    assert (payment.refunded_minor, payment.refunds, payment.refunds_failed) == (500, 2, 0)
+    assert (payment.refunded_minor, payment.refunds_failed) == (500, 0)
     assert payment.kept_minor == 400
     assert _refused(lambda: world.payments.refund(payment_intent, 401, key="r2")) == "invalid_request_error"
     world.payments.refund(payment_intent, 400, key="r3")
@@ -341,15 +330,15 @@ def test_a_refund_on_its_way_counts_until_it_fails(world: World) -> None:
     _, payment_intent = _bought(world, "fpx")
     world.payments.refund(payment_intent, 900, key="r1")
     payment = world.payments.read_payment(payment_intent)
-    assert (payment.refunded_minor, payment.refunds, payment.refunds_failed) == (900, 1, 0)
+    assert (payment.refunded_minor, payment.refunds_failed) == (900, 0)
     world.finish_refund(payment_intent, "failed")
     payment = world.payments.read_payment(payment_intent)
-    assert (payment.refunded_minor, payment.refunds, payment.refunds_failed) == (0, 1, 1)
+    assert (payment.refunded_minor, payment.refunds_failed) == (0, 1)
     assert payment.kept_minor == 900
     world.payments.refund(payment_intent, 900, key="r2")
     world.finish_refund(payment_intent, "succeeded")
     payment = world.payments.read_payment(payment_intent)
-    assert (payment.refunded_minor, payment.refunds, payment.refunds_failed) == (900, 2, 1)
+    assert (payment.refunded_minor, payment.refunds_failed) == (900, 1)
 
 
 def test_many_refunds_are_all_counted(world: World) -> None:
@@ -359,7 +348,7 @@ def test_many_refunds_are_all_counted(world: World) -> None:
     for number in range(13):
         world.payments.refund(payment_intent, 10, key=f"r{number}")
     payment = world.payments.read_payment(payment_intent)
-    assert (payment.refunds, payment.refunded_minor) == (13, 130)
+    assert payment.refunded_minor == 130
 
 
 # disputes
@@ -412,7 +401,6 @@ def test_a_price_that_is_switched_off_is_no_offer(world: World) -> None:
         lambda payments: payments.capture("pi_nobody", 1, key="c"),
         lambda payments: payments.cancel("pi_nobody", key="x"),
         lambda payments: payments.refund("pi_nobody", 1, key="r"),
-        lambda payments: payments.expire_checkout("cs_test_nobody"),
     ],
 )
 def test_what_does_not_exist_is_refused(world: World, call: Callable[[Payments], object]) -> None:
@@ -436,7 +424,7 @@ def test_the_same_key_does_its_work_once(world: World) -> None:
         world.payments.capture(payment_intent, 600, key="c")
         world.payments.refund(payment_intent, 100, key="r")
     payment = world.payments.read_payment(payment_intent)
-    assert (payment.received_minor, payment.refunded_minor, payment.refunds) == (600, 100, 1)
+    assert (payment.received_minor, payment.refunded_minor) == (600, 100)
 
 
 def test_a_key_remembers_a_refusal_too(world: World) -> None:
@@ -490,9 +478,9 @@ def test_a_lost_answer_has_done_its_work_and_the_key_finds_it(world: World) -> N
     world.payments.capture(payment_intent, 600, key="c")
     world.fail_next("after")
     with pytest.raises(PaymentsUnavailable):
-        world.payments.refund(payment_intent, 600, key="r")
-    world.payments.refund(payment_intent, 600, key="r")
-    assert world.payments.read_payment(payment_intent).refunds == 1
+        world.payments.refund(payment_intent, 200, key="r")
+    world.payments.refund(payment_intent, 200, key="r")
+    assert world.payments.read_payment(payment_intent).refunded_minor == 200
 
 
 def test_a_lost_answer_to_a_new_checkout_is_found_by_its_key(world: World) -> None:
@@ -541,7 +529,7 @@ def test_a_hold_is_reported_with_the_payment_itself(world: World) -> None:
     read = world.payments.read_payment(payment_intent)
     assert held.payment.has_money
     assert held.payment.capturable_minor == read.capturable_minor
-    assert held.payment.order_id == held.order_id == completed.order_id == "o-1"
+    assert held.order_id == completed.order_id == "o-1"
     assert held.payment.paid_at_ms == read.paid_at_ms
     assert held.payment_intent == completed.payment_intent == payment_intent
     assert (completed.session_id, completed.client_reference_id) == (checkout.session_id, "o-1")

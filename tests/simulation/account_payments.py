@@ -68,15 +68,6 @@ class AccountPayments:
         assert isinstance(made, Checkout)
         return made
 
-    def expire_checkout(self, session_id: str) -> None:
-        def work() -> None:
-            session = self.stripe.session(session_id)
-            if session.status != "open":
-                raise PaymentsRefused("invalid_request_error", f"the session is {session.status}")
-            self.stripe.expire(session)
-
-        self._call("expire_checkout", work)
-
     def read_checkout(self, session_id: str) -> Checkout:
         found = self._call(
             "read_checkout", lambda: self.stripe.checkout(self.stripe.session(session_id), with_prices=True)

@@ -130,7 +130,11 @@ MUTATIONS = (
     ),
     _bug(
         "a database that was set back addresses an order to another Pi",
-        (CREDIT + "publish", "heard is None or credit.ready_installation not in (None, heard)", "heard is None"),
+        (
+            CREDIT + "publish",
+            "current is None or credit.ready_installation not in (None, current)",
+            "current is None",
+        ),
         weather=(
             "database restored from a backup",
             "second Pi with the same id",
@@ -139,7 +143,7 @@ MUTATIONS = (
             "message lost before the broker",
         ),
     ),
-    _bug("silence needs no echo", (CREDIT + "is_silent", "return heard and", "return")),
+    _bug("silence needs no echo", (CREDIT + "is_silent", "return acks_arrive and", "return")),
     _bug(
         "a retained status proves that acks would arrive",
         (

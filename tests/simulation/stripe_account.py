@@ -367,12 +367,10 @@ class StripeAccount:
             received_minor=intent.received,
             capturable_minor=intent.capturable,
             refunded_minor=intent.given_back,
-            refunds=len(intent.refunds),
             refunds_failed=sum(refund.status == "failed" for refund in intent.refunds),
             dispute=intent.dispute,
             paid_at_ms=None if intent.charged_s is None else intent.charged_s * 1000,
             capture_before_ms=intent.hold_until_ms if intent.method == "card" else None,
-            order_id=intent.metadata.get("order_id"),
         )
 
     def checkout(self, session: _Session, *, with_prices: bool) -> Checkout:
@@ -383,9 +381,6 @@ class StripeAccount:
             status=session.status,
             expires_at_ms=session.expires_at_s * 1000,
             payment=None if intent is None else self.payment(intent),
-            order_id=session.metadata.get("order_id"),
-            machine_id=session.metadata.get("machine_id"),
-            site=session.metadata.get("site"),
             price_ids=dict(session.price_ids) if with_prices else None,
         )
 

@@ -28,7 +28,6 @@ _ENDPOINT = "http://arcade.example/webhook"
 _ID = re.compile(r"/(?:cs|pi|price)_\w+")
 _CALLS = {
     "POST /v1/checkout/sessions": "create_checkout",
-    "POST /v1/checkout/sessions/*/expire": "expire_checkout",
     "GET /v1/checkout/sessions/*": "read_checkout",
     "GET /v1/payment_intents/*": "read_payment",
     "POST /v1/payment_intents/*/capture": "capture",

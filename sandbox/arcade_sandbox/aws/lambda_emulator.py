@@ -1,11 +1,11 @@
-"""Runs the handler as AWS Lambda does: with AWS's runtime client, under AWS's own runtime interface emulator.
+"""Runs the handler as AWS Lambda does: with AWS's runtime client, under AWS's runtime interface emulator.
 
     with LambdaEmulator(folder, {"STRIPE_API_KEY": …}) as function:
         function.invoke({"job": "tick"})
 
-One emulator is one instance, which handles one event at a time. What the handler raises comes back as AWS returns
-it: `{"errorType": …, "errorMessage": …}`. AWS freezes an instance between two events; to imitate that, send
-SIGSTOP and SIGCONT to `runtime_pid`.
+One emulator is one instance, which handles one event at a time. An exception of the handler comes back as on AWS:
+`{"errorType": …, "errorMessage": …}`. AWS freezes an instance between two events. To imitate that, send SIGSTOP
+and SIGCONT to `runtime_pid`.
 """
 
 import http.client
@@ -37,7 +37,7 @@ def find_emulator() -> Path:
     """The path of the emulator. Raises EmulatorNotInstalled."""
     if not EMULATOR.exists():
         raise EmulatorNotInstalled(
-            "AWS's runtime interface emulator is not here: `make emulator` fetches it (Linux)"
+            "AWS's runtime interface emulator is not installed: `make emulator` fetches it (Linux)"
         )
     return EMULATOR
 
@@ -107,7 +107,7 @@ class LambdaEmulator:
         """What the handler returns for the event, or AWS's description of what it raised.
 
         Raises:
-            EmulatorFailed: There was no answer.
+            EmulatorFailed: It did not answer.
         """
         with self._lock:
             connection = http.client.HTTPConnection(_LOOPBACK, self._port, timeout=TIMEOUT_S + 10)

@@ -1,9 +1,9 @@
 """The cloud as it runs on AWS, on loopback: `python -m arcade_sandbox.aws.serverless --port PORT`.
 
-It stands in for what surrounds the function on AWS: API Gateway, which turns requests into events of its HTTP
-API; EventBridge's schedule; and the broker's rule engine, which posts the machines' messages to /ingest. The
-function is the real handler under AWS's emulator. Two of them run, because on AWS the schedule gets an instance of
-its own too. Function and rule engine take their settings from this process's variables.
+It stands in for what surrounds the function on AWS: API Gateway, which turns requests into events of its HTTP API;
+EventBridge's schedule; and the broker's rule engine, which posts the machines' messages to /ingest. The function
+is the real handler under AWS's emulator. Two emulators run, because on AWS the schedule gets its own instance too.
+The function and the rule engine read their settings from this process's environment variables.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def event_of(
 
 
 class Gateway(ThreadingHTTPServer):
-    """API Gateway, as a browser, Stripe and the rule engine see it."""
+    """Stands in for API Gateway: forwards HTTP requests to the function as events."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -96,7 +96,7 @@ class _Request(BaseHTTPRequestHandler):
             result = self.server.function.invoke(event)
         except EmulatorError:
             result = {}
-        if not isinstance(result, dict) or "statusCode" not in result:  # the function's log says what it raised
+        if not isinstance(result, dict) or "statusCode" not in result:  # the function's log shows the exception
             result = {"statusCode": 502, "headers": {"content-type": "application/json"}, "body": '{"message":""}'}
         body = result.get("body", "").encode()
         if result.get("isBase64Encoded"):
@@ -115,11 +115,11 @@ class _Request(BaseHTTPRequestHandler):
     do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = _answer  # noqa: N815 - http.server's
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Log nothing: the function has its own log."""
+        """Log nothing. The function has its own log."""
 
 
 class RuleEngine:
-    """The broker's rule: it posts one message after the other to the gateway's /ingest, with a few retries."""
+    """Stands in for the broker's rule: posts one message after the other to /ingest, with a few retries."""
 
     def __init__(self, url: str, environ: dict[str, str]) -> None:
         self._url = f"{url}/ingest"
@@ -137,11 +137,11 @@ class RuleEngine:
         self._thread = threading.Thread(target=self._run, name="rule-engine", daemon=True)
 
     def _received(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        with contextlib.suppress(queue.Full):  # the broker's rule engine drops it too
+        with contextlib.suppress(queue.Full):  # a real rule engine drops it too
             self._waiting.put_nowait((message.topic, bytes(message.payload)))
 
     def start(self) -> None:
-        """Connect and start to post."""
+        """Connect and start posting."""
         self._client.loop_start()
         self._thread.start()
 
@@ -170,7 +170,7 @@ class RuleEngine:
 
 
 class Schedule:
-    """EventBridge: the same event every `every_s`, whatever the last one led to."""
+    """Stands in for EventBridge: sends the same event every `every_s`, whatever the result."""
 
     def __init__(self, function: LambdaEmulator, every_s: float) -> None:
         self._function = function
@@ -179,7 +179,7 @@ class Schedule:
         self._thread = threading.Thread(target=self._run, name="schedule", daemon=True)
 
     def start(self) -> None:
-        """Start to send events; the first comes after `every_s`."""
+        """Start sending events. The first comes after `every_s`."""
         self._thread.start()
 
     def _run(self) -> None:
@@ -196,7 +196,7 @@ class Schedule:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run until SIGTERM or SIGINT; returns the exit code."""
+    """Run until SIGTERM or SIGINT. Returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="arcade_sandbox.aws.serverless", description="The cloud as it runs on AWS, on loopback."
     )

@@ -276,9 +276,7 @@ def test_no_verdict_from_stripe_is_logged_once_and_tried_again(
         bench.wait_s(RECONCILE_EVERY_S)
     bench.reconciliation.run_once()
     assert bench.kept(intent) == 0
-    assert [record.levelno for record in caplog.records if "not all looked through" in record.message] == [
-        logging.WARNING
-    ]
+    assert [record.levelno for record in caplog.records if "is incomplete" in record.message] == [logging.WARNING]
 
 
 def test_a_page_that_failed_is_asked_for_again_within_a_minute(bench: Bench) -> None:

@@ -273,7 +273,7 @@ def test_a_refund_that_stripe_cannot_make_sends_the_player_to_the_operator():
     life.settled_with("done")
     for failed in (1, 2, 3):
         life.wait_s(3 * 3600)
-        life.read(paid(refunds=failed, refunds_failed=failed))
+        life.read(paid(refunds_failed=failed))
     assert life.order.books.owed_minor == 300
     view = view_of(life)
     assert (view.phase, view.title, view.ask, view.final) == ("help", "Please contact the operator", True, True)

@@ -1,13 +1,13 @@
-"""What the cloud wants of each of its connections to the broker, whatever they are for."""
+"""What all of the cloud's connections to the broker have in common."""
 
 import functools
 import time
 
 from arcade_shared.mqtt import Cause, Connection
 
-# A link that has gone dead while nobody publishes is noticed within twice this time.
+# A dead connection is noticed within twice this time, even if nobody publishes.
 KEEPALIVE_S = 20
-# From TCP and TLS standing to the broker's consent, subscriptions included.
+# From the TCP and TLS connection to the broker's acceptance, subscriptions included.
 OPEN_WITHIN_S = 5.0
 
 cloud_connection = functools.partial(
@@ -17,6 +17,6 @@ cloud_connection = functools.partial(
         Cause.LOGIN: "check MQTT_USERNAME and MQTT_PASSWORD",
         Cause.CERTIFICATE: "see MQTT_CA_FILE",
     },
-    # AWS Lambda suspends a process between two requests, and one of the clocks may stand still meanwhile.
+    # AWS Lambda suspends a process between two requests. Meanwhile one of the clocks may stand still.
     clocks=(time.monotonic, time.time),
 )

@@ -180,7 +180,7 @@ def test_a_store_that_stays_away_is_said_and_leaves_the_messages_with_the_broker
 
     with listening(broker, handle) as listener:
         machines.publish(ACK, b"first")
-        eventually(lambda: "the store can't be reached" in (acks(listener).problem or ""))
+        eventually(lambda: "the store cannot be reached" in (acks(listener).problem or ""))
     handler = Handler()
     with listening(broker, handler):
         assert handler.next() == b"first"

@@ -298,7 +298,6 @@ def test_a_hold_shows_itself() -> None:
             currency="myr",
             capturable_minor=900,
             paid_at_ms=NOW_S * 1000,
-            order_id="o-1",
         ),
     )
 
