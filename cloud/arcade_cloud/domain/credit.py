@@ -13,7 +13,7 @@ from arcade_cloud.domain.decisions import Context, Notice, Step, later
 from arcade_cloud.domain.effects import SendCoinpulse, SendEcho, SendRevoke
 from arcade_cloud.domain.events import Outcome, Sent
 from arcade_cloud.domain.limits import Patience
-from arcade_cloud.domain.order import Command, Credit, Delivery, Resolution, ResolvedBy, Revoking
+from arcade_cloud.domain.order import Command, Credit, Delivery, Resolution, ResolvedBy, Revoking, Sending
 from arcade_cloud.errors import InvariantBroken
 from arcade_shared.messages import Ack
 
@@ -22,7 +22,7 @@ PUBLISH_BACKOFF_S = (1, 2, 4, 8, 15)
 REVOKE_BACKOFF_S = (1, 2, 4, 8, 15, 30, 60)
 # A subscriber machine is told once. After this time no publish can be under way, and its outcome stays unknown.
 UNCONFIRMED_AFTER_S = 60
-SENDING = "sending"
+SENDING: Sending = "sending"
 CONFIRMED = frozenset({Outcome.CONFIRMED.value, Outcome.NOBODY.value})
 
 

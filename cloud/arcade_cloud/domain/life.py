@@ -248,7 +248,7 @@ def _money(order: Order, payment: OrderPayment, shown: Payment, context: Context
     arrived = payments.arrive(payment, shown, context)
     paid = _with(order, payment=arrived.payment)
     if arrived.why_not:
-        wrong = (Notice("wrong_payment", arrived.why_not),) if arrived.wrong else ()
+        wrong = (Notice("wrong_payment", f"The money goes back: {arrived.why_not}."),) if arrived.wrong else ()
         returning = settlement.begin(_with(paid, note=arrived.why_not), context)
         alerts = (*_alerts(order, wrong, context), *returning.alerts)
         return Decision(returning.order, returning.effects, alerts, arrived.why_not)

@@ -129,7 +129,10 @@ def step(order: Order, shown: Payment, context: Context) -> Decision:
     kept, target = shown.kept_minor, read.books.target_minor
     alerts: tuple[Alert, ...] = ()
     if shown.refunds_failed > order.settlement.refunds_seen_failed:
-        text = f"Stripe could not pay out a refund ({shown.refunds_failed} so far). The refund is made again."
+        text = (
+            f"Stripe could not pay out a refund ({shown.refunds_failed} so far). "
+            f"It is made again until {REFUND_FAILURES} have failed."
+        )
         alerts = (_alert(order, "refund_failed", text, context, str(shown.refunds_failed)),)
         read = _settling(read, refunds_seen_failed=shown.refunds_failed)
         if order.settlement.key_over:  # Stripe has finished that refund, so the next one needs its own key

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 from arcade_cloud.domain.alerts import Alert, alert
 from arcade_cloud.domain.decisions import Context, Decision
@@ -50,6 +51,9 @@ from arcade_cloud.services.sender import Sender
 
 logger = logging.getLogger(__name__)
 
+# The first event in an order's history.
+Beginning = Literal["Ordered", "Granted", "PaidByLink", "Unmatched"]
+
 # Two workers rarely meet on one order. So many conflicts in a row are a defect.
 CONFLICT_RETRIES = 20
 # The longest chain is money → funded → sent, or resolved → read → act → read → settled.
@@ -82,7 +86,7 @@ class Fulfilment:
 
     # --- moving ------------------------------------------------------------------------------------------
 
-    def begin(self, order: Order, event: str, *, alerts: tuple[Alert, ...] = ()) -> None:
+    def begin(self, order: Order, event: Beginning, *, alerts: tuple[Alert, ...] = ()) -> None:
         """Store a new order.
 
         Raises:
@@ -100,7 +104,7 @@ class Fulfilment:
         )
         self.store.move(Move(order=order, expected_version=0, history=entry, alerts=alerts))
 
-    def begin_once(self, order: Order, event: str, *alerts: Alert) -> bool:
+    def begin_once(self, order: Order, event: Beginning, *alerts: Alert) -> bool:
         """Store a new order. False if an older order has its id or its payment. Raises StoreUnavailable."""
         try:
             self.begin(order, event, alerts=alerts)
