@@ -11,8 +11,8 @@ from arcade_cloud.adapters.store import open_store
 from arcade_cloud.config.settings import Settings
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.limits import Limits
+from arcade_cloud.ports.messaging import AlertSink, Broker
 from arcade_cloud.ports.payments import Payments
-from arcade_cloud.ports.senders import AlertSink, Broker
 from arcade_cloud.ports.store import Store
 from arcade_cloud.services.fulfilment import Fulfilment, at_once
 from arcade_cloud.services.machine_messages import MachineMessages

@@ -14,8 +14,8 @@ from typing import Any, Literal, cast
 
 from arcade_cloud.adapters.stripe.events import verify
 from arcade_cloud.domain.limits import Limits
+from arcade_cloud.ports.messaging import Broker
 from arcade_cloud.ports.payments import Payments
-from arcade_cloud.ports.senders import Broker
 from arcade_cloud.ports.store import Store
 from arcade_shared.topics import machine_topic
 from simulation import evidence as seen

@@ -1,4 +1,4 @@
-"""What every `ports.senders.Broker` promises: run on the publisher with a real Mosquitto, and on both doubles."""
+"""What every `ports.messaging.Broker` promises: on the publisher with a real Mosquitto, and on both doubles."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ import pytest
 
 from arcade_cloud.adapters.mqtt import Publisher
 from arcade_cloud.domain.events import Outcome
-from arcade_cloud.ports import senders
+from arcade_cloud.ports import messaging
 from arcade_sandbox.broker.launcher import Broker, User
 from arcade_shared.broker_address import BrokerAddress
 from contracts.simulated import SimulatedBroker
@@ -32,7 +32,7 @@ class Setting(Protocol):
     """A broker, and what a test can do to it."""
 
     @property
-    def broker(self) -> senders.Broker: ...
+    def broker(self) -> messaging.Broker: ...
 
     def listen(self, topic_filter: str) -> Next: ...
 

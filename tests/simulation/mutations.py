@@ -100,7 +100,7 @@ MUTATIONS = (
         (CREDIT + "publish", "    if command is None:\n", "    if True:\n"),
         (
             "arcade_cloud.domain.order:credit_id_of",
-            "{credit.draw}",
+            "{token}",
             "{credit.delivery and credit.delivery.publishes}",
         ),
         ("arcade_cloud.services.fulfilment:Fulfilment._context", "c.command is None and ", ""),

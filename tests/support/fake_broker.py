@@ -44,7 +44,7 @@ def matches(topic_filter: str, topic: str) -> bool:
 
 
 class FakeBroker:
-    """`ports.senders.Broker` in memory. Safe to use from many threads.
+    """`ports.messaging.Broker` in memory. Safe to use from many threads.
 
     Without a rule a message is delivered to all who listen: CONFIRMED, or NOBODY if there is none. While `is_down`
     nothing can be sent: REFUSED. An UNKNOWN message may be delivered now, later (at `release`) or never.

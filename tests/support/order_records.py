@@ -14,6 +14,7 @@ from arcade_cloud.domain.order import (
     Command,
     Credit,
     Delivery,
+    Draw,
     HistoryEntry,
     Kind,
     Order,
@@ -103,7 +104,7 @@ offers = st.builds(
 
 
 @st.composite
-def credits_of(draw: st.DrawFn, *, drawn: bool, resolved: bool) -> Credit:
+def credits_of(draw: st.DrawFn, number: int, *, free: bool, drawn: bool, resolved: bool) -> Credit:
     """A credit that keeps the invariants, with whatever in the fields that have none."""
     count, delivery = draw(st.integers(1, 99)), None
     if drawn or resolved:
@@ -126,10 +127,9 @@ def credits_of(draw: st.DrawFn, *, drawn: bool, resolved: bool) -> Credit:
         machine_id=draw(_names),
         subscriber=draw(st.booleans()),
         count=count,
-        price_minor=draw(_amounts),
+        price_minor=0 if free else draw(_amounts),
         ready_installation=draw(st.none() | _names),
-        keep_at_most_minor=draw(st.none() | _amounts),
-        draw=draw(st.just("") | _names),
+        draw=None if number == 0 else Draw(token=f"{draw(_names)}-{number}", at_ms=draw(_times)),
         delivery=delivery,
     )
 
@@ -142,12 +142,19 @@ def orders_at_version_1(draw: st.DrawFn, *, most_credits: int = 3) -> Order:
     drawn = kind == "grant" or stage == "funded"
     resolved = drawn and draw(st.booleans())
     credits = tuple(
-        draw(credits_of(drawn=drawn, resolved=resolved or (drawn and number > 0 and draw(st.booleans()))))
+        draw(
+            credits_of(
+                number,
+                free=kind == "grant",
+                drawn=drawn,
+                resolved=resolved or (drawn and number > 0 and draw(st.booleans())),
+            )
+        )
         for number in range(draw(st.integers(1, most_credits)))
     )
     done = draw(st.booleans()) if resolved or (stage == "returning" and kind != "grant") else False
     payment = OrderPayment(
-        amount_minor=draw(_amounts),
+        amount_minor=sum(credit.price_minor for credit in credits),
         currency=draw(st.sampled_from(["myr", "usd", "jpy"])),
         stage=stage,
         checkout=draw(st.none() | st.builds(CheckoutPage, session_id=_names, url=st.none() | texts)),
@@ -167,6 +174,6 @@ def orders_at_version_1(draw: st.DrawFn, *, most_credits: int = 3) -> Order:
         credits=credits,
         settlement=Settlement(done=done, due_at_ms=draw(_times), key=draw(texts), serial=draw(st.integers(0, 99))),
     )
-    if not resolved:
-        return order
-    return msgspec.structs.replace(order, books=Books(target_minor=draw(st.integers(0, order.earned_minor))))
+    target = draw(st.integers(0, order.earned_minor)) if resolved else 0
+    books = Books(target_minor=target, keep_at_most_minor=draw(st.none() | _amounts))
+    return msgspec.structs.replace(order, books=books)

@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass, field
 
-from arcade_cloud.ports.senders import AlertSink
+from arcade_cloud.ports.messaging import AlertSink
 from arcade_shared.times import format_ms
 
 logger = logging.getLogger(__name__)

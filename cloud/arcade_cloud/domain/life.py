@@ -115,7 +115,8 @@ def _about_credit(order: Order, event: Acked | Sent, context: Context) -> Decisi
 
 def _delivered(order: Order, index: int, step: Step[Credit], context: Context) -> Decision:
     """The order with a step of one credit applied. If that resolves the last credit, settlement begins."""
-    which = order.credits[index].draw
+    draw = order.credits[index].draw
+    which = "" if draw is None else draw.token
     alerts = _alerts(order, step.notices, context, which)
     moved = _with(order, credits=(*order.credits[:index], step.part, *order.credits[index + 1 :]))
     was_under_way = order.credits[index].under_way
@@ -141,13 +142,9 @@ def _begins_revoking(before: Credit, after: Credit) -> bool:
 
 def _books(order: Order) -> Books:
     """What is kept once every credit is resolved: the one rule that joins delivery and money."""
-    target = sum(
-        credit.earned_minor
-        if credit.keep_at_most_minor is None
-        else min(credit.earned_minor, credit.keep_at_most_minor)
-        for credit in order.credits
-    )
-    return Books(target_minor=target, goodwill_minor=order.earned_minor - target)
+    earned, at_most = order.earned_minor, order.books.keep_at_most_minor
+    target = earned if at_most is None else min(earned, at_most)
+    return Books(target_minor=target, keep_at_most_minor=at_most, goodwill_minor=earned - target)
 
 
 def _revoke_all(order: Order, why: str, context: Context) -> Decision:
@@ -301,12 +298,7 @@ def _refund_asked(order: Order, event: RefundAsked, context: Context) -> Decisio
 
 
 def _keeping_at_most(order: Order, keep_minor: int) -> Order:
-    """The order with the most that each credit may keep: the first credits first, never more than asked before."""
-    left, asked = keep_minor, []
-    for credit in order.credits:
-        most = min(credit.price_minor, left)
-        left -= most
-        if credit.keep_at_most_minor is not None:
-            most = min(most, credit.keep_at_most_minor)
-        asked.append(msgspec.structs.replace(credit, keep_at_most_minor=most))
-    return _with(order, credits=tuple(asked))
+    """The order with the most that is to be kept of it, never more than was asked before."""
+    before = order.books.keep_at_most_minor
+    at_most = keep_minor if before is None else min(before, keep_minor)
+    return _with(order, books=msgspec.structs.replace(order.books, keep_at_most_minor=at_most))

@@ -7,6 +7,8 @@
 
 Each part says when it needs the timer; the order is due at the earliest of these times. Every `_ms` is in epoch
 milliseconds, every `_minor` in minor units of the payment's currency.
+
+A part refuses fields that it does not know. A later version has written them, and the next step would lose them.
 """
 
 import base64
@@ -32,7 +34,7 @@ Sending = Literal["", "sending", "confirmed", "nobody", "refused", "unknown"]
 # --- the payment -----------------------------------------------------------------------------------------
 
 
-class CheckoutPage(Struct, frozen=True, kw_only=True):
+class CheckoutPage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The Checkout Session. For a static Payment Link, address and end are not known."""
 
     session_id: str
@@ -40,7 +42,7 @@ class CheckoutPage(Struct, frozen=True, kw_only=True):
     expires_at_ms: int | None = None
 
 
-class Arrival(Struct, frozen=True, kw_only=True):
+class Arrival(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the money arrived. `capture_before_ms`: when the hold ends, if that is known."""
 
     paid_at_ms: int
@@ -48,7 +50,7 @@ class Arrival(Struct, frozen=True, kw_only=True):
     capture_before_ms: int | None = None
 
 
-class OrderPayment(Struct, frozen=True, kw_only=True):
+class OrderPayment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the player owes, how it can be paid, and what Stripe shows.
 
     Attributes:
@@ -73,7 +75,7 @@ class OrderPayment(Struct, frozen=True, kw_only=True):
 # --- a credit --------------------------------------------------------------------------------------------
 
 
-class Command(Struct, frozen=True, kw_only=True):
+class Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the machine is told to pulse. It is made at the first publish and never changes after that."""
 
     credit_id: str
@@ -81,7 +83,7 @@ class Command(Struct, frozen=True, kw_only=True):
     expires_at_ms: int
 
 
-class Revoking(Struct, frozen=True, kw_only=True):
+class Revoking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The machine is asked where its credit stands. `…_confirmed_at_ms`: when the broker confirmed a revoke."""
 
     since_ms: int
@@ -90,7 +92,7 @@ class Revoking(Struct, frozen=True, kw_only=True):
     last_confirmed_at_ms: int | None = None
 
 
-class Resolution(Struct, frozen=True, kw_only=True):
+class Resolution(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many were delivered, and how that is known. It never changes again."""
 
     delivered: int
@@ -98,7 +100,7 @@ class Resolution(Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
-class Delivery(Struct, frozen=True, kw_only=True):
+class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A credit on its way to the machine.
 
     Attributes:
@@ -120,14 +122,20 @@ class Delivery(Struct, frozen=True, kw_only=True):
     late_report: int | None = None
 
 
-class Credit(Struct, frozen=True, kw_only=True):
+class Draw(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What draws a later credit from an order's payment, and when."""
+
+    token: str
+    at_ms: int
+
+
+class Credit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`count` pulses of one machine for `price_minor`. Without a `delivery` it is not paid for yet.
 
     Attributes:
         ready_installation: The installation that was ready when the credit was ordered. The credit is for no
             other. None: for the installation that is known when the money arrives.
-        keep_at_most_minor: The most that the operator wants to keep, from a refund before the credit was resolved.
-        draw: The token that drew it. An order's first credit has none.
+        draw: What drew it. An order's first credit is drawn by the payment itself, and has none.
     """
 
     machine_id: str
@@ -135,8 +143,7 @@ class Credit(Struct, frozen=True, kw_only=True):
     count: int
     price_minor: int
     ready_installation: str | None = None
-    keep_at_most_minor: int | None = None
-    draw: str = ""
+    draw: Draw | None = None
     delivery: Delivery | None = None
 
     @property
@@ -164,23 +171,25 @@ class Credit(Struct, frozen=True, kw_only=True):
 # --- books and settlement --------------------------------------------------------------------------------
 
 
-class Books(Struct, frozen=True, kw_only=True):
+class Books(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the operator keeps, and what became of the rest.
 
     Attributes:
         target_minor: What Stripe must show as kept.
+        keep_at_most_minor: The most that the operator wants to keep, from a refund before the order was resolved.
         goodwill_minor: Given back although it was delivered.
         lost_minor: Due to the operator, but gone.
         owed_minor: Due to the player, but Stripe cannot pay it out.
     """
 
     target_minor: int = 0
+    keep_at_most_minor: int | None = None
     goodwill_minor: int = 0
     lost_minor: int = 0
     owed_minor: int = 0
 
 
-class Settlement(Struct, frozen=True, kw_only=True):
+class Settlement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How Stripe is made to show the target.
 
     Attributes:
@@ -209,7 +218,7 @@ class Settlement(Struct, frozen=True, kw_only=True):
 # --- the order -------------------------------------------------------------------------------------------
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One order. `note` says to people why it is in its state."""
 
     order_id: str
@@ -313,7 +322,7 @@ class Order(Struct, frozen=True, kw_only=True):
         return sum(credit.earned_minor for credit in self.credits)
 
 
-class HistoryEntry(Struct, frozen=True, kw_only=True):
+class HistoryEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One line of an order's history: what happened, and what followed. `credit_id`: the credit it was about."""
 
     order_id: str
@@ -325,7 +334,7 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
     credit_id: str | None = None
 
 
-class UnmatchedAck(Struct, frozen=True, kw_only=True):
+class UnmatchedAck(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An ack with a valid signature for a credit that no order knows."""
 
     machine_id: str
@@ -345,9 +354,8 @@ def credit_id_of(order: Order, credit: Credit) -> str:
     the webhook and Stripe's own record differ by a second. The id has the time of the order instead, so a Pi that
     was switched on after the order was made refuses the credit.
     """
-    digest = hashlib.sha256(f"{order.order_id}{credit.draw}".encode()).digest()
-    drawn = credit.delivery if credit.draw else None
-    born_ms = order.created_at_ms if drawn is None else drawn.drawn_at_ms
+    token, born_ms = ("", order.created_at_ms) if credit.draw is None else (credit.draw.token, credit.draw.at_ms)
+    digest = hashlib.sha256(f"{order.order_id}{token}".encode()).digest()
     return uuid7(born_ms, lambda size: digest[:size])
 
 
@@ -363,6 +371,11 @@ def check(order: Order) -> None:
     rule((payment is None) == (order.kind == "grant"), "it is both free and paid for")
     for credit in order.credits:
         _check_credit(credit, rule)
+    draws = [credit.draw.token for credit in order.credits if credit.draw is not None]
+    rule(len(order.credits) - 1 == len(draws) == len(set(draws)), "two credits are drawn by the same")
+    rule(order.credits[0].draw is None, "its first credit is a later one")
+    prices = sum(credit.price_minor for credit in order.credits)
+    rule(prices == order.amount_minor, "its credits cost more or less than it")
     if payment is not None:
         rule(payment.amount_minor >= 0, "a negative amount")
         rule(payment.stage != "funded" or payment.arrival is not None, "funded without a payment")
@@ -388,5 +401,6 @@ def _check_credit(credit: Credit, rule: Callable[[bool, str], None]) -> None:
     done = delivery.resolution
     rule(done is not None or delivery.due_at_ms is not None, "it is never due to be moved")
     if done is not None:
+        rule(delivery.due_at_ms is None, "a resolved credit is due")
         rule(0 <= done.delivered <= credit.count, "more delivered than ordered")
         rule(done.delivered + delivery.uncertain <= credit.count, "more uncertain than ordered")

@@ -44,8 +44,8 @@ from arcade_cloud.errors import (
     PaymentTaken,
     StoreUnavailable,
 )
+from arcade_cloud.ports.messaging import AlertSink
 from arcade_cloud.ports.payments import Payments
-from arcade_cloud.ports.senders import AlertSink
 from arcade_cloud.ports.store import Move, Store
 from arcade_cloud.services.sender import Sender
 

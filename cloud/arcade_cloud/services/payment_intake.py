@@ -51,10 +51,12 @@ class PaymentIntake:
             order = self._order_of(report)
             if order is None:
                 return self._without_order(report)
-            if report.payment_intent is not None and is_another(order.payment, report.payment_intent):
+            paid = order.payment
+            if report.payment_intent is not None and (paid is None or is_another(paid, report.payment_intent)):
                 if report.kind != "payment":
                     return "ignored"
-                return self._unmatched(report.payment_intent, report, "its order is paid already")
+                why = "its order is free" if paid is None else "its order is paid already"
+                return self._unmatched(report.payment_intent, report, why)
             try:
                 self.fulfilment.move(order.order_id, self._event(order, report), seen=report.event_id)
             except PaymentTaken:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from arcade_cloud.domain.events import Outcome
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.order import Command
-from arcade_cloud.ports.senders import Broker
+from arcade_cloud.ports.messaging import Broker
 from arcade_cloud.ports.store import Store
 from arcade_shared.ids import random_hex_128
 from arcade_shared.messages import Clock, Coinpulse, Echo, Gameover, Message, Revoke

@@ -110,7 +110,7 @@ class Pages:
 
     def _order(self, machine_id: str, order_id: str) -> Order:
         found = self._fulfilment.store.order(order_id) if _ORDER_ID.fullmatch(order_id) else None
-        if found is None or found.machine_id != machine_id:
+        if found is None or machine_id not in found.machine_ids:
             raise NotFound("This order does not exist.")
         return found
 

@@ -179,7 +179,7 @@ def _was_held(order: Order) -> bool:
 
 def _was_stopped(order: Order) -> bool:
     """Whether the operator asked for money back before it was known what was delivered."""
-    return any(credit.keep_at_most_minor is not None for credit in order.credits)
+    return order.books.keep_at_most_minor is not None
 
 
 def _deliveries(order: Order) -> tuple[Delivery, ...]:

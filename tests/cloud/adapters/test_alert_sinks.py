@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from arcade_cloud.adapters.alert_sinks import LogAlerts, WebhookAlerts, alert_sink
-from arcade_cloud.ports.senders import AlertSink
+from arcade_cloud.ports.messaging import AlertSink
 
 TOKEN = "T000-theTokenInTheAddress"
 AT_MS = 1_795_342_800_123

@@ -160,3 +160,24 @@ def test_a_second_payment_for_one_order_goes_back_and_the_first_one_counts(site:
     assert site.order(f"stray_{second}").state == "settled"
     assert kept(site, second) == 0
     assert len(site.broker.on(COINPULSES)) == 1
+
+
+def test_a_payment_that_names_free_credits_goes_back(site: Site) -> None:
+    granted = site.dependencies.operations.grant("cab-01", 1, by="operator", reason="sorry", token="form-1")
+    intent = paid_by_link(site)
+    site.payments.stripe.take_events()
+    report = Report(
+        event_id="evt_for_nothing",
+        kind="payment",
+        what="payment_intent.succeeded",
+        created_ms=site.now_ms,
+        order_id=granted.order_id,
+        payment_intent=intent,
+    )
+    assert site.dependencies.intake.take_in(replace(report, event_id="evt_news", kind="changed")) == "ignored"
+    for _ in range(2):
+        site.dependencies.intake.take_in(report)
+    order = site.order(f"stray_{intent}")
+    assert (order.state, order.note) == ("settled", "its order is free")
+    assert kept(site, intent) == 0
+    assert site.order(granted.order_id).payment is None

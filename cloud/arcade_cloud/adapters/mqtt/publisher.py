@@ -98,7 +98,7 @@ def _outcome(puback: Puback | None) -> Outcome:
 
 
 class Publisher:
-    """The port `ports.senders.Broker`. Safe to use from many threads at once.
+    """The port `ports.messaging.Broker`. Safe to use from many threads at once.
 
     It connects with the first message. REFUSED means that the message was certainly not delivered: the broker
     refused it, or it never left this process (no connection in time, no room, too many in a second). UNKNOWN means

@@ -23,6 +23,7 @@ from arcade_cloud.domain.order import (
     Revoking,
     Sending,
     Settlement,
+    Stage,
     State,
 )
 from arcade_cloud.errors import InvariantBroken
@@ -114,10 +115,12 @@ def write(order: Order) -> bytes:
 
 
 def flattened(order: Order) -> FlatOrder:
-    """The order as one flat record. Raises InvariantBroken where it has more than one credit."""
+    """The order as one flat record. Raises InvariantBroken for what the record has no field for."""
     if len(order.credits) != 1:
         raise InvariantBroken(f"order {order.order_id}: form 1 holds one credit, not {len(order.credits)}")
     (credit,) = order.credits
+    if credit.draw is not None or credit.price_minor != order.amount_minor:
+        raise InvariantBroken(f"order {order.order_id}: form 1 holds a credit that is the whole order")
     books, settlement = order.books, order.settlement
     return FlatOrder(
         order_id=order.order_id,
@@ -130,7 +133,7 @@ def flattened(order: Order) -> FlatOrder:
         created_at_ms=order.created_at_ms,
         due_at_ms=order.due_at_ms,
         note=order.note,
-        keep_at_most_minor=credit.keep_at_most_minor,
+        keep_at_most_minor=books.keep_at_most_minor,
         target_minor=books.target_minor,
         goodwill_minor=books.goodwill_minor,
         lost_minor=books.lost_minor,
@@ -208,7 +211,23 @@ def _flat_delivery(credit: Credit) -> dict[str, Any]:
 
 
 def unflattened(flat: FlatOrder) -> Order:
-    """The order of a flat record. Raises InvariantBroken where its fields contradict each other."""
+    """The order of a flat record. Raises InvariantBroken where its fields contradict each other.
+
+    State and due time follow from the parts of the order. So the order is taken for the record's only if it
+    would be written as that record again.
+    """
+    order = _order(flat)
+    if flattened(order) != _without_unread(flat):
+        raise InvariantBroken(f"order {flat.order_id} ({flat.state}): its fields contradict each other")
+    return order
+
+
+def _without_unread(flat: FlatOrder) -> FlatOrder:
+    """The record without the fields that nothing ever read."""
+    return msgspec.structs.replace(flat, money_gone=False)
+
+
+def _order(flat: FlatOrder) -> Order:
     return Order(
         order_id=flat.order_id,
         version=flat.version,
@@ -224,12 +243,12 @@ def unflattened(flat: FlatOrder) -> Order:
                 price_minor=flat.amount_minor,
                 # A subscriber's machine has none, though its command names one that is empty.
                 ready_installation=flat.installation or None,
-                keep_at_most_minor=flat.keep_at_most_minor,
                 delivery=_delivery(flat),
             ),
         ),
         books=Books(
             target_minor=flat.target_minor,
+            keep_at_most_minor=flat.keep_at_most_minor,
             goodwill_minor=flat.goodwill_minor,
             lost_minor=flat.lost_minor,
             owed_minor=flat.owed_minor,
@@ -256,12 +275,14 @@ def _is_delivered_for(flat: FlatOrder) -> bool:
 
 
 def _payment(flat: FlatOrder) -> OrderPayment:
-    if _is_delivered_for(flat):
-        stage: Any = "funded"
-    elif flat.state == "settled":
-        stage = "returning"
-    else:
-        stage = flat.state
+    stage: Stage
+    match flat.state:
+        case "open" | "abandoned" | "returning":
+            stage = flat.state
+        case "settled" if flat.delivered is None:  # given back without a delivery
+            stage = "returning"
+        case _:
+            stage = "funded"
     page = arrival = None
     if flat.session_id is not None:
         page = CheckoutPage(
@@ -303,7 +324,7 @@ def _delivery(flat: FlatOrder) -> Delivery | None:
             last_confirmed_at_ms=flat.last_revoke_confirmed_at_ms,
         )
     if flat.delivered is not None:
-        done = Resolution(delivered=flat.delivered, by=_resolved_by(flat), at_ms=flat.resolved_at_ms or 0)
+        done = _resolution(flat, flat.delivered)
     return Delivery(
         drawn_at_ms=flat.paid_at_ms,
         due_at_ms=flat.due_at_ms if flat.state in {"funded", "revoking"} else None,
@@ -319,7 +340,7 @@ def _delivery(flat: FlatOrder) -> Delivery | None:
     )
 
 
-def _resolved_by(flat: FlatOrder) -> ResolvedBy:
-    if flat.resolved_by == "":
-        raise InvariantBroken(f"order {flat.order_id} ({flat.state}): resolved by nobody")
-    return flat.resolved_by
+def _resolution(flat: FlatOrder, delivered: int) -> Resolution:
+    if flat.resolved_by == "" or flat.resolved_at_ms is None:
+        raise InvariantBroken(f"order {flat.order_id} ({flat.state}): it does not say how or when it was resolved")
+    return Resolution(delivered=delivered, by=flat.resolved_by, at_ms=flat.resolved_at_ms)
