@@ -8,12 +8,9 @@ from pathlib import Path
 import pytest
 
 from arcade_cloud.adapters.store import open_store
-from arcade_cloud.adapters.store.dynamodb.client import Table
-from arcade_cloud.adapters.store.dynamodb.items import FORM_KEY
 from arcade_cloud.adapters.store.forms import FORM_1, FORMS, Forms
 from arcade_cloud.adapters.store.sqlite.file import MIGRATIONS, SCHEMA_OF_FORM_1
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
-from arcade_cloud.config.dynamodb_address import parse
 from arcade_cloud.entrypoints.cli import main
 from support.dynamodb_tables import a_table
 from support.order_records import new_order, next_version, step
@@ -27,26 +24,15 @@ SETTINGS = {
 }
 
 
-def make_older_file(path: Path) -> None:
-    """A database file, as the version before this one made it."""
-    SqliteStore(path, forms=Forms(FORM_1), migrations=MIGRATIONS[:SCHEMA_OF_FORM_1]).close()
-
-
-def forget_form(url: str, endpoint: str) -> None:
-    """A table has no item about its form where the version before this one, or the template, made it."""
-    with closing(Table(parse(url), endpoint)) as table:
-        table.request("delete_item", Key=FORM_KEY)
-
-
 @contextmanager
 def _older(adapter: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[dict[str, str]]:
     if adapter == "sqlite":
-        make_older_file(folder / "arcade.db")
+        older = SqliteStore(folder / "arcade.db", forms=Forms(FORM_1), migrations=MIGRATIONS[:SCHEMA_OF_FORM_1])
+        older.close()
         yield {"DATABASE_URL": f"sqlite:///{folder}/arcade.db"}
         return
     endpoint = request.getfixturevalue("dynamodb").endpoint
-    with a_table(endpoint) as url:
-        forget_form(url, endpoint)
+    with a_table(endpoint, older=True) as url:
         yield {"DATABASE_URL": url, "DYNAMODB_ENDPOINT": endpoint}
 
 
