@@ -6,7 +6,8 @@
           └─ settlement ─ how Stripe is brought to show that
 
 Each part knows when it needs the timer; the order is due at the earliest of these. All `_ms` are epoch
-milliseconds, all `_minor` are minor units of the payment's currency.
+milliseconds, all `_minor` are minor units of the payment's currency. A part refuses fields that it does not know:
+a later version has written them, and they would be lost with the next step.
 """
 
 import base64
@@ -32,7 +33,7 @@ Sending = Literal["", "sending", "confirmed", "nobody", "refused", "unknown"]
 # --- the payment -----------------------------------------------------------------------------------------
 
 
-class CheckoutPage(Struct, frozen=True, kw_only=True):
+class CheckoutPage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The Checkout Session. A static Payment Link's has neither address nor end of ours."""
 
     session_id: str
@@ -40,7 +41,7 @@ class CheckoutPage(Struct, frozen=True, kw_only=True):
     expires_at_ms: int | None = None
 
 
-class Arrival(Struct, frozen=True, kw_only=True):
+class Arrival(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The money, as it arrived. `capture_before_ms`: when a hold ends, where that is known."""
 
     paid_at_ms: int
@@ -48,7 +49,7 @@ class Arrival(Struct, frozen=True, kw_only=True):
     capture_before_ms: int | None = None
 
 
-class OrderPayment(Struct, frozen=True, kw_only=True):
+class OrderPayment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the player owes, how it can be paid, and what Stripe shows of it.
 
     `stage`: `funded` is money that belongs to the order, `returning` money that does not. `shown` is the payment
@@ -71,7 +72,7 @@ class OrderPayment(Struct, frozen=True, kw_only=True):
 # --- a credit --------------------------------------------------------------------------------------------
 
 
-class Command(Struct, frozen=True, kw_only=True):
+class Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the machine is told to pulse: made at the first publish, and the same in every repetition."""
 
     credit_id: str
@@ -79,7 +80,7 @@ class Command(Struct, frozen=True, kw_only=True):
     expires_at_ms: int
 
 
-class Revoking(Struct, frozen=True, kw_only=True):
+class Revoking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The machine is asked where its credit stands. The confirmations are the broker's."""
 
     since_ms: int
@@ -88,7 +89,7 @@ class Revoking(Struct, frozen=True, kw_only=True):
     last_confirmed_at_ms: int | None = None
 
 
-class Resolution(Struct, frozen=True, kw_only=True):
+class Resolution(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many were delivered, and who says so. It never changes again."""
 
     delivered: int
@@ -96,7 +97,7 @@ class Resolution(Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
-class Delivery(Struct, frozen=True, kw_only=True):
+class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A credit on its way. `drawn_at_ms`: from then on the time to deliver it runs.
 
     `reported`: delivered so far, by acks that were not final. `late_report`: what a final ack said after the
@@ -116,7 +117,7 @@ class Delivery(Struct, frozen=True, kw_only=True):
     late_report: int | None = None
 
 
-class Credit(Struct, frozen=True, kw_only=True):
+class Credit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Pulses of one machine: `count` of them for `price_minor`. Without a `delivery` it is not paid for yet.
 
     `ready_installation`: the computer that was ready when it was ordered; it is for no other (None: for whichever
@@ -158,7 +159,7 @@ class Credit(Struct, frozen=True, kw_only=True):
 # --- books and settlement --------------------------------------------------------------------------------
 
 
-class Books(Struct, frozen=True, kw_only=True):
+class Books(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the operator is to keep, and what became of the rest.
 
     `goodwill`: given back although it was delivered. `lost`: due to the operator, and not to be had. `owed`: due
@@ -171,7 +172,7 @@ class Books(Struct, frozen=True, kw_only=True):
     owed_minor: int = 0
 
 
-class Settlement(Struct, frozen=True, kw_only=True):
+class Settlement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How Stripe is brought to show the target.
 
     `key`: the idempotency key of the latest attempt; `key_at_ms`: when it was last used, or known to be done (what
@@ -196,7 +197,7 @@ class Settlement(Struct, frozen=True, kw_only=True):
 # --- the order -------------------------------------------------------------------------------------------
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One order. `note` says why it is where it is, for people."""
 
     order_id: str

@@ -37,6 +37,7 @@ from arcade_cloud.domain.payment import is_another
 from arcade_cloud.errors import (
     AlreadySeen,
     Conflict,
+    FormTooNew,
     InvariantBroken,
     PaymentsRefused,
     PaymentsUnavailable,
@@ -254,7 +255,8 @@ class Fulfilment:
         """Move the orders that are due, at most `limit`, and post alerts; how many orders were due.
 
         An order that can't be moved raises an alert and stays due, behind the others: however many there are of
-        them, they do not keep others from moving.
+        them, they do not keep others from moving. Raises StoreUnavailable, and FormTooNew where the store was
+        upgraded by a newer version: then nothing is left to this one.
         After `until_ms` no order is begun, and one alert at most: the next pass finds the others.
         """
         due = self.store.due_orders(self.now_ms(), limit)
@@ -263,15 +265,23 @@ class Fulfilment:
                 break
             try:
                 self.move(order_id, Due())
+            except FormTooNew as error:
+                self.store.form()  # raises it again where not this order alone is newer, but the whole store
+                logger.warning("order %s cannot be moved; it stays due: %s", order_id, error)
+                self._leave_stuck(order_id, f"The order cannot be moved: {error}.")
             except StoreUnavailable:
                 raise
             except Exception:  # whatever it is, it is this order's trouble alone
                 logger.exception("order %s can't be moved; it stays due", order_id)
-                self.store.postpone(order_id, self.now_ms() + STUCK_AGAIN_MS)
                 text = "The order can't be moved, because of a defect: the log of the timer says why."
-                self.store.raise_alert(alert("stuck", order_id, text, self.now_ms()))
+                self._leave_stuck(order_id, text)
         self.post_alerts(until_ms=until_ms)
         return len(due)
+
+    def _leave_stuck(self, order_id: str, text: str) -> None:
+        """Let the others go first, and have a person look."""
+        self.store.postpone(order_id, self.now_ms() + STUCK_AGAIN_MS)
+        self.store.raise_alert(alert("stuck", order_id, text, self.now_ms()))
 
     def post_alerts(self, *, until_ms: int | None = None) -> None:
         """Post the alerts that have not been sent yet; those that do not arrive stay unsent.
