@@ -27,6 +27,7 @@ from arcade_cloud.domain.machines import Machine
 from arcade_cloud.domain.order import Order
 from arcade_cloud.errors import FormTooNew, InvariantBroken, StoreUnavailable
 from arcade_cloud.ports.store import Store
+from arcade_sandbox.dynamodb import DynamoDBLocal
 from support.dynamodb_tables import a_table
 from support.mortal_cloud import MortalCloud
 from support.order_records import an_alert, new_order, next_version, step
@@ -231,22 +232,42 @@ def test_an_upgrade_can_be_repeated_and_never_goes_back(shared: Shared) -> None:
     assert later.form() == 3
 
 
-def test_in_the_minute_after_the_upgrade_dynamodb_gets_what_the_later_version_reads(
-    dynamodb: Any,
-) -> None:
-    with _in_dynamodb(dynamodb.endpoint) as shared:
-        this, later = shared.this(), shared.later()
-        order = new_order("o-1")
-        this.move(step(order))
-        later.upgrade()
-        this.move(step(next_version(order)))
-        assert form_of(shared.raw("o-1")) == 2
-        assert later.order("o-1") == next_version(order)
-        shared.a_minute_goes_by()
-        with pytest.raises(FormTooNew, match=WHOLE_STORE):
-            this.move(step(next_version(next_version(order))))
-        for store in shared.opened:
+@pytest.fixture
+def in_dynamodb(dynamodb: DynamoDBLocal) -> Iterator[Shared]:
+    with _in_dynamodb(dynamodb.endpoint) as found:
+        yield found
+        for store in found.opened:
             store.close()
+
+
+def test_in_the_minute_after_the_upgrade_a_table_gets_what_the_later_version_reads(in_dynamodb: Shared) -> None:
+    this, later = in_dynamodb.this(), in_dynamodb.later()
+    order = new_order("o-1")
+    this.move(step(order))
+    later.upgrade()
+    this.move(step(next_version(order)))
+    assert form_of(in_dynamodb.raw("o-1")) == 2
+    assert later.order("o-1") == next_version(order)
+    in_dynamodb.a_minute_goes_by()
+    with pytest.raises(FormTooNew, match=WHOLE_STORE):
+        this.move(step(next_version(next_version(order))))
+
+
+def test_in_the_minute_after_the_upgrade_no_newer_order_is_put_off(in_dynamodb: Shared) -> None:
+    """The timer that meets one looks at once whether the table was upgraded."""
+    this, later = in_dynamodb.this(), in_dynamodb.later()
+    world = a_world_on(this)
+    world.machine.is_up = False
+    order_id = world.buy()
+    assert order_id is not None
+    world.settle_down(until=lambda: world.order(order_id).state == "funded")
+    later.upgrade()
+    later.move(step(next_version(world.order(order_id))))
+    world.now_ms = max(world.now_ms, this.next_due_ms() or 0)
+    before = in_dynamodb.contents()
+    with pytest.raises(FormTooNew, match=WHOLE_STORE):
+        world.fulfilment.run_once()
+    assert in_dynamodb.contents() == before
 
 
 def _nested(record: Any) -> Iterator[dict[str, Any]]:
@@ -356,7 +377,9 @@ def test_a_new_database_is_at_the_newest_form(tmp_path: Path) -> None:
         SqliteStore(tmp_path / "later.db")
 
 
-def test_a_new_table_is_at_the_newest_form_and_one_that_is_there_stays_as_it_is(dynamodb: Any) -> None:
+def test_a_new_table_is_at_the_newest_form_and_one_that_is_there_stays_as_it_is(
+    dynamodb: DynamoDBLocal,
+) -> None:
     with a_table(dynamodb.endpoint) as url, closing(DynamoStore(parse(url), dynamodb.endpoint)) as store:
         assert store.form() == FORMS.newest
     with a_table(dynamodb.endpoint, older=True) as url:
