@@ -53,7 +53,7 @@ logger = logging.getLogger(__name__)
 
 # Two workers rarely meet on one order; whoever meets somebody this often has found a defect.
 CONFLICT_RETRIES = 20
-# The longest chain is money → funded → sent, or resolved → read → act → read → settled.
+# The longest chain is money → funded → sent, or resolved → read → act → read → settled; so many for each credit.
 MAX_CHAIN = 24
 ALERTS_PER_PASS = 20
 # Who can't be moved goes to the end of the queue: so many stuck orders must not keep others from their turn.
@@ -179,8 +179,8 @@ class Fulfilment:
 
         Stripe may take seconds. Unless this runs where one `waits` for that, the rest is handed to `later`.
         """
-        pending = list(effects)
-        for _ in range(MAX_CHAIN):
+        pending, at_most = list(effects), MAX_CHAIN * len(order.credits)
+        for _ in range(at_most):
             if not pending:
                 return
             if isinstance(pending[0], ReadPayment | Settle) and not waits:
@@ -191,7 +191,7 @@ class Fulfilment:
                 moved, more = self._store_step(order.order_id, event, None)
                 order = order if moved is None else moved
                 pending.extend(more)
-        raise InvariantBroken(f"order {order.order_id}: more than {MAX_CHAIN} effects in a row")
+        raise InvariantBroken(f"order {order.order_id}: more than {at_most} effects in a row")
 
     def _perform(self, order: Order, effect: Effect) -> Event | None:
         match effect:
