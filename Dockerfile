@@ -1,4 +1,4 @@
-# The cloud as an AWS Lambda function: `make image` builds it, `make image-test` tries it without AWS.
+# The cloud as an AWS Lambda function. `make image` builds it, and `make image-test` tries it without AWS.
 ARG BASE=public.ecr.aws/lambda/python:3.13
 
 FROM ${BASE} AS builder
@@ -8,8 +8,8 @@ RUN python -m pip install --no-cache-dir --only-binary :all: --require-hashes --
  && python -m pip install --no-cache-dir --only-binary :all: --require-hashes --no-compile --target task -r cloud.txt
 COPY shared shared
 COPY cloud cloud
-# Nobody can write there at run time, so the bytecode is shipped; and it is never compared with its source, since
-# the dates of files do not survive the way to AWS.
+# At run time the files are read-only, so the bytecode is shipped. Python does not compare it with its source,
+# because AWS does not keep the files' dates.
 RUN PYTHONPATH=/build/tools python -m pip wheel --no-deps --no-build-isolation --wheel-dir wheels ./shared ./cloud \
  && python -m pip install --no-index --no-deps --no-compile --target task wheels/*.whl \
  && rm -rf task/bin \

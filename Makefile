@@ -11,8 +11,18 @@ ROUNDS ?= 100
 SECONDS ?= 600
 SEED ?=
 
+# Tests of a group: side by side first, then those that hang on real time, with nothing else beside them.
+# pytest's 5 means "no such test here": an error only where neither part has one.
+define run_tests
+	@$(PY) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS) -m "$(1) not serial"; side_by_side=$$?; \
+	test $$side_by_side = 0 || test $$side_by_side = 5 || exit $$side_by_side; \
+	$(PY) -m pytest $(PYTEST_ARGS) -n 0 -m "$(1) serial"; alone=$$?; \
+	test $$alone != 5 || exit $$side_by_side; \
+	exit $$alone
+endef
+
 .DEFAULT_GOAL := help
-.PHONY: help setup packages tools browser dynamodb emulator demo test check sim bench image image-test gpio-test wheels bundle lock soak chaos clean
+.PHONY: help setup packages tools browser dynamodb emulator demo test test-rest test-all coverage check sim bench image image-test gpio-test wheels bundle lock soak chaos pictures clean
 
 help: ## what can be done here (this list)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,8 +47,22 @@ emulator: packages
 demo: setup $(if $(findstring --lambda,$(ARGS)),emulator dynamodb) ## the whole system here, one purchase as a timeline; ARGS="--once --lambda": end then, as at AWS
 	@$(PY) -m arcade_sandbox.demo $(ARGS)
 
-test: setup browser dynamodb emulator ## every test; PYTEST_ARGS="-k wheel -x" goes to pytest
-	$(PY) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+test: setup ## the tests for every change, in minutes: no browser, Java or npm; PYTEST_ARGS="-k wheel -x" goes to pytest
+	$(call run_tests,not heavy and)
+
+test-rest: setup browser dynamodb emulator ## the others: whole systems, browser, DynamoDB Local, AWS's emulator, installed packages
+	$(call run_tests,heavy and)
+
+test-all: setup browser dynamodb emulator ## both, and then the virtual Pi where it can be had; PYTEST_ARGS chooses from both
+	$(call run_tests,)
+	$(if $(PYTEST_ARGS),,@sandbox/setup.sh kernel || { echo "skipped, for want of a virtual Pi: make gpio-test"; exit 0; }; $(MAKE) gpio-test)
+
+coverage: packages ## how many branches of the rules their own tests take: domain/, services/ of the cloud, agent/ of the cabinet
+	@$(PY) -m coverage run -m pytest -n 0 -q $(PYTEST_ARGS) \
+		tests/cloud/domain tests/cloud/services tests/edge/domain tests/edge/agent
+	@$(PY) -m coverage report
+	@$(PY) -m coverage json -q -o - | $(PY) -c 'import json, sys; total = json.load(sys.stdin)["totals"]; \
+		print("branches: {covered_branches} of {num_branches}, {percent_branches_covered:.1f} %".format(**total))'
 
 check: packages ## formatting, lint, types, direction of imports, known mistakes of security
 	@failed=; \
@@ -89,6 +113,9 @@ soak: setup ## the tests that kill, cut and shuffle, in many more rounds (ROUNDS
 
 chaos: setup ## everything as real processes, killed, frozen and cut while players buy; SECONDS=60, SEED=7
 	@PYTHONPATH=tests $(PY) -m chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+pictures: packages browser ## the pictures of the pages in docs/images, as the tests of the pages see them
+	@PYTHONPATH=tests $(PY) -m browser
 
 clean: ## takes away all that was built or set up here, the virtual environment too
 	rm -rf .venv .setup dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

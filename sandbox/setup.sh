@@ -230,8 +230,7 @@ missing_builders() { # as Debian's packages
     [ -e /usr/include/stdio.h ] || echo libc6-dev
 }
 
-install_kernel() { # of the virtual Pi
-    ! sandbox/virtual-pi/kernel.sh --path >/dev/null || return 0
+build_kernel() {
     [ "$(uname -sm)" = "Linux x86_64" ] || fail "the virtual Pi runs on Linux on x86_64 only, not on $(uname -sm)"
     missing=$(missing_builders)
     if [ -n "$missing" ] && can_apt; then
@@ -246,6 +245,11 @@ install_kernel() { # of the virtual Pi
         apt-get update -qq >.setup/apt.log 2>&1 || fail "$(tail -n 1 .setup/apt.log)"
     fi
     sandbox/virtual-pi/kernel.sh >/dev/null
+}
+
+install_kernel() { # of the virtual Pi, which is of use only where it starts
+    sandbox/virtual-pi/kernel.sh --path >/dev/null || build_kernel
+    sandbox/virtual-pi/run.sh true || fail "the virtual Pi does not start on this computer: see its words above"
 }
 
 case "${1:-}" in

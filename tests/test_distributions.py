@@ -9,6 +9,7 @@ import venv
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
@@ -90,21 +91,21 @@ def installed(path: Path, requirements: Path, *wheel_files: Path) -> Installed:
 
 
 @pytest.fixture(scope="module")
-def edge(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Installed:
+def edge(wheels: dict[str, Path], package_index: None, tmp_path_factory: pytest.TempPathFactory) -> Installed:
     path = tmp_path_factory.mktemp("edge")
     return installed(path, ROOT / "requirements" / "edge.txt", wheels["shared"], wheels["edge"])
 
 
 @pytest.fixture(scope="module")
-def cloud(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Installed:
+def cloud(wheels: dict[str, Path], package_index: None, tmp_path_factory: pytest.TempPathFactory) -> Installed:
     path = tmp_path_factory.mktemp("cloud")
     return installed(path, ROOT / "requirements" / "cloud.txt", wheels["shared"], wheels["cloud"])
 
 
 @pytest.fixture(scope="module")
-def shared(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Installed:
+def shared(wheels: dict[str, Path], package_index: None, tmp_path_factory: pytest.TempPathFactory) -> Installed:
     path = tmp_path_factory.mktemp("shared")
-    (path / "only.txt").write_text(pins("dev")["msgspec"][1])
+    (path / "only.txt").write_text("".join(pins("dev")[name][1] for name in ("msgspec", "paho-mqtt")))
     return installed(path, path / "only.txt", wheels["shared"])
 
 
@@ -118,9 +119,9 @@ def test_the_cloud_gets_nothing_of_the_cabinet(cloud: Installed) -> None:
     assert cloud.importable(*unwanted, "arcade_cloud", "arcade_shared") == ["arcade_cloud", "arcade_shared"]
 
 
-def test_what_both_share_needs_msgspec_alone(shared: Installed) -> None:
+def test_what_both_share_needs_msgspec_and_paho_alone(shared: Installed) -> None:
     listed = shared.python("import importlib.metadata as m; print(*(d.name for d in m.distributions()))")
-    assert sorted(listed.split()) == ["arcade-shared", "msgspec"]
+    assert sorted(listed.split()) == ["arcade-shared", "msgspec", "paho-mqtt"]
     shared.python(IMPORT_ALL, "arcade_shared")
 
 
@@ -143,10 +144,43 @@ def test_a_wheel_holds_its_package_whole_and_nothing_else(wheels: dict[str, Path
     assert f"{package}/py.typed" in packed
 
 
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_wheel_tells_its_version_licence_and_what_it_is_for(wheels: dict[str, Path], folder: str) -> None:
+    with zipfile.ZipFile(wheels[folder]) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = message_from_bytes(archive.read(name))
+        licence = archive.read(name.replace("METADATA", "licenses/LICENSE"))
+    assert metadata["Version"] == version()
+    assert metadata["License-Expression"] == "MIT"
+    assert licence == (ROOT / "LICENSE").read_bytes()
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert str(metadata.get_payload()).strip() == (ROOT / folder / "README.md").read_text().strip()
+    assert "Homepage" in str(metadata.get_all("Project-URL"))
+
+
 def _files_of(folder: Path, package: str) -> Iterator[str]:
     for path in (folder / package).rglob("*"):
         if path.is_file() and "__pycache__" not in path.parts:
             yield path.relative_to(folder).as_posix()
+
+
+def version() -> str:
+    """The version of all four distributions, from the one place where it stands."""
+    return str(tomllib.loads((ROOT / "shared" / "pyproject.toml").read_text())["project"]["version"])
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_distribution_asks_for_the_others_in_its_own_version(folder: str) -> None:
+    project = tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]
+    ours = [text for text in project["dependencies"] if text.startswith("arcade-")]
+    assert len(ours) == {"shared": 0, "cloud": 1, "edge": 1, "sandbox": 3}[folder]
+    assert all(text.endswith(f"=={version()}") for text in ours), ours
+
+
+def test_the_version_is_the_latest_release_of_the_changelog() -> None:
+    released = re.findall(r"^## \[(\d\S*)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert released[0] == version()
+    assert sorted(released, key=Version, reverse=True) == released
 
 
 @pytest.mark.parametrize("lock", LOCKS)

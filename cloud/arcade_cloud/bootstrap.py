@@ -97,7 +97,7 @@ class Cloud:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def web(self) -> "Dependencies":
+    def web_dependencies(self) -> "Dependencies":
         """What the routes need."""
         from arcade_cloud.adapters.stripe.events import reader
         from arcade_cloud.web.dependencies import Dependencies

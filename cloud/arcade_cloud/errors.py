@@ -1,73 +1,108 @@
-"""The errors of the cloud.
+"""Everything that can go wrong in the cloud, as one tree.
 
 ArcadeError
-├── BadRequest            what a caller asked for can't be done; the text is for the caller
-│   ├── UnknownMachine    no machine of that id is registered
-│   ├── NotReady          the machine can't take credits now, so nobody may pay for it
-│   ├── BadWebhook        not a signed event of Stripe's, or not of a shape that Stripe documents
-│   └── TooMany           over a rate limit; try again later
+├── BadRequest                the request cannot be fulfilled; the text is for the caller
+│   ├── BadWebhook            not an event signed by Stripe, or not in a shape that Stripe documents
+│   ├── Closed                the route is closed in this installation
+│   ├── NotConfirmed          the broker has not confirmed the message; it may still arrive
+│   ├── NotFound              nothing exists at this address
+│   ├── NotReady              the machine cannot take credits now, so nobody may pay for it
+│   ├── TooManyRequests       over a rate limit; try again later
+│   ├── Unauthorized          the key or the secret is missing or wrong
+│   └── UnknownMachine        no machine with this id is registered
 ├── StoreError
-│   ├── Conflict          somebody else moved the record first: load it again
-│   ├── AlreadySeen       this event has been recorded before: nothing is to be done
-│   ├── PaymentTaken      the payment intent funds another order already
-│   └── StoreUnavailable  nothing was stored, or it is unknown whether it was
-│       └── FormTooNew    a record, or the whole store, was written by a newer version
+│   ├── AlreadySeen           this event has been recorded before: there is nothing to do
+│   ├── Conflict              another worker moved the record first: load it again
+│   ├── PaymentTaken          the payment intent already funds another order
+│   └── StoreUnavailable      nothing was stored, or it is unknown whether it was
+│       └── FormTooNew        a record, or the whole store, was written by a newer version
 ├── PaymentsError
-│   ├── PaymentsUnavailable   Stripe gave no verdict (time-out, 5xx, 429): the effect is unknown, try later
-│   └── PaymentsRefused       Stripe's verdict is no (a definite 4xx): repeating the same changes nothing
-└── InvariantBroken       a record contradicts the rules: a defect, never a caller's fault
+│   ├── PaymentsRefused       Stripe's verdict is no (a definite 4xx): repeating the request changes nothing
+│   └── PaymentsUnavailable   Stripe gave no verdict (time-out, 5xx, 429): the effect is unknown, try later
+├── SettingsError             the settings cannot be used (config/settings.py)
+├── PortTaken                 another process listens on the port (entrypoints/server.py)
+├── UnknownEvent              neither HTTP nor a tick (entrypoints/aws_lambda/handler.py)
+├── BadEvent                  an HTTP event that cannot be read (entrypoints/aws_lambda/wsgi.py)
+└── InvariantBroken           a record contradicts the rules: a defect, never the caller's fault
+
+An error that only one module raises is defined in that module, which the tree names. A message from a machine that
+breaks the contract raises `arcade_shared.errors.BadMessage`. Two errors never leave their adapter: `Unreadable`
+(adapters/stripe/objects.py) and `Refused` (adapters/store/dynamodb/client.py).
 """
 
 
 class ArcadeError(Exception):
-    """Base of all errors raised here."""
+    """Base of all errors of the cloud."""
 
 
 class BadRequest(ArcadeError):
-    """A caller's mistake. `code` is stable and for programs; the text is for the person."""
+    """The request cannot be fulfilled. `code` is stable and for programs; the text is for people."""
 
     code = "bad_request"
-    status = 422
-
-
-class UnknownMachine(BadRequest):
-    """No such machine."""
-
-    code = "unknown_machine"
-    status = 404
-
-
-class NotReady(BadRequest):
-    """The machine can't take credits now."""
-
-    code = "not_ready"
-    status = 409
 
 
 class BadWebhook(BadRequest):
-    """A webhook whose signature, age or shape is wrong."""
+    """The signature, the age or the shape of a webhook is wrong."""
 
     code = "bad_webhook"
-    status = 400
 
 
-class TooMany(BadRequest):
-    """Over a rate limit."""
+class Closed(BadRequest):
+    """The route is closed in this installation."""
+
+    code = "closed"
+
+
+class NotConfirmed(BadRequest):
+    """The broker has not confirmed the message; it may still arrive."""
+
+    code = "not_confirmed"
+
+
+class NotFound(BadRequest):
+    """Nothing exists at this address."""
+
+    code = "not_found"
+
+
+class NotReady(BadRequest):
+    """The machine cannot take credits now."""
+
+    code = "not_ready"
+
+
+class TooManyRequests(BadRequest):
+    """Over a rate limit. `wait_s` is the time until the next request may pass."""
 
     code = "too_many_requests"
-    status = 429
+
+    def __init__(self, wait_ms: int) -> None:
+        self.wait_s = -(-wait_ms // 1000)
+        super().__init__(f"Too many requests from this address. Try again in {self.wait_s} s.")
+
+
+class Unauthorized(BadRequest):
+    """The key or the secret is missing or wrong."""
+
+    code = "unauthorized"
+
+
+class UnknownMachine(BadRequest):
+    """No machine with this id is registered."""
+
+    code = "unknown_machine"
 
 
 class StoreError(ArcadeError):
     """Base of what a store reports."""
 
 
-class Conflict(StoreError):
-    """The record has another version than expected."""
-
-
 class AlreadySeen(StoreError):
     """The event's id is on record."""
+
+
+class Conflict(StoreError):
+    """The record has another version than expected."""
 
 
 class PaymentTaken(StoreError):
@@ -75,7 +110,7 @@ class PaymentTaken(StoreError):
 
 
 class StoreUnavailable(StoreError):
-    """The store can't be reached, or is full."""
+    """The store cannot be reached, or is full."""
 
 
 class FormTooNew(StoreUnavailable):
@@ -86,10 +121,6 @@ class PaymentsError(ArcadeError):
     """Base of what the payments gateway reports."""
 
 
-class PaymentsUnavailable(PaymentsError):
-    """No verdict: what was asked may or may not have been done."""
-
-
 class PaymentsRefused(PaymentsError):
     """A definite no. `code` is Stripe's error code, or its type where there is no code."""
 
@@ -98,5 +129,9 @@ class PaymentsRefused(PaymentsError):
         self.code = code
 
 
+class PaymentsUnavailable(PaymentsError):
+    """No verdict: the request may or may not have taken effect."""
+
+
 class InvariantBroken(ArcadeError):
-    """A rule of the order's life does not hold for a record."""
+    """A record contradicts a rule of the order's life."""

@@ -1,8 +1,9 @@
-"""Builds the image on the stand-in for AWS's base image, and tries it as AWS would run it (`make image-test`).
+"""Builds the image on a stand-in for AWS's base image, and runs it as AWS would (`make image-test`).
 
-No registry of images and no daemon: buildah builds, bubblewrap runs it with a read-only root, a /tmp, and a user
-of no rights, and AWS's own runtime interface emulator hands in the events. Says how large the image is and how
-long a cold start takes: from the first event to its answer, with the process not yet started. Linux as root.
+It needs neither a registry nor a daemon, only Linux and root. buildah builds the image. bubblewrap runs it with a
+read-only root, a writable /tmp and an unprivileged user. AWS's own runtime interface emulator hands in the events.
+The output says how large the image is and how long a cold start takes: from the first event to its answer, with
+the process not yet started.
 """
 
 import contextlib
@@ -30,7 +31,7 @@ BUILDAH = (
 )
 BASE = "localhost/arcade-lambda-base:3.13"
 IMAGE = "localhost/arcade-cloud"
-NOBODY = "993"  # as on AWS, where a function is no user of the image's
+NOBODY = "993"  # on AWS too, the user that runs a function is none that the image knows
 STARTS = 5
 UNWANTED = (
     "arcade_edge",
@@ -64,18 +65,18 @@ STATUS = {
     },
     "isBase64Encoded": False,
 }
-# The cold start is that of a function as the guide sets it up. Nothing is asked of the table there.
+# The cold start is measured as docs/DEPLOY.md sets the function up. It does not reach for the table.
 AS_AT_AWS = {
     **SETTINGS,
     "DATABASE_URL": "dynamodb://arcade?region=ap-southeast-1",
-    "AWS_ACCESS_KEY_ID": "image",  # a function finds them in its environment; else they are looked for elsewhere
+    "AWS_ACCESS_KEY_ID": "image",  # AWS sets both in a function's environment; else boto3 searches elsewhere
     "AWS_SECRET_ACCESS_KEY": "image",  # nosec B105 # for tests only
 }
 ADD_MACHINE = (*("machine", "add", "cab-01"), *("--offer", "1=2.00MYR"))
 
 
 def page(path: str) -> dict[str, Any]:
-    """Somebody opens a page below the stage of a REST API."""
+    """The event for a page below the stage of a REST API."""
     context = {"path": f"/prod{path}", "stage": "prod"}
     return {"httpMethod": "GET", "path": path, "requestContext": context, "body": None}
 
@@ -91,7 +92,7 @@ def check(holds: bool, promise: str) -> None:
 
 
 def run(*command: str) -> str:
-    """What it printed. Ends the program with all of its words if it fails."""
+    """What the command printed. If it fails, the program ends with its output."""
     done = subprocess.run(  # noqa: S603 - tools by name, on our own files  # nosec B603
         command, cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -102,7 +103,7 @@ def run(*command: str) -> str:
 
 @contextlib.contextmanager
 def mounted() -> Iterator[Path]:
-    """The built image's files, read through a container that is given back afterwards."""
+    """The files of the built image, through a container that is removed afterwards."""
     container = run(*BUILDAH, "from", "--pull-never", IMAGE)
     try:
         yield Path(run(*BUILDAH, "mount", container))
@@ -119,7 +120,7 @@ def free_port() -> int:
 
 
 def inside(files: Path, config: dict[str, Any], tmp: Path, env: dict[str, str]) -> tuple[str, ...]:
-    """What a command is put behind to run in the image as AWS would have it, with `tmp` as its /tmp."""
+    """The words that, before a command, run it in the image as AWS would, with `tmp` as its /tmp."""
     image_env = dict(pair.split("=", 1) for pair in config["Env"])
     return (
         *("bwrap", "--die-with-parent", "--new-session", "--unshare-user", "--uid", NOBODY, "--gid", NOBODY),
@@ -131,7 +132,7 @@ def inside(files: Path, config: dict[str, Any], tmp: Path, env: dict[str, str]) 
 
 
 class Function:
-    """The image running under the emulator; `invoke` hands in one event."""
+    """The image, running under the emulator."""
 
     def __init__(self, files: Path, config: dict[str, Any], tmp: Path, settings: dict[str, str]) -> None:
         port, api_port = free_port(), free_port()
@@ -156,7 +157,7 @@ class Function:
         raise SystemExit(f"image: the emulator did not start: see {SETUP / 'image-test.log'}")
 
     def invoke(self, event: object) -> tuple[dict[str, Any], float]:
-        """(the result, how long it took in ms)."""
+        """Hand in one event; (its result, how long it took in ms)."""
         request = urllib.request.Request(self._url, json.dumps(event).encode())  # noqa: S310 - loopback
         begin = time.perf_counter()
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - loopback  # nosec B310
@@ -173,24 +174,24 @@ def check_files(task: Path) -> None:
     found = [name for name in UNWANTED if (task / name).exists() or (task / f"{name}.py").exists()]
     check(not found, f"nothing is in it that only developers or cabinets need {found or ''}")
     stale = []
+    tag = bytecode_tag(task)
     for source in task.rglob("*.py"):
-        tag = f"cpython-{config_version(task)}"
         compiled = source.parent / "__pycache__" / f"{source.stem}.{tag}.pyc"
         if (
             not compiled.exists() or int.from_bytes(compiled.read_bytes()[4:8], "little") != 1
         ):  # PEP 552: unchecked
             stale.append(source)
-    check(not stale, f"every module has its bytecode, which is used as it is {stale[:3] or ''}")
+    check(not stale, f"every module has its bytecode, which Python uses unchecked {stale[:3] or ''}")
     tests = [path for path in task.rglob("test_*.py") if "arcade" in str(path.relative_to(task))]
     check(not tests, "no test of ours is in it")
     closed = [path for path in task.rglob("*") if not path.stat().st_mode & 0o004]
-    check(not closed, "every file may be read by whatever user AWS chooses")
+    check(not closed, "every file can be read by whatever user AWS chooses")
 
 
-def config_version(task: Path) -> str:
-    """The interpreter's version as names of bytecode have it, such as 313."""
-    compiled = next((task / "arcade_cloud" / "__pycache__").glob("lambda_handler.cpython-*.pyc"))
-    return compiled.name.split("-")[1].removesuffix(".pyc")
+def bytecode_tag(task: Path) -> str:
+    """What the image's Python puts into the names of bytecode files, such as cpython-313."""
+    compiled = next((task / "arcade_cloud" / "__pycache__").glob("__init__.*.pyc"))
+    return compiled.name.split(".")[1]
 
 
 def try_events(function: Function) -> None:
@@ -204,9 +205,9 @@ def try_events(function: Function) -> None:
     check(screen["statusCode"] == 200 and "<svg" in screen["body"], "a cabinet's screen shows its QR code")
     check('href="/prod/static/' in screen["body"], "and its links keep the stage")
     tick, _ = function.invoke({"job": "tick"})
-    check(tick == {"job": "tick", "due": 0}, "the schedule's event is a pass of the timer")
+    check(tick == {"job": "tick", "due": 0}, "the schedule's event runs a pass of the timer")
     refused, _ = function.invoke({"Records": []})
-    check(refused.get("errorType") == "UnknownEvent", "an event of another service is refused by name")
+    check(refused.get("errorType") == "UnknownEvent", "an event from another service is refused by name")
 
 
 def measure(files: Path, config: dict[str, Any], tmp: Path) -> tuple[float, float]:
@@ -232,24 +233,13 @@ def main() -> int:
         if shutil.which(tool) is None:
             raise SystemExit(f"image: {tool} is missing: as root on Debian, `make image-test` installs it")
     if os.geteuid() != 0 or platform.machine() != "x86_64":
-        raise SystemExit("image: the stand-in needs root on x86-64 Linux; elsewhere: make image, and try that")
+        raise SystemExit("image: the stand-in needs root on x86-64 Linux; elsewhere, try what `make image` builds")
     (SETUP / "image-test.log").write_bytes(b"")
-    say("making the stand-in for AWS's base image, where it is missing (the first time: a minute or two)")
+    say("making the stand-in for AWS's base image if it is missing (the first time takes a minute or two)")
     run(str(ROOT / "cloud" / "deploy" / "standin" / "base.sh"), *BUILDAH[1:])
     say("building the Dockerfile on it")
-    run(
-        *BUILDAH,
-        "bud",
-        "--layers",
-        "--isolation",
-        "chroot",
-        "--pull-never",
-        "--build-arg",
-        f"BASE={BASE}",
-        "-t",
-        IMAGE,
-        ".",
-    )
+    isolated = ("--layers", "--isolation", "chroot", "--pull-never")
+    run(*BUILDAH, "bud", *isolated, "--build-arg", f"BASE={BASE}", "-t", IMAGE, ".")
     config = json.loads(run(*BUILDAH, "inspect", "--type", "image", IMAGE))["Docker"]["config"]
     with mounted() as files, tempfile.TemporaryDirectory() as folder:
         tmp = Path(folder)
@@ -269,7 +259,7 @@ def main() -> int:
     say(
         f"time  cold start {cold_ms:.0f} ms (process, all imports, first request), then {warm_ms:.0f} ms a request"
     )
-    say(f"all of it took {time.monotonic() - began:.0f} s")
+    say(f"everything took {time.monotonic() - began:.0f} s")
     return 0
 
 

@@ -2,8 +2,6 @@
 
 Threads: the loop (the caller's, the main one), "coin-line", "link", and "inputs" and "serial" where such are
 wired. The loop is the only one that touches the journal; the others only put events on the queue.
-
-PartDied        a thread has ended that never should; only a fresh process can help
 """
 
 from __future__ import annotations
@@ -20,17 +18,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from arcade_edge.agent.health import Beat, Notifier, Watchdog, watchdog_interval_s
-from arcade_edge.agent.journal import JournalInUse, SqliteJournal, open_journal
+from arcade_edge.agent.journal import SqliteJournal, open_journal
 from arcade_edge.agent.loop import Agent, AgentConfig, Input
 from arcade_edge.agent.reports import Will
 from arcade_edge.agent.signals import DetectorSignal, PulseFailed
 from arcade_edge.config import Settings
 from arcade_edge.domain.pulses import sellable_credits
-from arcade_edge.hardware.coin_line import CoinLine, CoinLineError, PulseThread, force_inactive
+from arcade_edge.errors import CoinLineError, JournalFault, JournalInUse, PartDied
+from arcade_edge.hardware.coin_line import CoinLine, PulseThread, force_inactive
 from arcade_edge.hardware.inputs import GpioInput, GpioInputs, SerialInput
 from arcade_edge.hardware.pin_factory import open_pin_factory
 from arcade_edge.mqtt.link import MqttLink, Post
-from arcade_edge.ports import Arrived, JournalFault, StopAsked
+from arcade_edge.ports import Arrived, StopAsked
 from arcade_shared.topics import machine_topic
 
 logger = logging.getLogger(__name__)
@@ -52,10 +51,6 @@ _SERIAL_NUMBERS = (
     Path("/sys/firmware/devicetree/base/serial-number"),
     Path("/etc/machine-id"),
 )
-
-
-class PartDied(RuntimeError):
-    """A thread has ended that never should; only a fresh process can help."""
 
 
 class EventQueue:
@@ -109,7 +104,7 @@ class Part(Protocol):
 
 
 class Living(Protocol):
-    """A thread of which no more is asked than that it runs."""
+    """A thread that only has to run."""
 
     @property
     def alive(self) -> bool: ...
@@ -144,7 +139,8 @@ def wall_ms() -> int:
 def serial_number() -> str:
     """What tells this computer from every other: the Pi's serial number, else the system's id.
 
-    Raises JournalFault where there is neither: a journal that belongs to any computer protects from nothing.
+    Raises:
+        JournalFault: There is neither. A journal that belongs to any computer protects from nothing.
     """
     for path in _SERIAL_NUMBERS:
         try:
@@ -162,7 +158,8 @@ def forgetful_file_system(path: Path, mounts: str | None = None) -> str | None:
 
     An overlay, Raspberry Pi OS's read-only mode, goes back to what the card once held.
 
-    :param mounts: the text of /proc/self/mounts.
+    Args:
+        mounts: The text of /proc/self/mounts.
     """
     if mounts is None:
         try:
@@ -180,7 +177,10 @@ def forgetful_file_system(path: Path, mounts: str | None = None) -> str | None:
 def run_agent(settings: Settings, *, pin_factory: Any = None, serial: str | None = None) -> None:
     """Run the agent until SIGTERM or SIGINT, and end in order: the running credit finished, the line inactive.
 
-    Raises GpioUnavailable, JournalFault, PartDied.
+    Raises:
+        GpioUnavailable: A pin that is wired cannot be had.
+        JournalFault: The journal cannot be opened.
+        PartDied: A thread has ended that never should.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     events = EventQueue()
@@ -213,7 +213,11 @@ def run_loop(
     parts: Mapping[str, Part],
     inputs: Mapping[str, Living],
 ) -> None:
-    """Feed the agent until it has finished. Raises PartDied when one of `parts` or `inputs` does not run."""
+    """Feed the agent until it has finished.
+
+    Raises:
+        PartDied: One of `parts` or `inputs` does not run.
+    """
 
     def beats() -> dict[str, Beat]:
         return {name: Beat(part.last_beat, part.max_silence_s) for name, part in parts.items()}
@@ -287,7 +291,8 @@ def start_inputs(
 ) -> dict[str, Living]:
     """Watch every input that is wired; the threads that do, by name. `ending` stops them.
 
-    Raises GpioUnavailable.
+    Raises:
+        GpioUnavailable: A pin cannot be had.
     """
     threads: dict[str, Living] = {}
     specs = []

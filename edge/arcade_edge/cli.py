@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from arcade_edge import config as edge_settings
+from arcade_edge.errors import BadSettings, EdgeError, InvariantBroken
 
 OK, FAILED, MISUSED = 0, 1, 2
 
@@ -29,27 +30,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int] = parsed.run
     try:
         return run(parsed)
-    except edge_settings.BadSettings as error:
+    except BadSettings as error:
         print(error, file=sys.stderr)
         return MISUSED
     except KeyboardInterrupt:
         return FAILED
-    except Exception as error:
-        if not _is_operators(error):
-            raise
+    except InvariantBroken:
+        raise  # of a defect the trace is wanted
+    except EdgeError as error:
         print(f"arcade-edge: {error}", file=sys.stderr)
         return FAILED
-
-
-def _is_operators(error: Exception) -> bool:
-    """Whether the text of the error is all that a person needs; of anything else the trace is wanted."""
-    from arcade_edge.bootstrap import PartDied
-    from arcade_edge.hardware.coin_line import CoinLineError
-    from arcade_edge.hardware.pin_factory import GpioUnavailable
-    from arcade_edge.ports import JournalFault
-    from arcade_edge.tools.technician import NotToBeHad
-
-    return isinstance(error, GpioUnavailable | CoinLineError | JournalFault | NotToBeHad | PartDied)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,9 +60,13 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     command("run", _run, "run the agent until it is told to stop")
-    doctor = command("doctor", _doctor, "try settings, pins, journal, broker and signing key, with a verdict each")
+    doctor = command(
+        "doctor", _doctor, "try settings, pins, journal, broker and signing key, and give a verdict on each"
+    )
     doctor.set_defaults(log_level=logging.CRITICAL)  # what the link would log, the verdicts say
-    doctor.add_argument("--wait", type=_positive, default=20, metavar="S", help="for the cloud's answer (20)")
+    doctor.add_argument(
+        "--wait", type=_positive, default=20, metavar="S", help="how long to wait for the cloud's answer (20)"
+    )
     pulse = command("pulse", _pulse, "pulse the coin line by hand, while no agent runs")
     pulse.add_argument("credits", type=_positive, metavar="N", nargs="?", default=1, help="credits (1)")
     release = command("release", _release, "force the coin line inactive, whatever a process left on it")
@@ -86,13 +80,19 @@ def _parser() -> argparse.ArgumentParser:
     journal.add_argument("--limit", type=_positive, default=20, metavar="N", help="credits to list (20)")
     simulate = command("simulate", _simulate, "run the agent on a simulated cabinet")
     simulate.add_argument("--edge-log", type=Path, metavar="FILE", help="write every edge of the coin line to it")
-    simulate.add_argument("--start-after-ms", type=_positive, default=1_000, metavar="MS", help="coin to START")
+    simulate.add_argument(
+        "--start-after-ms", type=_positive, default=1_000, metavar="MS", help="from the coin to START"
+    )
     simulate.add_argument("--play-s", type=float, default=10.0, metavar="S", help="length of a game")
     simulate.add_argument(
-        "--min-pulse-ms", type=float, default=50.0, metavar="MS", help="the board takes less for noise"
+        "--min-pulse-ms", type=float, default=50.0, metavar="MS", help="to the board, a shorter pulse is noise"
     )
     simulate.add_argument(
-        "--min-gap-ms", type=float, default=50.0, metavar="MS", help="the board takes less for one pulse"
+        "--min-gap-ms",
+        type=float,
+        default=50.0,
+        metavar="MS",
+        help="to the board, pulses that are closer than this are one",
     )
     simulate.add_argument("--serial-text", metavar="TEXT", help="the board's line at game over")
     simulate.add_argument(

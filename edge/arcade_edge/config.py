@@ -3,23 +3,23 @@
 A path in the file that is not absolute counts from the file's own folder. Secrets stand in the file, in a file
 that it names, or in a systemd credential (`mqtt_password`, `signing_key`), in this order. By hand, as root, the
 credentials are read where systemd would take them from.
-
-BadSettings     what is wrong, one sentence for each key
 """
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from arcade_edge.domain.game_over import compile_pattern
-from arcade_edge.domain.pulses import BadProfile, Profile
+from arcade_edge.domain.pulses import Active, Profile
+from arcade_edge.errors import BadProfile, BadSettings
+from arcade_shared.broker_address import TLS_PORT, BrokerAddress, is_loopback
+from arcade_shared.cabinet import JOURNAL_PATH
 from arcade_shared.errors import BadTopic
 from arcade_shared.topics import check_machine_id
 
@@ -28,35 +28,16 @@ DEFAULT_PATH = Path("/etc/arcade/edge.toml")
 CREDENTIAL_STORE = Path("/etc/credstore")
 STORED_AS = "arcade-edge."
 CREDENTIALS = ("mqtt_password", "signing_key")
-DEFAULT_JOURNAL = Path("/var/lib/arcade/journal.db")
+# What JOURNAL_PATH was where the settings said nothing. A Pi that has a journal there keeps it: another one would
+# begin a new installation that remembers nothing.
+FORMER_JOURNAL = Path("/var/lib/arcade/journal.db")
 # GPIO0 to GPIO27 are on the header of every Raspberry Pi; compute modules have up to 46 more.
 MAX_PIN = 53
 MAX_FILE_BYTES = 64 * 1024
 # Enough to rotate with, and each unsigned message costs one HMAC for each.
 MAX_KEYS = 4
 
-Active = Literal["low", "high"]
 V = TypeVar("V")
-
-
-class BadSettings(Exception):
-    """Settings that nothing may start with; `faults` has one sentence for each, beginning with its key."""
-
-    def __init__(self, where: str, faults: list[str]) -> None:
-        super().__init__("\n".join([f"{where}:", *(f"  {fault}" for fault in faults)]))
-        self.faults = tuple(faults)
-
-
-@dataclass(frozen=True, slots=True)
-class Broker:
-    """Where the broker is and who we are to it; `ca_file` None means the system's own authorities."""
-
-    host: str
-    port: int = 8883
-    tls: bool = True
-    ca_file: str | None = None
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +72,7 @@ class Settings:
     """Everything that the agent is told. `keys`: the first signs, all of them are accepted."""
 
     machine_id: str
-    broker: Broker
+    broker: BrokerAddress
     coin: Coin
     journal_path: Path
     keys: tuple[bytes, ...] = field(repr=False)
@@ -103,11 +84,17 @@ class Settings:
 
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings in the file. Raises BadSettings with every fault."""
+    """The settings in the file.
+
+    Raises:
+        BadSettings: With every fault there is.
+    """
     root = _Table("", _parsed(path))
     folder = path.absolute().parent
     credentials = {file.name.removeprefix(STORED_AS): file for file in credential_files(environ)}
-    machine_id = root.text("machine_id", "", check=_machine_id, needed="the machine's id, as in the console")
+    machine_id = root.text(
+        "machine_id", "", check=_machine_id, needed="the machine's id, as `arcade-cloud machine list` shows it"
+    )
     broker = _broker(root.table("broker", needed=True), folder, credentials)
     coin = _coin(root.table("coin", needed=True))
     game_over = root.table("game_over")
@@ -115,7 +102,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     serial = _serial(game_over.table("serial"))
     ready, meter = _input(root.table("ready")), _input(root.table("meter"))
     journal = root.table("journal")
-    journal_path = folder / journal.text("path", str(DEFAULT_JOURNAL))
+    journal_path = folder / (journal.text("path", "") or _unnamed_journal())
     security = root.table("security", needed=True)
     keys = _keys(security, folder, credentials)
     allow_unsigned = security.boolean("allow_unsigned", False)
@@ -128,6 +115,11 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     return Settings(machine_id, broker, coin, journal_path, keys, allow_unsigned, gpio, serial, ready, meter)
 
 
+def _unnamed_journal() -> Path:
+    """Where the journal is if the settings do not say."""
+    return FORMER_JOURNAL if os.path.exists(FORMER_JOURNAL) else Path(JOURNAL_PATH)
+
+
 def credential_files(environ: Mapping[str, str] = os.environ) -> list[Path]:
     """The credentials that are there for this process: given by systemd, else those that it would give."""
     folder = environ.get("CREDENTIALS_DIRECTORY")
@@ -138,8 +130,11 @@ def credential_files(environ: Mapping[str, str] = os.environ) -> list[Path]:
 def load_coin_line(path: Path) -> tuple[int, Active]:
     """Pin and active level of the coin line alone, whatever is wrong elsewhere in the file.
 
-    A file that is no TOML any more is read line by line: forcing the line inactive must not wait for a typo to
-    be found. Raises BadSettings if the pin cannot be found.
+    A file that is not valid TOML is read line by line: forcing the line inactive must not wait for a typo to
+    be found.
+
+    Raises:
+        BadSettings: The pin cannot be found.
     """
     try:
         coin = _parsed(path).get("coin")
@@ -240,7 +235,7 @@ class _Table:
         for key in self.content:
             if key not in self._asked:
                 known = ", ".join(sorted(self._asked))
-                self.fault(key, f"unknown; known here: {known}")
+                self.fault(key, f"unknown; these are known: {known}")
 
     def _value(self, key: str, default: Any, needed: str) -> Any:
         self._asked.add(key)
@@ -252,9 +247,9 @@ class _Table:
         return value
 
 
-def _broker(table: _Table, folder: Path, credentials: Mapping[str, Path]) -> Broker:
+def _broker(table: _Table, folder: Path, credentials: Mapping[str, Path]) -> BrokerAddress:
     host = table.text("host", "", check=_host, needed="the broker's name or address")
-    port = table.number("port", 8883, 1, 65535)
+    port = table.number("port", TLS_PORT, 1, 65535)
     tls = table.boolean("tls", True)
     allow_plaintext = table.boolean("allow_plaintext", False)
     ca_file = table.text("ca_file", "")
@@ -263,15 +258,22 @@ def _broker(table: _Table, folder: Path, credentials: Mapping[str, Path]) -> Bro
     if host and not tls and not allow_plaintext and not is_loopback(host):
         table.fault(
             "tls",
-            f"without TLS everybody on the way to {host} sees the password; only for a broker on this computer "
-            "may it be false (or set allow_plaintext = true as well)",
+            f"without TLS anyone between here and {host} can read the password; false is only for a broker on "
+            "this computer (or set allow_plaintext = true as well)",
         )
     if ca_file and not (folder / ca_file).is_file():
         table.fault("ca_file", f"{folder / ca_file} is not there")
     if password is not None and not username:
         table.fault("username", "missing: a password needs one")
     table.end()
-    return Broker(host, port, tls, str(folder / ca_file) if ca_file else None, username or None, password)
+    return BrokerAddress(
+        host=host,
+        port=port,
+        tls=tls,
+        ca_file=str(folder / ca_file) if ca_file else None,
+        username=username or None,
+        password=password,
+    )
 
 
 def _coin(table: _Table) -> Coin:
@@ -316,7 +318,7 @@ def _pin(table: _Table) -> int:
     named = re.fullmatch(r"(?:GPIO|BCM)?([0-9]{1,2})", value) if isinstance(value, str) else None
     number = int(named[1]) if named else value
     if type(number) is not int or not 0 <= number <= MAX_PIN:
-        table.fault("pin", f'{value!r} is no GPIO; write pin = 17 or pin = "GPIO17", from 0 to {MAX_PIN}')
+        table.fault("pin", f'{value!r} is not a GPIO; write pin = 17 or pin = "GPIO17", from 0 to {MAX_PIN}')
         return -1
     return number
 
@@ -355,28 +357,20 @@ def _check_pins(pins: dict[str, int], faults: list[str]) -> None:
     taken: dict[int, str] = {}
     for key, pin in pins.items():
         if pin >= 0 and pin in taken:
-            faults.append(f"{key}.pin: GPIO{pin} is {taken[pin]}'s already")
+            faults.append(f"{key}.pin: GPIO{pin} is already taken by {taken[pin]}")
         taken.setdefault(pin, key)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether what is sent to `host` stays on this computer."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _machine_id(text: str) -> None:
     try:
         check_machine_id(text)
     except BadTopic as error:
-        raise ValueError(f"{text!r} cannot be one: {error}") from None
+        raise ValueError(f"{text!r} is not a machine id: {error}") from None
 
 
 def _host(text: str) -> None:
     if not text or any(c.isspace() or c in "/@" for c in text):
-        raise ValueError(f"{text!r} is no host; write a name or an address, without mqtt:// or a port")
+        raise ValueError(f"{text!r} is not a host; write a name or an address, without mqtt:// or a port")
 
 
 def _port(text: str) -> None:
@@ -392,7 +386,12 @@ def _pattern(text: str) -> None:
 
 
 def _read(path: Path) -> str:
-    """The text in the file. Raises OSError, or ValueError for one that is too long or no UTF-8."""
+    """The text in the file.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is too long, or no UTF-8.
+    """
     with path.open("rb") as file:
         content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
@@ -410,7 +409,7 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 
 def _coin_lines(path: Path) -> dict[str, Any]:
-    """What the lines after [coin] say about pin and active, in a file that is no TOML."""
+    """What the lines after [coin] say about pin and active, in a file that is not valid TOML."""
     try:
         lines = path.read_bytes()[:MAX_FILE_BYTES].decode(errors="replace").splitlines()
     except OSError as error:

@@ -13,14 +13,6 @@ from typing import Protocol
 from arcade_edge.domain.credits import Credit
 
 
-class JournalFault(Exception):
-    """The journal cannot be written (or read) now: nothing may be pulsed. It may come back."""
-
-
-class JournalCorrupt(JournalFault):
-    """The journal's file is damaged: only a restart, which puts it aside, helps."""
-
-
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What a QoS 1 message is acknowledged with: it belongs to one connection."""
@@ -61,11 +53,15 @@ class LinkDown:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """The broker's answer to a publish. `ok` is False where it was refused, `reason` says why."""
+    """The broker's answer to a publish. `ok` is False where it was refused, `reason` says why.
+
+    `reached_nobody`: the broker has taken it, and nobody has subscribed to its topic.
+    """
 
     token: Hashable
     ok: bool
     reason: str = ""
+    reached_nobody: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +111,9 @@ class Journal(Protocol):
         """Write all of it, durably, or nothing.
 
         A credit that is final enters the outbox in the same transaction. `told` are ids that leave it.
-        Raises InvariantBroken if a credit would change that is final already.
+
+        Raises:
+            InvariantBroken: A credit would change that is final already.
         """
 
     def unfinished(self) -> list[Credit]:
@@ -128,7 +126,7 @@ class Journal(Protocol):
         """Add to the counters of what was refused or ignored."""
 
     def prune(self, before_ms: int, limit: int) -> int:
-        """Forget up to `limit` final credits made before `before_ms`; how many it were."""
+        """Forget up to `limit` final credits made before `before_ms`; how many there were."""
 
     def rest(self) -> None:
         """Nobody waits just now: do what would hold up a commit later."""

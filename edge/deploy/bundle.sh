@@ -15,7 +15,7 @@ dist=${DIST:-dist}
 
 pip() { "$python" -m pip --quiet --disable-pip-version-check "$@"; }
 
-version=$(sed -n 's/^version = "\(.*\)"$/\1/p' edge/pyproject.toml)
+version=$(sed -n 's/^version = "\([^"]*\)".*/\1/p' shared/pyproject.toml)
 name=arcade-edge-$version
 mkdir -p "$dist"
 work=$(mktemp -d)

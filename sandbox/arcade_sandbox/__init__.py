@@ -1,1 +1,1 @@
-"""Stand-ins for what lies outside the project (Stripe, the broker), for the demo and the tests."""
+"""Stand-ins for Stripe, the broker and AWS, for the demo and the tests."""

@@ -1,31 +1,30 @@
-"""`arcade-sandbox`: what stands in for the outside world, as commands. Each subcommand adds itself below."""
+"""The command `arcade-sandbox`: stand-ins for the outside world. Each subcommand has its own `_add_…` below."""
 
 import argparse
 import signal
 import sys
 from collections.abc import Sequence
 
-from arcade_sandbox.stripe.errors import SandboxMisuse
+from arcade_sandbox.errors import PortTaken, SandboxMisuse
 from arcade_sandbox.stripe.sandbox import StripeSandbox
-from arcade_sandbox.stripe.server import PortTaken
 
 DEFAULT_PORT = 12111
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 _SERVE_HELP = """\
-Serves the part of Stripe's API that the cloud uses (/v1/…, any key sk_test_…), the hosted payment page, and signed
-webhooks, until it is interrupted. No money moves and nothing is kept.
+Serves the part of Stripe's API that the cloud uses (/v1/…, any key sk_test_…), the hosted payment page and signed
+webhooks, until you interrupt it. No money moves and nothing is kept.
 
   arcade-sandbox serve --webhook http://127.0.0.1:5000/webhook --secret whsec_test --price price_credit:500:myr
   STRIPE_API_BASE=http://127.0.0.1:12111 STRIPE_API_KEY=sk_test_any STRIPE_WEBHOOK_SECRET=whsec_test …
 
-The webhook's target may start later: deliveries are repeated until they are taken. What can be made to go wrong
-(duplicates, delays, failed calls, declined and late payments, disputes) is listed at http://127.0.0.1:12111/_sandbox.
+The webhook's target may start later: deliveries are repeated until it accepts them. http://127.0.0.1:12111/_sandbox
+lists what you can make go wrong (duplicates, delays, failed calls, declined and late payments, disputes).
 """
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all subcommands; each one sets `run`, a function from its arguments to the exit code."""
+    """The parser of all subcommands. Each sets `run`, a function from its arguments to the exit code."""
     parser = argparse.ArgumentParser(prog="arcade-sandbox", description="Stand-ins for Stripe and the broker.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_serve(commands)
@@ -46,7 +45,9 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--webhook", metavar="URL", action="append", default=[], help="where events go; may be given several times"
     )
     serve.add_argument("--secret", metavar="whsec_…", help="signs the webhooks (default: a random one, printed)")
-    serve.add_argument("--api-key", metavar="sk_test_…", help="the only key that is good (default: any test key)")
+    serve.add_argument(
+        "--api-key", metavar="sk_test_…", help="the only key that is accepted (default: any test key)"
+    )
     serve.add_argument(
         "--price",
         metavar="ID:AMOUNT:CURRENCY[:NAME]",
@@ -56,7 +57,10 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="a price that exists from the start, AMOUNT in minor units; may be given several times",
     )
     serve.add_argument(
-        "--concurrency", type=_workers, default=1, help="webhooks sent at a time; 1 keeps their order (default: 1)"
+        "--concurrency",
+        type=_workers,
+        default=1,
+        help="how many webhooks are sent at a time; 1 keeps their order (default: 1)",
     )
     serve.set_defaults(run=_serve)
 
@@ -77,7 +81,7 @@ def _workers(text: str) -> int:
 
 
 def _serve(chosen: argparse.Namespace) -> int:
-    # Blocked before any thread starts, so that the signals wait for `sigwait` instead of striking one of them.
+    # Blocked before any thread starts, so that the signals wait for `sigwait` and do not interrupt a thread.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         return _served(chosen)
@@ -120,7 +124,7 @@ def _announcement(sandbox: StripeSandbox, chosen: argparse.Namespace) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The console script: the exit code of the chosen command (2: it could not start)."""
+    """Run the chosen command. Returns its exit code (2: it could not start)."""
     chosen = build_parser().parse_args(arguments)
     code: int = chosen.run(chosen)
     return code

@@ -1,8 +1,9 @@
-"""The demo: the whole system on this machine, and one purchase as a timeline with milliseconds.
+"""The demo: the whole system on this machine, and one purchase as a timeline in milliseconds.
 
-`--once` ends after the purchase: exit code 0 if the promises held, 1 if they did not. Without it everything
-stays up, with the addresses to open, until Ctrl-C. `--lambda` runs the cloud as it stands at AWS: the handler
-behind AWS's emulator, a schedule as the only timer, acks by the broker's rule and /ingest, DynamoDB Local.
+With `--once` it ends after the purchase, with exit code 0 if the promises were kept and 1 if not. Without it,
+everything stays up until Ctrl-C, and the addresses to open are printed. With `--lambda` the cloud runs as on AWS:
+the handler behind AWS's emulator, a schedule as the only timer, acks through the broker's rule and /ingest, and
+DynamoDB Local.
 """
 
 import argparse
@@ -23,23 +24,22 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from arcade_edge.simulator.cabinet import read_edge_log
-from arcade_sandbox.aws.lambda_emulator import EmulatorError, find_emulator
-from arcade_sandbox.broker.launcher import BrokerError
-from arcade_sandbox.dynamodb import DynamoDBError, DynamoDBLocal
-from arcade_sandbox.processes import SystemFailed, wait_for
-from arcade_sandbox.stripe.server import PortTaken
+from arcade_sandbox.aws.lambda_emulator import find_emulator
+from arcade_sandbox.dynamodb import DynamoDBLocal
+from arcade_sandbox.errors import SandboxError, SystemFailed
+from arcade_sandbox.processes import wait_for
 from arcade_sandbox.system import PRICE_MINOR, Profile, System
 
 MACHINE = "cab-01"
 CREDITS = 3
-TICK_S = 60.0  # EventBridge's schedules come no oftener
+TICK_S = 60.0  # the shortest interval of EventBridge's schedules
 DELIVERED_WITHIN_S = 20.0
 GAME_OVER_WITHIN_S = 20.0
 
 
 @dataclass
 class Watch:
-    """What a subscriber sees of the machine's topics, with the moment it was seen."""
+    """A subscriber to the machine's topics: what it has seen, and when."""
 
     system: System
     seen: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
@@ -76,7 +76,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class Pulse:
-    """One active time of the coin line, as the board's log has it."""
+    """One active time of the coin line, from the board's log."""
 
     at_ms: int  # wall clock
     width_ms: float
@@ -89,7 +89,7 @@ def now_ms() -> int:
 
 
 def pulses(edge_log: Path) -> list[Pulse]:
-    """The pulses in an edge log, from its bare edges."""
+    """The pulses in an edge log."""
     edges = read_edge_log(edge_log)
     to_wall_ms = now_ms() - time.monotonic_ns() // 1_000_000
     found: list[Pulse] = []
@@ -106,7 +106,7 @@ def pulses(edge_log: Path) -> list[Pulse]:
 
 
 def purchase(system: System, profile: Profile) -> bool:
-    """Buy credits once, print what happened when, and whether the promises held."""
+    """Buy credits once. Print what happened when, and return whether the promises were kept."""
     cabinet = system.cabinets[MACHINE]
     with Watch(system) as watch:
         link = system.create_link(MACHINE, CREDITS)
@@ -164,12 +164,10 @@ def _final_page(system: System, order_id: str) -> dict[str, Any] | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo; the exit code."""
+    """Run the demo. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="make demo", description="The whole system on this machine.")
     parser.add_argument("--once", action="store_true", help="end after one purchase")
-    parser.add_argument(
-        "--lambda", action="store_true", dest="serverless", help="run the cloud as it stands at AWS"
-    )
+    parser.add_argument("--lambda", action="store_true", dest="serverless", help="run the cloud as on AWS")
     parser.add_argument("--port", type=int, default=0, help="the cloud's port (5000, or a free one with --once)")
     options = parser.parse_args(arguments)
     profile = Profile()
@@ -182,12 +180,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 settings = stack.enter_context(_dynamodb(folder)) if options.serverless else {}
                 system = System(folder, [MACHINE], profile, settings, port=port, tick_s=tick_s)
                 stack.enter_context(system)
-                where = ", as at AWS: handler behind AWS's emulator, schedule, DynamoDB Local" if tick_s else ""
+                where = ", as on AWS: handler behind AWS's emulator, schedule, DynamoDB Local" if tick_s else ""
                 print(f"broker, stand-in for Stripe, cloud and cabinet {MACHINE} are up{where}\n")
                 held = purchase(system, profile)
                 if not options.once:
                     _stay(system)
-        except (SystemFailed, BrokerError, PortTaken, DynamoDBError, EmulatorError) as error:
+        except SandboxError as error:
             print(f"demo: {error}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
@@ -197,15 +195,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _dynamodb(folder: Path) -> Iterator[Mapping[str, str]]:
-    """DynamoDB Local, running; what the cloud must be told of it. Raises DynamoDBError, EmulatorError."""
+    """Run DynamoDB Local; the value is the cloud's settings for it. Raises DynamoDBError or EmulatorError."""
     find_emulator()
     with DynamoDBLocal(folder) as dynamodb:
         yield {
             "DATABASE_URL": "dynamodb://arcade?region=us-east-1",
             "DYNAMODB_ENDPOINT": dynamodb.endpoint,
-            # Any will do there; nothing of the user's own configuration is to be read.
+            # Any credentials will do. Nothing of the user's own configuration may be read.
             "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",  # nosec B105 # DynamoDB Local takes any
+            "AWS_SECRET_ACCESS_KEY": "local",  # nosec B105 # DynamoDB Local accepts any
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -218,8 +216,8 @@ def _stay(system: System) -> None:
 Open these:
   the player's page     {system.url}/m/{MACHINE}
   the API               {system.url}/openapi.json
-  the stand-in's knobs  {system.stripe.base_url}/_sandbox
-Look on:
+  Stripe's stand-in     {system.stripe.base_url}/_sandbox
+Watch:
   mosquitto_sub -p {system.broker.port} -u bench -P {system.bench_password} -t 'arcade/machine/#' -v
   tail -f {system.cabinets[MACHINE].edge_log}
 Ctrl-C ends everything.""",

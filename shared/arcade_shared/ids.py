@@ -27,7 +27,11 @@ def uuid7(now_ms: int, random_bytes: Callable[[int], bytes] = secrets.token_byte
 
 
 def uuid7_ms(text: str) -> int:
-    """The moment (epoch ms) at which the UUIDv7 `text` was made. Raises ValueError for any other text."""
+    """The moment (epoch ms) at which the UUIDv7 `text` was made.
+
+    Raises:
+        ValueError: It is any other text.
+    """
     if re.fullmatch(UUID7_PATTERN, text) is None:
         raise ValueError(f"not a UUIDv7 in lower case: {text[:40]!r}")
     return UUID(text).int >> 80

@@ -111,7 +111,7 @@ class Ack(SignedMessage, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         parse_ms(self.timestamp)
         if self.final != (self.state in FINAL_ACK_STATES):
-            raise ValueError(f"an ack in state {self.state} can't say final: {self.final}")
+            raise ValueError(f"an ack in state {self.state} cannot say final: {self.final}")
         if self.delivered + self.uncertain > self.credits:
             raise ValueError("delivered and uncertain exceed the credits")
         if self.state not in {"pulsing", "done"} and self.delivered + self.uncertain:
@@ -177,7 +177,11 @@ M = TypeVar("M", bound=Message)
 
 
 def parse_object(payload: bytes) -> dict[str, Any]:
-    """The JSON object in `payload`. Raises BadMessage for anything else, too long a payload included."""
+    """The JSON object in `payload`.
+
+    Raises:
+        BadMessage: It is anything else, or longer than MAX_PAYLOAD_BYTES.
+    """
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise BadMessage(f"{len(payload)} bytes; at most {MAX_PAYLOAD_BYTES} are accepted")
     try:
@@ -192,19 +196,12 @@ def parse_object(payload: bytes) -> dict[str, Any]:
 
 
 def from_object(cls: type[M], fields: dict[str, Any]) -> M:
-    """The message of class `cls` in `fields`. Raises BadMessage, naming the field that is wrong."""
+    """The message of class `cls` in `fields`.
+
+    Raises:
+        BadMessage: A field is wrong; the text names it.
+    """
     try:
         return msgspec.convert(fields, cls)
     except (msgspec.ValidationError, RecursionError) as error:
         raise BadMessage(f"not a {cls.__name__.lower()}: {error}") from None
-
-
-def to_object(message: Message) -> dict[str, Any]:
-    """The fields of `message` as they travel."""
-    fields: dict[str, Any] = msgspec.to_builtins(message)
-    return fields
-
-
-def encode(message: Message) -> bytes:
-    """`message` as it travels: JSON in UTF-8."""
-    return msgspec.json.encode(message)

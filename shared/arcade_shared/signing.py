@@ -11,17 +11,15 @@ One secret of the cloud gives every machine its own key: the cloud stores none, 
 import hashlib
 import hmac
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from arcade_shared.errors import BadSignature
-from arcade_shared.messages import Message, from_object, parse_object
+from arcade_shared.messages import Message, from_object
 
 # 128 bits of entropy written in hexadecimal: below that a secret can be guessed from one signed message.
 MIN_SECRET_LENGTH = 32
-
-M = TypeVar("M", bound=Message)
 
 
 def machine_key(secret: str, machine_id: str) -> bytes:
@@ -32,11 +30,6 @@ def machine_key(secret: str, machine_id: str) -> bytes:
 def echo_key(secret: str) -> bytes:
     """The key (32 bytes) with which the cloud signs its own echoes. No machine has it."""
     return hmac.digest(secret.encode(), b"arcade echo key 1\n", hashlib.sha256)
-
-
-def browser_key(secret: str) -> bytes:
-    """The key (32 bytes) for what the cloud hands to browsers and takes back: form tokens, cookies."""
-    return hmac.digest(secret.encode(), b"arcade browser key 1\n", hashlib.sha256)
 
 
 def key_fingerprint(key: bytes) -> str:
@@ -54,7 +47,8 @@ def signature(key: bytes, topic: str, fields: dict[str, Any]) -> str:
 def seal(key: bytes, topic: str, cls: type[Message], **fields: Any) -> bytes:
     """A signed payload of class `cls` for `topic`, ready to publish. `fields` are named as in Python.
 
-    Raises BadMessage if the fields do not make a valid message: a sender must not emit what it would refuse.
+    Raises:
+        BadMessage: The fields make no valid message. A sender must not emit what it would refuse.
     """
     names = dict(zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True))
     travelling = {names[name]: value for name, value in fields.items()}
@@ -64,7 +58,11 @@ def seal(key: bytes, topic: str, cls: type[Message], **fields: Any) -> bytes:
 
 
 def verify(keys: Sequence[bytes], topic: str, fields: dict[str, Any]) -> bytes:
-    """The one of `keys` that signed `fields` on `topic`. Raises BadSignature if none did."""
+    """The one of `keys` that signed `fields` on `topic`.
+
+    Raises:
+        BadSignature: None did.
+    """
     given = fields.get("signature")
     if isinstance(given, str) and given.isascii():
         for key in keys:
@@ -75,14 +73,3 @@ def verify(keys: Sequence[bytes], topic: str, fields: dict[str, Any]) -> bytes:
             if hmac.compare_digest(expected, given):
                 return key
     raise BadSignature("the signature is missing or wrong")
-
-
-def unseal(keys: Sequence[bytes], topic: str, payload: bytes, cls: type[M]) -> M:
-    """The message of class `cls` in `payload`, its signature checked first.
-
-    Raises BadMessage for what is not JSON, BadSignature for what none of `keys` signed, and BadMessage for
-    fields outside the contract.
-    """
-    fields = parse_object(payload)
-    verify(keys, topic, fields)
-    return from_object(cls, fields)

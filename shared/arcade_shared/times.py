@@ -15,7 +15,8 @@ def format_ms(moment_ms: int) -> str:
 def parse_ms(text: str) -> int:
     """The moment in `text` (RFC 3339, UTC written as `Z`) in epoch milliseconds, rounded down.
 
-    Raises ValueError for anything else: a moment without a zone has no meaning between two machines.
+    Raises:
+        ValueError: It is anything else. A moment without a zone has no meaning between two machines.
     """
     if not text.endswith("Z") or "T" not in text or not text.isascii():
         raise ValueError(f"not an RFC 3339 moment in UTC, such as 2026-11-22T10:00:00.123Z: {text[:40]!r}")

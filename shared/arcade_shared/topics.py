@@ -28,14 +28,22 @@ class MachineTopic:
 
 
 def check_machine_id(machine_id: object) -> str:
-    """`machine_id` if it may stand in a topic. Raises BadTopic, saying what a machine id looks like."""
+    """`machine_id` if it may stand in a topic.
+
+    Raises:
+        BadTopic: It may not; the text says what a machine id looks like.
+    """
     if not isinstance(machine_id, str) or not is_machine_id(machine_id):
         raise BadTopic("a machine id is 1 to 64 letters, digits, '_' or '-', and begins with a letter or a digit")
     return machine_id
 
 
 def machine_topic(machine_id: str, kind: Kind) -> str:
-    """The topic of `kind` for one machine. Raises BadTopic for a machine id outside the contract."""
+    """The topic of `kind` for one machine.
+
+    Raises:
+        BadTopic: The machine id is outside the contract.
+    """
     return f"{ROOT}/{check_machine_id(machine_id)}/{kind}"
 
 
@@ -45,7 +53,11 @@ def every_machine(kind: Kind) -> str:
 
 
 def parse_machine_topic(topic: str) -> MachineTopic:
-    """The parts of a machine's topic. Raises BadTopic for any other topic."""
+    """The parts of a machine's topic.
+
+    Raises:
+        BadTopic: It is any other topic.
+    """
     if len(topic) <= MAX_TOPIC_LENGTH and topic.startswith(ROOT + "/"):
         machine_id, _, kind = topic[len(ROOT) + 1 :].partition("/")
         if kind in KINDS:

@@ -1,7 +1,7 @@
 """`make bench`: the figures that are promised, each as a ratio to a floor measured in the same run.
 
-Prints a Markdown table, which README shows. Nothing is asserted: a figure is a fact about the machine it ran on.
-Choose with `ARGS="latency store"`.
+Prints a Markdown table, which docs/PERFORMANCE.md shows. Nothing is asserted: a figure is a fact about the
+machine it ran on. Choose with `ARGS="latency store"`.
 """
 
 import sys

@@ -18,7 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_sandbox.demo import pulses
 from arcade_sandbox.processes import free_port, wait_for
-from arcade_sandbox.stripe.webhooks import signature_header
+from arcade_sandbox.stripe.sender import signature_header
 from arcade_sandbox.system import PRICE_MINOR, Profile, System
 from bench.rows import Row, percentile
 from support.order_records import new_order, step

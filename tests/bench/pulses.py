@@ -10,8 +10,9 @@ import time
 from arcade_edge.bootstrap import SWITCH_INTERVAL_S
 from arcade_edge.domain.pulses import Profile
 from arcade_edge.hardware.coin_line import PulseThread
-from arcade_edge.simulator.board import Edge, Ruling, count_coins
+from arcade_edge.simulator.board import Edge, Ruling
 from bench.rows import Row, as_the_unit_runs_it, percentile
+from support.coins import count_coins
 
 PULSES = 2_000
 SIMULATED = 100_000

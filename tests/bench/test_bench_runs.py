@@ -13,6 +13,7 @@ FEW = (
 )
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_gives_rows_of_the_table(
     part: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -18,9 +18,9 @@ from arcade_sandbox.demo import pulses
 from arcade_sandbox.processes import wait_for
 from arcade_sandbox.system import System
 from support.chromium import Chromium
-from support.doors import Doors
 from support.pictures import codes_in
 from support.served import serve
+from support.site import Site
 
 SCREENS = [(480, 320), (1280, 720), (1920, 1080), (1080, 1920)]
 PHONE = (360, 640)
@@ -52,11 +52,11 @@ def screen(browser: Chromium) -> Iterator[Chromium]:
 
 
 @pytest.fixture
-def doors() -> Iterator[tuple[Doors, str]]:
-    doors = Doors()
-    port, end = serve(doors.app)
+def site() -> Iterator[tuple[Site, str]]:
+    site = Site()
+    port, end = serve(site.app)
     try:
-        yield doors, f"http://127.0.0.1:{port}"
+        yield site, f"http://127.0.0.1:{port}"
     finally:
         end()
 
@@ -76,9 +76,9 @@ def scan(screen: Chromium, name: str) -> list[str]:
 
 @pytest.mark.parametrize("size", SCREENS, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_the_screen_shows_all_of_it_at_every_size(
-    screen: Chromium, doors: tuple[Doors, str], size: tuple[int, int]
+    screen: Chromium, site: tuple[Site, str], size: tuple[int, int]
 ) -> None:
-    cloud, url = doors
+    cloud, url = site
     cloud.add_machine("cab-01", name="Space Duel", offers=TWELVE[:1] + TWELVE[5:6])
     cloud.add_machine("plain")
     cloud.add_machine("twelve", name="Dance Dance Revolution SuperNOVA Extreme Edition", offers=TWELVE)
@@ -107,9 +107,9 @@ def test_the_screen_shows_all_of_it_at_every_size(
             assert screen.complaints() == []
 
 
-def test_a_screen_without_scripts_is_loaded_anew_by_itself(screen: Chromium, doors: tuple[Doors, str]) -> None:
+def test_a_screen_without_scripts_reloads(screen: Chromium, site: tuple[Site, str]) -> None:
     screen.become(*SCREENS[1], mobile=False, scale=1, scripts=False)
-    screen.go(f"{doors[1]}/kiosk/cab-01")
+    screen.go(f"{site[1]}/kiosk/cab-01")
     assert screen.js("document.querySelector('meta[http-equiv=refresh]').content") == "15"
     assert scan(screen, "kiosk-no-scripts") == ["https://play.example/m/cab-01"]
 
@@ -161,7 +161,7 @@ def hasty(tmp_path: Path) -> Iterator[System]:
         yield running
 
 
-def test_paid_while_the_machine_has_gone_ends_with_the_money_back(screen: Chromium, hasty: System) -> None:
+def test_a_payment_for_a_machine_that_has_gone_is_given_back(screen: Chromium, hasty: System) -> None:
     system = hasty
     pay_at_the_screen(screen, system)
     agent = system.cabinets["cab-01"].agent
@@ -179,9 +179,7 @@ def test_paid_while_the_machine_has_gone_ends_with_the_money_back(screen: Chromi
     assert pulses(system.cabinets["cab-01"].edge_log) == []
 
 
-def test_the_screen_says_so_when_the_machine_or_the_cloud_is_gone_and_finds_back(
-    screen: Chromium, system: System
-) -> None:
+def test_the_screen_shows_a_lost_machine_or_cloud_and_recovers(screen: Chromium, system: System) -> None:
     screen.become(*SCREENS[1], mobile=False, scale=1)
     screen.go(f"{system.url}/kiosk/cab-01")
     assert screen.js(CODE_SHOWN)

@@ -18,8 +18,8 @@ from flask import Flask
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.ports.payments import Checkout
 from support.chromium import Chromium, eventually
-from support.doors import Doors
 from support.served import serve
+from support.site import Site
 
 SIZES = [(360, 640), (320, 568)]
 # The least that a finger hits without looking, in CSS pixels.
@@ -30,61 +30,61 @@ FITS = "document.documentElement.scrollWidth <= innerWidth"
 
 
 @dataclass(frozen=True)
-class Site:
+class ServedSite:
     """The cloud behind a real server, and the page that stands in for Stripe's, on another port."""
 
-    doors: Doors
+    site: Site
     url: str
     checkout_url: str
 
     def begin(self, credits: int = 3) -> tuple[str, str]:
         """An order that waits for its payment: its id, and the address of its page."""
-        order_id = self.doors.begin(credits)
+        order_id = self.site.begin(credits)
         return order_id, f"{self.url}/m/cab-01/o/{order_id}"
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
+def served() -> Iterator[ServedSite]:
     stripe = Flask("checkout")
     stripe.add_url_rule("/pay", view_func=lambda: "<title>Checkout</title><h1>Pay here</h1>")
     stripe_port, end_stripe = serve(stripe)
     checkout_url = f"http://127.0.0.1:{stripe_port}/pay"
-    doors = Doors(stripe_api_base=f"http://127.0.0.1:{stripe_port}")
-    made = doors.payments.create_checkout
+    site = Site(stripe_api_base=f"http://127.0.0.1:{stripe_port}")
+    made = site.payments.create_checkout
 
     def create_checkout(*arguments: Any, **named: Any) -> Checkout:
         return dataclasses.replace(made(*arguments, **named), url=checkout_url)
 
-    setattr(doors.payments, "create_checkout", create_checkout)  # noqa: B010 - the stand-in, elsewhere
-    port, end = serve(doors.app)
+    setattr(site.payments, "create_checkout", create_checkout)  # noqa: B010 - the stand-in, elsewhere
+    port, end = serve(site.app)
     try:
-        yield Site(doors, f"http://127.0.0.1:{port}", checkout_url)
+        yield ServedSite(site, f"http://127.0.0.1:{port}", checkout_url)
     finally:
         end()
         end_stripe()
 
 
 @pytest.fixture
-def phone(browser: Chromium, site: Site) -> Iterator[Chromium]:
+def phone(browser: Chromium, served: ServedSite) -> Iterator[Chromium]:
     browser.become(*SIZES[0])
-    site.doors.store.unavailable = False
-    site.doors.say_status("cab-01")
+    served.site.store.unavailable = False
+    served.site.say_status("cab-01")
     yield browser
     browser.go("about:blank")  # no page goes on looking during the next test
 
 
-def orders_in_every_state(site: Site) -> dict[str, str]:
+def orders_in_every_state(served: ServedSite) -> dict[str, str]:
     """The pages of orders, by what they show."""
-    doors = site.doors
+    site = served.site
     pages = {}
 
     def order(name: str, method: str | None, *acks: tuple[str, int]) -> None:
-        order_id, url = site.begin()
+        order_id, url = served.begin()
         if method is not None:
-            doors.pay(order_id, method)
+            site.pay(order_id, method)
         for state, delivered in acks:
-            doors.say_ack(order_id, state, delivered)
-        doors.deliver_events()
+            site.say_ack(order_id, state, delivered)
+        site.deliver_events()
         pages[name] = url
 
     order("unpaid", None)
@@ -100,19 +100,17 @@ def orders_in_every_state(site: Site) -> dict[str, str]:
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-def test_every_page_fits_the_phone_and_the_finger_and_breaks_no_rule(site, phone, size, dark):
-    doors = site.doors
-    doors.add_machine(
-        "cab-02", name="Dance Dance Revolution SuperNOVA", contact="https://arcade.example/help-desk"
-    )
-    doors.add_machine(
+def test_every_page_fits_the_phone_and_the_finger_and_breaks_no_rule(served, phone, size, dark):
+    site = served.site
+    site.add_machine("cab-02", name="Dance Dance Revolution SuperNOVA", contact="https://arcade.example/help-desk")
+    site.add_machine(
         "long", name="W" * 80, offers=(Offer(offer_id="x", credits=1, amount_minor=10**9, currency="vnd"),)
     )
     pages = {
-        "ready": f"{site.url}/m/cab-01",
-        "away": f"{site.url}/m/cab-02",
-        "long": f"{site.url}/m/long",
-        **orders_in_every_state(site),
+        "ready": f"{served.url}/m/cab-01",
+        "away": f"{served.url}/m/cab-02",
+        "long": f"{served.url}/m/long",
+        **orders_in_every_state(served),
     }
     phone.become(*size, dark=dark)
     for name, url in pages.items():
@@ -126,66 +124,66 @@ def test_every_page_fits_the_phone_and_the_finger_and_breaks_no_rule(site, phone
             phone.picture(Path(folder) / f"{name}-{size[0]}-{'dark' if dark else 'light'}.png")
 
 
-def test_readiness_changes_on_the_open_page(site, phone):
-    phone.go(f"{site.url}/m/cab-01")
+def test_readiness_changes_on_the_open_page(served, phone):
+    phone.go(f"{served.url}/m/cab-01")
     all_off = "[...document.querySelectorAll('button')].every(b => b.disabled)"
     all_on = "[...document.querySelectorAll('button')].every(b => !b.disabled)"
     assert phone.js(all_on)
-    site.doors.say_status("cab-01", ready=False)
+    served.site.say_status("cab-01", ready=False)
     phone.js(LOOK_AT_ONCE)
     phone.wait_for(all_off)
     assert "This machine is not ready." in phone.text()
-    site.doors.say_status("cab-01", max_credits=3)
+    served.site.say_status("cab-01", max_credits=3)
     phone.js(LOOK_AT_ONCE)
     phone.wait_for("document.querySelectorAll('button:disabled').length == 2")
     assert "Ready to play" in phone.text()
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
-def test_a_tap_leads_to_the_checkout_and_the_way_back_leads_to_a_page_that_works(site, phone, scripts):
+def test_a_tap_leads_to_the_checkout_and_the_way_back_leads_to_a_page_that_works(served, phone, scripts):
     phone.become(*SIZES[0], scripts=scripts)
-    phone.go(f"{site.url}/m/cab-01")
-    before = len(site.doors.store.recent_orders(1000))
+    phone.go(f"{served.url}/m/cab-01")
+    before = len(served.site.store.recent_orders(1000))
     phone.tap("button[data-credits='3']")
     phone.wait_for("document.title == 'Checkout'")
-    assert phone.js("location.href") == site.checkout_url
-    orders = site.doors.store.recent_orders(1000)
+    assert phone.js("location.href") == served.checkout_url
+    orders = served.site.store.recent_orders(1000)
     assert len(orders) == before + 1
     phone.js("history.back()")
     phone.wait_for("document.title.startsWith('Street Fighter II')")
     phone.wait_for("[...document.querySelectorAll('button')].every(b => !b.disabled)")
 
 
-def test_one_tap_is_one_checkout_however_often_it_is_tapped(site, phone):
-    phone.go(f"{site.url}/m/cab-01")
-    before = len(site.doors.store.recent_orders(1000))
+def test_one_tap_is_one_checkout_however_often_it_is_tapped(served, phone):
+    phone.go(f"{served.url}/m/cab-01")
+    before = len(served.site.store.recent_orders(1000))
     stripe_may_answer = threading.Event()
-    site.doors.payments.fault = lambda _: None if stripe_may_answer.wait(20) else "before"
+    served.site.payments.fault = lambda _: None if stripe_may_answer.wait(20) else "before"
     try:
         # The page taps by itself: Chromium answers nothing while it waits for the next page.
         phone.js("document.querySelectorAll('button').forEach((b, n) => setTimeout(() => b.click(), 100 * n))")
         time.sleep(1)
     finally:
         stripe_may_answer.set()
-        site.doors.payments.fault = None
+        served.site.payments.fault = None
     phone.wait_for("document.title == 'Checkout'")
-    assert len(site.doors.store.recent_orders(1000)) == before + 1
+    assert len(served.site.store.recent_orders(1000)) == before + 1
 
 
-def test_an_order_is_followed_without_a_reload_until_it_is_final(site, phone):
-    doors = site.doors
-    order_id, url = site.begin()
+def test_an_order_is_followed_without_a_reload_until_it_is_final(served, phone):
+    site = served.site
+    order_id, url = served.begin()
     phone.go(url)
     phone.js("window.stillTheSamePage = true")
     assert "Waiting for your payment" in phone.text()
-    assert "Go to the payment" in phone.text()
-    doors.pay(order_id)
+    assert "Go to payment" in phone.text()
+    site.pay(order_id)
     phone.wait_for("document.body.innerText.includes('sending your credits')")
-    assert "Go to the payment" not in phone.text()
-    doors.say_ack(order_id, "pulsing", 2)
+    assert "Go to payment" not in phone.text()
+    site.say_ack(order_id, "pulsing", 2)
     phone.wait_for("document.querySelector('h1').textContent == '2 of 3 credits added'")
     assert phone.js("document.querySelector('progress').value") == 2
-    doors.say_ack(order_id, "done", 3)
+    site.say_ack(order_id, "done", 3)
     phone.wait_for("document.querySelector('h1').textContent == '3 credits added'")
     phone.wait_for("document.body.innerText.includes('You paid RM\u00a03.00.')")
     assert "Press START on the machine." in phone.text()
@@ -196,29 +194,29 @@ def test_an_order_is_followed_without_a_reload_until_it_is_final(site, phone):
     assert phone.requests == [], "a final page looks no more"
 
 
-def test_an_order_is_followed_without_scripts_too(site, phone):
+def test_an_order_is_followed_without_scripts_too(served, phone):
     phone.become(*SIZES[0], scripts=False)
-    order_id, url = site.begin()
+    order_id, url = served.begin()
     phone.go(url)
     assert "Waiting for your payment" in phone.text()
-    site.doors.pay(order_id)
-    site.doors.say_ack(order_id, "done", 3)
+    served.site.pay(order_id)
+    served.site.say_ack(order_id, "done", 3)
     phone.wait_for("document.querySelector('h1')?.textContent == '3 credits added'")
 
 
-def test_a_cloud_out_of_reach_is_said_and_the_page_goes_on_when_it_is_back(site, phone):
-    order_id, url = site.begin()
+def test_a_page_says_that_the_cloud_is_gone_and_recovers(served, phone):
+    order_id, url = served.begin()
     phone.go(url)
-    site.doors.store.unavailable = True
+    served.site.store.unavailable = True
     phone.wait_for("document.body.innerText.includes('No connection at the moment.')")
-    site.doors.store.unavailable = False
+    served.site.store.unavailable = False
     phone.wait_for("!document.body.innerText.includes('No connection at the moment.')")
-    site.doors.pay(order_id)
+    served.site.pay(order_id)
     phone.wait_for("document.body.innerText.includes('sending your credits')")
 
 
-def test_a_page_out_of_sight_asks_nothing(site, phone):
-    _, url = site.begin()
+def test_a_hidden_page_asks_nothing(served, phone):
+    _, url = served.begin()
     phone.go(url)
     phone.js("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
     asked_before = len(requests_of(phone))
@@ -245,19 +243,19 @@ def settled(phone: Chromium) -> bool:
 BAD_LINE = {"latency_ms": 1500, "bytes_per_s": 8_000}
 
 
-def test_a_purchase_over_a_bad_line_that_breaks_in_the_middle(site, phone):
+def test_a_purchase_over_a_bad_line_that_breaks_in_the_middle(served, phone):
     phone.line(**BAD_LINE)
     try:
-        phone.go(f"{site.url}/m/cab-01")
+        phone.go(f"{served.url}/m/cab-01")
         assert "Ready to play" in phone.text()
-        order_id, url = site.begin()
+        order_id, url = served.begin()
         phone.go(url)
         assert phone.js(FITS)
-        site.doors.pay(order_id)
+        served.site.pay(order_id)
         phone.wait_for("document.body.innerText.includes('sending your credits')", 30)
         phone.line(offline=True)
         phone.wait_for("document.body.innerText.includes('No connection at the moment.')", 30)
-        site.doors.say_ack(order_id, "done", 3)
+        served.site.say_ack(order_id, "done", 3)
         phone.line(**BAD_LINE)
         phone.wait_for("document.querySelector('h1').textContent == '3 credits added'", 30)
         assert "No connection" not in phone.text()
@@ -265,28 +263,28 @@ def test_a_purchase_over_a_bad_line_that_breaks_in_the_middle(site, phone):
         phone.line()
 
 
-def test_a_reload_in_the_middle_shows_where_the_order_stands(site, phone):
-    order_id, url = site.begin()
+def test_a_reload_in_the_middle_shows_where_the_order_stands(served, phone):
+    order_id, url = served.begin()
     phone.go(url)
-    site.doors.pay(order_id)
-    site.doors.say_ack(order_id, "pulsing", 2)
+    served.site.pay(order_id)
+    served.site.say_ack(order_id, "pulsing", 2)
     phone.go(url)
     assert "2 of 3 credits added" in phone.text()
     phone.js("location.reload()")
     phone.wait_for("document.querySelector('h1')?.textContent == '2 of 3 credits added'")
-    site.doors.say_ack(order_id, "done", 3)
+    served.site.say_ack(order_id, "done", 3)
     phone.wait_for("document.querySelector('h1').textContent == '3 credits added'")
 
 
-def test_a_second_scan_while_an_order_is_under_way_is_a_new_sale(site, phone):
+def test_a_second_scan_while_an_order_is_under_way_is_a_new_sale(served, phone):
     """And the way back leads to the first order, which went on meanwhile."""
-    order_id, url = site.begin()
+    order_id, url = served.begin()
     phone.go(url)
-    site.doors.pay(order_id)
+    served.site.pay(order_id)
     phone.wait_for("document.body.innerText.includes('sending your credits')")
-    phone.go(f"{site.url}/m/cab-01")
+    phone.go(f"{served.url}/m/cab-01")
     assert "Ready to play" in phone.text()
     assert phone.js("[...document.querySelectorAll('button')].every(b => !b.disabled)")
-    site.doors.say_ack(order_id, "done", 3)
+    served.site.say_ack(order_id, "done", 3)
     phone.js("history.back()")
     phone.wait_for("document.querySelector('h1')?.textContent == '3 credits added'")

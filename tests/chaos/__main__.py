@@ -18,8 +18,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from arcade_sandbox.broker.launcher import BrokerError
-from arcade_sandbox.processes import SystemFailed
+from arcade_sandbox.errors import BrokerError, SystemFailed
 from chaos.plant import DELIVER_WITHIN_S, SILENCE_LIMIT_S, running
 from chaos.run import Options, Outcome, run
 from chaos.table import Progress, table

@@ -10,7 +10,7 @@ from pathlib import Path
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.domain.order import Order
 from arcade_edge.simulator.cabinet import read_edge_log
-from arcade_sandbox.processes import SystemFailed
+from arcade_sandbox.errors import SystemFailed
 from arcade_sandbox.system import Cabinet
 from chaos.plant import PROFILE, Plant
 from chaos.players import Deeds

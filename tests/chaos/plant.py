@@ -16,7 +16,8 @@ from pathlib import Path
 
 import requests
 
-from arcade_sandbox.processes import START_WITHIN_S, STOP_WITHIN_S, Process, SystemFailed, free_port, wait_for
+from arcade_sandbox.errors import SystemFailed
+from arcade_sandbox.processes import START_WITHIN_S, STOP_WITHIN_S, Process, free_port, wait_for
 from arcade_sandbox.system import Profile, System
 from support.tcp_link import Link
 
@@ -26,7 +27,6 @@ PROFILE = Profile(pulse_ms=15, gap_ms=15, min_pulse_ms=10, min_gap_ms=10, start_
 DELIVER_WITHIN_S, SILENCE_LIMIT_S, ANSWER_S = 8, 12, 1
 LIMITS: Mapping[str, str] = {
     "DELIVER_WITHIN_S": str(DELIVER_WITHIN_S),
-    "MAX_TRAIN_S": "2",
     "SILENCE_LIMIT_S": str(SILENCE_LIMIT_S),
     "HOLD_SILENCE_LIMIT_S": str(SILENCE_LIMIT_S),
     "ANSWER_S": str(ANSWER_S),

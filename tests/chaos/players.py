@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 
 import requests
 
-from arcade_sandbox.processes import SystemFailed
-from arcade_sandbox.stripe.errors import SandboxMisuse
+from arcade_sandbox.errors import SandboxMisuse, SystemFailed
 from arcade_sandbox.system import PRICE_MINOR
 from chaos.plant import Plant
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from arcade_sandbox.processes import SystemFailed
+from arcade_sandbox.errors import SystemFailed
 from arcade_sandbox.stripe.errors import StripeRefusal
 from chaos import findings
 from chaos.plant import ANSWER_S, DELIVER_WITHIN_S, SILENCE_LIMIT_S, Plant

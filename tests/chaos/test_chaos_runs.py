@@ -26,6 +26,7 @@ TARGETS = {
 SEED = 7
 
 
+@pytest.mark.heavy
 def test_a_few_seconds_of_chaos_end_with_an_account(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "chaos"
     arguments = ["--seconds", "3", "--seed", str(SEED), "--agents", "1", "--folder", str(folder)]
@@ -112,8 +113,7 @@ def test_a_link_that_is_cut_ends_connections_and_refuses_new_ones_until_mended(a
             assert end.recv(100) == b"one"
             link.cut(refuse=True)
             assert ended(end)
-        with client(link) as end:
-            assert ended(end)
+        assert is_turned_away(link)
         link.mend()
         with client(link) as end:
             end.sendall(b"two")
@@ -122,17 +122,27 @@ def test_a_link_that_is_cut_ends_connections_and_refuses_new_ones_until_mended(a
 
 def test_a_link_without_a_server_refuses_and_goes_on_when_there_is_one(answering: int) -> None:
     nobody = free_port()  # one that no outgoing connection is given meanwhile
-    with Link(nobody) as link, client(link) as end:
-        assert ended(end)
+    with Link(nobody) as link:
+        assert is_turned_away(link)
         link._target_port = answering
         with client(link) as again:
             again.sendall(b"one")
             assert again.recv(100) == b"one"
 
 
+def is_turned_away(link: Link) -> bool:
+    """Whether a new connection comes to nothing: the reset may be here before it counts as made."""
+    try:
+        end = client(link)
+    except ConnectionResetError:
+        return True
+    with end:
+        return ended(end)
+
+
 def ended(end: socket.socket) -> bool:
     try:
         end.sendall(b"x")
         return end.recv(100) == b""
-    except OSError:
+    except ConnectionError:  # not a timeout: a connection that hangs has not ended
         return True

@@ -12,10 +12,10 @@ from typing import Protocol
 import pytest
 
 from arcade_cloud.adapters.mqtt import Publisher
-from arcade_cloud.config.broker_address import BrokerAddress
 from arcade_cloud.domain.events import Outcome
 from arcade_cloud.ports import senders
 from arcade_sandbox.broker.launcher import Broker, User
+from arcade_shared.broker_address import BrokerAddress
 from contracts.simulated import SimulatedBroker
 from support.fake_broker import FakeBroker
 from support.mqtt_probe import WAIT_S, Probe
@@ -120,7 +120,8 @@ class FakeSetting:
         self.fake.release()
 
 
-@pytest.fixture(params=["mosquitto", "fake", "simulated"])
+# The real one has a second to answer each message: on a busy machine that is not enough.
+@pytest.fixture(params=[pytest.param("mosquitto", marks=pytest.mark.serial), "fake", "simulated"])
 def setting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Setting]:
     if request.param != "mosquitto":
         yield FakeSetting() if request.param == "fake" else SimulatedBroker()

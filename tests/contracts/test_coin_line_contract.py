@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from arcade_edge.agent.signals import CreditPulsed
-from arcade_edge.domain.pulses import Profile
-from arcade_edge.hardware.coin_line import Active, CoinLine, CoinLineError, force_inactive
-from arcade_edge.hardware.pin_factory import GpioUnavailable
+from arcade_edge.domain.pulses import Active, Profile
+from arcade_edge.errors import CoinLineError, GpioUnavailable
+from arcade_edge.hardware.coin_line import CoinLine, force_inactive
 from support.coin_back_ends import BACK_ENDS, PIN, BackEnd, LgpioDoubleBackEnd
 from support.coin_lines import WAIT_S, running
 

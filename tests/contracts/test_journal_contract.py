@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from arcade_edge.agent.journal import open_journal
-from arcade_edge.domain.credits import Credit, InvariantBroken
+from arcade_edge.domain.credits import Credit
+from arcade_edge.errors import InvariantBroken
 from arcade_edge.ports import Journal
 from arcade_shared.ids import uuid7
 from simulation.quiet import quiet_pi, quiet_world

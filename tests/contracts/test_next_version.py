@@ -28,6 +28,7 @@ from arcade_cloud.domain.order import Order
 from arcade_cloud.errors import FormTooNew, InvariantBroken, StoreUnavailable
 from arcade_cloud.ports.store import Store
 from arcade_sandbox.dynamodb import DynamoDBLocal
+from simulation.account_payments import AccountPayments
 from support.dynamodb_tables import a_table
 from support.mortal_cloud import MortalCloud
 from support.order_records import an_alert, new_order, next_version, step
@@ -302,9 +303,9 @@ def test_a_field_that_this_version_does_not_know_is_refused_wherever_it_is_and_n
 
 def a_world_on(store: Store) -> MortalCloud:
     """The usual world, with its cloud on this store."""
-    world = MortalCloud()
+    world = MortalCloud(payments=AccountPayments)
     world.store = store  # type: ignore[assignment]
-    machine = MortalCloud().store.machine("cab-01")
+    machine = MortalCloud(payments=AccountPayments).store.machine("cab-01")
     assert machine is not None
     store.put_machine(machine, 0)
     world.start()

@@ -1,7 +1,7 @@
-"""What every way to Stripe promises: one suite, run on the real gateway with a stand-in, and on both doubles.
+"""What every way to Stripe promises: one suite, run on the real gateway and on the simulation's own model.
 
-The stand-in speaks Stripe's API over HTTP to the real library; whatever differs between the sides would make
-the fake, or the simulation, lie.
+The gateway talks through the real library to the sandbox, over HTTP and in this process. Whatever differs between
+the sides would make the simulation lie.
 """
 
 import threading
@@ -11,18 +11,19 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, Protocol
 
 import pytest
-import stripe
 
 from arcade_cloud.adapters.stripe import gateway as stripe_gateway
-from arcade_cloud.adapters.stripe.events import EVENT_TYPES, interpret
+from arcade_cloud.adapters.stripe.events import interpret
 from arcade_cloud.adapters.stripe.gateway import StripeGateway
 from arcade_cloud.domain.money import Offer, Payment
 from arcade_cloud.errors import PaymentsRefused, PaymentsUnavailable
 from arcade_cloud.ports.payments import Checkout, CheckoutRequest, Payments, Report
 from arcade_sandbox.stripe.sandbox import StripeSandbox
+from arcade_sandbox.stripe.world import StripeWorld
 from contracts.simulated import SimulatedStripe
-from support import fake_payments
-from support.fake_payments import FakePayments
+from simulation import account_payments
+from support.sandbox_account import SandboxAccount
+from support.sandbox_payments import SandboxPayments
 
 HOUR_MS = 3_600_000
 Outcome = Literal["succeeded", "failed"]
@@ -49,109 +50,48 @@ class World(Protocol):
     def events(self) -> list[dict[str, Any]]: ...
 
 
-class FakeWorld:
-    def __init__(self) -> None:
-        self._skipped_ms = 0
-        self.payments = FakePayments(self.now_ms)
-        self._stripe = self.payments.stripe
-        self.settle_async = self._stripe.settle_async
-        self.expire_hold = self._stripe.expire_hold
-        self.finish_refund = self._stripe.finish_refund
-        self.refund_by_hand = self._stripe.refund_by_hand
-        self.open_dispute = self._stripe.open_dispute
-        self.close_dispute = self._stripe.close_dispute
+class SandboxWorld(SandboxAccount):
+    """The sandbox behind its web server, and the gateway as the cloud has it."""
+
+    def __init__(self, world: StripeWorld, payments: Payments) -> None:
+        super().__init__(world)
+        self.payments = payments
 
     def now_ms(self) -> int:
-        return int(time.time() * 1000) + self._skipped_ms
-
-    def pay(self, session_id: str, method: Any = "card") -> str:
-        return self._stripe.pay(session_id, method)
+        return int(self.world.clock.now_s() * 1000)
 
     def advance(self, seconds: int) -> None:
-        self._skipped_ms += seconds * 1000
-
-    def add_price(self, price_id: str, amount: int, label: str, *, active: bool = True) -> None:
-        self._stripe.add_price(price_id, amount, label=label, active=active)
-
-    def visit_link(self, price_id: str, quantity: int, client_reference_id: str) -> str:
-        return self._stripe.visit_link(price_id, quantity, client_reference_id=client_reference_id)
+        self.world.advance(seconds)
 
     def refuse_partial_capture(self) -> None:
-        self.payments.refuse_partial_capture = True
+        self.world.set_rules(refuse_partial_capture=True)
+
+    def fail_next(self, when: Literal["before", "after"]) -> None:
+        self.world.fail_next("cut", when)
+
+    def events(self) -> list[dict[str, Any]]:
+        return self.take_events()
+
+
+class InProcessWorld(SandboxWorld):
+    """The sandbox without a socket, and the gateway as most tests have it."""
+
+    def __init__(self) -> None:
+        self._in_process = SandboxPayments(lambda: time.time_ns() // 1_000_000)
+        super().__init__(self._in_process.stripe.world, self._in_process)
 
     def fail_next(self, when: Literal["before", "after"]) -> None:
         planned: list[Literal["before", "after"]] = [when]
-        self.payments.fault = lambda _: planned.pop() if planned else None
-
-    def events(self) -> list[dict[str, Any]]:
-        return self._stripe.take_events()
+        self._in_process.fault = lambda _: planned.pop() if planned else None
 
 
-class SandboxWorld:
-    def __init__(self, sandbox: StripeSandbox) -> None:
-        self._sandbox = sandbox
-        self._client = stripe.StripeClient("sk_test_by_hand", base_addresses={"api": sandbox.base_url})
-        self._told = 0
-        self.payments = StripeGateway("sk_test_gateway", api_base=sandbox.base_url, retries=0)
-
-    def now_ms(self) -> int:
-        return int(self._sandbox.clock.now_s() * 1000)
-
-    def pay(self, session_id: str, method: str = "card") -> str:
-        return self._sandbox.pay(session_id, method, wait=False).payment_intent
-
-    def settle_async(self, payment_intent: str, *, succeed: bool) -> None:
-        self._sandbox.settle_async(payment_intent, succeed=succeed)
-
-    def expire_hold(self, payment_intent: str) -> None:
-        self._sandbox.expire_hold(payment_intent)
-
-    def finish_refund(self, payment_intent: str, outcome: Outcome) -> None:
-        latest = self._client.v1.refunds.list({"payment_intent": payment_intent, "limit": 1}).data[0]
-        self._sandbox.finish_refund(latest.id, outcome)
-
-    def refund_by_hand(self, payment_intent: str, amount: int) -> None:
-        self._sandbox.refund(payment_intent, amount)
-
-    def open_dispute(self, payment_intent: str) -> None:
-        self._sandbox.open_dispute(payment_intent)
-
-    def close_dispute(self, payment_intent: str, outcome: Literal["won", "lost"]) -> None:
-        latest = self._client.v1.disputes.list({"payment_intent": payment_intent, "limit": 1}).data[0]
-        self._sandbox.close_dispute(latest.id, outcome)
-
-    def advance(self, seconds: int) -> None:
-        self._sandbox.advance(seconds)
-
-    def add_price(self, price_id: str, amount: int, label: str, *, active: bool = True) -> None:
-        self._sandbox.create_price(amount, name=label, price_id=price_id)
-        if not active:
-            self._client.v1.prices.update(price_id, {"active": False})
-
-    def visit_link(self, price_id: str, quantity: int, client_reference_id: str) -> str:
-        link = self._client.v1.payment_links.create({"line_items": [{"price": price_id, "quantity": quantity}]})
-        token = link.url.rsplit("/", 1)[1]
-        return str(self._sandbox.visit_link(token, client_reference_id)["id"])
-
-    def refuse_partial_capture(self) -> None:
-        self._sandbox.set_rules(refuse_partial_capture=True)
-
-    def fail_next(self, when: Literal["before", "after"]) -> None:
-        self._sandbox.fail_next("cut", when)
-
-    def events(self) -> list[dict[str, Any]]:
-        everything = self._sandbox.events(*EVENT_TYPES)
-        fresh, self._told = everything[self._told :], len(everything)
-        return fresh
-
-
-@pytest.fixture(params=["fake", "simulated", "gateway"])
+@pytest.fixture(params=["in process", "simulated", "over HTTP"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    if request.param != "gateway":
-        yield FakeWorld() if request.param == "fake" else SimulatedStripe()
+    if request.param != "over HTTP":
+        yield InProcessWorld() if request.param == "in process" else SimulatedStripe()
         return
     with StripeSandbox() as sandbox:
-        yield SandboxWorld(sandbox)
+        yield SandboxWorld(sandbox, StripeGateway("sk_test_gateway", api_base=sandbox.base_url, retries=0))
 
 
 def _request(world: World, order_id: str = "o-1", **fields: Any) -> CheckoutRequest:
@@ -190,11 +130,9 @@ def test_a_new_checkout_is_open_and_names_its_order(world: World) -> None:
     assert made.url is not None
     assert made.url.startswith("http")
     assert made.expires_at_ms == request.expires_at_ms // 1000 * 1000
-    assert (made.order_id, made.machine_id, made.site) == ("o-1", "cab-01", "arcade.example")
     assert (made.payment, made.price_ids) == (None, None)
     found = world.payments.read_checkout(made.session_id)
     assert (found.session_id, found.status, found.payment) == (made.session_id, "open", None)
-    assert found.order_id == "o-1"
 
 
 def test_a_checkout_of_a_configured_price_shows_price_and_quantity(world: World) -> None:
@@ -205,20 +143,13 @@ def test_a_checkout_of_a_configured_price_shows_price_and_quantity(world: World)
     assert world.payments.read_payment(payment_intent).amount_minor == 1_000
 
 
-def test_an_expired_checkout_can_not_be_paid_nor_expired_again(world: World) -> None:
+def test_a_checkout_expires_by_itself_and_cannot_be_paid_then(world: World) -> None:
     checkout = world.payments.create_checkout(_request(world), key="k")
-    world.payments.expire_checkout(checkout.session_id)
+    world.advance(32 * 60)
     found = world.payments.read_checkout(checkout.session_id)
     assert (found.status, found.url) == ("expired", None)
     with pytest.raises(ValueError, match="expired"):
         world.pay(checkout.session_id)
-    assert _refused(lambda: world.payments.expire_checkout(checkout.session_id)) == "invalid_request_error"
-
-
-def test_a_checkout_expires_by_itself(world: World) -> None:
-    checkout = world.payments.create_checkout(_request(world), key="k")
-    world.advance(32 * 60)
-    assert world.payments.read_checkout(checkout.session_id).status == "expired"
 
 
 def test_a_checkout_must_not_end_too_soon(world: World) -> None:
@@ -232,7 +163,6 @@ def test_a_checkout_of_a_payment_link_shows_what_was_bought_and_for_which_machin
     payment_intent = world.pay(session_id)
     found = world.payments.read_checkout(session_id)
     assert found.price_ids == {"price_one": 3}
-    assert (found.order_id, found.machine_id, found.site) == (None, None, None)
     assert found.payment is not None
     assert (found.payment.payment_intent, found.payment.status) == (payment_intent, "succeeded")
     (reported,) = [report for report in map(interpret, world.events()) if report.session_id == session_id]
@@ -255,7 +185,6 @@ def test_cards_and_link_are_held(world: World, method: str) -> None:
     assert (payment.amount_minor, payment.currency) == (900, "myr")
     assert (payment.capturable_minor, payment.received_minor, payment.refunded_minor) == (900, 0, 0)
     assert payment.has_money
-    assert payment.order_id == "o-1"
     assert payment.dispute == "none"
     assert _paid_now(world, before_ms, payment)
     assert (payment.capture_before_ms is not None) == (method == "card")
@@ -308,7 +237,7 @@ def test_a_capture_takes_its_amount_and_lets_go_of_the_rest(world: World, amount
     payment = world.payments.read_payment(payment_intent)
     assert payment.status == "succeeded"
     assert (payment.received_minor, payment.capturable_minor) == (amount, 0)
-    assert (payment.refunded_minor, payment.refunds, payment.kept_minor) == (0, 0, amount)
+    assert (payment.refunded_minor, payment.kept_minor) == (0, amount)
 
 
 def test_a_hold_is_captured_once(world: World) -> None:
@@ -375,7 +304,7 @@ def test_refunds_add_up_and_end(world: World) -> None:
     world.payments.refund(payment_intent, 200, key="r1")
     world.refund_by_hand(payment_intent, 300)
     payment = world.payments.read_payment(payment_intent)
-    assert (payment.refunded_minor, payment.refunds, payment.refunds_failed) == (500, 2, 0)
+    assert (payment.refunded_minor, payment.refunds_failed) == (500, 0)
     assert payment.kept_minor == 400
     assert _refused(lambda: world.payments.refund(payment_intent, 401, key="r2")) == "invalid_request_error"
     world.payments.refund(payment_intent, 400, key="r3")
@@ -401,15 +330,15 @@ def test_a_refund_on_its_way_counts_until_it_fails(world: World) -> None:
     _, payment_intent = _bought(world, "fpx")
     world.payments.refund(payment_intent, 900, key="r1")
     payment = world.payments.read_payment(payment_intent)
-    assert (payment.refunded_minor, payment.refunds, payment.refunds_failed) == (900, 1, 0)
+    assert (payment.refunded_minor, payment.refunds_failed) == (900, 0)
     world.finish_refund(payment_intent, "failed")
     payment = world.payments.read_payment(payment_intent)
-    assert (payment.refunded_minor, payment.refunds, payment.refunds_failed) == (0, 1, 1)
+    assert (payment.refunded_minor, payment.refunds_failed) == (0, 1)
     assert payment.kept_minor == 900
     world.payments.refund(payment_intent, 900, key="r2")
     world.finish_refund(payment_intent, "succeeded")
     payment = world.payments.read_payment(payment_intent)
-    assert (payment.refunded_minor, payment.refunds, payment.refunds_failed) == (900, 2, 1)
+    assert (payment.refunded_minor, payment.refunds_failed) == (900, 1)
 
 
 def test_many_refunds_are_all_counted(world: World) -> None:
@@ -419,7 +348,7 @@ def test_many_refunds_are_all_counted(world: World) -> None:
     for number in range(13):
         world.payments.refund(payment_intent, 10, key=f"r{number}")
     payment = world.payments.read_payment(payment_intent)
-    assert (payment.refunds, payment.refunded_minor) == (13, 130)
+    assert payment.refunded_minor == 130
 
 
 # disputes
@@ -472,7 +401,6 @@ def test_a_price_that_is_switched_off_is_no_offer(world: World) -> None:
         lambda payments: payments.capture("pi_nobody", 1, key="c"),
         lambda payments: payments.cancel("pi_nobody", key="x"),
         lambda payments: payments.refund("pi_nobody", 1, key="r"),
-        lambda payments: payments.expire_checkout("cs_test_nobody"),
     ],
 )
 def test_what_does_not_exist_is_refused(world: World, call: Callable[[Payments], object]) -> None:
@@ -496,7 +424,7 @@ def test_the_same_key_does_its_work_once(world: World) -> None:
         world.payments.capture(payment_intent, 600, key="c")
         world.payments.refund(payment_intent, 100, key="r")
     payment = world.payments.read_payment(payment_intent)
-    assert (payment.received_minor, payment.refunded_minor, payment.refunds) == (600, 100, 1)
+    assert (payment.received_minor, payment.refunded_minor) == (600, 100)
 
 
 def test_a_key_remembers_a_refusal_too(world: World) -> None:
@@ -550,9 +478,9 @@ def test_a_lost_answer_has_done_its_work_and_the_key_finds_it(world: World) -> N
     world.payments.capture(payment_intent, 600, key="c")
     world.fail_next("after")
     with pytest.raises(PaymentsUnavailable):
-        world.payments.refund(payment_intent, 600, key="r")
-    world.payments.refund(payment_intent, 600, key="r")
-    assert world.payments.read_payment(payment_intent).refunds == 1
+        world.payments.refund(payment_intent, 200, key="r")
+    world.payments.refund(payment_intent, 200, key="r")
+    assert world.payments.read_payment(payment_intent).refunded_minor == 200
 
 
 def test_a_lost_answer_to_a_new_checkout_is_found_by_its_key(world: World) -> None:
@@ -601,7 +529,7 @@ def test_a_hold_is_reported_with_the_payment_itself(world: World) -> None:
     read = world.payments.read_payment(payment_intent)
     assert held.payment.has_money
     assert held.payment.capturable_minor == read.capturable_minor
-    assert held.payment.order_id == held.order_id == completed.order_id == "o-1"
+    assert held.order_id == completed.order_id == "o-1"
     assert held.payment.paid_at_ms == read.paid_at_ms
     assert held.payment_intent == completed.payment_intent == payment_intent
     assert (completed.session_id, completed.client_reference_id) == (checkout.session_id, "o-1")
@@ -687,6 +615,20 @@ def test_a_checkout_that_nobody_paid_is_reported(world: World) -> None:
     assert (report.order_id, report.session_id, report.payment_intent) == ("o-1", checkout.session_id, None)
 
 
+def test_a_payment_is_as_old_as_the_players_wish_however_late_its_bank_decides(
+    world: World, request: pytest.FixtureRequest
+) -> None:
+    """Stripe makes the charge at once, pending; `created` stays."""
+    if isinstance(world, SimulatedStripe):
+        why = "the simulation dates a charge from the bank's word: to be changed with its digest"
+        request.applymarker(pytest.mark.xfail(reason=why))
+    _, payment_intent = _bought(world, "fpx_later")
+    began_ms = world.now_ms()
+    world.advance(3_600)
+    world.settle_async(payment_intent, succeed=True)
+    assert (world.payments.read_payment(payment_intent).paid_at_ms or 0) <= began_ms
+
+
 # the list of events
 
 
@@ -720,7 +662,7 @@ def test_events_are_listed_by_type_and_from_a_moment_on(world: World) -> None:
 
 def test_a_long_list_of_events_comes_in_pages_newest_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stripe_gateway, "_PAGE", 2)
-    monkeypatch.setattr(fake_payments, "EVENTS_OF_A_PAGE", 2)
+    monkeypatch.setattr(account_payments, "EVENTS_OF_A_PAGE", 2)
     paid, kinds = _paid_by_link(world, 3), ("checkout.session.completed",)
     first = world.payments.read_events(kinds, since_ms=0)
     assert (len(first.reports), first.after) == (2, first.reports[-1].event_id)

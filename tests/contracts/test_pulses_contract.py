@@ -21,7 +21,8 @@ import pytest
 from arcade_edge.agent.signals import CreditPulsed, PulseFailed, PulseSignal
 from arcade_edge.bootstrap import Line
 from arcade_edge.domain.pulses import Profile
-from arcade_edge.hardware.coin_line import CoinLine, CoinLineError
+from arcade_edge.errors import CoinLineError
+from arcade_edge.hardware.coin_line import CoinLine
 from arcade_shared.ids import uuid7
 from simulation.quiet import quiet_pi, quiet_world
 from support.coin_back_ends import PIN, MockBackEnd
@@ -218,7 +219,6 @@ def test_a_credit_is_told_with_its_token_once_its_last_pulse_has_ended(setting_w
     assert outcome.token == (CREDIT, 4)
     assert not setting.is_active()
     assert len(setting.pulses()) == 2
-    assert outcome.last_edge_ns - outcome.first_edge_ns >= (7 + 5 + 7) * MS
 
 
 def test_handing_over_waits_for_no_pulse(setting_with: Settings) -> None:

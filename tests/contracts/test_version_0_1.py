@@ -141,7 +141,7 @@ def form_of(record: bytes) -> int:
 
 def go_on(world: TakenOver) -> None:
     """What players and banks do next."""
-    stripe, intent_of = world.payments.stripe, world.payment_intent_of
+    stripe, intent_of = world.account, world.payment_intent_of
     stripe.pay(session_of(world.labelled("open, pays later")))
     stripe.settle_async(intent_of("open, bank decides"))
     world.settle_down(days=0.02)
@@ -158,7 +158,7 @@ def end_of(world: TakenOver, label: str) -> End:
         order.state,
         order.delivered,
         "" if done is None else done.by,
-        world.payments.stripe.money_of(world.payment_intent_of(label))["kept"] if paid else 0,
+        world.account.money_of(world.payment_intent_of(label))["kept"] if paid else 0,
         order.books.goodwill_minor,
         order.books.lost_minor,
     )
@@ -167,7 +167,7 @@ def end_of(world: TakenOver, label: str) -> End:
 def check_ends(world: TakenOver) -> None:
     assert {label: end_of(world, label) for label in world.labels} == ENDS
     assert world.machine.pulsed == PULSED_NOW
-    assert [line for line in world.payments.stripe.money() if line["held"]] == []
+    assert [line for line in world.account.money() if line["held"]] == []
     for label in world.labels:
         assert world.labelled(label).due_at_ms is None, label
 

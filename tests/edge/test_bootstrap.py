@@ -10,14 +10,8 @@ import pytest
 
 from arcade_edge.agent.health import Notifier
 from arcade_edge.agent.signals import MeterPulse, ReadyChanged
-from arcade_edge.bootstrap import (
-    MESSAGES_WAITING,
-    SIGNALS_WAITING,
-    EventQueue,
-    PartDied,
-    forgetful_file_system,
-    run_loop,
-)
+from arcade_edge.bootstrap import MESSAGES_WAITING, SIGNALS_WAITING, EventQueue, forgetful_file_system, run_loop
+from arcade_edge.errors import PartDied
 from arcade_edge.ports import Arrived, Receipt, StopAsked
 from support.agent_rig import Rig
 

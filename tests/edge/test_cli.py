@@ -129,7 +129,7 @@ def test_watching_inputs_where_none_is_wired_says_where_to_name_them(
 
 def test_watching_without_a_broker_says_which_one(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["watch", "--config", str(config)]) == cli.FAILED
-    assert "the broker 127.0.0.1:1" in capsys.readouterr().err
+    assert "broker: nobody listens on 127.0.0.1:1" in capsys.readouterr().err
 
 
 def test_the_journal_is_listed_for_people(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

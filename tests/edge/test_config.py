@@ -7,17 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from arcade_edge.config import (
-    BadSettings,
-    Broker,
-    Coin,
-    Input,
-    SerialLine,
-    is_loopback,
-    load,
-    load_coin_line,
-)
+from arcade_edge import config as edge_config
+from arcade_edge.config import Coin, Input, SerialLine, load, load_coin_line
 from arcade_edge.domain.pulses import Profile
+from arcade_edge.errors import BadSettings
+from arcade_shared.broker_address import BrokerAddress, is_loopback
+from arcade_shared.cabinet import JOURNAL_PATH
 
 KEY = "00112233445566778899aabbccddeeff" * 2
 SMALL = f"""
@@ -46,6 +41,19 @@ def write(tmp_path: Path) -> Write:
     return written
 
 
+def test_a_pi_that_has_the_journal_of_before_keeps_it(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bringing the program up to date must not begin a new installation, whatever the settings leave unsaid."""
+    former = tmp_path / "journal.db"
+    monkeypatch.setattr(edge_config, "FORMER_JOURNAL", former)
+    assert load(write(SMALL), {}).journal_path == Path(JOURNAL_PATH)
+    former.touch()
+    assert load(write(SMALL), {}).journal_path == former
+    named = write(SMALL, ("[security]", f'[journal]\npath = "{JOURNAL_PATH}"\n[security]'))
+    assert load(named, {}).journal_path == Path(JOURNAL_PATH)
+
+
 def faults(path: Path) -> tuple[str, ...]:
     with pytest.raises(BadSettings) as bad:
         load(path, {})
@@ -55,10 +63,10 @@ def faults(path: Path) -> tuple[str, ...]:
 def test_few_lines_suffice_and_the_rest_has_safe_defaults(write: Write) -> None:
     settings = load(write(SMALL), {})
     assert settings.machine_id == "cab-01"
-    assert settings.broker == Broker("broker.example", 8883, tls=True)
+    assert settings.broker == BrokerAddress(host="broker.example", port=8883, tls=True)
     assert settings.coin == Coin(17, "low", Profile())
     assert settings.keys == (bytes.fromhex(KEY),)
-    assert settings.journal_path == Path("/var/lib/arcade/journal.db")
+    assert settings.journal_path == Path(JOURNAL_PATH)
     assert not settings.allow_unsigned
     assert (settings.game_over_gpio, settings.game_over_serial, settings.ready, settings.meter) == (None,) * 4
 
@@ -105,7 +113,14 @@ allow_unsigned = true
         ),
         {},
     )
-    assert settings.broker == Broker("10.0.0.1", 1884, True, str(tmp_path / "ca.pem"), "cab-01", "hush")
+    assert settings.broker == BrokerAddress(
+        host="10.0.0.1",
+        port=1884,
+        tls=True,
+        ca_file=str(tmp_path / "ca.pem"),
+        username="cab-01",
+        password="hush",
+    )
     assert settings.coin == Coin(22, "high", Profile(50, 60, 2, 7))
     assert settings.game_over_gpio == Input(5, "high", 5)
     assert settings.game_over_serial == SerialLine("/dev/ttyUSB0", 115200, "GAME OVER")
@@ -130,7 +145,12 @@ allow_unsigned = true
         ("[coin]", "tls = false\n[coin]", "broker.tls", "allow_plaintext"),
         ("[coin]", 'ca_file = "nowhere.pem"\n[coin]', "broker.ca_file", "not there"),
         ("[coin]", 'password = "x"\n[coin]', "broker.username", "missing"),
-        ("[coin]", 'pasword = "x"\n[coin]', "broker.pasword", "unknown; known here: allow_plaintext, ca_file"),
+        (
+            "[coin]",
+            'pasword = "x"\n[coin]',
+            "broker.pasword",
+            "unknown; these are known: allow_plaintext, ca_file",
+        ),
         ("pin = 17", "", "coin.pin", "missing"),
         ("pin = 17", 'pin = "header 11"', "coin.pin", "GPIO17"),
         ("pin = 17", "pin = 99", "coin.pin", "0 to 53"),
@@ -138,10 +158,10 @@ allow_unsigned = true
         ("pin = 17", "pin = 17\npulse_ms = 1", "coin.pulse_ms", "5 to 5000"),
         ("pin = 17", "pin = 17\nmax_credits = 0", "coin.max_credits", "1 to 1000"),
         ("pin = 17", 'pin = 17\ngap_ms = "100"', "coin.gap_ms", "whole number"),
-        ("pin = 17", "pin = 17\n[ready]\npin = 17", "coin.pin", "ready's already"),
+        ("pin = 17", "pin = 17\n[ready]\npin = 17", "coin.pin", "already taken by ready"),
         ("pin = 17", "pin = 17\n[ready]", "ready.pin", "missing"),
         ("pin = 17", "pin = 17\n[meter]\npin = 4\nactiv = 'low'", "meter.activ", "unknown"),
-        ("pin = 17", "pin = 17\n[game_over]\npin = 4", "game_over.pin", "unknown; known here: gpio, serial"),
+        ("pin = 17", "pin = 17\n[game_over]\npin = 4", "game_over.pin", "unknown; these are known: gpio, serial"),
         ("pin = 17", "pin = 17\n[game_over.serial]\nport = 'x'", "game_over.serial.pattern", "missing"),
         (
             "pin = 17",

@@ -84,7 +84,7 @@ def test_systemd_understands_the_whole_unit(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(package_index: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The unpacked bundle for this machine and this Python."""
     return make_bundle(tmp_path_factory.mktemp("bundle"))
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from arcade_edge.config import Broker, Input, load
+from arcade_edge.config import Input, load
 from arcade_edge.domain.pulses import Profile
+from arcade_shared.broker_address import BrokerAddress
 
 EXAMPLE = Path(__file__).parents[2] / "edge" / "deploy" / "edge.toml"
 KEY = "0123456789abcdef" * 4
@@ -55,7 +56,7 @@ def test_the_defaults_that_it_shows_are_the_defaults(here: Path) -> None:
 def test_it_names_every_setting_that_there_is() -> None:
     shown = tomllib.loads(uncommented())
     assert set(shown["coin"]) == {"pin", "active", *(field.name for field in fields(Profile))}
-    of_broker = {field.name for field in fields(Broker)} - {"password"}
+    of_broker = {field.name for field in fields(BrokerAddress)} - {"password"}
     assert set(shown["broker"]) == of_broker | {"password_file", "allow_plaintext"}
     assert set(shown["game_over"]["gpio"]) == {field.name for field in fields(Input)}
     assert set(shown) == {"machine_id", "broker", "coin", "game_over", "ready", "meter", "journal", "security"}

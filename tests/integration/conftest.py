@@ -10,8 +10,10 @@ import pytest
 
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.domain.order import HistoryEntry, Order
+from arcade_sandbox.aws.lambda_emulator import find_emulator
 from arcade_sandbox.demo import Pulse, pulses
-from arcade_sandbox.processes import SystemFailed, wait_for
+from arcade_sandbox.errors import EmulatorNotInstalled, SystemFailed
+from arcade_sandbox.processes import wait_for
 from arcade_sandbox.system import PRICE_MINOR, Profile, System
 
 FINAL = {"settled", "abandoned"}
@@ -20,7 +22,6 @@ SHORT = Profile(pulse_ms=15, gap_ms=15, min_pulse_ms=10, min_gap_ms=10, start_af
 # Limits short enough to be waited for; they keep the order that the real ones have.
 QUICK = {
     "DELIVER_WITHIN_S": "8",
-    "MAX_TRAIN_S": "2",
     "SILENCE_LIMIT_S": "12",
     "HOLD_SILENCE_LIMIT_S": "12",
     "ANSWER_S": "1",
@@ -80,6 +81,15 @@ class Whole:
         """Promise 1: kept is the price of exactly what was reported as pulsed; nothing, where nothing was sent."""
         assert self.kept(order) == order.amount_minor * (order.delivered or 0) // order.ordered
         assert order.amount_minor == PRICE_MINOR * order.ordered
+
+
+@pytest.fixture(scope="session")
+def emulator() -> None:
+    """AWS's emulator. Tests are skipped where it is not installed."""
+    try:
+        find_emulator()
+    except EmulatorNotInstalled as missing:
+        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="module")

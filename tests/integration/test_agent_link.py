@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from arcade_edge.agent.reports import Will
-from arcade_edge.config import Broker as BrokerSettings
 from arcade_edge.mqtt import link as edge_link
 from arcade_edge.mqtt.link import Event, LinkState, MqttLink
 from arcade_edge.ports import Arrived, LinkDown, LinkUp
 from arcade_sandbox.broker.launcher import Broker
+from arcade_shared.broker_address import BrokerAddress
 from arcade_shared.messages import MAX_PAYLOAD_BYTES
 from support.agent_world import USERS
 from support.link_ends import COINPULSE, STATUS, WAIT_S, Ends
@@ -75,7 +75,7 @@ def test_something_else_than_a_broker_is_named_and_left_alone(monkeypatch: pytes
         return True
 
     with socket.create_server(("127.0.0.1", 0)) as server:
-        settings = BrokerSettings("127.0.0.1", server.getsockname()[1], tls=False)
+        settings = BrokerAddress(host="127.0.0.1", port=server.getsockname()[1], tls=False)
         link = MqttLink(settings, "c", [COINPULSE], lambda _: Will(STATUS, b""), post)
         link.start()
         try:

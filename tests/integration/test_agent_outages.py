@@ -128,7 +128,7 @@ def test_a_command_that_was_sent_while_the_agent_was_away_is_delivered_when_it_i
 def test_it_starts_without_a_broker_and_connects_when_there_is_one(world: World) -> None:
     world.broker.kill()
     with world.agent() as agent:
-        agent.wait_for_log("it is tried again")
+        agent.wait_for_log("trying again")
         world.broker.start()
         world.cloud.ready()
         agent.stop()
@@ -145,7 +145,7 @@ def test_an_access_list_that_forbids_the_topics_is_named(tmp_path: Path) -> None
         world.broker.users = [world.broker.users[0], User(MACHINE, "machine password", "none")]
         world.broker.restart()
         with world.agent() as agent:
-            agent.wait_for_log("it forbids to subscribe")
+            agent.wait_for_log("refuses the subscription")
             assert agent.stop() == 0
 
 

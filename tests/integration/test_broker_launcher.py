@@ -19,7 +19,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from arcade_sandbox.broker.launcher import Broker, BrokerNotInstalled, BrokerNotStarted, User, find_mosquitto
+from arcade_sandbox.broker.launcher import Broker, User, find_mosquitto
+from arcade_sandbox.errors import BrokerNotInstalled, BrokerNotStarted
 
 NOT_AUTHORIZED = 0x87
 WAIT_S = 10
@@ -306,7 +307,9 @@ def test_a_broker_without_its_plugin_is_said_by_name(tmp_path: Path) -> None:
 
 
 def test_passwords_are_neither_shown_nor_stored_in_the_clear(broker: Broker) -> None:
+    files = list(broker.folder.iterdir())
+    assert any(USERS[0].name.encode() in file.read_bytes() for file in files), "users are stored here"
     for user in USERS:
         assert user.password not in repr(user)
-        for file in broker.folder.iterdir():
+        for file in files:
             assert user.password.encode() not in file.read_bytes(), file

@@ -17,7 +17,7 @@ import pytest
 
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.domain.machines import Machine
-from arcade_sandbox.aws.lambda_emulator import EMULATOR, EmulatorNotInstalled, LambdaEmulator, find_emulator
+from arcade_sandbox.aws.lambda_emulator import EMULATOR, LambdaEmulator
 from arcade_sandbox.broker.launcher import Broker, User
 from arcade_sandbox.processes import wait_for
 from support.lambda_events import SHAPES, answer_of, http_event, sample
@@ -26,11 +26,6 @@ WEBHOOK_SECRET = "whsec_behind_the_emulator"
 HTTP_SAMPLES = {"alb/ALBRequest": "balancer", "apigateway/AwsProxy": "rest", "apigateway/HttpApi": "http_api"}
 # What the samples say is a text, and the generator fills in otherwise.
 TAGS = {"method": "GET", "path": "status", "stage": "prod", "resource": "/{proxy+}", "body": ""}
-
-try:
-    find_emulator()
-except EmulatorNotInstalled as missing:
-    pytest.skip(str(missing), allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +36,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 
 @pytest.fixture(scope="module")
-def function(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LambdaEmulator]:
+def function(emulator: None, broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LambdaEmulator]:
     folder = tmp_path_factory.mktemp("function")
     store = SqliteStore(str(folder / "arcade.sqlite"))
     store.put_machine(Machine(machine_id="cab-01", version=1, kind="subscriber"), 0)

@@ -18,7 +18,6 @@ from support.orders import resolved_by
 SHORT = Profile(pulse_ms=15, gap_ms=15, min_pulse_ms=10, min_gap_ms=10, start_after_ms=200, play_s=0.3)
 LIMITS = {
     "DELIVER_WITHIN_S": "20",
-    "MAX_TRAIN_S": "2",
     "SILENCE_LIMIT_S": "30",
     "HOLD_SILENCE_LIMIT_S": "30",
     "ANSWER_S": "2",

@@ -19,7 +19,7 @@ from arcade_shared.signing import machine_key, seal
 from arcade_shared.times import format_ms
 
 PROFILE = Profile(pulse_ms=15, gap_ms=15, min_pulse_ms=10, min_gap_ms=10, start_after_ms=200, play_s=0.3)
-LIMITS = {"DELIVER_WITHIN_S": "4", "MAX_TRAIN_S": "2", "SILENCE_LIMIT_S": "8", "HOLD_SILENCE_LIMIT_S": "8"}
+LIMITS = {"DELIVER_WITHIN_S": "4", "SILENCE_LIMIT_S": "8", "HOLD_SILENCE_LIMIT_S": "8"}
 OTHER_TOPICS = ("arcade/machine/cab-01/status", "arcade/machine/cab-01/gameover", "arcade/cloud/echo")
 
 
@@ -57,7 +57,6 @@ def system(tmp_path_factory):
         profile=PROFILE,
         settings={
             "DELIVER_WITHIN_S": "4",
-            "MAX_TRAIN_S": "2",
             "SILENCE_LIMIT_S": "8",
             "HOLD_SILENCE_LIMIT_S": "8",
         },
@@ -170,8 +169,11 @@ def test_forged_and_replayed_acks_take_no_money(system, attacker):
 def test_a_forged_status_makes_no_machine_ready(system, attacker):
     """Neither a status from an earlier time nor one signed by another machine brings anybody to pay."""
     topic = "arcade/machine/cab-02/status"
-    wait_for("a status", lambda: attacker.saw("status"))
-    old = [payload for seen, payload in attacker.saw("status") if seen == topic]
+
+    def heard():
+        return [payload for seen, payload in attacker.saw("status") if seen == topic]
+
+    old = wait_for("a status", heard)
     agent = system.cabinets["cab-02"].agent
     agent.kill()
     system.wait_ready("cab-02", ready=False)
@@ -235,6 +237,7 @@ def test_noise_on_every_topic_kills_nothing_and_a_good_credit_still_arrives(syst
 
 def test_no_secret_is_in_any_log(system, attacker):
     logs = [path.read_text(errors="replace") for path in Path(system.folder).rglob("*.log")]
+    assert sum(map(len, logs)) > 1_000, "else nothing is shown"
     keys = [machine_key(system.signing_secret, machine_id).hex() for machine_id in ("cab-01", "cab-02")]
     for secret in (
         system.signing_secret,

@@ -8,7 +8,6 @@ import pytest
 from arcade_cloud.adapters.store import open_store
 from arcade_cloud.domain.order import Order
 from arcade_cloud.ports.store import Store
-from arcade_sandbox.aws.lambda_emulator import EmulatorNotInstalled, find_emulator
 from arcade_sandbox.demo import pulses
 from arcade_sandbox.dynamodb import DynamoDBLocal
 from arcade_sandbox.processes import wait_for
@@ -19,16 +18,10 @@ from support.orders import resolved_by
 SHORT = Profile(pulse_ms=15, gap_ms=15, min_pulse_ms=10, min_gap_ms=10, start_after_ms=200, play_s=0.3)
 LIMITS = {
     "DELIVER_WITHIN_S": "8",
-    "MAX_TRAIN_S": "2",
     "SILENCE_LIMIT_S": "12",
     "HOLD_SILENCE_LIMIT_S": "12",
     "ANSWER_S": "1",
 }
-
-try:
-    find_emulator()
-except EmulatorNotInstalled as missing:
-    pytest.skip(str(missing), allow_module_level=True)
 
 
 @dataclass(frozen=True)
@@ -62,7 +55,7 @@ class Whole:
 
 
 @pytest.fixture(scope="module")
-def at_aws(dynamodb: DynamoDBLocal, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
+def at_aws(emulator: None, dynamodb: DynamoDBLocal, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
     with a_table(dynamodb.endpoint) as url:
         state = {"DATABASE_URL": url, "DYNAMODB_ENDPOINT": dynamodb.endpoint, **ENVIRONMENT}
         store = open_store(url, dynamodb_endpoint=dynamodb.endpoint)

@@ -7,7 +7,7 @@ import time
 import requests
 
 from arcade_sandbox.processes import wait_for
-from arcade_sandbox.stripe.webhooks import signature_header
+from arcade_sandbox.stripe.sender import signature_header
 from arcade_sandbox.system import PRICE_MINOR
 from support.orders import only_payment, resolved_by
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from arcade_sandbox.dynamodb import DynamoDBLocal, DynamoDBNotInstalled, DynamoDBNotStarted, find_dynamodb
+from arcade_sandbox.dynamodb import DynamoDBLocal, find_dynamodb
+from arcade_sandbox.errors import DynamoDBNotInstalled, DynamoDBNotStarted
 from arcade_sandbox.processes import wait_for
 
 STARTER = """
@@ -35,11 +36,11 @@ def _has_ended(process: psutil.Process) -> bool:
 def test_what_is_missing_is_said_with_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
     monkeypatch.setattr("shutil.which", lambda name: None)
-    with pytest.raises(DynamoDBNotInstalled, match="here is no Java"):
+    with pytest.raises(DynamoDBNotInstalled, match="this machine has no Java"):
         find_dynamodb(tmp_path)
     _java(tmp_path, "11.0.2")
     monkeypatch.setattr("shutil.which", lambda name: str(tmp_path / name))
-    with pytest.raises(DynamoDBNotInstalled, match="here is Java 11"):
+    with pytest.raises(DynamoDBNotInstalled, match="this machine has Java 11"):
         find_dynamodb(tmp_path)
     _java(tmp_path, "17.0.2")
     with pytest.raises(DynamoDBNotInstalled, match="make dynamodb"):

@@ -134,8 +134,8 @@ def recording(coverage: Coverage) -> Iterator[None]:
         orders[order.state, _event(event), decision.order.state] += 1
         return decision
 
-    def decide_credit(credit: Any, event: Any, situation: Any) -> Any:
-        decision = credit_rule(credit, event, situation)
+    def decide_credit(credit: Any, event: Any, context: Any) -> Any:
+        decision = credit_rule(credit, event, context)
         before = "–" if credit is None else credit.state
         after = "–" if decision.credit is None else decision.credit.state
         what = "Revocation" if isinstance(event, Revocation) else type(event).__name__

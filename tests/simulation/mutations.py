@@ -130,7 +130,11 @@ MUTATIONS = (
     ),
     _bug(
         "a database that was set back addresses an order to another Pi",
-        (CREDIT + "publish", "heard is None or credit.ready_installation not in (None, heard)", "heard is None"),
+        (
+            CREDIT + "publish",
+            "current is None or credit.ready_installation not in (None, current)",
+            "current is None",
+        ),
         weather=(
             "database restored from a backup",
             "second Pi with the same id",
@@ -139,7 +143,7 @@ MUTATIONS = (
             "message lost before the broker",
         ),
     ),
-    _bug("silence needs no echo", (CREDIT + "is_silent", "return heard and", "return")),
+    _bug("silence needs no echo", (CREDIT + "is_silent", "return acks_arrive and", "return")),
     _bug(
         "a retained status proves that acks would arrive",
         (
@@ -290,7 +294,7 @@ MUTATIONS = (
     ),
     _bug(
         "the deadline is not read again before the first edge",
-        (CREDITS + "_before_first_edge", "expired(credit, situation) or", ""),
+        (CREDITS + "_before_first_edge", "expired(credit, context) or", ""),
         near=14,
         weather=("card stalls", "message late", "machine not ready", "message repeated"),
     ),
@@ -322,8 +326,8 @@ MUTATIONS = (
         "an orderly stop does not wait for the credit, and the next start pulses it again",
         (
             "arcade_edge.agent.loop:Agent.tick",
-            "if self._surroundings.stopping and self._delivery.line_free:",
-            "if self._surroundings.stopping:",
+            "if self._conditions.stopping and self._delivery.line_free:",
+            "if self._conditions.stopping:",
         ),
         (
             CREDITS + "_after_restart",
@@ -358,7 +362,7 @@ MUTATIONS = (
     ),
     _bug(
         "a Pi begins what was made before it started",
-        (CREDITS + "made_before_start", "return situation.started_ms", "return False and situation.started_ms"),
+        (CREDITS + "made_before_start", "return context.started_ms", "return False and context.started_ms"),
         near=2,
         weather=(
             "journal rolled back",

@@ -9,8 +9,9 @@ from arcade_edge.agent.loop import Agent, AgentConfig, Input
 from arcade_edge.agent.signals import CreditPulsed, MeterPulse, PulseFailed, ReadyChanged
 from arcade_edge.domain.credits import Credit
 from arcade_edge.domain.pulses import Profile, sellable_credits
-from arcade_edge.hardware.coin_line import CoinLineError, PulseThread
-from arcade_edge.ports import JournalFault, StopAsked
+from arcade_edge.errors import CoinLineError, JournalFault
+from arcade_edge.hardware.coin_line import PulseThread
+from arcade_edge.ports import StopAsked
 from simulation.evidence import Cause, Evidence, Pulse
 from simulation.faults import HOUR, MINUTE, SECOND, Faults
 from simulation.scheduler import Scheduler

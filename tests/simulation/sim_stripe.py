@@ -1,4 +1,4 @@
-"""The Stripe stand-in with what Stripe does on bad days, and its webhooks on their way."""
+"""The simulation's Stripe with what Stripe does on bad days, and its webhooks on their way."""
 
 import hashlib
 import hmac
@@ -10,19 +10,19 @@ import msgspec
 
 from arcade_cloud.errors import PaymentsRefused, PaymentsUnavailable
 from arcade_cloud.services.reconciliation import MOVED
+from simulation.account_payments import KEY_LIFE_MS, AccountPayments, Done
 from simulation.evidence import Cause, Evidence
 from simulation.faults import DAY, HOUR, MINUTE, SECOND, Faults
 from simulation.scheduler import START_MS, Scheduler
 from simulation.sim_cloud import WEBHOOK_SECRET, Cloud
-from support.fake_payments import KEY_LIFE_MS, FakePayments, _Done
 
 # Stripe repeats an event for up to three days, less and less often.
 REPEATS_S = (5, 60, 300, 3_600, 10_800, 36_000, 43_200, 43_200, 43_200, 43_200)
 BUSY = ("409 idempotency_key_in_use", "429 rate_limit", "500 api_error", "connection reset")
 
 
-class SimPayments(FakePayments):
-    """The port `Payments` on a stand-in that is slow, busy, forgetful and fails refunds, as the seed has it."""
+class SimPayments(AccountPayments):
+    """The port `Payments` on an account that is slow, busy, forgetful and fails refunds, as the seed has it."""
 
     def __init__(self, scheduler: Scheduler, rng: random.Random, faults: Faults) -> None:
         super().__init__(lambda: scheduler.now_ms)
@@ -47,7 +47,7 @@ class SimPayments(FakePayments):
             if isinstance(known.answer, PaymentsUnavailable):
                 raise known.answer
         elif key is not None and self._faults.hit("Stripe failed and keeps the key"):
-            self._keys[key] = _Done(self._now_ms(), request, PaymentsUnavailable("500, and so for this key"))
+            self._keys[key] = Done(self._now_ms(), request, PaymentsUnavailable("500, and so for this key"))
             raise PaymentsUnavailable("500, and so for this key")
         if key is not None and request[0] != "create_checkout" and self._faults.hit("Stripe does it later"):
             self._scheduler.after(self._rng.randint(1, 50) * SECOND, lambda: self._do_late(work, key, request))

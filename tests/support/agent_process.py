@@ -9,8 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from arcade_edge.simulator.board import Edge, count_coins
+from arcade_edge.simulator.board import Edge
 from arcade_edge.simulator.cabinet import read_edge_log
+from support.coins import count_coins
 
 KEY = bytes(range(32))
 MACHINE = "cab-01"

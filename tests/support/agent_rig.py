@@ -188,7 +188,7 @@ class Rig:
         """The credit under way was pulsed."""
         token, self.line.under_way = self.line.under_way, None
         assert token is not None, "nothing is under way"
-        self.agent.handle(CreditPulsed(token, 0, 0))
+        self.agent.handle(CreditPulsed(token))
 
     def pulse_all(self) -> None:
         while self.line.under_way is not None:

@@ -13,10 +13,10 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from arcade_edge.agent.reports import Will
-from arcade_edge.config import Broker as BrokerSettings
 from arcade_edge.mqtt.link import Event, MqttLink
 from arcade_edge.ports import Arrived
 from arcade_sandbox.broker.launcher import Broker
+from arcade_shared.broker_address import BrokerAddress
 from support.agent_process import MACHINE
 
 WAIT_S = 20.0
@@ -49,8 +49,8 @@ class Ends:
         return True
 
     def link(self, client_id: str = "arcade-cab-01-abc", *, started: bool = True) -> MqttLink:
-        settings = BrokerSettings(
-            "127.0.0.1", self.broker.port, tls=False, username=MACHINE, password="machine password"
+        settings = BrokerAddress(
+            host="127.0.0.1", port=self.broker.port, tls=False, username=MACHINE, password="machine password"
         )
         made = MqttLink(
             settings, client_id, [COINPULSE], lambda _: Will(STATUS, b"will"), self._post, jitter=lambda: 0

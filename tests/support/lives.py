@@ -80,7 +80,7 @@ class Life:
         self.limits = limits
         self.installation = installation
         self.now_ms = NOW_MS
-        self.hears_ms: int | None = None
+        self.last_echo_ms: int | None = None
         self.alerts: dict[str, Alert] = {}
         self.effects: tuple[Effect, ...] = ()
         self.texts: list[str] = []
@@ -92,7 +92,7 @@ class Life:
             now_ms=self.now_ms,
             limits=self.limits,
             installations={} if self.installation is None else {self.order.machine_id: self.installation},
-            hears_ms=self.hears_ms,
+            last_echo_ms=self.last_echo_ms,
         )
 
     def on(self, event: Event) -> Decision:
@@ -136,7 +136,7 @@ class Life:
 
     def hear_echo(self) -> None:
         """An echo sent now comes back."""
-        self.hears_ms = self.now_ms
+        self.last_echo_ms = self.now_ms
 
     # --- what was asked for
 

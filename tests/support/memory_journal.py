@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from arcade_edge.domain.credits import Credit, InvariantBroken
-from arcade_edge.ports import JournalFault
+from arcade_edge.domain.credits import Credit
+from arcade_edge.errors import InvariantBroken, JournalFault
 
 
 class MemoryJournal:

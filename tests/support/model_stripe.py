@@ -83,7 +83,6 @@ class ModelStripe:
             received_minor=self.captured,
             capturable_minor=self.amount if self.status == "requires_capture" else 0,
             refunded_minor=sum(self.refunds),
-            refunds=len(self.refunds) + self.failed,
             refunds_failed=self.failed,
             dispute=self.dispute,
             paid_at_ms=self.paid_at_ms,

@@ -113,11 +113,9 @@ payments = st.builds(
     received_minor=_amounts,
     capturable_minor=_amounts,
     refunded_minor=_amounts,
-    refunds=st.integers(0, 99),
     dispute=st.sampled_from(["none", "open", "won", "lost"]),
     paid_at_ms=_maybe_times,
     capture_before_ms=_maybe_times,
-    order_id=st.none() | texts,
 )
 
 offers = st.builds(

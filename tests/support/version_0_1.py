@@ -15,7 +15,8 @@ from arcade_cloud.adapters.store.dynamodb.items import Item
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.domain.order import Order
 from arcade_cloud.ports.store import Store
-from support.fake_stripe import FakeStripe, _Intent, _Refund, _Session
+from simulation.account_payments import AccountPayments
+from simulation.stripe_account import StripeAccount, _Intent, _Refund, _Session
 from support.mortal_cloud import CreditThere, MortalCloud
 
 # So long the upgrade has taken: what was on its way may still be delivered.
@@ -52,13 +53,15 @@ class TakenOver(MortalCloud):
     """The world in which version 0.1 stopped, with this version's cloud on what it left in the store."""
 
     def __init__(self, store: Store, limits: Limits | None = None) -> None:
-        super().__init__(limits=limits)
+        super().__init__(limits=limits, payments=AccountPayments)
         left: dict[str, Any] = json.loads((LEFT / "world.json").read_text())
         self.labels: dict[str, str] = left["labels"]
         self.now_ms = left["now_ms"] + AWAY_MS
         self.store: Any = store
         self.machine.journal = {credit_id: CreditThere(**there) for credit_id, there in left["machine"].items()}
-        _fill(self.payments.stripe, left["stripe"])
+        assert isinstance(self.payments, AccountPayments)
+        self.account = self.payments.stripe
+        _fill(self.account, left["stripe"])
         self.start()
 
     def labelled(self, label: str) -> Order:
@@ -70,7 +73,7 @@ class TakenOver(MortalCloud):
         return str(self.labelled(label).payment_intent)
 
 
-def _fill(account: FakeStripe, left: dict[str, Any]) -> None:
+def _fill(account: StripeAccount, left: dict[str, Any]) -> None:
     account._counts = left["counts"]
     for price_id, amount_minor in left["prices"].items():
         account.add_price(price_id, amount_minor)

@@ -3,6 +3,7 @@
 import json
 
 from arcade_cloud.config.settings import Settings
+from arcade_shared.cabinet import JOURNAL_PATH
 from arcade_shared.signing import machine_key
 
 
@@ -32,7 +33,7 @@ def agent_config(settings: Settings, machine_id: str) -> str:
         "max_credits = 50",
         "",
         "[journal]",
-        'path = "/var/lib/arcade/journal.sqlite"',
+        f"path = {_text(JOURNAL_PATH)}",
         "",
         "[security]",
         f"signing_key = {_text(machine_key(settings.signing_secrets[0], machine_id).hex())}",

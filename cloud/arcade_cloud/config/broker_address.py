@@ -2,10 +2,11 @@
 
 import ipaddress
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-TLS_PORT = 8883
+from arcade_shared.broker_address import TLS_PORT
+
 PLAINTEXT_PORT = 1883
 # EMQX Serverless lets one client publish 10 messages a second. Anything faster waits unread, and may be delivered
 # after we have given up on it. So we hold it back ourselves, and know that it was not sent.
@@ -17,18 +18,6 @@ _PLAINTEXT = frozenset({"mqtt", "tcp"})
 _OTHER_PROTOCOLS = frozenset({"http", "https", "ws", "wss"})
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?\.?")
 _EXAMPLES = "such as abc123.ala.eu-central-1.emqxsl.com, broker.example:8883 or mqtts://broker.example:8883"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrokerAddress:
-    """How to reach and enter the broker. With `tls`, `ca_file` None means the system's own authorities."""
-
-    host: str
-    port: int
-    tls: bool = True
-    ca_file: str | None = None
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +80,6 @@ def _is_host(host: str) -> bool:
             return False
         return True
     return _HOST.fullmatch(host) is not None and ".." not in host
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` can only be this machine."""
-    if host.rstrip(".").lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def is_emqx_serverless(host: str) -> bool:

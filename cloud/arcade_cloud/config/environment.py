@@ -7,7 +7,7 @@ from io import StringIO
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from arcade_cloud.config.variables import VARIABLES, Variable, default_of
+from arcade_cloud.config.variables import FORMER, VARIABLES, Variable, default_of
 
 # What examples and guides write in place of a value.
 _PLACEHOLDER = re.compile(
@@ -37,6 +37,9 @@ class Environment:
             if value is None and variable.required:
                 self.fault(variable.name, f"is missing. {variable.meaning}")
             self._values[variable.name] = value
+        for name, why in FORMER.items():
+            if environ.get(name) or from_file.get(name):
+                self.remarks.append(f"{name} is no longer a setting: {why}.")
 
     def _read(self, env_file: Path | None) -> dict[str, str]:
         if env_file is None or not env_file.exists():
@@ -50,7 +53,7 @@ class Environment:
             return {}
         read = dotenv_values(stream=StringIO(text), interpolate=False)  # a password may contain ${…}
         known = [name for variable in VARIABLES for name in (variable.name, *variable.aliases)]
-        for name in sorted(read.keys() - set(known)):
+        for name in sorted(read.keys() - {*known, *FORMER}):
             for meant in difflib.get_close_matches(name, known, n=1, cutoff=0.85):
                 self.remarks.append(f"{env_file} sets {name}, which means nothing here: did you mean {meant}?")
         return {name: value for name, value in read.items() if value is not None}

@@ -10,11 +10,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from arcade_cloud.config import broker_address, dynamodb_address
-from arcade_cloud.config.broker_address import BrokerAddress, is_loopback
 from arcade_cloud.config.environment import Environment
 from arcade_cloud.config.variables import default_of
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.errors import ArcadeError
+from arcade_shared.broker_address import TLS_PORT, BrokerAddress, is_loopback
 from arcade_shared.signing import MIN_SECRET_LENGTH
 
 ENV_FILE = Path(".env.local")  # in the working directory
@@ -146,8 +146,7 @@ def _check_stripe(env: Environment) -> None:
                 env.fault(name, f"holds {_KINDS[kind]} ({kind}…): it must begin with {begins}")
             elif not env.is_given("STRIPE_API_BASE"):
                 env.remarks.append(f"{name} does not begin with {begins}, as values from Stripe do.")
-    base = urlsplit(env.text("STRIPE_API_BASE") or "https://api.stripe.com").hostname or ""
-    if "_live_" in (env.text("STRIPE_API_KEY") or "") and not base.endswith(".stripe.com"):
+    if "_live_" in (env.text("STRIPE_API_KEY") or "") and not _stripe_host(env).endswith(".stripe.com"):
         env.fault("STRIPE_API_BASE", "would send a live key of Stripe to somebody else: remove one of the two")
 
 
@@ -208,9 +207,22 @@ def _database_url(env: Environment, *, on_lambda: bool) -> str:
 def _limits(env: Environment) -> Limits:
     noted = len(env.faults)
     limits = Limits(**{f.name: env.number(f.name.upper(), 0, 10**8) for f in fields(Limits)})
-    if len(env.faults) == noted:
-        env.faults.extend(f"{fault.rstrip('.')}." for fault in limits.faults())
+    if len(env.faults) > noted:
+        return limits
+    faults = limits.faults()
+    if not _stripe_host(env).endswith(".stripe.com") and not limits.faults(longest_train_s=0):
+        # Where no real money moves, a silent machine may be tried in less time than the longest train takes.
+        env.remarks.extend(f"{fault}. Accepted because STRIPE_API_BASE is a stand-in." for fault in faults)
+    else:
+        env.faults.extend(f"{fault.rstrip('.')}." for fault in faults)
     return limits
+
+
+def _stripe_host(env: Environment) -> str:
+    try:
+        return urlsplit(env.text("STRIPE_API_BASE") or "https://api.stripe.com").hostname or ""
+    except ValueError:  # a fault of its own
+        return ""
 
 
 def _broker(env: Environment) -> BrokerAddress:
@@ -245,7 +257,7 @@ def _broker(env: Environment) -> BrokerAddress:
                 env.fault(name, "is missing: the broker's user for the cloud")
     return BrokerAddress(
         host=host,
-        port=port or (broker_address.TLS_PORT if encrypted else broker_address.PLAINTEXT_PORT),
+        port=port or (TLS_PORT if encrypted else broker_address.PLAINTEXT_PORT),
         tls=encrypted,
         ca_file=_ca_file(env),
         username=username,
@@ -294,7 +306,7 @@ def warnings(settings: Settings) -> list[str]:
     if not settings.operator_contact:
         found.append("OPERATOR_CONTACT is not set: players are not told whom to turn to.")
     if settings.alert_webhook_url is None:
-        found.append("ALERT_WEBHOOK_URL is not set: alerts wait in the console and the log until somebody looks.")
+        found.append("ALERT_WEBHOOK_URL is not set: alerts go to the log only.")
     elif settings.alert_webhook_url.startswith("http:") and not is_loopback(
         urlsplit(settings.alert_webhook_url).hostname or ""
     ):

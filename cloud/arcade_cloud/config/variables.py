@@ -7,8 +7,10 @@ import textwrap
 from dataclasses import dataclass
 from typing import TypeVar
 
-from arcade_cloud.config.broker_address import EMQX_SERVERLESS_PUBLISHES_PER_S, PLAINTEXT_PORT, TLS_PORT
+from arcade_cloud.config.broker_address import EMQX_SERVERLESS_PUBLISHES_PER_S, PLAINTEXT_PORT
 from arcade_cloud.domain.limits import Limits
+from arcade_shared.broker_address import TLS_PORT
+from arcade_shared.cabinet import MAX_TRAIN_S
 
 _Kind = TypeVar("_Kind", str, int, bool)
 _LIMITS = Limits()
@@ -168,7 +170,7 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         Variable(
             name="ALERT_WEBHOOK_URL",
             meaning="Receives one JSON POST for each alert: id, kind, text, subject, at. Not set: alerts go to "
-            "the log and to the console only.",
+            "the log only.",
             secret=True,
         ),
         Variable(
@@ -193,9 +195,6 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
             name="DELIVER_WITHIN_S",
             meaning="From the payment to the first pulse: what has not begun by then is given back.",
             default=_LIMITS.deliver_within_s,
-        ),
-        Variable(
-            name="MAX_TRAIN_S", meaning="The longest pulse train that is ever sold.", default=_LIMITS.max_train_s
         ),
         Variable(
             name="SILENCE_LIMIT_S",
@@ -227,6 +226,11 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
 
 VARIABLES: tuple[Variable, ...] = tuple(variable for section in SECTIONS.values() for variable in section)
 _DEFAULTS = {variable.name: variable.default for variable in VARIABLES}
+
+# What used to be a setting, and why it is none any more. Whoever still sets it is told so.
+FORMER = {
+    "MAX_TRAIN_S": f"no pulse train is longer than {MAX_TRAIN_S} s, which the agents see to",
+}
 
 _HEAD = """\
 # Copy to .env.local and fill in every line without a leading #; the rest have good defaults.

@@ -1,1 +1,1 @@
-"""Values and rules: what may happen, decided from values alone. No clock, disk, network, environment or log."""
+"""Values and rules. Decisions depend on values alone: no clock, disk, network, environment or log."""

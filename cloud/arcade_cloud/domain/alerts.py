@@ -1,10 +1,10 @@
-"""Alerts: what a person must look at, and how one is made (pure)."""
+"""Alerts: what a person must look at (pure)."""
 
 from typing import Literal
 
 from msgspec import Struct
 
-# What each one wants of a person is in docs/ORDER_LIFE.md.
+# docs/ORDER_LIFE.md says what to do about each.
 AlertKind = Literal[
     "discrepancy",
     "dispute",
@@ -30,10 +30,11 @@ AlertKind = Literal[
 
 
 class Alert(Struct, frozen=True, kw_only=True):
-    """Something that a person must look at. The id makes the same alert the same record.
+    """Something that a person must look at. An alert raised twice has one id, so it is stored once.
 
-    `subject` is the order, the machine or the service that it is about. `kind` is an AlertKind, or what an earlier
-    version called one.
+    Attributes:
+        kind: An `AlertKind`, or a kind of an earlier version.
+        subject: The order, machine or service that it is about.
     """
 
     alert_id: str
@@ -44,9 +45,11 @@ class Alert(Struct, frozen=True, kw_only=True):
 
 
 def alert(kind: AlertKind, subject: str, text: str, at_ms: int, *which: str, about: str | None = None) -> Alert:
-    """The alert of this kind: one for each subject, or for each `which` of it (empty texts do not count).
+    """Make an alert of this kind.
 
-    `about`: what there is one alert for, where that is not the subject.
+    Args:
+        which: Tells several alerts of one kind and subject apart. Empty texts are ignored.
+        about: What is alerted once, if that is not the subject.
     """
     alert_id = ":".join((kind, subject if about is None else about, *filter(None, which)))
     return Alert(alert_id=alert_id, kind=kind, text=text, subject=subject, at_ms=at_ms)

@@ -1,9 +1,8 @@
-"""A credit that was drawn, until its machine has answered: told, told again, revoked, closed for silence (pure).
+"""A drawn credit, until it is resolved: published, revoked, closed by an ack or by silence (pure).
 
-Nothing here knows of money: what a credit is paid with bounds how long its machine may be silent (`Patience`), and
-that is all. A command is made at the first publish and stays the same in every repetition. Only the machine's
-final word, its proven silence or the last resort ends a delivery; so the deadline and the operator's refund do no
-more than revoke.
+Nothing here knows about money, except that the kind of payment bounds the machine's silence (`Patience`). A
+command is made at the first publish and stays the same in every repetition. Only a final ack, proven silence or
+the last resort ends a delivery. The deadline and an operator's refund only revoke.
 """
 
 from typing import Any
@@ -18,33 +17,34 @@ from arcade_cloud.domain.order import Command, Credit, Delivery, Resolution, Res
 from arcade_cloud.errors import InvariantBroken
 from arcade_shared.messages import Ack
 
-# Seconds between repetitions; the last one goes on. EMQX Serverless takes 10 publishes a second per client.
+# Seconds between publishes; the last one repeats. EMQX Serverless takes 10 publishes a second per client.
 PUBLISH_BACKOFF_S = (1, 2, 4, 8, 15)
 REVOKE_BACKOFF_S = (1, 2, 4, 8, 15, 30, 60)
-# A subscriber's machine is told once: by then no publish can be under way any more, and the word is lost.
+# A subscriber machine is told once. After this time no publish can be under way, and its outcome stays unknown.
 UNCONFIRMED_AFTER_S = 60
 SENDING = "sending"
 CONFIRMED = frozenset({Outcome.CONFIRMED.value, Outcome.NOBODY.value})
 
 
 def _with(credit: Credit, **changes: Any) -> Credit:
-    """The credit, with its delivery changed."""
+    """The credit with its delivery changed."""
     return msgspec.structs.replace(credit, delivery=msgspec.structs.replace(_delivery(credit), **changes))
 
 
 def _delivery(credit: Credit) -> Delivery:
     if credit.delivery is None:
-        raise InvariantBroken(f"a credit of machine {credit.machine_id} is delivered before it was drawn")
+        raise InvariantBroken(f"a credit of machine {credit.machine_id} has no delivery: it was never drawn")
     return credit.delivery
 
 
-# --- the machine is told ---------------------------------------------------------------------------------
+# --- publishing ------------------------------------------------------------------------------------------
 
 
 def publish(credit: Credit, credit_id: str, patience: Patience, context: Context) -> Step[Credit]:
-    """Send the credit for the first time, or once more; at the deadline begin to revoke it.
+    """Publish the credit for the first time or again. At the deadline, begin to revoke it.
 
-    `credit_id`: the id that it gets with the first publish.
+    Args:
+        credit_id: The id that it gets with the first publish.
     """
     now, delivery = context.now_ms, _delivery(credit)
     command = delivery.command
@@ -55,11 +55,11 @@ def publish(credit: Credit, credit_id: str, patience: Patience, context: Context
     if now >= deadline_ms:
         return begin_revoking(credit, "the machine did not take the credits in time", patience, context)
     if command is None:
-        heard = "" if credit.subscriber else context.installations.get(credit.machine_id)
-        if heard is None or credit.ready_installation not in (None, heard):
-            why = "the machine was never heard" if heard is None else "another computer is in the machine now"
+        current = "" if credit.subscriber else context.installations.get(credit.machine_id)
+        if current is None or credit.ready_installation not in (None, current):
+            why = "the machine has never connected" if current is None else "the machine has another Pi now"
             return Step(_with(credit, due_at_ms=min(now + 2000, deadline_ms)), text=f"waiting: {why}")
-        command = Command(credit_id=credit_id, installation=heard, expires_at_ms=deadline_ms)
+        command = Command(credit_id=credit_id, installation=current, expires_at_ms=deadline_ms)
     due = min(later(context, PUBLISH_BACKOFF_S, delivery.publishes + 1), deadline_ms)
     if credit.subscriber:
         due = now + 1000 * UNCONFIRMED_AFTER_S
@@ -68,7 +68,7 @@ def publish(credit: Credit, credit_id: str, patience: Patience, context: Context
 
 
 def sent(credit: Credit, event: Sent, context: Context) -> Step[Credit]:
-    """The broker's answer to what was sent. It decides only for a subscriber's machine, which says nothing."""
+    """Handle the broker's answer. It decides only for a subscriber machine, which sends no acks."""
     delivery = _delivery(credit)
     if delivery.resolution is not None:
         return Step(credit)
@@ -91,13 +91,13 @@ def sent(credit: Credit, event: Sent, context: Context) -> Step[Credit]:
 
 def _coinpulse_sent(credit: Credit, delivery: Delivery, outcome: Outcome, context: Context) -> Step[Credit]:
     if credit.subscriber and outcome is Outcome.CONFIRMED:
-        return _resolve(credit, credit.count, "broker", "the broker delivered it", context)
+        return _resolve(credit, credit.count, "broker", "the broker delivered the credits", context)
     if credit.subscriber and outcome is Outcome.UNKNOWN:
         return _unconfirmed(credit, context)
     if outcome is Outcome.CONFIRMED:
-        return Step(credit)  # as hoped: the next look is due already, and nothing is to be stored
+        return Step(credit)  # as hoped: the next publish is already due, so there is nothing to store
     not_sent = _with(credit, last_sent=outcome.value)
-    if credit.subscriber:  # nobody has it, so it may be sent again soon
+    if credit.subscriber:  # nobody has received it, so it may be sent again soon
         due = later(context, PUBLISH_BACKOFF_S, delivery.publishes)
         command = delivery.command
         not_sent = _with(not_sent, due_at_ms=due if command is None else min(due, command.expires_at_ms))
@@ -105,32 +105,32 @@ def _coinpulse_sent(credit: Credit, delivery: Delivery, outcome: Outcome, contex
 
 
 def _unconfirmed(credit: Credit, context: Context) -> Step[Credit]:
-    """A subscriber's machine, and nobody knows whether it was told: never repeated, the money goes back."""
-    word = Notice("unconfirmed", "It is unknown whether the credits arrived; the money went back.")
-    return _resolve(credit, 0, "unconfirmed", "unknown whether it arrived", context, word)
+    """Close a credit of a subscriber machine that may or may not have received it. It is never repeated."""
+    text = "Nobody knows whether the credits reached the machine. The money goes back. Look at the machine."
+    return _resolve(credit, 0, "unconfirmed", text, context, Notice("unconfirmed", text))
 
 
-# --- the machine answers, or does not --------------------------------------------------------------------
+# --- acks, revokes, silence ------------------------------------------------------------------------------
 
 
 def acked(credit: Credit, ack: Ack, context: Context) -> Step[Credit]:
-    """A verified word of some machine. Only the final one of the addressed installation resolves the credit."""
+    """Handle a verified ack. Only a final ack of the addressed installation resolves the credit."""
     delivery = _delivery(credit)
     if ack.machine_id != credit.machine_id:
-        text = f"Machine {ack.machine_id} speaks about a credit of {credit.machine_id}; it was not listened to."
+        text = f"Machine {ack.machine_id} sent an ack for a credit of {credit.machine_id}. The ack was ignored."
         return Step(credit, notices=(Notice("wrong_machine", text, ack.machine_id),))
     if delivery.command is None or ack.installation != delivery.command.installation:
-        text = "Another installation than the addressed one speaks about this order: two devices with one id?"
+        text = "An installation that this order is not for sent an ack. Do two Pis use one machine's id?"
         return Step(credit, notices=(Notice("wrong_installation", text),))
     if max(ack.credits, ack.delivered + ack.uncertain) > credit.count:
-        text = f"The machine speaks of {ack.credits} credits where {credit.count} were ordered."
+        text = f"The machine's ack claims more than the {credit.count} credits that were ordered. It was ignored."
         return Step(credit, notices=(Notice("impossible_ack", text),))
     if delivery.resolution is not None:
         return _reported_late(credit, delivery, delivery.resolution, ack)
     if ack.final:
         said = _with(credit, accepted=True, uncertain=ack.uncertain)
         because = f" ({ack.reason})" if ack.reason else ""
-        text = f"the machine reports {ack.delivered} of {credit.count}, {ack.state}{because}"
+        text = f"the machine reports {ack.delivered} of {credit.count} delivered, {ack.state}{because}"
         return _resolve(said, ack.delivered, "ack", text, context)
     if ack.state == "unknown":
         return Step(credit)
@@ -142,33 +142,33 @@ def _reported_late(credit: Credit, delivery: Delivery, done: Resolution, ack: Ac
     if not ack.final or ack.delivered in {done.delivered, delivery.late_report}:
         return Step(credit)
     text = (
-        f"The machine says that it delivered {ack.delivered} of {credit.count}; "
-        f"the order was closed with {done.delivered} ({done.by})."
+        f"The machine now reports {ack.delivered} of {credit.count} credits delivered, "
+        f"but the order is closed with {done.delivered} ({done.by})."
     )
-    # The first such word is kept; whoever says ever more of them adds nothing to the records but an alert or two.
+    # Only the first such report is stored, so a machine that keeps sending others cannot fill the records.
     noted = _with(credit, late_report=ack.delivered) if delivery.late_report is None else credit
     return Step(noted, notices=(Notice("discrepancy", text, str(ack.delivered)),), text=text)
 
 
 def begin_revoking(credit: Credit, why: str, patience: Patience, context: Context) -> Step[Credit]:
-    """Publish no more; ask what became of the credit. `why` is for people."""
+    """Stop publishing, and ask what became of the credit. `why` is for people."""
     asking = _with(credit, revoking=Revoking(since_ms=context.now_ms), due_at_ms=context.now_ms)
     step = revoke(asking, patience, context)
     return Step(step.part, step.effects, step.notices, step.text or why)
 
 
 def revoke(credit: Credit, patience: Patience, context: Context) -> Step[Credit]:
-    """Ask the machine where the credit stands; resolve it when its silence is proven."""
+    """Ask the machine where the credit stands. Resolve the credit once its silence is proven."""
     delivery = _delivery(credit)
     revoking = delivery.revoking
     if revoking is None:
-        raise InvariantBroken(f"a credit of machine {credit.machine_id} is revoked before that was decided")
+        raise InvariantBroken(f"a credit of machine {credit.machine_id} is revoked although nobody decided so")
     if delivery.command is None:
-        return _resolve(credit, 0, "unsent", "nothing was ever sent to the machine", context)
+        return _resolve(credit, 0, "unsent", "nothing was sent to the machine", context)
     if credit.subscriber:
         if delivery.last_sent == SENDING:
             return _unconfirmed(credit, context)
-        return _resolve(credit, 0, "broker", "the broker never delivered it", context)
+        return _resolve(credit, 0, "broker", "the broker did not deliver the credits", context)
     if context.now_ms >= last_resort_ms(revoking, patience, context):
         return _silent(credit, "last resort", context)
     if is_silent(delivery, patience, context):
@@ -183,11 +183,11 @@ def revoke(credit: Credit, patience: Patience, context: Context) -> Step[Credit]
 
 
 def is_silent(delivery: Delivery, patience: Patience, context: Context) -> bool:
-    """Whether the machine has been silent for as long as published, and the cloud can prove that it hears.
+    """Whether the machine was silent for the published time, and an ack would have reached the cloud.
 
-    The time runs from the first revoke that the broker confirmed. The proof: the latest revoke is confirmed too,
-    the machine has had time to answer it, and an echo has come back the way acks come that was sent after that
-    revoke and after the end of that time. So a cloud that was away listens first.
+    The time runs from the first revoke that the broker confirmed. Three things prove that an ack would have come:
+    the broker has confirmed the latest revoke, the machine has had time to answer it, and an echo has come back
+    that was sent after that revoke and after the end of the time. So a cloud that was down listens first.
     """
     revoking = delivery.revoking
     if revoking is None or delivery.last_sent not in CONFIRMED:
@@ -196,12 +196,12 @@ def is_silent(delivery: Delivery, patience: Patience, context: Context) -> bool:
     if first_ms is None or last_ms is None:
         return False
     end_ms = _at_latest(first_ms + 1000 * patience.silence_s, patience.silent_until_ms)
-    heard = context.hears_ms is not None and context.hears_ms >= max(last_ms, end_ms)
-    return heard and context.now_ms >= last_ms + 1000 * context.limits.answer_s
+    acks_arrive = context.last_echo_ms is not None and context.last_echo_ms >= max(last_ms, end_ms)
+    return acks_arrive and context.now_ms >= last_ms + 1000 * context.limits.answer_s
 
 
 def last_resort_ms(revoking: Revoking, patience: Patience, context: Context) -> int:
-    """When the credit is resolved whatever is down, epoch milliseconds."""
+    """When the credit is resolved, whatever is down: epoch milliseconds."""
     return _at_latest(revoking.since_ms + 1000 * context.limits.last_resort_s, patience.last_resort_until_ms)
 
 
@@ -212,8 +212,8 @@ def _at_latest(moment_ms: int, until_ms: int | None) -> int:
 def _silent(credit: Credit, by: ResolvedBy, context: Context) -> Step[Credit]:
     reported = _delivery(credit).reported
     text = (
-        f"The machine never said what became of {credit.count} credits ({by}); "
-        f"the order is closed with what it had reported, {reported}."
+        f"The machine did not say what became of {credit.count} credits ({by}). "
+        f"The order is closed with the {reported} that it had reported. Look at the machine."
     )
     return _resolve(credit, reported, by, text, context, Notice("unconfirmed", text))
 
@@ -221,6 +221,6 @@ def _silent(credit: Credit, by: ResolvedBy, context: Context) -> Step[Credit]:
 def _resolve(
     credit: Credit, delivered: int, by: ResolvedBy, text: str, context: Context, *notices: Notice
 ) -> Step[Credit]:
-    """Close the credit with `delivered`: k, which never changes again."""
+    """Close the credit. `delivered` never changes again."""
     done = Resolution(delivered=delivered, by=by, at_ms=context.now_ms)
     return Step(_with(credit, resolution=done, due_at_ms=None), notices=notices, text=text)

@@ -1,4 +1,4 @@
-"""What the rules take and give: the context of a decision, a part's step, and an order's decision (pure)."""
+"""What rules take and return: the context, a step of a part of an order, a decision about all of it (pure)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,19 +16,21 @@ Part = TypeVar("Part", covariant=True)
 class Context:
     """What a decision may depend on besides the order and the event.
 
-    `installations`: by machine, whom its credits are addressed to now (missing: never heard). `hears_ms`: when
-    the latest echo that came back was sent.
+    Attributes:
+        installations: The installation that each machine's credits are addressed to now. A machine without a
+            verified status is missing.
+        last_echo_ms: When the latest echo that came back was sent.
     """
 
     now_ms: int
     limits: Limits
     installations: Mapping[str, str] = field(default_factory=dict)
-    hears_ms: int | None = None
+    last_echo_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A person is to be told: an alert that does not know yet which order it is about."""
+    """An alert that does not know its order yet."""
 
     kind: AlertKind
     text: str
@@ -37,7 +39,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Step(Generic[Part]):
-    """A part of an order as it is to be stored, what to do after that, whom to tell, a line for the history."""
+    """A part of an order to store, the effects to perform after that, notices and a history line."""
 
     part: Part
     effects: tuple[Effect, ...] = ()
@@ -47,7 +49,7 @@ class Step(Generic[Part]):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The order as it is to be stored, what to do after that, whom to tell, and a line for the history."""
+    """The order to store, the effects to perform after that, alerts and a history line."""
 
     order: Order
     effects: tuple[Effect, ...] = ()
@@ -56,5 +58,5 @@ class Decision:
 
 
 def later(context: Context, backoff_s: Sequence[int], attempt: int) -> int:
-    """When attempt number `attempt` (from 1) is to be followed by the next, epoch milliseconds."""
+    """When to make the attempt after number `attempt` (counted from 1), epoch milliseconds."""
     return context.now_ms + 1000 * backoff_s[min(attempt, len(backoff_s)) - 1]

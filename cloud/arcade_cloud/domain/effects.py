@@ -1,7 +1,8 @@
-"""What an order wants done in the world: values, performed by fulfilment after the order has been stored.
+"""Effects: what a decision wants done in the outside world.
 
-Every effect is safe to repeat. Those that move money carry the moment they were decided: Stripe forgets an
-idempotency key after 24 hours, so an effect that has waited for more than EFFECT_LIFE_MS is never carried out.
+Fulfilment performs them after it has stored the order. Every effect is safe to repeat. Effects that move money
+carry the time of the decision: Stripe forgets an idempotency key after 24 hours, so an effect older than
+EFFECT_LIFE_MS is never performed.
 """
 
 from dataclasses import dataclass
@@ -14,31 +15,31 @@ Operation = Literal["capture", "cancel", "refund"]
 
 @dataclass(frozen=True, slots=True)
 class ReadPayment:
-    """Read the order's Checkout Session (while it is open) or its payment intent back from Stripe."""
+    """Read the order from Stripe: its Checkout Session while nobody has paid, then its payment intent."""
 
 
 @dataclass(frozen=True, slots=True)
 class SendCoinpulse:
-    """Publish a credit of the order."""
+    """Publish a coinpulse for one credit of the order."""
 
     credit_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class SendRevoke:
-    """Publish a revoke of a credit of the order."""
+    """Publish a revoke for one credit of the order."""
 
     credit_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class SendEcho:
-    """Publish an echo, to prove that what the broker has reaches the cloud."""
+    """Publish an echo, to prove that messages from the broker reach the cloud."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Capture, cancel or refund. `amount_minor` is what to capture or to refund (0 for a cancellation)."""
+    """Capture, cancel or refund. `amount_minor` is the sum to capture or refund; 0 for a cancellation."""
 
     operation: Operation
     amount_minor: int

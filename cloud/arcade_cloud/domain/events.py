@@ -1,26 +1,26 @@
-"""What can happen to an order: values that say it, made by the doors, the timer and the results of effects."""
+"""Events: what can happen to an order. Routes, the timer and the results of effects make them."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
 from arcade_cloud.domain.effects import Operation
-from arcade_cloud.domain.money import Payment
+from arcade_cloud.domain.money import Payment, SessionStatus
 from arcade_shared.messages import Ack
 
 
 class Outcome(StrEnum):
-    """What is known of a message after trying to publish it."""
+    """What is known about a message after an attempt to publish it."""
 
-    CONFIRMED = "confirmed"  # the broker has it, and somebody listens
-    NOBODY = "nobody"  # the broker has confirmed it, and nobody listens
-    REFUSED = "refused"  # for certain not delivered: the broker said no, or it was never sent
-    UNKNOWN = "unknown"  # no word in time: it may be delivered, now or later
+    CONFIRMED = "confirmed"  # the broker has it, and somebody is subscribed
+    NOBODY = "nobody"  # the broker has it, and nobody is subscribed
+    REFUSED = "refused"  # certainly not delivered: the broker refused it, or it was never sent
+    UNKNOWN = "unknown"  # no answer in time: it may be delivered, now or later
 
 
 @dataclass(frozen=True, slots=True)
 class CheckoutMade:
-    """Stripe has made the Checkout Session of the order."""
+    """Stripe has created the order's Checkout Session."""
 
     session_id: str
     url: str
@@ -29,16 +29,18 @@ class CheckoutMade:
 
 @dataclass(frozen=True, slots=True)
 class CheckoutFailed:
-    """Stripe would not make a Checkout Session."""
+    """Stripe did not create a Checkout Session."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentReported:
-    """Stripe says that something changed; it is read back before it counts.
+    """Stripe says that something has changed. It is read back before it counts.
 
-    `good_news`: money arrived; that changes nothing for an order whose money is known to be there.
+    Attributes:
+        what: Stripe's name for the event.
+        good_news: Money has arrived. That is no news if the order has its money already.
     """
 
     payment_intent: str | None
@@ -48,32 +50,34 @@ class PaymentReported:
 
 @dataclass(frozen=True, slots=True)
 class PlayerReturned:
-    """The order's page was opened, as it is by who comes back from the checkout. It proves no payment."""
+    """Somebody opened the order's page, as a player does after the checkout. It does not prove a payment."""
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentRead:
     """The payment's state, as read back or as shown by a verified webhook that leaves no doubt.
 
-    `session`: the state of the Checkout Session where that was read too. `payment` is None while the player
-    has not begun to pay. `read_at_ms`: when the reading began; None for what a webhook showed.
+    Attributes:
+        payment: None while the player has not begun to pay.
+        session: The status of the Checkout Session, if that was read too.
+        read_at_ms: When the reading began; None if a webhook showed the payment.
     """
 
     payment: Payment | None
-    session: Literal["open", "complete", "expired"] | None = None
+    session: SessionStatus | None = None
     read_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Acked:
-    """The agent reports; its signature has been verified against the machine of the topic."""
+    """A machine's ack. Its signature fits the machine in the topic."""
 
     ack: Ack
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The result of publishing a coinpulse or a revoke of a credit."""
+    """The result of publishing a coinpulse or a revoke."""
 
     what: Literal["coinpulse", "revoke"]
     credit_id: str
@@ -84,8 +88,10 @@ class Sent:
 class SettlementAttempted:
     """The result of a capture, a cancellation or a refund.
 
-    `done`: Stripe did it; `unknown`: no verdict; `refused`: a definite no, with Stripe's `code`. `key` is the
-    idempotency key it was tried with: a result counts only for the attempt that is still wanted.
+    Attributes:
+        key: The idempotency key of the attempt. A result counts only for the latest attempt.
+        result: `done`: Stripe did it. `unknown`: Stripe gave no verdict. `refused`: a definite no.
+        code: Stripe's code for a refusal.
     """
 
     operation: Operation
@@ -96,7 +102,7 @@ class SettlementAttempted:
 
 @dataclass(frozen=True, slots=True)
 class RefundAsked:
-    """The operator gives money back. `keep_minor`: what to keep at the most (0: everything goes back)."""
+    """The operator gives money back, all but `keep_minor` at most (0: everything goes back)."""
 
     by: str
     reason: str
@@ -105,7 +111,7 @@ class RefundAsked:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """The timer: the moment that the order asked for has come."""
+    """The timer: the order is due."""
 
 
 Event = (
@@ -123,7 +129,7 @@ Event = (
 
 
 def credit_of(event: Event) -> str | None:
-    """The id of the credit that the event is about; None for what is about the order as a whole."""
+    """The id of the credit that the event is about; None if it is about the whole order."""
     match event:
         case Acked(ack=ack):
             return ack.credit_id

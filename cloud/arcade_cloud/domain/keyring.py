@@ -1,16 +1,16 @@
-"""The keys of all machines, derived from the cloud's signing secrets (the first is the one in use)."""
+"""The keys of all machines, derived from the cloud's signing secrets. The first secret is the current one."""
 
 from collections.abc import Sequence
 from functools import lru_cache
 
 from arcade_shared.signing import echo_key, key_fingerprint, machine_key
 
-# Deriving a key takes 2 µs; a fleet's keys fit into memory all the same.
+# Deriving a key takes 2 µs. The keys of a large fleet fit into memory.
 _CACHED_MACHINES = 4096
 
 
 class Keyring:
-    """Keys by machine. While a secret is rotated, the previous one stays valid."""
+    """Keys by machine. The previous secret stays valid while secrets are rotated."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
         self._secrets = tuple(secrets)
@@ -21,6 +21,11 @@ class Keyring:
         return tuple(machine_key(secret, machine_id) for secret in self._secrets)
 
     def to_sign(self, machine_id: str, fingerprint: str) -> bytes:
-        """The key that the machine is known to have, by the fingerprint of what it signed last; else the first."""
+        """The key for signing to this machine.
+
+        Args:
+            fingerprint: Of the key with which the machine signed last. If it fits none of ours, the key of the
+                current secret is used.
+        """
         keys = self.of_machine(machine_id)
         return next((key for key in keys if key_fingerprint(key) == fingerprint), keys[0])

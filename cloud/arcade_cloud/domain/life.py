@@ -1,4 +1,4 @@
-"""The life of an order: `decide(order, event, context)` is the one rule by which an order moves (pure).
+"""The life of an order: `decide(order, event, context)` is the one function that moves an order (pure).
 
     open ──money──▶ funded ──final ack──▶ resolved ──Stripe shows the target──▶ settled
       │               │                      ▲                                     │
@@ -8,12 +8,12 @@
       └─money, in time─▶ funded              └─────────────────────────────────────┘
     money that belongs to no deliverable order ─▶ returning ──▶ settled
 
-What an event means is decided by the part that it is about: `payment` knows nothing of pulses, `credit` nothing of
-money. Here they are joined, by one rule: the target is the sum of what was delivered, less goodwill, and it is
+Each event is handled by the part that it is about: `payment` knows nothing about pulses, `credit` nothing about
+money. One rule joins them here: the target is the price of what was delivered, less goodwill, and the order is
 settled once every credit is resolved.
 
-Every decision that has effects also leaves the order due, so that the timer finds it again if the process dies
-before, between or after them.
+Every decision with effects also leaves the order due. So the timer finds it again if the process dies before,
+between or after them.
 """
 
 from typing import Any
@@ -44,9 +44,11 @@ from arcade_cloud.domain.order import Books, Credit, Delivery, Order, OrderPayme
 
 
 def decide(order: Order, event: Event, context: Context) -> Decision:
-    """What `event` does to `order`: the order as it is to be stored (one version on), and what to do then.
+    """Decide what `event` does to `order`.
 
-    An event that changes nothing gives back the very same order and no effects.
+    Returns:
+        The order to store, with the next version, and the effects to perform after that. If the event changes
+        nothing, the order is the given one.
     """
     decision = _decide(order, event, context)
     if decision.order == order:
@@ -65,7 +67,7 @@ def _decide(order: Order, event: Event, context: Context) -> Decision:
             return _refund_asked(order, event, context)
     payment = order.payment
     if payment is None:
-        return Decision(order)  # nobody pays for what is free
+        return Decision(order)  # nobody pays for a grant
     match event:
         case CheckoutMade():
             return _paying(order, payments.checkout_made(payment, event), context)
@@ -87,14 +89,14 @@ def _with(order: Order, **changes: Any) -> Order:
 
 
 def _paying(order: Order, step: Step[OrderPayment], context: Context) -> Decision:
-    """The order, with what a rule made of its payment."""
+    """The order with a step of its payment applied."""
     abandoned = step.part.stage == "abandoned" and order.state != "abandoned"
     paying = _with(order, payment=step.part, note=step.text if abandoned else order.note)
     return Decision(paying, step.effects, _alerts(order, step.notices, context), step.text)
 
 
 def _alerts(order: Order, notices: tuple[Notice, ...], context: Context, which: str = "") -> tuple[Alert, ...]:
-    """The alerts about this order. `which` tells a later credit from the first."""
+    """The notices as alerts about this order. `which` tells later credits from the first."""
     return tuple(alert(n.kind, order.order_id, n.text, context.now_ms, which, n.which) for n in notices)
 
 
@@ -112,7 +114,7 @@ def _about_credit(order: Order, event: Acked | Sent, context: Context) -> Decisi
 
 
 def _delivered(order: Order, index: int, step: Step[Credit], context: Context) -> Decision:
-    """The order, with what a rule made of one of its credits; settled, if that was the last to be resolved."""
+    """The order with a step of one credit applied. If that resolves the last credit, settlement begins."""
     which = order.credits[index].draw
     alerts = _alerts(order, step.notices, context, which)
     moved = _with(order, credits=(*order.credits[:index], step.part, *order.credits[index + 1 :]))
@@ -138,7 +140,7 @@ def _begins_revoking(before: Credit, after: Credit) -> bool:
 
 
 def _books(order: Order) -> Books:
-    """The one rule that joins delivery and money: what is to be kept, once every credit is resolved."""
+    """What is kept once every credit is resolved: the one rule that joins delivery and money."""
     target = sum(
         credit.earned_minor
         if credit.keep_at_most_minor is None
@@ -149,7 +151,7 @@ def _books(order: Order) -> Books:
 
 
 def _revoke_all(order: Order, why: str, context: Context) -> Decision:
-    """Every credit that is under way and not yet revoked is revoked."""
+    """Revoke every credit that is under way and not revoked yet."""
     decision = Decision(order)
     for index, credit in enumerate(order.credits):
         if credit.delivery is not None and credit.under_way and credit.delivery.revoking is None:
@@ -165,7 +167,7 @@ def _joined(first: Decision, then: Decision) -> Decision:
 
 
 def _and_reading(decision: Decision) -> Decision:
-    """Where something changed at Stripe while a machine works, it is read with whatever is done next."""
+    """Add a reading of the payment if it changed at Stripe while a machine works."""
     order = decision.order
     if order.payment is None or not order.payment.recheck or order.state not in {"funded", "revoking"}:
         return decision
@@ -201,7 +203,7 @@ def _credit_due(order: Order, index: int, context: Context) -> Decision:
 
 
 def _next_step(order: Order, credit: Credit, delivery: Delivery, context: Context) -> Step[Credit]:
-    """What the timer does with a credit on its way."""
+    """What the timer does with a credit that is under way."""
     patience = payments.patience(order.payment, context.limits)
     if delivery.revoking is not None:
         return credits.revoke(credit, patience, context)
@@ -225,7 +227,7 @@ def _reported(order: Order, payment: OrderPayment, event: PaymentReported, conte
 def _read(order: Order, payment: OrderPayment, event: PaymentRead, context: Context) -> Decision:
     shown = event.payment
     if shown is not None and payments.is_another(payment, shown.payment_intent):
-        return Decision(order)  # another payment: an order of its own is made for it
+        return Decision(order)  # another payment gets an order of its own
     match order.state:
         case "open" | "abandoned":
             if shown is not None and shown.has_money:
@@ -235,14 +237,14 @@ def _read(order: Order, payment: OrderPayment, event: PaymentRead, context: Cont
             return Decision(order) if shown is None else _read_while_delivering(order, payment, shown, context)
     if shown is None:
         return Decision(order)
-    if event.read_at_ms is None:  # a webhook that met the order in another state than was thought
+    if event.read_at_ms is None:  # a webhook; the order has moved on since it was loaded
         return _reported(order, payment, PaymentReported(shown.payment_intent, "read again"), context)
     outdated = settlement.is_outdated(order, event.read_at_ms, context)
     return Decision(order) if outdated else settlement.step(order, shown, context)
 
 
 def _money(order: Order, payment: OrderPayment, shown: Payment, context: Context) -> Decision:
-    """Money has arrived: it draws the order's credits, or goes back."""
+    """Money has arrived. It draws the order's credits, or goes back."""
     arrived = payments.arrive(payment, shown, context)
     paid = _with(order, payment=arrived.payment)
     if arrived.why_not:
@@ -263,7 +265,7 @@ def _read_while_delivering(order: Order, payment: OrderPayment, shown: Payment, 
     read = _paying(order, step, context)
     if is_there or order.state == "revoking":
         return read
-    why = "the money went back before the machine had answered"
+    why = "the money went back before the machine answered"
     return _joined(read, _revoke_all(read.order, why, context))
 
 
@@ -271,7 +273,7 @@ def _read_while_delivering(order: Order, payment: OrderPayment, shown: Payment, 
 
 
 def can_refund(order: Order, keep_minor: int) -> bool:
-    """Whether an operator can have all but `keep_minor` given back: there is money, and more would be kept."""
+    """Whether an operator can give back all but `keep_minor`: there is money, and more would be kept."""
     return order.state in {"funded", "revoking"} or (
         order.state in {"resolved", "settled"} and max(0, keep_minor) < order.books.target_minor
     )
@@ -299,7 +301,7 @@ def _refund_asked(order: Order, event: RefundAsked, context: Context) -> Decisio
 
 
 def _keeping_at_most(order: Order, keep_minor: int) -> Order:
-    """The order, whose credits together keep no more: the first ones first, and no more than asked before."""
+    """The order with the most that each credit may keep: the first credits first, never more than asked before."""
     left, asked = keep_minor, []
     for credit in order.credits:
         most = min(credit.price_minor, left)

@@ -1,32 +1,40 @@
-"""The published limits of an order's life, in seconds; all of them are settings."""
+"""The published limits of an order's life. All of them are settings, in seconds."""
 
 from dataclasses import dataclass
 
-# A hold on a card lasts for seven days, on some cards for less than five. It must still be captured after the last
-# resort, even if Stripe is down then.
+from arcade_shared.cabinet import MAX_TRAIN_S
+
+# A hold on a card lasts seven days, on some cards less than five. After the last resort there must be time left to
+# capture it, even if Stripe is down then.
 LAST_RESORT_AT_MOST_S = 3 * 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """See docs/ORDER_LIFE.md for what follows from them.
+    """The limits. docs/ORDER_LIFE.md says what follows from them.
 
-    `deliver_within_s` runs from the payment and gates the first pulse. `max_train_s` is the longest pulse
-    train an agent may be sold. `silence_limit_s` (money taken) and `hold_silence_limit_s` (money held) are how
-    long a machine may stay silent after a confirmed revoke. After `last_resort_s` money is given back whatever
-    is down. `answer_s`: how long a machine and the broker get to answer one revoke or one echo.
+    Attributes:
+        deliver_within_s: From the payment to the first pulse.
+        silence_limit_s: How long a machine may be silent after a confirmed revoke if the money is taken.
+        hold_silence_limit_s: The same if the money is held.
+        last_resort_s: After this time the money goes back, whatever is down.
+        answer_s: How long the machine and the broker have to answer one revoke or one echo.
+        checkout_life_s: The life of the payment page.
     """
 
     deliver_within_s: int = 120
-    max_train_s: int = 60
     silence_limit_s: int = 15 * 60
     hold_silence_limit_s: int = 6 * 3600
     last_resort_s: int = 24 * 3600
     answer_s: int = 10
     checkout_life_s: int = 31 * 60
 
-    def faults(self) -> list[str]:
-        """What is wrong with these numbers, one sentence each, naming the settings; empty when all is well."""
+    def faults(self, longest_train_s: int = MAX_TRAIN_S) -> list[str]:
+        """What is wrong with these limits: one sentence for each fault, naming the setting.
+
+        Args:
+            longest_train_s: How long a machine may pulse for one command. Trials use less than the real limit.
+        """
         found = [
             f"{name.upper()} must be at least 1 second, not {value}"
             for name, value in (
@@ -34,20 +42,19 @@ class Limits:
                 ("silence_limit_s", self.silence_limit_s),
                 ("hold_silence_limit_s", self.hold_silence_limit_s),
                 ("last_resort_s", self.last_resort_s),
-                ("max_train_s", self.max_train_s),
                 ("answer_s", self.answer_s),
             )
             if value < 1
         ]
-        shortest = self.deliver_within_s + self.max_train_s
+        shortest = self.deliver_within_s + longest_train_s
         for name, value in (
             ("SILENCE_LIMIT_S", self.silence_limit_s),
             ("HOLD_SILENCE_LIMIT_S", self.hold_silence_limit_s),
         ):
             if value <= shortest:
                 found.append(
-                    f"{name} ({value}) must exceed DELIVER_WITHIN_S + MAX_TRAIN_S ({shortest}): "
-                    "a machine that is still pulsing is not silent"
+                    f"{name} ({value}) must exceed {shortest}, which is DELIVER_WITHIN_S plus a pulse train of "
+                    f"{longest_train_s} s: a machine that is still pulsing is not silent"
                 )
             if value >= self.last_resort_s:
                 found.append(f"{name} ({value}) must be below LAST_RESORT_S ({self.last_resort_s})")
@@ -62,10 +69,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a machine's silence may last: so long after a confirmed revoke, and until then at the latest.
+    """How long a machine may be silent.
 
-    The two moments are the ends of what a hold leaves: Stripe must still be found well enough, in the rest of the
-    hold's life, to capture what was delivered. None: no hold bounds them.
+    The two `until` moments come from a hold: the rest of its life must suffice to capture what was delivered, even
+    if Stripe is down for a while. They are None without a hold whose end is known.
+
+    Attributes:
+        silence_s: After a confirmed revoke.
+        silent_until_ms: Proven silence counts from then on at the latest.
+        last_resort_until_ms: The last resort comes then at the latest.
     """
 
     silence_s: int

@@ -1,4 +1,4 @@
-"""Machines: what is registered, what was last heard of them, and whether somebody may pay (pure)."""
+"""Machines: their registration, their latest status, and whether somebody may pay for them now (pure)."""
 
 from typing import Literal
 
@@ -8,17 +8,17 @@ from msgspec import Struct
 from arcade_cloud.domain.money import Offer
 from arcade_shared.messages import Status
 
-# A status comes every 30 s; two may be lost or late before the machine counts as gone.
+# A status comes every 30 s. Two may be lost or late before the machine counts as offline.
 FRESH_MS = 75_000
-# A status from the future proves a wrong clock somewhere; this much is forgiven (the agent's estimate of the
-# cloud's time can be ahead by one round trip).
+# A status from the future shows that some clock is wrong. This much is accepted: the agent's estimate of the
+# cloud's time can be ahead by one round trip.
 SKEW_MS = 10_000
-# Two installations heard within this time are two Pis at work, not one Pi after a repair.
+# Two installations within this time are two running Pis, not one Pi after a repair.
 RIVAL_MS = 5 * 60_000
 
 
 class Machine(Struct, frozen=True, kw_only=True):
-    """A registered machine. `kind` subscriber: software that only listens, and sends no acks."""
+    """A registered machine. A `subscriber` is software that only listens and sends no acks."""
 
     machine_id: str
     version: int = 0
@@ -31,7 +31,7 @@ class Machine(Struct, frozen=True, kw_only=True):
 
 
 class Presence(Struct, frozen=True, kw_only=True):
-    """What was last heard of a machine's agent, all of it from messages with a valid signature."""
+    """The latest state of a machine's agent, from messages with a valid signature only."""
 
     machine_id: str
     version: int = 0
@@ -45,7 +45,7 @@ class Presence(Struct, frozen=True, kw_only=True):
     max_credits: int = 0
     agent: str = ""
     key_fingerprint: str = ""
-    stated_at_ms: int = 0  # the status's own timestamp (the cloud's time, as the agent knows it)
+    stated_at_ms: int = 0  # the status's own timestamp: the cloud's time, as the agent knows it
     heard_at_ms: int = 0
     answered_nonce: str = ""
     rival_installation: str | None = None
@@ -53,8 +53,13 @@ class Presence(Struct, frozen=True, kw_only=True):
     game_over_at_ms: int = 0
 
 
-class Heard(Struct, frozen=True, kw_only=True):
-    """What a status changes: the new presence, the nonce to answer, and whether two Pis share the id."""
+class PresenceUpdate(Struct, frozen=True, kw_only=True):
+    """What a status changes.
+
+    Attributes:
+        answer_nonce: The nonce to answer with the cloud's time; empty if there is none.
+        rival: The installation of another Pi with the same machine id that was running until now.
+    """
 
     presence: Presence
     answer_nonce: str = ""
@@ -62,16 +67,16 @@ class Heard(Struct, frozen=True, kw_only=True):
 
 
 def is_fresh(stated_at_ms: int, now_ms: int) -> bool:
-    """Whether a status stated then proves that the machine is there now."""
+    """Whether a status of that moment proves that the machine is online now."""
     return now_ms - FRESH_MS <= stated_at_ms <= now_ms + SKEW_MS
 
 
-def hear(presence: Presence, status: Status, key_fingerprint: str, now_ms: int) -> Heard:
-    """Take in a status whose signature has been verified.
+def apply_status(presence: Presence, status: Status, key_fingerprint: str, now_ms: int) -> PresenceUpdate:
+    """Apply a status with a valid signature.
 
-    A status that is ready and fresh proves a live round trip, and only such a one makes an installation the
-    one that is addressed from now on (the first that is heard at all excepted). Older statuses of the same
-    boot change nothing. Every new nonce is answered, whoever asks: the answer is signed and harmless.
+    A fresh status that says ready proves a live round trip. Only such a status makes another installation the one
+    that credits are addressed to; the very first installation needs no proof. Older statuses of the same boot
+    change nothing. Every new nonce is answered, whoever asks: the answer is signed and harmless.
     """
     answer = status.nonce if status.nonce and status.nonce != presence.answered_nonce else ""
     if answer:
@@ -79,24 +84,24 @@ def hear(presence: Presence, status: Status, key_fingerprint: str, now_ms: int) 
     proven = status.ready and status.state == "online" and is_fresh(status.timestamp_ms, now_ms)
     if presence.installation not in (None, status.installation):
         if not proven:
-            return Heard(presence=presence, answer_nonce=answer)
+            return PresenceUpdate(presence=presence, answer_nonce=answer)
         still_there = presence.ready and now_ms - presence.heard_at_ms <= RIVAL_MS
         taken_over = msgspec.structs.replace(
             _updated(presence, status, key_fingerprint, now_ms),
             rival_installation=presence.installation if still_there else None,
             rival_heard_at_ms=presence.heard_at_ms if still_there else 0,
         )
-        return Heard(
+        return PresenceUpdate(
             presence=taken_over,
             answer_nonce=answer,
             rival=presence.installation if still_there else None,
         )
     if status.boot_id == presence.boot_id:
         if (status.connection, status.seq) <= (presence.connection, presence.seq):
-            return Heard(presence=presence, answer_nonce=answer)
+            return PresenceUpdate(presence=presence, answer_nonce=answer)
     elif status.state == "offline" and presence.boot_id:
-        return Heard(presence=presence, answer_nonce=answer)  # the will of an earlier boot, late
-    return Heard(presence=_updated(presence, status, key_fingerprint, now_ms), answer_nonce=answer)
+        return PresenceUpdate(presence=presence, answer_nonce=answer)  # a late will of an earlier boot
+    return PresenceUpdate(presence=_updated(presence, status, key_fingerprint, now_ms), answer_nonce=answer)
 
 
 def _updated(presence: Presence, status: Status, key_fingerprint: str, now_ms: int) -> Presence:
@@ -121,7 +126,7 @@ Readiness = Literal["ready", "never connected", "two devices", "offline", "not r
 
 
 def readiness(machine: Machine, presence: Presence | None, now_ms: int, credits: int = 1) -> Readiness:
-    """Whether somebody may pay for `credits` now: only where it is `ready`."""
+    """Whether somebody may pay for `credits` now: only if `ready`."""
     if machine.kind == "subscriber":
         return "ready"
     if presence is None or presence.installation is None:
@@ -136,7 +141,7 @@ def readiness(machine: Machine, presence: Presence | None, now_ms: int, credits:
 
 
 def why_not_ready(machine: Machine, presence: Presence | None, now_ms: int, credits: int = 1) -> str | None:
-    """Why nobody may pay for `credits` now, in a few words for people; None when all is well."""
+    """Why nobody may pay for `credits` now, in a sentence for players; None if somebody may."""
     match readiness(machine, presence, now_ms, credits):
         case "ready":
             return None

@@ -1,4 +1,4 @@
-"""Offers as an operator writes them."""
+"""Offers as an operator writes them (pure)."""
 
 import re
 
@@ -9,7 +9,7 @@ _OFFER = re.compile(r"(\d{1,3})=(\d{1,7})(?:\.(\d{2,3}))?([A-Za-z]{3})(?:@(price
 
 
 def parse_offer(text: str) -> Offer:
-    """Read `3=5.00MYR` or `3=5.00MYR@price_123`: credits, what they cost, and a price at Stripe.
+    """Read `3=5.00MYR` or `3=5.00MYR@price_123`: credits, their price, and optionally a price id at Stripe.
 
     Raises:
         BadRequest: `text` is not an offer, or Stripe cannot charge that amount in that currency.

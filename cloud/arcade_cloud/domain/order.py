@@ -1,13 +1,13 @@
-"""An order, as it is stored: a payment, the credits drawn on it, the books, and how it is settled (pure).
+"""An order as it is stored: a payment, the credits drawn on it, the books and the settlement (pure).
 
-    Order ── payment ──── what the player owes, and what Stripe shows of it (a grant has none)
+    Order ── payment ──── what the player owes, and what Stripe shows (a grant has none)
           ├─ credits ──── one or more; each ── delivery ── command, revoking, resolution
-          ├─ books ────── what is to be kept, and what became of the rest
-          └─ settlement ─ how Stripe is brought to show that
+          ├─ books ────── what the operator keeps, and what became of the rest
+          └─ settlement ─ how Stripe is made to show that
 
-Each part knows when it needs the timer; the order is due at the earliest of these. All `_ms` are epoch
-milliseconds, all `_minor` are minor units of the payment's currency. A part refuses fields that it does not know:
-a later version has written them, and they would be lost with the next step.
+Each part says when it needs the timer; the order is due at the earliest of these times. Every `_ms` is in epoch
+milliseconds, every `_minor` in minor units of the payment's currency. A part refuses fields that it does not know:
+a later version has written them, and the next step would lose them.
 """
 
 import base64
@@ -24,9 +24,9 @@ from arcade_shared.ids import uuid7
 State = Literal["open", "abandoned", "funded", "revoking", "resolved", "settled", "returning"]
 Kind = Literal["checkout", "link", "grant", "unmatched"]
 Stage = Literal["open", "abandoned", "funded", "returning"]
-# How a credit came to be resolved. `broker`: a subscriber's machine, which sends no acks.
+# How a credit was resolved. `broker`: a subscriber machine, which sends no acks.
 ResolvedBy = Literal["ack", "silence", "last resort", "unsent", "broker", "unconfirmed"]
-# What is known of the latest message about a credit; empty: none was sent yet.
+# What is known about the latest message about a credit. Empty: none was sent yet.
 Sending = Literal["", "sending", "confirmed", "nobody", "refused", "unknown"]
 
 
@@ -34,7 +34,7 @@ Sending = Literal["", "sending", "confirmed", "nobody", "refused", "unknown"]
 
 
 class CheckoutPage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The Checkout Session. A static Payment Link's has neither address nor end of ours."""
+    """The Checkout Session. For a static Payment Link, address and end are not known."""
 
     session_id: str
     url: str | None = None
@@ -42,7 +42,7 @@ class CheckoutPage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Arrival(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The money, as it arrived. `capture_before_ms`: when a hold ends, where that is known."""
+    """How the money arrived. `capture_before_ms`: when the hold ends, if that is known."""
 
     paid_at_ms: int
     held: bool = False
@@ -50,11 +50,13 @@ class Arrival(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class OrderPayment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the player owes, how it can be paid, and what Stripe shows of it.
+    """What the player owes, how it can be paid, and what Stripe shows.
 
-    `stage`: `funded` is money that belongs to the order, `returning` money that does not. `shown` is the payment
-    intent as last read. `recheck`: something changed at Stripe, so it is read again at the next chance. `reads`:
-    how often in a row Stripe was asked in vain.
+    Attributes:
+        stage: `funded`: the money belongs to the order. `returning`: it does not, and goes back.
+        shown: The payment intent as last read.
+        recheck: Something changed at Stripe, so the payment is read again at the next opportunity.
+        reads: How often in a row Stripe was asked in vain.
     """
 
     amount_minor: int
@@ -73,7 +75,7 @@ class OrderPayment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the machine is told to pulse: made at the first publish, and the same in every repetition."""
+    """What the machine is told to pulse. It is made at the first publish and never changes after that."""
 
     credit_id: str
     installation: str
@@ -81,7 +83,7 @@ class Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Revoking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The machine is asked where its credit stands. The confirmations are the broker's."""
+    """The machine is asked where its credit stands. `…_confirmed_at_ms`: when the broker confirmed a revoke."""
 
     since_ms: int
     sent: int = 0
@@ -90,7 +92,7 @@ class Revoking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Resolution(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many were delivered, and who says so. It never changes again."""
+    """How many were delivered, and how that is known. It never changes again."""
 
     delivered: int
     by: ResolvedBy
@@ -98,10 +100,12 @@ class Resolution(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A credit on its way. `drawn_at_ms`: from then on the time to deliver it runs.
+    """A credit on its way to the machine.
 
-    `reported`: delivered so far, by acks that were not final. `late_report`: what a final ack said after the
-    credit had been resolved without it.
+    Attributes:
+        drawn_at_ms: When the time to deliver it began.
+        reported: Delivered so far, according to acks that were not final.
+        late_report: What a final ack reported after the credit was resolved without it.
     """
 
     drawn_at_ms: int
@@ -118,11 +122,13 @@ class Delivery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Credit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Pulses of one machine: `count` of them for `price_minor`. Without a `delivery` it is not paid for yet.
+    """`count` pulses of one machine for `price_minor`. Without a `delivery` it is not paid for yet.
 
-    `ready_installation`: the computer that was ready when it was ordered; it is for no other (None: for whichever
-    is heard then). `keep_at_most_minor`: what the operator asked to keep at the most before it was known what was
-    delivered. `draw`: the token by which it was drawn; an order's first credit has none.
+    Attributes:
+        ready_installation: The installation that was ready when the credit was ordered. The credit is for no
+            other. None: for the installation that is known when the money arrives.
+        keep_at_most_minor: The most that the operator wants to keep, from a refund before the credit was resolved.
+        draw: The token that drew it. An order's first credit has none.
     """
 
     machine_id: str
@@ -136,22 +142,22 @@ class Credit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def command(self) -> Command | None:
-        """What the machine was told, if anything."""
+        """What the machine was told; None before the first publish."""
         return None if self.delivery is None else self.delivery.command
 
     @property
     def resolution(self) -> Resolution | None:
-        """What became of it, once that is known."""
+        """What became of it; None until that is known."""
         return None if self.delivery is None else self.delivery.resolution
 
     @property
     def under_way(self) -> bool:
-        """Whether it was drawn and is not resolved."""
+        """Whether it was drawn and is not resolved yet."""
         return self.delivery is not None and self.delivery.resolution is None
 
     @property
     def earned_minor(self) -> int:
-        """The price of what was delivered. Each credit is rounded by itself."""
+        """The price of what was delivered. Each credit is rounded on its own."""
         done = self.resolution
         return 0 if done is None else kept_for(self.price_minor, done.delivered, self.count)
 
@@ -160,10 +166,13 @@ class Credit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Books(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the operator is to keep, and what became of the rest.
+    """What the operator keeps, and what became of the rest.
 
-    `goodwill`: given back although it was delivered. `lost`: due to the operator, and not to be had. `owed`: due
-    to the player, and Stripe cannot give it back.
+    Attributes:
+        target_minor: What Stripe must show as kept.
+        goodwill_minor: Given back although it was delivered.
+        lost_minor: Due to the operator, but gone.
+        owed_minor: Due to the player, but Stripe cannot pay it out.
     """
 
     target_minor: int = 0
@@ -173,12 +182,16 @@ class Books(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Settlement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How Stripe is brought to show the target.
+    """How Stripe is made to show the target.
 
-    `key`: the idempotency key of the latest attempt; `key_at_ms`: when it was last used, or known to be done (what
-    was read before counts no more); `key_over`: it is not under way any more. `serial`: the key's last part;
-    `serial_at_ms`: since when it has been in use. `whole_capture`: Stripe refused a partial capture, so all is
-    captured and the rest refunded. `settled_at_ms` stays when the order is settled anew.
+    Attributes:
+        whole_capture: Stripe refused a partial capture, so everything is captured and the rest refunded.
+        key: The idempotency key of the latest attempt.
+        key_at_ms: When that attempt was last made, or known to be done. Older readings do not count.
+        key_over: That attempt is no longer under way.
+        serial: The last part of the key.
+        serial_at_ms: When this serial was first used.
+        settled_at_ms: When the order was settled. It stays if the order is settled again.
     """
 
     done: bool = False
@@ -198,7 +211,7 @@ class Settlement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One order. `note` says why it is where it is, for people."""
+    """One order. `note` says to people why it is in its state."""
 
     order_id: str
     version: int = 0
@@ -212,7 +225,7 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def state(self) -> State:
-        """Where the order is in its life: what its parts come to."""
+        """The state of the order, which follows from its parts."""
         if self.settlement.done:
             return "settled"
         if self.payment is not None and self.payment.stage != "funded":
@@ -224,7 +237,7 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def due_at_ms(self) -> int | None:
-        """When the timer must look at it: the earliest of what any part needs. None: never."""
+        """When the timer must look at the order: the earliest time that a part needs. None: never."""
         due = [credit.delivery.due_at_ms for credit in self.credits if credit.delivery is not None]
         due.append(self.settlement.due_at_ms)
         if self.payment is not None:
@@ -233,18 +246,18 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def code(self) -> str:
-        """The short code that a player reads to the operator: six characters, none easily confused."""
+        """The short code that a player reads to the operator: six characters that are hard to confuse."""
         digest = hashlib.sha256(self.order_id.encode()).digest()
         return base64.b32encode(digest[:5]).decode().translate(str.maketrans("IO01", "WXYZ"))[:6]
 
     @property
     def machine_id(self) -> str:
-        """The machine of its first credit, where it is listed for good."""
+        """The machine of its first credit. The order is listed under it for good."""
         return self.credits[0].machine_id
 
     @property
     def machine_ids(self) -> tuple[str, ...]:
-        """The machines of all its credits, each once."""
+        """The machines of its credits, each once."""
         return tuple(dict.fromkeys(credit.machine_id for credit in self.credits))
 
     @property
@@ -255,12 +268,12 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def payment_intent(self) -> str | None:
-        """Stripe's id of what funds it."""
+        """Stripe's id of the payment that funds it."""
         return None if self.payment is None else self.payment.payment_intent
 
     @property
     def credit_ids(self) -> tuple[str, ...]:
-        """The ids of all credits that a machine was told of."""
+        """The ids of all credits that were sent to a machine."""
         return tuple(credit.command.credit_id for credit in self.credits if credit.command is not None)
 
     @property
@@ -270,13 +283,13 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def delivered(self) -> int | None:
-        """How many credits were delivered; None until that is known of all of them."""
+        """How many credits were delivered; None until all are resolved."""
         done = [credit.resolution for credit in self.credits]
         return None if None in done else sum(resolution.delivered for resolution in done if resolution is not None)
 
     @property
     def reported(self) -> int:
-        """How many credits count as delivered so far: resolved, or reported by acks that were not final."""
+        """How many credits were delivered so far, resolved or reported by acks that were not final."""
         deliveries = [credit.delivery for credit in self.credits if credit.delivery is not None]
         return sum(d.reported if d.resolution is None else d.resolution.delivered for d in deliveries)
 
@@ -287,12 +300,12 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def amount_minor(self) -> int:
-        """The price of all of it; 0 where it is free."""
+        """The price of the whole order; 0 for a grant."""
         return 0 if self.payment is None else self.payment.amount_minor
 
     @property
     def currency(self) -> str:
-        """The currency of the price; empty where it is free."""
+        """The currency of the price; empty for a grant."""
         return "" if self.payment is None else self.payment.currency
 
     @property
@@ -302,7 +315,7 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class HistoryEntry(Struct, frozen=True, kw_only=True):
-    """One line of an order's history: what happened, and what it led to. `credit_id`: the credit it was about."""
+    """One line of an order's history: what happened, and what followed. `credit_id`: the credit it was about."""
 
     order_id: str
     version: int
@@ -314,7 +327,7 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
 
 
 class UnmatchedAck(Struct, frozen=True, kw_only=True):
-    """A verified ack for a credit that no order knows."""
+    """An ack with a valid signature for a credit that no order knows."""
 
     machine_id: str
     credit_id: str
@@ -326,12 +339,12 @@ class UnmatchedAck(Struct, frozen=True, kw_only=True):
 
 
 def credit_id_of(order: Order, credit: Credit) -> str:
-    """The id of a credit, made of nothing but what the credit was born with.
+    """The id of a credit. It depends only on values that never change.
 
-    So a cloud whose database was set back to a backup from before the credit was made addresses the very same
-    one, and the machine answers with what became of it instead of pulsing again. The moment of payment would not
-    do for the id's time: webhook and Stripe's own record put it a second apart. So a Pi that was switched on after
-    the order was made refuses its credit.
+    So a cloud whose database was restored from a backup older than the credit gives it the same id again, and the
+    machine answers with what became of it instead of pulsing again. The time of payment cannot be the id's time:
+    the webhook and Stripe's own record differ by a second. The id has the time of the order instead, so a Pi that
+    was switched on after the order was made refuses the credit.
     """
     digest = hashlib.sha256(f"{order.order_id}{credit.draw}".encode()).digest()
     drawn = credit.delivery if credit.draw else None
@@ -340,7 +353,7 @@ def credit_id_of(order: Order, credit: Credit) -> str:
 
 
 def check(order: Order) -> None:
-    """Raises InvariantBroken if the parts of the record contradict each other. Called on every write and read."""
+    """Check that the parts of a record agree, on every write and read. Raises InvariantBroken."""
 
     def rule(holds: bool, text: str) -> None:
         if not holds:
@@ -348,7 +361,7 @@ def check(order: Order) -> None:
 
     rule(bool(order.credits), "no credits")
     payment, books, state = order.payment, order.books, order.state
-    rule((payment is None) == (order.kind == "grant"), "paid for and free at once")
+    rule((payment is None) == (order.kind == "grant"), "it is both free and paid for")
     for credit in order.credits:
         _check_credit(credit, rule)
     if payment is not None:
@@ -356,13 +369,15 @@ def check(order: Order) -> None:
         rule(payment.stage != "funded" or payment.arrival is not None, "funded without a payment")
         rule(payment.stage != "funded" or payment.payment_intent is not None, "funded without a payment intent")
     is_funded = payment is None or payment.stage == "funded"
-    rule(all((c.delivery is not None) == is_funded for c in order.credits), "credits and money do not go together")
-    rule(not (order.settlement.done and any(c.under_way for c in order.credits)), "settled too early")
-    rule(state not in {"resolved", "returning"} or order.due_at_ms is not None, "nothing would ever settle it")
+    drawn_if_funded = all((credit.delivery is not None) == is_funded for credit in order.credits)
+    rule(drawn_if_funded, "credits are drawn without money, or money has drawn no credits")
+    is_delivering = any(credit.under_way for credit in order.credits)
+    rule(not (order.settlement.done and is_delivering), "settled before every credit is resolved")
+    rule(state not in {"resolved", "returning"} or order.due_at_ms is not None, "it is never due to be settled")
     if is_funded and order.delivered is not None:
-        rule(0 <= books.target_minor <= order.earned_minor, "keeping more than was earned")
+        rule(0 <= books.target_minor <= order.earned_minor, "more is kept than was earned")
     else:
-        rule(books.target_minor == 0, "keeping money for nothing")
+        rule(books.target_minor == 0, "money is kept for nothing")
 
 
 def _check_credit(credit: Credit, rule: Callable[[bool, str], None]) -> None:
@@ -372,7 +387,7 @@ def _check_credit(credit: Credit, rule: Callable[[bool, str], None]) -> None:
     if delivery is None:
         return
     done = delivery.resolution
-    rule(done is not None or delivery.due_at_ms is not None, "nothing would ever move it")
+    rule(done is not None or delivery.due_at_ms is not None, "it is never due to be moved")
     if done is not None:
         rule(0 <= done.delivered <= credit.count, "more delivered than ordered")
         rule(done.delivered + delivery.uncertain <= credit.count, "more uncertain than ordered")

@@ -1,6 +1,6 @@
-"""The payment of an order, until its money has arrived, and what must be known of it later (pure).
+"""The payment of an order: until its money has arrived, and what the machine's patience depends on later (pure).
 
-Nothing here knows of machines or pulses. `life` joins what is decided here with the credits.
+Nothing here knows about machines or pulses. `life` joins these decisions with the credits.
 """
 
 from dataclasses import dataclass
@@ -15,18 +15,19 @@ from arcade_cloud.domain.limits import Limits, Patience
 from arcade_cloud.domain.money import Payment
 from arcade_cloud.domain.order import Arrival, CheckoutPage, OrderPayment
 
-# Seconds between repetitions; the last one goes on.
+# Seconds between reads; the last one repeats.
 OPEN_READ_BACKOFF_S = (90, 60, 120, 300, 600, 600, 600, 600, 3600)
-# Who comes back from the checkout has paid as a rule, and the webhook has told so by then. If not, Stripe is asked
-# this soon, but not more often than this: whoever has the order's address may open its page for ever.
+# A player who comes back from the checkout has usually paid, and the webhook has usually come by then. If not,
+# Stripe is asked this soon, but only so many times: anyone with the order's address may open its page again and
+# again.
 RETURNED_READ_S, RETURNED_READS = 3, 3
-# A payment that was reported and not read, because Stripe failed or this process died: a player waits for it.
+# For a payment that was reported and not read, because Stripe failed or this process died. A player is waiting.
 REPORTED_READ_BACKOFF_S = (5, 10, 15, 30, 60, 120, 300, 600, 600, 600, 3600)
-# Bank transfers that Stripe calls asynchronous are decided within 14 days at the latest.
+# The bank transfers that Stripe calls asynchronous are decided within 14 days.
 OPEN_AT_MOST_S = 14 * 86_400
-# A closed order whose payment cannot be read is looked at as often as this, so for two weeks and some hours.
+# The payment of a closed order is read in vain at most this often: for two weeks and some hours.
 READS_AT_MOST = 340
-DISPUTED = Notice("dispute", "The player disputes the payment; answer it at Stripe.")
+DISPUTED = Notice("dispute", "The player disputes the payment. Answer the dispute at Stripe.")
 
 
 def _with(payment: OrderPayment, **changes: Any) -> OrderPayment:
@@ -34,7 +35,7 @@ def _with(payment: OrderPayment, **changes: Any) -> OrderPayment:
 
 
 def is_another(payment: OrderPayment | None, payment_intent: str | None) -> bool:
-    """Whether that payment intent is for certain not the one that funds the order."""
+    """Whether the payment intent is certainly not the one that funds the order."""
     known = None if payment is None else payment.payment_intent
     return None not in (known, payment_intent) and known != payment_intent
 
@@ -43,13 +44,13 @@ def is_another(payment: OrderPayment | None, payment_intent: str | None) -> bool
 
 
 def poll(payment: OrderPayment, created_at_ms: int, context: Context) -> Step[OrderPayment]:
-    """Ask Stripe about a payment that nobody has told of: its webhook may never come."""
+    """Ask Stripe about an open order: the webhook may never come."""
     age_s = (context.now_ms - created_at_ms) // 1000
     nothing_to_pay = payment.checkout is None and payment.payment_intent is None
     if nothing_to_pay and age_s >= context.limits.checkout_life_s:
-        return abandon(payment, "no checkout was made")
+        return abandon(payment, "Stripe created no checkout")
     if age_s >= OPEN_AT_MOST_S:
-        text = "Stripe has not said for two weeks whether this order was paid. Look it up at Stripe."
+        text = "For two weeks Stripe has not said whether this order was paid. Look up its checkout at Stripe."
         return abandon(payment, text, Notice("undecided", text))
     due = later(context, _read_backoff_s(payment), payment.reads + 1)
     polled = _with(payment, reads=payment.reads + 1, due_at_ms=due)
@@ -57,9 +58,9 @@ def poll(payment: OrderPayment, created_at_ms: int, context: Context) -> Step[Or
 
 
 def look_again(payment: OrderPayment, context: Context) -> Step[OrderPayment]:
-    """Something was reported about a closed order and has not been read back yet, or a refund may have failed."""
+    """Read the payment of a closed order: a change was reported, or its refund may have failed."""
     if payment.reads >= READS_AT_MOST:
-        text = "The payment of this closed order could not be read for two weeks. Look it up at Stripe."
+        text = "The payment of this closed order could not be read for two weeks. Look up the payment at Stripe."
         return Step(_with(payment, reads=0, due_at_ms=None), notices=(Notice("given_up", text),), text=text)
     due = later(context, OPEN_READ_BACKOFF_S, payment.reads + 1)
     return Step(_with(payment, reads=payment.reads + 1, due_at_ms=due), (ReadPayment(),))
@@ -70,7 +71,7 @@ def _read_backoff_s(payment: OrderPayment) -> tuple[int, ...]:
 
 
 def abandon(payment: OrderPayment, why: str, *notices: Notice) -> Step[OrderPayment]:
-    """Nobody pays any more. `why` is for people."""
+    """Give up waiting for a payment. `why` is for people."""
     return Step(_with(payment, stage="abandoned", due_at_ms=None, reads=0), notices=notices, text=why)
 
 
@@ -78,7 +79,7 @@ def abandon(payment: OrderPayment, why: str, *notices: Notice) -> Step[OrderPaym
 
 
 def checkout_made(payment: OrderPayment, event: CheckoutMade) -> Step[OrderPayment]:
-    """Stripe has made the page to pay at: the first one counts."""
+    """Note the payment page. The first one counts."""
     if payment.checkout is not None:
         return Step(payment)
     page = CheckoutPage(session_id=event.session_id, url=event.url, expires_at_ms=event.expires_at_ms)
@@ -88,10 +89,11 @@ def checkout_made(payment: OrderPayment, event: CheckoutMade) -> Step[OrderPayme
 def reported(
     payment: OrderPayment, event: PaymentReported, *, delivering: bool, closing: bool, context: Context
 ) -> Step[OrderPayment]:
-    """Something changed at Stripe: it is read back before it counts.
+    """Read back what Stripe reported: only then does it count.
 
-    `delivering`: a machine has the order in hand, and whatever comes next reads Stripe as well. `closing`: it is
-    being settled, which reads Stripe by itself.
+    Args:
+        delivering: A machine has the order; the next step reads Stripe as well.
+        closing: The order is being settled, which reads Stripe anyway.
     """
     shown = payment.shown
     if event.good_news and shown is not None and (shown.has_money or shown.status == "canceled"):
@@ -100,7 +102,7 @@ def reported(
     if payment.payment_intent is None and event.payment_intent is not None:
         noted = _with(noted, payment_intent=event.payment_intent)
     if noted.payment_intent is None and noted.checkout is None:
-        return Step(payment)  # its checkout's making was never answered: nobody can pay it
+        return Step(payment)  # Stripe never answered for the checkout: nobody can pay it
     if delivering:
         noted = _with(noted, recheck=True)
     elif not closing:
@@ -109,7 +111,7 @@ def reported(
 
 
 def returned(payment: OrderPayment, context: Context) -> Step[OrderPayment]:
-    """The player is back from the checkout, and no webhook has told of a payment: ask soon."""
+    """The player is back from the checkout, and no webhook has come: ask Stripe soon."""
     soon = context.now_ms + 1000 * RETURNED_READ_S
     payable = payment.stage == "open" and payment.checkout is not None and payment.reads < RETURNED_READS
     if not payable or payment.due_at_ms is None or payment.due_at_ms <= soon:
@@ -118,7 +120,7 @@ def returned(payment: OrderPayment, context: Context) -> Step[OrderPayment]:
 
 
 def read_without_money(payment: OrderPayment, event: PaymentRead) -> Step[OrderPayment]:
-    """What a reading says that shows no money: wait for it, or give it up."""
+    """Handle a reading that shows no money: go on waiting, or give up."""
     shown = event.payment
     failed = shown is not None and (
         shown.status == "canceled" or (event.session == "complete" and shown.status == "requires_payment_method")
@@ -134,7 +136,12 @@ def read_without_money(payment: OrderPayment, event: PaymentRead) -> Step[OrderP
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """Money is there. `why_not`: why nothing may be delivered for it (empty: all is well); `wrong`: it is odd."""
+    """Money that has arrived.
+
+    Attributes:
+        why_not: Why nothing may be delivered for it; empty if it may.
+        wrong: A person should look at it.
+    """
 
     payment: OrderPayment
     paid_at_ms: int
@@ -143,7 +150,7 @@ class Arrived:
 
 
 def arrive(payment: OrderPayment, shown: Payment, context: Context) -> Arrived:
-    """Take in money that a reading, or a webhook beyond doubt, shows to be there."""
+    """Accept money that a reading or an unambiguous webhook shows, for the order or to give it back."""
     paid_at_ms = context.now_ms if shown.paid_at_ms is None else min(shown.paid_at_ms, context.now_ms)
     arrived = _with(
         payment,
@@ -161,14 +168,14 @@ def arrive(payment: OrderPayment, shown: Payment, context: Context) -> Arrived:
     if (shown.amount_minor, shown.currency) != (payment.amount_minor, payment.currency):
         why_not = "the amount paid is not the price of the order"
     elif not _is_whole(payment, shown):
-        why_not = "a part of the money is gone already"
+        why_not = "part of the money is gone already"
     elif context.now_ms - paid_at_ms >= context.limits.deliver_within_s * 1000:
-        why_not, wrong = "the payment became known too late to be delivered", False
+        why_not, wrong = "the payment became known too late to deliver the credits", False
     return Arrived(_with(arrived, stage="returning" if why_not else "funded"), paid_at_ms, why_not, wrong)
 
 
 def read_while_delivering(payment: OrderPayment, shown: Payment) -> tuple[Step[OrderPayment], bool]:
-    """What a reading says while machines work; and whether the money is still there, all of it."""
+    """Handle a reading while machines work. Also says whether all of the money is still there."""
     arrival = payment.arrival
     if arrival is not None and arrival.capture_before_ms is None:
         arrival = msgspec.structs.replace(arrival, capture_before_ms=shown.capture_before_ms)
@@ -181,11 +188,11 @@ def _is_whole(payment: OrderPayment, shown: Payment) -> bool:
     return shown.kept_minor + shown.capturable_minor >= payment.amount_minor
 
 
-# --- what a hold means for everybody who waits -----------------------------------------------------------
+# --- what a hold means for waiting -----------------------------------------------------------------------
 
 
 def patience(payment: OrderPayment | None, limits: Limits) -> Patience:
-    """How long to wait for a machine, for money as it is held or taken."""
+    """How long a machine may be silent, depending on whether the money is held or taken."""
     arrival = None if payment is None else payment.arrival
     if arrival is None:
         return Patience(limits.silence_limit_s)
@@ -197,11 +204,11 @@ def patience(payment: OrderPayment | None, limits: Limits) -> Patience:
 
 
 def end_unknown(payment: OrderPayment | None) -> bool:
-    """Whether it is a hold of which nobody has read yet when it ends: a webhook does not show it."""
+    """Whether it is a hold whose end is not known yet: a webhook does not show it."""
     arrival = None if payment is None else payment.arrival
     return arrival is not None and arrival.held and arrival.capture_before_ms is None
 
 
 def wants_reading(payment: OrderPayment) -> OrderPayment:
-    """The payment, to be read again at the next chance."""
+    """The payment, marked to be read again at the next opportunity."""
     return _with(payment, recheck=True)

@@ -1,11 +1,12 @@
-"""The end of an order's life: Stripe is brought to show what is to be kept (pure).
+"""Settlement, the end of an order's life: make Stripe show what the operator is to keep (pure).
 
-`step` compares what Stripe shows with the target and says what to do next; it is the only place that decides about
-captures, cancellations and refunds. Read, act, read again: an answer to an act never counts as the new state, and
-what was read before the act counts no more. The target is given; nothing here knows of credits.
+`step` compares what Stripe shows with the target and says what to do next. It is the only place that decides about
+captures, cancellations and refunds. The order is read, act, read again: the answer to an act never counts as the
+new state, and a reading from before the act no longer counts. The target is given; nothing here knows about
+credits.
 
-An attempt is an act under one idempotency key. Stripe captures or cancels a payment once, whatever the key; but
-each refund with a new key takes more money. So a refund's key changes only when no attempt can be under way.
+An attempt is an act under one idempotency key. Stripe captures or cancels a payment once, whatever the key, but
+every refund with a new key takes more money. So a refund's key changes only when no attempt can be under way.
 """
 
 from typing import Any
@@ -22,55 +23,54 @@ from arcade_cloud.domain.payment import DISPUTED
 from arcade_cloud.errors import InvariantBroken
 
 SETTLE_BACKOFF_S = (5, 15, 60, 300, 900, 3600)
-# Waiting for a dispute or for Stripe: nothing is lost by looking rarely, a webhook brings the news earlier.
+# While a dispute is open or Stripe is processing. Rare looks lose nothing: a webhook brings the news earlier.
 PATIENT_BACKOFF_S = (6 * 3600,)
-# The same act is not repeated sooner, whatever is read in between: it may be under way.
+# The same act is not repeated sooner, whatever is read in between: it may still be under way.
 AGAIN_MS = 1000 * SETTLE_BACKOFF_S[0]
-# Stripe answers a key for at least 24 hours as it did the first time, its own errors included. So an attempt that
-# came to nothing needs a new key, and no key may be used for much longer than an hour.
+# For at least 24 hours Stripe repeats its first answer to a key, its own errors included. So a failed attempt
+# needs a new key, and no key may be used for much longer than an hour.
 REFUND_KEY_USE_MS = 3_600_000
 OTHER_KEY_USE_MS = 600_000
-# When the last attempt with a key is over: it waits for an hour at the most (effects.EFFECT_LIFE_MS), and a call
-# takes less than ten minutes.
+# After this time the last attempt with a key is over: it waits at most an hour (effects.EFFECT_LIFE_MS), and a
+# call takes less than ten minutes.
 ATTEMPT_LIFE_MS = EFFECT_LIFE_MS + 600_000
-# The first minutes, and then hourly for two weeks: a hold has ended by then, and only a person can find out more.
+# Some in the first minutes, then hourly for two weeks. By then a hold has ended, and only a person can find out
+# more.
 SETTLE_ATTEMPTS = 340
-# After so many attempts in vain a person is told.
+# After so many attempts in vain, an alert is raised.
 ALERT_ATTEMPTS = 5
-# Stripe has failed to pay a refund out so many times: the player's bank does not take it.
+# After so many failed refunds it is clear that the player's bank does not accept them.
 REFUND_FAILURES = 3
-# A bank may send a refund back up to 30 days after it was made, and the webhook that tells of it may be lost. So
-# Stripe is looked at again, so long after a refund; and no more after the last time.
+# A bank may send a refund back up to 30 days later, and the webhook about it may be lost. So a refunded payment is
+# read again after these times.
 REFUND_LOOKS_S = (3 * 86_400, 10 * 86_400, 35 * 86_400)
-
-
-# Reading takes half a minute at the most; an older answer has waited while others went on.
+# A reading takes half a minute at most. An older one has waited, and other workers may have acted meanwhile.
 READING_LIFE_MS = 60_000
 
 
 def _settling(order: Order, **changes: Any) -> Order:
-    """The order, with its settlement changed."""
+    """The order with its settlement changed."""
     return msgspec.structs.replace(order, settlement=msgspec.structs.replace(order.settlement, **changes))
 
 
 def _booked(order: Order, note: str, **changes: Any) -> Order:
-    """The order, with its books changed. `note` says why, for people."""
+    """The order with its books changed. `note` says why, for people."""
     return msgspec.structs.replace(order, books=msgspec.structs.replace(order.books, **changes), note=note)
 
 
 def _paid_by(order: Order) -> OrderPayment:
     if order.payment is None:
-        raise InvariantBroken(f"order {order.order_id}: what is free has no money to settle")
+        raise InvariantBroken(f"order {order.order_id}: a grant has no money to settle")
     return order.payment
 
 
 def _paying(order: Order, **changes: Any) -> Order:
-    """The order, with its payment changed."""
+    """The order with its payment changed."""
     return msgspec.structs.replace(order, payment=msgspec.structs.replace(_paid_by(order), **changes))
 
 
 def _due(order: Order, at_ms: int | None) -> Order:
-    """The order, to be looked at then: a settled one by asking Stripe, another by going on with its settlement."""
+    """The order with its next due time: to read a settled order again, or to go on settling another."""
     settled = order.settlement.done
     return _settling(_paying(order, due_at_ms=at_ms if settled else None), due_at_ms=None if settled else at_ms)
 
@@ -80,7 +80,7 @@ def _alert(order: Order, kind: AlertKind, text: str, context: Context, which: st
 
 
 def begin(order: Order, context: Context) -> Decision:
-    """Read Stripe, to see what is to be done. What is free has nothing to settle."""
+    """Begin an attempt: read Stripe to see what is to be done. A grant has nothing to settle."""
     if order.payment is None:
         return Decision(_settling(order, done=True, key_over=True, settled_at_ms=context.now_ms))
     attempts = order.settlement.attempts + 1
@@ -91,12 +91,15 @@ def begin(order: Order, context: Context) -> Decision:
     bank_decides = shown is not None and (shown.status == "processing" or shown.dispute == "open")
     if attempts != ALERT_ATTEMPTS or bank_decides:
         return Decision(trying, (ReadPayment(),))
-    text = f"Stripe has not been brought to show {_target(order)} in {attempts - 1} attempts; still trying."
+    text = (
+        f"After {attempts - 1} attempts Stripe does not show {_target(order)}. The cloud keeps trying. "
+        "Look at Stripe's status page and at the API key."
+    )
     return Decision(trying, (ReadPayment(),), (_alert(order, "settle_slow", text, context),))
 
 
 def _next_try(order: Order, attempts: int, context: Context) -> int:
-    """When to try again, epoch milliseconds: more and more often as a hold ends that is to be captured."""
+    """When to try again, epoch milliseconds. The end of a hold that must be captured shortens the wait."""
     due = later(context, SETTLE_BACKOFF_S, attempts)
     payment = _paid_by(order)
     shown, arrival = payment.shown, payment.arrival
@@ -110,29 +113,30 @@ def _next_try(order: Order, attempts: int, context: Context) -> int:
 
 
 def is_outdated(order: Order, read_at_ms: int, context: Context) -> bool:
-    """Whether a reading that began then may miss what another worker has done since."""
+    """Whether a reading that began then may miss what another worker did since."""
     if context.now_ms - read_at_ms > READING_LIFE_MS:
         return True
     settlement = order.settlement
-    # What Stripe has done is seen by whoever begins to read in the very moment that we know it.
+    # A reading that begins in the same millisecond as a finished act sees it; one that begins with the act may
+    # not.
     since_ms = settlement.key_at_ms
     return since_ms is not None and read_at_ms < since_ms + (0 if settlement.key_over else 1)
 
 
 def step(order: Order, shown: Payment, context: Context) -> Decision:
-    """What Stripe shows against the target: done, act, wait, or a loss. For closed orders only."""
+    """Compare what Stripe shows with the target: done, act, wait, or a loss. For closed orders only."""
     read = _paying(_found_again(order, shown), shown=shown, reads=0)
     kept, target = shown.kept_minor, read.books.target_minor
     alerts: tuple[Alert, ...] = ()
     if shown.refunds_failed > order.settlement.refunds_seen_failed:
-        text = f"Stripe could not pay out a refund ({shown.refunds_failed} so far)."
+        text = f"Stripe could not pay out a refund ({shown.refunds_failed} so far). The refund is made again."
         alerts = (_alert(order, "refund_failed", text, context, str(shown.refunds_failed)),)
         read = _settling(read, refunds_seen_failed=shown.refunds_failed)
-        if order.settlement.key_over:  # Stripe has finished with that refund, so the next one needs its own key
+        if order.settlement.key_over:  # Stripe has finished that refund, so the next one needs its own key
             read = _settling(read, key="")
     if shown.dispute == "open":
         alerts = (*alerts, _alert(order, DISPUTED.kind, DISPUTED.text, context))
-        # Stripe refuses refunds meanwhile, and takes or leaves the money at the end: look again until then.
+        # Meanwhile Stripe refuses refunds. In the end it takes the money or leaves it; look again until then.
         waiting = _settled(read, context) if kept == target else read
         return Decision(_due(waiting, later(context, PATIENT_BACKOFF_S, 1)), alerts=alerts)
     if shown.status == "processing":
@@ -154,7 +158,7 @@ def step(order: Order, shown: Payment, context: Context) -> Decision:
 
 
 def _found_again(order: Order, shown: Payment) -> Order:
-    """A dispute that was lost can be won after all: what had been earned is then kept, not given back."""
+    """If a lost dispute is won after all, what was earned is kept, not given back."""
     before, books = _paid_by(order).shown, order.books
     if before is None or before.dispute != "lost" or shown.dispute == "lost":
         return order
@@ -173,13 +177,13 @@ def _act(
     used_ms = 0 if before.serial_at_ms is None else now - before.serial_at_ms
     since_ms = ATTEMPT_LIFE_MS if before.key_at_ms is None else now - before.key_at_ms
     if since_ms < AGAIN_MS and (same or not before.key):
-        # Just done, and not to be seen yet.
+        # It was just done and does not show yet.
         return Decision(_due(order, _next_try(order, trying.settlement.attempts, context)), alerts=alerts)
     repeat = same and used_ms < (REFUND_KEY_USE_MS if operation == "refund" else OTHER_KEY_USE_MS)
     alive = before.key.startswith("refund:") and not before.key_over and since_ms < ATTEMPT_LIFE_MS
     if operation == "refund" and alive and not repeat:
         waiting = _due(trying, now - since_ms + ATTEMPT_LIFE_MS)
-        return Decision(waiting, alerts=alerts, text="waiting until an earlier refund cannot happen any more")
+        return Decision(waiting, alerts=alerts, text="waiting until an earlier refund can no longer happen")
     if not repeat:
         trying = _settling(trying, serial=before.serial + 1, serial_at_ms=now)
     key = _key(name, trying)
@@ -190,7 +194,7 @@ def _act(
 
 
 def _name(operation: Operation, order: Order) -> str:
-    """What the operation's key begins with."""
+    """The beginning of the operation's key."""
     return "capture-all" if operation == "capture" and order.settlement.whole_capture else operation
 
 
@@ -199,17 +203,17 @@ def _key(name: str, order: Order) -> str:
 
 
 def _reopened(order: Order) -> Order:
-    """A settled order whose money moved after all goes through settling again."""
+    """Reopen a settled order whose money has moved again."""
     return _settling(order, done=False, attempts=1) if order.settlement.done else order
 
 
 def attempted(order: Order, event: SettlementAttempted, context: Context) -> Decision:
-    """What came of an act. It counts only for the attempt under way; whether it led to the target is read."""
+    """Handle the result of an act, if it is that of the latest attempt. Only a reading shows the new state."""
     if order.state not in {"resolved", "returning"} or event.key != order.settlement.key:
         return Decision(order)
     match event.result:
         case "unknown":
-            return Decision(order)  # read back at the time that is set already
+            return Decision(order)  # the order is due already, and is read then
         case "done":
             done = _settling(order, key_over=True, key_at_ms=context.now_ms)
             return Decision(done, (ReadPayment(),), text=f"{event.operation}: done")
@@ -218,16 +222,20 @@ def attempted(order: Order, event: SettlementAttempted, context: Context) -> Dec
 
 
 def _refused(order: Order, event: SettlementAttempted, context: Context) -> Decision:
-    # A refund that was refused may still be under way in another attempt with its key; the others happen once.
+    # After a refused refund, another attempt with its key may still be under way. Captures and cancellations
+    # happen only once.
     over = order if event.operation == "refund" else _settling(order, key="")
     shown = _paid_by(order).shown
     whole_minor = 0 if shown is None else shown.amount_minor
     if event.key == _key("capture", order) and order.books.target_minor < whole_minor:
         whole = _settling(over, whole_capture=True, key_at_ms=None)
-        return Decision(whole, (ReadPayment(),), text=f"capture refused ({event.code}): capture all")
-    text = f"Stripe refused to {event.operation} ({event.code}); trying again, with what it shows then."
-    word = _alert(order, "settle_refused", text, context, event.operation)
-    return Decision(over, alerts=(word,), text=text)
+        text = f"partial capture refused ({event.code}): everything is captured, the rest refunded"
+        return Decision(whole, (ReadPayment(),), text=text)
+    text = (
+        f"Stripe refused to {event.operation} the payment ({event.code}). The cloud tries again. "
+        "Look up the payment at Stripe; often the balance is too low."
+    )
+    return Decision(over, alerts=(_alert(order, "settle_refused", text, context, event.operation),), text=text)
 
 
 def _settled(order: Order, context: Context) -> Order:
@@ -239,7 +247,7 @@ def _settled(order: Order, context: Context) -> Order:
 
 
 def _next_look(order: Order, since_ms: int, context: Context) -> int | None:
-    """When to see whether a refund has lasted (epoch ms); None: there was none, or it was long enough ago."""
+    """When to read the payment again because a refund may fail, epoch ms; None if there is no reason any more."""
     shown = _paid_by(order).shown
     if shown is None or not shown.refunded_minor:
         return None
@@ -248,35 +256,41 @@ def _next_look(order: Order, since_ms: int, context: Context) -> int | None:
 
 
 def _lost(order: Order, lost_minor: int, context: Context, alerts: tuple[Alert, ...]) -> Decision:
-    """What was earned is not to be had: the hold ended, or money went back outside, or a dispute was lost."""
+    """Book what was earned and is gone: the hold ended, money went back at Stripe, or a dispute was lost."""
     amount, books = format_amount(lost_minor, order.currency), order.books
-    text = f"{amount} of what was delivered is gone: the hold ended, or the money went back outside."
+    text = (
+        f"{amount} of what was delivered is lost: the hold ended, the money went back at Stripe, or a dispute was "
+        "lost. Find out why."
+    )
     all_lost, target = books.lost_minor + lost_minor, books.target_minor - lost_minor
     gone = _booked(order, text, lost_minor=all_lost, target_minor=target)
-    word = _alert(order, "loss", text, context, str(all_lost))
-    return Decision(_settled(gone, context), alerts=(*alerts, word), text=text)
+    loss = _alert(order, "loss", text, context, str(all_lost))
+    return Decision(_settled(gone, context), alerts=(*alerts, loss), text=text)
 
 
 def _owed(order: Order, owed_minor: int, context: Context, alerts: tuple[Alert, ...]) -> Decision:
-    """Stripe cannot give the money back: closed, shown, and to be paid by hand."""
+    """Close an order that owes the player money that Stripe cannot pay out. A person pays it."""
     amount = format_amount(owed_minor, order.currency)
-    text = f"{amount} is owed to the player: Stripe failed to pay it out {REFUND_FAILURES} times."
-    word = _alert(order, "owed", text, context)
-    owed = _booked(order, text, owed_minor=owed_minor)
-    return Decision(_settled(owed, context), alerts=(*alerts, word), text=text)
+    text = (
+        f"{amount} is owed to the player, but Stripe failed to pay it out {REFUND_FAILURES} times. "
+        "Pay the player by other means."
+    )
+    booked = _booked(order, text, owed_minor=owed_minor)
+    owed = _alert(order, "owed", text, context)
+    return Decision(_settled(booked, context), alerts=(*alerts, owed), text=text)
 
 
 def _given_up(order: Order, context: Context) -> Decision:
-    """Stripe could not be brought to show the target for weeks: closed, shown, and a person's to find out."""
+    """Close an order for which Stripe did not show the target for weeks. A person finds out why."""
     shown = _paid_by(order).shown
     kept = 0 if shown is None else shown.kept_minor
     owed = max(0, kept - order.books.target_minor)
     text = (
-        f"Stripe could not be brought to show {_target(order)} in {SETTLE_ATTEMPTS} attempts; when last seen, "
-        f"{format_amount(owed, order.currency)} were still to be given back. Look the payment up at Stripe."
+        f"After {SETTLE_ATTEMPTS} attempts Stripe does not show {_target(order)}. At the last reading "
+        f"{format_amount(owed, order.currency)} had still to go back. Put the payment right at Stripe."
     )
-    word = _alert(order, "given_up", text, context)
-    return Decision(_settled(_booked(order, text, owed_minor=owed), context), alerts=(word,), text=text)
+    given_up = _alert(order, "given_up", text, context)
+    return Decision(_settled(_booked(order, text, owed_minor=owed), context), alerts=(given_up,), text=text)
 
 
 def _target(order: Order) -> str:

@@ -187,7 +187,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
 
     with contextlib.closing(bind(host, port)) as bound, running(settings) as cloud:
         server = create_server(
-            create_app(cloud.web()),
+            create_app(cloud.web_dependencies()),
             sockets=[bound],
             threads=WEB_THREADS,
             connection_limit=CONNECTIONS,

@@ -1,1 +1,1 @@
-"""What the services need from outside, as protocols. `adapters/` has what implements them."""
+"""What the services need from outside, as protocols. `adapters/` implements them."""

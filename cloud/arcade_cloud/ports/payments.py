@@ -1,14 +1,14 @@
-"""The port to Stripe, and its answers in our words."""
+"""The port to Stripe, with its answers as our own values."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from arcade_cloud.domain.money import Offer, Payment
+from arcade_cloud.domain.money import Offer, Payment, SessionStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckoutRequest:
-    """One Checkout Session to make. `quantity` offers; the order's id goes into the metadata of both objects."""
+    """A Checkout Session to create, for `quantity` offers. Our ids go into its metadata and its payment's."""
 
     order_id: str
     machine_id: str
@@ -23,19 +23,18 @@ class CheckoutRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkout:
-    """A Checkout Session as Stripe shows it. `payment` is None while there is no payment intent yet.
+    """A Checkout Session as Stripe shows it.
 
-    `price_ids` maps the price of each line item to its quantity (only read where it was asked for).
+    Attributes:
+        payment: None while there is no payment intent.
+        price_ids: The quantity of each line item's price; None unless the line items were read too.
     """
 
     session_id: str
     url: str | None
-    status: Literal["open", "complete", "expired"]
+    status: SessionStatus
     expires_at_ms: int
     payment: Payment | None = None
-    order_id: str | None = None
-    machine_id: str | None = None
-    site: str | None = None
     price_ids: dict[str, int] | None = None
 
 
@@ -49,7 +48,7 @@ class Price:
     label: str = ""
 
 
-# Events of ours take some 5 KB; a Checkout Session with a hundred line items a few hundred.
+# Our events have about 5 KB. A Checkout Session with a hundred line items has a few hundred.
 MAX_EVENT_BYTES = 512 * 1024
 
 ReportKind = Literal["payment", "checkout_ended", "changed", "ignored"]
@@ -57,23 +56,24 @@ ReportKind = Literal["payment", "checkout_ended", "changed", "ignored"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What an event is about. `what` is Stripe's name for it, `created_ms` when Stripe made it.
+    """What one of Stripe's events is about.
 
-    `payment`: money is held or taken, or was. `checkout_ended`: the session expired, or its payment failed.
-    `changed`: something else happened to a payment, so read it back. `ignored`: nothing to us.
+    `order_id`, `machine_id` and `site` come from the metadata that we set on sessions and payment intents. Refunds
+    and disputes have none; only `payment_intent` leads from them to the order. On a shared account these texts,
+    and `client_reference_id`, may come from another business.
 
-    `order_id`, `machine_id` and `site` come from metadata, which we set on sessions and payment intents; refunds
-    and disputes have none, and there only `payment_intent` leads to the order. On a shared account others write
-    there too: all four texts may be another business's.
-
-    `payment` is given only where the event shows beyond doubt what was paid and when:
-    - a hold (`payment_intent.amount_capturable_updated`, status `requires_capture`);
-    - a payment that was never a hold (`payment_intent.succeeded`, and nothing in it says manual capture). With
-      manual capture the same event may tell of a capture days after the player paid;
-    - never from a session: it shows neither whether money is held or taken, nor when it was paid.
-    It is the state at the moment of the event, and `paid_at_ms` is that moment.
-
-    `is_delivered`: every webhook endpoint has taken it.
+    Attributes:
+        kind: `payment`: money is or was held or taken. `checkout_ended`: the session expired, or its payment
+            failed. `changed`: something else happened to a payment, so it must be read back. `ignored`: nothing to
+            us.
+        what: Stripe's name for the event.
+        created_ms: When Stripe created the event.
+        payment: The payment as of this event, with the event's time as `paid_at_ms`. It is given only if the event
+            shows beyond doubt what was paid and when: for a hold (`payment_intent.amount_capturable_updated` with
+            status `requires_capture`), and for a payment that was never a hold (`payment_intent.succeeded` without
+            manual capture; with it, the event may be a capture days after the player paid). A session never shows
+            enough: neither whether money is held or taken, nor when it was paid.
+        is_delivered: Every webhook endpoint has accepted the event.
     """
 
     event_id: str
@@ -92,7 +92,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """Some of Stripe's events, newest first. `after`: where the next page begins; None: these are the oldest."""
+    """One page of Stripe's events, newest first. `after`: where the next page begins; None on the last page."""
 
     reports: tuple[Report, ...]
     after: str | None = None
@@ -101,15 +101,13 @@ class EventPage:
 class Payments(Protocol):
     """Stripe. Every call may raise PaymentsUnavailable (no verdict) or PaymentsRefused (a definite no).
 
-    Calls that change something take the idempotency key under which Stripe does them at most once.
+    Calls that change something take an idempotency key: Stripe performs them at most once under it.
     """
 
     def create_checkout(self, request: CheckoutRequest, *, key: str) -> Checkout: ...
 
-    def expire_checkout(self, session_id: str) -> None: ...
-
     def read_checkout(self, session_id: str) -> Checkout:
-        """With its payment (latest charge, refunds, disputes) and its line items' prices."""
+        """Read a session with its payment (latest charge, refunds, disputes) and its line items' prices."""
         ...
 
     def read_payment(self, payment_intent: str) -> Payment: ...
@@ -123,12 +121,16 @@ class Payments(Protocol):
     def read_price(self, price_id: str) -> Price: ...
 
     def read_events(self, types: tuple[str, ...], *, since_ms: int, after: str | None = None) -> EventPage:
-        """At most a hundred events of these types made since then, or those that come after the one with that id.
+        """Read at most a hundred events of these types, delivered or not, newest first.
 
-        Delivered or not. What is not of the shape that Stripe documents is left out, with a warning in the log.
+        An event without the shape that Stripe documents is left out, with a warning in the log.
+
+        Args:
+            since_ms: Only events created at this time or later.
+            after: The `after` of the page before.
         """
         ...
 
     def check(self) -> None:
-        """Ask for something that every valid key may see."""
+        """Check the key by reading something that every valid key may read."""
         ...

@@ -1,8 +1,8 @@
-"""The port of the store. Each call is one transaction, or one conditional write; none scans but for export.
+"""The port to the store. Each call is one transaction or one conditional write. No call scans all orders.
 
-Adapters pass one contract suite. Records go in and come out whole; a store interprets only what it indexes:
-an order's `order_id`, `version`, `due_at_ms`, `machine_ids`, `created_at_ms`, `payment_intent`, `credit_ids`.
-Any call may raise StoreUnavailable, and FormTooNew where a newer version of this program has written.
+All adapters pass one contract suite. Records go in and come out whole. A store interprets only what it indexes: an
+order's `order_id`, `version`, `due_at_ms`, `machine_ids`, `created_at_ms`, `payment_intent` and `credit_ids`. Any
+call may raise StoreUnavailable, or FormTooNew if a newer version of this program has written.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 
-# The most alerts of one step: far more than any decision raises, and one transaction holds them in every store.
+# Far more alerts than any decision raises, and few enough for one transaction in every store.
 ALERTS_AT_MOST = 50
 
 
@@ -20,9 +20,12 @@ ALERTS_AT_MOST = 50
 class Move:
     """One step of one order, stored whole or not at all.
 
-    `order.version` is `expected_version` + 1; an expected version of 0 means that the order must not exist.
-    `history` is appended (at most one entry a version). `alerts`, at most ALERTS_AT_MOST, are put where their
-    ids are new. `seen` is the id of the event that caused the step.
+    Attributes:
+        order: The order after the step. Its version is `expected_version` + 1.
+        expected_version: The stored version before the step; 0 if the order must not exist.
+        history: The entry to append, one for each version.
+        alerts: At most ALERTS_AT_MOST. Only those with new ids are stored.
+        seen: The id of the event that caused the step.
     """
 
     order: Order
@@ -37,11 +40,12 @@ class Store(Protocol):
 
     # orders
     def move(self, move: Move) -> None:
-        """Store one step.
+        """Store one step. A payment intent or credit id, once stored with an order, belongs to it for good.
 
-        Raises AlreadySeen if `seen` is on record, Conflict if the version is not the expected one, and
-        PaymentTaken if another order has the payment intent; then nothing at all is stored. A payment intent
-        or a credit id, once stored with an order, belongs to it for good.
+        Raises:
+            AlreadySeen: `seen` is on record. As with the other errors, nothing is stored.
+            Conflict: The stored version is not the expected one.
+            PaymentTaken: Another order has the payment intent.
         """
         ...
 
@@ -54,18 +58,18 @@ class Store(Protocol):
     def order_of_credit(self, credit_id: str) -> str | None: ...
 
     def due_orders(self, now_ms: int, limit: int) -> list[str]:
-        """At most `limit` ids of orders whose `due_at_ms` has come, the longest due first."""
+        """The ids of orders that are due, at most `limit`, the longest due first."""
         ...
 
     def postpone(self, order_id: str, until_ms: int) -> None:
-        """Count an order as due at `until_ms`, where it would be earlier, although its record says otherwise.
+        """Make an order due at `until_ms` if it is due earlier.
 
-        The record is neither read nor changed, for it may be broken; the next step sets the time anew.
+        The record is neither read nor changed, because it may be broken. The next step sets the time again.
         """
         ...
 
     def next_due_ms(self) -> int | None:
-        """The earliest `due_at_ms` of all orders; None if nothing is due ever."""
+        """The earliest `due_at_ms` of all orders; None if no order is ever due."""
         ...
 
     def history(self, order_id: str) -> list[HistoryEntry]:
@@ -75,15 +79,17 @@ class Store(Protocol):
     def recent_orders(
         self, limit: int, *, machine_id: str | None = None, before_ms: int | None = None
     ) -> list[Order]:
-        """Newest first, by `created_at_ms`; those made before `before_ms` where that is given.
+        """The newest orders by `created_at_ms`, newest first.
 
-        Of a machine: the orders that have a credit of it.
+        Args:
+            machine_id: Only orders with a credit of this machine.
+            before_ms: Only orders made before this time.
         """
         ...
 
     # events that move no order
     def note_seen(self, event_id: str, at_ms: int) -> bool:
-        """Record an event's id; False if it was on record already."""
+        """Record an event's id. False if it is on record already."""
         ...
 
     def is_seen(self, event_id: str) -> bool: ...
@@ -92,7 +98,7 @@ class Store(Protocol):
     def machine(self, machine_id: str) -> Machine | None: ...
 
     def machines(self) -> list[Machine]:
-        """All of them, by id: an operator's fleet is small."""
+        """All machines, by id. An operator's fleet is small."""
         ...
 
     def put_machine(self, machine: Machine, expected_version: int) -> None:
@@ -102,33 +108,33 @@ class Store(Protocol):
     def presence(self, machine_id: str) -> Presence | None: ...
 
     def put_presence(self, presence: Presence, expected_version: int) -> None:
-        """As `put_machine`; a presence that does not exist has version 0."""
+        """Store a presence, as `put_machine` does. A presence that does not exist has version 0."""
         ...
 
-    # alerts, and acks that no order knows
+    # alerts, and unmatched acks
     def raise_alert(self, alert: Alert) -> bool:
-        """Put an alert that belongs to no step of an order; False if its id is on record already."""
+        """Store an alert that belongs to no step. False if its id is on record already."""
         ...
 
     def unsent_alerts(self, limit: int) -> list[Alert]:
-        """Alerts not yet marked as sent, oldest first."""
+        """The alerts that are not marked as sent, oldest first."""
         ...
 
     def mark_alert_sent(self, alert_id: str) -> None: ...
 
     def recent_alerts(self, limit: int) -> list[Alert]:
-        """Newest first, sent or not."""
+        """The newest alerts, newest first, sent or not."""
         ...
 
     def note_unmatched_ack(self, ack: UnmatchedAck) -> bool:
-        """Keep a verified ack for an unknown credit; False if the same one is on record already."""
+        """Store an ack that no order knows. False if the same ack is on record already."""
         ...
 
     def unmatched_acks(self, limit: int) -> list[UnmatchedAck]: ...
 
-    # what the cloud hears
+    # echoes and reconciliation
     def note_echo(self, sent_at_ms: int) -> None:
-        """An echo sent at that moment has come back; only the latest is kept."""
+        """Note that an echo sent at that time has come back. Only the latest is kept."""
         ...
 
     def heard_echo_ms(self) -> int | None:
@@ -136,11 +142,11 @@ class Store(Protocol):
         ...
 
     def note_reconciled(self, at_ms: int) -> None:
-        """What Stripe had to say before that moment has been looked through; the last note counts."""
+        """Note that all of Stripe's events before that time are reconciled. The last note counts."""
         ...
 
     def reconciled_ms(self) -> int | None:
-        """The moment of the last note; None where none was ever made."""
+        """The time of the last `note_reconciled`; None before the first."""
         ...
 
     # housekeeping
@@ -149,13 +155,13 @@ class Store(Protocol):
         ...
 
     def upgrade(self) -> int:
-        """From now on write this program's own form, which older programs cannot read; that form's number."""
+        """From now on write this program's own form, which older programs cannot read. Returns its number."""
         ...
 
     def prune(self, now_ms: int) -> int:
-        """Forget ids of seen events and sent alerts older than 90 days; how many records went.
+        """Delete ids of seen events and sent alerts that are older than 90 days. Returns how many records went.
 
-        Stripe repeats an event for 3 days; orders, histories and payment claims are never pruned here.
+        Stripe repeats an event for 3 days. Orders, histories and payment claims are never deleted.
         """
         ...
 

@@ -1,1 +1,1 @@
-"""What is done with the rules: orders moved, payments and messages taken in, in terms of ports only."""
+"""What is done with the rules: orders are moved, payments and messages taken in. Only ports lead outside."""

@@ -1,8 +1,8 @@
-"""The one way to move an order: load, decide, store, then act, and feed the results back.
+"""The one way to move an order: load, decide, store, then act and feed the results back.
 
-Webhook, ack, operator and timer all come through `Fulfilment.move`. What has been decided is stored before
-anything is done; whatever is then interrupted is found again by `run_once`, because the order says when it is
-due. So an effect may be dropped, but never done without its cause on record.
+Webhooks, acks, operators and the timer all call `Fulfilment.move`. A decision is stored before its effects are
+performed. If they are interrupted, `run_once` finds the order again, because it is due. So an effect may be
+dropped, but never performed without its cause on record.
 """
 
 import logging
@@ -51,23 +51,27 @@ from arcade_cloud.services.sender import Sender
 
 logger = logging.getLogger(__name__)
 
-# Two workers rarely meet on one order; whoever meets somebody this often has found a defect.
+# Two workers rarely meet on one order. So many conflicts in a row are a defect.
 CONFLICT_RETRIES = 20
-# The longest chain is money → funded → sent, or resolved → read → act → read → settled; so many for each credit.
+# The longest chain is money → funded → sent, or resolved → read → act → read → settled. So long for each credit.
 MAX_CHAIN = 24
 ALERTS_PER_PASS = 20
-# Who can't be moved goes to the end of the queue: so many stuck orders must not keep others from their turn.
+# An order that cannot be moved is due again after this time. Until then other orders get their turn.
 STUCK_AGAIN_MS = 10_000
 
 
 def at_once(work: Callable[[], None]) -> None:
-    """Do `work` now: what a process does that has no worker threads."""
+    """Do `work` now. Processes without worker threads use this."""
     work()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fulfilment:
-    """Moves orders. `later` runs work that waits for Stripe; it may drop it, since the order stays due."""
+    """Moves orders.
+
+    Attributes:
+        later: Runs work that waits for Stripe. It may drop work, because the order stays due.
+    """
 
     store: Store
     payments: Payments
@@ -80,7 +84,13 @@ class Fulfilment:
     # --- moving ------------------------------------------------------------------------------------------
 
     def begin(self, order: Order, event: str, *, alerts: tuple[Alert, ...] = ()) -> None:
-        """Store a new order. Raises Conflict if it exists, PaymentTaken, StoreUnavailable."""
+        """Store a new order.
+
+        Raises:
+            Conflict: An order with this id exists.
+            PaymentTaken: Another order has its payment.
+            StoreUnavailable: It may or may not have been stored.
+        """
         entry = HistoryEntry(
             order_id=order.order_id,
             version=1,
@@ -92,22 +102,28 @@ class Fulfilment:
         self.store.move(Move(order=order, expected_version=0, history=entry, alerts=alerts))
 
     def begin_once(self, order: Order, event: str, *alerts: Alert) -> bool:
-        """Store a new order; False where an older one has its id or its payment. Raises StoreUnavailable."""
+        """Store a new order. False if an older order has its id or its payment. Raises StoreUnavailable."""
         try:
             self.begin(order, event, alerts=alerts)
         except (Conflict, PaymentTaken):
             return False
         return True
 
-    def move(self, order_id: str, event: Event, *, seen: str | None = None, act: bool = True) -> Order | None:
-        """Move one order by one event, and perform what follows (unless `act` is false: the timer will).
+    def move(self, order_id: str, event: Event, *, seen: str | None = None) -> Order | None:
+        """Move one order by one event, and perform the effects.
 
-        `seen` is the id under which the event is recorded; an event on record changes nothing. None if there
-        is no such order. Raises StoreUnavailable; then the event may be delivered again. Raises PaymentTaken
-        for a payment that is not the order's, or that another order has.
+        Args:
+            seen: The id under which the event is recorded. A recorded event changes nothing.
+
+        Returns:
+            The order after the move; None if there is no such order.
+
+        Raises:
+            StoreUnavailable: The event may be delivered again.
+            PaymentTaken: The event's payment is not the order's, or another order has it.
         """
         order, effects = self._store_step(order_id, event, seen)
-        if order is not None and act:
+        if order is not None:
             self._act(order, effects)
         return order
 
@@ -131,8 +147,8 @@ class Fulfilment:
 
     def _save(self, order: Order, event: Event, decision: Decision, seen: str | None) -> Order:
         if decision.order.version == order.version:
-            for word in decision.alerts:  # before the event counts as seen: it would not come again
-                self.store.raise_alert(word)
+            for raised in decision.alerts:  # before the event counts as seen, for it does not come again then
+                self.store.raise_alert(raised)
             if seen is not None and not self.store.note_seen(seen, self.now_ms()):
                 raise AlreadySeen(seen)
             return order
@@ -169,17 +185,20 @@ class Fulfilment:
                 for found in presences
                 if found is not None and found.installation is not None
             },
-            hears_ms=self.store.heard_echo_ms() if _is_revoking(order) else None,
+            last_echo_ms=self.store.heard_echo_ms() if _is_revoking(order) else None,
         )
 
     # --- acting ------------------------------------------------------------------------------------------
 
     def _act(self, order: Order, effects: tuple[Effect, ...], *, waits: bool = False) -> None:
-        """Perform effects, one after the other, and what follows from their results.
+        """Perform effects one after the other, and the effects that follow from their results.
 
-        Stripe may take seconds. Unless this runs where one `waits` for that, the rest is handed to `later`.
+        Args:
+            waits: Whether this thread may wait for Stripe, which can take seconds. If not, the rest goes to
+                `later`.
         """
-        pending, at_most = list(effects), MAX_CHAIN * len(order.credits)
+        pending = list(effects)
+        at_most = MAX_CHAIN * len(order.credits)
         for _ in range(at_most):
             if not pending:
                 return
@@ -222,15 +241,15 @@ class Fulfilment:
             if payment.payment_intent is not None:
                 return PaymentRead(self.payments.read_payment(payment.payment_intent), read_at_ms=read_at_ms)
         except PaymentsUnavailable as error:
-            logger.warning("order %s cannot be read at Stripe yet: %s", order.order_id, error)
+            logger.warning("order %s: Stripe cannot be read yet: %s", order.order_id, error)
         except PaymentsRefused as error:
-            text = f"Stripe does not show the order's payment: {error}. Is it another account, or another key?"
+            text = f"Stripe does not show the order's payment: {error}. Is STRIPE_API_KEY of another account?"
             self.store.raise_alert(alert("unreadable", order.order_id, text, self.now_ms()))
         return None
 
     def _settle(self, order: Order, effect: Settle) -> SettlementAttempted | None:
         if self.now_ms() - effect.decided_at_ms > EFFECT_LIFE_MS:
-            return None  # too old to be safe; the order is due, and is read anew
+            return None  # too old to be safe; the order is due, and its payment is read again
         if order.payment_intent is None:
             raise InvariantBroken(f"order {order.order_id}: nothing to {effect.operation}")
         payment_intent, key = order.payment_intent, effect.key
@@ -243,7 +262,7 @@ class Fulfilment:
                 case "refund":
                     self.payments.refund(payment_intent, effect.amount_minor, key=key)
         except PaymentsUnavailable as error:
-            logger.warning("order %s: no verdict on the %s: %s", order.order_id, effect.operation, error)
+            logger.warning("order %s: no verdict from Stripe (%s): %s", order.order_id, effect.operation, error)
             return SettlementAttempted(effect.operation, key, "unknown")
         except PaymentsRefused as error:
             return SettlementAttempted(effect.operation, key, "refused", error.code)
@@ -252,12 +271,20 @@ class Fulfilment:
     # --- the timer ---------------------------------------------------------------------------------------
 
     def run_once(self, limit: int = 100, *, until_ms: int | None = None) -> int:
-        """Move the orders that are due, at most `limit`, and post alerts; how many orders were due.
+        """Move the orders that are due, at most `limit`, and post alerts.
 
-        An order that can't be moved raises an alert and stays due, behind the others: however many there are of
-        them, they do not keep others from moving. Raises StoreUnavailable, and FormTooNew where the store was
-        upgraded by a newer version: then nothing is left to this one.
-        After `until_ms` no order is begun, and one alert at most: the next pass finds the others.
+        An order that cannot be moved raises an alert and stays due, behind the others. However many such orders
+        there are, the others still move.
+
+        Args:
+            until_ms: After this time no further order is moved, and at most one alert is posted. The next pass
+                does the rest.
+
+        Returns:
+            How many orders were due.
+
+        Raises:
+            StoreUnavailable: The store is down, or, as FormTooNew, a newer version has upgraded it.
         """
         due = self.store.due_orders(self.now_ms(), limit)
         for order_id in due:
@@ -266,34 +293,34 @@ class Fulfilment:
             try:
                 self.move(order_id, Due())
             except FormTooNew as error:
-                self.store.form()  # raises it again where not this order alone is newer, but the whole store
+                self.store.form()  # raises it again where the whole store is newer, and not only this order
                 logger.warning("order %s cannot be moved; it stays due: %s", order_id, error)
                 self._leave_stuck(order_id, f"The order cannot be moved: {error}.")
             except StoreUnavailable:
                 raise
-            except Exception:  # whatever it is, it is this order's trouble alone
-                logger.exception("order %s can't be moved; it stays due", order_id)
-                text = "The order can't be moved, because of a defect: the log of the timer says why."
+            except Exception:  # a defect in one order must not stop the others
+                logger.exception("order %s cannot be moved; it stays due", order_id)
+                text = "A defect keeps the order from moving. Send the timer's log to the maintainers."
                 self._leave_stuck(order_id, text)
         self.post_alerts(until_ms=until_ms)
         return len(due)
 
     def _leave_stuck(self, order_id: str, text: str) -> None:
-        """Let the others go first, and have a person look."""
+        """Let the other orders go first, and tell a person."""
         self.store.postpone(order_id, self.now_ms() + STUCK_AGAIN_MS)
         self.store.raise_alert(alert("stuck", order_id, text, self.now_ms()))
 
     def post_alerts(self, *, until_ms: int | None = None) -> None:
-        """Post the alerts that have not been sent yet; those that do not arrive stay unsent.
+        """Post the alerts that have not been sent yet. Those that do not arrive stay unsent.
 
-        One is tried in any case: while every order takes its time, somebody must hear of it all the same.
+        One alert is tried even after `until_ms`: people must be told even if the orders use up all the time.
         """
-        for number, word in enumerate(self.store.unsent_alerts(ALERTS_PER_PASS)):
+        for number, unsent in enumerate(self.store.unsent_alerts(ALERTS_PER_PASS)):
             if number and until_ms is not None and self.now_ms() >= until_ms:
                 return
-            if not self.alerts.post(word.alert_id, word.kind, word.text, word.subject, word.at_ms):
+            if not self.alerts.post(unsent.alert_id, unsent.kind, unsent.text, unsent.subject, unsent.at_ms):
                 return
-            self.store.mark_alert_sent(word.alert_id)
+            self.store.mark_alert_sent(unsent.alert_id)
 
 
 def _payment_intent_of(event: Event) -> str | None:
@@ -311,8 +338,8 @@ def _is_revoking(order: Order) -> bool:
 
 
 def _commanded(order: Order, credit_id: str) -> tuple[Credit, Command]:
-    """The order's credit of that id, and what its machine is told."""
+    """The order's credit with that id, and its command."""
     for credit in order.credits:
         if credit.command is not None and credit.command.credit_id == credit_id:
             return credit, credit.command
-    raise InvariantBroken(f"order {order.order_id}: there is no credit {credit_id} to tell a machine of")
+    raise InvariantBroken(f"order {order.order_id}: no credit {credit_id} has a command")

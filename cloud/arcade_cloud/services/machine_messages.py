@@ -1,12 +1,12 @@
-"""What comes from the machines: acks, statuses, game overs, echoes. One function for both ways they come.
+"""Inbound messages: the machines' acks, statuses and game overs, and the cloud's own echoes.
 
-A cloud that runs as a process subscribes itself; a serverless one gets them from the broker's rule engine by
-`/ingest`. Both end in `MachineMessages.take_in`.
+They come in two ways: a cloud that runs as a process subscribes to them; a serverless cloud gets them from the
+broker's rule engine through `/ingest`. Both call `MachineMessages.take_in`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -14,7 +14,7 @@ from arcade_cloud.domain import machines
 from arcade_cloud.domain.alerts import alert
 from arcade_cloud.domain.events import Acked
 from arcade_cloud.domain.keyring import Keyring
-from arcade_cloud.domain.machines import Heard, Presence
+from arcade_cloud.domain.machines import Presence, PresenceUpdate
 from arcade_cloud.domain.order import UnmatchedAck
 from arcade_cloud.errors import Conflict, InvariantBroken
 from arcade_cloud.services.fulfilment import Fulfilment
@@ -24,25 +24,30 @@ from arcade_shared.messages import Ack, Echo, Gameover, Status, from_object, par
 from arcade_shared.signing import key_fingerprint, verify
 from arcade_shared.topics import ECHO, MachineTopic, parse_machine_topic
 
+# What a message was taken in as. `stale`: a status older than the known one. `seen`: a repeated game over.
+# `unsigned`: a game over that other subscribers may use. `unmatched`: an ack for a credit that no order knows.
+TakenAs = Literal["ack", "unmatched", "status", "stale", "gameover", "unsigned", "seen", "echo"]
+
 PRESENCE_RETRIES = 10
-# What a machine may leave on record without any order, a minute: game overs, acks for credits that nobody knows.
-# It is far more than happens, and all that somebody with a stolen key can fill the store with.
+# How many records without an order one machine may leave per minute: game overs, unmatched acks. Real machines
+# leave far fewer; the limit keeps somebody with a stolen key from filling the store.
 RECORDS_PER_MINUTE = 30
 
 
 @dataclass(frozen=True, slots=True)
 class MachineMessages:
-    """Takes in what machines say."""
+    """Takes in inbound messages."""
 
     fulfilment: Fulfilment
     keyring: Keyring
     limiter: RateLimiter = field(default_factory=lambda: RateLimiter(RECORDS_PER_MINUTE), repr=False)
 
-    def take_in(self, topic: str, payload: bytes) -> str:
-        """Take in one message; what became of it, in a word. Repeating a message changes nothing.
+    def take_in(self, topic: str, payload: bytes) -> TakenAs:
+        """Take in one message. Taking it in again changes nothing.
 
-        Raises BadMessage for what must be refused (topic, form, signature, unknown machine), and
-        StoreUnavailable if nothing could be stored: then it must be delivered again.
+        Raises:
+            BadMessage: The message must be refused: its topic, form, signature or machine is wrong.
+            StoreUnavailable: It may not have been stored, so the message must be delivered again.
         """
         if topic == ECHO:
             return self._echo(parse_object(payload))
@@ -56,7 +61,7 @@ class MachineMessages:
             case "gameover":
                 return self._game_over(place, fields)
             case _:
-                raise BadMessage(f"the cloud does not listen to {place.kind}")
+                raise BadMessage(f"the cloud takes in no {place.kind}")
 
     def _verified(self, place: MachineTopic, fields: dict[str, Any]) -> bytes:
         key = verify(self.keyring.of_machine(place.machine_id), str(place), fields)
@@ -64,15 +69,15 @@ class MachineMessages:
             raise BadMessage("the machine id in the payload is not the one in the topic")
         return key
 
-    def _echo(self, fields: dict[str, Any]) -> str:
+    def _echo(self, fields: dict[str, Any]) -> TakenAs:
         verify(self.keyring.of_echo, ECHO, fields)
         echo = from_object(Echo, fields)
         if echo.timestamp_ms > self.fulfilment.now_ms() + machines.SKEW_MS:
-            raise BadMessage("an echo from the future")
+            raise BadMessage("the echo is from the future")
         self.fulfilment.store.note_echo(echo.timestamp_ms)
         return "echo"
 
-    def _ack(self, place: MachineTopic, fields: dict[str, Any]) -> str:
+    def _ack(self, place: MachineTopic, fields: dict[str, Any]) -> TakenAs:
         self._verified(place, fields)
         ack = from_object(Ack, fields)
         order_id = self.fulfilment.store.order_of_credit(ack.credit_id)
@@ -92,54 +97,58 @@ class MachineMessages:
         )
         self.fulfilment.store.note_unmatched_ack(unmatched)
         text = f"Machine {ack.machine_id} reports {ack.state}, {ack.delivered} delivered, for an unknown credit."
-        word = alert("unmatched_ack", ack.machine_id, text, now_ms, about=ack.credit_id)
-        self.fulfilment.store.raise_alert(word)
+        self.fulfilment.store.raise_alert(
+            alert("unmatched_ack", ack.machine_id, text, now_ms, about=ack.credit_id)
+        )
         return "unmatched"
 
-    def _status(self, place: MachineTopic, fields: dict[str, Any]) -> str:
+    def _status(self, place: MachineTopic, fields: dict[str, Any]) -> TakenAs:
         key = self._verified(place, fields)
         status = from_object(Status, fields)
         store = self.fulfilment.store
         if store.machine(place.machine_id) is None:
-            raise BadMessage("no such machine is registered")
+            raise BadMessage(f"no machine {place.machine_id} is registered")
         now_ms = self.fulfilment.now_ms()
-        heard = self._update(
-            place.machine_id, lambda before: machines.hear(before, status, key_fingerprint(key), now_ms)
+        update = self._update(
+            place.machine_id, lambda before: machines.apply_status(before, status, key_fingerprint(key), now_ms)
         )
-        if heard is None:
+        if update is None:
             return "stale"
-        if heard.rival is not None:
-            text = f"Two devices use the id {place.machine_id}: {heard.rival[:8]} and {status.installation[:8]}."
+        if update.rival is not None:
+            text = (
+                f"Two Pis use the machine id {place.machine_id}: installations {update.rival[:8]} and "
+                f"{status.installation[:8]}. Nobody can pay for the machine until one is switched off."
+            )
             each_hour = str(now_ms // 3_600_000)
             store.raise_alert(alert("two_installations", place.machine_id, text, now_ms, each_hour))
-        if heard.answer_nonce:
-            self.fulfilment.sender.clock(place.machine_id, heard.answer_nonce)
+        if update.answer_nonce:
+            self.fulfilment.sender.clock(place.machine_id, update.answer_nonce)
         return "status"
 
-    def _update(self, machine_id: str, change: Callable[[Presence], Heard]) -> Heard | None:
-        """Store what was heard of a machine; None if it changes nothing."""
+    def _update(self, machine_id: str, change: Callable[[Presence], PresenceUpdate]) -> PresenceUpdate | None:
+        """Change a machine's presence and store it. None if nothing changes."""
         store = self.fulfilment.store
         for _ in range(PRESENCE_RETRIES):
             known = store.presence(machine_id)
             before = Presence(machine_id=machine_id) if known is None else known
-            heard = change(before)
-            if heard.presence == before:
+            update = change(before)
+            if update.presence == before:
                 return None
             try:
                 store.put_presence(
-                    msgspec.structs.replace(heard.presence, version=before.version + 1), before.version
+                    msgspec.structs.replace(update.presence, version=before.version + 1), before.version
                 )
             except Conflict:
                 continue
-            return heard
+            return update
         raise InvariantBroken(f"machine {machine_id}: {PRESENCE_RETRIES} conflicts in a row")
 
-    def _game_over(self, place: MachineTopic, fields: dict[str, Any]) -> str:
+    def _game_over(self, place: MachineTopic, fields: dict[str, Any]) -> TakenAs:
         game_over = from_object(Gameover, fields)
         if game_over.machine_id != place.machine_id:
             raise BadMessage("the machine id in the payload is not the one in the topic")
         if game_over.signature is None:
-            # By hand, or by game software that knows the public contract only: for other subscribers, not for us.
+            # Sent by hand, or by game software that knows only the public contract: meant for other subscribers.
             return "unsigned"
         self._verified(place, fields)
         store, now_ms = self.fulfilment.store, self.fulfilment.now_ms()
@@ -149,12 +158,12 @@ class MachineMessages:
         self._check_rate(place)
         self._update(
             place.machine_id,
-            lambda before: Heard(presence=msgspec.structs.replace(before, game_over_at_ms=now_ms)),
+            lambda before: PresenceUpdate(presence=msgspec.structs.replace(before, game_over_at_ms=now_ms)),
         )
         store.note_seen(event_id, now_ms)
         return "gameover"
 
     def _check_rate(self, place: MachineTopic) -> None:
-        """Raises BadMessage where a machine says more than a machine does."""
+        """Raise BadMessage if a machine sends more than any machine does."""
         if self.limiter.wait_ms(place.kind, place.machine_id, self.fulfilment.now_ms()) > 0:
-            raise BadMessage(f"more than {RECORDS_PER_MINUTE} a minute of one machine: a defect, or a stolen key")
+            raise BadMessage(f"more than {RECORDS_PER_MINUTE} a minute from one machine: a defect or a stolen key")

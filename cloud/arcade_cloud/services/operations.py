@@ -1,4 +1,4 @@
-"""What an operator does, and game software on the machine's behalf: free credits, money back, game over."""
+"""What operators do (grants, refunds), and what game software does for a machine (game over)."""
 
 import hashlib
 import secrets
@@ -19,16 +19,22 @@ from arcade_shared.ids import uuid7
 
 @dataclass(frozen=True, kw_only=True)
 class Operations:
-    """The operator's acts. Each is safe to repeat."""
+    """What operators do. Each is safe to repeat."""
 
     fulfilment: Fulfilment
     sales: Sales
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
 
     def grant(self, machine_id: object, credits: int, *, by: str, reason: str, token: str) -> Order:
-        """Free credits. `token` is the form's: the same token gives the same order, however often it is sent.
+        """Give free credits.
 
-        Raises UnknownMachine, NotReady, BadRequest.
+        Args:
+            token: The same token always gives the same order, so a request may be sent again.
+
+        Raises:
+            UnknownMachine: No such machine is registered.
+            NotReady: The machine cannot take so many credits now.
+            BadRequest: One command cannot carry so many credits.
         """
         order_id = "grant_" + hashlib.sha256(token.encode()).hexdigest()[:32]
         existing = self.fulfilment.store.order(order_id)
@@ -54,21 +60,21 @@ class Operations:
         return order if moved is None else moved
 
     def refund(self, order_id: str, *, by: str, reason: str, keep_minor: int = 0) -> Order:
-        """Give money back, all but `keep_minor` at the most. Raises BadRequest where there is none.
+        """Give money back, all but `keep_minor` at most. Raises BadRequest if there is nothing to give back.
 
-        What is asked here must not hang on what others make of the order meanwhile: once money can be given back,
-        it has been asked for, or somebody else has given back as much.
+        The check is made before the move, so another worker's move in between changes nothing about the answer:
+        either this refund is recorded, or somebody else has given back as much.
         """
         before = self.fulfilment.store.order(order_id)
         if before is None:
-            raise BadRequest(f"no order {order_id}")
+            raise BadRequest(f"there is no order {order_id}")
         if not can_refund(before, keep_minor):
             raise BadRequest(f"order {order_id} is {before.state}: there is nothing to give back")
         after = self.fulfilment.move(order_id, RefundAsked(by, reason, keep_minor))
         return before if after is None else after
 
     def send_game_over(self, machine_id: object) -> Outcome:
-        """Publish a game over on behalf of game software. Raises UnknownMachine."""
+        """Publish a game over for game software. Raises UnknownMachine."""
         machine = self.sales.machine(machine_id)
         event_id = uuid7(self.fulfilment.now_ms(), self.random_bytes)
         return self.fulfilment.sender.game_over(machine.machine_id, event_id)

@@ -1,10 +1,10 @@
-"""How often one address may knock at one door: token buckets, in memory and bounded.
+"""How often one address may call one route: token buckets, in memory and bounded.
 
-A full bucket and a forgotten one are the same thing, so the table may forget whom it has not met for longest.
-On AWS Lambda every instance counts for itself: there this is a brake on one client, not a ceiling for all.
+A full bucket and a forgotten one are the same, so the table may forget the client that was quiet for longest. On
+AWS Lambda every instance counts separately: there this slows down one client, but it is no limit for all together.
 
-Written here because it is thirty lines: the usual library for it takes 120 ms to import, which is more than
-flask and stripe together may cost at a cold start.
+It is our own because it is thirty lines, while the usual library takes 120 ms to import: more than Flask and
+Stripe together may cost at a cold start.
 """
 
 import ipaddress
@@ -12,13 +12,13 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from threading import Lock
 
-# About 2 MB. Beyond it the address that was quiet for longest starts afresh.
+# About 2 MB. Beyond it, the address that was quiet for longest gets a full bucket again.
 MAX_BUCKETS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`burst` requests at once, and from then on `per_minute`."""
+    """`burst` requests at once, then `per_minute`."""
 
     per_minute: int
     burst: int
@@ -26,16 +26,20 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """`tokens` requests were still free at the moment `at_ms`."""
+    """`tokens` requests were left at `at_ms`."""
 
     tokens: float
     at_ms: int
 
 
 def take(bucket: Bucket | None, rate: Rate, now_ms: int) -> tuple[Bucket, int]:
-    """Take one token. Gives the bucket as it is then, and 0; or, if there was none, how long to wait (ms).
+    """Take one token. A clock that goes back neither adds nor removes tokens.
 
-    `bucket` is None for somebody never met. A clock that goes back refills nothing and takes nothing away.
+    Args:
+        bucket: None for a new client.
+
+    Returns:
+        The bucket afterwards, and 0; if there was no token, how long to wait in milliseconds.
     """
     if bucket is None:
         return Bucket(rate.burst - 1.0, now_ms), 0
@@ -47,7 +51,7 @@ def take(bucket: Bucket | None, rate: Rate, now_ms: int) -> tuple[Bucket, int]:
 
 
 def client_of(address: str) -> str:
-    """Who counts as one client: an IPv4 address, or the /64 that a household has of IPv6."""
+    """What counts as one client: an IPv4 address, or an IPv6 /64, which is what one household has."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -60,7 +64,7 @@ def client_of(address: str) -> str:
 
 
 class RateLimiter:
-    """`per_minute` requests for each client at each door, as many of them at once; 0 means no limit.
+    """Allows each client `per_minute` requests on each route, all of them at once if it likes. 0 means no limit.
 
     Safe to call from many threads.
     """
@@ -71,11 +75,11 @@ class RateLimiter:
         self._lock = Lock()
         self._buckets: OrderedDict[tuple[str, str], Bucket] = OrderedDict()
 
-    def wait_ms(self, door: str, address: str, now_ms: int) -> int:
-        """0 if the request from `address` may pass, and is counted; else how long to wait, and nothing is."""
+    def wait_ms(self, route: str, address: str, now_ms: int) -> int:
+        """0 if the request from `address` may pass, which counts it; otherwise how long to wait."""
         if self._rate.per_minute <= 0:
             return 0
-        key = (door, client_of(address))
+        key = (route, client_of(address))
         with self._lock:
             bucket, wait_ms = take(self._buckets.get(key), self._rate, now_ms)
             self._buckets[key] = bucket

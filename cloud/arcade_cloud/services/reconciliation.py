@@ -1,13 +1,13 @@
-"""Reconciliation: what no webhook told of, and nobody would ever ask for, is found among Stripe's own events.
+"""Reconciliation: finds payments and refunds in Stripe's own list of events that no webhook reported.
 
-An order asks Stripe by itself until it is settled. Nothing is on record of a payment by a static Payment Link, and
-of a settled order's money that moves once more, by a refund made by hand or a dispute, only Stripe can tell: if
-every webhook about it is lost, nobody would ever know. Stripe lists its events for 30 days. All of them are looked
-at, not only those that it calls undelivered: where no endpoint is set up, or a wrong one says 200, an event is not
-one of these.
+Every order asks Stripe itself until it is settled. Two things it cannot ask about: a payment by a static Payment
+Link, which has no order yet, and a settled order's money that moves again, by a refund made at Stripe or a
+dispute. If all webhooks about these are lost, only Stripe's list of events shows them. Stripe keeps it for 30
+days. All events are scanned, not only the undelivered ones: an event is not undelivered if no endpoint is set up
+or a wrong one answers 200.
 
-How far all has been looked through is on record (`Store.reconciled_ms`) and moves only when a lap has come to its
-end; so whatever dies or fails, the next lap begins where the last good one did.
+`Store.reconciled_ms` says up to when everything has been scanned. It moves only when a scan is complete, so after
+a failure the next scan begins where the last complete one ended.
 """
 
 import logging
@@ -22,48 +22,57 @@ from arcade_cloud.services.payment_intake import PaymentIntake
 
 logger = logging.getLogger(__name__)
 
-# How long a payment that no webhook told of may stay unknown; one request to Stripe each time.
+# How long a payment without a webhook may stay unknown. Each scan is usually one request to Stripe.
 RECONCILE_EVERY_S = 15 * 60
-# After a page that failed, or of which nothing was heard: it may have been dropped on the way to its thread.
+# After a page that failed, or that was dropped on the way to its thread.
 RECONCILE_AGAIN_S = 60
-# An event may show in Stripe's list a little late, and the clocks differ.
+# An event may show up in Stripe's list a little late, and the clocks differ.
 OVERLAP_S = 3600
-# Stripe lists events for 30 days.
+# Stripe keeps events for 30 days.
 LISTED_S = 29 * 86_400
-# Each may have waited for Stripe as long as a call takes; then the page is left, and looked at again.
+# Each failure may have waited for Stripe as long as a call takes. After so many, the page is left for later.
 FAILURES_OF_A_PAGE = 3
-# What tells that a session was paid, at once or by a bank that took its time.
+# A session was paid, at once or by a slow bank transfer.
 PAID = ("checkout.session.completed", "checkout.session.async_payment_succeeded")
-# What tells that money has moved after all.
+# Money has moved again.
 MOVED = ("charge.refunded", "refund.updated", "refund.failed", "charge.dispute.created", "charge.dispute.closed")
-RIGHT = "a restricted key needs the right “Events: read”"
+PERMISSION = "a restricted key needs the permission “Events: read”"
 
 
 @dataclass
-class _Lap:
-    """One way through the list, from the newest event back to `since_ms`, a page at a time."""
+class _Scan:
+    """One pass through the list, from the newest event back to `since_ms`, a page at a time.
+
+    Attributes:
+        after: The id of the last event of the page before.
+        complete: Every event so far was taken in.
+    """
 
     began_ms: int
     since_ms: int
     after: str | None = None
-    whole: bool = True
+    complete: bool = True
 
 
 @dataclass(kw_only=True)
 class Reconciliation:
-    """Called by the timer at each pass, in whatever process has one. Several processes may do it at once."""
+    """Scans Stripe's events. The timer calls it at every pass; several processes may do so at once."""
 
     fulfilment: Fulfilment
     intake: PaymentIntake
     _next_ms: int = 0
-    _lap: _Lap | None = None
+    _scan: _Scan | None = None
     _failing: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run_once(self) -> bool:
-        """Hand over one page of the list to `Fulfilment.later` if it is time; whether another page is wanted now.
+        """Hand one page of the list to `Fulfilment.later` if it is time.
 
-        Where work for Stripe is done at once, raises StoreUnavailable; the page is then looked at again.
+        Returns:
+            Whether the next page is wanted now.
+
+        Raises:
+            StoreUnavailable: Only if work for Stripe is done at once. The page is scanned again.
         """
         fulfilment = self.fulfilment
         if fulfilment.now_ms() < self._next_ms:
@@ -74,16 +83,16 @@ class Reconciliation:
 
     def _page(self) -> None:
         if not self._lock.acquire(blocking=False):
-            return  # the page before still waits for Stripe
+            return  # the last page is still waiting for Stripe
         try:
-            lap = self._lap or self._new_lap()
-            if lap is not None:
-                self._look_through(lap)
+            scan = self._scan or self._new_scan()
+            if scan is not None:
+                self._read_page(scan)
         finally:
             self._lock.release()
 
-    def _new_lap(self) -> _Lap | None:
-        """The next lap; none at the very first pass: what was paid before was somebody else's to deliver."""
+    def _new_scan(self) -> _Scan | None:
+        """The next scan. None at the very first pass: older payments are not this installation's to deliver."""
         fulfilment = self.fulfilment
         store, now_ms = fulfilment.store, fulfilment.now_ms()
         reconciled_ms = store.reconciled_ms()
@@ -93,13 +102,13 @@ class Reconciliation:
             return None
         if reconciled_ms > now_ms:  # this clock, or another process's, was ahead
             reconciled_ms = now_ms - OVERLAP_S * 1000
-        self._lap = _Lap(began_ms=now_ms, since_ms=max(reconciled_ms, now_ms - LISTED_S * 1000))
-        return self._lap
+        self._scan = _Scan(began_ms=now_ms, since_ms=max(reconciled_ms, now_ms - LISTED_S * 1000))
+        return self._scan
 
-    def _look_through(self, lap: _Lap) -> None:
+    def _read_page(self, scan: _Scan) -> None:
         fulfilment = self.fulfilment
         try:
-            page = fulfilment.payments.read_events(PAID + MOVED, since_ms=lap.since_ms, after=lap.after)
+            page = fulfilment.payments.read_events(PAID + MOVED, since_ms=scan.since_ms, after=scan.after)
         except PaymentsRefused as error:
             self._refused(error)
             return
@@ -111,61 +120,64 @@ class Reconciliation:
             failures += not self._take_in(report)
             if failures == FAILURES_OF_A_PAGE:
                 return
-        lap.whole = lap.whole and not failures
+        scan.complete = scan.complete and not failures
         if page.after is not None:
-            lap.after, self._next_ms = page.after, fulfilment.now_ms()
+            scan.after, self._next_ms = page.after, fulfilment.now_ms()
             return
-        if lap.whole:
-            fulfilment.store.note_reconciled(max(lap.since_ms, lap.began_ms - OVERLAP_S * 1000))
+        if scan.complete:
+            fulfilment.store.note_reconciled(max(scan.since_ms, scan.began_ms - OVERLAP_S * 1000))
             if self._failing:
-                logger.info("Stripe's events are looked through again")
+                logger.info("reconciliation with Stripe's events works again")
             self._failing = False
-        self._lap, self._next_ms = None, fulfilment.now_ms() + RECONCILE_EVERY_S * 1000
+        self._scan, self._next_ms = None, fulfilment.now_ms() + RECONCILE_EVERY_S * 1000
 
     def _take_in(self, report: Report) -> bool:
-        """Handle one event as its webhook would have been; whether it needs no other look.
+        """Take in one event as its webhook would have been.
 
-        Raises StoreUnavailable.
+        Returns:
+            Whether it is done; False if it must be scanned again.
+
+        Raises:
+            StoreUnavailable: It must be scanned again.
         """
         try:
             is_paid = report.kind == "payment"
             if is_paid and report.order_id is not None:
-                return True  # the order asks Stripe by itself
+                return True  # the order asks Stripe itself
             if self.fulfilment.store.is_seen(report.event_id):
                 return True
-            if is_paid and report.is_delivered and not self.intake.is_for_machine_here(report):
-                return True  # nobody failed to take it, and it is nothing to us: another installation's
+            if is_paid and report.is_delivered and not self.intake.is_for_registered_machine(report):
+                return True  # it was delivered to whoever has that machine
             became = self.intake.take_in(report)
         except StoreUnavailable:
             raise
         except PaymentsUnavailable as error:
             self._failed(error)
             return False
-        except Exception as error:  # noqa: BLE001 - whatever it is, other events are not to wait for this one
+        except Exception as error:  # noqa: BLE001 - a defect in one event must not stop the others
             self._failed(error)
-            text = f"What happened to a payment cannot be taken in: {error}"
+            text = f"An event about a payment cannot be taken in: {error}. Look up the payment at Stripe."
             self._alert(report.event_id, text)
             return False
         if became in {"moved", "unmatched"}:
-            logger.warning("event %s was found in Stripe's list before any webhook told of it", report.event_id)
+            logger.warning("event %s was found in Stripe's list, not by a webhook", report.event_id)
         return True
 
     def _failed(self, error: Exception) -> None:
-        """Recorded once, and tried again."""
+        """Log the first failure. The event or page is tried again."""
         if not self._failing:
             unexpected = None if isinstance(error, PaymentsError) else error
-            logger.warning("Stripe's events are not all looked through yet: %s", error, exc_info=unexpected)
+            logger.warning("reconciliation with Stripe's events is incomplete: %s", error, exc_info=unexpected)
         self._failing = True
 
     def _refused(self, error: PaymentsRefused) -> None:
-        """A person has to do something, or a page is gone from Stripe's list: the lap begins anew later."""
-        self._lap, self._next_ms = None, self.fulfilment.now_ms() + RECONCILE_EVERY_S * 1000
-        text = f"Payments that no webhook told of cannot be found: {error} ({RIGHT})."
+        """Raise an alert: the key lacks a permission, or Stripe has dropped a page. A new scan begins later."""
+        self._scan, self._next_ms = None, self.fulfilment.now_ms() + RECONCILE_EVERY_S * 1000
+        text = f"Reconciliation cannot find payments without a webhook: {error} ({PERMISSION})."
         if not self._failing:
             logger.error("%s", text)
         self._failing = True
         self._alert("Stripe", text)
 
     def _alert(self, subject: str, text: str) -> None:
-        word = alert("unreconciled", subject, text, self.fulfilment.now_ms())
-        self.fulfilment.store.raise_alert(word)
+        self.fulfilment.store.raise_alert(alert("unreconciled", subject, text, self.fulfilment.now_ms()))

@@ -1,7 +1,7 @@
-"""What is sold, and how an order begins: offers, readiness, and the checkout that a player is sent to.
+"""Sales: offers, readiness, and the checkout with which an order begins.
 
-An order is on record before Stripe is asked for a checkout, and its offer is fixed then: what is paid never
-decides how many credits there are.
+An order is on record before Stripe is asked for a checkout. Its offer is fixed then, so the sum paid never decides
+the number of credits.
 """
 
 import secrets
@@ -20,15 +20,17 @@ from arcade_shared.messages import MAX_CREDITS
 from arcade_shared.topics import check_machine_id
 
 MAX_QUANTITY = 100
-# The first look at Stripe for an open order whose webhook never came.
+# When Stripe is first asked about an order whose webhook has not come.
 FIRST_READ_MS = 90_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sales:
-    """Sells. `price_id` is the configured price of one credit, for machines without offers of their own.
+    """Sells credits.
 
-    `base_url` is where players reach this cloud; it also marks our payments in a shared Stripe account.
+    Attributes:
+        base_url: Where players reach this cloud. It also marks our payments in a shared Stripe account.
+        price_id: The price of one credit at Stripe, for machines without offers of their own.
     """
 
     fulfilment: Fulfilment
@@ -39,7 +41,7 @@ class Sales:
     # --- offers ------------------------------------------------------------------------------------------
 
     def machine(self, machine_id: object) -> Machine:
-        """The registered machine. Raises UnknownMachine, BadTopic for what is no machine id at all."""
+        """The registered machine. Raises UnknownMachine, or BadTopic if it is not a machine id at all."""
         machine = self.fulfilment.store.machine(check_machine_id(machine_id))
         if machine is None:
             raise UnknownMachine(f"no machine {machine_id} is registered: see `arcade-cloud machine add`")
@@ -48,7 +50,8 @@ class Sales:
     def offers(self, machine: Machine) -> tuple[Offer, ...]:
         """What the machine sells: its own offers, or one credit at the configured price.
 
-        Raises PaymentsError if the configured price can't be read.
+        Raises:
+            PaymentsError: The configured price cannot be read.
         """
         if machine.offers or self.price_id is None:
             return machine.offers
@@ -78,10 +81,15 @@ class Sales:
     def begin_checkout(
         self, machine_id: object, *, offer_id: str | None = None, price_id: str | None = None, quantity: int = 1
     ) -> Order:
-        """A new order with its checkout (`checkout_url`). The first offer is meant where none is named.
+        """Begin an order with a checkout, at its `checkout_url`. Without a named offer, the first one is sold.
 
-        Raises UnknownMachine, NotReady, BadRequest, PaymentsUnavailable (try again later) or PaymentsRefused
-        (the set-up at Stripe is wrong), StoreUnavailable. Nobody can have paid then.
+        Raises:
+            UnknownMachine: No such machine is registered.
+            NotReady: The machine cannot take so many credits now.
+            BadRequest: The machine has no such offer, or the quantity is out of range.
+            PaymentsUnavailable: Try again later.
+            PaymentsRefused: The set-up at Stripe is wrong.
+            StoreUnavailable: Try again later. As with every other error, nobody can have paid.
         """
         if not 1 <= quantity <= MAX_QUANTITY:
             raise BadRequest(f"quantity must lie between 1 and {MAX_QUANTITY}")
@@ -115,10 +123,10 @@ class Sales:
         try:
             checkout = self.fulfilment.payments.create_checkout(request, key=f"checkout:{order_id}")
         except PaymentsError as error:
-            self.fulfilment.move(order_id, CheckoutFailed(f"no checkout: {type(error).__name__}"))
+            self.fulfilment.move(order_id, CheckoutFailed(f"Stripe created no checkout: {type(error).__name__}"))
             raise
         if checkout.url is None:
-            self.fulfilment.move(order_id, CheckoutFailed("Stripe gave no address for the checkout"))
+            self.fulfilment.move(order_id, CheckoutFailed("Stripe created a checkout without an address"))
             raise BadRequest("the payment page could not be opened; try again")
         made = CheckoutMade(checkout.session_id, checkout.url, checkout.expires_at_ms)
         moved = self.fulfilment.move(order_id, made)
@@ -127,7 +135,7 @@ class Sales:
     # --- the parts of an order ---------------------------------------------------------------------------
 
     def ready_installation(self, machine: Machine, credits: int) -> str | None:
-        """Which computer would pulse them; None for a subscriber's machine. Raises NotReady."""
+        """The installation that would pulse the credits; None for a subscriber machine. Raises NotReady."""
         presence = self.fulfilment.store.presence(machine.machine_id)
         why_not = why_not_ready(machine, presence, self.fulfilment.now_ms(), credits)
         if why_not is not None:
@@ -135,12 +143,12 @@ class Sales:
         return None if presence is None or machine.kind == "subscriber" else presence.installation
 
     def payment_due(self, offer: Offer, quantity: int, due_at_ms: int) -> OrderPayment:
-        """The price of so many offers, to be asked about at Stripe at `due_at_ms`."""
+        """The payment for `quantity` offers. Stripe is asked about it at `due_at_ms`."""
         amount_minor = offer.amount_minor * quantity
         return OrderPayment(amount_minor=amount_minor, currency=offer.currency, due_at_ms=due_at_ms)
 
     def credit(self, machine: Machine, offer: Offer, quantity: int, installation: str | None = None) -> Credit:
-        """So many offers as a credit that is not paid for. Raises BadRequest where no command could carry it."""
+        """`quantity` offers as one unpaid credit. Raises BadRequest if one command cannot carry it."""
         count = offer.credits * quantity
         if not 1 <= count <= MAX_CREDITS:
             raise BadRequest(f"{count} credits at once are too many; at most {MAX_CREDITS}")

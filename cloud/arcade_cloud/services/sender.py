@@ -1,4 +1,4 @@
-"""Signed messages to the machines, and the cloud's echo to itself."""
+"""Sends signed messages: commands to the machines, and the cloud's echo to itself."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from arcade_shared.signing import seal
 from arcade_shared.times import format_ms
 from arcade_shared.topics import ECHO, Kind, machine_topic
 
-# What the broker keeps of an echo for a cloud that is not there: older ones prove nothing new.
+# How long the broker keeps an echo for a cloud that is down. An older echo proves nothing new.
 ECHO_EXPIRY_S = 3600
-# A clock answer that comes later than this is of no use: the agent has asked again.
+# A later answer is useless: the agent has asked again.
 CLOCK_EXPIRY_S = 30
-# A game over is of interest at once or not at all.
+# A game over is useful at once or not at all.
 GAME_OVER_EXPIRY_S = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
-    """Signs and publishes. What the broker keeps of a message for an absent reader ends with its use."""
+    """Signs messages and publishes them. The broker keeps a message only as long as it is of use."""
 
     store: Store
     broker: Broker
@@ -45,7 +45,7 @@ class Sender:
         )
 
     def revoke(self, machine_id: str, command: Command, expiry_s: int) -> Outcome:
-        """Ask a machine where a credit stands, and to begin no more of it."""
+        """Tell a machine to begin no more of a credit and to say where it stands."""
         return self._send(
             machine_id,
             "revoke",
@@ -60,7 +60,7 @@ class Sender:
         return self._send(machine_id, "clock", Clock, CLOCK_EXPIRY_S, nonce=nonce)
 
     def game_over(self, machine_id: str, event_id: str) -> Outcome:
-        """Say on behalf of game software that a game is over."""
+        """Publish a game over for game software."""
         return self._send(
             machine_id,
             "gameover",
@@ -72,7 +72,7 @@ class Sender:
         )
 
     def echo(self) -> Outcome:
-        """Publish what only this cloud can sign, to find out whether it comes back."""
+        """Publish a message that only the cloud can sign. If it comes back, acks would come too."""
         sent = {"echo_id": random_hex_128(), "timestamp": format_ms(self.now_ms())}
         payload = seal(self.keyring.of_echo[0], ECHO, Echo, **sent)
         return self.broker.publish(ECHO, payload, expiry_s=ECHO_EXPIRY_S)

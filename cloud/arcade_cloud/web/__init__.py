@@ -1,1 +1,1 @@
-"""The doors of the cloud: HTTP."""
+"""The HTTP side of the cloud: routes, pages and error responses."""

@@ -1,13 +1,12 @@
-"""The JSON doors for kiosk and game software: status, payment links, game over."""
+"""The JSON routes for kiosk and game software: status, payment links, game over."""
 
 from flask import Blueprint, Response, jsonify, request
 
 from arcade_cloud.domain.events import Outcome
-from arcade_cloud.errors import InvariantBroken
+from arcade_cloud.errors import InvariantBroken, NotConfirmed
 from arcade_cloud.services.rate_limit import RateLimiter
 from arcade_cloud.services.sales import MAX_QUANTITY
 from arcade_cloud.web.dependencies import Dependencies
-from arcade_cloud.web.error_responses import NotConfirmed
 from arcade_cloud.web.guards import (
     check_key,
     check_rate,
@@ -20,19 +19,19 @@ from arcade_cloud.web.guards import (
 API_KEY_HEADER = "X-Api-Key"
 
 
-def doors(services: Dependencies, limiter: RateLimiter) -> Blueprint:
+def routes(dependencies: Dependencies, limiter: RateLimiter) -> Blueprint:
     """`GET /status`, `POST /create-payment-link`, `POST /gameover`."""
     blueprint = Blueprint("api", __name__)
-    sales, settings, now_ms = services.sales, services.settings, services.fulfilment.now_ms
+    sales, settings, now_ms = dependencies.sales, dependencies.settings, dependencies.fulfilment.now_ms
 
     @blueprint.get("/status")
     def status() -> Response:
-        """That this process answers; nothing else is looked at."""
+        """Whether this process is up. Checks nothing else."""
         return jsonify(status="up", message="API is running")
 
     @blueprint.post("/create-payment-link")
     def create_payment_link() -> Response:
-        """A checkout for one machine, to be shown to its player."""
+        """Create a checkout for one machine, to be shown to its player."""
         check_rate(limiter, request, "create-payment-link", now_ms())
         fields = json_object(request)
         order = sales.begin_checkout(
@@ -46,14 +45,14 @@ def doors(services: Dependencies, limiter: RateLimiter) -> Blueprint:
 
     @blueprint.post("/gameover")
     def gameover() -> Response:
-        """Publish a game over. That nobody subscribes at the moment is no failure: the broker has confirmed it."""
+        """Publish a game over. It counts as sent once the broker confirms it, even if nobody is subscribed."""
         if settings.gameover_api_key is None:
             check_rate(limiter, request, "gameover", now_ms())
         else:
             check_key(request, settings.gameover_api_key, API_KEY_HEADER)
-        outcome = services.operations.send_game_over(required_text(json_object(request), "machine_id"))
+        outcome = dependencies.operations.send_game_over(required_text(json_object(request), "machine_id"))
         if outcome not in {Outcome.CONFIRMED, Outcome.NOBODY}:
-            raise NotConfirmed("the broker has not confirmed the game over; it may arrive all the same: try again")
+            raise NotConfirmed("The broker has not confirmed the game over. It may still arrive. Try again.")
         return jsonify(message="Game over signal sent")
 
     return blueprint

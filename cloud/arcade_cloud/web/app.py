@@ -1,4 +1,4 @@
-"""The Flask application: all doors, with what holds for each of them (errors, bounds, headers)."""
+"""The Flask application: all routes, and what applies to each of them (errors, limits, headers)."""
 
 from urllib.parse import urlsplit
 
@@ -6,51 +6,50 @@ from flask import Flask, Response, request
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from arcade_cloud.config.broker_address import is_loopback
 from arcade_cloud.config.settings import Settings
 from arcade_cloud.services.rate_limit import RateLimiter
 from arcade_cloud.web import api, assets, error_responses, ingest, kiosk, openapi, player, webhook
 from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.guards import MAX_BODY_BYTES
-from arcade_cloud.web.player_view import contact_link
+from arcade_cloud.web.player_view import contact_link, credits_text
 from arcade_cloud.web.prefix import StagePrefix
-
-__all__ = ["Dependencies", "create_app"]
+from arcade_shared.broker_address import is_loopback
 
 YEAR_S = 365 * 86_400
 
 
-def create_app(services: Dependencies) -> Flask:
-    """The application for `services`. Connects to nothing, and reads no file but what Flask itself needs."""
+def create_app(dependencies: Dependencies) -> Flask:
+    """The application. Connects to nothing, and reads no files except those that Flask itself needs."""
     app = Flask("arcade_cloud.web")
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES  # the doors that need more say so themselves
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES  # routes that need more raise it themselves
     app.url_map.strict_slashes = False
     app.json = DefaultJSONProvider(app)
-    app.json.sort_keys = False  # answers read as they are documented
-    limiter = RateLimiter(services.settings.rate_limit_per_minute)
+    app.json.sort_keys = False  # responses read as they are documented
+    limiter = RateLimiter(dependencies.settings.rate_limit_per_minute)
     error_responses.install(app)
     assets.install(app)
+    app.jinja_env.filters["credits"] = credits_text
     app.jinja_env.globals.update(
-        site_name=services.settings.site_name,
-        contact=services.settings.operator_contact,
-        contact_link=contact_link(services.settings.operator_contact),
+        site_name=dependencies.settings.site_name,
+        contact=dependencies.settings.operator_contact,
+        contact_link=contact_link(dependencies.settings.operator_contact),
     )
-    app.register_blueprint(api.doors(services, limiter))
-    app.register_blueprint(webhook.doors(services))
-    app.register_blueprint(ingest.doors(services))
-    app.register_blueprint(player.doors(services, limiter))
-    app.register_blueprint(kiosk.doors(services))
-    app.register_blueprint(openapi.doors(services))
-    _protect(app, services.settings)
-    app.wsgi_app = StagePrefix(app.wsgi_app, services.settings.stage_prefix)  # type: ignore[method-assign]
-    if services.settings.trusted_proxies > 0:
-        proxied = ProxyFix(app.wsgi_app, x_for=services.settings.trusted_proxies, x_proto=0)
+    app.register_blueprint(api.routes(dependencies, limiter))
+    app.register_blueprint(webhook.routes(dependencies))
+    app.register_blueprint(ingest.routes(dependencies))
+    app.register_blueprint(player.routes(dependencies, limiter))
+    app.register_blueprint(kiosk.routes(dependencies))
+    app.register_blueprint(openapi.routes(dependencies))
+    _protect(app, dependencies.settings)
+    app.wsgi_app = StagePrefix(app.wsgi_app, dependencies.settings.stage_prefix)  # type: ignore[method-assign]
+    if dependencies.settings.trusted_proxies > 0:
+        proxied = ProxyFix(app.wsgi_app, x_for=dependencies.settings.trusted_proxies, x_proto=0)
         app.wsgi_app = proxied  # type: ignore[method-assign]  # as Flask's own guide does it
     return app
 
 
 def _protect(app: Flask, settings: Settings) -> None:
-    """Headers for every answer: what a page may load, who may show it, and how long it is kept."""
+    """Add headers to every response: what a page may load, who may embed it, how long it is cached."""
     page_policy = _page_policy(settings)
 
     def add_headers(response: Response) -> Response:
@@ -69,8 +68,10 @@ def _protect(app: Flask, settings: Settings) -> None:
 
 
 def _page_policy(settings: Settings) -> str:
-    """What a page may do. A checkout is a form that is answered with a redirection to Stripe, which browsers
-    check against form-action too; an operator may have a domain of his own for it.
+    """The Content-Security-Policy of a page.
+
+    The checkout form is redirected to Stripe, and browsers check the redirect against form-action too. Any https
+    address is allowed there, because an operator may have a custom domain at Stripe.
     """
     checkout = "https:"
     if settings.stripe_api_base is not None:

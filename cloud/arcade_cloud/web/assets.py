@@ -1,4 +1,4 @@
-"""The files of the pages: addressed with a version, so that a phone keeps them until they change."""
+"""The static files of the pages: each address has a version, so a phone caches a file until it changes."""
 
 import hashlib
 from functools import lru_cache
@@ -16,12 +16,12 @@ def version(filename: str) -> str:
 
 
 def asset_url(filename: str) -> str:
-    """Where the page finds one of its files, under whatever prefix this site is mounted."""
+    """The address of a static file, below whatever prefix the site is mounted at."""
     return url_for("static", filename=filename, v=version(filename))
 
 
 def install(app: Flask) -> None:
-    """Let templates say `asset_url('arcade.css')`."""
+    """Make `asset_url('arcade.css')` available to templates."""
     app.jinja_env.globals["asset_url"] = asset_url
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True

@@ -1,4 +1,4 @@
-"""What the doors are given: the parts of the cloud that they call, and its settings."""
+"""What the routes depend on: the services that they call, and the settings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,9 +14,10 @@ from arcade_cloud.services.sales import Sales
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependencies:
-    """All of it is shared by many threads. The store and the clock are those of `fulfilment`.
+    """Shared by many threads. The store and the clock are those of `fulfilment`.
 
-    `read_event(body, signature)`: what a webhook of Stripe's is about; raises BadWebhook.
+    Attributes:
+        read_event: Takes a webhook's body and signature, and returns what it reports. Raises BadWebhook.
     """
 
     sales: Sales

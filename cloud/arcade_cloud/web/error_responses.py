@@ -1,9 +1,9 @@
-"""How the doors answer when something is wrong: one JSON shape for programs, one page for people.
+"""Error responses: one JSON shape for programs, one page for people.
 
     {"error": {"code": "not_ready", "message": "This machine is offline."}}
 
-`code` is stable; `message` says what to do. What an exception says reaches a caller only where its class
-promises that the text is written for callers (BadRequest and BadMessage).
+`code` is stable; `message` says what to do. An exception's own text reaches the caller only if its class promises
+that the text is written for callers: BadRequest and BadMessage.
 """
 
 import logging
@@ -14,72 +14,69 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTo
 
 from arcade_cloud.errors import (
     BadRequest,
+    BadWebhook,
+    Closed,
+    NotConfirmed,
+    NotFound,
+    NotReady,
     PaymentsRefused,
     PaymentsUnavailable,
     StoreUnavailable,
-    TooMany,
+    TooManyRequests,
+    Unauthorized,
     UnknownMachine,
 )
 from arcade_shared.errors import BadMessage
 
 logger = logging.getLogger(__name__)
 
-# What people see in a browser. With ?format=json the same address answers programs.
-PAGES = ("/m/", "/kiosk/", "/console")
-RETRY_AFTER_S = 5
+# The one place where an error becomes an HTTP status. A class that is not listed has the status of its parent.
+STATUS: dict[type[Exception], int] = {
+    BadWebhook: 400,
+    Unauthorized: 401,
+    Closed: 403,
+    NotFound: 404,
+    UnknownMachine: 404,
+    NotReady: 409,
+    BadMessage: 422,
+    BadRequest: 422,
+    TooManyRequests: 429,
+    Exception: 500,
+    PaymentsRefused: 502,
+    NotConfirmed: 503,
+    PaymentsUnavailable: 503,
+    StoreUnavailable: 503,
+}
+HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}
 
-STORE_DOWN = "The records can't be reached at the moment; try again in a few seconds."
-PAYMENTS_DOWN = "The payment provider does not answer. Nothing was charged; try again in a few seconds."
-PAYMENTS_WRONG = "The payment provider refuses: the operator has to look at the set-up. Nothing was charged."
-DEFECT = "Something went wrong here; it has been recorded."
+# What people see in a browser. With ?format=json the same address responds to programs.
+PAGES = ("/m/", "/kiosk/")
 
-
-class NotAllowed(BadRequest):
-    """The key or secret is missing or wrong."""
-
-    code = "unauthorized"
-    status = 401
-
-
-class Closed(BadRequest):
-    """This door is shut in this installation."""
-
-    code = "closed"
-    status = 403
-
-
-class NotFound(BadRequest):
-    """Nothing is here."""
-
-    code = "not_found"
-    status = 404
-
-
-class NotConfirmed(BadRequest):
-    """The broker has not confirmed what was to be sent."""
-
-    code = "not_confirmed"
-    status = 503
+STORE_DOWN = "The database cannot be reached right now. Try again in a few seconds."
+PAYMENTS_DOWN = "The payment provider is not responding. Nothing was charged. Try again in a few seconds."
+PAYMENTS_WRONG = (
+    "The payment provider refused the request. Nothing was charged. The operator must check the setup."
+)
+DEFECT = "Something went wrong on our side. It has been logged."
 
 
-class Wait(TooMany):
-    """Over the rate limit; `wait_ms` is how long until the next request may pass."""
-
-    def __init__(self, wait_ms: int) -> None:
-        self.wait_s = -(-wait_ms // 1000)
-        super().__init__(f"too many requests from this address; try again in {self.wait_s} s")
+def status_of(error: Exception) -> int:
+    """The HTTP status of an error."""
+    return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
 
 
-def failure(status: int, code: str, message: str) -> Response:
-    """An answer that says what is wrong, as a page where a person asked and as JSON elsewhere."""
+def error_response(status: int, code: str, message: str) -> Response:
+    """A page where a person asked for one, JSON elsewhere."""
     if wants_page():
         unattended = request.path.startswith("/kiosk/")  # nobody is there to reload it
         text = render_template(
             "problem.html", title=_title(status), text=message, status=status, unattended=unattended
         )
-        return make_response(text, status)
-    response = jsonify(error={"code": code, "message": message})
+        response = make_response(text)
+    else:
+        response = jsonify(error={"code": code, "message": message})
     response.status_code = status
+    response.headers.update(HEADERS.get(status, {}))
     return response
 
 
@@ -92,81 +89,86 @@ def wants_page() -> bool:
 
 
 def wants_json() -> bool:
-    """Whether a page is asked for as values, as its own script does."""
+    """Whether the request asks for a page's values, as the page's own script does."""
     return request.args.get("format") == "json"
 
 
 def _title(status: int) -> str:
     match status:
         case 404:
-            return "Nothing is here"
+            return "Not found"
         case 409:
-            return "Not now"
+            return "Not right now"
         case 429:
             return "One moment, please"
         case _ if status >= 500:
             return "That did not work"
         case _:
-            return "That can't be done"
+            return "That is not possible"
 
 
 def install(app: Flask) -> None:
-    """Make `app` answer every error in the one shape."""
+    """Give every error of `app` the one shape."""
     app.register_error_handler(BadRequest, _bad_request)
-    app.register_error_handler(UnknownMachine, _unknown_machine)
-    app.register_error_handler(BadMessage, lambda error: failure(422, BadRequest.code, str(error)))
-    app.register_error_handler(StoreUnavailable, lambda _: _later("store_unavailable", STORE_DOWN))
-    app.register_error_handler(PaymentsUnavailable, lambda _: _later("payments_unavailable", PAYMENTS_DOWN))
+    app.register_error_handler(BadMessage, _bad_message)
+    app.register_error_handler(StoreUnavailable, _store_unavailable)
+    app.register_error_handler(PaymentsUnavailable, _payments_unavailable)
     app.register_error_handler(PaymentsRefused, _payments_refused)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _defect)
 
 
 def _bad_request(error: BadRequest) -> Response:
-    response = failure(error.status, error.code, str(error))
-    if isinstance(error, Wait):
+    text = str(error)
+    if isinstance(error, UnknownMachine) and wants_page():
+        text = "There is no machine at this address. The sticker may be an old one."
+    response = error_response(status_of(error), error.code, text)
+    if isinstance(error, TooManyRequests):
         response.headers["Retry-After"] = str(error.wait_s)
-    if isinstance(error, NotAllowed):
-        response.headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, NotConfirmed):
-        response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response
 
 
-def _unknown_machine(error: UnknownMachine) -> Response:
-    text = "No machine has this address. Is the sticker an old one?" if wants_page() else str(error)
-    return failure(error.status, error.code, text)
+def _bad_message(error: BadMessage) -> Response:
+    return error_response(status_of(error), BadRequest.code, str(error))
 
 
-def _later(code: str, message: str) -> Response:
-    response = failure(503, code, message)
-    response.headers["Retry-After"] = str(RETRY_AFTER_S)
-    return response
+def _store_unavailable(error: StoreUnavailable) -> Response:
+    return error_response(status_of(error), "store_unavailable", STORE_DOWN)
+
+
+def _payments_unavailable(error: PaymentsUnavailable) -> Response:
+    return error_response(status_of(error), "payments_unavailable", PAYMENTS_DOWN)
 
 
 def _payments_refused(error: PaymentsRefused) -> Response:
-    logger.error("the payment provider refuses: %s", error)
-    return failure(502, "payments_refused", PAYMENTS_WRONG)
+    logger.error("the payment provider refused: %s", error)
+    return error_response(status_of(error), "payments_refused", PAYMENTS_WRONG)
 
 
 def _http(error: HTTPException) -> Response:
-    """What Flask itself objects to. A redirection is none of that, and is passed on."""
+    """An error of Flask's own. A redirect is not an error, and is passed on."""
     status = error.code
     if status is None or status < 400:
         return make_response(error.get_response())
     code = error.name.lower().replace(" ", "_").replace("-", "_")
     if isinstance(error, MethodNotAllowed):
         allowed = sorted(set(error.valid_methods or ()) - {"HEAD", "OPTIONS"})
-        response = failure(405, code, f"{request.method} does nothing here; use {' or '.join(allowed)}.")
+        response = error_response(
+            status, code, f"{request.method} is not allowed here. Use {' or '.join(allowed)}."
+        )
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
         return response
     if isinstance(error, RequestEntityTooLarge):
-        return failure(413, "too_large", f"The body is too long: at most {request.max_content_length} bytes.")
+        return error_response(
+            status, "too_large", f"The body is too large: the limit is {request.max_content_length} bytes."
+        )
     if status == 404:
-        return failure(404, NotFound.code, "There is nothing at this address; /openapi.json lists what there is.")
-    return failure(status, code, f"{error.name}: the request can't be understood.")
+        return error_response(
+            status, NotFound.code, "There is nothing at this address. /openapi.json lists what there is."
+        )
+    return error_response(status, code, f"{error.name}: the request cannot be processed.")
 
 
 def _defect(error: Exception) -> Response:
     logger.error("%s %s failed", request.method, request.path, exc_info=error)
-    return failure(500, "internal", DEFECT)
+    return error_response(status_of(error), "internal", DEFECT)

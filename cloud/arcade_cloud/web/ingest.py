@@ -1,8 +1,8 @@
-"""The door for the broker's rule engine: what machines say, one message or many.
+"""The route for the broker's rule engine: messages from machines, one or many.
 
-Each message is taken in by itself. One that must be refused is refused for good, and answered with 200: the
-rule engine would only send it again. Where nothing can be stored the answer is 503, and all of them may come
-again: repeating a message changes nothing.
+Each message is processed on its own. A refused message is refused for good, and the response is still 200: with
+any other status the rule engine would only send it again. If nothing can be stored, the response is 503 and the
+whole batch may come again: repeating a message changes nothing.
 """
 
 import base64
@@ -13,9 +13,8 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, jsonify, request
 
-from arcade_cloud.errors import BadRequest, StoreUnavailable
+from arcade_cloud.errors import BadRequest, Closed, StoreUnavailable
 from arcade_cloud.web.dependencies import Dependencies
-from arcade_cloud.web.error_responses import Closed
 from arcade_cloud.web.guards import check_key, json_body
 from arcade_shared.errors import BadMessage
 
@@ -28,41 +27,43 @@ MAX_INGEST_BYTES = 1024 * 1024
 MAX_REASON = 160
 
 
-def doors(services: Dependencies) -> Blueprint:
+def routes(dependencies: Dependencies) -> Blueprint:
     """`POST /ingest`."""
     blueprint = Blueprint("ingest", __name__)
 
     @blueprint.post("/ingest")
     def ingest() -> Response:
-        """Take in messages; how many were accepted, and which were refused and why."""
-        secret = services.settings.ingest_secret
+        """Process messages. Responds with how many were accepted, and which were refused and why."""
+        secret = dependencies.settings.ingest_secret
         if secret is None:
-            raise Closed("this door is closed: set INGEST_SECRET to open it")
+            raise Closed("This route is closed. Set INGEST_SECRET to open it.")
         check_key(request, secret, SECRET_HEADER)
         request.max_content_length = MAX_INGEST_BYTES
         body = json_body(request)
         messages = body if isinstance(body, list) else [body]
         if len(messages) > MAX_MESSAGES:
-            raise BadRequest(f"{len(messages)} messages at once are too many; send at most {MAX_MESSAGES}")
-        return _take_in(services, messages)
+            raise BadRequest(
+                f"{len(messages)} messages are too many for one request. Send at most {MAX_MESSAGES}."
+            )
+        return _process(dependencies, messages)
 
     return blueprint
 
 
-def _take_in(services: Dependencies, messages: list[Any]) -> Response:
+def _process(dependencies: Dependencies, messages: list[Any]) -> Response:
     accepted = 0
     refused: list[dict[str, Any]] = []
     defect: Exception | None = None
     for index, message in enumerate(messages):
         try:
             topic, payload = _parts(message)
-            services.messages.take_in(topic, payload)
+            dependencies.messages.take_in(topic, payload)
         except BadMessage as error:
             refused.append({"index": index, "reason": str(error)[:MAX_REASON]})
         except StoreUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001 - raised below: one defect must not keep the others out
-            logger.warning("message %d of %d could not be taken in", index, len(messages))
+        except Exception as error:  # noqa: BLE001 - raised below: one defect must not block the other messages
+            logger.warning("message %d of %d could not be processed", index, len(messages))
             defect = error
         else:
             accepted += 1
@@ -75,22 +76,22 @@ def _take_in(services: Dependencies, messages: list[Any]) -> Response:
 
 
 def _parts(message: object) -> tuple[str, bytes]:
-    """Topic and payload. Raises BadMessage, saying what a message looks like."""
+    """Topic and payload. Raises BadMessage, which says what a message looks like."""
     if not isinstance(message, dict):
         raise BadMessage('a message is an object: {"topic": "…", "payload": {…}}')
     topic, payload = message.get("topic"), message.get("payload")
     if not isinstance(topic, str):
-        raise BadMessage("topic must be a text")
+        raise BadMessage("topic must be a string")
     encoding = message.get("payload_encoding")
     if encoding is not None and encoding != "base64":
-        raise BadMessage("payload_encoding, where it is given, must be base64")
+        raise BadMessage("payload_encoding, if given, must be base64")
     if isinstance(payload, dict) and encoding is None:
         try:
             return topic, msgspec.json.encode(payload)
-        except RecursionError:  # the decoder may have gone as deep as the encoder can't
+        except RecursionError:  # the decoder accepts deeper nesting than the encoder
             raise BadMessage("payload is nested too deeply") from None
     if not isinstance(payload, str):
-        raise BadMessage("payload must be an object or a text")
+        raise BadMessage("payload must be an object or a string")
     if encoding is None:
         return topic, payload.encode()
     try:

@@ -1,4 +1,4 @@
-"""The screen on a cabinet: a code that leads a phone to the machine's page, and only while it can be paid."""
+"""The screen on a cabinet: a QR code of the machine's page, shown only while the machine can be paid."""
 
 import hashlib
 from dataclasses import asdict
@@ -15,16 +15,16 @@ from arcade_cloud.web.guards import known_machine
 from arcade_cloud.web.kiosk_view import KioskView, kiosk_view
 from arcade_cloud.web.player_view import Choice, machine_view, picture
 
-# More of them nobody reads on a small screen; the phone shows all.
+# Nobody reads more of them on a small screen; the phone shows all.
 PRICES = 4
-# What the page is made of; a screen that shows an older one loads it anew.
+# The files of the page. When one changes, screens reload.
 PARTS = ("kiosk.css", "kiosk.js", "cabinet.svg")
 
 
-def doors(services: Dependencies) -> Blueprint:
+def routes(dependencies: Dependencies) -> Blueprint:
     """`/kiosk/<machine>`."""
     blueprint = Blueprint("kiosk", __name__)
-    sales, store, now_ms = services.sales, services.fulfilment.store, services.fulfilment.now_ms
+    sales, store, now_ms = dependencies.sales, dependencies.fulfilment.store, dependencies.fulfilment.now_ms
 
     @blueprint.get("/kiosk/<machine_id>")
     def kiosk(machine_id: str) -> Response:
@@ -36,14 +36,14 @@ def doors(services: Dependencies) -> Blueprint:
         if wants_json():
             return jsonify(machineId=machine.machine_id, page=_version(machine), **asdict(view))
         choices = machine_view(machine, sales.offers(machine), presence, now_ms()).choices
-        return _page(services, machine, view, [choice for choice in choices if choice.quantity == 1])
+        return _page(dependencies, machine, view, [choice for choice in choices if choice.quantity == 1])
 
     return blueprint
 
 
-def _page(services: Dependencies, machine: Machine, view: KioskView, choices: list[Choice]) -> Response:
-    address = services.settings.public_base_url + f"/m/{machine.machine_id}"
-    contact = machine.contact or services.settings.operator_contact
+def _page(dependencies: Dependencies, machine: Machine, view: KioskView, choices: list[Choice]) -> Response:
+    address = dependencies.settings.public_base_url + f"/m/{machine.machine_id}"
+    contact = machine.contact or dependencies.settings.operator_contact
     text = render_template(
         "kiosk.html",
         machine=machine,
@@ -62,17 +62,17 @@ def _page(services: Dependencies, machine: Machine, view: KioskView, choices: li
 
 
 def qr_code(text: str) -> Markup:
-    """A QR code of `text` as inline SVG, its quiet zone of four modules included, without any size of its own.
+    """A QR code of `text` as inline SVG, with its quiet zone of four modules and without a fixed size.
 
-    Level M, as for screens: nothing wears off there. Where the symbol has room for a better level, it has it.
+    Error correction is level M: a screen does not wear. The level is higher where the symbol has room for it.
     """
-    import segno  # 20 ms that only a screen has to wait for, once
+    import segno  # takes 20 ms, and only screens need it
 
     code = segno.make_qr(text, error="m")
     return Markup(code.svg_inline(border=4, omitsize=True, dark="#000", light="#fff"))  # noqa: S704 - segno's own  # nosec B704
 
 
 def _version(machine: Machine) -> str:
-    """Changes with everything on the page that is not live."""
+    """A version that changes with everything on the page that is not live."""
     parts = [str(machine.version), *(assets.version(name) for name in PARTS)]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]

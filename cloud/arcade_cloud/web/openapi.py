@@ -1,4 +1,4 @@
-"""`GET /openapi.json`: every door, for developers. A test fails if a route is missing in it."""
+"""`GET /openapi.json`: every route, for developers. A test fails if one is missing."""
 
 from typing import Any, get_args
 
@@ -16,40 +16,40 @@ from arcade_shared.ids import MACHINE_ID_PATTERN
 Schema = dict[str, Any]
 
 _ERRORS = {
-    400: "The signature or the body can't be accepted",
+    400: "The signature or the body is not valid",
     401: "The key is missing or wrong",
-    403: "This door is closed in this installation",
-    404: "Not known here",
-    409: "The machine can't take credits now; nobody can pay",
-    413: "The body is too long",
-    422: "Bad input; the message says what to do",
-    429: "Too many requests from this address; see Retry-After",
-    502: "The payment provider refuses: the set-up is wrong",
-    503: "Try again later; see Retry-After",
+    403: "This route is closed in this installation",
+    404: "Not found",
+    409: "The machine cannot take credits now, so nobody can pay",
+    413: "The body is too large",
+    422: "Invalid input. The message says what to do",
+    429: "Too many requests from this address. See Retry-After",
+    502: "The payment provider refused the request: the setup is wrong",
+    503: "Try again later. See Retry-After",
 }
 
 
-def doors(services: Dependencies) -> Blueprint:
+def routes(dependencies: Dependencies) -> Blueprint:
     """`GET /openapi.json`."""
     blueprint = Blueprint("openapi", __name__)
 
     @blueprint.get("/openapi.json")
     def openapi() -> Response:
-        """This description."""
-        return jsonify(document(services.settings.site_name, services.settings.public_base_url))
+        """The description of this API."""
+        return jsonify(document(dependencies.settings.site_name, dependencies.settings.public_base_url))
 
     return blueprint
 
 
 def document(site_name: str, base_url: str) -> Schema:
-    """The description, in OpenAPI 3.1."""
+    """The description of this API, in OpenAPI 3.1."""
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": f"{site_name}: the doors of the cloud",
+            "title": f"{site_name} API",
             "version": "1.0.0",
-            "description": "Errors have one shape, whatever went wrong. Unknown keys of a body are ignored. Pages "
-            "for people answer in HTML, with their errors too.",
+            "description": "All errors have the same shape. Unknown keys in a body are ignored. Pages for people "
+            "are HTML, and so are their errors.",
         },
         "servers": [{"url": base_url}],
         "paths": {**_for_software(), **_for_brokers_and_stripe(), **_for_players(), **_for_developers()},
@@ -57,24 +57,24 @@ def document(site_name: str, base_url: str) -> Schema:
     }
 
 
-# --- the doors -------------------------------------------------------------------------------------------
+# --- routes ----------------------------------------------------------------------------------------------
 
 
 def _for_software() -> Schema:
     return {
-        "/status": {"get": _door("Whether the API is running", _json("Status"))},
+        "/status": {"get": _operation("Whether the API is running", _json("Status"))},
         "/create-payment-link": {
-            "post": _door(
-                "A checkout for one machine",
-                _json("PaymentLink", "The address to show to the player, and the order's id"),
+            "post": _operation(
+                "Create a checkout for one machine",
+                _json("PaymentLink", "The address to show to the player, and the id of the order"),
                 body="PaymentLinkRequest",
                 errors=(404, 409, 413, 422, 429, 502, 503),
             )
         },
         "/gameover": {
-            "post": _door(
-                "Tell everybody that the game on a machine is over",
-                _json("Message", "The broker has confirmed it"),
+            "post": _operation(
+                "Announce that the game on a machine is over",
+                _json("Message", "The broker has confirmed the message"),
                 body="GameOverRequest",
                 errors=(401, 404, 413, 422, 429, 503),
                 security=[{}, {"gameoverKey": []}, {"gameoverBearer": []}],
@@ -86,16 +86,16 @@ def _for_software() -> Schema:
 def _for_brokers_and_stripe() -> Schema:
     def stripe(summary: str) -> Schema:
         signature = {"in": "header", "name": SIGNATURE_HEADER, "required": True, "schema": {"type": "string"}}
-        door = _door(summary, _json("Received"), errors=(400, 413, 502, 503))
+        operation = _operation(summary, _json("Received"), errors=(400, 413, 502, 503))
         body = {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
-        return {**door, "parameters": [signature], "requestBody": body}
+        return {**operation, "parameters": [signature], "requestBody": body}
 
     return {
-        "/webhook": {"post": stripe("An event of Stripe, signed; 200 once it is committed or is none of ours")},
-        "/addCredit": {"post": stripe("The same as /webhook, under its older name")},
+        "/webhook": {"post": stripe("A signed Stripe event. 200 once it is committed or is not ours")},
+        "/addCredit": {"post": stripe("The older name of /webhook")},
         "/ingest": {
-            "post": _door(
-                "What machines say, from the broker's rule engine; each message is accepted or refused by itself",
+            "post": _operation(
+                "Messages from machines, from the broker's rule engine. Each is accepted or refused on its own",
                 _json("Ingested"),
                 body="IngestRequest",
                 errors=(401, 403, 413, 422, 503),
@@ -110,40 +110,42 @@ def _for_players() -> Schema:
     form = {
         "type": "object",
         "properties": {
-            "offer_id": {"type": "string", "description": "The first offer where it is missing"},
+            "offer_id": {"type": "string", "description": "Default: the first offer"},
             "quantity": {"type": "integer", "minimum": 1, "maximum": MAX_QUANTITY, "default": 1},
         },
     }
     location = {"Location": {"schema": {"type": "string", "format": "uri"}}}
     to_stripe = {"303": {"description": "To the checkout", "headers": location}}
-    checkout = _door("Begin to pay", to_stripe, page_errors=(404, 409, 413, 422, 429, 502, 503))
+    checkout = _operation("Start a checkout", to_stripe, page_errors=(404, 409, 413, 422, 429, 502, 503))
     checkout["requestBody"] = {"content": {"application/x-www-form-urlencoded": {"schema": form}}}
     back = {"303": {"description": "Back to the machine's page"}}
     return {
         "/m/{machine_id}": {
             "parameters": [machine],
-            "get": _page("What a machine sells, and whether it can be paid now", "MachineState", (404, 502, 503)),
+            "get": _page(
+                "A machine: what it sells, and whether it can be paid now", "MachineState", (404, 502, 503)
+            ),
         },
         "/m/{machine_id}/checkout": {
             "parameters": [machine],
-            "get": _door("For browsers that come back without the form", back),
+            "get": _operation("For browsers that return without the form", back),
             "post": checkout,
         },
         "/m/{machine_id}/o/{order_id}": {
             "parameters": [machine, order],
-            "get": _page("Where an order stands, in the player's words", "OrderState", (404, 503)),
+            "get": _page("The state of an order, in words for the player", "OrderState", (404, 503)),
         },
         "/kiosk/{machine_id}": {
             "parameters": [machine],
-            "get": _page("The screen on a cabinet: the code to scan, live", "KioskState", (404, 502, 503)),
+            "get": _page("The screen on a cabinet, with the code to scan", "KioskState", (404, 502, 503)),
         },
     }
 
 
 def _for_developers() -> Schema:
     schema = {"type": "object", "required": ["openapi", "paths"]}
-    answer = {"200": {"description": "OpenAPI 3.1", "content": {"application/json": {"schema": schema}}}}
-    return {"/openapi.json": {"get": _door("This description", answer)}}
+    response = {"200": {"description": "OpenAPI 3.1", "content": {"application/json": {"schema": schema}}}}
+    return {"/openapi.json": {"get": _operation("The description of this API", response)}}
 
 
 # --- building blocks -------------------------------------------------------------------------------------
@@ -158,13 +160,13 @@ def _json(name: str, description: str = "Done") -> Schema:
 
 
 def _page(summary: str, state: str, errors: tuple[int, ...]) -> Schema:
-    """A page, which answers as JSON with `?format=json`; its errors then too."""
+    """A page. With `?format=json` the page and its errors are JSON."""
     text = {"text/html": {"schema": {"type": "string"}}}
-    answers = {"200": {"description": "The page, or its state", "content": {**text, **_content(state)}}}
+    responses = {"200": {"description": "The page, or its state", "content": {**text, **_content(state)}}}
     wanted = {"in": "query", "name": "format", "schema": {"enum": ["json"]}}
     for status in errors:
-        answers[str(status)] = {"description": _ERRORS[status], "content": {**text, **_content("Error")}}
-    return {**_door(summary, answers), "parameters": [wanted]}
+        responses[str(status)] = {"description": _ERRORS[status], "content": {**text, **_content("Error")}}
+    return {**_operation(summary, responses), "parameters": [wanted]}
 
 
 def _content(name: str) -> Schema:
@@ -175,17 +177,17 @@ def _in_path(name: str, pattern: str) -> Schema:
     return {"in": "path", "name": name, "required": True, "schema": {"type": "string", "pattern": f"^{pattern}$"}}
 
 
-def _door(
+def _operation(
     summary: str,
-    answers: Schema,
+    responses: Schema,
     *,
     body: str | None = None,
     errors: tuple[int, ...] = (),
     page_errors: tuple[int, ...] = (),
     security: list[Schema] | None = None,
 ) -> Schema:
-    """One operation. Every door may also meet a defect: 500, in the shape of all errors."""
-    responses = dict(answers)
+    """One operation of a path."""
+    responses = dict(responses)
     for status in errors:
         responses[str(status)] = {"description": _ERRORS[status], "content": _content("Error")}
     for status in page_errors:
@@ -193,12 +195,12 @@ def _door(
             "description": _ERRORS[status],
             "content": {"text/html": {"schema": {"type": "string"}}},
         }
-    door: Schema = {"summary": summary, "responses": responses}
+    operation: Schema = {"summary": summary, "responses": responses}
     if body is not None:
-        door["requestBody"] = {"required": True, "content": _content(body)}
+        operation["requestBody"] = {"required": True, "content": _content(body)}
     if security is not None:
-        door["security"] = security
-    return door
+        operation["security"] = security
+    return operation
 
 
 def _keys() -> Schema:
@@ -222,8 +224,8 @@ def _schemas() -> Schema:
     message = _object(
         "topic payload",
         topic=text,
-        payload={"type": ["object", "string"], "description": "The payload itself, or its text"},
-        payload_encoding={"const": "base64", "description": "Where the payload's text is base64"},
+        payload={"type": ["object", "string"], "description": "The payload as an object, or as text"},
+        payload_encoding={"const": "base64", "description": "Set if the payload is base64"},
     )
     refused = _object("index reason", index=count, reason=text)
     return {
@@ -234,7 +236,10 @@ def _schemas() -> Schema:
         "PaymentLinkRequest": _object(
             "machine_id",
             machine_id=machine_id,
-            price_id={"type": ["string", "null"], "description": "The price of one of the machine's offers"},
+            price_id={
+                "type": ["string", "null"],
+                "description": "The Stripe price of one of the machine's offers",
+            },
             quantity={"type": ["integer", "null"], "minimum": 1, "maximum": MAX_QUANTITY, "default": 1},
         ),
         "PaymentLink": _object("url orderId", url={"type": "string", "format": "uri"}, orderId=text),
@@ -251,16 +256,16 @@ def _schemas() -> Schema:
             "machineId ready word maxCredits",
             machineId=machine_id,
             ready=yes_or_no,
-            word={"type": "string", "description": "For people: why it is not ready"},
-            maxCredits={"type": "integer", "minimum": 0, "description": "The most that it takes at once"},
+            word={"type": "string", "description": "For people: ready, or why not"},
+            maxCredits={"type": "integer", "minimum": 0, "description": "The most credits that it takes at once"},
         ),
         "KioskState": _object(
             "machineId state title detail page",
             machineId=machine_id,
-            state={"enum": list(get_args(KioskState)), "description": "Only `ready` shows a code"},
+            state={"enum": list(get_args(KioskState)), "description": "The code is shown in `ready` only"},
             title=text,
             detail=text,
-            page={"type": "string", "description": "Changes when the page is to be loaded anew"},
+            page={"type": "string", "description": "When this changes, reload the page"},
         ),
         "OrderState": _object(
             "phase title detail money delivered credits final ask code",
@@ -270,8 +275,8 @@ def _schemas() -> Schema:
             money=text,
             delivered={"type": "integer", "minimum": 0, "description": "Credits that the machine has reported"},
             credits={"type": "integer", "minimum": 1},
-            final={"type": "boolean", "description": "Nothing more happens by itself"},
-            ask={"type": "boolean", "description": "The player may want to turn to the operator"},
-            code={"type": "string", "description": "What the player reads to the operator"},
+            final={"type": "boolean", "description": "Nothing more happens without a person"},
+            ask={"type": "boolean", "description": "The player may want to contact the operator"},
+            code={"type": "string", "description": "The code that the player tells the operator"},
         ),
     }

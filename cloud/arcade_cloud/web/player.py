@@ -1,4 +1,4 @@
-"""The pages of the player: a machine with what it sells, the way to the checkout, and an order's live page."""
+"""The player's pages: a machine with its offers, the way to the checkout, and an order's live page."""
 
 import re
 from contextlib import suppress
@@ -10,43 +10,43 @@ from werkzeug.wrappers import Response as AnyResponse
 from arcade_cloud.domain.events import PlayerReturned
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import Order
-from arcade_cloud.errors import BadRequest, InvariantBroken, NotReady, StoreUnavailable
+from arcade_cloud.errors import BadRequest, InvariantBroken, NotFound, NotReady, StoreUnavailable
 from arcade_cloud.services.rate_limit import RateLimiter
 from arcade_cloud.services.sales import MAX_QUANTITY
 from arcade_cloud.web.dependencies import Dependencies
-from arcade_cloud.web.error_responses import NotFound, wants_json
+from arcade_cloud.web.error_responses import status_of, wants_json
 from arcade_cloud.web.guards import check_rate, known_machine
-from arcade_cloud.web.player_view import contact_link, machine_view, order_view, picture
+from arcade_cloud.web.player_view import NOTHING_SOLD, contact_link, machine_view, order_view, picture
 
 _ORDER_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _QUANTITY = re.compile(r"[0-9]{1,4}")
 
 
-def doors(services: Dependencies, limiter: RateLimiter) -> Blueprint:
-    """`/m/<machine>` and what is below it."""
+def routes(dependencies: Dependencies, limiter: RateLimiter) -> Blueprint:
+    """`/m/<machine>` and the paths below it."""
     blueprint = Blueprint("player", __name__)
-    pages = Pages(services)
+    pages = Pages(dependencies)
 
     @blueprint.get("/m/<machine_id>")
     def machine(machine_id: str) -> Response:
-        """What the machine sells, and whether it can be played now; `?format=json` keeps the page live."""
+        """What the machine sells, and whether it is ready; `?format=json` keeps the page live."""
         known = pages.known(machine_id)
         return pages.machine_state(known) if wants_json() else pages.machine(known)
 
     @blueprint.post("/m/<machine_id>/checkout")
     def checkout(machine_id: str) -> AnyResponse:
-        """Send the player to Stripe; or say why nobody can pay now."""
-        check_rate(limiter, request, "checkout", services.fulfilment.now_ms())
+        """Send the player to Stripe, or say why nobody can pay now."""
+        check_rate(limiter, request, "checkout", dependencies.fulfilment.now_ms())
         return pages.checkout(pages.known(machine_id), request.form.get("offer_id"), request.form.get("quantity"))
 
     @blueprint.get("/m/<machine_id>/checkout")
     def checkout_again(machine_id: str) -> AnyResponse:
-        """A browser that restores a tab asks for the page without the form: back to the machine."""
+        """Back to the machine: a browser that restores a tab requests this address without the form."""
         return redirect(url_for("player.machine", machine_id=machine_id), 303)
 
     @blueprint.get("/m/<machine_id>/o/<order_id>")
     def order(machine_id: str, order_id: str) -> Response:
-        """Where the order stands; `?format=json` keeps the page live."""
+        """The state of an order; `?format=json` keeps the page live."""
         if wants_json():
             return pages.order_state(machine_id, order_id)
         return pages.order(pages.known(machine_id), order_id)
@@ -55,12 +55,12 @@ def doors(services: Dependencies, limiter: RateLimiter) -> Blueprint:
 
 
 class Pages:
-    """Makes the pages from the records."""
+    """Builds the pages from the records."""
 
-    def __init__(self, services: Dependencies) -> None:
-        self._sales = services.sales
-        self._fulfilment = services.fulfilment
-        self._settings = services.settings
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._sales = dependencies.sales
+        self._fulfilment = dependencies.fulfilment
+        self._settings = dependencies.settings
 
     def known(self, machine_id: str) -> Machine:
         """Raises UnknownMachine."""
@@ -69,25 +69,25 @@ class Pages:
     # --- the machine -------------------------------------------------------------------------------------
 
     def machine(self, machine: Machine, notice: str = "", status: int = 200) -> Response:
-        """The page of a machine. `notice`: what went wrong with what was just tried."""
+        """The page of a machine. `notice` says why the last attempt failed."""
         view = machine_view(machine, self._sales.offers(machine), self._presence(machine), self._now_ms())
         return make_response(self._render("machine.html", machine, view=view, notice=notice), status)
 
     def machine_state(self, machine: Machine) -> Response:
-        """Readiness; the prices stay as they were when the page was made, and are fixed with the order."""
+        """Whether the machine is ready. Prices stay as the page shows them until an order fixes them."""
         view = machine_view(machine, (), self._presence(machine), self._now_ms())
         return jsonify(machineId=machine.machine_id, ready=view.ready, word=view.word, maxCredits=view.max_credits)
 
     def checkout(self, machine: Machine, offer_id: str | None, quantity: str | None) -> AnyResponse:
-        """A new order, and the way to pay it. Where that can't be done: the machine's page, saying why."""
+        """Create an order and redirect to its checkout. If that fails, show the machine's page with the reason."""
         try:
             order = self._sales.begin_checkout(
                 machine.machine_id, offer_id=offer_id or None, quantity=_quantity(quantity)
             )
         except NotReady as error:
-            return self.machine(machine, f"{error} Nothing was charged.", error.status)
+            return self.machine(machine, f"{error} Nothing was charged.", status_of(error))
         except BadRequest as error:
-            return self.machine(machine, "That can't be bought here any more. Nothing was charged.", error.status)
+            return self.machine(machine, "This is no longer sold here. Nothing was charged.", status_of(error))
         if order.checkout_url is None:
             raise InvariantBroken(f"order {order.order_id}: begun without a checkout")
         return redirect(order.checkout_url, 303)
@@ -95,23 +95,23 @@ class Pages:
     # --- the order ---------------------------------------------------------------------------------------
 
     def order(self, machine: Machine, order_id: str) -> Response:
-        """The page of an order. Where no webhook has told of a payment yet, Stripe is asked soon."""
+        """The page of an order. If no webhook has reported a payment yet, Stripe is asked soon."""
         order = self._order(machine.machine_id, order_id)
         if order.state == "open":
-            with suppress(StoreUnavailable):  # the timer looks all the same, only later
+            with suppress(StoreUnavailable):  # the timer asks anyway, only later
                 self._fulfilment.move(order_id, PlayerReturned())
         view = order_view(order, self._now_ms())
         return make_response(self._render("order.html", machine, order=order, view=view))
 
     def order_state(self, machine_id: str, order_id: str) -> Response:
-        """The same as values. Reads the order alone: this is what phones ask for once a second."""
+        """The page's values. Reads only the order, because phones ask for this once a second."""
         order = self._order(machine_id, order_id)
         return jsonify(code=order.code, **asdict(order_view(order, self._now_ms())))
 
     def _order(self, machine_id: str, order_id: str) -> Order:
         found = self._fulfilment.store.order(order_id) if _ORDER_ID.fullmatch(order_id) else None
-        if found is None or machine_id not in found.machine_ids:
-            raise NotFound("There is no such order.")
+        if found is None or found.machine_id != machine_id:
+            raise NotFound("This order does not exist.")
         return found
 
     # --- both --------------------------------------------------------------------------------------------
@@ -131,12 +131,13 @@ class Pages:
             picture=picture(machine),
             contact=contact,
             contact_link=contact_link(contact),
+            nothing_sold=NOTHING_SOLD,
             **values,
         )
 
 
 def _quantity(text: str | None) -> int:
-    """The form's quantity. Raises BadRequest."""
+    """The quantity in the form. Raises BadRequest."""
     if not text:
         return 1
     if _QUANTITY.fullmatch(text) is None or not 1 <= int(text) <= MAX_QUANTITY:

@@ -1,7 +1,7 @@
-"""What a player is told: an order, or a machine, as the few words of a page (pure).
+"""What a player reads about an order or a machine (pure).
 
-The pages and the JSON that keeps them live are both made from these values, so they never say different
-things. Nothing here is ever derived from the player having come back from the checkout: only from the order.
+The pages and the JSON that keeps them live are made from the same values, so they never differ. Only the order
+counts here: that the player has come back from the checkout proves nothing.
 """
 
 import re
@@ -18,7 +18,7 @@ from arcade_shared.messages import MAX_CREDITS
 
 Phase = Literal[
     "unpaid",  # the player may still pay
-    "checking",  # whether money has come is being found out
+    "checking",  # Stripe is asked whether there is a payment
     "sending",
     "adding",
     "stopping",
@@ -26,11 +26,15 @@ Phase = Literal[
     "part",
     "given_back",
     "not_paid",
-    "help",  # a person has to pay the player back
+    "help",  # the operator must pay the player back
 ]
 
-# Where a machine has one offer only, a player may want more than one of it: these are offered as well.
+# A machine with a single offer sells it in these quantities.
 QUANTITIES = (1, 2, 3, 5, 10)
+
+REFUNDED = "Credits that cannot be added are refunded automatically."
+NOTHING_SOLD = "You cannot pay by phone here yet."
+SLOW = " This is taking longer than usual. It continues automatically, and the operator has been notified."
 
 _MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _PHONE = re.compile(r"\+?[0-9][0-9 ()./-]{4,}")
@@ -40,9 +44,12 @@ _PHONE = re.compile(r"\+?[0-9][0-9 ()./-]{4,}")
 class View:
     """An order as its player sees it.
 
-    `title`, `detail` (about the credits) and `money` are whole sentences. `delivered` of `credits` is what the
-    machine has reported so far. `final`: nothing more is going to happen by itself. `ask`: the player may want
-    to turn to the operator.
+    Attributes:
+        detail: A whole sentence about the credits.
+        money: Whole sentences about the money.
+        delivered: The credits that the machine has reported so far.
+        final: Whether nothing more happens without a person.
+        ask: Whether the player may want to contact the operator.
     """
 
     phase: Phase
@@ -57,7 +64,7 @@ class View:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """One button of a machine's page. `why_not`: why it can't be pressed now; empty where it can."""
+    """One button of a machine's page. `why_not` says why it is off; it is empty when the button works."""
 
     offer_id: str
     quantity: int
@@ -81,11 +88,11 @@ class MachineView:
 
 
 def machine_view(machine: Machine, offers: Sequence[Offer], presence: Presence | None, now_ms: int) -> MachineView:
-    """The machine's page: what may be bought, and whether it can be bought now."""
+    """What the machine sells, and whether it can be bought now."""
     why_not = why_not_ready(machine, presence, now_ms)
     quantities = QUANTITIES if len(offers) == 1 else (1,)
-    told = 0 if machine.kind == "subscriber" or presence is None else presence.max_credits
-    max_credits = told or MAX_CREDITS  # before a machine has told its bound, readiness alone closes the sale
+    reported = 0 if machine.kind == "subscriber" or presence is None else presence.max_credits
+    max_credits = reported or MAX_CREDITS  # an agent that has reported no limit is not ready
     return MachineView(
         ready=why_not is None,
         word=why_not or "Ready to play",
@@ -96,7 +103,7 @@ def machine_view(machine: Machine, offers: Sequence[Offer], presence: Presence |
                 quantity=quantity,
                 credits=offer.credits * quantity,
                 price=_amount(offer.amount_minor * quantity, offer.currency),
-                label=offer.label if quantity == 1 and offer.label != _plural(offer.credits) else "",
+                label=offer.label if quantity == 1 and offer.label != credits_text(offer.credits) else "",
                 why_not=why_not_ready(machine, presence, now_ms, offer.credits * quantity) or "",
             )
             for offer in offers
@@ -107,13 +114,13 @@ def machine_view(machine: Machine, offers: Sequence[Offer], presence: Presence |
 
 
 def picture(machine: Machine) -> str | None:
-    """The address of the machine's picture, where it is one that a page may load."""
+    """The address of the machine's picture, or None if a page may not load it."""
     url = machine.picture_url
     return url if url.startswith("https://") or (url.startswith("/") and not url.startswith("//")) else None
 
 
 def contact_link(contact: str) -> str | None:
-    """Where a tap on the operator's contact leads: a web page, a mail, a call; None where it is only a text."""
+    """The link behind the operator's contact: a web page, a mail or a call. None if it is plain text."""
     if contact.startswith(("https://", "http://")):
         return contact
     if _MAIL.fullmatch(contact):
@@ -127,7 +134,7 @@ def contact_link(contact: str) -> str | None:
 
 
 def order_view(order: Order, now_ms: int) -> View:
-    """The order's page. A hold is called a hold, a charge a charge; only the machine's word is success."""
+    """The order's page. A hold is never called a charge, and only the machine's report counts as success."""
     match order.state:
         case "open":
             return _open(order, now_ms)
@@ -142,15 +149,16 @@ def order_view(order: Order, now_ms: int) -> View:
         case "returning" | "settled":
             return _returned(order)
         case "resolved":
-            raise InvariantBroken(f"order {order.order_id}: resolved without a word of what was delivered")
+            raise InvariantBroken(f"order {order.order_id}: resolved without a number delivered")
 
 
-def _plural(credits: int) -> str:
+def credits_text(credits: int) -> str:
+    """1 credit, 2 credits."""
     return "1 credit" if credits == 1 else f"{credits} credits"
 
 
 def _amount(amount_minor: int, currency: str) -> str:
-    """An amount that no line of a narrow page breaks in two."""
+    """An amount that never wraps onto two lines."""
     return format_amount(amount_minor, currency).replace(" ", "\u00a0")
 
 
@@ -185,27 +193,27 @@ def _resolved_by(order: Order) -> set[str]:
 
 
 def _open(order: Order, now_ms: int) -> View:
-    money = f"{_price(order)} for {_plural(order.ordered)}. Nothing is charged yet."
+    money = f"{_price(order)} for {credits_text(order.ordered)}. Nothing has been charged yet."
     phase: Phase = "unpaid"
-    title, detail = "Waiting for your payment", "If you have just paid, this takes a moment."
+    title, detail = "Waiting for your payment", "If you have just paid, this can take a moment."
     shown, page = _shown(order), None if order.payment is None else order.payment.checkout
     if shown is not None and shown.status == "processing":
         phase = "checking"
-        title, detail = "Your bank is confirming", "Some banks take a little longer. You may leave this page open."
-        money = f"{_price(order)} for {_plural(order.ordered)}. What can't be delivered is given back by itself."
+        title, detail = "Your bank is confirming the payment", "This can take a while. You can wait here."
+        money = f"{_price(order)} for {credits_text(order.ordered)}. {REFUNDED}"
     elif page is not None and page.expires_at_ms is not None and now_ms >= page.expires_at_ms:
         phase = "checking"
-        title, detail = "The time to pay is over", "Checking once more whether a payment has come."
+        title, detail = "The time to pay is over", "Checking once more for a payment."
     return View(phase=phase, title=title, detail=detail, money=money, delivered=0, credits=order.ordered)
 
 
 def _abandoned(order: Order) -> View:
-    if order.due_at_ms is not None:  # something was reported, and is being read back
+    if order.due_at_ms is not None:  # Stripe has reported something, and is being asked
         return View(
             phase="checking",
             title="Checking your payment",
-            detail="Something has changed at your bank. This takes a moment.",
-            money="A payment that came too late is given back by itself.",
+            detail="Your bank has reported a change. This can take a moment.",
+            money="A payment that came too late is returned automatically.",
             delivered=0,
             credits=order.ordered,
         )
@@ -225,14 +233,14 @@ def _while_delivering(order: Order) -> str:
         return "These credits are free."
     if _was_held(order):
         return f"{_price(order)} is held, not charged. You pay only for credits that are added."
-    return f"{_price(order)} is paid. What can't be added is refunded by itself."
+    return f"{_price(order)} is paid. {REFUNDED}"
 
 
 def _funded(order: Order) -> View:
     free = order.kind == "grant"
     phase: Phase = "sending"
     title = "Sending your credits" if free else "Paid: sending your credits"
-    detail = f"{_plural(order.ordered)} on the way to the machine."
+    detail = f"{credits_text(order.ordered)} on the way to the machine."
     if order.reported > 0:
         phase = "adding"
         title = f"{order.reported} of {order.ordered} credits added"
@@ -240,9 +248,9 @@ def _funded(order: Order) -> View:
     elif any(delivery.accepted for delivery in _deliveries(order)):
         phase = "adding"
         title = "Adding your credits"
-        detail = f"The machine has {_plural(order.ordered)} to add."
+        detail = f"The machine has {credits_text(order.ordered)} to add."
     elif any(delivery.publishes > 1 or delivery.command is None for delivery in _deliveries(order)):
-        detail = "Waiting for the machine to answer."
+        detail = "Waiting for the machine to respond."
     return View(
         phase=phase,
         title=title,
@@ -258,11 +266,11 @@ def _revoking(order: Order) -> View:
     if order.reported > 0:
         title = f"{order.reported} of {order.ordered} credits added so far"
     stopped = _was_stopped(order)
-    reason = "The operator has stopped it." if stopped else "The machine has not finished in time."
+    reason = "The operator stopped it." if stopped else "The machine did not finish in time."
     return View(
         phase="stopping",
         title=title,
-        detail=f"{reason} We find out what was added; this ends by itself.",
+        detail=f"{reason} We are checking what was added. This finishes automatically.",
         money=_while_delivering(order),
         delivered=order.reported,
         credits=order.ordered,
@@ -274,7 +282,7 @@ def _closed(order: Order, delivered: int) -> View:
     money, back_done = _money_of_closed(order)
     slow = order.state != "settled" and order.settlement.attempts >= ALERT_ATTEMPTS
     if slow:
-        money += " This takes longer than usual, and goes on by itself; the operator has been told."
+        money += SLOW
     phase: Phase = "added" if delivered == order.ordered else "part" if delivered else "given_back"
     return View(
         phase="help" if order.books.owed_minor > 0 else phase,
@@ -294,22 +302,22 @@ def _closed_title(order: Order, delivered: int, *, done: bool) -> str:
     if delivered < order.ordered:
         return f"{delivered} of {order.ordered} credits added" if delivered else "No credits were added"
     if "broker" in _resolved_by(order):
-        return f"{_plural(delivered)} sent"  # nobody has confirmed more than that
-    return f"{_plural(delivered)} added"
+        return f"{credits_text(delivered)} sent"  # no machine has confirmed more than that
+    return f"{credits_text(delivered)} added"
 
 
 def _closed_detail(order: Order, delivered: int) -> str:
-    uncertain = " After a power cut one credit is uncertain: you do not pay for it." if order.uncertain else ""
+    uncertain = " After a power cut, one credit is uncertain. You do not pay for it." if order.uncertain else ""
     if delivered == order.ordered:
         return "Press START on the machine."
     if _resolved_by(order) & {"silence", "last resort", "unconfirmed"}:
-        why = "The machine has not answered."
+        why = "The machine did not respond."
     elif _was_stopped(order):
-        why = "The operator has stopped the rest."
+        why = "The operator stopped the rest."
     elif _resolved_by(order) & {"unsent", "broker"}:
         why = "The machine could not be reached."
     else:
-        why = "The machine did not take the rest." if delivered else "The machine did not take the credits."
+        why = "The machine did not accept the rest." if delivered else "The machine did not accept the credits."
     press = "Press START on the machine. " if delivered else ""
     return f"{press}{why}{uncertain}"
 
@@ -318,7 +326,7 @@ def _returned(order: Order) -> View:
     money, done = _money_of_closed(order)
     slow = order.state != "settled" and order.settlement.attempts >= ALERT_ATTEMPTS
     if slow:
-        money += " This takes longer than usual, and goes on by itself; the operator has been told."
+        money += SLOW
     return View(
         phase="help" if order.books.owed_minor > 0 else "given_back",
         title=_title_of_return(order, done=done),
@@ -335,16 +343,16 @@ def _returned(order: Order) -> View:
 
 
 def _paid_minor(order: Order) -> int:
-    """What the player's bank was asked for; not the order's price where somebody paid a wrong amount."""
+    """What the player paid or authorised. It differs from the order's price if the amount was wrong."""
     shown = _shown(order)
     return order.amount_minor if shown is None else shown.amount_minor
 
 
 def _only_held(order: Order) -> bool:
-    """Whether what goes back was never taken: the hold, or what is left of it, is let go."""
+    """Whether the money that goes back was never charged: the hold, or the rest of it, is released."""
     shown = _shown(order)
     if order.settlement.whole_capture:
-        return False  # all was captured, because the bank took no part of the hold; the rest is refunded
+        return False  # the bank allows no partial capture: all was captured, and the rest is refunded
     if shown is None:
         return _was_held(order)
     if shown.status in {"requires_capture", "canceled"}:
@@ -356,22 +364,22 @@ def _title_of_return(order: Order, *, done: bool) -> str:
     if order.books.owed_minor > 0:
         return "Please contact the operator"
     if _only_held(order):
-        return "You were not charged" if done else "You are not charged"
+        return "You were not charged" if done else "You will not be charged"
     back = _amount(_paid_minor(order) - order.books.target_minor, order.currency)
     return f"Refund started: {back}" if done else "Your money is on its way back"
 
 
 def _money_of_closed(order: Order) -> tuple[str, bool]:
-    """What the player pays and gets back, and whether Stripe shows it already."""
+    """What the player pays and gets back, and whether Stripe already shows it."""
     done = order.state == "settled"
     if order.kind == "grant":
         return "These credits were free.", done
     shown = _shown(order)
     if shown is not None and shown.dispute in {"open", "lost"}:
-        return "You have asked your bank to take this payment back; your bank decides about it.", done
+        return "You have disputed this payment with your bank. Your bank decides about it.", done
     if order.books.owed_minor > 0:
         owed = _amount(order.books.owed_minor, order.currency)
-        return f"{owed} is owed to you, and could not be paid back by itself. The operator pays it.", done
+        return f"{owed} is owed to you: the refund failed. The operator will pay it back.", done
     pays = _amount(order.books.target_minor, order.currency)
     back_minor = _paid_minor(order) - order.books.target_minor
     back = _amount(back_minor, order.currency)
@@ -380,13 +388,13 @@ def _money_of_closed(order: Order) -> tuple[str, bool]:
     earned_only = order.delivered and order.books.target_minor == order.earned_minor
     only = f"You pay only for {order.delivered}: {pays}." if earned_only else f"You pay {pays}."
     if _only_held(order):
-        verb = "has been let go" if done else "is being let go"
+        verb = "has been released" if done else "is being released"
         if order.books.target_minor == 0:
-            return f"The hold of {back} {verb}. Your bank may show it for a few days more.", done
+            return f"The hold of {back} {verb}. Your bank may show it for a few more days.", done
         return f"{only} The rest of the hold, {back}, {verb}.", done
     if not done:
         return f"{only if order.books.target_minor else ''} {back} is being refunded.".strip(), done
-    if not order.delivered:  # the title has said it
+    if not order.delivered:  # the title says that a refund has started
         return "You pay nothing. Banks take a few days to show a refund.", done
     started = f"Refund started: {back}. Banks take a few days to show it."
     return f"{only} {started}" if order.books.target_minor else started, done

@@ -1,8 +1,8 @@
-"""The site below a path such as `/prod`: taken off on the way in, and put before every link on the way out.
+"""The site below a path such as `/prod`: removed from each request, added to each link.
 
-API Gateway names its stages in the address, and whoever has once printed `https://…/prod/status` expects it to
-work on any installation. WSGI has a place for it: what is taken from PATH_INFO goes to SCRIPT_NAME, which
-`url_for` adds.
+API Gateway puts the name of its stage in the address, and an address like `https://…/prod/status` that was
+printed once must work on every installation. WSGI has a place for it: the prefix moves from PATH_INFO to
+SCRIPT_NAME, which `url_for` adds.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def path_below(path: str, prefix: str) -> str | None:
-    """What is left of `path` below `prefix` ("/prod"; empty: no prefix); None if it does not lie there."""
+    """The rest of `path` below `prefix` ("/prod"; empty means no prefix), or None if `path` is not below it."""
     if not prefix:
         return None
     if path == prefix:
@@ -22,7 +22,7 @@ def path_below(path: str, prefix: str) -> str | None:
 
 
 class StagePrefix:
-    """A WSGI application that is found with and without `prefix` before its paths."""
+    """A WSGI application that responds with and without `prefix` before its paths."""
 
     def __init__(self, app: "WSGIApplication", prefix: str) -> None:
         self._app = app

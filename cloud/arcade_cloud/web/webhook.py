@@ -1,4 +1,4 @@
-"""The door for Stripe: a signed event is taken in and committed before it is answered."""
+"""The route for Stripe: a signed event is committed before the response is sent."""
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -8,17 +8,17 @@ from arcade_cloud.web.dependencies import Dependencies
 SIGNATURE_HEADER = "Stripe-Signature"
 
 
-def doors(services: Dependencies) -> Blueprint:
+def routes(dependencies: Dependencies) -> Blueprint:
     """`POST /webhook`, and the same as `POST /addCredit`. Neither is ever rate-limited."""
     blueprint = Blueprint("webhook", __name__)
 
     @blueprint.post("/webhook")
     @blueprint.post("/addCredit")
     def webhook() -> Response:
-        """200 once the event is committed, or is none of ours; whatever could not be stored Stripe sends again."""
+        """200 once the event is committed or is not ours. Stripe sends again what could not be stored."""
         request.max_content_length = MAX_EVENT_BYTES
-        report = services.read_event(request.get_data(), request.headers.get(SIGNATURE_HEADER, ""))
-        services.intake.take_in(report)
+        report = dependencies.read_event(request.get_data(), request.headers.get(SIGNATURE_HEADER, ""))
+        dependencies.intake.take_in(report)
         return jsonify(received=True)
 
     return blueprint

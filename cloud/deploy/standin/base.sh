@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the stand-in for AWS's base image, where it is missing: base.sh BUILDAH-OPTIONS…
+# Makes the stand-in for AWS's base image if it is missing: base.sh BUILDAH-OPTIONS…
 # Needs root on Debian with buildah and mmdebstrap (make image-test installs them), and sandbox/setup.sh emulator.
 set -eu
 cd "$(dirname "$0")/../../.."
@@ -15,7 +15,7 @@ mkdir -p "$context"
         --aptopt='APT::Install-Recommends "false"' --keyring=/usr/share/keyrings trixie "$context/trixie.new"
     mv "$context/trixie.new" "$context/trixie.tar"
 }
-# pip goes the way that it goes on this machine, and trusts whom this machine trusts.
+# In the image, pip uses this machine's index and trusts the certificates that this machine trusts.
 {
     echo "[global]"
     echo "cert = /etc/ssl/certs/ca-certificates.crt"
@@ -23,7 +23,7 @@ mkdir -p "$context"
         sed -n "s/^\(global\|:env:\)\.\(index-url\|trusted-host\|proxy\)='\(.*\)'/\2 = \3/p"
 } >"$context/pip.conf"
 cp -L "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" "$context/certificates.crt"
-# The runtime client, at the version and with the hashes that the tests have.
+# The runtime client, with the version and hashes that the tests use.
 awk '/^(awslambdaric|simplejson|snapshot-restore-py)==/ {on = 1} on {print} on && !/\\$/ {on = 0}' \
     requirements/dev.txt >"$context/runtime.txt"
 cp .setup/emulator/aws-lambda-rie cloud/deploy/standin/bootstrap cloud/deploy/standin/lambda-entrypoint.sh "$context"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs the handler named by the image's CMD: for AWS where AWS runs this, else for the emulator.
-# EMULATOR_OPTIONS: on which addresses the emulator listens, for whoever runs several.
+# Runs the handler that the image's CMD names: for AWS if AWS runs this, otherwise under the emulator.
+# EMULATOR_OPTIONS: the addresses that the emulator listens on, so that several can run.
 [ $# -eq 1 ] || { echo "the image's CMD must name one handler" >&2; exit 142; }
 export _HANDLER="$1"
 if [ -n "$AWS_LAMBDA_RUNTIME_API" ]; then

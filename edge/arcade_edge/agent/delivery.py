@@ -17,21 +17,22 @@ from arcade_edge.domain.credits import (
     STOPPED,
     Answer,
     Command,
+    Context,
     Credit,
     FirstEdge,
-    InvariantBroken,
+    Halt,
     NotPulsed,
     Pulsed,
     Restarted,
     Revocation,
     Settled,
-    Situation,
     Turn,
     Waited,
     answer_of,
     decide,
 )
-from arcade_edge.ports import BootClock, Journal, JournalCorrupt, JournalFault, Pulses
+from arcade_edge.errors import InvariantBroken, JournalCorrupt, JournalFault
+from arcade_edge.ports import BootClock, Journal, Pulses
 from arcade_shared.messages import MAX_CREDITS
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ _BENCH = "bench"
 
 
 @dataclass(slots=True)
-class Surroundings:
+class Conditions:
     """What the loop knows that decides about pulses. `machine_ready`: the ready line, where one is wired.
 
     `gap_ms`: for so long the line rests between two pulses, so no credit has its turn before.
@@ -71,14 +72,14 @@ class Delivery:
         journal: Journal,
         pulses: Pulses,
         reports: Reports,
-        surroundings: Surroundings,
+        conditions: Conditions,
         boottime_ms: BootClock,
         count: Callable[[str], None],
     ) -> None:
         self._journal = journal
         self._pulses = pulses
         self._reports = reports
-        self._surroundings = surroundings
+        self._conditions = conditions
         self._boottime_ms = boottime_ms
         self._count = count
         self._waiting: dict[str, Credit] = {}
@@ -88,7 +89,7 @@ class Delivery:
         self._metered = 0
         self._bench_left = 0
         self._bench_pulsing = False
-        self._gap_until_ms = boottime_ms() + surroundings.gap_ms
+        self._gap_until_ms = boottime_ms() + conditions.gap_ms
         self._line_rests_until_ms: int | None = None
         self._journal_fault: str | None = None
         self._journal_retry_ms = 0
@@ -121,7 +122,7 @@ class Delivery:
         While the journal cannot be written, or the agent stops, nothing is done and nothing acknowledged, so
         the message is delivered again later.
         """
-        if self._journal_fault is not None or self._surroundings.stopping:
+        if self._journal_fault is not None or self._conditions.stopping:
             return
         try:
             answer = self._request(request, acknowledge)
@@ -134,20 +135,20 @@ class Delivery:
     def bench(self, credits_: int) -> bool:
         """Pulse without a journal or a report, when the line is free; whether it was taken."""
         wanted = self._bench_left + self._bench_pulsing + credits_
-        if not self._surroundings.machine_ready or self._halt or wanted > self._surroundings.max_credits:
+        if not self._conditions.machine_ready or self._halt or wanted > self._conditions.max_credits:
             return False
         self._bench_left += credits_
         return True
 
     def pulsed(self, token: object) -> None:
         """The credit under way was pulsed. Its completion and the next one's intent are one commit."""
-        self._gap_until_ms = self._boottime_ms() + self._surroundings.gap_ms
+        self._gap_until_ms = self._boottime_ms() + self._conditions.gap_ms
         if token == _BENCH:
             self._bench_pulsing = False
             return
         credit = self._under_way(token)
-        situation = self._situation()
-        after = decide(credit, Pulsed(), situation).credit or credit
+        context = self._context()
+        after = decide(credit, Pulsed(), context).credit or credit
         if after.final:
             self._end(after)
             return
@@ -155,7 +156,7 @@ class Delivery:
             self._journal.commit([after])
         except JournalFault as fault:
             self._running = None
-            halted = replace(situation, halt=JOURNAL, metered=False)
+            halted = replace(context, halt=JOURNAL, metered=False)
             self._unsaved.append(decide(credit, Pulsed(), halted).credit or credit)
             self.lose_journal(fault)
             return
@@ -174,7 +175,7 @@ class Delivery:
             self._bench_pulsing, self._bench_left = False, 0
             return
         credit = self._under_way(token)
-        self._end(decide(credit, NotPulsed(started), self._situation()).credit or credit)
+        self._end(decide(credit, NotPulsed(started), self._context()).credit or credit)
 
     def metered(self) -> None:
         """The machine's coin meter has moved by one."""
@@ -190,7 +191,11 @@ class Delivery:
         self._journal_retry_ms = self._boottime_ms() + JOURNAL_RETRY_MS
 
     def tick(self, boot_ms: int) -> bool:
-        """Do what is due; whether the journal has just come back. Raises JournalCorrupt."""
+        """Do what is due; whether the journal has just come back.
+
+        Raises:
+            JournalCorrupt: Only a restart helps.
+        """
         if self._line_rests_until_ms is not None and boot_ms >= self._line_rests_until_ms:
             self._line_rests_until_ms = None
         back = False
@@ -218,14 +223,14 @@ class Delivery:
 
     def _request(self, request: Command | Revocation, acknowledge: Callable[[], None]) -> Answer | None:
         before = self._find(request.credit_id)
-        situation = self._situation()
-        decision = decide(before, request, situation)
+        context = self._context()
+        decision = decide(before, request, context)
         credit = decision.credit
         if credit is None or credit == before:
             acknowledge()
             return decision.answer
         if credit.state == "accepted" and self._line_may_begin and not self._waiting:
-            credit = decide(credit, Turn(), situation).credit or credit
+            credit = decide(credit, Turn(), context).credit or credit
         self._save([credit])
         self._take(credit)
         acknowledge()
@@ -247,7 +252,7 @@ class Delivery:
             self._running = credit
             self._metered = 0
             self._progress_boot_ms = self._boottime_ms()
-            last_look = decide(credit, FirstEdge(), self._situation()).credit or credit
+            last_look = decide(credit, FirstEdge(), self._context()).credit or credit
             if last_look.final:
                 self._end(last_look)
             else:
@@ -274,8 +279,8 @@ class Delivery:
         """End those that wait no longer: their time is over, or the agent stops, or the line is broken."""
         if not self._waiting:
             return
-        situation = self._situation()
-        decided = [decide(credit, Waited(), situation).credit for credit in self._waiting.values()]
+        context = self._context()
+        decided = [decide(credit, Waited(), context).credit for credit in self._waiting.values()]
         closed = [credit for credit in decided if credit is not None and credit.final]
         if closed:
             self._save(closed)
@@ -298,28 +303,28 @@ class Delivery:
         if self._running is not None and self._settles_boot_ms is not None and boot_ms >= self._settles_boot_ms:
             self._settles_boot_ms = None
             registered = min(self._metered, 2 * MAX_CREDITS)
-            self._end(decide(self._running, Settled(registered), self._situation()).credit or self._running)
+            self._end(decide(self._running, Settled(registered), self._context()).credit or self._running)
 
     def _advance(self) -> None:
         """The line is free: the credit that has waited longest has its turn, a bench comes last."""
         while self._line_may_begin and self._waiting:
             first = next(iter(self._waiting.values()))
-            turned = decide(first, Turn(), self._situation()).credit or first
+            turned = decide(first, Turn(), self._context()).credit or first
             if turned == first:
                 break
             self._journal.commit([turned])
             self._take(turned)
         if self._halt:
             self._bench_left = 0
-        elif self._bench_left and self.line_free and self._surroundings.machine_ready:
+        elif self._bench_left and self.line_free and self._conditions.machine_ready:
             self._bench_left -= 1
             self._bench_pulsing = True
             self._pulses.pulse_credit(_BENCH)
 
     def _close_what_was_left(self) -> None:
         """Close what an earlier run has left open; the acks go out with the next connection."""
-        situation = self._situation()
-        closed = [decide(credit, Restarted(), situation).credit or credit for credit in self._journal.unfinished()]
+        context = self._context()
+        closed = [decide(credit, Restarted(), context).credit or credit for credit in self._journal.unfinished()]
         if closed:
             self._journal.commit(closed)
             self._tell_final(closed)
@@ -331,15 +336,15 @@ class Delivery:
         not was never pulsed: it is closed as such. A credit whose pulses are still being made is left to them.
         """
         self._journal_retry_ms = boot_ms + JOURNAL_RETRY_MS
-        halted = replace(self._situation(), halt=JOURNAL)
+        halted = replace(self._context(), halt=JOURNAL)
         ended = list(self._unsaved)
         known = {*self._waiting, *(credit.credit_id for credit in [*ended, self._running] if credit is not None)}
         try:
             self._journal.probe()
-            for stray in self._journal.unfinished():
-                if stray.credit_id not in known:
-                    event = Waited() if stray.state == "accepted" else FirstEdge()
-                    ended.append(decide(stray, event, halted).credit or stray)
+            for unknown in self._journal.unfinished():
+                if unknown.credit_id not in known:
+                    event = Waited() if unknown.state == "accepted" else FirstEdge()
+                    ended.append(decide(unknown, event, halted).credit or unknown)
             self._journal.commit(ended)
         except JournalFault as fault:
             if isinstance(fault, JournalCorrupt):
@@ -379,22 +384,22 @@ class Delivery:
         return self.line_free and self._boottime_ms() >= self._gap_until_ms
 
     @property
-    def _halt(self) -> str:
+    def _halt(self) -> Halt:
         """Why no further pulse may begin, "" where nothing forbids it."""
-        if self._surroundings.stopping:
+        if self._conditions.stopping:
             return STOPPED
         if self._journal_fault is not None:
             return JOURNAL
         return COIN_LINE if self.line_rests else ""
 
-    def _situation(self) -> Situation:
-        return Situation(
+    def _context(self) -> Context:
+        return Context(
             cloud_ms=self._reports.cloud_ms(),
-            max_credits=self._surroundings.max_credits,
+            max_credits=self._conditions.max_credits,
             forgotten_before_ms=self._journal.forgotten_before_ms,
             waiting=len(self._waiting),
-            machine_ready=self._surroundings.machine_ready,
+            machine_ready=self._conditions.machine_ready,
             halt=self._halt,
-            metered=self._surroundings.metered,
+            metered=self._conditions.metered,
             started_ms=self._reports.started_ms(),
         )

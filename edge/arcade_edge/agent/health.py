@@ -24,17 +24,13 @@ def silent_parts(beats: Mapping[str, Beat], now_s: float) -> tuple[str, ...]:
     return tuple(name for name, beat in beats.items() if now_s - beat.last_s > beat.max_silence_s)
 
 
-def healthy(beats: Mapping[str, Beat], now_s: float) -> bool:
-    """Whether every part has shown recently enough that it lives. A broker out of reach is no part of it."""
-    return not silent_parts(beats, now_s)
-
-
 class Notifier:
     """systemd's notification socket (sd_notify(3)); does nothing where there is none.
 
     A datagram that cannot be sent is dropped: systemd's own timeouts answer for a socket that is gone.
 
-    :param address: the value of ``NOTIFY_SOCKET``: a path, or an abstract name that begins with ``@``.
+    Args:
+        address: The value of `NOTIFY_SOCKET`: a path, or an abstract name that begins with `@`.
     """
 
     def __init__(self, address: str | None) -> None:
@@ -54,11 +50,11 @@ class Notifier:
         return self._send("STOPPING=1")
 
     def feed(self) -> bool:
-        """Keep the watchdog from biting. For :class:`Watchdog` only."""
+        """Keep the watchdog from biting. For `Watchdog` only."""
         return self._send("WATCHDOG=1")
 
     def status(self, text: str) -> bool:
-        """One line for ``systemctl status``."""
+        """One line for `systemctl status`."""
         return self._send("STATUS=" + " ".join(text.split())[:MAX_STATUS_CHARS])
 
     def _send(self, message: str) -> bool:
@@ -76,7 +72,7 @@ class Notifier:
 
 
 def watchdog_interval_s(environ: Mapping[str, str] = os.environ, pid: int | None = None) -> float | None:
-    """How often to feed, in s: half of ``WATCHDOG_USEC``; None where no watchdog waits for this process."""
+    """How often to feed, in s: half of `WATCHDOG_USEC`; None where no watchdog waits for this process."""
     for_pid = environ.get("WATCHDOG_PID", "")
     if for_pid.isdecimal() and int(for_pid) != (os.getpid() if pid is None else pid):
         return None
@@ -88,10 +84,11 @@ class Watchdog:
     """Feeds systemd's watchdog while every watched part lives, and never otherwise.
 
     It has no thread: a thread of its own would go on feeding for a loop that hangs. The loop calls
-    :meth:`tick` at each turn, and at least each ``interval_s``.
+    `tick` at each turn, and at least each `interval_s`.
 
-    :param beats: reads every part's last sign of life.
-    :param interval_s: how often to feed (:func:`watchdog_interval_s`); None for never.
+    Args:
+        beats: Reads every part's last sign of life.
+        interval_s: How often to feed (`watchdog_interval_s`); None for never.
     """
 
     def __init__(
@@ -112,7 +109,7 @@ class Watchdog:
     def tick(self) -> tuple[str, ...]:
         """Feed if it is time and all live; returns the parts that are silent, if any.
 
-        ``systemctl status`` names them from the moment they fall silent.
+        `systemctl status` names them from the moment they fall silent.
         """
         now_s = self._clock_s()
         silent = silent_parts(self._beats(), now_s)

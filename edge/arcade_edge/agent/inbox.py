@@ -7,7 +7,7 @@ the installation. Whoever looks the id up comes after all of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from arcade_edge.domain.credits import Command, Revocation
 from arcade_shared.errors import BadMessage, BadSignature, BadTopic
@@ -15,12 +15,21 @@ from arcade_shared.messages import BareCoinpulse, Clock, Coinpulse, Revoke, from
 from arcade_shared.signing import verify
 from arcade_shared.topics import parse_machine_topic
 
-NOT_OUR_TOPIC = "not on a topic of this machine"
-RETAINED = "retained"
-BAD_SIGNATURE = "bad signature"
-MALFORMED = "malformed"
-OTHER_INSTALLATION = "for another installation"
-UNSIGNED = "unsigned"
+NOT_OUR_TOPIC: Final = "not on a topic of this machine"
+RETAINED: Final = "retained"
+BAD_SIGNATURE: Final = "bad signature"
+MALFORMED: Final = "malformed"
+OTHER_INSTALLATION: Final = "for another installation"
+UNSIGNED: Final = "unsigned"
+
+Why = Literal[
+    "not on a topic of this machine",
+    "retained",
+    "bad signature",
+    "malformed",
+    "for another installation",
+    "unsigned",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +59,9 @@ class BenchPulse:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """The message changes nothing; `why` is one of this module's constants, to be counted."""
+    """The message changes nothing; `why` is counted."""
 
-    why: str
+    why: Why
     detail: str = ""
 
 

@@ -3,11 +3,6 @@
 It is bound to the computer by its serial number. A journal that was copied to another computer, or that is
 damaged, is put aside (renamed, and kept) and a new one with a new installation begins: what the cloud has
 addressed to the old installation is then never pulsed by the new one.
-
-JournalFault            it cannot be written or read now
-├── JournalCorrupt      its file is damaged; the next start puts it aside
-├── JournalInUse        another process has it
-└── JournalTooNew       a newer version of this program has written it
 """
 
 from __future__ import annotations
@@ -22,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arcade_edge.domain.credits import Credit, InvariantBroken
-from arcade_edge.ports import JournalCorrupt, JournalFault
+from arcade_edge.domain.credits import Credit
+from arcade_edge.errors import InvariantBroken, JournalCorrupt, JournalFault, JournalInUse, JournalTooNew
 from arcade_shared.ids import random_hex_128
 
 logger = logging.getLogger(__name__)
@@ -57,14 +52,6 @@ _WRITE = (
 )
 # SQLITE_ERROR: a table or a column of ours is missing.
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
-
-
-class JournalInUse(JournalFault):
-    """Another process has this journal: two agents must never drive one coin line."""
-
-
-class JournalTooNew(JournalFault):
-    """The journal was written by a newer version; putting it aside would lose what it knows."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +107,8 @@ class SqliteJournal:
     def commit(self, credits_: Sequence[Credit] = (), told: Collection[str] = ()) -> None:
         """Write all of it, durably, or nothing; a final credit enters the outbox in the same transaction.
 
-        Raises InvariantBroken if a credit would change that is final already.
+        Raises:
+            InvariantBroken: A credit would change that is final already.
         """
         # Before the attempt: a commit that fails may be in the file all the same.
         self._newest_id = max([self._newest_id, *(credit.credit_id for credit in credits_)])
@@ -151,7 +139,7 @@ class SqliteJournal:
             )
 
     def prune(self, before_ms: int, limit: int, keep: int = MAX_CREDITS_KEPT) -> int:
-        """Forget up to `limit` final credits made before `before_ms`, or beyond `keep`; how many it were.
+        """Forget up to `limit` final credits made before `before_ms`, or beyond `keep`; how many there were.
 
         What is forgotten raises `forgotten_before_ms` in the same transaction, so no forgotten id is ever
         taken for a new one.
@@ -214,7 +202,11 @@ class SqliteJournal:
 def lock_journal(path: Path) -> int:
     """Take the journal at `path` for this process; the descriptor that holds it, to be closed at the end.
 
-    Whoever drives the coin line takes it first, so that two never do. Raises JournalInUse, or JournalFault.
+    Whoever drives the coin line takes it first, so that two never do.
+
+    Raises:
+        JournalInUse: Another process has it.
+        JournalFault: Its folder cannot be written to.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -234,7 +226,10 @@ def lock_journal(path: Path) -> int:
 def open_journal(path: Path, serial: str) -> SqliteJournal:
     """The journal at `path`, made anew if there is none, or none that belongs to the computer `serial`.
 
-    Raises JournalInUse, JournalTooNew, or JournalFault with what to do about it.
+    Raises:
+        JournalInUse: Another process has it.
+        JournalTooNew: A newer version of this program has written it.
+        JournalFault: It cannot be opened; the text says what to do about it.
     """
     lock_fd = lock_journal(path)
     try:
@@ -245,7 +240,11 @@ def open_journal(path: Path, serial: str) -> SqliteJournal:
 
 
 def read_contents(path: Path, limit: int) -> Contents:
-    """The journal at `path` as it is at one moment, without disturbing an agent that runs. Raises JournalFault."""
+    """The journal at `path` as it is at one moment, without disturbing an agent that runs.
+
+    Raises:
+        JournalFault: There is none, or it cannot be read.
+    """
     if not path.is_file():
         raise JournalFault(f"{path}: there is no journal; the agent makes it when it first starts")
     with _faults_named(path):
@@ -295,7 +294,11 @@ def _connection(path: Path, serial: str) -> sqlite3.Connection:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    """A connection to a sound journal with its tables; raises JournalCorrupt for a damaged one."""
+    """A connection to a sound journal with its tables.
+
+    Raises:
+        JournalCorrupt: It is damaged.
+    """
     with _faults_named(path):
         connection = sqlite3.connect(path, isolation_level=None, cached_statements=64)
         try:
@@ -403,7 +406,11 @@ def _row(credit: Credit) -> tuple[Any, ...]:
 
 
 def _credit(row: tuple[Any, ...]) -> Credit:
-    """The credit in `row`. Raises JournalCorrupt where no rule leads to such a credit."""
+    """The credit in `row`.
+
+    Raises:
+        JournalCorrupt: No rule leads to such a credit.
+    """
     credit_id, credits_, state, expires_at_ms, delivered, uncertain, intent, reason, registered = row
     try:
         return Credit(

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from arcade_edge.agent.delivery import Delivery, Surroundings
+from arcade_edge.agent.delivery import Conditions, Delivery
 from arcade_edge.agent.inbox import Addressee, BenchPulse, ClockAnswer, Ignored, read_message
-from arcade_edge.agent.reports import Identity, Reports, Standing, Will
+from arcade_edge.agent.reports import Hindrance, Identity, Reports, Standing, Will
 from arcade_edge.agent.signals import (
     CreditPulsed,
     DetectorBack,
@@ -26,12 +26,12 @@ from arcade_edge.agent.signals import (
     Signal,
 )
 from arcade_edge.domain.credits import MAX_WAITING, MEMORY_MS, Command, Revocation
+from arcade_edge.errors import JournalFault
 from arcade_edge.ports import (
     Arrived,
     BootClock,
     Confirmed,
     Journal,
-    JournalFault,
     Link,
     LinkDown,
     LinkUp,
@@ -110,10 +110,10 @@ class Agent:
             config.max_credits,
         )
         self._reports = Reports(identity, link, journal, boottime_ms, wall_ms, random_bytes)
-        self._surroundings = Surroundings(
+        self._conditions = Conditions(
             config.max_credits, config.has_meter, machine_ready=not config.has_ready, gap_ms=config.gap_ms
         )
-        self._delivery = Delivery(journal, pulses, self._reports, self._surroundings, boottime_ms, self._count)
+        self._delivery = Delivery(journal, pulses, self._reports, self._conditions, boottime_ms, self._count)
 
     @property
     def finished(self) -> bool:
@@ -154,25 +154,25 @@ class Agent:
                 self._ready_level = ready
             case MeterPulse():
                 self._delivery.metered()
-            case DetectorFault(detector, error):
+            case DetectorFault(kind, detector, error):
                 logger.warning("%s cannot be read: %s", detector, error)
-                self._ready_lost = self._ready_lost or detector.startswith("ready")
-            case DetectorBack(detector):
+                self._ready_lost = self._ready_lost or kind == "ready"
+            case DetectorBack(kind, detector):
                 logger.info("%s can be read again", detector)
-                self._ready_lost = self._ready_lost and not detector.startswith("ready")
+                self._ready_lost = self._ready_lost and kind != "ready"
             case StopAsked():
-                self._surroundings.stopping = True
+                self._conditions.stopping = True
         self.tick()
 
     def tick(self) -> None:
         """Do what is due; cheap where nothing is."""
         boot_ms = self._boottime_ms()
-        self._surroundings.machine_ready = not self._has_ready or (self._ready_level and not self._ready_lost)
+        self._conditions.machine_ready = not self._has_ready or (self._ready_level and not self._ready_lost)
         if self._delivery.tick(boot_ms):
             self._link.reconnect("the journal can be written again")
         if self._delivery.line_free and self._delivery.journal_fault is None:
             self._tidy(boot_ms)
-        if self._surroundings.stopping and self._delivery.line_free:
+        if self._conditions.stopping and self._delivery.line_free:
             self._leave(boot_ms)
         else:
             self._reports.say_status(self.standing)
@@ -216,8 +216,8 @@ class Agent:
                 if detail:
                     logger.debug("%s: %s", message.topic, detail)
 
-    def _in_the_way(self) -> str:
-        if self._surroundings.stopping:
+    def _in_the_way(self) -> Hindrance:
+        if self._conditions.stopping:
             return "stopping"
         if self._delivery.journal_fault is not None:
             return "journal"
@@ -227,7 +227,7 @@ class Agent:
             return "no clock"
         if self._reports.acks_refused:
             return "acks refused"
-        if not self._surroundings.machine_ready:
+        if not self._conditions.machine_ready:
             return "machine not ready"
         return "busy" if self._delivery.waiting >= MAX_WAITING else ""
 

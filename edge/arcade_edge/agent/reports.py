@@ -11,19 +11,11 @@ from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
 from typing import Literal
 
+from arcade_edge.agent.signals import GameOverSource
 from arcade_edge.domain.cloud_clock import CloudClock
 from arcade_edge.domain.credits import Answer, Credit, answer_of
-from arcade_edge.ports import (
-    BootClock,
-    Confirmed,
-    Journal,
-    JournalCorrupt,
-    JournalFault,
-    Link,
-    LinkDown,
-    LinkUp,
-    WallClock,
-)
+from arcade_edge.errors import JournalCorrupt, JournalFault
+from arcade_edge.ports import BootClock, Confirmed, Journal, Link, LinkDown, LinkUp, WallClock
 from arcade_shared.ids import uuid7
 from arcade_shared.messages import WILL_SEQ, Ack, Gameover, Status
 from arcade_shared.signing import seal
@@ -57,12 +49,25 @@ class Identity:
     max_credits: int
 
 
+Hindrance = Literal[
+    "",
+    "stopping",
+    "journal",
+    "coin line",
+    "no clock",
+    "acks refused",
+    "machine not ready",
+    "busy",
+    "connection lost",
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Whether a credit sold now would be pulsed at once, and what is in the way if not."""
 
     ready: bool
-    reason: str
+    reason: Hindrance
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +197,7 @@ class Reports:
                 self._more_in_journal = True
         self.send_due()
 
-    def game_over(self, source: Literal["gpio", "serial"]) -> None:
+    def game_over(self, source: GameOverSource) -> None:
         """The machine's game has ended."""
         now_ms = self._now_ms()
         kept = [key for key, due in self._due.items() if due.until_boot_ms is not None]
@@ -234,7 +239,11 @@ class Reports:
         self._confirmed.difference_update(credit_ids)
 
     def send_due(self) -> None:
-        """Send what waits for confirmation, as far as window and back-off allow. Raises JournalCorrupt."""
+        """Send what waits for confirmation, as far as window and back-off allow.
+
+        Raises:
+            JournalCorrupt: Only a restart helps.
+        """
         boot_ms = self._boottime_ms()
         for key in [key for key, due in self._due.items() if (due.until_boot_ms or boot_ms) < boot_ms]:
             del self._due[key]

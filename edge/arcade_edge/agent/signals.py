@@ -1,6 +1,6 @@
 """What the hardware side tells the loop: frozen values, so that the loop needs no hardware to be tested.
 
-Times named ``at_ms`` are milliseconds of the monotonic clock, ``…_ns`` nanoseconds of the same clock:
+Times named `at_ms` are milliseconds of the monotonic clock, `…_ns` nanoseconds of the same clock:
 they order things and measure between them, and say nothing about the time of day.
 """
 
@@ -9,21 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+InputKind = Literal["game_over", "ready", "meter"]
+GameOverSource = Literal["gpio", "serial"]
+
 
 @dataclass(frozen=True, slots=True)
 class CreditPulsed:
     """Every pulse of one credit was made; posted right after the last trailing edge."""
 
     token: object
-    first_edge_ns: int
-    last_edge_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class PulseFailed:
     """A credit was not pulsed to its end.
 
-    ``started`` is False only where the line surely never became active for this credit: the board has
+    `started` is False only where the line surely never became active for this credit: the board has
     counted nothing. True means that nobody can know what the board counted.
     """
 
@@ -34,9 +35,9 @@ class PulseFailed:
 
 @dataclass(frozen=True, slots=True)
 class GameOver:
-    """The machine said that a game has ended; ``text`` is the serial line that said so."""
+    """The machine said that a game has ended; `text` is the serial line that said so."""
 
-    source: Literal["gpio", "serial"]
+    source: GameOverSource
     at_ms: int
     text: str = ""
 
@@ -58,8 +59,9 @@ class MeterPulse:
 
 @dataclass(frozen=True, slots=True)
 class DetectorFault:
-    """An input can no longer be read. Said once, until :class:`DetectorBack`."""
+    """An input can no longer be read. Said once, until a `DetectorBack`; `detector` names it for people."""
 
+    kind: InputKind
     detector: str
     error: str
     at_ms: int
@@ -69,6 +71,7 @@ class DetectorFault:
 class DetectorBack:
     """An input that was lost can be read again."""
 
+    kind: InputKind
     detector: str
     at_ms: int
 

@@ -1,4 +1,4 @@
-"""The life of a credit on the agent: `decide(credit, event, situation) -> Decision` (pure).
+"""The life of a credit on the agent: `decide(credit, event, context) -> Decision` (pure).
 
     –         never seen    valid command → accepted; invalid for good → refused; revoke → revoked
     accepted  waits         its turn, still in life → pulsing; deadline, revoke or stop → done(0)
@@ -14,8 +14,9 @@ computer started: a card that lost its last writes with the power, or was restor
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
+from arcade_edge.errors import InvariantBroken
 from arcade_shared.ids import uuid7_ms
 
 State = Literal["accepted", "pulsing", "done", "refused", "revoked"]
@@ -27,20 +28,31 @@ MEMORY_MS = 35 * 24 * 3600 * 1000
 # A queue of players in front of one cabinet; at 60 s for the longest train it outlasts any deadline.
 MAX_WAITING = 32
 
-EXPIRED = "expired"
-TOO_MANY = "too many credits"
-BUSY = "busy"
-REVOKED = "revoked"
-RESTARTED = "restarted"
-COIN_LINE = "coin line fault"
-JOURNAL = "journal fault"
-STOPPED = "stopped"
-FORGOTTEN = "older than the journal"
-MADE_BEFORE_START = "made before this computer started"
+EXPIRED: Final = "expired"
+TOO_MANY: Final = "too many credits"
+BUSY: Final = "busy"
+REVOKED: Final = "revoked"
+RESTARTED: Final = "restarted"
+COIN_LINE: Final = "coin line fault"
+JOURNAL: Final = "journal fault"
+STOPPED: Final = "stopped"
+FORGOTTEN: Final = "older than the journal"
+MADE_BEFORE_START: Final = "made before this computer started"
 
-
-class InvariantBroken(Exception):
-    """A credit in a state that no rule leads to: a defect, or a journal written by something else."""
+Halt = Literal["", "coin line fault", "journal fault", "stopped"]
+"""Why no further pulse may begin; empty where nothing forbids it."""
+Reason = (
+    Halt
+    | Literal[
+        "expired",
+        "too many credits",
+        "busy",
+        "revoked",
+        "restarted",
+        "made before this computer started",
+    ]
+)
+"""Why a credit has ended as it has; empty where there is nothing to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +100,7 @@ class Credit:
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class Context:
     """What surrounds the credit at the moment of a decision.
 
     `cloud_ms` is the cloud's time, None while it is unknown; `started_ms` when this computer started, not
@@ -102,7 +114,7 @@ class Situation:
     forgotten_before_ms: int = 0
     waiting: int = 0
     machine_ready: bool = True
-    halt: str = ""
+    halt: Halt = ""
     metered: bool = False
     started_ms: int | None = None
 
@@ -154,7 +166,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """Time has passed, or the situation has changed."""
+    """Time has passed, or the context has changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,14 +217,14 @@ def answer_of(credit: Credit) -> Answer:
     )
 
 
-def expired(credit: Credit | Command, situation: Situation) -> bool:
+def expired(credit: Credit | Command, context: Context) -> bool:
     """Whether the deadline has surely passed; not while the cloud's time is unknown."""
-    return situation.cloud_ms is not None and situation.cloud_ms >= credit.expires_at_ms
+    return context.cloud_ms is not None and context.cloud_ms >= credit.expires_at_ms
 
 
-def made_before_start(credit_id: str, situation: Situation) -> bool:
+def made_before_start(credit_id: str, context: Context) -> bool:
     """Whether an earlier run of this computer may have had the credit; not while the cloud's time is unknown."""
-    return situation.started_ms is not None and uuid7_ms(credit_id) < situation.started_ms
+    return context.started_ms is not None and uuid7_ms(credit_id) < context.started_ms
 
 
 def forgets_before_ms(forgotten_before_ms: int, cloud_ms: int | None) -> int:
@@ -220,10 +232,11 @@ def forgets_before_ms(forgotten_before_ms: int, cloud_ms: int | None) -> int:
     return forgotten_before_ms if cloud_ms is None else max(forgotten_before_ms, cloud_ms - MEMORY_MS)
 
 
-def decide(credit: Credit | None, event: Event, situation: Situation) -> Decision:
+def decide(credit: Credit | None, event: Event, context: Context) -> Decision:
     """What becomes of `credit` (None: the journal has no such id) at `event`.
 
-    Raises InvariantBroken for an event that cannot happen in the credit's state.
+    Raises:
+        InvariantBroken: The event cannot happen in the credit's state.
     """
     match event:
         case Command() | Revocation():
@@ -231,77 +244,77 @@ def decide(credit: Credit | None, event: Event, situation: Situation) -> Decisio
                 if isinstance(event, Revocation) and credit.state == "accepted":
                     return Decision(_close(credit, REVOKED))
                 return Decision(credit, answer_of(credit))
-            return _first_seen(event, situation)
+            return _first_seen(event, context)
         case Restarted():
             return Decision(_after_restart(_known(credit)))
         case Turn() | Waited():
-            return Decision(_waiting(_known(credit), event, situation))
+            return Decision(_waiting(_known(credit), event, context))
         case FirstEdge():
-            return Decision(_before_first_edge(_under_way(credit), situation))
+            return Decision(_before_first_edge(_under_way(credit), context))
         case Pulsed():
-            return Decision(_after_pulse(_under_way(credit), situation))
+            return Decision(_after_pulse(_under_way(credit), context))
         case NotPulsed(started):
             return Decision(_close(_under_way(credit), COIN_LINE, uncertain=int(started)))
         case Settled(registered):
             return Decision(_settled(_known(credit), registered))
 
 
-def _first_seen(event: Command | Revocation, situation: Situation) -> Decision:
+def _first_seen(event: Command | Revocation, context: Context) -> Decision:
     """An id without a row. Older than the journal's memory it may have had one: nothing final can be said."""
-    if uuid7_ms(event.credit_id) < forgets_before_ms(situation.forgotten_before_ms, situation.cloud_ms):
+    if uuid7_ms(event.credit_id) < forgets_before_ms(context.forgotten_before_ms, context.cloud_ms):
         credits_ = event.credits if isinstance(event, Command) else 0
         return Decision(None, Answer(event.credit_id, "unknown", False, credits_, 0, 0, FORGOTTEN))
     if isinstance(event, Revocation):
         return Decision(Credit(event.credit_id, 0, "revoked", 0, reason=REVOKED))
-    refusal = ""
-    if expired(event, situation):
+    refusal: Reason = ""
+    if expired(event, context):
         refusal = EXPIRED
-    elif made_before_start(event.credit_id, situation):
+    elif made_before_start(event.credit_id, context):
         refusal = MADE_BEFORE_START
-    elif event.credits > situation.max_credits:
+    elif event.credits > context.max_credits:
         refusal = TOO_MANY
-    elif situation.halt:
-        refusal = situation.halt
-    elif situation.waiting >= MAX_WAITING:
+    elif context.halt:
+        refusal = context.halt
+    elif context.waiting >= MAX_WAITING:
         refusal = BUSY
     state: State = "refused" if refusal else "accepted"
     credit = Credit(event.credit_id, event.credits, state, event.expires_at_ms, reason=refusal)
     return Decision(credit, None if refusal else answer_of(credit))
 
 
-def _waiting(credit: Credit, event: Turn | Waited, situation: Situation) -> Credit:
+def _waiting(credit: Credit, event: Turn | Waited, context: Context) -> Credit:
     """Without the cloud's time the deadline cannot be read, so the credit waits: the cloud will revoke it."""
     if credit.state != "accepted":
         if isinstance(event, Turn):
             raise InvariantBroken(f"{credit.credit_id}: a turn for a credit in state {credit.state}")
         return credit
-    if expired(credit, situation):
+    if expired(credit, context):
         return _close(credit, EXPIRED)
-    if made_before_start(credit.credit_id, situation):
+    if made_before_start(credit.credit_id, context):
         return _close(credit, MADE_BEFORE_START)
-    if situation.halt:
-        return _close(credit, situation.halt)
-    if isinstance(event, Turn) and situation.machine_ready and situation.cloud_ms is not None:
+    if context.halt:
+        return _close(credit, context.halt)
+    if isinstance(event, Turn) and context.machine_ready and context.cloud_ms is not None:
         return replace(credit, state="pulsing", intent=True)
     return credit
 
 
-def _before_first_edge(credit: Credit, situation: Situation) -> Credit:
+def _before_first_edge(credit: Credit, context: Context) -> Credit:
     if credit.delivered:
         raise InvariantBroken(f"{credit.credit_id}: a first edge after {credit.delivered} credits")
-    if expired(credit, situation) or situation.cloud_ms is None:
+    if expired(credit, context) or context.cloud_ms is None:
         return _close(credit, EXPIRED)
-    return _close(credit, situation.halt) if situation.halt else credit
+    return _close(credit, context.halt) if context.halt else credit
 
 
-def _after_pulse(credit: Credit, situation: Situation) -> Credit:
+def _after_pulse(credit: Credit, context: Context) -> Credit:
     delivered = credit.delivered + 1
     if delivered == credit.credits:
-        if situation.metered:
+        if context.metered:
             return replace(credit, delivered=delivered, intent=False)
         return replace(credit, state="done", delivered=delivered, intent=False)
-    if situation.halt:
-        return _close(replace(credit, delivered=delivered, intent=False), situation.halt)
+    if context.halt:
+        return _close(replace(credit, delivered=delivered, intent=False), context.halt)
     return replace(credit, delivered=delivered)
 
 
@@ -318,7 +331,7 @@ def _after_restart(credit: Credit) -> Credit:
     return _close(credit, "" if whole else RESTARTED, uncertain=int(credit.intent))
 
 
-def _close(credit: Credit, reason: str, uncertain: int = 0) -> Credit:
+def _close(credit: Credit, reason: Reason, uncertain: int = 0) -> Credit:
     """`done` with what was delivered so far."""
     return replace(credit, state="done", intent=False, uncertain=uncertain, reason=reason)
 

@@ -15,7 +15,7 @@ MAX_LINE_BYTES = 256
 
 MAX_PATTERN_CHARS = 500
 MAX_PATTERN_BITS = 17
-"""The most that a pattern may leave open, as a power of two: just two repeats such as ``.*`` in a line.
+"""The most that a pattern may leave open, as a power of two: just two repeats such as `.*` in a line.
 
 A match holds the interpreter, and with it a coin line that may be active just then: two such repeats on 256
 characters were measured at 8 ms, three at a second and more."""
@@ -23,7 +23,7 @@ characters were measured at 8 ms, three at a second and more."""
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A debounced change: the line has been ``active`` (or not) since ``since_ms``."""
+    """A debounced change: the line has been `active` (or not) since `since_ms`."""
 
     active: bool
     since_ms: int
@@ -31,9 +31,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Debounce:
-    """A line's debounced level. A new level counts once it has held for ``debounce_ms`` without a break.
+    """A line's debounced level. A new level counts once it has held for `debounce_ms` without a break.
 
-    Fed with :meth:`feed` at each edge and with :meth:`due` once :meth:`next_due` has come; both return the
+    Fed with `feed` at each edge and with `due` once `next_due` has come; both return the
     next state and the change, or None. The level at the start is given, and is no change.
     """
 
@@ -42,18 +42,18 @@ class Debounce:
     differs_since_ms: int | None = None
 
     def next_due(self) -> int | None:
-        """When :meth:`due` has something to say, unless an edge comes first; None while steady."""
+        """When `due` has something to say, unless an edge comes first; None while steady."""
         return None if self.differs_since_ms is None else self.differs_since_ms + self.debounce_ms
 
     def due(self, now_ms: int) -> tuple[Debounce, Change | None]:
-        """The time has moved to ``now_ms`` without an edge."""
+        """The time has moved to `now_ms` without an edge."""
         if self.differs_since_ms is None or now_ms - self.differs_since_ms < self.debounce_ms:
             return self, None
         change = Change(not self.active, self.differs_since_ms)
         return replace(self, active=change.active, differs_since_ms=None), change
 
     def feed(self, active: bool, at_ms: int) -> tuple[Debounce, Change | None]:
-        """The raw level is ``active`` at ``at_ms``; saying the same level again changes nothing."""
+        """The raw level is `active` at `at_ms`; saying the same level again changes nothing."""
         state, change = self.due(at_ms)
         if active == state.active:
             return replace(state, differs_since_ms=None), change
@@ -67,21 +67,16 @@ class Debounce:
 class LineSplitter:
     """Cuts a stream of bytes into lines of text, whatever comes: memory is bounded by one line.
 
-    ``\\r`` and ``\\n`` both end a line, empty lines are left out, bytes that are no UTF-8 become U+FFFD. Of a
-    line longer than ``max_bytes`` only the beginning is given.
+    `\\r` and `\\n` both end a line, empty lines are left out, bytes that are no UTF-8 become U+FFFD. Of a
+    line longer than `max_bytes` only the beginning is given.
     """
 
     def __init__(self, max_bytes: int = MAX_LINE_BYTES) -> None:
         self._max_bytes = max_bytes
         self._line = bytearray()
 
-    @property
-    def held_bytes(self) -> int:
-        """How much of an unfinished line is kept."""
-        return len(self._line)
-
     def feed(self, chunk: bytes) -> Iterator[str]:
-        """Yield each line that ``chunk`` completes."""
+        """Yield each line that `chunk` completes."""
         for piece in re.split(rb"([\r\n])", chunk):
             if piece in (b"\r", b"\n"):
                 if self._line:
@@ -94,8 +89,9 @@ class LineSplitter:
 def compile_pattern(pattern: str) -> re.Pattern[str]:
     """The regular expression that a serial line is searched with.
 
-    :raises ValueError: saying what to change, for a pattern that is empty, no regular expression, or one that
-        some line could keep busy for seconds.
+    Raises:
+        ValueError: Saying what to change, for a pattern that is empty, no regular expression, or one that some
+            line could keep busy for seconds.
     """
     if not pattern:
         raise ValueError("pattern: it is empty; give the text that the machine sends, for example GAME OVER")
@@ -141,7 +137,7 @@ def _open_bits(parsed: Any) -> float:
 
 
 def _ends_at(body: Any, following: Any) -> bool:
-    """Whether a repeat of ``body``, one character, can only end where the literal ``following`` comes."""
+    """Whether a repeat of `body`, one character, can only end where the literal `following` comes."""
     if len(body) != 1 or following is None or str(following[0]) != "LITERAL":
         return False
     if str(body[0][0]) not in ("LITERAL", "NOT_LITERAL", "IN", "ANY"):

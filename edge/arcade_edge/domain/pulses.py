@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-MAX_TRAIN_MS = 60_000
-"""No command may keep the line busy for longer: the player stands in front of the machine, and the cloud's
-silence limit must exceed it (see :func:`sellable_credits`)."""
+from arcade_edge.errors import BadProfile
+from arcade_shared.cabinet import MAX_TRAIN_S
+
+Active = Literal["low", "high"]
+"""The level at which a wire means something: a coin, for the coin line."""
+
+MAX_TRAIN_MS = 1000 * MAX_TRAIN_S
 
 BOUNDS = {
     # Below 5 ms no coin input counts; above 5 s even the slowest board takes the mech for jammed.
@@ -17,21 +22,14 @@ BOUNDS = {
 }
 
 
-class BadProfile(ValueError):
-    """A profile that no coin line may be driven with; ``faults`` has one sentence for each fault."""
-
-    def __init__(self, faults: tuple[str, ...]) -> None:
-        super().__init__("; ".join(faults))
-        self.faults = faults
-
-
 @dataclass(frozen=True, slots=True)
 class Profile:
     """How one board wants its coins: times in ms, pulses for each credit, credits for each command.
 
     The defaults suit most boards: JAMMA asks for 50 ms at least, mechanical counters need 60 ms.
 
-    :raises BadProfile: naming every key that is out of bounds.
+    Raises:
+        BadProfile: Naming every key that is out of bounds.
     """
 
     pulse_ms: int = 100
@@ -59,18 +57,6 @@ class Profile:
     def credit_ms(self) -> int:
         """Time for one credit in ms, the gap before each of its pulses included."""
         return self.pulses_per_credit * (self.pulse_ms + self.gap_ms)
-
-
-def train_ms(profile: Profile, credits_: int) -> int:
-    """Time from "go" to the last trailing edge in ms, at most, when nothing is late.
-
-    The gap is counted before each pulse, the first one too, because another train may have just ended.
-
-    :raises ValueError: for a negative number of credits.
-    """
-    if credits_ < 0:
-        raise ValueError(f"credits: {credits_} is negative")
-    return credits_ * profile.credit_ms
 
 
 def sellable_credits(profile: Profile) -> int:

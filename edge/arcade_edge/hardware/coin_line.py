@@ -1,9 +1,4 @@
-"""The coin line: the one output pin, and the one thread that may make pulses on it.
-
-GpioUnavailable         (pin_factory) the line cannot be claimed
-CoinLineError           the claimed line does not obey
-└── CoinLineBusy        a credit was handed over before the last one had been taken up
-"""
+"""The coin line: the one output pin, and the one thread that may make pulses on it."""
 
 from __future__ import annotations
 
@@ -13,15 +8,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from arcade_edge.agent.signals import CreditPulsed, PulseFailed, PulseSignal
-from arcade_edge.domain.pulses import Profile
+from arcade_edge.domain.pulses import Active, Profile
+from arcade_edge.errors import CoinLineBusy, CoinLineError
 from arcade_edge.hardware.pin_factory import claim_output, open_pin_factory
 
 logger = logging.getLogger(__name__)
-
-Active = Literal["low", "high"]
 
 IDLE_BEAT_S = 1.0
 """How often the idle thread shows that it lives."""
@@ -31,21 +25,16 @@ BEAT_SLACK_S = 2.0
 """What a loaded machine may add to the longest wait before the thread counts as dead."""
 
 
-class CoinLineError(RuntimeError):
-    """The line did not do what it was told."""
-
-
-class CoinLineBusy(CoinLineError):
-    """One credit at a time: the one before has not even begun."""
-
-
 class CoinLine:
     """The coin line's pin, claimed inactive and without a glitch.
 
-    :param pin: GPIO number (BCM).
-    :param active: the level at which the board sees a coin.
-    :param pin_factory: a gpiozero pin factory; None for the one that gpiozero is told to use.
-    :raises GpioUnavailable: if the pin cannot be had.
+    Args:
+        pin: GPIO number (BCM).
+        active: The level at which the board sees a coin.
+        pin_factory: A gpiozero pin factory; None for the one that gpiozero is told to use.
+
+    Raises:
+        GpioUnavailable: The pin cannot be had.
     """
 
     def __init__(self, pin: int, active: Active, *, pin_factory: Any = None) -> None:
@@ -54,15 +43,27 @@ class CoinLine:
         self._device = claim_output(pin, not self._active_level, open_pin_factory(pin_factory))
 
     def set_active(self) -> None:
-        """Drive the line active; returns once the pin is driven. Raises CoinLineError."""
+        """Drive the line active; returns once the pin is driven.
+
+        Raises:
+            CoinLineError: The pin does not obey.
+        """
         self._drive(self._active_level)
 
     def set_inactive(self) -> None:
-        """Drive the line inactive; returns once the pin is driven. Raises CoinLineError."""
+        """Drive the line inactive; returns once the pin is driven.
+
+        Raises:
+            CoinLineError: The pin does not obey.
+        """
         self._drive(not self._active_level)
 
     def is_active(self) -> bool:
-        """The level that the pin has now. Raises CoinLineError."""
+        """Whether the pin is at the active level now.
+
+        Raises:
+            CoinLineError: The pin cannot be read.
+        """
         try:
             return bool(self._device.pin.state) == self._active_level
         except Exception as error:
@@ -96,7 +97,8 @@ def force_inactive(pin: int, active: Active, *, pin_factory: Any = None) -> None
 
     Doing it again does no harm.
 
-    :raises GpioUnavailable: if the line cannot be claimed, for example because the agent is running.
+    Raises:
+        GpioUnavailable: The line cannot be claimed, for example because the agent is running.
     """
     CoinLine(pin, active, pin_factory=pin_factory).close()
 
@@ -112,14 +114,15 @@ class DrivenLine(Protocol):
 class PulseThread:
     """Makes the pulses of one credit at a time, in a thread of its own named "coin-line".
 
-    Each pulse is active for at least ``pulse_ms``, and begins at least ``gap_ms`` after the one before has
+    Each pulse is active for at least `pulse_ms`, and begins at least `gap_ms` after the one before has
     ended, or after this object was made, across credits too. Under load a pulse comes late, never short:
     widths and gaps count from the moment when the pin had really been driven.
 
-    :param line: already claimed and inactive; nothing else may drive it.
-    :param post: takes each credit's outcome, in this thread. It may block; if it raises, the thread ends with
-        the line inactive, and :attr:`alive` tells the watchdog.
-    :param clock_ns: a monotonic clock in ns.
+    Args:
+        line: Already claimed and inactive; nothing else may drive it.
+        post: Takes each credit's outcome, in this thread. It may block; if it raises, the thread ends with the
+            line inactive, and `alive` tells the watchdog.
+        clock_ns: A monotonic clock in ns.
     """
 
     def __init__(
@@ -171,10 +174,11 @@ class PulseThread:
         self._thread.start()
 
     def pulse_credit(self, token: object) -> None:
-        """Hand over one credit; its outcome is posted with ``token``.
+        """Hand over one credit; its outcome is posted with `token`.
 
-        :raises CoinLineBusy: if the credit handed over before still waits.
-        :raises CoinLineError: if the thread does not run, or has been told to stop.
+        Raises:
+            CoinLineBusy: The credit handed over before still waits.
+            CoinLineError: The thread does not run, or has been told to stop.
         """
         if self._stopping or not self.alive:
             raise CoinLineError("the coin line's thread does not run")
@@ -183,9 +187,10 @@ class PulseThread:
         self._handed_over.put((token,))
 
     def stop(self, *, finish: bool = True, timeout_s: float | None = None) -> bool:
-        """End the thread after the credits handed over, or, without ``finish``, after the running pulse.
+        """End the thread after the credits handed over, or, without `finish`, after the running pulse.
 
-        :returns: whether it has ended within ``timeout_s`` (default: what two credits take, and some more).
+        Returns:
+            Whether it has ended within `timeout_s` (default: what two credits take, and some more).
         """
         if timeout_s is None:
             timeout_s = 2 * self._profile.credit_ms / 1000 + BEAT_SLACK_S
@@ -229,10 +234,10 @@ class PulseThread:
         failure = failure or self._stuck
         if failure is not None:
             return PulseFailed(token, started=bool(edges_ns), error=failure)
-        return CreditPulsed(token, edges_ns[0], self._inactive_since_ns)
+        return CreditPulsed(token)
 
     def _make_pulse(self, edges_ns: list[int]) -> None:
-        """Make one pulse, and append to ``edges_ns`` when the line became active, even if it then fails."""
+        """Make one pulse, and append to `edges_ns` when the line became active, even if it then fails."""
         try:
             self._line.set_active()
             edges_ns.append(self._clock_ns())

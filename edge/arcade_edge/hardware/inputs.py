@@ -1,6 +1,6 @@
 """What the machine tells us: game over, ready and meter from GPIO inputs, game over from a serial line.
 
-Two threads, "inputs" and "serial". Both give what they find to ``post``, which may block but must not raise.
+Two threads, "inputs" and "serial". Both give what they find to `post`, which may block but must not raise.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from arcade_edge.agent.signals import (
     DetectorBack,
     DetectorFault,
     DetectorSignal,
     GameOver,
+    InputKind,
     MeterPulse,
     ReadyChanged,
 )
 from arcade_edge.domain.game_over import Change, Debounce, LineSplitter, compile_pattern
+from arcade_edge.domain.pulses import Active
 from arcade_edge.hardware.pin_factory import claim_input, open_pin_factory
 
 Post: TypeAlias = Callable[[DetectorSignal], None]
@@ -50,9 +52,9 @@ def _monotonic_ms() -> int:
 class GpioInput:
     """One input: what it means, on which GPIO (BCM number), at which level, and how long a level must hold."""
 
-    kind: Literal["game_over", "ready", "meter"]
+    kind: InputKind
     pin: int
-    active: Literal["low", "high"]
+    active: Active
     debounce_ms: int = 20
 
     @property
@@ -88,10 +90,11 @@ class _Watched:
 class GpioInputs:
     """Watches the inputs in a thread named "inputs", debounces them and posts what they mean.
 
-    ``game_over``: :class:`GameOver` when the line becomes active; active at the start is no game over.
-    ``ready``: :class:`ReadyChanged` at the start and at each change. ``meter``: :class:`MeterPulse` per pulse.
+    `game_over`: `GameOver` when the line becomes active; active at the start is no game over.
+    `ready`: `ReadyChanged` at the start and at each change. `meter`: `MeterPulse` per pulse.
 
-    :raises GpioUnavailable: if a pin cannot be had; those claimed before are given back.
+    Raises:
+        GpioUnavailable: A pin cannot be had; those claimed before are given back.
     """
 
     def __init__(
@@ -178,11 +181,15 @@ class GpioInputs:
         except Exception as error:  # noqa: BLE001  # whatever the back end raises is said, once, and tried again
             if not watched.lost:
                 watched.lost = True
-                self._post(DetectorFault(watched.spec.name, str(error) or repr(error), self._clock_ms()))
+                self._post(
+                    DetectorFault(
+                        watched.spec.kind, watched.spec.name, str(error) or repr(error), self._clock_ms()
+                    )
+                )
             return
         if watched.lost:
             watched.lost = False
-            self._post(DetectorBack(watched.spec.name, self._clock_ms()))
+            self._post(DetectorBack(watched.spec.kind, watched.spec.name, self._clock_ms()))
         self._settle(watched, *watched.debounce.feed(active, self._clock_ms()))
 
     def _settle(self, watched: _Watched, debounce: Debounce, change: Change | None) -> None:
@@ -201,11 +208,14 @@ class SerialInput:
     """Reads lines from a serial port in a thread named "serial"; each that the pattern is found in is a game over.
 
     The port may vanish, or not be there yet: it is tried again after 0.2 s, then ever more slowly up to 10 s.
-    :class:`DetectorFault` is posted once when it is lost, :class:`DetectorBack` when it is found again.
+    `DetectorFault` is posted once when it is lost, `DetectorBack` when it is found again.
 
-    :param port: a device path; ``/dev/serial/by-id/…`` stays the same when the adapter is plugged in elsewhere.
-    :param pattern: a regular expression (:func:`compile_pattern`).
-    :raises ValueError: for a pattern that cannot be used.
+    Args:
+        port: A device path; `/dev/serial/by-id/…` stays the same when the adapter is plugged in elsewhere.
+        pattern: A regular expression (`compile_pattern`).
+
+    Raises:
+        ValueError: For a pattern that cannot be used.
     """
 
     def __init__(
@@ -254,7 +264,7 @@ class SerialInput:
             except Exception as error:  # noqa: BLE001  # pyserial raises many kinds; each means: try again
                 if not self._lost:
                     self._lost = True
-                    self._post(DetectorFault(self.name, str(error) or repr(error), self._clock_ms()))
+                    self._post(DetectorFault("game_over", self.name, str(error) or repr(error), self._clock_ms()))
             if self._clock_ms() - opened_ms > STEADY_S * 1000:
                 retry_s = FIRST_RETRY_S
             self._stopping.wait(retry_s * (0.5 + self._jitter() / 2))
@@ -268,7 +278,7 @@ class SerialInput:
         with serial.Serial(self._port, self._baud, timeout=SERIAL_READ_S, exclusive=True) as link:
             if self._lost:
                 self._lost = False
-                self._post(DetectorBack(self.name, self._clock_ms()))
+                self._post(DetectorBack("game_over", self.name, self._clock_ms()))
             lines = LineSplitter()
             while not self._stopping.is_set():
                 chunk = link.read(min(max(link.in_waiting, 1), SERIAL_CHUNK_BYTES))

@@ -1,8 +1,6 @@
 """Opens gpiozero's pins, and claims the one output among them without a false coin.
 
 Nothing of gpiozero is imported before a function here is called.
-
-    GpioUnavailable     no pins on this machine, or not this pin; the text says what to do
 """
 
 from __future__ import annotations
@@ -16,17 +14,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-
-class GpioUnavailable(RuntimeError):
-    """A pin, or all of them, cannot be had. The text says which and what to do."""
+from arcade_edge.errors import GpioUnavailable
 
 
 def open_pin_factory(pin_factory: Any = None) -> Any:
-    """Return ``pin_factory``, or the one that gpiozero is told to use (``GPIOZERO_PIN_FACTORY``, else lgpio).
+    """Return `pin_factory`, or the one that gpiozero is told to use (`GPIOZERO_PIN_FACTORY`, else lgpio).
 
     gpiozero's own default would fall back in silence from lgpio to a back end that pulses less well.
 
-    :raises GpioUnavailable: if it cannot be opened on this machine.
+    Raises:
+        GpioUnavailable: It cannot be opened on this machine.
     """
     if pin_factory is not None:
         return pin_factory
@@ -46,14 +43,17 @@ def open_pin_factory(pin_factory: Any = None) -> Any:
 
 
 def claim_output(pin: int, level: bool, pin_factory: Any) -> Any:
-    """Reserve ``pin`` and make it an output that is ``level`` from its first instant.
+    """Reserve `pin` and make it an output that is `level` from its first instant.
 
     gpiozero makes every output LOW before it gets its value: on a line that is active low that is a short
     pulse, and some boards count it. With lgpio a pin class of our own claims the line with its level; on
     other back ends the line is pulled to the level as an input first.
 
-    :returns: the gpiozero device; its ``pin`` takes levels, and its ``close()`` gives the line back.
-    :raises GpioUnavailable: if the line is in use or is no line at all.
+    Returns:
+        The gpiozero device; its `pin` takes levels, and its `close()` gives the line back.
+
+    Raises:
+        GpioUnavailable: The line is in use or is no line at all.
     """
     from gpiozero import GPIODevice
     from gpiozero.exc import PinFixedPull
@@ -75,9 +75,10 @@ def claim_output(pin: int, level: bool, pin_factory: Any) -> Any:
 
 
 def read_undriven(pin: int, pin_factory: Any) -> bool:
-    """The level of ``pin`` while this computer neither drives nor pulls it. For a line that nobody has claimed.
+    """The level of `pin` while this computer neither drives nor pulls it. For a line that nobody has claimed.
 
-    :raises GpioUnavailable: if the line is in use or is no line at all.
+    Raises:
+        GpioUnavailable: The line is in use or is no line at all.
     """
     from gpiozero import GPIODevice
     from gpiozero.exc import PinFixedPull
@@ -101,12 +102,17 @@ def read_undriven(pin: int, pin_factory: Any) -> bool:
 
 
 def claim_input(pin: int, active_level: bool, pin_factory: Any, on_edge: Callable[[Any, Any], None]) -> Any:
-    """Reserve ``pin`` as an input, pulled to the inactive level, so that a wire that is off reads inactive.
+    """Reserve `pin` as an input, pulled to the inactive level, so that a wire that is off reads inactive.
 
-    :param on_edge: called with the back end's time and the new level at each edge, in the thread of the back end;
-        one for all pins, so it must be quick and must not raise. Only a weak reference is kept.
-    :returns: the gpiozero device; its ``pin.state`` is the raw level.
-    :raises GpioUnavailable: if the line is in use, is no line, or has a resistor that pulls it to active.
+    Args:
+        on_edge: Called with the back end's time and the new level at each edge, in the thread of the back end; one
+            for all pins, so it must be quick and must not raise. Only a weak reference is kept.
+
+    Returns:
+        The gpiozero device; its `pin.state` is the raw level.
+
+    Raises:
+        GpioUnavailable: The line is in use, is no line, or has a resistor that pulls it to active.
     """
     from gpiozero import GPIODevice
     from gpiozero.exc import PinFixedPull
@@ -195,7 +201,7 @@ def _held_pin_class() -> Any:
 
 @contextmanager
 def _private_lgpio_folder() -> Iterator[None]:
-    """Contain what ``import lgpio`` does: it changes the current directory to ``LG_WD`` and makes a FIFO.
+    """Contain what `import lgpio` does: it changes the current directory to `LG_WD` and makes a FIFO.
 
     The FIFO's name counts from 0 in each process, so two processes in one folder take each other's edges.
     """

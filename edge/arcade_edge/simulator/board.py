@@ -6,7 +6,6 @@ Fed with edges and with the time; what it decides comes back as values.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -16,7 +15,7 @@ REMEMBERED = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """The coin line's level from ``at_ns`` (monotonic clock) on."""
+    """The coin line's level from `at_ns` (monotonic clock) on."""
 
     active: bool
     at_ns: int
@@ -50,7 +49,7 @@ class PulseSeen:
 
 @dataclass(frozen=True, slots=True)
 class CoinCounted:
-    """A coin was registered; ``coins`` is the board's count since it was switched on."""
+    """A coin was registered; `coins` is the board's count since it was switched on."""
 
     coins: int
     at_ns: int
@@ -92,7 +91,7 @@ class Board:
         self._due_ns: int | None = None
 
     def edge(self, active: bool, at_ns: int) -> list[Decision]:
-        """The coin line's level is ``active`` from ``at_ns`` on. Pulses are judged at their end."""
+        """The coin line's level is `active` from `at_ns` on. Pulses are judged at their end."""
         decisions = self.tick(at_ns)
         self.edges.append(Edge(active, at_ns))
         if active and self._began_ns is None:
@@ -103,7 +102,7 @@ class Board:
         return decisions
 
     def tick(self, now_ns: int) -> list[Decision]:
-        """It is ``now_ns``: games that are due start and end, in their order."""
+        """It is `now_ns`: games that are due start and end, in their order."""
         decisions: list[Decision] = []
         while self._due_ns is not None and self._due_ns <= now_ns:
             at_ns, self._due_ns = self._due_ns, None
@@ -120,7 +119,7 @@ class Board:
         return decisions
 
     def next_due_ns(self) -> int | None:
-        """When :meth:`tick` has something to do next."""
+        """When `tick` has something to do next."""
         return self._due_ns
 
     def _judge(self, began_ns: int, ended_ns: int) -> list[Decision]:
@@ -148,11 +147,3 @@ class Board:
     def _await_start(self, from_ns: int) -> None:
         if self.credits > 0:
             self._due_ns = from_ns + self.ruling.start_after_ms * 1_000_000
-
-
-def count_coins(edges: Iterable[Edge], ruling: Ruling = Ruling()) -> int:  # frozen
-    """How many coins a board with this ruling registers from ``edges``."""
-    board = Board(ruling)
-    for edge in edges:
-        board.edge(edge.active, edge.at_ns)
-    return board.coins

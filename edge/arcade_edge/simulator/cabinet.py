@@ -1,6 +1,6 @@
 """A simulated cabinet: gpiozero's mock pins, wired to a virtual game board.
 
-The agent that runs on :meth:`SimulatedCabinet.factory` is the real one; only what is behind the pins is not.
+The agent that runs on `SimulatedCabinet.factory` is the real one; only what is behind the pins is not.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import tty
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from arcade_edge.domain.pulses import Active
 from arcade_edge.simulator.board import (
     Board,
     CoinCounted,
@@ -34,8 +35,6 @@ from arcade_edge.simulator.board import (
 GAME_OVER_MS = 500
 METER_MS = 50
 """How long the outputs of the board stay active; a mechanical meter needs as long."""
-
-Active = Literal["low", "high"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +64,25 @@ class Counts:
     state: State
 
 
+@dataclass(slots=True, order=True)
+class _Output:
+    """An output of the board: how many pulses it still owes, and from when on it may begin another."""
+
+    pin: int
+    active_level: bool
+    width_ns: int
+    owed: int = 0
+    free_ns: int = 0
+
+
 class SimulatedCabinet:
     """A board behind mock pins, judging in a thread named "board".
 
-    :param edge_log: a file that each edge of the coin line is appended to at once, so that it survives a SIGKILL:
-        one JSON object a line, ``{"t_ns": monotonic, "wall_ms": …, "active": …}``; what the board decides stands
-        between them as ``{"t_ns": …, "wall_ms": …, "event": …}``. :func:`read_edge_log` reads it.
-    :param listen: is told each decision of the board, in its thread.
+    Args:
+        edge_log: A file that each edge of the coin line is appended to at once, so that it survives a SIGKILL: one
+            JSON object a line, `{"t_ns": monotonic, "wall_ms": …, "active": …}`; what the board decides stands
+            between them as `{"t_ns": …, "wall_ms": …, "event": …}`. `read_edge_log` reads it.
+        listen: Is told each decision of the board, in its thread.
     """
 
     def __init__(
@@ -88,8 +99,8 @@ class SimulatedCabinet:
         self._board = Board(ruling or Ruling())
         self._listen = listen
         self._edges: queue.SimpleQueue[Edge | None] = queue.SimpleQueue()
-        self._to_drive: list[tuple[int, int, bool]] = []
-        self._free_ns: dict[int, int] = {}
+        self._to_drive: list[tuple[int, _Output, bool]] = []
+        self._outputs: dict[int, _Output] = {}
         self._thread = threading.Thread(target=self._run, name="board", daemon=True)
         self._factory = MockFactory()
         coin, wired = _pin_classes()
@@ -113,7 +124,7 @@ class SimulatedCabinet:
 
     @property
     def serial_port(self) -> str | None:
-        """The path to give as ``[game_over.serial] port``."""
+        """The path to give as `[game_over.serial] port`."""
         return os.ttyname(self._slave) if self._slave >= 0 else None
 
     def factory(self) -> Any:
@@ -140,12 +151,6 @@ class SimulatedCabinet:
         board = self._board
         return Counts(board.coins, board.refused, board.credits, board.games, board.state)
 
-    def set_ready(self, ready: bool) -> None:
-        """Let the machine allow or forbid coins on its ready line, as an operator's switch does."""
-        if self.wiring.ready_pin is None:
-            raise ValueError("ready_pin: no ready line is wired")
-        self._drive(self.wiring.ready_pin, ready == (self.wiring.ready_active == "high"))
-
     def _on_edge(self, level: bool, at_ns: int) -> None:
         """In the pulse thread: append and enqueue, nothing else."""
         edge = Edge(level == (self.wiring.coin_active == "high"), at_ns)
@@ -162,8 +167,8 @@ class SimulatedCabinet:
             except queue.Empty:
                 self._act(self._board.tick(time.monotonic_ns()))
             while self._to_drive and self._to_drive[0][0] <= time.monotonic_ns():
-                _due_ns, pin, level = heapq.heappop(self._to_drive)
-                self._drive(pin, level)
+                _due_ns, output, active = heapq.heappop(self._to_drive)
+                self._drive(output, active)
 
     def _patience_s(self) -> float | None:
         dues = [self._board.next_due_ns(), self._to_drive[0][0] if self._to_drive else None]
@@ -196,18 +201,26 @@ class SimulatedCabinet:
             return  # nobody reads: a real port loses the line as well
 
     def _pulse(self, pin: int | None, active: Active, width_ms: int) -> None:
-        """Have an output of the board pulsed, after those that it still owes."""
+        """Have an output of the board pulsed, after the pulses that it still owes."""
         if pin is None:
             return
-        begin_ns = max(time.monotonic_ns(), self._free_ns.get(pin, 0))
-        end_ns = begin_ns + width_ms * 1_000_000
-        self._free_ns[pin] = end_ns + width_ms * 1_000_000
-        heapq.heappush(self._to_drive, (begin_ns, pin, active == "high"))
-        heapq.heappush(self._to_drive, (end_ns, pin, active == "low"))
+        output = self._outputs.setdefault(pin, _Output(pin, active == "high", width_ms * 1_000_000))
+        output.owed += 1
+        if output.owed == 1:
+            heapq.heappush(self._to_drive, (max(time.monotonic_ns(), output.free_ns), output, True))
 
-    def _drive(self, pin: int, level: bool) -> None:
-        wired = self._factory.pin(pin)
-        wired.drive_high() if level else wired.drive_low()
+    def _drive(self, output: _Output, active: bool) -> None:
+        """Make one edge and plan the next from now on: what comes late is no shorter for it."""
+        pin = self._factory.pin(output.pin)
+        pin.drive_high() if active == output.active_level else pin.drive_low()
+        next_ns = time.monotonic_ns() + output.width_ns
+        if active:
+            heapq.heappush(self._to_drive, (next_ns, output, False))
+            return
+        output.owed -= 1
+        output.free_ns = next_ns
+        if output.owed:
+            heapq.heappush(self._to_drive, (next_ns, output, True))
 
     def _write_log(self, edge: Edge) -> None:
         if self._log >= 0:
@@ -227,7 +240,8 @@ class SimulatedCabinet:
 def read_edge_log(path: Path) -> list[Edge]:
     """The coin line's edges in an edge log, in order.
 
-    :raises ValueError: naming the line that is none of an edge log.
+    Raises:
+        ValueError: A line is not an edge log's; the text names it.
     """
     edges = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
@@ -236,7 +250,7 @@ def read_edge_log(path: Path) -> list[Edge]:
             if "event" not in entry:
                 edges.append(Edge(active=bool(entry["active"]), at_ns=int(entry["t_ns"])))
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}, line {number}: no entry of an edge log: {line[:80]!r}") from error
+            raise ValueError(f"{path}, line {number}: not an entry of an edge log: {line[:80]!r}") from error
     return sorted(edges, key=lambda edge: edge.at_ns)
 
 

@@ -21,11 +21,13 @@ from datetime import UTC, datetime
 from arcade_edge.agent.inbox import BAD_SIGNATURE, Addressee, ClockAnswer, Ignored, read_message
 from arcade_edge.agent.reports import Will
 from arcade_edge.bootstrap import new_link, wall_ms
-from arcade_edge.config import Broker, Settings, is_loopback
-from arcade_edge.mqtt.link import CONNECT_WITHIN_S, GREET_WITHIN_S, Event
+from arcade_edge.config import Settings
+from arcade_edge.mqtt.link import GREET_WITHIN_S, Event
 from arcade_edge.ports import Arrived, Confirmed, LinkDown, LinkUp, Receipt
 from arcade_edge.tools.verdicts import Verdict, bad, doubtful, good
+from arcade_shared.broker_address import BrokerAddress, is_loopback
 from arcade_shared.messages import WILL_SEQ, Status
+from arcade_shared.mqtt import CONNECT_WITHIN_S
 from arcade_shared.signing import seal
 from arcade_shared.times import format_ms
 from arcade_shared.topics import machine_topic
@@ -36,27 +38,25 @@ CERTIFICATE_ENDS_SOON_DAYS = 14
 CLOCK_OFF_MS = 60_000
 # What a broker that is connected needs to confirm two small messages, with much room.
 CONFIRM_WITHIN_S = 10.0
-NOBODY = "No matching subscribers"  # paho's words for MQTT 5's reason 0x10
 
 
-def examine_connection(broker: Broker) -> Iterator[Verdict]:
+def examine_connection(broker: BrokerAddress) -> Iterator[Verdict]:
     """Name, network and TLS alone: nothing that a running agent would notice."""
-    where = f"{broker.host}:{broker.port}"
     try:
         with socket.create_connection((broker.host, broker.port), CONNECT_WITHIN_S) as connection:
-            yield good("network", f"{where} can be reached")
+            yield good("network", f"{broker} can be reached")
             yield _tls(broker, connection)
     except OSError as error:
         yield bad(
-            "network", f"{where} cannot be reached: {error}; check host and port in [broker], and the network"
+            "network", f"{broker} cannot be reached: {error}; check host and port in [broker], and the network"
         )
 
 
-def _tls(broker: Broker, connection: socket.socket) -> Verdict:
+def _tls(broker: BrokerAddress, connection: socket.socket) -> Verdict:
     if not broker.tls:
         if is_loopback(broker.host):
             return good("TLS", "off, for a broker on this computer")
-        return doubtful("TLS", "off: everybody on the way to the broker can read the password")
+        return doubtful("TLS", "off: anyone between here and the broker can read the password")
     try:
         context = ssl.create_default_context(cafile=broker.ca_file)
         with context.wrap_socket(connection, server_hostname=broker.host) as secured:
@@ -103,7 +103,7 @@ def examine_cloud(settings: Settings, installation: str, answer_within_s: float)
         if not isinstance(up, LinkUp):
             yield bad("broker login", up.reason if up else "the broker does not answer")
             return
-        yield good("broker login", f"as {settings.broker.username or 'nobody'}, and it may hear its commands")
+        yield good("broker login", f"as {settings.broker.username or 'nobody'}; it may subscribe to its commands")
         note = {"machineId": settings.machine_id, "note": "arcade-edge doctor tries whether it may publish here"}
         tokens = {
             link.publish(topic, _status(settings, installation, boot_id, up.connection, 0, nonce)): "status",
@@ -208,32 +208,38 @@ def _access(machine_id: str, found: _Found) -> Verdict:
         return bad("access list", f"publishing ended the connection: {found.lost}; {allow}")
     if len(found.confirmed) < 2:
         return bad("access list", f"the broker does not confirm what is published; {allow}")
-    return good("access list", "it may publish status and ack (gameover is not tried: everybody would hear it)")
+    return good(
+        "access list",
+        "it may publish status and ack (gameover is not tried: every subscriber would take it for real)",
+    )
 
 
 def _cloud(found: _Found, waited_s: float) -> Iterator[Verdict]:
     if found.answer is not None:
-        yield good("signing key", f"the cloud knows it: it answered after {found.answered_after_s:.2f} s")
-        off_ms = wall_ms() - found.answer.cloud_ms
-        text = (
-            f"this computer's is {abs(off_ms) / 1000:.0f} s {'ahead of' if off_ms > 0 else 'behind'} the cloud's"
+        yield good(
+            "signing key", f"it is the cloud's: the cloud has answered after {found.answered_after_s:.2f} s"
         )
+        off_ms = wall_ms() - found.answer.cloud_ms
+        direction = "ahead of" if off_ms > 0 else "behind"
+        text = f"this computer's clock is {abs(off_ms) / 1000:.0f} s {direction} the cloud's"
         if abs(off_ms) <= CLOCK_OFF_MS:
             yield good("clock", text)
         else:
-            yield doubtful("clock", f"{text}; credits do not mind, certificates and logs do: see timedatectl")
+            yield doubtful(
+                "clock", f"{text}; credits do not depend on it, but certificates and logs do: see timedatectl"
+            )
         return
     status = found.confirmed.get("status")
     if found.another_key:
         yield bad(
             "signing key",
-            "what comes is signed with another key: enter the one that `arcade-cloud machine add` prints",
+            "the cloud's messages are signed with another key: use the one that `arcade-cloud machine add` prints",
         )
-    elif status is not None and status.reason == NOBODY:
+    elif status is not None and status.reached_nobody:
         yield bad("cloud", "nobody listens to this machine's status: the cloud is not connected to this broker")
     else:
         yield bad(
             "cloud",
-            f"no answer within {waited_s:g} s. It ignores machines that are not registered (arcade-cloud machine "
-            "list) and what is signed with another key (arcade-cloud machine add prints the right one)",
+            f"no answer within {waited_s:g} s. The cloud ignores machines that are not registered (arcade-cloud "
+            "machine list) and messages signed with another key (arcade-cloud machine add prints the right one)",
         )

@@ -16,10 +16,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from arcade_edge.agent.journal import JournalInUse, SqliteJournal, open_journal, read_contents
+from arcade_edge.agent.journal import SqliteJournal, open_journal, read_contents
 from arcade_edge.bootstrap import forgetful_file_system, serial_number
-from arcade_edge.config import BadSettings, Settings, credential_files, load
-from arcade_edge.ports import JournalFault
+from arcade_edge.config import Settings, credential_files, load
+from arcade_edge.errors import BadSettings, JournalFault, JournalInUse
 from arcade_edge.tools.account import become_owner_of
 from arcade_edge.tools.broker_checks import examine_cloud, examine_connection
 from arcade_edge.tools.pin_checks import examine_wires
@@ -72,7 +72,7 @@ def examine(
         except JournalInUse:
             yield doubtful(
                 "agent",
-                "it runs, so only this and the network are tried; for the rest: systemctl stop arcade-edge",
+                "it is running, so only this and the network are tried; for the rest: systemctl stop arcade-edge",
             )
             yield from examine_connection(settings.broker)
             return
@@ -91,10 +91,11 @@ def examine(
 def _settings(path: Path, settings: Settings) -> Iterator[Verdict]:
     yield good("settings", f"{path}: machine {settings.machine_id}")
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        yield doubtful("settings", f"others on this computer may read {path}: chmod 600 {path}")
+        yield doubtful("settings", f"other users of this computer can read {path}: chmod 600 {path}")
     if settings.allow_unsigned:
         yield doubtful(
-            "settings", "security.allow_unsigned: everybody on the broker can make pulses; for a workbench only"
+            "settings",
+            "security.allow_unsigned is true: anyone on the broker can pulse the coin line; for a workbench only",
         )
 
 
@@ -102,18 +103,19 @@ def _credentials(environ: Mapping[str, str]) -> Iterator[Verdict]:
     """Where secrets come from that are not in the settings' own file."""
     found = credential_files(environ)
     if not found:
-        yield good("credentials", "none of systemd's; secrets are in the settings, or in files that they name")
+        yield good("credentials", "none from systemd; secrets are in the settings, or in files that they name")
         return
     yield good("credentials", ", ".join(map(str, found)))
     for file in found:
         if file.stat().st_mode & stat.S_IRWXO:
-            yield doubtful("credentials", f"others on this computer may read {file}: chmod 600 {file}")
+            yield doubtful("credentials", f"other users of this computer can read {file}: chmod 600 {file}")
 
 
 def _journal(settings: Settings, serial: str | None) -> tuple[SqliteJournal | None, Verdict]:
     """The journal, opened as the agent does; made if there is none. None where opening it would put it aside.
 
-    Raises JournalInUse.
+    Raises:
+        JournalInUse: An agent runs.
     """
     path = settings.journal_path
     try:
@@ -122,7 +124,7 @@ def _journal(settings: Settings, serial: str | None) -> tuple[SqliteJournal | No
             return None, bad(
                 "journal",
                 f"{path} belongs to another computer ({belongs_to}; a copied card?): at its next start the agent "
-                "keeps it aside and begins a new installation; start the agent once, then try again",
+                "sets it aside and begins a new installation; start the agent once, then try again",
             )
         journal = open_journal(path, computer)
     except JournalInUse:
@@ -130,7 +132,7 @@ def _journal(settings: Settings, serial: str | None) -> tuple[SqliteJournal | No
     except JournalFault as fault:
         return None, bad("journal", str(fault))
     if (kind := forgetful_file_system(path.absolute())) is not None:
-        return journal, doubtful("journal", f"{path} is on {kind}, which a power cut empties: put it on the card")
+        return journal, doubtful("journal", f"{path} is on {kind}, which a power cut empties: move it to the card")
     return journal, good("journal", f"{path}, installation {journal.installation}")
 
 
@@ -152,4 +154,4 @@ def _writes(journal: SqliteJournal, path: Path) -> Iterator[Verdict]:
     )
     free = shutil.disk_usage(path.parent).free
     if free < LITTLE_SPACE_BYTES:
-        yield doubtful("journal", f"only {free >> 20} MiB are free beside {path}")
+        yield doubtful("journal", f"only {free >> 20} MiB are left on the disk of {path}")

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from arcade_edge.config import Coin, Input, SerialLine, Settings
-from arcade_edge.hardware.coin_line import CoinLine, CoinLineError
-from arcade_edge.hardware.pin_factory import GpioUnavailable, claim_input, open_pin_factory, read_undriven
+from arcade_edge.errors import CoinLineError, GpioUnavailable
+from arcade_edge.hardware.coin_line import CoinLine
+from arcade_edge.hardware.pin_factory import claim_input, open_pin_factory, read_undriven
 from arcade_edge.tools.verdicts import Verdict, bad, doubtful, good
 
 BY_ID = Path("/dev/serial/by-id")
@@ -26,7 +27,7 @@ def examine_wires(settings: Settings, pin_factory: Any = None) -> Iterator[Verdi
     if settings.game_over_serial is not None:
         yield _serial(settings.game_over_serial)
     if settings.game_over_gpio is None and settings.game_over_serial is None:
-        yield good("game over", "no input is wired for it: nobody is told when a game ends")
+        yield good("game over", "no input is wired for it, so nobody is told when a game ends")
 
 
 def _pins(settings: Settings, factory: Any) -> Iterator[Verdict]:
@@ -53,9 +54,9 @@ def _pins(settings: Settings, factory: Any) -> Iterator[Verdict]:
 
 
 _MEANING = {
-    "game over": ("inactive, as between two games", "active now; if no game has just ended, turn `active` round"),
+    "game over": ("inactive, as between two games", "active now; if no game has just ended, invert `active`"),
     "ready": ("inactive: the machine takes no coins now, so nobody can pay", "active: the machine takes coins"),
-    "meter": ("inactive, as between two coins", "active now; if no coin is being counted, turn `active` round"),
+    "meter": ("inactive, as between two coins", "active now; if no coin is being counted, invert `active`"),
 }
 
 
@@ -76,13 +77,14 @@ def _coin_line(coin: Coin, factory: Any, *, real: bool) -> Verdict:
     where = f"GPIO{coin.pin}, active {coin.active}"
     if driven_outside:
         return bad(
-            "coin line", f"{where}: driven inactive, and active all the same: a short circuit, or another output"
+            "coin line",
+            f"{where}: driven inactive, yet it reads active: a short circuit, or another output on this wire",
         )
     if not held_outside:
         return bad(
             "coin line",
             f"{where}: active while nobody drives it, so the board sees a coin whenever the Pi starts: fit a pull "
-            f"resistor to {'ground' if active_level else '3.3 V'} (docs/WIRING.md), or turn `active` round",
+            f"resistor to {'ground' if active_level else '3.3 V'} (docs/WIRING.md), or invert `active`",
         )
     profile = coin.profile
     return good(

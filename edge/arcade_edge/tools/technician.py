@@ -1,17 +1,14 @@
-"""What a technician does by hand, beside the running agent or in its place: pulse, watch, list, simulate.
-
-NotToBeHad      it cannot be done here; the text says what to do
-"""
+"""What a technician does by hand, beside the running agent or in its place: pulse, watch, list, simulate."""
 
 from __future__ import annotations
 
 import logging
 import queue
 import re
-import ssl
+import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from typing import Any
 from arcade_edge.agent.journal import read_contents
 from arcade_edge.agent.signals import DetectorSignal, PulseSignal
 from arcade_edge.config import MAX_PIN, Input, SerialLine, Settings
+from arcade_edge.errors import NotPossible
 from arcade_shared.topics import Kind, machine_topic
 
 logger = logging.getLogger(__name__)
@@ -26,17 +24,19 @@ logger = logging.getLogger(__name__)
 Say = Callable[[str], object]
 
 MAX_WAITING = 256
+WATCH_KEEPALIVE_S = 30
+WATCH_OPENS_WITHIN_S = 20.0
+WATCH_RETRY_S = 1.0
 _KINDS: tuple[Kind, ...] = ("coinpulse", "revoke", "clock", "ack", "status", "gameover")
-
-
-class NotToBeHad(RuntimeError):
-    """It cannot be done here; the text says what to do."""
 
 
 def pulse_by_hand(settings: Settings, credits_: int, *, say: Say, pin_factory: Any = None) -> None:
     """Pulse the coin line; the journal is taken meanwhile, so never beside a running agent.
 
-    Raises JournalInUse, GpioUnavailable, NotToBeHad.
+    Raises:
+        JournalInUse: An agent runs.
+        GpioUnavailable: The pin cannot be had.
+        NotPossible: So many credits are not pulsed at once, or the line does not obey.
     """
     import os
 
@@ -47,7 +47,7 @@ def pulse_by_hand(settings: Settings, credits_: int, *, say: Say, pin_factory: A
 
     most = sellable_credits(settings.coin.profile)
     if credits_ > most:
-        raise NotToBeHad(f"{credits_} credits: at most {most} at once with these settings")
+        raise NotPossible(f"{credits_} credits: at most {most} at once with these settings")
     outcomes: queue.SimpleQueue[PulseSignal] = queue.SimpleQueue()
     with ExitStack() as ending:
         ending.callback(os.close, lock_journal(settings.journal_path))
@@ -60,12 +60,18 @@ def pulse_by_hand(settings: Settings, credits_: int, *, say: Say, pin_factory: A
             pulses.pulse_credit(number)
             outcome = outcomes.get()
             if isinstance(outcome, PulseFailed):
-                raise NotToBeHad(f"credit {number} of {credits_}: {outcome.error}")
+                raise NotPossible(f"credit {number} of {credits_}: {outcome.error}")
             say(f"credit {number} of {credits_} pulsed on GPIO{settings.coin.pin}")
 
 
 def watch_inputs(settings: Settings, *, say: Say, pin_factory: Any = None) -> None:
-    """Print what the wired inputs say, until Ctrl-C. Raises JournalInUse, GpioUnavailable, NotToBeHad."""
+    """Print what the wired inputs say, until Ctrl-C.
+
+    Raises:
+        JournalInUse: An agent runs.
+        GpioUnavailable: A pin cannot be had.
+        NotPossible: No input is wired.
+    """
     import os
 
     from arcade_edge.agent.journal import lock_journal
@@ -83,7 +89,7 @@ def watch_inputs(settings: Settings, *, say: Say, pin_factory: Any = None) -> No
     if settings.game_over_serial is not None:
         wired.append(f"game over ({settings.game_over_serial.port})")
     if not wired:
-        raise NotToBeHad("no input is wired: see [game_over.gpio], [game_over.serial], [ready] and [meter]")
+        raise NotPossible("no input is wired: see [game_over.gpio], [game_over.serial], [ready] and [meter]")
     found: queue.Queue[DetectorSignal] = queue.Queue(MAX_WAITING)
     with ExitStack() as ending:
         ending.callback(os.close, lock_journal(settings.journal_path))
@@ -96,52 +102,55 @@ def watch_inputs(settings: Settings, *, say: Say, pin_factory: Any = None) -> No
 def watch_topics(settings: Settings, *, say: Say) -> None:
     """Print what happens on the machine's topics, until Ctrl-C; the running agent is not disturbed.
 
-    A client of its own, without a session. What the broker's access list hides is named, and the rest shown.
-    Raises NotToBeHad where the broker cannot be reached.
-    """
-    from paho.mqtt.client import Client, MQTTMessage
-    from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+    A client of its own, without a session. What the broker's access list hides is named, and the rest shown. A
+    connection that is lost is made again.
 
-    topics = [machine_topic(settings.machine_id, kind) for kind in _KINDS]
+    Raises:
+        NotPossible: The broker cannot be reached, or hides everything.
+    """
+    from arcade_shared.mqtt import Connection, Received
+
     lines: queue.Queue[str] = queue.Queue(MAX_WAITING)
 
     def put(line: str) -> None:
         if not lines.full():
             lines.put_nowait(line)
 
-    def on_connect(client: Client, _: Any, flags: Any, reason: Any, properties: Any) -> None:
-        if reason.is_failure:
-            put(f"the broker refuses the connection: {reason}")
-        else:
-            client.subscribe([(topic, 1) for topic in topics])
-
-    def on_subscribe(client: Client, _: Any, mid: int, reasons: list[Any], properties: Any) -> None:
-        hidden = [kind for kind, reason in zip(_KINDS, reasons, strict=False) if reason.is_failure]
+    def opened() -> None:
         put(f"watching {settings.machine_id}; Ctrl-C ends it")
-        if hidden:
-            put(f"the broker's access list hides from this user: {', '.join(hidden)}")
+        if connection.refused_topics:
+            hidden = ", ".join(topic.rpartition("/")[2] for topic in connection.refused_topics)
+            put(f"the broker's access list hides from this user: {hidden}")
 
-    def on_message(client: Client, _: Any, message: MQTTMessage) -> None:
-        put(describe(settings.keys, message.topic, bytes(message.payload), message.retain))
+    def received(message: Received) -> None:
+        put(describe(settings.keys, message.topic, message.payload, message.retained))
+        connection.acknowledge(message.number, message.qos)
 
-    broker = settings.broker
-    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-    if broker.username is not None:
-        client.username_pw_set(broker.username, broker.password)
-    try:
-        if broker.tls:
-            client.tls_set_context(ssl.create_default_context(cafile=broker.ca_file))
-        client.on_connect, client.on_subscribe, client.on_message = on_connect, on_subscribe, on_message
-        client.connect(broker.host, broker.port, 30)
-    except (OSError, ValueError) as error:
-        raise NotToBeHad(f"the broker {broker.host}:{broker.port}: {error}") from error
-    client.loop_start()
-    try:
-        while True:
-            say(f"{time.strftime('%H:%M:%S')} {lines.get()}")
-    finally:
-        client.disconnect()
-        client.loop_stop()
+    was_open, said = False, ""
+    while True:
+        connection = Connection(
+            settings.broker,
+            "",
+            topics=[machine_topic(settings.machine_id, kind) for kind in _KINDS],
+            keepalive_s=WATCH_KEEPALIVE_S,
+            greet_within_s=WATCH_OPENS_WITHIN_S,
+            on_open=opened,
+            on_message=received,
+        )
+        threading.Thread(target=connection.run, name="watch", daemon=True).start()
+        try:
+            was_open = connection.wait_until_settled(WATCH_OPENS_WITHIN_S) or was_open
+            if not was_open:
+                raise NotPossible(f"no connection to the broker: {connection.end or 'it does not answer'}")
+            while not connection.is_over:
+                with suppress(queue.Empty):
+                    say(f"{time.strftime('%H:%M:%S')} {lines.get(timeout=WATCH_RETRY_S)}")
+        finally:
+            connection.close()
+        if connection.end != said:
+            said = connection.end
+            say(f"{time.strftime('%H:%M:%S')} {said}; trying again")
+        time.sleep(WATCH_RETRY_S)
 
 
 def describe(keys: tuple[bytes, ...], topic: str, payload: bytes, retained: bool) -> str:
@@ -166,7 +175,11 @@ def describe(keys: tuple[bytes, ...], topic: str, payload: bytes, retained: bool
 
 
 def list_journal(path: Path, limit: int, *, say: Say) -> None:
-    """Print what the journal holds; the running agent is not disturbed. Raises JournalFault."""
+    """Print what the journal holds; the running agent is not disturbed.
+
+    Raises:
+        JournalFault: There is none, or it cannot be read.
+    """
     contents = read_contents(path, limit)
     say(f"installation  {contents.installation}  (computer {contents.serial})")
     say(f"not confirmed {len(contents.untold)} of the final acks")
@@ -245,4 +258,4 @@ def _matching_text(line: SerialLine | None, given: str | None) -> str | None:
     for text in (given, line.pattern, re.sub(r"\\(.)", r"\1", line.pattern).strip("^$")):
         if text is not None and re.search(line.pattern, text):
             return text
-    raise NotToBeHad(f"say with --serial-text which line the pattern {line.pattern!r} is to be found in")
+    raise NotPossible(f"give --serial-text a line in which the pattern {line.pattern!r} is found")

@@ -1,1 +1,1 @@
-"""The cloud as it stands at AWS, on loopback."""
+"""The cloud as it runs on AWS, on loopback."""

@@ -1,15 +1,11 @@
-"""Runs a handler as AWS Lambda does: AWS's runtime client, under AWS's own runtime interface emulator.
+"""Runs the handler as AWS Lambda does: with AWS's runtime client, under AWS's runtime interface emulator.
 
     with LambdaEmulator(folder, {"STRIPE_API_KEY": …}) as function:
         function.invoke({"job": "tick"})
 
-One emulator is one instance: it takes one event after the other. What the handler raises comes back as AWS returns
-it, `{"errorType": …, "errorMessage": …}`. Between two events a real instance is frozen, which can be imitated by
-SIGSTOP and SIGCONT to `runtime_pid`.
-
-Errors:  EmulatorError
-         ├── EmulatorNotInstalled   says how to get it
-         └── EmulatorFailed         it did not start, or gave no answer; shows the end of its log
+One emulator is one instance, which handles one event at a time. An exception of the handler comes back as on AWS:
+`{"errorType": …, "errorMessage": …}`. AWS freezes an instance between two events. To imitate that, send SIGSTOP
+and SIGCONT to `runtime_pid`.
 """
 
 import http.client
@@ -25,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from arcade_sandbox.errors import EmulatorFailed, EmulatorNotInstalled
 from arcade_sandbox.processes import LOG_TAIL_CHARS, free_port, launch
 
 HANDLER = "arcade_cloud.entrypoints.aws_lambda.handler.handler"
@@ -36,29 +33,23 @@ _START_WITHIN_S = 20.0
 _STOP_WITHIN_S = 10.0
 
 
-class EmulatorError(Exception):
-    """The emulator can't be had."""
-
-
-class EmulatorNotInstalled(EmulatorError):
-    """It, or the runtime client, is not on this machine."""
-
-
-class EmulatorFailed(EmulatorError):
-    """It did not start, or ended, or gave no answer."""
-
-
 def find_emulator() -> Path:
-    """The emulator. Raises EmulatorNotInstalled, saying what is missing."""
+    """The path of the emulator. Raises EmulatorNotInstalled."""
     if not EMULATOR.exists():
         raise EmulatorNotInstalled(
-            "AWS's runtime interface emulator is not here: `make emulator` fetches it (Linux)"
+            "AWS's runtime interface emulator is not installed: `make emulator` fetches it (Linux)"
         )
     return EMULATOR
 
 
 class LambdaEmulator:
-    """The handler under the emulator, with exactly these variables, and its log in `folder`."""
+    """The handler under the emulator, as a context manager.
+
+    Args:
+        folder: Where the handler runs and the log is written.
+        environment: The handler's variables. PATH, HOME and LANG are inherited.
+        name: The name of the log, without `.log`.
+    """
 
     def __init__(self, folder: Path, environment: Mapping[str, str], *, name: str = "lambda") -> None:
         self.log = folder / f"{name}.log"
@@ -113,7 +104,11 @@ class LambdaEmulator:
         self._child = None
 
     def invoke(self, event: object) -> Any:
-        """What the handler returns for the event, or AWS's account of what it raised. Raises EmulatorFailed."""
+        """What the handler returns for the event, or AWS's description of what it raised.
+
+        Raises:
+            EmulatorFailed: It did not answer.
+        """
         with self._lock:
             connection = http.client.HTTPConnection(_LOOPBACK, self._port, timeout=TIMEOUT_S + 10)
             try:
@@ -126,7 +121,7 @@ class LambdaEmulator:
 
     @property
     def runtime_pid(self) -> int | None:
-        """The process that runs the handler; None before the first event."""
+        """The process that runs the handler, or None before the first event."""
         if self._child is None:
             return None
         children = Path(f"/proc/{self._child.pid}/task").glob("*/children")
@@ -134,14 +129,14 @@ class LambdaEmulator:
         return pids[0] if pids else None
 
     def tail(self) -> str:
-        """The end of its log."""
+        """The end of the log."""
         return self.log.read_text(errors="replace")[-LOG_TAIL_CHARS:] if self.log.exists() else ""
 
 
 def _read(file: Path) -> str:
     try:
         return file.read_text()
-    except OSError:  # the thread has ended meanwhile
+    except OSError:  # the thread has ended in the meantime
         return ""
 
 

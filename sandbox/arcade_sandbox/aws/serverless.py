@@ -1,9 +1,9 @@
-"""The cloud as it stands at AWS, on loopback: `python -m arcade_sandbox.aws.serverless --port PORT`.
+"""The cloud as it runs on AWS, on loopback: `python -m arcade_sandbox.aws.serverless --port PORT`.
 
-Stands in for what is around the function there: API Gateway (a server that turns requests into events of its HTTP
-API), EventBridge's schedule, and the broker's rule engine, which posts what machines say to /ingest. The function
-itself is the real handler under AWS's emulator, twice, since the schedule gets an instance of its own there too.
-Its variables are this process's; INGEST_SECRET and the broker's address are taken from them as well.
+It stands in for what surrounds the function on AWS: API Gateway, which turns requests into events of its HTTP API;
+EventBridge's schedule; and the broker's rule engine, which posts the machines' messages to /ingest. The function
+is the real handler under AWS's emulator. Two emulators run, because on AWS the schedule gets its own instance too.
+The function and the rule engine read their settings from this process's environment variables.
 """
 
 import argparse
@@ -25,7 +25,8 @@ import paho.mqtt.client as mqtt
 import requests
 from paho.mqtt.enums import CallbackAPIVersion
 
-from arcade_sandbox.aws.lambda_emulator import EmulatorError, LambdaEmulator
+from arcade_sandbox.aws.lambda_emulator import LambdaEmulator
+from arcade_sandbox.errors import EmulatorError
 from arcade_shared.topics import ECHO, every_machine
 
 RULE = (every_machine("ack"), every_machine("status"), every_machine("gameover"), ECHO)
@@ -37,7 +38,7 @@ MOST_BODY_BYTES = 6_000_000  # AWS's own limit
 def event_of(
     method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes, client: str
 ) -> dict[str, Any]:
-    """A request as API Gateway's HTTP API hands it on (payload 2.0, stage `$default`)."""
+    """The event that API Gateway's HTTP API makes of a request (payload 2.0, stage `$default`)."""
     parts = urlsplit(target)
     joined: dict[str, str] = {}
     cookies: list[str] = []
@@ -69,7 +70,7 @@ def event_of(
 
 
 class Gateway(ThreadingHTTPServer):
-    """API Gateway, as far as a browser, Stripe and the rule engine see it."""
+    """Stands in for API Gateway: forwards HTTP requests to the function as events."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -95,7 +96,7 @@ class _Request(BaseHTTPRequestHandler):
             result = self.server.function.invoke(event)
         except EmulatorError:
             result = {}
-        if not isinstance(result, dict) or "statusCode" not in result:  # what the function raised is in its log
+        if not isinstance(result, dict) or "statusCode" not in result:  # the function's log shows the exception
             result = {"statusCode": 502, "headers": {"content-type": "application/json"}, "body": '{"message":""}'}
         body = result.get("body", "").encode()
         if result.get("isBase64Encoded"):
@@ -114,11 +115,11 @@ class _Request(BaseHTTPRequestHandler):
     do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = _answer  # noqa: N815 - http.server's
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing: the function logs for itself."""
+        """Log nothing. The function has its own log."""
 
 
 class RuleEngine:
-    """The broker's rule: each message goes to the gateway's /ingest, one after the other, again until it is in."""
+    """Stands in for the broker's rule: posts one message after the other to /ingest, with a few retries."""
 
     def __init__(self, url: str, environ: dict[str, str]) -> None:
         self._url = f"{url}/ingest"
@@ -136,11 +137,11 @@ class RuleEngine:
         self._thread = threading.Thread(target=self._run, name="rule-engine", daemon=True)
 
     def _received(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        with contextlib.suppress(queue.Full):  # the broker's own would drop it too
+        with contextlib.suppress(queue.Full):  # a real rule engine drops it too
             self._waiting.put_nowait((message.topic, bytes(message.payload)))
 
     def start(self) -> None:
-        """Connect, and begin to post."""
+        """Connect and start posting."""
         self._client.loop_start()
         self._thread.start()
 
@@ -163,13 +164,13 @@ class RuleEngine:
         return answer.status_code < 500
 
     def stop(self) -> None:
-        """Let go of the broker."""
+        """Disconnect from the broker."""
         self._stop.set()
         self._client.loop_stop()
 
 
 class Schedule:
-    """EventBridge: the same event every so often, whatever became of the one before."""
+    """Stands in for EventBridge: sends the same event every `every_s`, whatever the result."""
 
     def __init__(self, function: LambdaEmulator, every_s: float) -> None:
         self._function = function
@@ -178,6 +179,7 @@ class Schedule:
         self._thread = threading.Thread(target=self._run, name="schedule", daemon=True)
 
     def start(self) -> None:
+        """Start sending events. The first comes after `every_s`."""
         self._thread.start()
 
     def _run(self) -> None:
@@ -189,16 +191,17 @@ class Schedule:
             print(f"tick: {json.dumps(result)[:300]}", flush=True)
 
     def stop(self) -> None:
+        """Send no more events."""
         self._stop.set()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it until SIGTERM or SIGINT; the exit code."""
+    """Run until SIGTERM or SIGINT. Returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="arcade_sandbox.aws.serverless", description="The cloud as at AWS, on loopback."
+        prog="arcade_sandbox.aws.serverless", description="The cloud as it runs on AWS, on loopback."
     )
-    parser.add_argument("--port", type=int, required=True, help="where the stand-in for API Gateway listens")
-    parser.add_argument("--tick-s", type=float, default=60.0, help="how often the schedule comes (%(default)s)")
+    parser.add_argument("--port", type=int, required=True, help="the port of the stand-in for API Gateway")
+    parser.add_argument("--tick-s", type=float, default=60.0, help="seconds between two ticks (%(default)s)")
     options = parser.parse_args(arguments)
     environ = dict(os.environ)
     stop = threading.Event()
@@ -211,10 +214,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             LambdaEmulator(folder, environ, name="lambda-schedule") as ticking,
         ):
             gateway = Gateway(options.port, answering)
-            rules, schedule = (
-                RuleEngine(f"http://127.0.0.1:{options.port}", environ),
-                Schedule(ticking, options.tick_s),
-            )
+            rules = RuleEngine(f"http://127.0.0.1:{options.port}", environ)
+            schedule = Schedule(ticking, options.tick_s)
             threading.Thread(target=gateway.serve_forever, name="gateway", daemon=True).start()
             rules.start()
             schedule.start()

@@ -1,4 +1,4 @@
-"""Who may do what on the sandbox's broker, as the file that Mosquitto's dynamic-security plugin reads."""
+"""Users and access lists for the sandbox's broker, as Mosquitto's dynamic-security plugin reads them."""
 
 import base64
 import hashlib
@@ -17,16 +17,17 @@ _FROM_MACHINE: tuple[Kind, ...] = ("ack", "status", "gameover")
 _TO_MACHINE: tuple[Kind, ...] = ("coinpulse", "revoke", "clock")
 _PUBLIC: tuple[Kind, ...] = ("coinpulse", "gameover")
 
-_PASSWORD_ITERATIONS = 101  # the plugin's own figure; these passwords guard nothing but a loopback port
+_PASSWORD_ITERATIONS = 101  # the plugin's own number; these passwords only protect a loopback port
 
 
 @dataclass(frozen=True)
 class User:
     """Somebody who may log in.
 
-    `cloud` commands and hears all machines; `machine` (its name is the machine id) has its own topics
-    only; `listener` reads what is public; `bench` may do everything, as one who has the whole broker
-    in hand; `none` may log in, no more.
+    Attributes:
+        role: `cloud` sends commands to all machines and receives their messages. `machine`, whose name is the
+            machine id, has its own topics only. `listener` reads the public topics. `bench` may do everything,
+            like someone in full control of the broker. `none` may only log in.
     """
 
     name: str
@@ -35,7 +36,7 @@ class User:
 
 
 def _access(user: User) -> tuple[list[str], list[str]]:
-    """What it may publish to, and what it may subscribe to. Raises BadTopic for a bad machine id."""
+    """The topics to which the user may publish and subscribe. Raises BadTopic for a bad machine id."""
     match user.role:
         case "cloud":
             return [*map(every_machine, _FROM_CLOUD), ECHO], [*map(every_machine, _TO_CLOUD), ECHO]
@@ -57,7 +58,7 @@ def _allow(kind: str, topics: Sequence[str]) -> list[dict[str, object]]:
 
 
 def dynamic_security(users: Sequence[User]) -> dict[str, object]:
-    """The plugin's settings: every user has a role of its own, and nothing is allowed but what that says."""
+    """The plugin's settings. Every user has its own role, and only what the role allows is allowed."""
     clients, roles = [], []
     for user in users:
         salt = secrets.token_bytes(12)

@@ -1,19 +1,16 @@
 """Launches a real Mosquitto as a child process on free loopback ports, for the demo and the tests.
 
-Every user has a password and an access list of its own (Mosquitto's dynamic-security plugin, which
-also answers a forbidden subscription with 0x87 instead of pretending to grant it):
+Every user has a password and an access list of its own. They are checked by Mosquitto's dynamic-security plugin,
+which
+also answers a forbidden subscription with 0x87 instead of pretending to grant it:
 
     users = [User("cloud", "secret", role="cloud"), User("cab-01", "other secret", role="machine")]
     with Broker(folder, users=users) as broker:
         connect("127.0.0.1", broker.port)  # plaintext
         connect("localhost", broker.tls_port, ca_file=broker.ca_file)  # TLS
 
-Sessions and queues are saved when the broker stops in order, so they survive `restart`; what was
-acknowledged shortly before `kill` may be lost, as with any broker that is not asked to sync.
-
-Errors:  BrokerError
-         ├── BrokerNotInstalled   no Mosquitto, or one without its plugin; says how to get it
-         └── BrokerNotStarted     it was started and does not answer; shows the end of its log
+Sessions and queues are saved when the broker stops in order, so they survive `restart`. Messages that were
+acknowledged shortly before `kill` may be lost, as with any broker that does not sync every write.
 """
 
 import json
@@ -33,17 +30,10 @@ from typing import Self
 import trustme
 
 from arcade_sandbox.broker.access import User, dynamic_security
+from arcade_sandbox.errors import BrokerNotInstalled, BrokerNotStarted
 from arcade_sandbox.processes import free_port, launch
 
-__all__ = [
-    "Broker",
-    "BrokerError",
-    "BrokerNotInstalled",
-    "BrokerNotStarted",
-    "Mosquitto",
-    "User",
-    "find_mosquitto",
-]
+__all__ = ["Broker", "Mosquitto", "User", "find_mosquitto"]
 
 _LOOPBACK = "127.0.0.1"
 _START_ATTEMPTS = 5
@@ -61,21 +51,9 @@ _HOW_TO_INSTALL = (
 )
 
 
-class BrokerError(Exception):
-    """The broker cannot be had."""
-
-
-class BrokerNotInstalled(BrokerError):
-    """No usable Mosquitto on this machine."""
-
-
-class BrokerNotStarted(BrokerError):
-    """Mosquitto ended, or did not answer, when it was started."""
-
-
 @dataclass(frozen=True)
 class Mosquitto:
-    """A Mosquitto with its plugin; `libraries` are the folders that it needs beyond the system's own."""
+    """A Mosquitto with its plugin. `libraries`: the folders that it needs in addition to the system's."""
 
     binary: Path
     plugin: Path
@@ -101,7 +79,7 @@ def _plugin_of(binary: Path) -> Path | None:
 
 
 def find_mosquitto(binaries: Iterable[Path] | None = None) -> Mosquitto:
-    """The first of `binaries` (else of the usual places) that has its plugin. Raises BrokerNotInstalled."""
+    """The first of `binaries`, or of the usual places, that has its plugin. Raises BrokerNotInstalled."""
     without_plugin: list[str] = []
     for binary in _usual_binaries() if binaries is None else binaries:
         if not os.access(binary, os.X_OK):
@@ -132,11 +110,11 @@ def _login(user: User) -> bytes:
 
 
 class Broker:
-    """One Mosquitto, with its files in `folder` (created if missing).
+    """A Mosquitto with its files in `folder`, which is created if necessary.
 
-    `users` is read at every start. Ports that are not given are chosen at the first start and kept
-    from then on; certificates too. Start it from a thread that lives as long as the broker shall:
-    Linux ends the child with the thread that made it.
+    `users` is read at every start. Ports that are not given are chosen at the first start and then kept, and so
+    are the certificates. Start it from a thread that lives as long as the broker must: Linux ends the child with
+    the thread that started it.
     """
 
     def __init__(
@@ -157,12 +135,12 @@ class Broker:
 
     @property
     def tls_port(self) -> int:
-        """The TLS port; the certificate is for localhost and 127.0.0.1. Raises as `port`."""
+        """The TLS port. The certificate is for localhost and 127.0.0.1. Raises as `port` does."""
         return self._chosen_ports()[1]
 
     @property
     def pid(self) -> int:
-        """The process id. Raises BrokerNotStarted where none runs."""
+        """The process id. Raises BrokerNotStarted if it is not running."""
         if self._child is None:
             raise BrokerNotStarted("the broker is not running: call start() first")
         return self._child.pid
@@ -177,14 +155,14 @@ class Broker:
         self.stop()
 
     def start(self) -> None:
-        """Start and return once both listeners answer. Raises BrokerNotInstalled or BrokerNotStarted."""
+        """Start, and return once both listeners answer. Raises BrokerNotInstalled or BrokerNotStarted."""
         if self._child is not None:
             raise BrokerNotStarted("the broker is running already")
         mosquitto = find_mosquitto()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._write_certificates()
         for attempt in range(1, _START_ATTEMPTS + 1):
-            # Whoever takes a port between our look and Mosquitto's bind costs one more attempt, no more.
+            # If another process takes a port before Mosquitto binds it, that costs one more attempt.
             ports = self._ports or (
                 self._wanted_ports[0] or free_port(),
                 self._wanted_ports[1] or free_port(),
@@ -206,18 +184,18 @@ class Broker:
                 )
 
     def stop(self) -> None:
-        """End it in order, so that it saves its sessions. Does nothing where none runs."""
+        """Stop it in order, so that it saves its sessions. Does nothing if it is not running."""
         if self._child is None:
             return
         self._child.send_signal(signal.SIGTERM)
-        self._child.send_signal(signal.SIGCONT)  # a broker that a test has frozen must hear it too
+        self._child.send_signal(signal.SIGCONT)  # a broker that a test has frozen must get it too
         try:
             self._child.wait(_STOP_WITHIN_S)
         finally:
             self.kill()
 
     def kill(self) -> None:
-        """End it at once, as a power cut would. Does nothing where none runs."""
+        """End it at once, as a power cut would. Does nothing if it is not running."""
         if self._child is None:
             return
         self._child.kill()
@@ -225,7 +203,7 @@ class Broker:
         self._child = None
 
     def restart(self) -> None:
-        """Stop in order, then start on the same ports with the same certificates; `users` is read anew."""
+        """Stop in order, then start on the same ports with the same certificates. `users` is read again."""
         self.stop()
         self.start()
 
@@ -241,7 +219,7 @@ class Broker:
         server = authority.issue_cert("localhost", _LOOPBACK)
         self._write("server.key", server.private_key_pem.bytes())
         self._write("server.pem", b"".join(blob.bytes() for blob in server.cert_chain_pems))
-        self._write("ca.pem", authority.cert_pem.bytes())  # last: its presence says that all three are there
+        self._write("ca.pem", authority.cert_pem.bytes())  # last: if it exists, all three do
 
     def _write_settings(self, mosquitto: Mosquitto, ports: tuple[int, int], users: Sequence[User]) -> None:
         lines = [
@@ -266,7 +244,7 @@ class Broker:
             "tls_version tlsv1.2",
         ]
         if os.geteuid() == 0:
-            lines.insert(0, "user root")  # else it drops to a user that cannot read this folder
+            lines.insert(0, "user root")  # otherwise it changes to a user that cannot read this folder
         self._write("mosquitto.conf", "\n".join([*lines, ""]).encode())
         self._write("dynsec.json", json.dumps(dynamic_security(users), indent=1).encode())
 
@@ -280,11 +258,11 @@ class Broker:
         if mosquitto.libraries:
             environment["LD_LIBRARY_PATH"] = os.pathsep.join(map(str, mosquitto.libraries))
         command = [str(mosquitto.binary), "-c", str(self.folder / "mosquitto.conf")]
-        # Ctrl-C is for the demo, which stops the broker last.
+        # Ctrl-C must reach only the demo, which stops the broker last.
         return launch(command, self.log_file, folder=self.folder, environment=environment, own_session=True)
 
     def _answers_in_time(self, port: int, starter: User) -> bool:
-        """Whether our own child logs `starter` in; it opens every listener before it answers on any."""
+        """Whether our own child logs `starter` in. Mosquitto opens all listeners before it answers on one."""
         give_up = time.monotonic() + _START_WITHIN_S
         while time.monotonic() < give_up and self._child is not None and self._child.poll() is None:
             try:

@@ -1,4 +1,4 @@
-"""Stripe's API over HTTP: keys, parameters, idempotency and headers around the handlers of `stripe_endpoints`."""
+"""Stripe's API over HTTP: keys, parameters, idempotency and headers around the handlers of `endpoints`."""
 
 import base64
 import binascii

@@ -10,7 +10,8 @@ from typing import Any
 
 from flask import Flask, Response, jsonify, request
 
-from arcade_sandbox.stripe.errors import SandboxMisuse, StripeRefusal
+from arcade_sandbox.errors import SandboxMisuse
+from arcade_sandbox.stripe.errors import StripeRefusal
 from arcade_sandbox.stripe.world import StripeWorld
 
 Json = dict[str, Any]

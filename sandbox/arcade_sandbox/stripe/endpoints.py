@@ -1,6 +1,6 @@
 """Which endpoints of Stripe's API are served, the parameters that each takes, and what each does.
 
-A handler is pure: it reads and changes the state and returns the object to show. `stripe_api` does the HTTP.
+A handler is pure: it reads and changes the state and returns the object to show. `api` does the HTTP.
 """
 
 import fnmatch

@@ -1,11 +1,9 @@
-"""Every way in which the stand-in refuses a request, in Stripe's own words, codes and shapes.
-
-StripeRefusal       a request that Stripe would answer with an error body
-SandboxMisuse       a control call (`/_sandbox/…`, `StripeSandbox`) that makes no sense; the text says why
-"""
+"""Every way in which the stand-in refuses a request, in Stripe's own words, codes and shapes."""
 
 from collections.abc import Mapping
 from typing import Any
+
+from arcade_sandbox.errors import SandboxError
 
 Json = dict[str, Any]
 
@@ -13,11 +11,7 @@ _DOC_URL = "https://stripe.com/docs/error-codes/"
 _LOG_URL = "https://dashboard.stripe.com/test/logs/"
 
 
-class SandboxMisuse(ValueError):
-    """A control call that cannot be carried out; nothing has changed."""
-
-
-class StripeRefusal(Exception):
+class StripeRefusal(SandboxError):
     """An answer with an error body.
 
     `stored` says whether an idempotency key remembers it: Stripe stores the outcome of every request whose

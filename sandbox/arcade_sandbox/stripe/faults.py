@@ -6,7 +6,8 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from arcade_sandbox.stripe.errors import SandboxMisuse, StripeRefusal
+from arcade_sandbox.errors import SandboxMisuse
+from arcade_sandbox.stripe.errors import StripeRefusal
 
 Kind = Literal["409", "429", "500", "502", "503", "cut", "hang"]
 When = Literal["before", "after"]

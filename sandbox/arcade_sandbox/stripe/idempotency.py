@@ -31,7 +31,7 @@ class _Use:
 
 
 class IdempotencyKeys:
-    """Which keys were used for what. Not thread-safe: `StripeSandbox` calls it under its lock."""
+    """Which keys were used for what. Not thread-safe: `StripeWorld` calls it under its lock."""
 
     def __init__(self) -> None:
         self._uses: OrderedDict[str, _Use] = OrderedDict()

@@ -1,4 +1,4 @@
-"""The shapes of Stripe's objects about money: intents, charges, refunds, disputes. Pure, as `stripe_objects`."""
+"""The shapes of Stripe's objects about money: intents, charges, refunds, disputes. Pure, as `objects` is."""
 
 from typing import Any
 

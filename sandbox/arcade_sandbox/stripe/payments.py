@@ -6,9 +6,10 @@ Every function changes the state and records the events that Stripe would send, 
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from arcade_sandbox.errors import SandboxMisuse
 from arcade_sandbox.stripe import payment_objects as shapes
 from arcade_sandbox.stripe.checkout import close_session, landing_url
-from arcade_sandbox.stripe.errors import SandboxMisuse, StripeRefusal, unexpected_state
+from arcade_sandbox.stripe.errors import StripeRefusal, unexpected_state
 from arcade_sandbox.stripe.state import StripeState, random_letters
 
 Json = dict[str, Any]

@@ -2,8 +2,9 @@
 
 from typing import Any, Literal
 
+from arcade_sandbox.errors import SandboxMisuse
 from arcade_sandbox.stripe import payment_objects as shapes
-from arcade_sandbox.stripe.errors import SandboxMisuse, StripeRefusal
+from arcade_sandbox.stripe.errors import StripeRefusal
 from arcade_sandbox.stripe.objects import money_text
 from arcade_sandbox.stripe.state import StripeState
 

@@ -10,14 +10,12 @@ from waitress.channel import HTTPChannel
 from waitress.server import create_server
 from waitress.task import WSGITask
 
+from arcade_sandbox.errors import PortTaken
+
 _CHANNEL = "arcade_sandbox.channel"
 # The hosted page holds a thread while it waits for a webhook's answer, and that webhook asks the API meanwhile.
 THREADS = 16
 _LOOP_S = 0.5
-
-
-class PortTaken(OSError):
-    """The port is in use; the text names it."""
 
 
 class _Task(WSGITask):  # type: ignore[misc]  # waitress has no types

@@ -4,14 +4,9 @@ Threads: `concurrency` workers take what is due from one bounded queue, ordered 
 that talk to the endpoints, and they lend their heartbeat to what else depends on time.
 """
 
-import contextlib
-import hashlib
 import heapq
-import hmac
-import http.client
 import json
 import random
-import socket
 import threading
 import time
 from collections import deque
@@ -20,12 +15,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from arcade_sandbox.stripe.errors import SandboxMisuse
+from arcade_sandbox.errors import SandboxMisuse
+from arcade_sandbox.stripe.sender import ANSWER_TIMEOUT_S, Receiver, Sender
 
 Json = dict[str, Any]
 
-# An endpoint that takes longer than Stripe's own ten seconds counts as failed.
-ANSWER_TIMEOUT_S = 10.0
 # docs.stripe.com/webhooks#retries: up to three days in live mode.
 RETRY_FOR_S = 3 * 86_400
 # An hour's outage of a busy bench; what comes beyond is recorded as overflown, never waited for.
@@ -36,28 +30,21 @@ _HEARTBEAT_S = 0.5
 
 
 class SandboxClock:
-    """The wall clock, plus what the sandbox was told to skip. Seconds since the epoch."""
+    """The wall clock or another one, plus what the sandbox was told to skip. Seconds since the epoch."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_s: Callable[[], float] = time.time) -> None:
+        self._now_s = now_s
         self._skipped_s = 0.0
 
     def now_s(self) -> float:
         """The sandbox's time."""
-        return time.time() + self._skipped_s
+        return self._now_s() + self._skipped_s
 
     def skip(self, seconds: float) -> None:
         """Let time jump ahead. Raises SandboxMisuse."""
         if not 0 <= seconds <= 10 * 366 * 86_400:
             raise SandboxMisuse("the clock can be moved ahead by 0 s to ten years")
         self._skipped_s += seconds
-
-
-@dataclass(frozen=True)
-class Receiver:
-    """A webhook endpoint and its signing secret."""
-
-    url: str
-    secret: str
 
 
 @dataclass(frozen=True)
@@ -79,12 +66,6 @@ class _Attempt:
     event: Json = field(compare=False)
     receiver: Receiver = field(compare=False)
     number: int = field(compare=False)
-
-
-def signature_header(body: bytes, secret: str, at_s: int) -> str:
-    """`Stripe-Signature`: HMAC-SHA256 of `<time>.<body>` (docs.stripe.com/webhooks#verify-manually)."""
-    mac = hmac.new(secret.encode(), b"%d." % at_s + body, hashlib.sha256)
-    return f"t={at_s},v1={mac.hexdigest()}"
 
 
 class WebhookDelivery:
@@ -114,7 +95,7 @@ class WebhookDelivery:
         self._settings = DeliverySettings()
         self._random = random.Random(0)  # noqa: S311 - it shuffles, and must be repeatable  # nosec B311
         self._stopping = False
-        self._lines: set[socket.socket] = set()
+        self._sender = Sender()
         self._workers = [
             threading.Thread(target=self._work, name=f"sandbox-webhooks-{number}", daemon=True)
             for number in range(concurrency)
@@ -130,10 +111,7 @@ class WebhookDelivery:
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-            for line in self._lines:
-                # Wakes a worker that waits for an answer; closing it from here would not.
-                with contextlib.suppress(OSError):
-                    line.shutdown(socket.SHUT_RDWR)
+        self._sender.stop()
         for worker in self._workers:
             if worker.ident is not None:
                 worker.join(ANSWER_TIMEOUT_S + 2)
@@ -279,7 +257,7 @@ class WebhookDelivery:
         with self._changed:
             known = receiver in self._receivers
         if known:
-            status, error = self._post(receiver, json.dumps(event, indent=2, ensure_ascii=False).encode())
+            status, error = self._sender.post(receiver, json.dumps(event, indent=2, ensure_ascii=False).encode())
         else:
             status, error = None, "endpoint removed"
         with self._changed:
@@ -296,43 +274,6 @@ class WebhookDelivery:
         left = self._unanswered.pop(event_id, 1) - 1
         if left > 0:
             self._unanswered[event_id] = left
-
-    def _post(self, receiver: Receiver, body: bytes) -> tuple[int | None, str | None]:
-        """The answer's status, or None and what went wrong. Redirects are not followed: Stripe follows none."""
-        parts = urlsplit(receiver.url)
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        connection = kind(parts.hostname or "", parts.port, timeout=ANSWER_TIMEOUT_S)
-        headers = {
-            "Accept": "*/*; q=0.5, application/xml",
-            "Cache-Control": "no-cache",
-            "Connection": "close",
-            "Content-Type": "application/json; charset=utf-8",
-            "Stripe-Signature": signature_header(body, receiver.secret, int(time.time())),
-            "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
-        }
-        line: socket.socket | None = None
-        try:
-            connection.connect()
-            line = connection.sock
-            with self._changed:
-                if self._stopping:
-                    return None, "stopped"
-                self._lines.add(line)
-            connection.request(
-                "POST", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), body, headers
-            )
-            answer = connection.getresponse()
-            status = answer.status
-            answer.close()
-        except (OSError, http.client.HTTPException) as problem:
-            return None, f"{type(problem).__name__}: {problem}"
-        else:
-            return status, None
-        finally:
-            with self._changed:
-                if line is not None:
-                    self._lines.discard(line)
-            connection.close()
 
     def _record(
         self, event: Json, url: str, number: int, *, status: int | None = None, error: str | None = None

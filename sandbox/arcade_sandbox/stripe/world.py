@@ -8,21 +8,23 @@ import copy
 import re
 import secrets
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+from arcade_sandbox.errors import SandboxMisuse
 from arcade_sandbox.stripe import payments, refunds
 from arcade_sandbox.stripe.catalogue import create_price
 from arcade_sandbox.stripe.checkout import expire_session, session_from_link
-from arcade_sandbox.stripe.errors import SandboxMisuse
 from arcade_sandbox.stripe.faults import Fault, FaultPlan, Kind, When
 from arcade_sandbox.stripe.idempotency import IdempotencyKeys
 from arcade_sandbox.stripe.params import CURRENCIES
 from arcade_sandbox.stripe.payments import Paid
 from arcade_sandbox.stripe.schemas import MAX_AMOUNT
+from arcade_sandbox.stripe.sender import Receiver
 from arcade_sandbox.stripe.state import NOBODY, Cause, StripeRules, StripeState
-from arcade_sandbox.stripe.webhooks import Receiver, SandboxClock, WebhookDelivery
+from arcade_sandbox.stripe.webhooks import SandboxClock, WebhookDelivery
 
 Json = dict[str, Any]
 
@@ -47,16 +49,18 @@ class StripeWorld:
         retry_base_s: float = 0.5,
         retry_cap_s: float = 60.0,
         redirect_wait_s: float = REDIRECT_WAIT_S,
+        now_s: Callable[[], float] = time.time,
     ) -> None:
         """`api_key`: the only key that is good; None: any test key. `concurrency` 1 keeps the order of events.
 
         Deliveries are repeated after `retry_base_s`, twice that, and so on up to `retry_cap_s`, until they are
-        answered with 2xx or three days (of the sandbox's clock) have passed. Raises SandboxMisuse.
+        answered with 2xx or three days (of the sandbox's clock) have passed. `now_s` is the time to live by, in
+        seconds since the epoch. Raises SandboxMisuse.
         """
         self.webhook_secret = webhook_secret or f"whsec_{secrets.token_hex(24)}"
         self.api_key = api_key
         self.redirect_wait_s = redirect_wait_s
-        self.clock = SandboxClock()
+        self.clock = SandboxClock(now_s)
         self.faults = FaultPlan()
         self.keys = IdempotencyKeys()
         self.stopping = threading.Event()
@@ -105,8 +109,10 @@ class StripeWorld:
         return paid
 
     def session_id_of(self, session: str) -> str:
-        """The id in a session's address; for a payment link's address, that of a new visit. Raises "
-        "SandboxMisuse."""
+        """The id in a session's address; for a payment link's address, that of a new visit.
+
+        Raises SandboxMisuse.
+        """
         found = _SESSION_ID.search(session)
         if found is not None:
             return found[0]
@@ -247,7 +253,7 @@ class StripeWorld:
     # What a checker reads.
 
     def money(self) -> list[Json]:
-        """What became of each payment (see `stripe_refunds.money`)."""
+        """What became of each payment (see `refunds.money`)."""
         with self.world() as (state, _):
             return refunds.money(state)
 

@@ -78,8 +78,9 @@ def test_any_2xx_means_that_it_arrived(status: int) -> None:
 
 @pytest.mark.parametrize("status", [301, 307, 400, 404, 429, 500, 503])
 def test_anything_else_means_that_it_did_not_and_is_not_followed(status: int) -> None:
-    with receiving(200) as (elsewhere, got), receiving(status, Location=elsewhere) as (url, _):
+    with receiving(200) as (elsewhere, got), receiving(status, Location=elsewhere) as (url, asked):
         assert post(WebhookAlerts(url)) is False
+        assert asked.qsize() == 1
         assert got.empty()
 
 

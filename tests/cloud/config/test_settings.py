@@ -1,6 +1,7 @@
 """Settings: every fault at once and by name, what wins over what, and no secret ever shown."""
 
 import logging
+import re
 from contextlib import suppress
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -310,6 +311,43 @@ def test_limits_are_settings_by_their_own_names() -> None:
     assert load_with(**{name.upper(): str(value) for name, value in changed.items()}).limits == Limits(**changed)
 
 
+def test_silence_is_counted_after_the_longest_train_wherever_money_is_real() -> None:
+    short = {"DELIVER_WITHIN_S": "8", "SILENCE_LIMIT_S": "12", "HOLD_SILENCE_LIMIT_S": "12"}
+    assert [fault.split()[0] for fault in faults_with({**GOOD, **short})] == [
+        "SILENCE_LIMIT_S",
+        "HOLD_SILENCE_LIMIT_S",
+    ]
+    genuine = {**short, "STRIPE_API_BASE": "https://api.stripe.com"}
+    assert len(faults_with({**GOOD, **genuine})) == 2
+
+
+def test_with_a_stand_in_for_stripe_a_silent_machine_can_be_tried_in_seconds() -> None:
+    stand_in = {
+        "STRIPE_API_BASE": "http://localhost:12111",
+        "DELIVER_WITHIN_S": "8",
+        "HOLD_SILENCE_LIMIT_S": "900",
+    }
+    settings = load_with(**stand_in, SILENCE_LIMIT_S="12")
+    assert settings.limits.silence_limit_s == 12
+    assert "SILENCE_LIMIT_S (12) must exceed 68" in " ".join(warnings(settings))
+    assert the_fault(**stand_in, SILENCE_LIMIT_S="8").startswith("SILENCE_LIMIT_S (8) must exceed 68")
+
+
+def test_an_address_of_stripe_that_is_none_is_one_fault() -> None:
+    assert the_fault(STRIPE_API_BASE="http://[").startswith("STRIPE_API_BASE")
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+def test_what_is_no_setting_any_more_is_remarked_upon_and_does_no_harm(tmp_path: Path, in_file: bool) -> None:
+    file = tmp_path / ".env.local"
+    file.write_text("MAX_TRAIN_S=2\n" if in_file else "")
+    settings = load(GOOD if in_file else {**GOOD, "MAX_TRAIN_S": "2"}, file)
+    assert settings.limits == Limits()
+    assert settings.remarks == (
+        "MAX_TRAIN_S is no longer a setting: no pulse train is longer than 60 s, which the agents see to.",
+    )
+
+
 def test_publishing_is_paced_for_emqx_serverless_unless_it_is_set() -> None:
     assert load_with().mqtt_publishes_per_s == 10
     assert load_with(MQTT_PUBLISHES_PER_S="0").mqtt_publishes_per_s == 0
@@ -395,6 +433,8 @@ def test_every_variable_that_is_read_is_in_the_table_and_the_other_way_round() -
     limits = {f.name.upper() for f in fields(Limits)}
     for variable in VARIABLES:
         assert variable.name in limits or f'("{variable.name}"' in source, f"{variable.name} is never read"
+    read = set(re.findall(r'\("([A-Z][A-Z0-9_]+)"', source))
+    assert read - {"AWS_LAMBDA_FUNCTION_NAME"} <= {variable.name for variable in VARIABLES}  # that one is AWS's
 
 
 def test_loading_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:

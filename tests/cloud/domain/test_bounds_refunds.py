@@ -60,7 +60,7 @@ def test_where_nothing_was_refunded_nobody_looks_again() -> None:
 
 def test_a_look_at_a_refund_is_repeated_while_stripe_is_away_and_not_for_ever() -> None:
     life = Life().resolved(0)
-    life.read(paid(refunded_minor=300, refunds=1))
+    life.read(paid(refunded_minor=300))
     assert life.order.state == "settled"
     looks = 0
     while life.order.due_at_ms is not None:

@@ -363,7 +363,7 @@ def test_rule_an_order_is_for_no_other_computer_than_was_ready_when_it_was_order
     life.read(paid())
     assert (life.order.state, life.effects, life.delivery.command) == ("funded", (), None)
     life.due()
-    assert "another computer" in life.texts[-1]
+    assert "another Pi" in life.texts[-1]
     life.installation = HERE  # it was two of them, and the right one is back
     life.due()
     assert plain(life.effects) == ["SendCoinpulse"]

@@ -271,7 +271,7 @@ class OrderLife(RuleBasedStateMachine):
                 event = self.perform(*self.bag.pop(0), Outcome.CONFIRMED, "fine")
                 if event is not None:
                     self.step(event)
-                self.life.hears_ms = max(self.echoes, default=self.life.hears_ms)
+                self.life.last_echo_ms = max(self.echoes, default=self.life.last_echo_ms)
 
     @precondition(lambda self: self.bag)
     @rule()
@@ -283,7 +283,7 @@ class OrderLife(RuleBasedStateMachine):
     @rule(which=st.integers(0, 10**6))
     def echo_comes_back(self, which: int) -> None:
         sent_ms = self.echoes[which % len(self.echoes)]
-        self.life.hears_ms = max(sent_ms, self.life.hears_ms or 0)
+        self.life.last_echo_ms = max(sent_ms, self.life.last_echo_ms or 0)
 
     # --- the machine
 
@@ -409,7 +409,7 @@ class OrderLife(RuleBasedStateMachine):
                 event = self.perform(decided_at_ms, effect, Outcome.CONFIRMED, "fine")
                 if event is not None:
                     self.step(event)
-                self.life.hears_ms = max(self.echoes, default=None)
+                self.life.last_echo_ms = max(self.echoes, default=None)
                 steps += 1
                 assert steps < 2000, "a circle"
             due_ms = self.life.order.due_at_ms

@@ -3,6 +3,7 @@
 import pytest
 
 from arcade_cloud.domain.limits import Limits
+from arcade_shared.cabinet import MAX_TRAIN_S
 
 
 def test_the_defaults_fit_together() -> None:
@@ -13,7 +14,6 @@ def test_the_defaults_fit_together() -> None:
     ("wrong", "named"),
     [
         (Limits(deliver_within_s=0), "DELIVER_WITHIN_S"),
-        (Limits(max_train_s=0), "MAX_TRAIN_S"),
         (Limits(answer_s=0), "ANSWER_S"),
         (Limits(silence_limit_s=180), "SILENCE_LIMIT_S"),
         (Limits(hold_silence_limit_s=180), "HOLD_SILENCE_LIMIT_S"),
@@ -30,11 +30,13 @@ def test_a_limit_that_does_not_fit_is_named(wrong: Limits, named: str) -> None:
 
 
 def test_silence_must_outlast_the_delivery_and_the_longest_train() -> None:
-    assert (
-        Limits(deliver_within_s=120, max_train_s=60, silence_limit_s=181, hold_silence_limit_s=181).faults() == []
-    )
-    assert Limits(deliver_within_s=120, max_train_s=61, silence_limit_s=181, hold_silence_limit_s=182).faults()
+    """A machine that begins at the last moment, and pulses for as long as any agent does, is not silent."""
+    enough = 120 + MAX_TRAIN_S + 1
+    assert Limits(deliver_within_s=120, silence_limit_s=enough, hold_silence_limit_s=enough).faults() == []
+    (fault,) = Limits(deliver_within_s=120, silence_limit_s=enough - 1, hold_silence_limit_s=enough).faults()
+    assert fault.startswith("SILENCE_LIMIT_S (180) must exceed 180")
 
 
 def test_all_faults_are_told_at_once() -> None:
-    assert len(Limits(deliver_within_s=0, max_train_s=0, answer_s=-1, checkout_life_s=1).faults()) == 4
+    wrong = Limits(deliver_within_s=0, last_resort_s=4 * 86_400, answer_s=-1, checkout_life_s=1)
+    assert len(wrong.faults()) == 4

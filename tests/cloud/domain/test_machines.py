@@ -12,10 +12,10 @@ from arcade_cloud.domain.machines import (
     FRESH_MS,
     RIVAL_MS,
     SKEW_MS,
-    Heard,
     Machine,
     Presence,
-    hear,
+    PresenceUpdate,
+    apply_status,
     is_fresh,
     why_not_ready,
 )
@@ -59,12 +59,12 @@ def after(*statuses: Status, presence: Presence | None = None, now_ms: int = NOW
     """What is known after these, heard at once."""
     known = presence or Presence(machine_id="cab-01")
     for status in statuses:
-        known = hear(known, status, KEY, now_ms).presence
+        known = apply_status(known, status, KEY, now_ms).presence
     return known
 
 
-def heard(presence: Presence, status: Status, now_ms: int = NOW_MS) -> Heard:
-    return hear(presence, status, KEY, now_ms)
+def heard(presence: Presence, status: Status, now_ms: int = NOW_MS) -> PresenceUpdate:
+    return apply_status(presence, status, KEY, now_ms)
 
 
 # --- the order of what is heard --------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def test_an_older_status_of_the_same_boot_changes_nothing() -> None:
 def test_a_replayed_status_changes_nothing() -> None:
     status = a_status(nonce=NONCE)
     known = after(status)
-    assert heard(known, status, NOW_MS + 1000) == Heard(presence=known)
+    assert heard(known, status, NOW_MS + 1000) == PresenceUpdate(presence=known)
 
 
 def test_the_will_ends_its_connection_whatever_its_last_number() -> None:
@@ -150,7 +150,7 @@ def test_the_first_installation_that_is_heard_is_addressed_even_unready() -> Non
 )
 def test_another_installation_without_a_live_round_trip_changes_nothing(status: Status) -> None:
     known = after(a_status())
-    assert heard(known, status) == Heard(presence=known)
+    assert heard(known, status) == PresenceUpdate(presence=known)
 
 
 def test_a_repaired_pi_takes_over_once_it_is_ready() -> None:

@@ -355,7 +355,7 @@ def test_a_refund_that_fails_after_all_reopens_the_order_and_is_made_anew() -> N
     assert life.order.state == "settled"
     life.wait_s(7 * 86_400)
     life.on(PaymentReported("pi_1", "refund.failed"))
-    life.read(paid(refunds=1, refunds_failed=1))
+    life.read(paid(refunds_failed=1))
     assert (life.order.state, life.settle, life.kinds) == ("resolved", ("refund", 200), {"refund_failed"})
     assert life.asked(Settle)[0].key != first_key
 
@@ -371,7 +371,7 @@ def test_a_refund_that_fails_at_once_is_made_anew_a_few_times_and_then_owed_by_h
             failed += 1
             life.on(SettlementAttempted("refund", effect.key, "done"))
         if ReadPayment() in life.effects:
-            life.read(paid(refunds=failed, refunds_failed=failed))
+            life.read(paid(refunds_failed=failed))
         elif life.order.state == "resolved":
             life.due()
     assert len(keys) == failed == REFUND_FAILURES
@@ -382,16 +382,16 @@ def test_a_refund_that_fails_at_once_is_made_anew_a_few_times_and_then_owed_by_h
 
 def test_what_was_owed_and_has_been_paid_out_after_all_is_owed_no_more() -> None:
     life = Life().resolved(1)
-    life.read(paid(refunds=3, refunds_failed=3))
+    life.read(paid(refunds_failed=3))
     assert life.order.books.owed_minor == 200
     life.on(PaymentReported("pi_1", "charge.refunded"))
-    life.read(refunded(200, refunds=4, refunds_failed=3))
+    life.read(refunded(200, refunds_failed=3))
     assert (life.order.state, life.order.books.owed_minor) == ("settled", 0)
 
 
 def test_a_pending_refund_counts_as_given_back() -> None:
     life = Life().resolved(0)
-    life.read(refunded(300, refunds=1))
+    life.read(refunded(300))
     assert life.order.state == "settled"
 
 

@@ -40,13 +40,15 @@ class Lives:
         order = an_order("ord_1", amount_minor=amount, checkout=PAGE)
         self.order = msgspec.structs.replace(order, credits=self.credits_)
         self.now_ms = NOW_MS
-        self.hears_ms: int | None = None
+        self.last_echo_ms: int | None = None
         self.effects: tuple[Effect, ...] = ()
         self.alerts: dict[str, Alert] = {}
 
     def on(self, event: Event) -> Decision:
         before = self.order
-        context = Context(now_ms=self.now_ms, limits=LIMITS, installations=INSTALLATIONS, hears_ms=self.hears_ms)
+        context = Context(
+            now_ms=self.now_ms, limits=LIMITS, installations=INSTALLATIONS, last_echo_ms=self.last_echo_ms
+        )
         decision = decide(before, event, context)
         self.order, self.effects = decision.order, decision.effects
         check(self.order)
@@ -126,7 +128,7 @@ class Lives:
             for credit_id in self.asked(SendRevoke):
                 self.on(Sent("revoke", credit_id, Outcome.CONFIRMED))
             self.now_ms += 1
-            self.hears_ms = self.now_ms
+            self.last_echo_ms = self.now_ms
         raise AssertionError("its silence is never proven")
 
 

@@ -75,6 +75,20 @@ def test_the_printed_config_is_one_that_the_agent_takes_once_the_password_is_fil
     assert load(config).machine_id == "cab-01"
 
 
+def test_the_agent_keeps_its_journal_when_the_line_that_names_it_is_deleted(settings, tmp_path, capsys):
+    """Another journal would be another installation, and a credit on its way would be addressed to nobody."""
+    from arcade_edge.config import load
+
+    main(["machine", "add", "cab-01"])
+    printed = capsys.readouterr().out
+    (line,) = [line for line in printed.splitlines(keepends=True) if line.startswith("path = ")]
+    config = tmp_path / "edge.toml"
+    config.write_text(printed)
+    named = load(config).journal_path
+    config.write_text(printed.replace(line, ""))
+    assert load(config).journal_path == named
+
+
 def test_a_machine_is_changed_only_when_that_is_asked_for(settings, capsys):
     assert main(["machine", "add", "cab-01", "--name", "Old"]) == 0
     assert main(["machine", "add", "cab-01", "--name", "New"]) == 1

@@ -6,24 +6,24 @@ from arcade_shared.messages import Ack
 from arcade_shared.signing import machine_key, seal
 from arcade_shared.times import format_ms
 from arcade_shared.topics import machine_topic
-from support.doors import INGEST_SECRET, WEBHOOK_SECRET, Doors
 from support.orders import only_command
+from support.site import INGEST_SECRET, WEBHOOK_SECRET, Site
 
 API_KEY = "the game software's own key"
 INGEST = {"X-Ingest-Secret": INGEST_SECRET}
 
 
-def paid_and_sent(doors: Doors) -> str:
+def paid_and_sent(site: Site) -> str:
     """An order that is paid, and whose machine has not answered yet."""
-    order_id = doors.begin(2)
-    doors.pay(order_id)
-    assert doors.order(order_id).state == "funded"
+    order_id = site.begin(2)
+    site.pay(order_id)
+    assert site.order(order_id).state == "funded"
     return order_id
 
 
-def invented_hold(doors: Doors, order_id: str) -> dict[str, object]:
+def invented_hold(site: Site, order_id: str) -> dict[str, object]:
     """The event that Stripe would send, had the order been paid."""
-    order = doors.order(order_id)
+    order = site.order(order_id)
     intent = {
         "id": "pi_invented",
         "object": "payment_intent",
@@ -35,17 +35,17 @@ def invented_hold(doors: Doors, order_id: str) -> dict[str, object]:
         "capture_method": "manual",
         "metadata": {"order_id": order_id, "machine_id": order.machine_id, "site": "https://play.example"},
     }
-    event = {"id": "evt_invented", "object": "event", "created": doors.now_ms // 1000}
+    event = {"id": "evt_invented", "object": "event", "created": site.now_ms // 1000}
     return {**event, "type": "payment_intent.amount_capturable_updated", "data": {"object": intent}}
 
 
 def test_with_the_ingest_secret_no_ack_is_forged() -> None:
     """Every message is signed by its machine as well: who may deliver letters can't write them."""
-    doors = Doors(gameover_api_key=API_KEY)
-    order_id = paid_and_sent(doors)
-    order = doors.order(order_id)
+    site = Site(gameover_api_key=API_KEY)
+    order_id = paid_and_sent(site)
+    order = site.order(order_id)
     topic = machine_topic("cab-01", "ack")
-    genuine = json.loads(doors.ack_payload(order, "accepted"))
+    genuine = json.loads(site.ack_payload(order, "accepted"))
     claim = {
         "machine_id": "cab-01",
         "credit_id": only_command(order).credit_id,
@@ -56,7 +56,7 @@ def test_with_the_ingest_secret_no_ack_is_forged() -> None:
         "delivered": 2,
         "uncertain": 0,
         "reason": "",
-        "timestamp": format_ms(doors.now_ms),
+        "timestamp": format_ms(site.now_ms),
     }
     guessed = json.loads(seal(machine_key(INGEST_SECRET, "cab-01"), topic, Ack, **claim))
     forged = [
@@ -65,46 +65,46 @@ def test_with_the_ingest_secret_no_ack_is_forged() -> None:
         guessed,
     ]
     messages = [{"topic": topic, "payload": payload} for payload in forged]
-    answer = doors.client.post("/ingest", json=messages, headers=INGEST)
+    answer = site.client.post("/ingest", json=messages, headers=INGEST)
     assert (answer.get_json()["accepted"], len(answer.get_json()["refused"])) == (0, 3)
-    assert doors.order(order_id) == order
+    assert site.order(order_id) == order
 
 
 def test_with_the_gameover_key_a_game_is_over_and_nothing_else() -> None:
-    doors = Doors(gameover_api_key=API_KEY)
-    key, sent = {"X-Api-Key": API_KEY, "Authorization": f"Bearer {API_KEY}"}, len(doors.broker.sent)
-    assert doors.client.post("/gameover", json={"machine_id": "cab-01"}, headers=key).status_code == 200
-    assert [message.topic for message in doors.broker.sent[sent:]] == ["arcade/machine/cab-01/gameover"]
-    assert doors.client.post("/ingest", json=[], headers=key).status_code == 401
-    assert doors.client.post("/webhook", json={}, headers=key).status_code == 400
+    site = Site(gameover_api_key=API_KEY)
+    key, sent = {"X-Api-Key": API_KEY, "Authorization": f"Bearer {API_KEY}"}, len(site.broker.sent)
+    assert site.client.post("/gameover", json={"machine_id": "cab-01"}, headers=key).status_code == 200
+    assert [message.topic for message in site.broker.sent[sent:]] == ["arcade/machine/cab-01/gameover"]
+    assert site.client.post("/ingest", json=[], headers=key).status_code == 401
+    assert site.client.post("/webhook", json={}, headers=key).status_code == 400
 
 
 def test_with_the_webhook_secret_a_payment_can_be_invented_and_a_person_is_told() -> None:
     """The first pulse does not wait for Stripe; but nothing is settled without it."""
-    doors = Doors()
-    order_id = doors.begin(2)
-    assert doors.post_event(invented_hold(doors, order_id)).status_code == 200
-    assert doors.order(order_id).state == "funded", "this is what the leak costs: free credits, on the operator"
-    doors.say_ack(order_id, "done", 2)
-    assert doors.payments.stripe.money() == []
-    assert doors.order(order_id).state == "resolved"
-    assert {alert.kind for alert in doors.store.recent_alerts(10)} == {"unreadable"}
+    site = Site()
+    order_id = site.begin(2)
+    assert site.post_event(invented_hold(site, order_id)).status_code == 200
+    assert site.order(order_id).state == "funded", "this is what the leak costs: free credits, on the operator"
+    site.say_ack(order_id, "done", 2)
+    assert site.payments.stripe.money() == []
+    assert site.order(order_id).state == "resolved"
+    assert {alert.kind for alert in site.store.recent_alerts(10)} == {"unreadable"}
 
 
 def test_with_the_webhook_secret_no_credits_are_had_where_nobody_ordered() -> None:
     """An invented payment of an invented order, or of one that was paid already, pulses nothing."""
-    doors = Doors()
-    order_id = paid_and_sent(doors)
-    sent = len(doors.broker.sent)
-    event = invented_hold(doors, order_id)
-    doors.post_event(event)
+    site = Site()
+    order_id = paid_and_sent(site)
+    sent = len(site.broker.sent)
+    event = invented_hold(site, order_id)
+    site.post_event(event)
     data = json.loads(json.dumps(event).replace(order_id, "ord_nobody").replace("evt_inv", "evt_other"))
-    doors.post_event(data)
-    assert [message.topic for message in doors.broker.sent[sent:] if "coinpulse" in message.topic] == []
+    site.post_event(data)
+    assert [message.topic for message in site.broker.sent[sent:] if "coinpulse" in message.topic] == []
 
 
 def test_with_an_old_webhook_secret_nothing_can_be_done_once_it_was_taken_away() -> None:
-    doors = Doors(stripe_webhook_secrets=("whsec_the_new_one",))
-    body = json.dumps(invented_hold(doors, doors.begin(2))).encode()
-    headers = {"Stripe-Signature": doors.signature(body, WEBHOOK_SECRET)}
-    assert doors.client.post("/webhook", data=body, headers=headers).status_code == 400
+    site = Site(stripe_webhook_secrets=("whsec_the_new_one",))
+    body = json.dumps(invented_hold(site, site.begin(2))).encode()
+    headers = {"Stripe-Signature": site.signature(body, WEBHOOK_SECRET)}
+    assert site.client.post("/webhook", data=body, headers=headers).status_code == 400

@@ -1,4 +1,4 @@
-"""The doors behind the real server: what it hands on, what it refuses itself, and that it goes on serving."""
+"""The routes behind the real server: what it hands on, what it refuses itself, and that it goes on serving."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ import requests
 from waitress.server import create_server
 
 from arcade_cloud.entrypoints.server import WAITRESS_BODY_BYTES
-from support.doors import INGEST_SECRET, Doors
+from support.site import INGEST_SECRET, Site
 
 TIMEOUT_S = 20
 
@@ -21,7 +21,7 @@ TIMEOUT_S = 20
 class Served:
     """The application behind waitress on a free port."""
 
-    doors: Doors
+    site: Site
     port: int
 
     @property
@@ -42,9 +42,9 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
-    doors = Doors()
+    site = Site()
     server = create_server(
-        doors.app,
+        site.app,
         host="127.0.0.1",
         port=0,
         threads=4,
@@ -55,7 +55,7 @@ def served() -> Iterator[Served]:
     thread = threading.Thread(target=server.run, name="waitress")
     thread.start()
     try:
-        yield Served(doors, server.effective_port)
+        yield Served(site, server.effective_port)
     finally:
         server.task_dispatcher.shutdown()
         server.close()
@@ -86,8 +86,8 @@ def test_a_body_in_chunks_is_bounded_as_any_other(served):
     check_shape(answer, 413, "too_large")
 
 
-def test_a_body_without_any_measure_is_refused_before_it_is_kept(served):
-    """Else a thousand callers could fill the disk with what no door takes."""
+def test_an_endless_body_is_refused_before_it_is_kept(served):
+    """Else a thousand callers could fill the disk with what no route takes."""
     head = b"POST /webhook HTTP/1.1\r\nHost: x\r\n"
     assert served.raw(head + b"Content-Length: 1000000000\r\n\r\n").startswith(b"HTTP/1.1 413")
     with socket.create_connection(("127.0.0.1", served.port), TIMEOUT_S) as connection:
@@ -110,7 +110,7 @@ def test_a_body_in_chunks_is_read_as_any_other(served):
 
 def test_a_signed_event_arrives_byte_for_byte(served):
     body = json.dumps({"id": "evt_1", "type": "invoice.paid", "note": "é\u2028 "}, ensure_ascii=False).encode()
-    headers = {"Stripe-Signature": served.doors.signature(body)}
+    headers = {"Stripe-Signature": served.site.signature(body)}
     assert requests.post(f"{served.url}/webhook", data=body, headers=headers, timeout=TIMEOUT_S).status_code == 200
 
 
@@ -130,14 +130,14 @@ def test_a_signed_event_arrives_byte_for_byte(served):
         b"GET /status HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 300_000 + b"\r\n\r\n",
     ],
 )
-def test_what_is_hardly_http_is_no_500_and_stops_nothing(served, request_bytes):
+def test_malformed_http_is_no_500_and_stops_nothing(served, request_bytes):
     answer = served.raw(request_bytes)
     assert not answer.startswith((b"HTTP/1.1 500", b"HTTP/1.0 500"))
     assert b"Traceback" not in answer
     assert requests.get(f"{served.url}/status", timeout=TIMEOUT_S).json()["status"] == "up"
 
 
-def test_a_caller_that_goes_away_stops_nothing(served):
+def test_a_caller_that_disconnects_stops_nothing(served):
     for _ in range(5):
         with socket.create_connection(("127.0.0.1", served.port), TIMEOUT_S) as connection:
             connection.sendall(b"POST /gameover HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")

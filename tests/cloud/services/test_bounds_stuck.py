@@ -9,12 +9,12 @@ from arcade_cloud.domain.order import HistoryEntry
 from arcade_cloud.errors import InvariantBroken
 from arcade_cloud.ports.store import Move
 from arcade_cloud.services.fulfilment import STUCK_AGAIN_MS
-from support.doors import SilentAlerts
 from support.fake_broker import FakeBroker
-from support.fake_payments import FakePayments
 from support.lives import new_order
 from support.memory_store import MemoryStore
 from support.orders import NOW_MS
+from support.sandbox_payments import SandboxPayments
+from support.site import SilentAlerts
 
 STUCK = 250
 BATCH = 100
@@ -40,7 +40,7 @@ class Cloud:
         self.put("good", STUCK)
         self.fulfilment = connect(
             store=self.store,
-            payments=FakePayments(lambda: self.now_ms),
+            payments=SandboxPayments(lambda: self.now_ms),
             broker=FakeBroker(),
             alerts=SilentAlerts(),
             keyring=Keyring(["s" * 32]),
@@ -78,6 +78,7 @@ def test_one_pass_after_the_other_comes_to_an_end_even_if_nothing_can_be_moved()
     while cloud.fulfilment.run_once(BATCH) == BATCH:
         passes += 1
         assert passes <= STUCK // BATCH + 1
+    assert passes
 
 
 def test_stuck_orders_are_tried_again_and_each_is_told_once() -> None:

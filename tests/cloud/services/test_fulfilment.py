@@ -15,11 +15,13 @@ from arcade_cloud.domain.limits import Limits
 from arcade_cloud.errors import Conflict, InvariantBroken, PaymentsRefused, PaymentTaken, StoreUnavailable
 from arcade_cloud.ports.store import Move
 from arcade_shared.messages import Coinpulse, Revoke
-from arcade_shared.signing import machine_key, unseal
+from arcade_shared.signing import machine_key
+from simulation.account_payments import AccountPayments
 from support.lives import new_order, paid
 from support.memory_store import MemoryStore
 from support.mortal_cloud import BASE_URL, INSTALLATION, MACHINE, SECRET, START_MS, MortalCloud
 from support.orders import only_command, only_delivery, only_payment
+from support.sealed import unseal
 
 COINPULSE = f"arcade/machine/{MACHINE}/coinpulse"
 REVOKE = f"arcade/machine/{MACHINE}/revoke"
@@ -116,9 +118,7 @@ def test_nothing_is_published_that_is_not_on_record_first() -> None:
 
     order_id = bought(cloud)
     fulfilment = another(cloud, broker=Watching(cloud.broker)).fulfilment
-    fulfilment.move(
-        order_id, PaymentRead(cloud.payments.stripe.payment(cloud.payments.stripe.intent("pi_fake000001")))
-    )
+    fulfilment.move(order_id, PaymentRead(cloud.payments.read_payment(cloud.intent())))
     fulfilment.move(order_id, RefundAsked("kim", "a complaint"))
     assert seen == ["funded", "revoking"]
 
@@ -129,13 +129,13 @@ def test_nothing_is_published_that_is_not_on_record_first() -> None:
 def test_an_event_on_record_changes_nothing_and_does_nothing() -> None:
     cloud = MortalCloud()
     order_id = bought(cloud)
-    payment = cloud.payments.stripe.payment(cloud.payments.stripe.intent("pi_fake000001"))
+    payment = cloud.payments.read_payment(cloud.intent())
     for _ in range(3):
         cloud.fulfilment.move(order_id, PaymentRead(payment), seen="evt_1")
     assert len(cloud.broker.on(COINPULSE)) == 1
     reads = cloud.payments.calls.count("read_payment")
     for _ in range(3):
-        cloud.fulfilment.move(order_id, PaymentReported("pi_fake000001", "payment_intent.canceled"), seen="evt_2")
+        cloud.fulfilment.move(order_id, PaymentReported(cloud.intent(), "payment_intent.canceled"), seen="evt_2")
     assert cloud.payments.calls.count("read_payment") == reads + 1
 
 
@@ -172,7 +172,7 @@ class Raced(Passing):
 def test_of_two_workers_on_one_order_the_slower_decides_anew() -> None:
     cloud = MortalCloud()
     order_id = bought(cloud)
-    payment = cloud.payments.stripe.payment(cloud.payments.stripe.intent("pi_fake000001"))
+    payment = cloud.payments.read_payment(cloud.intent())
     news = PaymentRead(payment)
     raced = Raced(cloud.store, 1, lambda: cloud.fulfilment.move(order_id, news))
     another(cloud, store=raced).fulfilment.move(order_id, news)
@@ -194,11 +194,10 @@ def test_whoever_is_always_too_late_reports_a_defect() -> None:
 
 
 def test_workers_that_share_a_store_keep_the_promises_together() -> None:
-    cloud = MortalCloud()
+    cloud = MortalCloud(payments=AccountPayments)
     cloud.machine.deliver = 2
     order_ids = [bought(cloud, method) for method in ("card", "grabpay") * 5]
-    events = [event for event in cloud.payments.stripe.take_events() for _ in range(2)]
-    cloud.payments.stripe.events += events
+    cloud.webhooks_twice = True
     failures: list[BaseException] = []
 
     def work() -> None:
@@ -215,7 +214,7 @@ def test_workers_that_share_a_store_keep_the_promises_together() -> None:
             raise
 
     workers = [threading.Thread(target=work) for _ in range(4)]
-    cloud.settle_down(until=lambda: not cloud.payments.stripe.events)
+    cloud.settle_down(until=lambda: all(cloud.order(order_id).state != "open" for order_id in order_ids))
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -232,7 +231,7 @@ def test_workers_that_share_a_store_keep_the_promises_together() -> None:
 def test_what_could_not_be_stored_is_not_done() -> None:
     cloud = MortalCloud()
     order_id = bought(cloud)
-    payment = cloud.payments.stripe.payment(cloud.payments.stripe.intent("pi_fake000001"))
+    payment = cloud.payments.read_payment(cloud.intent())
 
     class Full(Passing):
         def move(self, move: Move) -> None:
@@ -336,7 +335,7 @@ def test_what_waits_for_stripe_does_not_hold_up_what_does_not() -> None:
     later: list[Callable[[], None]] = []
     fulfilment = another(cloud, later=later.append).fulfilment
     calls = list(cloud.payments.calls)
-    fulfilment.move(order_id, PaymentReported("pi_fake000001", "charge.updated"))
+    fulfilment.move(order_id, PaymentReported(cloud.intent(), "charge.updated"))
     cloud.now_ms += 1000
     fulfilment.move(order_id, Due())
     assert len(cloud.broker.on(COINPULSE)) == 2
@@ -370,7 +369,7 @@ def test_a_payment_that_stripe_does_not_know_is_shown() -> None:
             raise PaymentsRefused("resource_missing", "no such payment intent")
 
     fulfilment = another(cloud, payments=AnotherAccount(cloud.payments)).fulfilment
-    fulfilment.move(order_id, PaymentReported("pi_fake000001", "charge.updated"))
+    fulfilment.move(order_id, PaymentReported(cloud.intent(), "charge.updated"))
     assert "unreadable" in {alert.kind for alert in cloud.store.recent_alerts(9)}
 
 
@@ -437,9 +436,7 @@ def test_an_alert_is_posted_until_it_arrives_and_then_no_more() -> None:
     sink = HardOfHearing()
     order_id = funded(cloud)
     fulfilment = another(cloud, alerts=sink).fulfilment
-    fulfilment.move(
-        order_id, PaymentRead(paid(payment_intent="pi_fake000001", dispute="open"), None, cloud.now_ms)
-    )
+    fulfilment.move(order_id, PaymentRead(paid(payment_intent=cloud.intent(), dispute="open"), None, cloud.now_ms))
     for _ in range(5):
         fulfilment.post_alerts()
     assert sink.got == [f"dispute:{order_id}"] * 3

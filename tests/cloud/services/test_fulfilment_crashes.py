@@ -1,4 +1,8 @@
-"""The cloud may be killed at any point: what was stored brings every order to its right end."""
+"""The cloud may be killed at any point: what was stored brings every order to its right end.
+
+More than a thousand lives ask Stripe more than ten thousand times, so they run on the simulation's model of it.
+Where nobody is killed, each scenario runs on the real gateway and the sandbox as well.
+"""
 
 import os
 import random
@@ -8,7 +12,9 @@ import pytest
 
 from arcade_cloud.domain.events import Outcome
 from arcade_cloud.domain.limits import Limits
-from support.mortal_cloud import MACHINE, START_MS, MortalCloud
+from simulation.account_payments import AccountPayments
+from support.mortal_cloud import MACHINE, START_MS, MortalCloud, Stripe
+from support.sandbox_payments import SandboxPayments
 
 ROUNDS = int(os.environ.get("ARCADE_ROUNDS", "1"))
 PAIRS = 15 * ROUNDS
@@ -128,10 +134,13 @@ SCENARIOS: dict[Scenario, tuple[int, set[str]]] = {
     known_too_late: (0, set()),
     a_refund_fails: (0, {"refund_failed"}),
 }
+# At the sandbox a charge is as old as the player's wish to pay, so a bank that takes an hour has taken too long.
+# The simulation dates it from the bank's word (see the contract suite).
+KEPT_AT_THE_SANDBOX: dict[Scenario, int] = {decided_late_by_the_bank: 0}
 
 
-def run(scenario: Scenario, *kill_at: int) -> MortalCloud:
-    cloud = MortalCloud(limits=SHORT)
+def run(scenario: Scenario, *kill_at: int, payments: Stripe = AccountPayments) -> MortalCloud:
+    cloud = MortalCloud(limits=SHORT, payments=payments)
     cloud.killer.points = 0
     cloud.killer.kill_at = set(kill_at)
     scenario(cloud)
@@ -155,9 +164,12 @@ def check(cloud: MortalCloud, alerts: set[str]) -> None:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_where_nobody_is_killed_the_right_sum_is_kept(scenario: Scenario) -> None:
-    cloud = run(scenario)
-    assert sum(money["kept"] for money in cloud.payments.stripe.money()) == SCENARIOS[scenario][0]
+@pytest.mark.parametrize("payments", [AccountPayments, SandboxPayments])
+def test_where_nobody_is_killed_the_right_sum_is_kept(scenario: Scenario, payments: Stripe) -> None:
+    cloud, right = run(scenario, payments=payments), SCENARIOS[scenario][0]
+    if payments is SandboxPayments:
+        right = KEPT_AT_THE_SANDBOX.get(scenario, right)
+    assert sum(money["kept"] for money in cloud.payments.stripe.money()) == right
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)

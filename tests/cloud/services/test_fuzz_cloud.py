@@ -17,8 +17,8 @@ from arcade_shared.errors import BadMessage
 from arcade_shared.messages import BY_KIND
 from arcade_shared.signing import echo_key, machine_key, signature
 from arcade_shared.topics import ECHO, machine_topic
-from support.doors import SIGNING_SECRET, Doors
 from support.lives import Life
+from support.site import SIGNING_SECRET, Site
 
 FUZZ = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 JSON = st.recursive(
@@ -44,8 +44,8 @@ NEAR = st.sampled_from(
 
 
 @pytest.fixture(scope="module")
-def doors() -> Doors:
-    return Doors()
+def site() -> Site:
+    return Site()
 
 
 @FUZZ
@@ -100,7 +100,7 @@ def test_an_order_s_record_with_anything_in_a_field_is_read_or_called_broken(
     signed=st.booleans(),
 )
 def test_whatever_a_machine_signs_it_is_taken_in_or_refused(
-    doors: Doors, kind: Any, fields: dict[str, Any], signed: bool
+    site: Site, kind: Any, fields: dict[str, Any], signed: bool
 ) -> None:
     """A cabinet's key is enough to be heard, and not enough to make the cloud stumble."""
     topic = ECHO if kind == "echo" else machine_topic("cab-01", kind)
@@ -110,21 +110,19 @@ def test_whatever_a_machine_signs_it_is_taken_in_or_refused(
         with suppress(UnicodeEncodeError):
             fields["signature"] = signature(key, topic, fields)
     with suppress(BadMessage):
-        doors.services.messages.take_in(topic, json.dumps(fields).encode())
+        site.dependencies.messages.take_in(topic, json.dumps(fields).encode())
 
 
 @FUZZ
 @given(topic=st.text(max_size=80), payload=st.binary(max_size=300))
-def test_whatever_arrives_on_whatever_topic_is_taken_in_or_refused(
-    doors: Doors, topic: str, payload: bytes
-) -> None:
+def test_whatever_arrives_on_whatever_topic_is_taken_in_or_refused(site: Site, topic: str, payload: bytes) -> None:
     with pytest.raises(BadMessage):
-        doors.services.messages.take_in(topic, payload)
+        site.dependencies.messages.take_in(topic, payload)
 
 
-def test_after_all_of_that_a_purchase_goes_as_ever(doors: Doors) -> None:
-    doors.say_status("cab-01", boot_id="c" * 32)
-    order_id = doors.begin(2)
-    doors.pay(order_id)
-    doors.say_ack(order_id, "done", 2)
-    assert (doors.order(order_id).state, doors.order(order_id).delivered) == ("settled", 2)
+def test_after_all_of_that_a_purchase_goes_as_ever(site: Site) -> None:
+    site.say_status("cab-01", boot_id="c" * 32)
+    order_id = site.begin(2)
+    site.pay(order_id)
+    site.say_ack(order_id, "done", 2)
+    assert (site.order(order_id).state, site.order(order_id).delivered) == ("settled", 2)

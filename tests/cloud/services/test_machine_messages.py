@@ -15,11 +15,12 @@ from arcade_cloud.domain.order import UnmatchedAck
 from arcade_cloud.errors import StoreUnavailable
 from arcade_shared.errors import BadMessage
 from arcade_shared.messages import Ack, Clock, Coinpulse, Echo, Gameover, Status
-from arcade_shared.signing import echo_key, machine_key, seal, signature, unseal
+from arcade_shared.signing import echo_key, machine_key, seal, signature
 from arcade_shared.times import format_ms
 from arcade_shared.topics import ECHO, Kind, machine_topic
 from support.mortal_cloud import INSTALLATION, MACHINE, SECRET, START_MS, MortalCloud, new_credit_id
 from support.orders import only_command
+from support.sealed import unseal
 
 OTHER_SECRET = "fedcba9876543210" * 4
 NONCE = "c" * 32

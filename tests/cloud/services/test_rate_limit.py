@@ -48,7 +48,7 @@ def test_a_clock_that_goes_back_gives_nothing_away() -> None:
     assert (bucket.tokens, wait_ms > 0) == (0.0, True)
 
 
-def test_doors_and_clients_are_counted_apart() -> None:
+def test_routes_and_clients_are_counted_apart() -> None:
     limiter = RateLimiter(2)
     assert [limiter.wait_ms("checkout", "10.0.0.1", 0) for _ in range(2)] == [0, 0]
     assert limiter.wait_ms("checkout", "10.0.0.1", 0) > 0

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from arcade_cloud.domain.order import Credit, Order
+from simulation.account_payments import AccountPayments
 from support.mortal_cloud import MACHINE, MortalCloud
 from support.order_records import step
 from support.orders import session_of
@@ -15,7 +16,7 @@ PRICE = 10
 
 @pytest.fixture
 def world() -> MortalCloud:
-    return MortalCloud()
+    return MortalCloud(payments=AccountPayments)
 
 
 def ordered(world: MortalCloud) -> Order:

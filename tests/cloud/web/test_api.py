@@ -1,4 +1,4 @@
-"""The JSON doors for kiosk and game software, and what holds for every door."""
+"""The JSON routes for kiosk and game software, and what holds for every route."""
 
 import json
 import logging
@@ -8,25 +8,26 @@ import pytest
 from arcade_cloud.domain.events import Outcome
 from arcade_cloud.errors import InvariantBroken, PaymentsRefused
 from arcade_shared.messages import Gameover
-from arcade_shared.signing import machine_key, unseal
-from support.doors import BASE_URL, SIGNING_SECRET, Doors, check_error
+from arcade_shared.signing import machine_key
+from support.sealed import unseal
+from support.site import BASE_URL, SIGNING_SECRET, Site, check_error
 
 KEY = "a-key-for-game-software"
 
 
 @pytest.fixture
-def doors() -> Doors:
-    return Doors()
+def site() -> Site:
+    return Site()
 
 
 # --- status ----------------------------------------------------------------------------------------------
 
 
-def test_status_answers_exactly_this_whatever_else_is_down(doors):
-    doors.store.unavailable = True
-    doors.broker.is_down = True
-    doors.payments.fault = lambda _: "before"
-    answer = doors.client.get("/status")
+def test_status_is_up_whatever_else_is_down(site):
+    site.store.unavailable = True
+    site.broker.is_down = True
+    site.payments.fault = lambda _: "before"
+    answer = site.client.get("/status")
     assert answer.status_code == 200
     assert answer.text.strip() == '{"status":"up","message":"API is running"}'
 
@@ -34,56 +35,56 @@ def test_status_answers_exactly_this_whatever_else_is_down(doors):
 # --- payment links ---------------------------------------------------------------------------------------
 
 
-def test_a_payment_link_is_a_checkout_for_as_many_credits_as_asked_for(doors):
-    answer = doors.client.post("/create-payment-link", json={"machine_id": "cab-01", "quantity": 3})
+def test_a_payment_link_is_a_checkout_for_the_requested_credits(site):
+    answer = site.client.post("/create-payment-link", json={"machine_id": "cab-01", "quantity": 3})
     assert answer.status_code == 200
     body = answer.get_json()
-    order = doors.order(body["orderId"])
+    order = site.order(body["orderId"])
     assert body["url"] == order.checkout_url
     assert (order.ordered, order.amount_minor, order.currency, order.state) == (3, 300, "myr", "open")
 
 
-def test_the_shortest_request_sells_one_credit(doors):
+def test_the_shortest_request_sells_one_credit(site):
     """The body that the guides show, as curl sends it."""
-    answer = doors.client.post(
+    answer = site.client.post(
         "/create-payment-link", data='{"machine_id":"cab-01"}', content_type="application/json"
     )
-    assert doors.order(answer.get_json()["orderId"]).ordered == 1
+    assert site.order(answer.get_json()["orderId"]).ordered == 1
 
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "nonsense"])
-def test_a_body_counts_for_what_it_is_whatever_its_content_type_says(doors, content_type):
+def test_a_body_is_read_as_json_whatever_its_content_type(site, content_type):
     headers = {} if content_type is None else {"Content-Type": content_type}
-    answer = doors.client.post("/create-payment-link", data=b'{"machine_id": "cab-01"}', headers=headers)
+    answer = site.client.post("/create-payment-link", data=b'{"machine_id": "cab-01"}', headers=headers)
     assert answer.status_code == 200
 
 
-def test_unknown_keys_and_nulls_are_as_good_as_missing(doors):
+def test_unknown_keys_and_nulls_are_ignored(site):
     body = '{"machine_id": "cab-01", "price_id": null, "quantity": null, "colour": [{}]}'
-    answer = doors.client.post("/create-payment-link", data=body)
-    assert doors.order(answer.get_json()["orderId"]).ordered == 1
+    answer = site.client.post("/create-payment-link", data=body)
+    assert site.order(answer.get_json()["orderId"]).ordered == 1
 
 
 @pytest.mark.parametrize(
     "quantity", [0, -5, 101, 10**9, 10**30, True, False, 1.0, 1.5, 1e300, "3", "", [], [1], {}, {"a": 1}]
 )
-def test_a_quantity_is_a_whole_number_from_1_to_100_and_nothing_else(doors, quantity):
-    answer = doors.client.post("/create-payment-link", json={"machine_id": "cab-01", "quantity": quantity})
+def test_a_quantity_is_an_integer_from_1_to_100(site, quantity):
+    answer = site.client.post("/create-payment-link", json={"machine_id": "cab-01", "quantity": quantity})
     assert "from 1 to 100" in check_error(answer, 422, "bad_request")
-    assert doors.payments.calls == []
+    assert site.payments.calls == []
 
 
 @pytest.mark.parametrize("machine_id", ["#", "+", "a/b/../x", "", " cab-01", "cab-01\n", "ä", "x" * 65, "x" * 300])
-def test_what_is_no_machine_id_is_bad_input(doors, machine_id):
+def test_an_invalid_machine_id_is_bad_input(site, machine_id):
     for path in ("/create-payment-link", "/gameover"):
-        check_error(doors.client.post(path, json={"machine_id": machine_id}), 422, "bad_request")
-    assert doors.broker.sent == []
+        check_error(site.client.post(path, json={"machine_id": machine_id}), 422, "bad_request")
+    assert site.broker.sent == []
 
 
 @pytest.mark.parametrize("machine_id", [None, 1, True, ["cab-01"], {"id": "cab-01"}])
-def test_a_machine_id_of_another_type_is_bad_input(doors, machine_id):
+def test_a_machine_id_of_another_type_is_bad_input(site, machine_id):
     for path in ("/create-payment-link", "/gameover"):
-        message = check_error(doors.client.post(path, json={"machine_id": machine_id}), 422, "bad_request")
+        message = check_error(site.client.post(path, json={"machine_id": machine_id}), 422, "bad_request")
         assert message.startswith("machine_id")
 
 
@@ -106,62 +107,62 @@ def test_a_machine_id_of_another_type_is_bad_input(doors, machine_id):
         b'{"quantity": ' + b"9" * 5000 + b"}",
     ],
 )
-def test_what_is_no_json_object_is_answered_with_what_to_send(doors, body):
+def test_a_body_that_is_not_a_json_object_is_refused_with_an_example(site, body):
     for path in ("/create-payment-link", "/gameover"):
-        message = check_error(doors.client.post(path, data=body), 422, "bad_request")
-        assert "the body" in message
+        message = check_error(site.client.post(path, data=body), 422, "bad_request")
+        assert "The body" in message
 
 
-def test_an_unknown_machine_is_not_found(doors):
-    check_error(doors.client.post("/create-payment-link", json={"machine_id": "cab-99"}), 404, "unknown_machine")
-    check_error(doors.client.post("/gameover", json={"machine_id": "cab-99"}), 404, "unknown_machine")
+def test_an_unknown_machine_is_not_found(site):
+    check_error(site.client.post("/create-payment-link", json={"machine_id": "cab-99"}), 404, "unknown_machine")
+    check_error(site.client.post("/gameover", json={"machine_id": "cab-99"}), 404, "unknown_machine")
 
 
-def test_nobody_can_pay_for_a_machine_that_is_not_ready(doors):
-    doors.say_status("cab-01", ready=False, reason="inhibited")
-    answer = doors.client.post("/create-payment-link", json={"machine_id": "cab-01"})
+def test_nobody_can_pay_for_a_machine_that_is_not_ready(site):
+    site.say_status("cab-01", ready=False, reason="inhibited")
+    answer = site.client.post("/create-payment-link", json={"machine_id": "cab-01"})
     assert check_error(answer, 409, "not_ready") == "This machine is not ready."
-    assert doors.payments.calls == []
+    assert site.payments.calls == []
 
 
-def test_nobody_can_pay_for_more_than_the_machine_takes_at_once(doors):
-    answer = doors.client.post("/create-payment-link", json={"machine_id": "cab-01", "quantity": 51})
+def test_nobody_can_pay_for_more_credits_than_the_machine_takes(site):
+    answer = site.client.post("/create-payment-link", json={"machine_id": "cab-01", "quantity": 51})
     assert "at most 50" in check_error(answer, 409, "not_ready")
 
 
-def test_a_price_that_the_machine_does_not_sell_is_refused(doors):
-    """Whoever calls can't choose what a credit costs."""
-    doors.payments.stripe.add_price("price_cheap", 1)
+def test_a_price_that_the_machine_does_not_sell_is_refused(site):
+    """The caller cannot choose what a credit costs."""
+    site.payments.stripe.add_price("price_cheap", 1)
     for price_id in ("price_cheap", "x" * 256, "", 7):
-        answer = doors.client.post("/create-payment-link", json={"machine_id": "cab-01", "price_id": price_id})
+        answer = site.client.post("/create-payment-link", json={"machine_id": "cab-01", "price_id": price_id})
         check_error(answer, 422, "bad_request")
 
 
-def test_the_machines_own_price_may_be_named(doors):
-    answer = doors.client.post("/create-payment-link", json={"machine_id": "cab-01", "price_id": "price_play"})
+def test_a_request_may_name_the_machines_own_price(site):
+    answer = site.client.post("/create-payment-link", json={"machine_id": "cab-01", "price_id": "price_play"})
     assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("call", ["read_price", "create_checkout"])
-def test_without_stripes_verdict_the_caller_is_to_try_again(doors, call):
-    doors.payments.fault = lambda name: "after" if name == call else None
-    answer = doors.client.post("/create-payment-link", json={"machine_id": "cab-01"})
+def test_when_stripe_does_not_respond_the_caller_should_try_again(site, call):
+    site.payments.fault = lambda name: "after" if name == call else None
+    answer = site.client.post("/create-payment-link", json={"machine_id": "cab-01"})
     check_error(answer, 503, "payments_unavailable")
     assert answer.headers["Retry-After"]
 
 
-def test_a_set_up_that_stripe_refuses_is_no_fault_of_the_caller_and_its_text_stays_inside(caplog):
-    doors = Doors(stripe_price_id="price_of_another_account")
-    answer = doors.client.post("/create-payment-link", json={"machine_id": "cab-01"})
+def test_a_setup_that_stripe_refuses_is_not_the_callers_fault_and_is_only_logged(caplog):
+    site = Site(stripe_price_id="price_of_another_account")
+    answer = site.client.post("/create-payment-link", json={"machine_id": "cab-01"})
     message = check_error(answer, 502, "payments_refused")
     assert "price_of_another_account" not in message
-    assert "refuses" in caplog.text
+    assert "refused" in caplog.text
 
 
-def test_a_store_that_is_down_is_no_500(doors):
-    doors.store.unavailable = True
+def test_a_store_that_is_down_is_a_503(site):
+    site.store.unavailable = True
     for path in ("/create-payment-link", "/gameover"):
-        answer = doors.client.post(path, json={"machine_id": "cab-01"})
+        answer = site.client.post(path, json={"machine_id": "cab-01"})
         assert "switched off" not in check_error(answer, 503, "store_unavailable")
         assert answer.headers["Retry-After"]
 
@@ -169,11 +170,11 @@ def test_a_store_that_is_down_is_no_500(doors):
 # --- game over -------------------------------------------------------------------------------------------
 
 
-def test_a_game_over_is_published_signed_and_in_the_public_shape(doors):
-    answer = doors.client.post("/gameover", json={"machine_id": "cab-01"})
+def test_a_game_over_is_published_signed_and_in_the_public_shape(site):
+    answer = site.client.post("/gameover", json={"machine_id": "cab-01"})
     assert answer.status_code == 200
     assert answer.get_json() == {"message": "Game over signal sent"}
-    (sent,) = doors.broker.on("arcade/machine/cab-01/gameover")
+    (sent,) = site.broker.on("arcade/machine/cab-01/gameover")
     fields = json.loads(sent.payload)
     assert (fields["machineId"], fields["status"]) == ("cab-01", "game_over")
     assert fields["timestamp"]
@@ -184,9 +185,9 @@ def test_a_game_over_is_published_signed_and_in_the_public_shape(doors):
     ("outcome", "status"),
     [(Outcome.CONFIRMED, 200), (Outcome.NOBODY, 200), (Outcome.REFUSED, 503), (Outcome.UNKNOWN, 503)],
 )
-def test_sent_means_that_the_broker_has_confirmed_it(doors, outcome, status):
-    doors.broker.answer("#", outcome)
-    answer = doors.client.post("/gameover", json={"machine_id": "cab-01"})
+def test_a_game_over_counts_as_sent_when_the_broker_confirms_it(site, outcome, status):
+    site.broker.answer("#", outcome)
+    answer = site.client.post("/gameover", json={"machine_id": "cab-01"})
     if status == 200:
         assert answer.get_json() == {"message": "Game over signal sent"}
     else:
@@ -196,9 +197,9 @@ def test_sent_means_that_the_broker_has_confirmed_it(doors, outcome, status):
 @pytest.mark.parametrize(
     "headers", [{"Authorization": f"Bearer {KEY}"}, {"authorization": f"bearer {KEY}"}, {"X-Api-Key": KEY}]
 )
-def test_where_a_key_is_set_game_software_sends_it_along(headers):
-    doors = Doors(gameover_api_key=KEY)
-    assert doors.client.post("/gameover", json={"machine_id": "cab-01"}, headers=headers).status_code == 200
+def test_game_software_sends_the_key_in_either_header(headers):
+    site = Site(gameover_api_key=KEY)
+    assert site.client.post("/gameover", json={"machine_id": "cab-01"}, headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -216,57 +217,57 @@ def test_where_a_key_is_set_game_software_sends_it_along(headers):
     ],
 )
 def test_without_the_right_key_nothing_is_published(headers):
-    doors = Doors(gameover_api_key=KEY)
-    answer = doors.client.post("/gameover", json={"machine_id": "cab-01"}, headers=headers)
+    site = Site(gameover_api_key=KEY)
+    answer = site.client.post("/gameover", json={"machine_id": "cab-01"}, headers=headers)
     assert KEY not in check_error(answer, 401, "unauthorized")
     assert answer.headers["WWW-Authenticate"] == "Bearer"
-    assert doors.broker.sent == []
+    assert site.broker.sent == []
 
 
-def test_a_key_that_is_not_ascii_works_as_the_bytes_that_it_is():
-    doors = Doors(gameover_api_key="schlüssel-für-spiele")
+def test_a_key_that_is_not_ascii_is_compared_as_bytes():
+    site = Site(gameover_api_key="schlüssel-für-spiele")
     header = "schlüssel-für-spiele".encode().decode("latin-1")
-    answer = doors.client.post("/gameover", json={"machine_id": "cab-01"}, headers={"X-Api-Key": header})
+    answer = site.client.post("/gameover", json={"machine_id": "cab-01"}, headers={"X-Api-Key": header})
     assert answer.status_code == 200
 
 
 # --- how often -------------------------------------------------------------------------------------------
 
 
-def test_who_asks_too_often_is_told_when_to_come_back():
-    doors = Doors(rate_limit_per_minute=2)
+def test_a_caller_over_the_limit_learns_when_to_try_again():
+    site = Site(rate_limit_per_minute=2)
     for path in ("/create-payment-link", "/gameover"):
         for _ in range(2):
-            assert doors.client.post(path, json={"machine_id": "cab-01"}).status_code == 200
-        answer = doors.client.post(path, json={"machine_id": "cab-01"})
+            assert site.client.post(path, json={"machine_id": "cab-01"}).status_code == 200
+        answer = site.client.post(path, json={"machine_id": "cab-01"})
         check_error(answer, 429, "too_many_requests")
         wait_s = int(answer.headers["Retry-After"])
         assert 30 <= wait_s <= 31
-    doors.now_ms += wait_s * 1000
-    assert doors.client.post("/gameover", json={"machine_id": "cab-01"}).status_code == 200
+    site.now_ms += wait_s * 1000
+    assert site.client.post("/gameover", json={"machine_id": "cab-01"}).status_code == 200
 
 
 def test_one_address_does_not_use_up_anothers_requests():
-    doors = Doors(rate_limit_per_minute=1)
+    site = Site(rate_limit_per_minute=1)
     for address in ("192.0.2.1", "192.0.2.2"):
-        answer = doors.client.post(
+        answer = site.client.post(
             "/gameover", json={"machine_id": "cab-01"}, environ_base={"REMOTE_ADDR": address}
         )
         assert answer.status_code == 200
 
 
-def test_who_has_the_key_is_not_counted():
-    doors = Doors(rate_limit_per_minute=1, gameover_api_key=KEY)
+def test_requests_with_the_key_are_not_limited():
+    site = Site(rate_limit_per_minute=1, gameover_api_key=KEY)
     for _ in range(5):
-        answer = doors.client.post("/gameover", json={"machine_id": "cab-01"}, headers={"X-Api-Key": KEY})
+        answer = site.client.post("/gameover", json={"machine_id": "cab-01"}, headers={"X-Api-Key": KEY})
         assert answer.status_code == 200
 
 
 @pytest.mark.parametrize(("proxies", "counted_alone"), [(0, False), (1, True)])
-def test_what_a_proxy_says_of_the_address_counts_only_where_one_is_trusted(proxies, counted_alone):
-    doors = Doors(rate_limit_per_minute=1, trusted_proxies=proxies)
+def test_a_forwarded_address_counts_only_from_a_trusted_proxy(proxies, counted_alone):
+    site = Site(rate_limit_per_minute=1, trusted_proxies=proxies)
     statuses = [
-        doors.client.post(
+        site.client.post(
             "/gameover", json={"machine_id": "cab-01"}, headers={"X-Forwarded-For": f"198.51.100.7, {address}"}
         ).status_code
         for address in ("192.0.2.1", "192.0.2.2")
@@ -275,9 +276,9 @@ def test_what_a_proxy_says_of_the_address_counts_only_where_one_is_trusted(proxi
 
 
 def test_an_address_made_up_in_front_of_a_trusted_proxy_is_no_way_round_the_limit():
-    doors = Doors(rate_limit_per_minute=1, trusted_proxies=1)
+    site = Site(rate_limit_per_minute=1, trusted_proxies=1)
     statuses = [
-        doors.client.post(
+        site.client.post(
             "/gameover", json={"machine_id": "cab-01"}, headers={"X-Forwarded-For": f"{made_up}, 192.0.2.1"}
         ).status_code
         for made_up in ("10.0.0.1", "10.0.0.2")
@@ -285,7 +286,7 @@ def test_an_address_made_up_in_front_of_a_trusted_proxy_is_no_way_round_the_limi
     assert statuses == [200, 429]
 
 
-# --- every door ------------------------------------------------------------------------------------------
+# --- every route -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -303,69 +304,69 @@ def test_an_address_made_up_in_front_of_a_trusted_proxy_is_no_way_round_the_limi
         ("GET", "/m/cab-99?format=json", 404, "unknown_machine"),
     ],
 )
-def test_what_does_not_exist_is_said_in_the_one_error_shape(doors, method, path, status, code):
-    check_error(doors.client.open(path, method=method), status, code)
+def test_what_does_not_exist_has_the_one_error_shape(site, method, path, status, code):
+    check_error(site.client.open(path, method=method), status, code)
 
 
-def test_a_wrong_method_is_told_the_right_one(doors):
-    answer = doors.client.get("/webhook")
-    assert "use POST" in check_error(answer, 405)
+def test_a_wrong_method_names_the_right_one(site):
+    answer = site.client.get("/webhook")
+    assert "Use POST" in check_error(answer, 405)
     assert "POST" in answer.headers["Allow"]
 
 
-def test_a_browser_that_is_lost_gets_a_page(doors):
-    answer = doors.client.get("/nothing/here", headers={"Accept": "text/html,application/xhtml+xml"})
+def test_a_browser_at_an_unknown_address_gets_a_page(site):
+    answer = site.client.get("/nothing/here", headers={"Accept": "text/html,application/xhtml+xml"})
     assert (answer.status_code, answer.mimetype) == (404, "text/html")
     assert "+60 12-345 6789" in answer.text
 
 
 @pytest.mark.parametrize("path", ["/create-payment-link", "/gameover"])
-def test_a_body_beyond_its_bound_is_refused_in_the_one_error_shape(doors, path):
-    assert "65536" in check_error(doors.client.post(path, data=b" " * 65_537), 413, "too_large")
+def test_a_body_beyond_its_bound_is_refused_in_the_one_error_shape(site, path):
+    assert "65536" in check_error(site.client.post(path, data=b" " * 65_537), 413, "too_large")
 
 
-def test_a_body_within_its_bound_is_read(doors):
+def test_a_body_within_its_bound_is_read(site):
     body = b'{"machine_id": "cab-01"' + b" " * 65_000 + b"}"
-    assert doors.client.post("/gameover", data=body).status_code == 200
+    assert site.client.post("/gameover", data=body).status_code == 200
 
 
-def test_a_defect_is_recorded_with_its_trace_and_answered_with_a_constant_text(doors, monkeypatch, caplog):
+def test_a_defect_is_logged_with_its_trace_and_hidden_from_the_caller(site, monkeypatch, caplog):
     def broken(_: object) -> None:
         raise InvariantBroken("the secret detail")
 
-    monkeypatch.setattr(doors.store, "machine", broken)
+    monkeypatch.setattr(site.store, "machine", broken)
     with caplog.at_level(logging.ERROR):
-        answer = doors.client.post("/gameover", json={"machine_id": "cab-01"})
+        answer = site.client.post("/gameover", json={"machine_id": "cab-01"})
     message = check_error(answer, 500, "internal")
     assert "secret detail" not in answer.text
-    assert message == "Something went wrong here; it has been recorded."
+    assert message == "Something went wrong on our side. It has been logged."
     assert "secret detail" in caplog.text
     assert "Traceback" in caplog.text
 
 
-def test_even_an_error_that_nobody_foresaw_leaks_nothing(doors, monkeypatch):
+def test_even_an_error_that_nobody_foresaw_leaks_nothing(site, monkeypatch):
     def broken(_: object) -> None:
-        raise RuntimeError("sk_test_doors")
+        raise RuntimeError("sk_test_site")
 
-    monkeypatch.setattr(doors.store, "machine", broken)
-    answer = doors.client.post("/create-payment-link", json={"machine_id": "cab-01"})
+    monkeypatch.setattr(site.store, "machine", broken)
+    answer = site.client.post("/create-payment-link", json={"machine_id": "cab-01"})
     check_error(answer, 500, "internal")
-    assert "sk_test_doors" not in answer.text
+    assert "sk_test_site" not in answer.text
 
 
-def test_stripes_words_reach_nobody_outside(doors, monkeypatch):
+def test_stripes_error_texts_never_reach_the_caller(site, monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise PaymentsRefused("api_key_expired", "Expired API Key provided: sk_test_*****rs")
 
-    monkeypatch.setattr(doors.payments, "create_checkout", refuse)
-    answer = doors.client.post("/create-payment-link", json={"machine_id": "cab-01"})
+    monkeypatch.setattr(site.payments, "create_checkout", refuse)
+    answer = site.client.post("/create-payment-link", json={"machine_id": "cab-01"})
     check_error(answer, 502, "payments_refused")
     assert "sk_test" not in answer.text
 
 
-def test_every_answer_forbids_what_it_does_not_need(doors):
+def test_every_answer_forbids_what_it_does_not_need(site):
     for path in ("/status", "/m/cab-01", "/nothing", "/openapi.json"):
-        headers = doors.client.get(path).headers
+        headers = site.client.get(path).headers
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Referrer-Policy"] == "no-referrer"
         assert headers["Cache-Control"] == "no-store"
@@ -375,24 +376,24 @@ def test_every_answer_forbids_what_it_does_not_need(doors):
         assert "unsafe" not in policy
 
 
-def test_a_slash_at_the_end_changes_nothing(doors):
-    assert doors.client.get("/status/").status_code == 200
-    assert doors.client.post("/gameover/", json={"machine_id": "cab-01"}).status_code == 200
+def test_a_slash_at_the_end_changes_nothing(site):
+    assert site.client.get("/status/").status_code == 200
+    assert site.client.post("/gameover/", json={"machine_id": "cab-01"}).status_code == 200
 
 
-def test_under_a_prefix_every_door_and_every_link_works(doors):
+def test_under_a_prefix_every_route_and_every_link_works(site):
     prefixed = {"environ_overrides": {"SCRIPT_NAME": "/prod"}}
-    assert doors.client.get("/status", **prefixed).status_code == 200
-    page = doors.client.get("/m/cab-01", **prefixed).text
+    assert site.client.get("/status", **prefixed).status_code == 200
+    page = site.client.get("/m/cab-01", **prefixed).text
     assert 'action="/prod/m/cab-01/checkout"' in page
     assert 'href="/prod/static/arcade.css?v=' in page
     assert 'data-state-url="/prod/m/cab-01?format=json"' in page
-    back = doors.client.get("/m/cab-01/checkout", **prefixed)
+    back = site.client.get("/m/cab-01/checkout", **prefixed)
     assert back.headers["Location"] == "/prod/m/cab-01"
 
 
-def test_the_way_back_from_stripe_is_the_public_address(doors):
-    order = doors.order(doors.begin())
+def test_stripe_sends_players_back_to_the_public_address(site):
+    order = site.order(site.begin())
     assert order.checkout_url is not None
-    assert doors.client.get(f"/m/cab-01/o/{order.order_id}").status_code == 200
-    assert doors.services.sales.base_url == BASE_URL
+    assert site.client.get(f"/m/cab-01/o/{order.order_id}").status_code == 200
+    assert site.dependencies.sales.base_url == BASE_URL

@@ -1,6 +1,6 @@
-"""Every door has its bound: how often and by whom it may be used, how much it takes, how little it costs.
+"""Every route has a bound: how often it may be used and by whom, how long a body it takes, how little it costs.
 
-A new door fails here until it stands in one of the four lists.
+A new route fails here until it stands in one of the four lists.
 """
 
 from typing import Any
@@ -10,8 +10,8 @@ import pytest
 from arcade_cloud.ports.payments import MAX_EVENT_BYTES
 from arcade_cloud.web.guards import MAX_BODY_BYTES
 from arcade_cloud.web.ingest import MAX_INGEST_BYTES
-from support.doors import INGEST_SECRET, Doors
 from support.orders import session_of
+from support.site import INGEST_SECRET, Site
 
 API_KEY = "the game software's own key"
 # Whoever uses these causes work elsewhere: so many a minute for one address.
@@ -39,8 +39,8 @@ BODIES = {
 WRITES = ("move", "note_seen", "put_machine", "put_presence", "raise_alert", "note_unmatched_ack", "note_echo")
 
 
-def doors_of(doors: Doors, method: str) -> set[str]:
-    return {rule.rule for rule in doors.app.url_map.iter_rules() if method in (rule.methods or ())}
+def routes_of(site: Site, method: str) -> set[str]:
+    return {rule.rule for rule in site.app.url_map.iter_rules() if method in (rule.methods or ())}
 
 
 def address(rule: str, order_id: str = "ord_1") -> str:
@@ -50,88 +50,88 @@ def address(rule: str, order_id: str = "ord_1") -> str:
     return rule
 
 
-def watch(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def watch(site: Site, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is written, from now on."""
     written: list[str] = []
     for name in WRITES:
-        real = getattr(doors.store, name)
+        real = getattr(site.store, name)
 
         def noting(*arguments: Any, _name: str = name, _real: Any = real, **more: Any) -> Any:
             written.append(_name)
             return _real(*arguments, **more)
 
-        monkeypatch.setattr(doors.store, name, noting)
+        monkeypatch.setattr(site.store, name, noting)
     return written
 
 
-def test_every_door_has_a_bound_of_some_kind() -> None:
-    doors = Doors()
-    assert doors_of(doors, "POST") == COUNTED | set(KEYED) | SIGNED
-    assert doors_of(doors, "GET") == READING
-    methods = {method for rule in doors.app.url_map.iter_rules() for method in rule.methods or ()}
+def test_every_route_has_a_bound_of_some_kind() -> None:
+    site = Site()
+    assert routes_of(site, "POST") == COUNTED | set(KEYED) | SIGNED
+    assert routes_of(site, "GET") == READING
+    methods = {method for rule in site.app.url_map.iter_rules() for method in rule.methods or ()}
     assert methods == {"GET", "HEAD", "OPTIONS", "POST"}
 
 
 @pytest.mark.parametrize("rule", sorted(COUNTED))
-def test_a_door_that_causes_work_is_open_so_often_a_minute(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    doors = Doors(rate_limit_per_minute=3)
+def test_a_route_that_causes_work_is_rate_limited(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site(rate_limit_per_minute=3)
     body = {"data": {}} if "checkout" in rule else {"json": {"machine_id": "cab-01"}}
-    statuses = [doors.client.post(address(rule), **body).status_code for _ in range(3)]
-    written, calls, sent = watch(doors, monkeypatch), len(doors.payments.calls), len(doors.broker.sent)
-    statuses += [doors.client.post(address(rule), **body).status_code for _ in range(5)]
+    statuses = [site.client.post(address(rule), **body).status_code for _ in range(3)]
+    written, calls, sent = watch(site, monkeypatch), len(site.payments.calls), len(site.broker.sent)
+    statuses += [site.client.post(address(rule), **body).status_code for _ in range(5)]
     assert max(statuses[:3]) < 400
     assert statuses[3:] == [429] * 5
-    assert (written, len(doors.payments.calls), len(doors.broker.sent)) == ([], calls, sent)
+    assert (written, len(site.payments.calls), len(site.broker.sent)) == ([], calls, sent)
 
 
 @pytest.mark.parametrize("rule", sorted(KEYED))
-def test_a_door_with_a_key_does_nothing_without_it(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    doors = Doors(gameover_api_key=API_KEY)
-    written, sent = watch(doors, monkeypatch), len(doors.broker.sent)
-    status = {"topic": "arcade/machine/cab-01/status", "payload": doors.status_payload("cab-01").decode()}
+def test_a_route_with_a_key_does_nothing_without_it(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site(gameover_api_key=API_KEY)
+    written, sent = watch(site, monkeypatch), len(site.broker.sent)
+    status = {"topic": "arcade/machine/cab-01/status", "payload": site.status_payload("cab-01").decode()}
     body = {"machine_id": "cab-01", **status}
     for headers in ({}, {"X-Api-Key": "", "X-Ingest-Secret": ""}, {"Authorization": "Bearer wrong"}):
-        assert doors.client.post(rule, json=body, headers=headers).status_code == 401
-    assert (written, len(doors.broker.sent)) == ([], sent)
-    assert doors.client.post(rule, json=body, headers=KEYED[rule]).status_code == 200
+        assert site.client.post(rule, json=body, headers=headers).status_code == 401
+    assert (written, len(site.broker.sent)) == ([], sent)
+    assert site.client.post(rule, json=body, headers=KEYED[rule]).status_code == 200
 
 
 @pytest.mark.parametrize("rule", sorted(SIGNED))
-def test_a_door_for_stripe_does_nothing_for_anybody_else(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    doors = Doors()
-    order_id = doors.begin()
-    doors.payments.stripe.pay(session_of(doors.order(order_id)))
-    event = doors.payments.stripe.take_events()[0]
-    written, calls = watch(doors, monkeypatch), len(doors.payments.calls)
-    for header in (None, "", "t=1,v1=0", doors.signature(b"another body")):
+def test_a_route_for_stripe_does_nothing_for_anybody_else(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site()
+    order_id = site.begin()
+    site.payments.stripe.pay(session_of(site.order(order_id)))
+    event = site.payments.stripe.take_events()[0]
+    written, calls = watch(site, monkeypatch), len(site.payments.calls)
+    for header in (None, "", "t=1,v1=0", site.signature(b"another body")):
         headers = {} if header is None else {"Stripe-Signature": header}
-        assert doors.client.post(rule, json=event, headers=headers).status_code == 400
-    assert (written, len(doors.payments.calls)) == ([], calls)
-    assert doors.post_event(event, path=rule).status_code == 200
+        assert site.client.post(rule, json=event, headers=headers).status_code == 400
+    assert (written, len(site.payments.calls)) == ([], calls)
+    assert site.post_event(event, path=rule).status_code == 200
     assert written
 
 
 @pytest.mark.parametrize("rule", sorted(READING))
-def test_a_door_that_reads_changes_nothing_and_calls_nobody(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_route_that_reads_changes_nothing_and_calls_nobody(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """But for the price, which is kept for minutes once it was read, and the page of an order that is not paid.
 
     Opening that one has Stripe asked sooner, once for as often as it is opened in that time.
     """
-    doors = Doors(rate_limit_per_minute=1)
-    path = address(rule, doors.begin())
-    written, calls, sent = watch(doors, monkeypatch), len(doors.payments.calls), len(doors.broker.sent)
+    site = Site(rate_limit_per_minute=1)
+    path = address(rule, site.begin())
+    written, calls, sent = watch(site, monkeypatch), len(site.payments.calls), len(site.broker.sent)
     for query in ("", "?format=json"):
         for _ in range(3):
-            assert doors.client.get(path + query).status_code < 400
-    assert (written, len(doors.broker.sent)) == (["move"] if rule == OF_AN_ORDER else [], sent)
-    assert set(doors.payments.calls[calls:]) <= {"read_price"}
+            assert site.client.get(path + query).status_code < 400
+    assert (written, len(site.broker.sent)) == (["move"] if rule == OF_AN_ORDER else [], sent)
+    assert set(site.payments.calls[calls:]) <= {"read_price"}
 
 
 @pytest.mark.parametrize("rule", sorted(BODIES))
-def test_a_door_takes_no_more_than_its_bound(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    doors = Doors(gameover_api_key=API_KEY)
-    written, bound = watch(doors, monkeypatch), BODIES[rule]
+def test_a_route_takes_no_more_than_its_bound(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site(gameover_api_key=API_KEY)
+    written, bound = watch(site, monkeypatch), BODIES[rule]
     headers = {**KEYED.get(rule, {}), "Content-Type": "application/x-www-form-urlencoded"}
-    assert doors.client.post(address(rule), data=b"x" * (bound + 1), headers=headers).status_code == 413
+    assert site.client.post(address(rule), data=b"x" * (bound + 1), headers=headers).status_code == 413
     assert not written
-    assert doors.client.post(address(rule), data=b"x" * bound, headers=headers).status_code in {303, 400, 422}
+    assert site.client.post(address(rule), data=b"x" * bound, headers=headers).status_code in {303, 400, 422}

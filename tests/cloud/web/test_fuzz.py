@@ -1,4 +1,4 @@
-"""Whatever comes in, no door answers with 500, and every error has the one shape."""
+"""Whatever comes in, no route answers with 500, and every error has the one shape."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support.doors import INGEST_SECRET, Doors, check_error
+from support.site import INGEST_SECRET, Site, check_error
 
 SECRET = {"X-Ingest-Secret": INGEST_SECRET}
 # One application for all examples: what one of them leaves behind must not hurt the next.
@@ -34,8 +34,8 @@ HEADER_VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclu
 
 
 @pytest.fixture(scope="module")
-def doors() -> Doors:
-    return Doors()
+def site() -> Site:
+    return Site()
 
 
 def check(answer: Any) -> None:
@@ -47,22 +47,22 @@ def check(answer: Any) -> None:
 @pytest.mark.parametrize("path", ["/create-payment-link", "/gameover", "/ingest"])
 @FUZZ
 @given(body=BODIES, headers=st.dictionaries(HEADERS, HEADER_VALUES))
-def test_any_json_is_answered(doors, path, body, headers):
-    check(doors.client.post(path, data=json.dumps(body), headers={**headers, **SECRET}))
+def test_any_json_is_answered(site, path, body, headers):
+    check(site.client.post(path, data=json.dumps(body), headers={**headers, **SECRET}))
 
 
 @pytest.mark.parametrize("path", ["/create-payment-link", "/gameover", "/ingest", "/webhook"])
 @FUZZ
 @given(body=st.binary(max_size=200), headers=st.dictionaries(HEADERS, HEADER_VALUES))
-def test_any_bytes_are_answered(doors, path, body, headers):
-    check(doors.client.post(path, data=body, headers={**headers, **SECRET}))
+def test_any_bytes_are_answered(site, path, body, headers):
+    check(site.client.post(path, data=body, headers={**headers, **SECRET}))
 
 
 @FUZZ
 @given(event=st.dictionaries(st.sampled_from(["id", "type", "created", "data", "object"]), VALUES) | VALUES)
-def test_any_signed_event_is_answered(doors, event):
+def test_any_signed_event_is_answered(site, event):
     body = json.dumps(event).encode()
-    check(doors.client.post("/webhook", data=body, headers={"Stripe-Signature": doors.signature(body)}))
+    check(site.client.post("/webhook", data=body, headers={"Stripe-Signature": site.signature(body)}))
 
 
 @FUZZ
@@ -75,9 +75,9 @@ def test_any_signed_event_is_answered(doors, event):
         VALUES | st.sampled_from(["pi_1", "payment", "succeeded", "myr", {"order_id": "ord_1"}]),
     ),
 )
-def test_any_object_in_an_event_that_we_know_is_answered(doors, what, subject):
+def test_any_object_in_an_event_that_we_know_is_answered(site, what, subject):
     body = json.dumps({"id": "evt_x", "type": what, "created": 1, "data": {"object": subject}}).encode()
-    check(doors.client.post("/webhook", data=body, headers={"Stripe-Signature": doors.signature(body)}))
+    check(site.client.post("/webhook", data=body, headers={"Stripe-Signature": site.signature(body)}))
 
 
 @FUZZ
@@ -86,9 +86,9 @@ def test_any_object_in_an_event_that_we_know_is_answered(doors, what, subject):
     quantity=st.text() | st.integers().map(str),
     machine_id=st.sampled_from(["cab-01", "cab-99", "é"]),
 )
-def test_any_form_is_answered(doors, offer_id, quantity, machine_id):
+def test_any_form_is_answered(site, offer_id, quantity, machine_id):
     form = {"offer_id": offer_id, "quantity": quantity}
-    check(doors.client.post(f"/m/{machine_id}/checkout", data=form))
+    check(site.client.post(f"/m/{machine_id}/checkout", data=form))
 
 
 @FUZZ
@@ -98,9 +98,9 @@ def test_any_form_is_answered(doors, offer_id, quantity, machine_id):
     method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE"]),
     query=st.text(max_size=20),
 )
-def test_any_address_is_answered(doors, prefix, path, method, query):
+def test_any_address_is_answered(site, prefix, path, method, query):
     path = prefix + path.lstrip("/").replace("?", "%3f")  # two slashes would begin a host's name
-    answer = doors.client.open(path, method=method, query_string=query)
+    answer = site.client.open(path, method=method, query_string=query)
     if method == "HEAD":
         assert answer.status_code < 500
     else:

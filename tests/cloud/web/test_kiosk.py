@@ -1,4 +1,4 @@
-"""The screen on a cabinet: a code only while the machine can be paid, and a screen that finds back by itself."""
+"""The screen on a cabinet: a code only while the machine can be paid, and a page that recovers without help."""
 
 import io
 import re
@@ -12,15 +12,15 @@ from arcade_cloud.domain.machines import FRESH_MS, Machine, Presence
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.web.kiosk import qr_code
 from arcade_cloud.web.kiosk_view import PASSING, kiosk_view
-from support.doors import BASE_URL, START_MS, Doors
 from support.pictures import codes_in
+from support.site import BASE_URL, START_MS, Site
 
 CAB = Machine(machine_id="cab-01")
 
 
 @pytest.fixture
-def doors() -> Doors:
-    return Doors()
+def site() -> Site:
+    return Site()
 
 
 def presence(**fields: Any) -> Presence:
@@ -58,7 +58,7 @@ def test_a_code_is_shown_only_while_the_machine_can_be_paid(heard: Presence | No
     assert view.detail
 
 
-def test_the_reasons_that_pass_are_those_that_an_agent_gives() -> None:
+def test_the_passing_reasons_are_reasons_that_an_agent_gives() -> None:
     from arcade_edge.agent import loop as agent
 
     source = open(agent.__file__).read()  # noqa: SIM115 - read once, by a test
@@ -72,8 +72,8 @@ def test_a_machine_that_sells_nothing_shows_no_code() -> None:
 
 @pytest.mark.parametrize("base", ["https://a.co", BASE_URL, "https://arcades.of.the.old.town.example:8443/stem"])
 def test_the_code_leads_to_the_machines_own_page(base: str) -> None:
-    doors = Doors(public_base_url=base)
-    page = doors.client.get("/kiosk/cab-01").text
+    site = Site(public_base_url=base)
+    page = site.client.get("/kiosk/cab-01").text
     (svg,) = re.findall(r"<svg.*</svg>", page)
     (found,) = codes_in(drawn(svg))
     assert found == f"{base}/m/cab-01"
@@ -112,8 +112,8 @@ def test_the_code_has_its_quiet_zone_and_a_level_that_screens_need() -> None:
     assert (float(first[1]), float(first[2])) == (4.0, 4.5)
 
 
-def test_the_page_names_the_machine_its_offers_and_where_to_pay(doors: Doors) -> None:
-    doors.add_machine(
+def test_the_page_names_the_machine_its_offers_and_where_to_pay(site: Site) -> None:
+    site.add_machine(
         "cab-01",
         name="Space <Duel>",
         offers=(
@@ -121,7 +121,7 @@ def test_the_page_names_the_machine_its_offers_and_where_to_pay(doors: Doors) ->
             Offer(offer_id="six", credits=6, amount_minor=1000, currency="myr", label="Best value"),
         ),
     )
-    answer = doors.client.get("/kiosk/cab-01")
+    answer = site.client.get("/kiosk/cab-01")
     text = re.sub(r"<[^>]+>", " ", answer.text.replace("\u00a0", " "))
     for expected in (
         "Space &lt;Duel&gt;",
@@ -138,59 +138,59 @@ def test_the_page_names_the_machine_its_offers_and_where_to_pay(doors: Doors) ->
     assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
 
 
-def state(doors: Doors) -> dict[str, Any]:
-    answer = doors.client.get("/kiosk/cab-01?format=json")
+def state(site: Site) -> dict[str, Any]:
+    answer = site.client.get("/kiosk/cab-01?format=json")
     assert answer.status_code == 200
     found: dict[str, Any] = answer.get_json()
     return found
 
 
-def test_the_screen_is_told_when_something_changes(doors: Doors) -> None:
-    at_first = state(doors)
+def test_the_screens_state_follows_the_machine(site: Site) -> None:
+    at_first = state(site)
     assert (at_first["state"], at_first["title"]) == ("ready", "Scan to play")
-    doors.say_status("cab-01", ready=False, reason="coin line")
-    assert state(doors)["title"] == "Out of order"
-    doors.now_ms += FRESH_MS + 1
-    assert state(doors)["state"] == "offline"
-    doors.say_status("cab-01")
-    assert state(doors) == at_first
+    site.say_status("cab-01", ready=False, reason="coin line")
+    assert state(site)["title"] == "Out of order"
+    site.now_ms += FRESH_MS + 1
+    assert state(site)["state"] == "offline"
+    site.say_status("cab-01")
+    assert state(site) == at_first
 
 
-def test_another_offer_makes_the_screen_load_the_page_anew(doors: Doors) -> None:
-    shown = re.findall(r'data-page="(\w+)"', doors.client.get("/kiosk/cab-01").text)
-    assert shown == [state(doors)["page"]]
-    doors.add_machine("cab-01", name="Another game")
-    assert state(doors)["page"] != shown[0]
+def test_a_changed_machine_makes_the_screen_reload(site: Site) -> None:
+    shown = re.findall(r'data-page="(\w+)"', site.client.get("/kiosk/cab-01").text)
+    assert shown == [state(site)["page"]]
+    site.add_machine("cab-01", name="Another game")
+    assert state(site)["page"] != shown[0]
 
 
-def test_the_state_asks_nobody_for_prices(doors: Doors) -> None:
-    doors.payments.fault = lambda _: "before"
-    assert state(doors)["state"] == "ready"
+def test_the_state_needs_no_price_from_stripe(site: Site) -> None:
+    site.payments.fault = lambda _: "before"
+    assert state(site)["state"] == "ready"
 
 
 @pytest.mark.parametrize("path", ["/kiosk/cab-99", "/kiosk/%23", "/kiosk/a%20b"])
-def test_a_screen_without_a_machine_says_so_and_looks_again(doors: Doors, path: str) -> None:
-    answer = doors.client.get(path)
+def test_a_screen_of_an_unknown_machine_reloads(site: Site, path: str) -> None:
+    answer = site.client.get(path)
     assert answer.status_code == 404
     assert 'http-equiv="refresh"' in answer.text
-    assert doors.client.get(path + "?format=json").get_json()["error"]["code"] == "unknown_machine"
+    assert site.client.get(path + "?format=json").get_json()["error"]["code"] == "unknown_machine"
 
 
-def test_a_screen_looks_again_while_the_records_or_the_prices_are_out_of_reach(doors: Doors) -> None:
-    doors.payments.fault = lambda _: "before"
-    doors.store.unavailable = True
-    answer = doors.client.get("/kiosk/cab-01")
+def test_a_screen_reloads_while_the_store_or_stripe_is_down(site: Site) -> None:
+    site.payments.fault = lambda _: "before"
+    site.store.unavailable = True
+    answer = site.client.get("/kiosk/cab-01")
     assert answer.status_code == 503
     assert 'http-equiv="refresh"' in answer.text
-    doors.store.unavailable = False
-    answer = doors.client.get("/kiosk/cab-01")
+    site.store.unavailable = False
+    answer = site.client.get("/kiosk/cab-01")
     assert answer.status_code == 503
     assert 'http-equiv="refresh"' in answer.text
-    assert 'http-equiv="refresh"' not in doors.client.get("/m/cab-99").text
+    assert 'http-equiv="refresh"' not in site.client.get("/m/cab-99").text
 
 
 def test_below_a_stage_the_screen_stays_below_it() -> None:
-    doors = Doors(public_base_url=f"{BASE_URL}/prod", stage_prefix="/prod")
-    page = doors.client.get("/prod/kiosk/cab-01").text
+    site = Site(public_base_url=f"{BASE_URL}/prod", stage_prefix="/prod")
+    page = site.client.get("/prod/kiosk/cab-01").text
     assert 'data-state-url="/prod/kiosk/cab-01?format=json"' in page
     assert "/prod/static/kiosk.css" in page

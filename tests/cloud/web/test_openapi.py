@@ -1,4 +1,4 @@
-"""The description of the doors: complete, valid, and true."""
+"""The description of the API: complete, valid, and true."""
 
 import re
 
@@ -6,56 +6,53 @@ import jsonschema
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from support.doors import INGEST_SECRET, Doors
-
-# The operator's console is pages for one signed-in person, not an interface for developers.
-UNDESCRIBED = ("/static/", "/console")
+from support.site import INGEST_SECRET, Site
 
 
 @pytest.fixture
-def doors() -> Doors:
-    return Doors()
+def site() -> Site:
+    return Site()
 
 
-def routes(doors: Doors) -> set[tuple[str, str]]:
-    """Each (path, method) that the application answers."""
+def routes_of(site: Site) -> set[tuple[str, str]]:
+    """Each (path, method) of the application."""
     found = set()
-    for rule in doors.app.url_map.iter_rules():
+    for rule in site.app.url_map.iter_rules():
         path = re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule)
-        if not path.startswith(UNDESCRIBED):
+        if not path.startswith("/static/"):
             found |= {(path, method.lower()) for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
     return found
 
 
-def test_every_route_is_described_and_nothing_else_is(doors):
+def test_every_route_is_described_and_nothing_else_is(site):
     described = {
         (path, method)
-        for path, item in doors.client.get("/openapi.json").get_json()["paths"].items()
+        for path, item in site.client.get("/openapi.json").get_json()["paths"].items()
         for method in item
         if method != "parameters"
     }
-    assert described == routes(doors)
+    assert described == routes_of(site)
 
 
-def test_the_description_is_openapi_3_1(doors):
-    document = doors.client.get("/openapi.json").get_json()
+def test_the_description_is_openapi_3_1(site):
+    document = site.client.get("/openapi.json").get_json()
     assert document["openapi"].startswith("3.1.")
     OpenAPIV31SpecValidator(document).validate()
 
 
-def test_answers_are_as_described(doors):
-    document = doors.client.get("/openapi.json").get_json()
-    order_id = doors.begin(2)
+def test_answers_are_as_described(site):
+    document = site.client.get("/openapi.json").get_json()
+    order_id = site.begin(2)
     secret = {"X-Ingest-Secret": INGEST_SECRET}
     answers = {
-        "Status": doors.client.get("/status"),
-        "PaymentLink": doors.client.post("/create-payment-link", json={"machine_id": "cab-01"}),
-        "Message": doors.client.post("/gameover", json={"machine_id": "cab-01"}),
-        "Received": doors.post_event({"id": "evt_1", "type": "invoice.paid"}),
-        "Ingested": doors.client.post("/ingest", json=[{}], headers=secret),
-        "MachineState": doors.client.get("/m/cab-01?format=json"),
-        "OrderState": doors.client.get(f"/m/cab-01/o/{order_id}?format=json"),
-        "Error": doors.client.get("/nothing"),
+        "Status": site.client.get("/status"),
+        "PaymentLink": site.client.post("/create-payment-link", json={"machine_id": "cab-01"}),
+        "Message": site.client.post("/gameover", json={"machine_id": "cab-01"}),
+        "Received": site.post_event({"id": "evt_1", "type": "invoice.paid"}),
+        "Ingested": site.client.post("/ingest", json=[{}], headers=secret),
+        "MachineState": site.client.get("/m/cab-01?format=json"),
+        "OrderState": site.client.get(f"/m/cab-01/o/{order_id}?format=json"),
+        "Error": site.client.get("/nothing"),
     }
     for name, answer in answers.items():
         schema = {

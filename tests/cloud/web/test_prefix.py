@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from arcade_cloud.config.settings import SettingsError, load
 from arcade_cloud.web.prefix import path_below
-from support.doors import Doors
 from support.orders import session_of
+from support.site import Site
 
 GOOD = {
     "STRIPE_API_KEY": "sk_test_prefix",
@@ -20,8 +20,8 @@ GOOD = {
 
 
 @pytest.fixture(scope="module")
-def doors() -> Doors:
-    return Doors()
+def site() -> Site:
+    return Site()
 
 
 @pytest.mark.parametrize(
@@ -57,52 +57,52 @@ def test_without_a_prefix_no_path_is_changed(path: str) -> None:
         ("GET", "/openapi.json", None),
     ],
 )
-def test_each_door_answers_the_same_below_the_stage(doors: Doors, method: str, path: str, body: object) -> None:
+def test_each_route_answers_the_same_below_the_stage(site: Site, method: str, path: str, body: object) -> None:
     """The examples that have been printed with /prod in them need nothing but another host name."""
-    plain, staged = (doors.client.open(prefix + path, method=method, json=body) for prefix in ("", "/prod"))
+    plain, staged = (site.client.open(prefix + path, method=method, json=body) for prefix in ("", "/prod"))
     assert (
         (staged.status_code, staged.mimetype) == (plain.status_code, plain.mimetype) == (200, "application/json")
     )
     assert staged.get_json().keys() == plain.get_json().keys()
 
 
-def test_a_signed_webhook_arrives_below_the_stage(doors: Doors) -> None:
-    order_id = doors.begin()
-    session_id = session_of(doors.order(order_id))
+def test_a_signed_webhook_arrives_below_the_stage(site: Site) -> None:
+    order_id = site.begin()
+    session_id = session_of(site.order(order_id))
     assert session_id is not None
-    doors.payments.stripe.pay(session_id, "card")
-    while events := doors.payments.stripe.take_events():
-        assert [doors.post_event(event, path="/prod/webhook").status_code for event in events] == [200] * len(
+    site.payments.stripe.pay(session_id, "card")
+    while events := site.payments.stripe.take_events():
+        assert [site.post_event(event, path="/prod/webhook").status_code for event in events] == [200] * len(
             events
         )
-    assert doors.order(order_id).state == "funded"
+    assert site.order(order_id).state == "funded"
 
 
-def test_every_link_of_a_page_keeps_the_stage_and_leads_somewhere(doors: Doors) -> None:
-    page = doors.client.get("/prod/m/cab-01")
+def test_every_link_of_a_page_keeps_the_stage_and_leads_somewhere(site: Site) -> None:
+    page = site.client.get("/prod/m/cab-01")
     links = set(re.findall(r'(?:href|src|action|data-state-url)="(/[^"]*)"', page.text))
     assert len(links) > 3
     assert all(link.startswith("/prod/") for link in links), links
     for link in links:
-        assert doors.client.get(link).status_code in {200, 303}, link
+        assert site.client.get(link).status_code in {200, 303}, link
 
 
-def test_links_have_no_stage_where_the_request_had_none(doors: Doors) -> None:
-    assert "/prod" not in doors.client.get("/m/cab-01").text
+def test_links_have_no_stage_where_the_request_had_none(site: Site) -> None:
+    assert "/prod" not in site.client.get("/m/cab-01").text
 
 
-def test_a_redirection_keeps_the_stage(doors: Doors) -> None:
-    answer = doors.client.get("/prod/m/cab-01/checkout")
+def test_a_redirection_keeps_the_stage(site: Site) -> None:
+    answer = site.client.get("/prod/m/cab-01/checkout")
     assert (answer.status_code, answer.headers["Location"]) == (303, "/prod/m/cab-01")
 
 
-def test_a_page_below_the_stage_reports_its_errors_as_a_page(doors: Doors) -> None:
-    answer = doors.client.get("/prod/m/nothing")
+def test_a_page_below_the_stage_reports_its_errors_as_a_page(site: Site) -> None:
+    answer = site.client.get("/prod/m/nothing")
     assert (answer.status_code, answer.mimetype) == (404, "text/html")
 
 
 def test_another_prefix_can_be_set_and_is_the_only_one() -> None:
-    client = Doors(stage_prefix="/arcade/v1").client
+    client = Site(stage_prefix="/arcade/v1").client
     assert client.get("/arcade/v1/status").status_code == client.get("/status").status_code == 200
     assert client.get("/prod/status").status_code == 404
 
@@ -124,7 +124,7 @@ def test_the_prefix_is_a_setting(given: str | None, read: str) -> None:
         ("https://play.example/ü", "/prod"),
     ],
 )
-def test_where_players_reach_the_site_below_a_path_that_is_the_prefix(address: str, read: str) -> None:
+def test_the_path_of_the_public_address_is_the_prefix(address: str, read: str) -> None:
     """API Gateway leaves the base path of an own domain before every path that it hands on."""
     environ = {**GOOD, "MQTT_USERNAME": "u", "MQTT_PASSWORD": "p", "PUBLIC_BASE_URL": address}
     assert load(environ, None).stage_prefix == read
@@ -132,6 +132,6 @@ def test_where_players_reach_the_site_below_a_path_that_is_the_prefix(address: s
 
 
 @pytest.mark.parametrize("given", ["prod", "//", "/a b", "/prod?x", "https://x/prod", "/ü"])
-def test_a_prefix_that_is_no_path_is_a_fault(given: str) -> None:
+def test_a_prefix_must_be_a_path(given: str) -> None:
     with pytest.raises(SettingsError, match="STAGE_PREFIX"):
         load({**GOOD, "STAGE_PREFIX": given}, None)

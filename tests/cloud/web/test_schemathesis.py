@@ -1,4 +1,4 @@
-"""Requests made from our description of the doors, good and bad: no 500, and every answer is described."""
+"""Requests generated from the API description, valid and invalid: no 500, and every response is described."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 
 from arcade_cloud.web import openapi
-from support.doors import INGEST_SECRET, Doors
+from support.site import INGEST_SECRET, Site
 
 API_KEY = "the game software's own key"
 KEYS = {"X-Ingest-Secret": INGEST_SECRET, "X-Api-Key": API_KEY}
@@ -31,7 +31,7 @@ CHECKED = (
     "response_schema_conformance",
     "negative_data_rejection",
 )
-# What the description can't express: the messages of a batch are refused one by one, in an answer of 200; and a
+# What the description cannot express: the messages of a batch are refused one by one, in an answer of 200; and a
 # redirection looks at no machine.
 ACCEPTING = ("/ingest", "/m/{machine_id}/checkout")
 FUZZ = settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -39,22 +39,22 @@ FUZZ = settings(max_examples=25, deadline=None, database=None, suppress_health_c
 
 @dataclass(frozen=True)
 class Described:
-    """The doors, and the requests that their description allows or forbids."""
+    """The site, and the requests that their description allows or forbids."""
 
-    doors: Doors
+    site: Site
     schema: Any
 
 
 @pytest.fixture(scope="module")
 def described() -> Iterator[Described]:
     load_all_checks()
-    doors = Doors(gameover_api_key=API_KEY)
-    yield Described(doors, schemathesis.openapi.from_wsgi("/openapi.json", doors.app))
-    doors.say_status("cab-01")  # after all of it a purchase goes as ever
-    order_id = doors.begin(2)
-    doors.pay(order_id)
-    doors.say_ack(order_id, "done", 2)
-    assert doors.order(order_id).state == "settled"
+    site = Site(gameover_api_key=API_KEY)
+    yield Described(site, schemathesis.openapi.from_wsgi("/openapi.json", site.app))
+    site.say_status("cab-01")  # after all of it a purchase goes as ever
+    order_id = site.begin(2)
+    site.pay(order_id)
+    site.say_ack(order_id, "done", 2)
+    assert site.order(order_id).state == "settled"
 
 
 def for_cab_01(case: Any) -> None:
@@ -83,10 +83,12 @@ def test_every_request_is_answered_as_described(
     try:
         every()
     except Unsatisfiable:
-        assert not allowed, "nothing fits the description"  # and of a door without parameters nothing is forbidden
+        assert not allowed, (
+            "nothing fits the description"
+        )  # and of a route without parameters nothing is forbidden
 
 
-def test_the_doors_that_are_tried_are_those_of_the_application(described: Described) -> None:
+def test_the_routes_that_are_tried_are_those_of_the_application(described: Described) -> None:
     found = {(result.ok().path, result.ok().method) for result in described.schema.get_all_operations()}
     assert found | {("/openapi.json", "get")} == set(OPERATIONS)
     assert len(OPERATIONS) >= 12

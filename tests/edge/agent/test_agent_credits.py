@@ -233,9 +233,9 @@ def test_a_ready_line_that_cannot_be_read_counts_as_not_ready() -> None:
     rig = Rig(has_ready=True).connected()
     rig.agent.handle(ReadyChanged(True, 0))
     assert rig.stands() == (True, "")
-    rig.agent.handle(DetectorFault("ready (GPIO5)", "gone", 0))
+    rig.agent.handle(DetectorFault("ready", "ready (GPIO5)", "gone", 0))
     assert not rig.stands()[0]
-    rig.agent.handle(DetectorBack("ready (GPIO5)", 0))
+    rig.agent.handle(DetectorBack("ready", "ready (GPIO5)", 0))
     assert rig.stands() == (True, "")
 
 

@@ -15,12 +15,12 @@ from arcade_edge.agent.reports import (
 from arcade_edge.agent.signals import GameOver, ReadyChanged
 from arcade_edge.domain.cloud_clock import MAX_AGE_MS, REFRESH_MS
 from arcade_edge.domain.credits import Credit
-from arcade_edge.ports import JournalCorrupt
+from arcade_edge.errors import JournalCorrupt
 from arcade_shared.messages import WILL_SEQ, Status
-from arcade_shared.signing import unseal
 from arcade_shared.topics import machine_topic
 from support.agent_rig import KEY, MACHINE, Rig
 from support.mqtt_cloud import clock
+from support.sealed import unseal
 
 STATUS = machine_topic(MACHINE, "status")
 

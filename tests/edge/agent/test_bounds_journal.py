@@ -11,10 +11,10 @@ from arcade_edge.domain.credits import (
     FORGOTTEN,
     MEMORY_MS,
     Command,
+    Context,
     Credit,
     Decision,
     Revocation,
-    Situation,
     decide,
 )
 from arcade_shared.ids import uuid7
@@ -71,8 +71,8 @@ def test_thousands_a_day_are_held_to_the_number_that_is_promised(journal: Sqlite
     assert kept == MAX_CREDITS_KEPT
 
 
-def situation(journal: SqliteJournal, now_ms: int) -> Situation:
-    return Situation(cloud_ms=now_ms, max_credits=50, forgotten_before_ms=journal.forgotten_before_ms)
+def context(journal: SqliteJournal, now_ms: int) -> Context:
+    return Context(cloud_ms=now_ms, max_credits=50, forgotten_before_ms=journal.forgotten_before_ms)
 
 
 @pytest.mark.parametrize("before", ["it pulsed", "it was revoked", "it was refused"])
@@ -91,7 +91,7 @@ def test_what_was_forgotten_is_never_pulsed_and_never_denied(journal: SqliteJour
     assert journal.find(name) is None
     far_ahead_ms = now_ms + DAY_MS  # no cloud signs such an expiry for so old a credit; even so
     for message in (Command(name, 3, far_ahead_ms), Revocation(name)):
-        decision: Decision = decide(None, message, situation(journal, now_ms))
+        decision: Decision = decide(None, message, context(journal, now_ms))
         assert decision.credit is None
         assert decision.answer is not None
         assert (decision.answer.state, decision.answer.final, decision.answer.reason) == (
@@ -109,7 +109,7 @@ def test_what_was_forgotten_stays_forgotten_through_a_restart_without_a_clock(tm
     assert journal.prune(START_MS + DAY_MS, PRUNE_LIMIT) == 1
     journal.close()
     again = open_journal(path, "serial")
-    unknown_time = Situation(cloud_ms=None, max_credits=50, forgotten_before_ms=again.forgotten_before_ms)
+    unknown_time = Context(cloud_ms=None, max_credits=50, forgotten_before_ms=again.forgotten_before_ms)
     decision = decide(None, Command(name, 1, START_MS * 2), unknown_time)
     again.close()
     assert decision.credit is None

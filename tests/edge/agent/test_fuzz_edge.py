@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from arcade_edge.agent.signals import DetectorSignal, GameOver
-from arcade_edge.config import BadSettings, load, load_coin_line
+from arcade_edge.config import load, load_coin_line
+from arcade_edge.errors import BadSettings
 from arcade_edge.hardware.inputs import SerialInput
 from support.coin_lines import WAIT_S
 

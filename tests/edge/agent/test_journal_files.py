@@ -15,16 +15,9 @@ from typing import Any
 import pytest
 
 from arcade_edge.agent import journal as journal_module
-from arcade_edge.agent.journal import (
-    MAX_PUT_ASIDE,
-    JournalInUse,
-    JournalTooNew,
-    SqliteJournal,
-    open_journal,
-    read_contents,
-)
+from arcade_edge.agent.journal import MAX_PUT_ASIDE, SqliteJournal, open_journal, read_contents
 from arcade_edge.domain.credits import Credit
-from arcade_edge.ports import JournalCorrupt, JournalFault
+from arcade_edge.errors import JournalCorrupt, JournalFault, JournalInUse, JournalTooNew
 from arcade_shared.ids import uuid7
 from support.agent_process import write_config
 
@@ -119,7 +112,8 @@ def test_a_second_process_is_turned_away(journal: SqliteJournal, path: Path) -> 
     """Two agents must never drive one line; the second says so, and the first is not disturbed."""
     script = (
         "import sys, pathlib\n"
-        "from arcade_edge.agent.journal import open_journal, JournalInUse\n"
+        "from arcade_edge.agent.journal import open_journal\n"
+        "from arcade_edge.errors import JournalInUse\n"
         "try: open_journal(pathlib.Path(sys.argv[1]), 'x')\n"
         "except JournalInUse as error: print(error)\n"
     )

@@ -19,24 +19,24 @@ from arcade_edge.domain.credits import (
     STOPPED,
     TOO_MANY,
     Command,
+    Context,
     Credit,
     FirstEdge,
-    InvariantBroken,
     NotPulsed,
     Pulsed,
     Restarted,
     Revocation,
     Settled,
-    Situation,
     Turn,
     Waited,
     decide,
 )
+from arcade_edge.errors import InvariantBroken
 from arcade_shared.ids import uuid7
 
 NOW = 1_790_000_000_000
 ID = uuid7(NOW)
-SITUATION = Situation(cloud_ms=NOW, max_credits=10)
+SITUATION = Context(cloud_ms=NOW, max_credits=10)
 COMMAND = Command(ID, 3, NOW + 120_000)
 ACCEPTED = Credit(ID, 3, "accepted", NOW + 120_000)
 PULSING = replace(ACCEPTED, state="pulsing", intent=True)
@@ -48,8 +48,8 @@ FINALS = (
 )
 
 
-def after(credit: Credit | None, event: object, situation: Situation = SITUATION) -> Credit:
-    decided = decide(credit, event, situation).credit  # type: ignore[arg-type]
+def after(credit: Credit | None, event: object, context: Context = SITUATION) -> Credit:
+    decided = decide(credit, event, context).credit  # type: ignore[arg-type]
     assert decided is not None
     return decided
 
@@ -62,7 +62,7 @@ def test_a_valid_command_is_accepted_and_said_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "situation", "reason"),
+    ("command", "context", "reason"),
     [
         (replace(COMMAND, expires_at_ms=NOW), SITUATION, EXPIRED),
         (replace(COMMAND, credits=11), SITUATION, TOO_MANY),
@@ -72,10 +72,10 @@ def test_a_valid_command_is_accepted_and_said_so() -> None:
     ],
 )
 def test_a_command_that_can_never_be_pulsed_is_refused_for_good(
-    command: Command, situation: Situation, reason: str
+    command: Command, context: Context, reason: str
 ) -> None:
     """The refusal is a credit, so it is journaled, and told from the outbox and not before."""
-    decision = decide(None, command, situation)
+    decision = decide(None, command, context)
     assert decision.credit == replace(
         ACCEPTED,
         credits=command.credits,
@@ -130,7 +130,7 @@ def test_a_revoke_of_a_running_train_does_not_touch_it() -> None:
 
 @pytest.mark.parametrize("event", [Revocation(ID), COMMAND])
 @pytest.mark.parametrize(
-    "situation",
+    "context",
     [
         replace(SITUATION, cloud_ms=NOW + MEMORY_MS + 1),
         replace(SITUATION, cloud_ms=None, forgotten_before_ms=NOW + 1),
@@ -138,10 +138,10 @@ def test_a_revoke_of_a_running_train_does_not_touch_it() -> None:
     ],
 )
 def test_of_an_id_older_than_the_journal_nothing_final_is_said_and_nothing_is_written(
-    event: Command | Revocation, situation: Situation
+    event: Command | Revocation, context: Context
 ) -> None:
     """It may have been pulsed and forgotten: so it is never pulsed, and `unknown` decides about no money."""
-    decision = decide(None, event, situation)
+    decision = decide(None, event, context)
     assert decision.credit is None
     assert decision.answer is not None
     told = decision.answer

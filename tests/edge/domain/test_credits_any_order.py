@@ -8,16 +8,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from arcade_edge.domain.credits import (
     Command,
+    Context,
     Credit,
     Decision,
     Event,
     FirstEdge,
+    Halt,
     NotPulsed,
     Pulsed,
     Restarted,
     Revocation,
     Settled,
-    Situation,
     Turn,
     Waited,
     decide,
@@ -27,6 +28,7 @@ from arcade_shared.ids import uuid7
 NOW = 1_790_000_000_000
 ID = uuid7(NOW)
 EXPIRES = NOW + 100
+HALTS: list[Halt] = ["", "", "stopped"]
 
 
 class OneCredit(RuleBasedStateMachine):
@@ -44,18 +46,18 @@ class OneCredit(RuleBasedStateMachine):
         self.now = NOW
         self.known = True
         self.ready = True
-        self.halt = ""
+        self.halt: Halt = ""
         self.metered = False
         self.asked = 0
         self.late_first_edge = False
 
-    def situation(self) -> Situation:
-        return Situation(
+    def context(self) -> Context:
+        return Context(
             self.now if self.known else None, 10, machine_ready=self.ready, halt=self.halt, metered=self.metered
         )
 
     def move(self, event: Event) -> Decision:
-        decision = decide(self.journal, event, self.situation())
+        decision = decide(self.journal, event, self.context())
         self.journal = decision.credit
         if self.journal is not None and self.journal.final and self.final is None:
             self.final = self.journal
@@ -149,10 +151,10 @@ class OneCredit(RuleBasedStateMachine):
         ms=st.integers(0, 60),
         known=st.booleans(),
         ready=st.booleans(),
-        halt=st.sampled_from(["", "", "stopped"]),
+        halt=st.sampled_from(HALTS),
         metered=st.booleans(),
     )
-    def time_passes(self, ms: int, known: bool, ready: bool, halt: str, metered: bool) -> None:
+    def time_passes(self, ms: int, known: bool, ready: bool, halt: Halt, metered: bool) -> None:
         self.now += ms
         self.known, self.ready, self.halt, self.metered = known, ready, halt, metered
         self.move(Waited())

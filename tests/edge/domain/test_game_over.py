@@ -99,7 +99,7 @@ def test_whatever_comes_memory_is_bounded_by_one_line(chunks: list[bytes]) -> No
     for chunk in chunks:
         for line in splitter.feed(chunk):
             assert 0 < len(line) <= MAX_LINE_BYTES
-        assert splitter.held_bytes <= MAX_LINE_BYTES
+        assert len(splitter._line) <= MAX_LINE_BYTES
 
 
 def test_a_flood_without_an_end_of_line_gives_its_beginning_once() -> None:

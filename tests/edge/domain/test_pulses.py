@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arcade_edge.domain.pulses import BOUNDS, MAX_TRAIN_MS, BadProfile, Profile, sellable_credits, train_ms
+from arcade_edge.domain.pulses import BOUNDS, MAX_TRAIN_MS, Profile, sellable_credits
+from arcade_edge.errors import BadProfile
 
 
 @st.composite
@@ -49,11 +50,8 @@ def test_a_credit_that_takes_longer_than_the_longest_train_is_refused() -> None:
         Profile(pulse_ms=5_000, gap_ms=5_000, pulses_per_credit=20)
 
 
-def test_a_train_counts_every_pulse_and_the_gap_before_it() -> None:
-    assert train_ms(Profile(pulse_ms=50, gap_ms=70, pulses_per_credit=3), 4) == 4 * 3 * 120
-    assert train_ms(Profile(), 0) == 0
-    with pytest.raises(ValueError, match="credits: -1"):
-        train_ms(Profile(), -1)
+def test_a_credit_counts_every_pulse_and_the_gap_before_it() -> None:
+    assert Profile(pulse_ms=50, gap_ms=70, pulses_per_credit=3).credit_ms == 3 * 120
 
 
 @given(profiles())
@@ -61,5 +59,5 @@ def test_what_is_sold_fits_into_the_longest_train(profile: Profile) -> None:
     """Never more than configured or than the train holds, and no fewer than could be."""
     sellable = sellable_credits(profile)
     assert 1 <= sellable <= profile.max_credits
-    assert train_ms(profile, sellable) <= MAX_TRAIN_MS
-    assert sellable == profile.max_credits or train_ms(profile, sellable + 1) > MAX_TRAIN_MS
+    assert sellable * profile.credit_ms <= MAX_TRAIN_MS
+    assert sellable == profile.max_credits or (sellable + 1) * profile.credit_ms > MAX_TRAIN_MS

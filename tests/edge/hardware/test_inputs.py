@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import queue
+import threading
 import time
 import tty
 from collections.abc import Callable, Iterator
@@ -22,9 +23,9 @@ from arcade_edge.agent.signals import (
     MeterPulse,
     ReadyChanged,
 )
+from arcade_edge.errors import GpioUnavailable
 from arcade_edge.hardware import inputs as detectors
 from arcade_edge.hardware.inputs import GpioInput, GpioInputs, SerialInput
-from arcade_edge.hardware.pin_factory import GpioUnavailable
 from support.coin_lines import WAIT_S
 
 GAME_OVER, READY, METER = 5, 6, 13
@@ -180,9 +181,13 @@ def test_a_flood_of_edges_neither_raises_in_the_callback_nor_loses_the_last_leve
 
 
 def test_an_edge_that_was_lost_is_found_by_reading_again(
-    factory: Any, posted: queue.Queue[DetectorSignal], watch: Callable[..., GpioInputs]
+    factory: Any,
+    posted: queue.Queue[DetectorSignal],
+    watch: Callable[..., GpioInputs],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Should the back end's callback thread die, a change is late, not lost."""
+    monkeypatch.setattr(detectors, "READ_AGAIN_MS", 20)
     watch(GpioInput("ready", READY, "high", 5))
     assert isinstance(next_of(posted), ReadyChanged)
     factory.pin(READY)._state = True
@@ -192,23 +197,31 @@ def test_an_edge_that_was_lost_is_found_by_reading_again(
 
 
 def test_an_input_that_cannot_be_read_is_said_once_and_when_it_is_back(
-    factory: Any, posted: queue.Queue[DetectorSignal], watch: Callable[..., GpioInputs]
+    factory: Any,
+    posted: queue.Queue[DetectorSignal],
+    watch: Callable[..., GpioInputs],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(detectors, "READ_AGAIN_MS", 20)
     pin = factory.pin(GAME_OVER)
     working = pin._get_state
     watch(GpioInput("game_over", GAME_OVER, "low"))
 
+    reads = threading.Semaphore(0)
+
     def broken() -> bool:
+        reads.release()
         raise OSError(19, "No such device")
 
     pin._get_state = broken
     fault = next_of(posted)
-    assert fault == DetectorFault("game_over (GPIO5)", "[Errno 19] No such device", fault.at_ms)
-    time.sleep(1.2)
+    assert fault == DetectorFault("game_over", "game_over (GPIO5)", "[Errno 19] No such device", fault.at_ms)
+    for _ in range(3):
+        assert reads.acquire(timeout=WAIT_S)
     assert posted.empty()
     pin._get_state = working
     back = next_of(posted)
-    assert back == DetectorBack("game_over (GPIO5)", back.at_ms)
+    assert back == DetectorBack("game_over", "game_over (GPIO5)", back.at_ms)
 
 
 def test_inputs_that_cannot_all_be_had_are_given_back(factory: Any, posted: queue.Queue[DetectorSignal]) -> None:
@@ -260,8 +273,8 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 @pytest.fixture
 def listening(machine: Machine, posted: queue.Queue[DetectorSignal]) -> Iterator[SerialInput]:
-    """A serial input that has found out that the port is not there yet."""
-    listener = SerialInput(str(machine.path), 9600, "GAME OVER", posted.put, jitter=lambda: 0.0)
+    """A serial input that has found out that the port is not there yet. Its clock stands still."""
+    listener = SerialInput(str(machine.path), 9600, "GAME OVER", posted.put, jitter=lambda: 0.0, clock_ms=Clock())
     listener.start()
     assert isinstance(next_of(posted), DetectorFault)
     yield listener
@@ -275,7 +288,7 @@ def test_a_line_on_the_serial_port_is_a_game_over(
     """The port was not there at first; other lines and noise are nothing."""
     machine.plug_in()
     back = next_of(posted)
-    assert back == DetectorBack(listening.name, back.at_ms)
+    assert back == DetectorBack("game_over", listening.name, back.at_ms)
     machine.say(b"boot\r\n\xff\xfescore 7\r\n" + b"x" * 10_000 + b"\r\n*** GAME")
     machine.say(b" OVER ***\r\n")
     over = next_of(posted)

@@ -57,7 +57,7 @@ def test_a_train_by_hand_that_is_broken_off_ends_with_a_whole_pulse(
 
 def test_a_terminal_that_is_closed_stops_the_agent_in_order(tmp_path: Path) -> None:
     with AgentProcess(write_config(tmp_path, 1)) as agent:
-        agent.wait_for_log("it is tried again")
+        agent.wait_for_log("trying again")
         agent.send(signal.SIGHUP)
         assert agent.wait() == cli.OK
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from gpiozero.pins.mock import MockFactory
 
+from arcade_edge.errors import GpioUnavailable
 from arcade_edge.hardware.coin_line import CoinLine
-from arcade_edge.hardware.pin_factory import GpioUnavailable, claim_input, open_pin_factory
+from arcade_edge.hardware.pin_factory import claim_input, open_pin_factory
 from support.coin_back_ends import PIN, LgpioDoubleBackEnd
 
 HARDWARE_MODULES = (
@@ -29,7 +30,7 @@ HARDWARE_MODULES = (
 
 
 def run_python(code: str, **environment: str) -> str:
-    """Run ``code`` in a fresh interpreter with nothing of gpiozero's settings but those given."""
+    """Run `code` in a fresh interpreter with nothing of gpiozero's settings but those given."""
     env = {key: value for key, value in os.environ.items() if key not in ("GPIOZERO_PIN_FACTORY", "LG_WD")}
     env |= environment
     ended = subprocess.run(

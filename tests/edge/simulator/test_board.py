@@ -13,8 +13,8 @@ from arcade_edge.simulator.board import (
     GameStarted,
     PulseSeen,
     Ruling,
-    count_coins,
 )
+from support.coins import count_coins
 
 MS = 1_000_000
 RULING = Ruling(min_pulse_ms=50, min_gap_ms=40, start_after_ms=100, play_ms=1_000)

@@ -3,8 +3,8 @@
 import pytest
 import stripe
 
+from arcade_sandbox.errors import SandboxMisuse
 from arcade_sandbox.stripe import api as stripe_api
-from arcade_sandbox.stripe.errors import SandboxMisuse
 from arcade_sandbox.stripe.sandbox import StripeSandbox
 from support.stripe_side import checkout_params, stripe_client
 

@@ -3,7 +3,7 @@
 import pytest
 import stripe
 
-from arcade_sandbox.stripe.errors import SandboxMisuse
+from arcade_sandbox.errors import SandboxMisuse
 from arcade_sandbox.stripe.payment_objects import HOLD_LIFE_S
 from arcade_sandbox.stripe.sandbox import StripeSandbox
 from support.stripe_side import checkout_params

@@ -6,7 +6,7 @@ import threading
 import pytest
 import stripe
 
-from arcade_sandbox.stripe.errors import SandboxMisuse
+from arcade_sandbox.errors import SandboxMisuse
 from arcade_sandbox.stripe.sandbox import StripeSandbox
 from support.stripe_side import Received, WebhookInbox, checkout_params, eventually, stripe_client
 
@@ -258,6 +258,12 @@ def test_several_workers_deliver_side_by_side() -> None:
         assert sorted(without_prices(inbox.kinds)) == sorted(HELD)
 
 
+def of_the_sandbox(before: set[threading.Thread]) -> int:
+    """How many threads of it there are that were not there before."""
+    new = set(threading.enumerate()) - before
+    return sum(thread.name.startswith(("sandbox-", "waitress-")) for thread in new)
+
+
 def test_a_stop_ends_every_thread_even_in_the_middle_of_a_delivery() -> None:
     before = set(threading.enumerate())
     stuck = threading.Event()
@@ -270,9 +276,9 @@ def test_a_stop_ends_every_thread_even_in_the_middle_of_a_delivery() -> None:
         sandbox = StripeSandbox(webhook_urls=[inbox.url], redirect_wait_s=0.0).start()
         buy(sandbox)
         inbox.wait_for("price.created")
+        assert of_the_sandbox(before) > 1
         sandbox.stop()
-        left = {thread.name for thread in set(threading.enumerate()) - before}
-        assert not any(name.startswith(("sandbox-", "waitress-")) for name in left)
+        assert of_the_sandbox(before) == 0
         stuck.set()
 
 

@@ -1,4 +1,4 @@
-"""The broker: `Publisher` sends to the machines, `Listener` takes in what they say."""
+"""The broker: `Publisher` sends messages to the machines, `Listener` takes in theirs."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ __all__ = ["FeedState", "Listener", "Publisher", "try_listening"]
 
 
 def __getattr__(name: str) -> object:
-    """What listens is imported when it is asked for: never on AWS Lambda, whose cold start must be short."""
+    """Import the listener only if it is used. AWS Lambda never uses it, and its cold start must be short."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from arcade_cloud.adapters.mqtt import feed, listener

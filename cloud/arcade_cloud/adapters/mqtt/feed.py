@@ -1,8 +1,8 @@
-"""One session at the broker with its workers: what it receives is acknowledged only when it is dealt with.
+"""A session at the broker with its workers. A message is acknowledged only after it was handled.
 
-What has been received stays unacknowledged, at most RECEIVE_MAXIMUM messages of it: then the broker waits. A feed
-reconnects only when all of that is dealt with, so nothing comes a second time while the first is still waiting.
-A message that comes again all the same is handled again: whoever handles it must not mind.
+At most RECEIVE_MAXIMUM received messages stay unacknowledged; then the broker waits. A feed reconnects only when
+all of them are handled, so no message comes again while its first copy is waiting. If one comes again anyway, it
+is handled again, so handling must be safe to repeat.
 """
 
 import logging
@@ -14,38 +14,44 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
+from typing import Literal
 
-import paho.mqtt.client as paho
-
-from arcade_cloud.adapters.mqtt.connection import FLUSH_WITHIN_S, Connection
 from arcade_cloud.errors import StoreUnavailable
 from arcade_shared.errors import BadMessage
+from arcade_shared.mqtt import FLUSH_WITHIN_S, Connection, Received
 
 logger = logging.getLogger(__name__)
 
-# What one feed may have received and not acknowledged: enough to keep its workers busy at 30 ms to the broker.
+# The unacknowledged messages of one feed: enough to keep its workers busy at 30 ms to the broker.
 RECEIVE_MAXIMUM = 100
-# The store is away: first wait, longest wait.
+# Waits while the store cannot be reached: the first, the longest.
 STORE_RETRY_S = (0.1, 5.0)
-# A defect in what handles the message: tried this often, this far apart, then set aside.
+# A message that cannot be handled because of a defect is tried so often, so far apart, and then set aside.
 ATTEMPTS = 3
 ATTEMPT_PAUSE_S = 0.2
-# What no attempt could handle stays unacknowledged, so that it comes again at the next connection: to a program
-# that is mended. More than this would leave too little room for others; from then on it is given up.
+# A message that is set aside stays unacknowledged, so it comes again at the next connection, perhaps to a repaired
+# program. More of them would leave too little room for others, so further ones are given up.
 MAX_SET_ASIDE = RECEIVE_MAXIMUM // 4
-# Reconnecting: first wait, longest wait. A connection that lasted for STEADY_S begins with the first again.
+# Waits before reconnecting: the first, the longest. After a connection of STEADY_S, the first comes again.
 RECONNECT_S = (0.25, 30.0)
 STEADY_S = 60.0
 
-OpenConnection = Callable[[Callable[[], None], Callable[[paho.MQTTMessage], None]], Connection]
+# What became of a message. `refused`: it is not valid. `retried`: the store could not be reached. `failed`: a
+# defect. `dropped`: it had QoS 0, and there was no room.
+Count = Literal["handled", "refused", "retried", "failed", "dropped"]
+
+OpenConnection = Callable[[Callable[[], None], Callable[[Received], None]], Connection]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedState:
-    """What a feed is doing. `problem` says in a sentence what is wrong; None if all is well.
+    """What a feed is doing.
 
-    `in_hand`: received, and not yet dealt with. `set_aside`: could not be handled, comes again. `counts`: handled,
-    refused (no message of ours), failed (defects), retried (the store was away), dropped (QoS 0 without room).
+    Attributes:
+        problem: What is wrong, in a sentence; None if nothing is.
+        in_hand: The number of messages that are received and not handled yet.
+        set_aside: The number of messages that could not be handled and come again.
+        counts: Messages by what became of them.
     """
 
     name: str
@@ -53,36 +59,36 @@ class FeedState:
     problem: str | None
     in_hand: int
     set_aside: int
-    counts: dict[str, int]
+    counts: dict[Count, int]
 
 
 @dataclass(frozen=True, slots=True)
 class _Item:
     connection: Connection
-    number: int
-    qos: int
-    topic: str
-    payload: bytes
+    message: Received
 
 
 def backoff_s(bounds_s: tuple[float, float], failures: int) -> float:
-    """How long to wait after so many failures in a row (from 1): doubled each time, and spread."""
+    """How long to wait after so many failures in a row (counted from 1): doubled each time, with jitter."""
     first_s, longest_s = bounds_s
     whole_s: float = min(longest_s, first_s * 2 ** min(failures - 1, 16))
-    return whole_s * random.uniform(0.5, 1.0)  # noqa: S311 - only to spread  # nosec B311
+    return whole_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter  # nosec B311
 
 
 def _place(topic: str, places: int) -> int:
-    """All topics of a machine have the same place, so that its messages are handled in their order."""
+    """Which inbox takes a topic. All topics of a machine have the same one, so its messages stay in order."""
     return zlib.crc32(topic.rpartition("/")[0].encode()) % places
 
 
 class Feed:
     """A thread that keeps a session open, and workers that call `handle(topic, payload)`.
 
-    `open_connection` makes the connection (not yet run) with the given `on_open` and `on_message`. `handle` may
-    raise BadMessage (refused: acknowledged and counted), StoreUnavailable (tried again until it succeeds, and not
-    acknowledged before), or anything else, which is a defect: tried ATTEMPTS times and set aside.
+    `handle` may raise BadMessage: the message is acknowledged and counted as refused. After StoreUnavailable it is
+    tried until it succeeds, and acknowledged only then. Any other exception is a defect: the message is tried
+    ATTEMPTS times and then set aside.
+
+    Args:
+        open_connection: Makes a connection, not yet run, with the given `on_open` and `on_message`.
     """
 
     def __init__(
@@ -104,15 +110,15 @@ class Feed:
         self._in_hand = 0
         self._set_aside = 0
         self._without_store = 0
-        self._counts: Counter[str] = Counter()
+        self._counts: Counter[Count] = Counter()
 
     def start(self) -> None:
-        """Start the threads; a feed is started once."""
+        """Start the threads. A feed is started only once."""
         for thread in (*self._workers, self._keeper):
             thread.start()
 
     def stop(self, deadline: float) -> None:
-        """Finish what is under way and acknowledge it; the rest stays with the broker. Back by `deadline`."""
+        """Finish and acknowledge what is under way, by `deadline`. The rest stays with the broker."""
         self._stop.set()
         if self._keeper.ident is None:
             return  # it was never started
@@ -136,11 +142,11 @@ class Feed:
             is_listening = connection is not None and connection.is_open
             problem: str | None = None
             if self._without_store:
-                problem = f"the store can't be reached, and {self._in_hand} messages wait for it"
+                problem = f"the store cannot be reached, and {self._in_hand} messages wait for it"
             elif connection is None or not is_listening:
                 problem = self._text
-            elif connection.refused_topics:
-                problem = _refusal(connection.refused_topics)
+            elif connection.refusal:
+                problem = connection.refusal
             elif self._set_aside:
                 problem = f"{self._set_aside} messages could not be handled (see the log)"
             return FeedState(
@@ -167,7 +173,7 @@ class Feed:
             self._lost(connection, failures)
 
     def _is_ready_for_more(self) -> bool:
-        """Wait until everything received is dealt with; False if it is time to stop."""
+        """Wait until every received message is handled. False if it is time to stop."""
         with self._changed:
             while self._in_hand and not self._stop.is_set():
                 self._changed.wait()
@@ -175,13 +181,13 @@ class Feed:
 
     def _opened(self) -> None:
         connection = self._connection
-        if connection is not None and connection.refused_topics:
-            logger.error("%s: %s", self.name, _refusal(connection.refused_topics))
+        if connection is not None and connection.refusal:
+            logger.error("%s: %s", self.name, connection.refusal)
         kept = connection is not None and connection.session_present
-        logger.info("%s: listening, in %s", self.name, "the session of before" if kept else "a new session")
+        logger.info("%s: listening, in %s", self.name, "the earlier session" if kept else "a new session")
 
     def _lost(self, connection: Connection, failures: int) -> None:
-        """Say why, and wait for a while."""
+        """Log why, and wait for a while."""
         text = connection.end
         if connection.was_open and failures > 2:
             text += f", again. Does another process use the client id {connection.client_id}?"
@@ -193,17 +199,13 @@ class Feed:
         logger.warning("%s: %s; next attempt in %.1f s", self.name, text, wait_s)
         self._stop.wait(wait_s)
 
-    def _take_in(self, message: paho.MQTTMessage) -> None:
-        """Called by the connection's thread for every message: it is put where a worker finds it."""
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            topic = ""  # to be refused, as every topic that is none of ours
+    def _take_in(self, message: Received) -> None:
+        """Put a message into its worker's inbox. The connection's thread calls this."""
         with self._changed:
             connection = self._connection
             if connection is None:
                 return
-            # Of QoS 1 the broker keeps count, so there is always room; QoS 0 gets what is left.
+            # The broker bounds messages of QoS 1, so there is always room for them. QoS 0 gets what is left.
             if message.qos == 0 and self._in_hand >= RECEIVE_MAXIMUM:
                 self._counts["dropped"] += 1
                 return
@@ -211,37 +213,36 @@ class Feed:
                 connection.abort("the broker sends more at once than it may")
                 return
             self._in_hand += 1
-        item = _Item(connection, message.mid, message.qos, topic, bytes(message.payload))
-        self._inboxes[_place(topic, len(self._inboxes))].put(item)
+        self._inboxes[_place(message.topic, len(self._inboxes))].put(_Item(connection, message))
 
     # --- the workers -------------------------------------------------------------------------------------
 
     def _work(self, inbox: "SimpleQueue[_Item | None]") -> None:
         while (item := inbox.get()) is not None and not self._stop.is_set():
-            if self._deal_with(item) and item.qos > 0:
-                item.connection.acknowledge(item.number)
+            if self._process(item.message) and item.message.qos > 0:
+                item.connection.acknowledge(item.message.number)
             with self._changed:
                 self._in_hand -= 1
                 self._changed.notify_all()
 
-    def _deal_with(self, item: _Item) -> bool:
-        """Have the message handled. Whether it may be acknowledged."""
+    def _process(self, message: Received) -> bool:
+        """Handle the message. Returns whether it may be acknowledged."""
         defects = waits = 0
         try:
             while not self._stop.is_set():
                 try:
-                    self._handle(item.topic, item.payload)
+                    self._handle(message.topic, message.payload)
                 except BadMessage as error:
-                    self._refused(item, error)
+                    self._refused(message, error)
                     return True
                 except StoreUnavailable as error:
                     waits += 1
-                    self._waits(item, error, waits)
+                    self._waits(message, error, waits)
                     self._stop.wait(backoff_s(STORE_RETRY_S, waits))
                 except Exception:  # noqa: BLE001 - a defect must cost neither this thread nor the message
                     defects += 1
                     if defects == ATTEMPTS:
-                        return self._failed(item)
+                        return self._failed(message)
                     self._stop.wait(ATTEMPT_PAUSE_S)
                 else:
                     self._count("handled")
@@ -252,35 +253,29 @@ class Feed:
                 with self._changed:
                     self._without_store -= 1
 
-    def _count(self, word: str) -> int:
+    def _count(self, what: Count) -> int:
         with self._changed:
-            self._counts[word] += 1
-            return self._counts[word]
+            self._counts[what] += 1
+            return self._counts[what]
 
-    def _refused(self, item: _Item, error: BadMessage) -> None:
+    def _refused(self, message: Received, error: BadMessage) -> None:
         count = self._count("refused")
-        if count <= 10 or count % 1000 == 0:  # else whoever may publish could fill the disk
-            logger.warning("%s: refused a message on %s: %s (%d so far)", self.name, item.topic, error, count)
+        if count <= 10 or count % 1000 == 0:  # otherwise anyone who may publish could fill the disk
+            logger.warning("%s: refused a message on %s: %s (%d so far)", self.name, message.topic, error, count)
 
-    def _waits(self, item: _Item, error: StoreUnavailable, waits: int) -> None:
+    def _waits(self, message: Received, error: StoreUnavailable, waits: int) -> None:
         self._count("retried")
         if waits == 1:
             with self._changed:
                 self._without_store += 1
-            logger.warning("%s: a message on %s waits for the store: %s", self.name, item.topic, error)
+            logger.warning("%s: a message on %s waits for the store: %s", self.name, message.topic, error)
 
-    def _failed(self, item: _Item) -> bool:
-        """No attempt succeeded: the broker keeps the message while there is room for such; else it is lost."""
+    def _failed(self, message: Received) -> bool:
+        """Set a message aside after the last attempt, or give it up if there is no room."""
         with self._changed:
             self._counts["failed"] += 1
-            is_kept = item.qos > 0 and self._set_aside < MAX_SET_ASIDE
+            is_kept = message.qos > 0 and self._set_aside < MAX_SET_ASIDE
             self._set_aside += is_kept
         fate = "it comes again at the next connection" if is_kept else "it is given up"
-        logger.exception("%s: nothing could handle %r on %s; %s", self.name, item.payload, item.topic, fate)
+        logger.exception("%s: %r on %s cannot be handled; %s", self.name, message.payload, message.topic, fate)
         return not is_kept
-
-
-def _refusal(topics: dict[str, str]) -> str:
-    return "the broker refuses the subscription to " + ", ".join(
-        f"{topic} ({why})" for topic, why in topics.items()
-    )

@@ -1,15 +1,15 @@
-"""Takes in what the machines say, for a cloud that runs as a process.
+"""Takes in the machines' messages, for a cloud that runs as a process.
 
-Two feeds, each with a session, a connection and workers of its own:
+There are two feeds, each with its own session, connection and workers:
 
-acks      acks, game overs and the cloud's own echoes. The broker keeps them while this process is away.
-statuses  The broker keeps the latest of each machine anyway. In one session with the acks they would fill its
-          queue, two a minute from each machine (EMQX Serverless holds 1,000 messages), and push acks out of it;
-          and a flood of them would delay acks.
+acks      Acks, game overs and the cloud's own echoes. The broker keeps them while this process is down. statuses
+The broker keeps each machine's latest status anyway. In the session of the acks they would fill its queue
+          (two a minute from each machine; EMQX Serverless holds 1,000 messages), push acks out of it and delay
+          them.
 
-The session has the name of the host, or the one that is set: two processes with one name would throw each other
-out for ever, and a process with a new name at every start would leave behind what was kept for it. Two processes
-with two names both get everything, which does no harm.
+A session is named after the host, or as set. Two processes with one name would disconnect each other again and
+again. A process with a new name at every start would abandon what the broker keeps for it. Two processes with two
+names both get everything, which does no harm.
 """
 
 import platform
@@ -19,32 +19,31 @@ import threading
 import time
 from collections.abc import Callable
 
-import paho.mqtt.client as paho
-
-from arcade_cloud.adapters.mqtt.connection import KEEPALIVE_S, OPEN_WITHIN_S, Connection
+from arcade_cloud.adapters.mqtt.connection import KEEPALIVE_S, OPEN_WITHIN_S, cloud_connection
 from arcade_cloud.adapters.mqtt.feed import RECEIVE_MAXIMUM, Feed, FeedState
-from arcade_cloud.config.broker_address import BrokerAddress
+from arcade_shared.broker_address import BrokerAddress
+from arcade_shared.mqtt import Connection, Received
 from arcade_shared.topics import ECHO, every_machine
 
 ACK_TOPICS = (every_machine("ack"), every_machine("gameover"), ECHO)
 STATUS_TOPICS = (every_machine("status"),)
 ACK_WORKERS = 4
 STATUS_WORKERS = 2
-# As long as money can wait for an ack at the most (LAST_RESORT_S); a later one changes nothing any more.
+# As long as money can wait for an ack (LAST_RESORT_S). A later ack changes nothing.
 SESSION_EXPIRY_S = 24 * 3600
 STOP_WITHIN_S = 5.0
 
 
 def host_id() -> str:
-    """The host's name as it may stand in a client id."""
+    """The host's name, with only characters that a client id may have."""
     return re.sub(r"[^A-Za-z0-9_.-]", "-", platform.node())[:64] or "host"
 
 
 class Listener:
-    """Calls `handle(topic, payload)` for everything that the machines say, from several threads.
+    """Calls `handle(topic, payload)` for every message from the machines, from several threads.
 
-    What `handle` may raise is told at `feed.Feed`. Messages of one machine come in their order within a feed. A
-    listener is started once.
+    `feed.Feed` says what `handle` may raise. Within a feed, the messages of one machine come in order. A listener
+    is started only once.
     """
 
     def __init__(
@@ -58,10 +57,8 @@ class Listener:
         session = f"arcade-cloud-{listener_id or host_id()}"
 
         def feed(name: str, topics: tuple[str, ...], workers: int, session_expiry_s: int) -> Feed:
-            def connection(
-                on_open: Callable[[], None], on_message: Callable[[paho.MQTTMessage], None]
-            ) -> Connection:
-                return Connection(
+            def connection(on_open: Callable[[], None], on_message: Callable[[Received], None]) -> Connection:
+                return cloud_connection(
                     address,
                     f"{session}-{name}",
                     topics=topics,
@@ -80,12 +77,12 @@ class Listener:
         )
 
     def start(self) -> None:
-        """Start listening; returns at once, whether there is a broker or not."""
+        """Start listening. Returns at once, whether there is a broker or not."""
         for feed in self._feeds:
             feed.start()
 
     def stop(self) -> None:
-        """Finish what is under way, acknowledge it, and take leave: within STOP_WITHIN_S for both feeds."""
+        """Finish and acknowledge what is under way, and disconnect: within STOP_WITHIN_S for both feeds."""
         deadline = time.monotonic() + STOP_WITHIN_S
         for feed in self._feeds:
             feed.stop(deadline)
@@ -97,17 +94,17 @@ class Listener:
 
 
 def try_listening(address: BrokerAddress) -> str | None:
-    """Connect and subscribe once, in a session of its own. What is wrong, in a sentence, or None."""
-    connection = Connection(
-        address, f"arcade-cloud-check-{secrets.token_hex(6)}", topics=(*ACK_TOPICS, *STATUS_TOPICS)
+    """Connect and subscribe once, in a separate session. Returns what is wrong, in a sentence, or None."""
+    connection = cloud_connection(
+        address,
+        f"arcade-cloud-check-{secrets.token_hex(6)}",
+        topics=(*ACK_TOPICS, *STATUS_TOPICS),
+        keepalive_s=KEEPALIVE_S,
     )
     threading.Thread(target=connection.run, name="check", daemon=True).start()
     try:
         if not connection.wait_until_settled(3 * OPEN_WITHIN_S):
             return connection.end or "the broker does not answer"
-        if connection.refused_topics:
-            topics = ", ".join(f"{topic} ({why})" for topic, why in connection.refused_topics.items())
-            return f"the broker refuses the subscription to {topics}"
-        return None
+        return connection.refusal or None
     finally:
         connection.close()

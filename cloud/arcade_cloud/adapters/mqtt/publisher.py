@@ -1,4 +1,4 @@
-"""Publishes to the machines over one long-lived connection, and says what is known of each message."""
+"""Publishes to the machines over one long-lived connection, and says what is known about each message."""
 
 import logging
 import random
@@ -7,40 +7,35 @@ import threading
 import time
 from collections.abc import Callable
 
-from arcade_cloud.adapters.mqtt.connection import KEEPALIVE_S, OPEN_WITHIN_S, Connection
-from arcade_cloud.config.broker_address import BrokerAddress
+from arcade_cloud.adapters.mqtt.connection import KEEPALIVE_S, OPEN_WITHIN_S, cloud_connection
 from arcade_cloud.domain.events import Outcome
 from arcade_cloud.services.rate_limit import Bucket, Rate, take
+from arcade_shared.broker_address import BrokerAddress
+from arcade_shared.mqtt import IN_FLIGHT, Connection, Puback
 
 logger = logging.getLogger(__name__)
 
-# Messages under way at once. EMQX accepts 32 of a client and Mosquitto 20 where nobody has set it otherwise; at
-# a round trip of 30 ms to a broker far away it is still good for 600 messages a second.
-IN_FLIGHT = 20
-# After an attempt to connect has failed, publishing fails at once for a while: this long at first, doubled each
+# After a failed attempt to connect, publishing fails at once for a while: so long at first, then doubled each
 # time. A request must not wait for a broker that is known to be down.
 RETRY_S = 0.1
 MAX_RETRY_S = 5.0
 
-NO_SUBSCRIBERS = 0x10
-FIRST_FAILURE = 0x80
-
-# What never left this process was certainly not delivered, and may be sent again: as if the broker had said no.
+# A message that never left this process was certainly not delivered, as if the broker had refused it.
 NOT_SENT = Outcome.REFUSED
 
 
 class _Receipt:
-    """What the broker said of one message: its reason code, or None if the connection ended before."""
+    """The broker's answer to one message; None if the connection ended first."""
 
-    __slots__ = ("answered", "reason")
+    __slots__ = ("answered", "puback")
 
     def __init__(self) -> None:
         self.answered = threading.Event()
-        self.reason: int | None = None
+        self.puback: Puback | None = None
 
 
 class _Wire:
-    """One connection with the messages that are under way on it."""
+    """A connection with the messages that are under way on it."""
 
     def __init__(
         self, address: BrokerAddress, client_id: str, keepalive_s: int, on_end: Callable[[Connection], None]
@@ -50,7 +45,7 @@ class _Wire:
         self.users = 0  # guarded by the publisher's lock, as is `is_retired`
         self.is_retired = False
         self._on_end = on_end
-        self.connection = Connection(
+        self.connection = cloud_connection(
             address,
             client_id,
             keepalive_s=keepalive_s,
@@ -60,20 +55,22 @@ class _Wire:
         )
 
     def send(self, topic: str, payload: bytes, expiry_s: int, deadline: float) -> Outcome | None:
-        """Publish, and wait for the answer. None: it was certainly not sent, for want of room or connection."""
+        """Publish and wait for the answer. None: it was not sent, because there was no room or no connection."""
         if not self.room.acquire(timeout=max(0.0, deadline - time.monotonic())):
             return None
         try:
-            number = self.connection.publish(topic, payload, expiry_s) if self.connection.is_open else None
+            number = (
+                self.connection.publish(topic, payload, expiry_s=expiry_s) if self.connection.is_open else None
+            )
             if number is None:
                 return None
-            # Whoever comes first makes the receipt: the answer may be here before `publish` has returned.
+            # The answer may come before `publish` returns, so whichever comes first makes the receipt.
             receipt = self.receipts.setdefault(number, _Receipt())
             if self.connection.is_over:
                 receipt.answered.set()
             receipt.answered.wait(max(0.0, deadline - time.monotonic()))
             self.receipts.pop(number, None)
-            return _outcome(receipt.reason)
+            return _outcome(receipt.puback)
         finally:
             self.room.release()
 
@@ -81,9 +78,9 @@ class _Wire:
         if self.connection.receive_maximum < IN_FLIGHT:
             self.room = threading.Semaphore(self.connection.receive_maximum)
 
-    def _answered(self, number: int, reason: int) -> None:
+    def _answered(self, number: int, puback: Puback) -> None:
         receipt = self.receipts.setdefault(number, _Receipt())
-        receipt.reason = reason
+        receipt.puback = puback
         receipt.answered.set()
 
     def _ended(self) -> None:
@@ -92,21 +89,21 @@ class _Wire:
         self._on_end(self.connection)
 
 
-def _outcome(reason: int | None) -> Outcome:
-    if reason is None:
+def _outcome(puback: Puback | None) -> Outcome:
+    if puback is None:
         return Outcome.UNKNOWN
-    if reason >= FIRST_FAILURE:
+    if puback.is_refusal:
         return Outcome.REFUSED
-    return Outcome.NOBODY if reason == NO_SUBSCRIBERS else Outcome.CONFIRMED
+    return Outcome.NOBODY if puback.reached_nobody else Outcome.CONFIRMED
 
 
 class Publisher:
-    """The broker as fulfilment sees it (`ports.senders.Broker`). Safe to use from many threads at once.
+    """The port `ports.senders.Broker`. Safe to use from many threads at once.
 
-    It connects when something is first published. REFUSED means that the message was certainly not delivered: the
-    broker said no, or it never left this process (no connection in time, no room, too many in a second). UNKNOWN
-    means that it did leave, and the broker did not answer in time; the connection is then left to those who still
-    wait on it, and the next message gets a new one.
+    It connects with the first message. REFUSED means that the message was certainly not delivered: the broker
+    refused it, or it never left this process (no connection in time, no room, too many in a second). UNKNOWN means
+    that it left, but the broker did not answer in time. The messages that still wait keep that connection; the
+    next one gets a new connection.
     """
 
     def __init__(
@@ -117,7 +114,12 @@ class Publisher:
         publishes_per_s: int = 0,
         keepalive_s: int = KEEPALIVE_S,
     ) -> None:
-        """`timeout_ms`: for one publish, connecting included. `publishes_per_s`: the most; 0 means no limit."""
+        """Store the parameters; nothing is connected yet.
+
+        Args:
+            timeout_ms: For one publish, connecting included.
+            publishes_per_s: The most messages per second; 0 means no limit.
+        """
         self._address = address
         self._timeout_s = timeout_ms / 1000
         self._rate = Rate(per_minute=60 * publishes_per_s, burst=publishes_per_s)
@@ -131,16 +133,16 @@ class Publisher:
         self._wires = 0
 
     def publish(self, topic: str, payload: bytes, *, expiry_s: int) -> Outcome:
-        """Publish with QoS 1, not retained, and wait for the broker's word, under the deadline. Never raises."""
+        """Publish with QoS 1, not retained, and wait for the broker's answer, under the deadline. Never raises."""
         deadline = time.monotonic() + self._timeout_s
         try:
             return self._publish(topic, payload, expiry_s, deadline)
-        except Exception:  # the port's promise; a defect is on record, and nothing is claimed
+        except Exception:  # the port promises not to raise; the log shows the defect
             logger.exception("publishing to %s failed", topic)
             return Outcome.UNKNOWN
 
     def check(self) -> str | None:
-        """Connect if need be. What is wrong, in a sentence, or None."""
+        """Connect if necessary. Returns what is wrong, in a sentence, or None."""
         with self._lock:
             self._retry_at = 0.0
         wire = self._enter(time.monotonic() + 2 * OPEN_WITHIN_S)
@@ -152,7 +154,7 @@ class Publisher:
             self._leave(wire)
 
     def close(self) -> None:
-        """End the connection in order. Whoever publishes afterwards opens a new one."""
+        """Close the connection in order. A later message opens a new one."""
         with self._lock:
             wire, self._wire = self._wire, None
         if wire is not None:
@@ -161,7 +163,7 @@ class Publisher:
     def _publish(self, topic: str, payload: bytes, expiry_s: int, deadline: float) -> Outcome:
         if not self._wait_for_turn(deadline):
             return NOT_SENT
-        # A connection that ends before it has taken the message is no reason to give up: once more.
+        # The connection may end before it accepts the message. Then it is tried once more.
         for _ in range(2):
             wire = self._enter(deadline)
             if wire is None:
@@ -177,7 +179,7 @@ class Publisher:
         return NOT_SENT
 
     def _wait_for_turn(self, deadline: float) -> bool:
-        """Keep to the rate; whether it is our turn before the deadline."""
+        """Wait until the rate allows a message. False if that is after the deadline."""
         while self._rate.per_minute:
             with self._lock:
                 self._bucket, wait_ms = take(self._bucket, self._rate, int(time.monotonic() * 1000))
@@ -189,7 +191,7 @@ class Publisher:
         return True
 
     def _enter(self, deadline: float) -> _Wire | None:
-        """The wire to use, open if that came about before the deadline. None: none may be opened yet."""
+        """The wire to use, open if it opened before the deadline. None: no new one may be opened yet."""
         with self._lock:
             wire = self._wire
             if wire is not None and (wire.connection.is_over or wire.connection.is_stale):
@@ -215,7 +217,7 @@ class Publisher:
             wire.connection.abort("given up: the broker did not answer in time")
 
     def _retire(self, wire: _Wire) -> None:
-        """Use it for nothing new; whoever waits on it may go on waiting. Called with the lock held."""
+        """Use a wire for nothing new. Messages may still wait on it. Called with the lock held."""
         wire.is_retired = True
         if self._wire is wire:
             self._wire = None
@@ -227,12 +229,12 @@ class Publisher:
         return wire
 
     def _ended(self, connection: Connection) -> None:
-        """Called by the connection's thread, before those who wait for it to open learn that it has not."""
+        """Note a connection's end. Its thread calls this before anyone who waits for it learns that it is over."""
         with self._lock:
             if connection.was_open:
                 self._failures = 0
                 return
             self._failures += 1
             wait_s = min(MAX_RETRY_S, RETRY_S * 2 ** min(self._failures - 1, 10))
-            self._retry_at = time.monotonic() + wait_s * random.uniform(0.5, 1.0)  # noqa: S311 - only to spread  # nosec B311
+            self._retry_at = time.monotonic() + wait_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter  # nosec B311
         logger.warning("no connection to the broker: %s", connection.end)

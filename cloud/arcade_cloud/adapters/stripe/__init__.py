@@ -1,1 +1,1 @@
-"""Stripe: its API through its own library, and its events."""
+"""Stripe: its API, through Stripe's library, and its events."""

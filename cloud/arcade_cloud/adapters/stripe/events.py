@@ -1,7 +1,7 @@
-"""Stripe's events: verified by signature, age and shape, and told in our words (pure).
+"""Stripe's events: verified by signature, age and shape, and turned into reports (pure).
 
-`verify` says whether the bytes are an event of Stripe's; `interpret` says what it is about. Neither believes that
-an event is news: events come twice, late and in any order, so whoever acts on one compares with what is on record.
+`verify` says whether the bytes are an event from Stripe; `interpret` says what it is about. Events come twice,
+late and in any order, so no event is assumed to be news: the caller compares it with what is on record.
 """
 
 import logging
@@ -27,9 +27,9 @@ from arcade_cloud.ports.payments import MAX_EVENT_BYTES, Report, ReportKind
 
 logger = logging.getLogger(__name__)
 
-# Stripe's own libraries use five minutes; it signs each repetition anew.
+# As in Stripe's own libraries. Stripe signs every repetition again.
 TOLERANCE_S = 300
-# A timestamp and some signatures of 70 characters each; there are several while a secret is rolled.
+# A timestamp and some signatures of 70 characters each. There are several while a secret is being rolled.
 MAX_HEADER_LENGTH = 2048
 
 _TIMESTAMP = re.compile(r"t=([0-9]{1,12})\Z")
@@ -54,22 +54,26 @@ _KINDS: dict[str, ReportKind] = {
     "charge.dispute.funds_withdrawn": "changed",
     "charge.dispute.funds_reinstated": "changed",
 }
-# What a webhook endpoint at Stripe has to be subscribed to.
+# The events that a webhook endpoint at Stripe must be subscribed to.
 EVENT_TYPES = tuple(_KINDS)
 
 
 def verify(body: bytes, signature_header: str | None, secrets: Sequence[str], now_s: int) -> dict[str, Any]:
-    """The event in `body`, if it was signed with one of `secrets` and not longer than `TOLERANCE_S` ago or ahead.
+    """Verify a webhook's body: it must be signed with one of `secrets`, within `TOLERANCE_S` of now.
 
-    Raises BadWebhook, whatever the bytes are; its text holds neither a secret nor the body.
+    Returns:
+        The event.
+
+    Raises:
+        BadWebhook: It is not such an event. The text contains neither a secret nor the body.
     """
-    from stripe import SignatureVerificationError, WebhookSignature  # 70 ms that other doors need not pay
+    from stripe import SignatureVerificationError, WebhookSignature  # 70 ms that other routes need not pay
 
     if len(body) > MAX_EVENT_BYTES:
         raise BadWebhook(f"the body has more than {MAX_EVENT_BYTES} bytes")
     timestamp_s = _timestamp_s(signature_header)
     if abs(now_s - timestamp_s) > TOLERANCE_S:
-        raise BadWebhook(f"signed {abs(now_s - timestamp_s)} s away from our time: check the clock of this host")
+        raise BadWebhook(f"signed {abs(now_s - timestamp_s)} s away from this host's time: check its clock")
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
@@ -80,11 +84,11 @@ def verify(body: bytes, signature_header: str | None, secrets: Sequence[str], no
         except SignatureVerificationError:
             continue
         return _event(text)
-    raise BadWebhook("no signature fits: is STRIPE_WEBHOOK_SECRET that of this endpoint?")
+    raise BadWebhook("no signature fits: is STRIPE_WEBHOOK_SECRET the secret of this endpoint?")
 
 
 def _timestamp_s(header: str | None) -> int:
-    # The library takes a header apart as we do here; what it would trip over is refused before it sees it.
+    # The library parses the header in the same way. Whatever would make it fail is refused here first.
     if not header:
         raise BadWebhook("the header Stripe-Signature is missing")
     if len(header) > MAX_HEADER_LENGTH or not header.isascii():
@@ -107,7 +111,7 @@ def _event(text: str) -> dict[str, Any]:
 
 
 def reader(secrets: Sequence[str], now_ms: Callable[[], int]) -> Callable[[bytes, str], Report]:
-    """What takes a webhook's body and signature, and says what it is about. It raises BadWebhook."""
+    """A function from a webhook's body and signature to its report. It raises BadWebhook."""
 
     def read(body: bytes, signature: str) -> Report:
         return interpret(verify(body, signature, secrets, now_ms() // 1000))
@@ -116,20 +120,20 @@ def reader(secrets: Sequence[str], now_ms: Callable[[], int]) -> Callable[[bytes
 
 
 def interpret(event: Mapping[str, Any]) -> Report:
-    """What a verified event is about. Raises BadWebhook where it is not of the shape that Stripe documents."""
+    """What a verified event is about. Raises BadWebhook if it does not have the shape that Stripe documents."""
     try:
         return _interpret(event)
     except Unreadable as error:
-        raise BadWebhook(f"not an event of Stripe's: {error}") from error
+        raise BadWebhook(f"not an event from Stripe: {error}") from error
 
 
 def reports_of(events: Iterable[Mapping[str, Any]]) -> Iterator[Report]:
-    """What listed events are about; what is not of the shape that Stripe documents is passed over, and logged."""
+    """What listed events are about. An event without the shape that Stripe documents is skipped and logged."""
     for event in events:
         try:
             yield interpret(event)
         except BadWebhook as error:
-            logger.warning("an event in Stripe's list is passed over: %s", error)
+            logger.warning("an event in Stripe's list is skipped: %s", error)
 
 
 def _interpret(event: Json) -> Report:
@@ -165,7 +169,7 @@ def _interpret(event: Json) -> Report:
 
 
 def _payment_beyond_doubt(what: str, subject: Json, at_ms: int) -> Payment | None:
-    """See `Report`."""
+    """The payment that the event shows, on the conditions in `Report`."""
     status = subject.get("status")
     is_hold = what == "payment_intent.amount_capturable_updated" and status == "requires_capture"
     is_taken = what == "payment_intent.succeeded" and status == "succeeded" and not _may_have_been_held(subject)

@@ -1,8 +1,8 @@
-"""Stripe, through its own library: the port `Payments`. Every answer and every error is translated here.
+"""The port `Payments` on Stripe, through Stripe's library. Every answer and error is translated here.
 
-Threads: all may use one gateway; the library keeps a connection per thread. Time: one request takes 2 s to
-connect and 8 s to answer at the most, and is tried three times where that is safe, so a call ends within about
-32 s. Who has less time than that says how much, and no call is begun that might outlast it.
+Threads: all threads may share one gateway; the library keeps a connection for each. Time: a request takes at most
+2 s to connect and 8 s to answer, and is tried three times if that is safe, so a call ends within about 32 s. A
+process with less time passes `time_left_s`, and no call begins that might take longer.
 """
 
 import itertools
@@ -39,26 +39,26 @@ _Answer = TypeVar("_Answer")
 
 CONNECT_S, ANSWER_S = 2.0, 8.0
 RETRIES = 2
-# Between two tries the library waits half a second, then longer.
+# Between two attempts the library waits half a second, then longer.
 PAUSE_S = 1.0
-# For who has half a minute in all. One repetition, because a connection may have died while a process was frozen.
+# For a process with half a minute in all. It retries once: a connection may have died while it was suspended.
 ANSWER_IN_A_HURRY_S, RETRIES_IN_A_HURRY = 5.0, 1
 LONGEST_IN_A_HURRY_S = (RETRIES_IN_A_HURRY + 1) * (CONNECT_S + ANSWER_IN_A_HURRY_S) + PAUSE_S
-# A price is changed by hand at Stripe, rarely; the pages show it for every visitor.
+# Prices change rarely, by hand at Stripe, and the pages show them to every visitor.
 PRICE_TTL_S = 60.0
 MAX_PRICES = 256
-# Stripe's largest page, and more pages than any payment of ours has refunds or line items.
+# Stripe's largest page, and more entries than any payment of ours has refunds or line items.
 _PAGE = 100
 _MAX_LISTED = 1000
 _MAX_PRODUCT_NAME = 200
 _MAX_TEXT = 300
 _WITH_CHARGE = "latest_charge.refunds"
 
-# Stripe was busy with the same object or key; the effect of the other request is not known yet.
+# Stripe was busy with the same object or key. The effect of the other request is not known yet.
 _NO_VERDICT = frozenset({408, 409, 425, 429})
 _NO_VERDICT_CODES = frozenset({"lock_timeout", "idempotency_key_in_use", "rate_limit"})
 
-# What the library trips over where the answer is not Stripe's at all: a proxy's page, other JSON, broken UTF-8.
+# What the library raises if the answer is not Stripe's at all: a proxy's page, other JSON, broken UTF-8.
 _LIBRARY_TRIPS = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
@@ -67,7 +67,7 @@ class _HasDict(Protocol):
 
 
 class StripeGateway:
-    """`ports.payments.Payments` on the real Stripe, or on whatever speaks its API at `api_base`."""
+    """`ports.payments.Payments` on Stripe, or on a stand-in at `api_base`."""
 
     def __init__(
         self,
@@ -78,11 +78,14 @@ class StripeGateway:
         answer_s: float = ANSWER_S,
         monotonic_s: Callable[[], float] = time.monotonic,
         time_left_s: Callable[[], float] = lambda: math.inf,
+        http_client: "stripe.HTTPClient | None" = None,
     ) -> None:
-        """Nothing is opened or imported here: the first call does it.
+        """Store the parameters. The first call imports the library and opens a connection.
 
-        `time_left_s`: how long this process may still wait. A call that could take longer is not begun, and
-        raises PaymentsUnavailable.
+        Args:
+            time_left_s: How long this process may still wait. A call that could take longer does not begin, and
+                raises PaymentsUnavailable.
+            http_client: How the library reaches `api_base`; None for its own connections.
         """
         self._api_key = api_key
         self._api_base = api_base
@@ -90,6 +93,7 @@ class StripeGateway:
         self._answer_s = answer_s
         self._monotonic_s = monotonic_s
         self._time_left_s = time_left_s
+        self._http_client = http_client
         self._longest_s = (retries + 1) * (CONNECT_S + answer_s) + retries * PAUSE_S
         self._lock = threading.Lock()
         self._client: stripe.StripeClient | None = None
@@ -98,20 +102,16 @@ class StripeGateway:
     # --- checkouts ---------------------------------------------------------------------------------------
 
     def create_checkout(self, request: CheckoutRequest, *, key: str) -> Checkout:
-        """A hosted Checkout Session for one purchase; cards and Link are held, everything else is charged."""
+        """Create a hosted Checkout Session. Cards and Link are held; every other method is charged at once."""
         params = _session_params(request)
         session = self._ask(
-            "making a checkout",
+            "creating a checkout",
             lambda client: client.v1.checkout.sessions.create(params, {"idempotency_key": key}),
         )
         return self._read("a new checkout", lambda: checkout_from(session, None))
 
-    def expire_checkout(self, session_id: str) -> None:
-        """End a session, so that nobody can pay it. Raises PaymentsRefused if it is not open any more."""
-        self._ask("expiring a checkout", lambda client: client.v1.checkout.sessions.expire(_id(session_id)))
-
     def read_checkout(self, session_id: str) -> Checkout:
-        """The session, its payment and its line items in one request; more only as in `read_payment`."""
+        """Read the session, its payment and its line items in one request, or in more as `read_payment` does."""
         session = self._ask(
             "reading a checkout",
             lambda client: client.v1.checkout.sessions.retrieve(
@@ -131,9 +131,9 @@ class StripeGateway:
     # --- payments ----------------------------------------------------------------------------------------
 
     def read_payment(self, payment_intent: str) -> Payment:
-        """The payment intent with its charge and refunds in one request, so that they fit together.
+        """Read the payment intent with its charge and refunds in one request, so that they are consistent.
 
-        A second request only for more than ten refunds, or for a disputed charge.
+        Further requests are made only for more than ten refunds or a disputed charge.
         """
         intent = self._ask(
             "reading a payment",
@@ -159,7 +159,7 @@ class StripeGateway:
         return self._read("a payment", lambda: payment_from(intent, refunds, disputes))
 
     def capture(self, payment_intent: str, amount_minor: int, *, key: str) -> None:
-        """Take so much of a hold, for good; Stripe lets go of the rest."""
+        """Capture `amount_minor` of a hold, for good. Stripe releases the rest."""
         self._ask(
             "capturing",
             lambda client: client.v1.payment_intents.capture(
@@ -168,14 +168,14 @@ class StripeGateway:
         )
 
     def cancel(self, payment_intent: str, *, key: str) -> None:
-        """Let a hold go."""
+        """Release a hold."""
         self._ask(
             "cancelling",
             lambda client: client.v1.payment_intents.cancel(_id(payment_intent), {}, {"idempotency_key": key}),
         )
 
     def refund(self, payment_intent: str, amount_minor: int, *, key: str) -> None:
-        """Give so much back of what was taken. The key goes into the metadata, for whoever looks at Stripe."""
+        """Give back `amount_minor` of what was captured. The metadata shows the key to people at Stripe."""
         self._ask(
             "refunding",
             lambda client: client.v1.refunds.create(
@@ -191,7 +191,7 @@ class StripeGateway:
     # --- prices and the key ------------------------------------------------------------------------------
 
     def read_price(self, price_id: str) -> Price:
-        """A price, at most `PRICE_TTL_S` old. Raises PaymentsRefused("unusable_price") if it can't be an offer."""
+        """Read a price, cached for `PRICE_TTL_S`. PaymentsRefused("unusable_price"): it cannot be an offer."""
         now_s = self._monotonic_s()
         with self._lock:
             known = self._prices.get(price_id)
@@ -213,7 +213,7 @@ class StripeGateway:
         return price
 
     def read_events(self, types: tuple[str, ...], *, since_ms: int, after: str | None = None) -> EventPage:
-        """One page of the list. PaymentsRefused("permission"): a restricted key may not read events."""
+        """Read one page of the list. PaymentsRefused("permission"): a restricted key may not read events."""
         params: EventListParams = {"types": list(types), "created": {"gte": since_ms // 1000}, "limit": _PAGE}
         if after is not None:
             params["starting_after"] = _id(after)
@@ -222,10 +222,10 @@ class StripeGateway:
         return EventPage(tuple(reports_of(events)), next_page)
 
     def check(self) -> None:
-        """Ask for one payment: every key that can do this work may see it."""
+        """List one payment: every key that is sufficient for this program may do that."""
         self._ask("checking the key", lambda client: client.v1.payment_intents.list({"limit": 1}))
 
-    # --- how Stripe is asked -----------------------------------------------------------------------------
+    # --- calling Stripe ----------------------------------------------------------------------------------
 
     def _stripe(self) -> "stripe.StripeClient":
         with self._lock:
@@ -236,7 +236,7 @@ class StripeGateway:
                     self._api_key,
                     base_addresses=None if self._api_base is None else {"api": self._api_base},
                     max_network_retries=self._retries,
-                    http_client=stripe.RequestsClient(timeout=(CONNECT_S, self._answer_s)),
+                    http_client=self._http_client or stripe.RequestsClient(timeout=(CONNECT_S, self._answer_s)),
                 )
             return self._client
 
@@ -244,7 +244,7 @@ class StripeGateway:
         return self._verdict(what, lambda client: call(client).to_dict())
 
     def _ask_all(self, what: str, call: Callable[["stripe.StripeClient"], "stripe.ListObject[Any]"]) -> list[Json]:
-        """All members of a list, page by page; no more than `_MAX_LISTED`."""
+        """All members of a list, page by page. Raises PaymentsUnavailable for more than `_MAX_LISTED`."""
 
         def members(client: "stripe.StripeClient") -> list[Json]:
             pages = call(client).auto_paging_iter()
@@ -252,7 +252,7 @@ class StripeGateway:
 
         found = self._verdict(what, members)
         if len(found) > _MAX_LISTED:
-            raise PaymentsUnavailable(f"{what}: more than {_MAX_LISTED} at one payment")
+            raise PaymentsUnavailable(f"{what}: the payment has more than {_MAX_LISTED}")
         return found
 
     def _verdict(self, what: str, call: Callable[["stripe.StripeClient"], _Answer]) -> _Answer:
@@ -264,7 +264,7 @@ class StripeGateway:
         try:
             return call(client)
         except StripeError as error:
-            raise _translated(what, error) from None  # the library's error holds the whole answer and its headers
+            raise _translated(what, error) from None  # the library's error contains the whole answer
         except _LIBRARY_TRIPS as error:
             raise PaymentsUnavailable(f"{what}: the answer is not Stripe's ({type(error).__name__})") from error
 
@@ -272,7 +272,7 @@ class StripeGateway:
         try:
             return read()
         except Unreadable as error:
-            raise PaymentsUnavailable(f"Stripe's answer about {what} is not understood: {error}") from error
+            raise PaymentsUnavailable(f"Stripe's answer about {what} cannot be read: {error}") from error
 
 
 def _session_params(request: CheckoutRequest) -> "SessionCreateParams":
@@ -303,23 +303,23 @@ def _session_params(request: CheckoutRequest) -> "SessionCreateParams":
             "card": {"capture_method": "manual"},
             "link": {"capture_method": "manual"},
         },
-        # The player pays the price that stands on the machine, in its currency.
+        # The player pays the price that the machine's page shows, in its currency.
         "adaptive_pricing": {"enabled": False},
     }
 
 
 def _id(text: str) -> str:
-    """An id that can't be mistaken for another path: an empty one would ask for the list of all."""
+    """Check an id, so that the request cannot reach another path. An empty one would list all objects."""
     try:
         return required_id({"id": text}, "id")
     except Unreadable as error:
-        raise PaymentsRefused("resource_missing", f"{text[:40]!r} is no id of Stripe's") from error
+        raise PaymentsRefused("resource_missing", f"{text[:40]!r} is not an id from Stripe") from error
 
 
 def _translated(what: str, error: "stripe.StripeError") -> PaymentsError:
-    """A definite 4xx in Stripe's own form is a verdict; everything else leaves it open what Stripe did.
+    """Translate an error. A definite 4xx in Stripe's own form is a verdict; any other leaves the effect unknown.
 
-    A 404 or 403 without that form comes from a proxy, and says nothing about a payment or the key.
+    A 404 or 403 without that form comes from a proxy and says nothing about a payment or the key.
     """
     status = error.http_status
     kind = getattr(error.error, "type", None)
@@ -330,11 +330,12 @@ def _translated(what: str, error: "stripe.StripeError") -> PaymentsError:
         return PaymentsUnavailable(f"{what}: no verdict from Stripe ({shown}, {code or type(error).__name__})")
     if status == 401:
         return PaymentsRefused(
-            "authentication", f"{what}: Stripe does not accept the key in STRIPE_API_KEY: is it of this account?"
+            "authentication",
+            f"{what}: Stripe does not accept the key in STRIPE_API_KEY: does it belong to this account?",
         )
     if status == 403:
         return PaymentsRefused(
-            "permission", f"{what}: the key in STRIPE_API_KEY may not do this: give it the right at Stripe"
+            "permission", f"{what}: the key in STRIPE_API_KEY may not do this: give it the permission at Stripe"
         )
     text = (error.user_message or "no reason given")[:_MAX_TEXT]
     return PaymentsRefused(str(code or kind), f"{what}: {text}")

@@ -1,13 +1,13 @@
-"""Stripe's objects, as plain JSON, turned into our records (pure): shared by the gateway and the webhook's door.
+"""Turns Stripe's objects, as plain JSON, into our values (pure). The gateway and the webhook's route share it.
 
-Times at Stripe are seconds; amounts are minor units on both sides. Anything outside the documented shapes raises
-`Unreadable`, never another exception: what is read here comes from the network.
+Stripe's times are in seconds; amounts are in minor units on both sides. All of it comes from the network, so
+whatever does not have the documented shape raises `Unreadable`, and never another exception.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
-from arcade_cloud.domain.money import Dispute, Payment, PaymentStatus
+from arcade_cloud.domain.money import Dispute, Payment, PaymentStatus, SessionStatus
 from arcade_cloud.ports.payments import Checkout, Price
 
 Json = Mapping[str, Any]
@@ -18,15 +18,15 @@ _MAX_AMOUNT_MINOR = 10**12
 _MAX_TIME_S = 1 << 40
 
 _STATUSES = frozenset(get_args(PaymentStatus))
-_SESSION_STATUSES = frozenset({"open", "complete", "expired"})
-# A refund that is on its way counts as money back; one that failed or was called off does not.
+_SESSION_STATUSES = frozenset(get_args(SessionStatus))
+# A refund that is under way counts as money given back. One that failed or was cancelled does not.
 _REFUND_COUNTS = frozenset({"succeeded", "pending", "requires_action"})
 _REFUND_FAILED = frozenset({"failed", "canceled"})
 _DISPUTE_WON = frozenset({"won", "warning_closed"})
 
 
 class Unreadable(ValueError):
-    """An object is not what Stripe documents; the text names the field."""
+    """An object does not have the documented shape. The text names the field."""
 
 
 def payment_from(
@@ -36,10 +36,12 @@ def payment_from(
     *,
     paid_at_ms: int | None = None,
 ) -> Payment:
-    """A payment intent, as it shows itself, with or without `latest_charge` expanded.
+    """Read a payment intent, with or without `latest_charge` expanded.
 
-    `refunds`: all refunds of the charge; None: those that the expanded charge holds, if any. `disputes`: all
-    disputes of the charge. `paid_at_ms` is used where the charge, which knows it, is not expanded.
+    Args:
+        refunds: All refunds of the charge. None: those in the expanded charge, if any.
+        disputes: All disputes of the charge.
+        paid_at_ms: When it was paid, if the charge is not expanded.
     """
     payment_intent = required_id(intent, "id")
     status = _word(intent, "status")
@@ -69,20 +71,18 @@ def payment_from(
         received_minor=_amount(intent, "amount_received"),
         capturable_minor=_amount(intent, "amount_capturable"),
         refunded_minor=refunded,
-        refunds=len(refunds or ()),
         refunds_failed=failed,
         dispute=dispute_from(disputes),
         paid_at_ms=paid_at_ms,
         capture_before_ms=capture_before_ms,
-        order_id=metadata_text(intent, "order_id"),
     )
 
 
 def dispute_from(disputes: Sequence[Json]) -> Dispute:
-    """What the disputes of one charge come to: open while one is, lost if one was.
+    """Summarise the disputes of one charge: open if one is open, else lost if one was lost.
 
-    `prevented` (settled with the bank before it became a chargeback) is lost where money left with it. Whatever
-    Stripe adds counts as open, so that nothing is refunded twice and a person looks.
+    `prevented` (settled with the bank before it became a chargeback) counts as lost if money left with it. A
+    status that Stripe may add counts as open, so that nothing is refunded twice and a person looks.
     """
     found: set[Dispute] = set()
     for dispute in disputes:
@@ -100,7 +100,7 @@ def dispute_from(disputes: Sequence[Json]) -> Dispute:
 
 
 def _moved_minor(dispute: Json) -> int:
-    """What the dispute has brought to our balance: negative while it has taken money away."""
+    """The sum of a dispute's entries in our balance: negative while it has taken money away."""
     entries = dispute.get("balance_transactions")
     if not isinstance(entries, list):
         return 0
@@ -109,7 +109,7 @@ def _moved_minor(dispute: Json) -> int:
 
 
 def checkout_from(session: Json, payment: Payment | None, line_items: Sequence[Json] | None = None) -> Checkout:
-    """A Checkout Session. `line_items`: all of them, where they were asked for."""
+    """Read a Checkout Session. `line_items`: all of them; None if they were not read."""
     status = _word(session, "status")
     if status not in _SESSION_STATUSES:
         raise Unreadable(f"checkout session: unknown status {status!r}")
@@ -117,12 +117,9 @@ def checkout_from(session: Json, payment: Payment | None, line_items: Sequence[J
     return Checkout(
         session_id=required_id(session, "id"),
         url=url if isinstance(url, str) else None,
-        status=cast(Literal["open", "complete", "expired"], status),
+        status=cast(SessionStatus, status),
         expires_at_ms=_time_ms(session, "expires_at"),
         payment=payment,
-        order_id=metadata_text(session, "order_id"),
-        machine_id=metadata_text(session, "machine_id"),
-        site=metadata_text(session, "site"),
         price_ids=None if line_items is None else _price_ids(line_items),
     )
 
@@ -139,7 +136,7 @@ def _price_ids(line_items: Sequence[Json]) -> dict[str, int]:
 
 
 def price_from(price: Json) -> Price:
-    """A price that can be an offer: active, one-time, fixed. Raises Unreadable, which says what to change."""
+    """Read a price that can be an offer: active, one-time, fixed. The text of Unreadable says what to change."""
     price_id = required_id(price, "id")
     if price.get("active") is not True:
         raise Unreadable(f"price {price_id} is not active: choose another one, or activate it at Stripe")
@@ -163,7 +160,7 @@ def price_from(price: Json) -> Price:
 
 
 def listed(thing: Json, name: str) -> Sequence[Json]:
-    """The objects of an embedded list; none where there is no list."""
+    """The objects in an embedded list; none if there is no list."""
     found = thing.get(name)
     members = found.get("data") if isinstance(found, Mapping) else None
     if not isinstance(members, list):
@@ -174,15 +171,15 @@ def listed(thing: Json, name: str) -> Sequence[Json]:
 
 
 def has_more(thing: Json, name: str) -> bool:
-    """Whether an embedded list is cut off."""
+    """Whether an embedded list is incomplete."""
     found = thing.get(name)
     return isinstance(found, Mapping) and found.get("has_more") is True
 
 
 def events_from(page: Json) -> tuple[Sequence[Json], str | None]:
-    """One page of the list of events, newest first, and where the next page begins (None: nowhere)."""
+    """The events of one page, newest first, and the id after which the next page begins (None: no more)."""
     if not isinstance(page.get("data"), list):
-        raise Unreadable("data: not a list")  # an empty one would mean that nothing has happened
+        raise Unreadable("data: not a list")  # an empty list would mean that nothing has happened
     found = listed({"events": page}, "events")
     for event in found:
         required_id(event, "id")
@@ -199,7 +196,7 @@ def reference(thing: Json, name: str) -> str | None:
 
 
 def required_id(thing: Json, name: str) -> str:
-    """A field that must hold an id: ASCII, at most 255 characters, no blanks."""
+    """The id in a field that must hold one: ASCII, at most 255 characters, no spaces."""
     found = thing.get(name)
     if not _is_id(found):
         raise Unreadable(f"{name}: not an id")
@@ -207,24 +204,24 @@ def required_id(thing: Json, name: str) -> str:
 
 
 def optional_id(thing: Json, name: str) -> str | None:
-    """A field that others may have filled with what they like: None unless it could be an id of ours."""
+    """The text of a field that others may also fill: None unless it could be one of our ids."""
     found = thing.get(name)
     return cast(str, found) if _is_id(found) else None
 
 
 def metadata_text(thing: Json, name: str) -> str | None:
-    """A value of the metadata: None unless it could be one of ours, for others write there too."""
+    """A value in the metadata, which others may also fill: None unless it could be one of our ids."""
     metadata = thing.get("metadata")
     return optional_id(metadata, name) if isinstance(metadata, Mapping) else None
 
 
 def created_ms(thing: Json) -> int:
-    """When the object was made, in epoch milliseconds."""
+    """When the object was created, epoch milliseconds."""
     return _time_ms(thing, "created")
 
 
 def _word(thing: Json, name: str) -> str:
-    """A short text to compare with known ones; "" for anything else."""
+    """The beginning of a text, to compare with known words; "" for anything else."""
     found = thing.get(name)
     return found[:40] if isinstance(found, str) else ""
 

@@ -1,12 +1,12 @@
-"""AWS Lambda: `handler` answers HTTP events, and moves what is due when the schedule says so.
+"""The AWS Lambda function: `handler` answers HTTP requests and, on a schedule, moves the orders that are due.
 
     {"job": "tick"}                 one pass of the timer, which also posts alerts
-    {"job": "tick", "for_s": 50}    waits for what falls due in that time: a schedule comes once a minute only
-    an event of EventBridge         the same as {"job": "tick"}
+    {"job": "tick", "for_s": 50}    the same, and for 50 s what falls due: a schedule runs only once a minute
+    an event from EventBridge       the same as {"job": "tick"}
 
-Nothing runs once an event is answered: the process is frozen until the next one, or for ever. So the broker is
-told, and Stripe is asked, before the answer, as far as time allows; the rest is still due, and the schedule finds
-it. Acks come by POST /ingest.
+AWS freezes the process between events, perhaps for good, so nothing runs after the answer. Messages to the broker
+and calls to Stripe come before it, as far as time allows. The rest stays due, and the schedule finds it. Acks
+arrive by POST /ingest.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from arcade_cloud.adapters.alert_sinks import TIMEOUT_S
 from arcade_cloud.adapters.stripe.gateway import LONGEST_IN_A_HURRY_S
 from arcade_cloud.bootstrap import build
 from arcade_cloud.config.settings import load, warnings
-from arcade_cloud.entrypoints.aws_lambda.wsgi import call_from, respond
+from arcade_cloud.entrypoints.aws_lambda.wsgi import respond, shape_of
 from arcade_cloud.errors import ArcadeError, StoreUnavailable
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.services.reconciliation import Reconciliation
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# API Gateway hangs up after 29 s, a cold start included.
+# API Gateway hangs up after 29 s, which includes a cold start.
 HTTP_S = 25.0
-# What is left at the end for a step that was begun: the store, and a broker that takes its time.
+# Kept for the step that is under way when time is up: it may wait for the store and a slow broker.
 MARGIN_S = 5.0
 MAX_TICK_S = 600.0
 BATCH = 100
-# Between two passes of a tick that stays: an order that can't be moved is due all the time, and what another
-# process leaves behind may be due before all that is known of.
+# The least and the most that a waiting tick sleeps. An order that cannot be moved is due all the time; another
+# process may leave an order that is due before any that the store knew of.
 PAUSE_S, LOOK_S = 1.0, 5.0
 
 NOT_SET_UP = "This site is not set up yet: its log says what is missing."
@@ -52,47 +52,51 @@ _SCHEDULED = frozenset({"aws.events", "aws.scheduler"})
 
 
 class UnknownEvent(ArcadeError):
-    """Neither HTTP nor a job of ours; whatever sends it is connected to the wrong function."""
+    """Neither HTTP nor a tick: whatever sends it is connected to the wrong function."""
 
 
 class Context(Protocol):
-    """What is used of the context that comes with each event."""
+    """The part of AWS's context object that is used here."""
 
     def get_remaining_time_in_millis(self) -> int: ...
 
 
 class Deadline:
-    """Until when the event at hand must be answered. There is one at a time, so one clock does."""
+    """The time by which the current event must be answered. A process handles one event at a time."""
 
     def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._monotonic_s = monotonic_s
         self._at_s = 0.0
 
-    def begin(self, context: Context, most_s: float, *, keep_s: float = 0.0) -> None:
-        """A new event has come; its answer takes `most_s` at the most.
+    def start(self, context: Context, most_s: float, *, keep_s: float = 0.0) -> None:
+        """Start the clock for a new event.
 
-        `keep_s` of the time are kept for what comes last, where Stripe can be asked in the rest all the same.
+        Args:
+            context: Says how long AWS lets the function run.
+            most_s: The longest that the answer may take.
+            keep_s: Time to keep free for what comes last, as long as the rest is enough to call Stripe.
         """
         left_s = context.get_remaining_time_in_millis() / 1000 - MARGIN_S
         kept_s = min(keep_s, max(0.0, left_s - 2 * LONGEST_IN_A_HURRY_S))
         self._at_s = self._monotonic_s() + min(most_s, left_s - kept_s)
         if left_s < LONGEST_IN_A_HURRY_S:
-            logger.warning("too little time to ask Stripe anything: set this function's timeout to 60 s")
+            logger.warning("too little time to call Stripe: set this function's timeout to 60 s")
 
     def left_s(self) -> float:
+        """The time that is left; negative once it is up."""
         return self._at_s - self._monotonic_s()
 
-    def later(self, work: Callable[[], None]) -> None:
-        """Do `work` now, or leave it to the schedule where too little time is left: the order stays due."""
+    def run_in_time(self, work: Callable[[], None]) -> None:
+        """Run `work` if there is time to wait for Stripe. If not, drop it: its order stays due."""
         if self.left_s() < LONGEST_IN_A_HURRY_S:
-            logger.warning("no time left to wait for Stripe; the schedule will come back to it")
+            logger.warning("no time left to wait for Stripe: this is left to the schedule")
             return
         work()
 
 
 @dataclass(frozen=True)
-class Function:
-    """What this process needs for all events that it will ever get."""
+class LambdaFunction:
+    """What this process needs for every event that it gets."""
 
     app: "WSGIApplication"
     fulfilment: Fulfilment
@@ -100,22 +104,30 @@ class Function:
     deadline: Deadline
     sleep_s: Callable[[float], None] = time.sleep
 
-    def answer(self, event: object, context: Context) -> dict[str, Any]:
-        """The result for one event. Raises UnknownEvent, BadEvent; StoreUnavailable and the like for a tick."""
-        call = call_from(event)
-        if call is not None:
-            self.deadline.begin(context, HTTP_S)
-            return respond(self.app, call, context)
+    def handle(self, event: object, context: Context) -> dict[str, Any]:
+        """The result for one event.
+
+        Raises:
+            UnknownEvent: The event is neither HTTP nor a tick.
+            BadEvent: The event is HTTP, but its body cannot be read.
+            StoreUnavailable: Only for a tick.
+        """
+        shape = shape_of(event)
+        if shape is not None:
+            self.deadline.start(context, HTTP_S)
+            return respond(self.app, shape, event, context)
         stay_s = _tick_of(event)
-        # Orders may take all the time that there is, but for what one alert takes.
-        self.deadline.begin(context, MAX_TICK_S, keep_s=sum(TIMEOUT_S))
+        # Orders may take all the time except for what one alert needs.
+        self.deadline.start(context, MAX_TICK_S, keep_s=sum(TIMEOUT_S))
         return {"job": "tick", "due": self._tick(stay_s)}
 
     def _tick(self, stay_s: float) -> int:
-        """Move what is due, and for `stay_s` what falls due; how many orders were, those that stayed due each
-        time that they were tried.
+        """Move what is due now and what falls due within `stay_s`.
+
+        Returns:
+            How many orders were due. One that stays due counts each time it is tried.
         """
-        go_at_s = max(0.0, self.deadline.left_s() - stay_s)
+        leave_at_s = max(0.0, self.deadline.left_s() - stay_s)
         moved = 0
         while True:
             now_ms = self.fulfilment.now_ms()
@@ -126,7 +138,7 @@ class Function:
             if self.reconciliation.run_once() and self.deadline.left_s() > 0:
                 continue
             wait_s = self._until_due_s()
-            if wait_s is None or self.deadline.left_s() - wait_s <= go_at_s:
+            if wait_s is None or self.deadline.left_s() - wait_s <= leave_at_s:
                 return moved
             self.sleep_s(min(wait_s, LOOK_S))
 
@@ -136,7 +148,7 @@ class Function:
 
 
 def _tick_of(event: object) -> float:
-    """How long a tick is to stay. Raises UnknownEvent for an event that is none."""
+    """How long a tick waits for what falls due. Raises UnknownEvent if the event is not a tick."""
     if not isinstance(event, Mapping):
         raise UnknownEvent(f"an event is a JSON object, not {type(event).__name__}")
     if event.get("source") in _SCHEDULED:
@@ -152,31 +164,39 @@ def _tick_of(event: object) -> float:
     return float(stay_s)
 
 
-@functools.cache  # what raises is not kept: a store out of reach is tried again with the next event
-def function() -> Function:
-    """The function for this process's environment. Raises SettingsError, StoreUnavailable."""
+@functools.cache  # an exception is not cached: if the store is unavailable, the next event tries again
+def lambda_function() -> LambdaFunction:
+    """The function as this process's environment sets it up.
+
+    Nothing ever closes its connections: AWS ends a process without notice.
+
+    Raises:
+        SettingsError: A variable is missing or wrong.
+        StoreUnavailable: The store cannot be opened.
+    """
     settings, deadline = load(os.environ, None), Deadline()
-    cloud = build(settings, later=deadline.later, time_left_s=deadline.left_s)
+    cloud = build(settings, later=deadline.run_in_time, time_left_s=deadline.left_s)
     for warning in warnings(settings):
         logger.warning("%s", warning)
-    return Function(create_app(cloud.web()), cloud.services.fulfilment, cloud.services.reconciliation, deadline)
+    services, app = cloud.services, create_app(cloud.web_dependencies())
+    return LambdaFunction(app, services.fulfilment, services.reconciliation, deadline)
 
 
 def handler(event: object, context: Context) -> dict[str, Any]:
-    """What AWS calls. HTTP gets an answer in any case; a tick that fails raises, so that it is counted."""
+    """What AWS calls. An HTTP request always gets a response; a tick that fails raises, so that AWS counts it."""
     try:
-        ready = function()
+        function = lambda_function()
     except ArcadeError as error:
-        logger.error("%s", error)  # noqa: TRY400 - the faults are for whoever reads the log; a traceback is not
-        call = call_from(event)
-        if call is None:
+        logger.error("%s", error)  # noqa: TRY400 - the message says what to correct, a traceback does not
+        shape = shape_of(event)
+        if shape is None:
             raise
-        return respond(_Unusable(error), call, context)
-    return ready.answer(event, context)
+        return respond(_Unusable(error), shape, event, context)
+    return function.handle(event, context)
 
 
 class _Unusable:
-    """Stands in for the application where there is none: its error shape, and not a word of why."""
+    """The application while there is none: every request gets the usual error body, without the reason."""
 
     def __init__(self, error: ArcadeError) -> None:
         if isinstance(error, StoreUnavailable):
@@ -191,12 +211,12 @@ class _Unusable:
 
 
 def _prepare() -> None:
-    """Make everything ready while AWS starts the process, which it does with more computing power than later."""
+    """Set everything up while AWS starts the process: it has more computing power then than later."""
     logging.getLogger("arcade_cloud").setLevel(logging.INFO)
-    import stripe  # noqa: F401 - a player waits for the first webhook of a process, and it would wait for this
+    import stripe  # noqa: F401 - else the first webhook would wait for this, and a player for the webhook
 
-    with contextlib.suppress(ArcadeError):  # the first event says what is wrong, and to whom
-        function()
+    with contextlib.suppress(ArcadeError):  # the first event tries again, and logs it
+        lambda_function()
 
 
 if os.environ.get(_NAME):

@@ -72,12 +72,12 @@ def _stripe(cloud: "Cloud") -> str | None:
 
 
 def _events(cloud: "Cloud") -> str | None:
-    from arcade_cloud.services.reconciliation import PAID, RIGHT
+    from arcade_cloud.services.reconciliation import PAID, PERMISSION
 
     try:
         cloud.services.fulfilment.payments.read_events(PAID, since_ms=cloud.services.fulfilment.now_ms())
     except PaymentsRefused as error:
-        return f"{error} ({RIGHT}): without it, a payment whose webhook is lost may be kept without a credit"
+        return f"{error} ({PERMISSION}): without it, a payment whose webhook is lost may be kept without a credit"
     except ArcadeError as error:
         return str(error)
     return None

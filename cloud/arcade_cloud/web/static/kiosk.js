@@ -1,5 +1,5 @@
-// Keeps a cabinet's screen live for years: asks for its state, says so where no answer comes, and loads the page
-// anew once it has changed. While nothing is known, no code is shown: nobody shall pay for a machine in doubt.
+// Keeps a cabinet's screen live for years: asks for its state, says so when nothing responds, and reloads the page
+// when it has changed. Without a known state no code is shown, so that nobody pays for a machine in doubt.
 "use strict";
 (() => {
   const main = document.querySelector("[data-state-url]");
@@ -26,7 +26,7 @@
       show(state.state, state.title, state.detail);
     } catch {
       failures += 1;
-      if (failures >= LOST_AFTER) show("offline", "No connection", "Paying by phone comes back by itself.");
+      if (failures >= LOST_AFTER) show("offline", "No connection", "Phone payments resume automatically.");
     } finally {
       clearTimeout(late);
     }

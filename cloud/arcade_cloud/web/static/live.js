@@ -1,10 +1,10 @@
-// Keeps a player's page live: asks for its state often at first, then more rarely, and never for ever.
+// Keeps a player's page live: asks for its state often at first, then less often, and stops after half an hour.
 "use strict";
 (() => {
   const main = document.querySelector("[data-state-url]");
   if (!main) return;
   const isOrder = main.dataset.live === "order";
-  // [how many times, milliseconds between]: half an hour in all.
+  // [how many times, milliseconds between]
   const PACE = isOrder ? [[60, 1000], [80, 3000], [100, 15000]] : [[60, 5000], [100, 15000]];
   const ANSWER_MS = 10000;
   const stale = main.querySelector("[data-stale]");
@@ -52,7 +52,7 @@
     if (done || document.hidden) return;
     const ms = pause();
     if (ms) timer = setTimeout(ask, ms);
-    else note("This page has stopped looking. Reload it to look again.");
+    else note("This page has stopped updating. Reload it to see the latest.");
   };
   const ask = async () => {
     if (asking || done) return;

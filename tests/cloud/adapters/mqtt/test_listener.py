@@ -11,9 +11,9 @@ from queue import SimpleQueue
 import pytest
 
 from arcade_cloud.adapters.mqtt import Listener, feed, try_listening
-from arcade_cloud.config.broker_address import BrokerAddress
 from arcade_cloud.errors import StoreUnavailable
 from arcade_sandbox.broker.launcher import Broker, User
+from arcade_shared.broker_address import BrokerAddress
 from arcade_shared.errors import BadMessage
 from arcade_shared.topics import ECHO
 from support.mqtt_probe import WAIT_S, Probe
@@ -180,7 +180,7 @@ def test_a_store_that_stays_away_is_said_and_leaves_the_messages_with_the_broker
 
     with listening(broker, handle) as listener:
         machines.publish(ACK, b"first")
-        eventually(lambda: "the store can't be reached" in (acks(listener).problem or ""))
+        eventually(lambda: "the store cannot be reached" in (acks(listener).problem or ""))
     handler = Handler()
     with listening(broker, handler):
         assert handler.next() == b"first"

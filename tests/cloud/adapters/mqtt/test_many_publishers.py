@@ -12,9 +12,9 @@ from contextlib import ExitStack, closing
 import pytest
 
 from arcade_cloud.adapters.mqtt import Publisher
-from arcade_cloud.config.broker_address import BrokerAddress
 from arcade_cloud.domain.events import Outcome
 from arcade_sandbox.broker.launcher import Broker, User
+from arcade_shared.broker_address import BrokerAddress
 from support.mqtt_probe import Probe
 
 TOPIC = "arcade/machine/cab-01/coinpulse"
@@ -25,7 +25,7 @@ Outcomes = dict[str, str]
 _OTHER_PROCESS = """
 import json, sys
 from concurrent.futures import ThreadPoolExecutor
-from arcade_cloud.config.broker_address import BrokerAddress
+from arcade_shared.broker_address import BrokerAddress
 from arcade_cloud.adapters.mqtt import Publisher
 
 name, topic, port, count, patience_ms = *sys.argv[1:3], *map(int, sys.argv[3:])

@@ -10,16 +10,18 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
 
-from arcade_cloud.adapters.mqtt import Publisher, connection
-from arcade_cloud.adapters.mqtt.connection import Connection
-from arcade_cloud.config.broker_address import BrokerAddress
+from arcade_cloud.adapters.mqtt import Publisher
+from arcade_cloud.adapters.mqtt.connection import cloud_connection
 from arcade_cloud.domain.events import Outcome
 from arcade_sandbox.broker.launcher import Broker, User
+from arcade_shared.broker_address import BrokerAddress
+from arcade_shared.mqtt import Connection
 from support.mqtt_probe import WAIT_S, Probe
 from support.tcp_link import Link
 
@@ -29,6 +31,9 @@ USERS = [
     User("bench", "bench password", role="bench"),
 ]
 DELIVERED = {Outcome.CONFIRMED, Outcome.NOBODY}
+
+# Each message has a second or so to be answered: on a busy machine that is not enough.
+pytestmark = pytest.mark.serial
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +155,8 @@ def test_what_keeps_it_from_connecting_is_said_in_words_that_help(
 def test_a_server_that_accepts_and_says_nothing_is_given_up(
     publisher_on: Callable[..., Publisher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "OPEN_WITHIN_S", 0.5)
+    hasty = partial(cloud_connection, greet_within_s=0.5)
+    monkeypatch.setattr("arcade_cloud.adapters.mqtt.publisher.cloud_connection", hasty)
     with socket.create_server(("127.0.0.1", 0)) as server:
         publisher = publisher_on(server.getsockname()[1], timeout_ms=200)
         assert send(publisher) is Outcome.REFUSED  # nothing was handed over
@@ -315,6 +321,7 @@ def test_an_exception_in_the_network_thread_is_seen_and_the_next_message_goes_th
     assert send(publisher) is Outcome.NOBODY
 
 
+@pytest.mark.serial  # the last to have its turn has no time left to wait for a slow answer
 def test_what_comes_faster_than_allowed_waits_and_is_refused_where_it_would_wait_too_long(
     shared_broker: Broker, publisher_on: Callable[..., Publisher]
 ) -> None:
@@ -336,7 +343,7 @@ def test_a_process_frozen_beyond_the_keepalive_publishes_at_once_when_it_is_thaw
     """On AWS Lambda: the network has forgotten the connection meanwhile, and no one has told either end."""
     script = (
         "import sys\n"
-        "from arcade_cloud.config.broker_address import BrokerAddress\n"
+        "from arcade_shared.broker_address import BrokerAddress\n"
         "from arcade_cloud.adapters.mqtt import Publisher\n"
         "publisher = Publisher(BrokerAddress(host='127.0.0.1', port=int(sys.argv[1]), tls=False,\n"
         "    username='cloud', password='cloud password'), timeout_ms=5000, keepalive_s=2)\n"
@@ -385,7 +392,7 @@ def test_who_only_publishes_imports_nothing_that_listens_and_no_socket_is_opened
         "seen = []\n"
         "sys.addaudithook(lambda event, arguments: event.startswith('socket.') and seen.append(event))\n"
         "from arcade_cloud.adapters.mqtt import Publisher\n"
-        "from arcade_cloud.config.broker_address import BrokerAddress\n"
+        "from arcade_shared.broker_address import BrokerAddress\n"
         "Publisher(BrokerAddress(host='localhost', port=1), timeout_ms=1000)\n"
         "sys.exit('arcade_cloud.adapters.mqtt.listener' in sys.modules or bool(seen))\n"
     )

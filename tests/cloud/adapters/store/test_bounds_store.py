@@ -21,6 +21,7 @@ from arcade_shared.messages import Ack, Gameover
 from arcade_shared.signing import machine_key, seal
 from arcade_shared.times import format_ms
 from arcade_shared.topics import machine_topic
+from simulation.account_payments import AccountPayments
 from support.memory_store import MemoryStore
 from support.mortal_cloud import MACHINE, SECRET, MortalCloud
 from support.orders import only_command
@@ -37,7 +38,7 @@ class YearsOfTrade:
     """A cloud that sells, day after day, and prunes as its timer does. Each tenth player meets a dead machine."""
 
     def __init__(self, store: Store) -> None:
-        cloud = MortalCloud(limits=Limits(silence_limit_s=200, hold_silence_limit_s=200))
+        cloud = MortalCloud(limits=Limits(silence_limit_s=200, hold_silence_limit_s=200), payments=AccountPayments)
         machine, presence = cloud.store.machine(MACHINE), cloud.store.presence(MACHINE)
         assert machine is not None
         assert presence is not None

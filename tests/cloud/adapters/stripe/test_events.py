@@ -172,7 +172,6 @@ def test_no_secret_and_no_body_is_told() -> None:
             verify(BODY, header, [SECRET], NOW_S)
         assert SECRET not in str(refusal.value)
         assert "evt_1" not in str(refusal.value)
-        assert refusal.value.status == 400
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
@@ -299,7 +298,6 @@ def test_a_hold_shows_itself() -> None:
             currency="myr",
             capturable_minor=900,
             paid_at_ms=NOW_S * 1000,
-            order_id="o-1",
         ),
     )
 

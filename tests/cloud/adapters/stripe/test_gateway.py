@@ -7,10 +7,10 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 import stripe
@@ -166,7 +166,7 @@ def test_what_may_pass_is_tried_again_and_done_once(sandbox: StripeSandbox, kind
     sandbox.fail_next(kind, "after")
     gateway.refund(payment_intent, 600, key="r")
     payment = gateway.read_payment(payment_intent)
-    assert (payment.refunds, payment.refunded_minor) == (1, 600)
+    assert payment.refunded_minor == 600
 
 
 def test_a_server_that_does_not_answer_is_given_up(sandbox: StripeSandbox) -> None:
@@ -236,7 +236,6 @@ def test_what_can_not_be_an_id_is_never_sent(bad: str) -> None:
         lambda: gateway.capture(bad, 1, key="c"),
         lambda: gateway.cancel(bad, key="x"),
         lambda: gateway.refund(bad, 1, key="r"),
-        lambda: gateway.expire_checkout(bad),
     ):
         with pytest.raises(PaymentsRefused) as refusal:
             call()
@@ -272,13 +271,14 @@ def test_a_price_is_asked_for_once_a_minute(sandbox: StripeSandbox) -> None:
 # nonsense instead of Stripe
 
 
-Serve = Callable[..., StripeGateway]
+class Serve(Protocol):
+    def __call__(self, answer: object, status: int = 200) -> StripeGateway: ...
 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """A gateway whose Stripe gives the same answer to everything."""
-    servers: list[ThreadingHTTPServer] = []
+    """A gateway whose Stripe gives the same answer to everything. Each has to have answered once."""
+    servers: dict[ThreadingHTTPServer, list[int]] = {}
 
     def start(answer: object, status: int = 200) -> StripeGateway:
         class Handler(BaseHTTPRequestHandler):
@@ -286,6 +286,7 @@ def serve() -> Iterator[Serve]:
                 body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
+                answered.append(status)  # before the last byte, with which the test may end
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -295,7 +296,7 @@ def serve() -> Iterator[Serve]:
                 pass
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(server)
+        answered = servers[server] = []
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         return StripeGateway(KEY, api_base=f"http://127.0.0.1:{server.server_port}", retries=0)
 
@@ -303,6 +304,7 @@ def serve() -> Iterator[Serve]:
     for server in servers:
         server.shutdown()
         server.server_close()
+    assert all(servers.values()), "a stand-in gave no answer, which to a gateway is the same as a bad one"
 
 
 @pytest.mark.parametrize(

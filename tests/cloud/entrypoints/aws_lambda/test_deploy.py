@@ -55,10 +55,11 @@ def test_every_variable_of_the_template_is_one_and_none_that_is_needed_is_missin
 
 
 def test_no_secret_is_shown_to_whoever_reads_the_stack(template: Any, function: Any) -> None:
-    for variable in VARIABLES:
-        value = function["Environment"]["Variables"].get(variable.name)
-        if not variable.secret or value is None:
-            continue
+    given = function["Environment"]["Variables"]
+    secrets = [variable for variable in VARIABLES if variable.secret and variable.name in given]
+    assert {variable.name for variable in secrets} >= {"STRIPE_API_KEY", "SIGNING_SECRET", "MQTT_PASSWORD"}
+    for variable in secrets:
+        value = given[variable.name]
         if "Ref" in value:
             assert template["Parameters"][value["Ref"]]["NoEcho"] is True, variable.name
         else:

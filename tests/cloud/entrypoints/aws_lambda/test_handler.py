@@ -1,4 +1,4 @@
-"""The function on AWS: its doors in each shape of event, its ticks, its deadlines, and what it refuses."""
+"""The function on AWS: its routes in each shape of event, its ticks, its deadlines, and what it refuses."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from arcade_cloud.adapters.alert_sinks import TIMEOUT_S
+from arcade_cloud.adapters.stripe import gateway as stripe_gateway
 from arcade_cloud.adapters.stripe.gateway import LONGEST_IN_A_HURRY_S
 from arcade_cloud.config.settings import SettingsError
 from arcade_cloud.domain.alerts import alert
@@ -22,18 +23,17 @@ from arcade_cloud.entrypoints.aws_lambda.handler import (
     LOOK_S,
     MARGIN_S,
     Deadline,
-    Function,
+    LambdaFunction,
     UnknownEvent,
-    function,
     handler,
+    lambda_function,
 )
 from arcade_cloud.errors import PaymentsUnavailable, StoreUnavailable
 from arcade_cloud.services.reconciliation import RECONCILE_EVERY_S
 from arcade_cloud.web.assets import STATIC
-from support import fake_payments
-from support.doors import INGEST_SECRET, Doors
 from support.lambda_events import PREFIXES, SHAPES, Answer, answer_of, http_event, sample
 from support.orders import session_of
+from support.site import INGEST_SECRET, Site
 
 NOT_OURS = ("authorizer", "authorizer_2", "cloudfront", "queue", "websocket")
 ENVIRON = {
@@ -56,33 +56,33 @@ class Moment:
 
 
 class Lambda:
-    """The function over the doors, on one clock that sleeping moves."""
+    """The function over the site, on one clock that sleeping moves."""
 
     def __init__(self, **settings: Any) -> None:
-        self.doors = Doors(stage_prefix="/arcade", **settings)
+        self.site = Site(stage_prefix="/arcade", **settings)
         self.slept: list[float] = []
-        self.function = Function(
-            self.doors.app,
-            self.doors.services.fulfilment,
-            self.doors.reconciliation,
-            Deadline(lambda: self.doors.now_ms / 1000),
+        self.function = LambdaFunction(
+            self.site.app,
+            self.site.dependencies.fulfilment,
+            self.site.reconciliation,
+            Deadline(lambda: self.site.now_ms / 1000),
             self.sleep,
         )
 
     def sleep(self, wait_s: float) -> None:
         self.slept.append(wait_s)
-        self.doors.now_ms += int(wait_s * 1000)
+        self.site.now_ms += int(wait_s * 1000)
 
     def coinpulses(self) -> int:
         """How many have been published, or tried to."""
-        return sum(sent.topic.endswith("/coinpulse") for sent in self.doors.broker.sent)
+        return sum(sent.topic.endswith("/coinpulse") for sent in self.site.broker.sent)
 
     def ask(self, shape: str, path: str, **request: Any) -> Answer:
-        return answer_of(shape, self.function.answer(http_event(shape, path, **request), Moment()))
+        return answer_of(shape, self.function.handle(http_event(shape, path, **request), Moment()))
 
     def tick(self, for_s: float | None = None, left_s: float = 60.0) -> int:
         event = {"job": "tick"} if for_s is None else {"job": "tick", "for_s": for_s}
-        result = self.function.answer(event, Moment(left_s))
+        result = self.function.handle(event, Moment(left_s))
         assert result.keys() == {"job", "due"}
         due: int = result["due"]
         return due
@@ -93,7 +93,7 @@ def aws() -> Lambda:
     return Lambda()
 
 
-# --- the doors -----------------------------------------------------------------------------------------------
+# --- the routes ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -108,20 +108,20 @@ def test_status_is_up_in_each_shape(aws: Lambda, shape: str) -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_signed_webhook_is_verified_to_the_byte_in_each_shape(aws: Lambda, shape: str, as_base64: bool) -> None:
     """Pretty-printed with CRLF and an emoji: whoever touches one byte breaks the signature."""
-    order_id = aws.doors.begin()
-    session_id = session_of(aws.doors.order(order_id))
+    order_id = aws.site.begin()
+    session_id = session_of(aws.site.order(order_id))
     assert session_id is not None
-    aws.doors.payments.stripe.pay(session_id, "card")
-    while events := aws.doors.payments.stripe.take_events():
+    aws.site.payments.stripe.pay(session_id, "card")
+    while events := aws.site.payments.stripe.take_events():
         for event in events:
             event["data"]["object"]["description"] = "3 credits 🕹️ für “Zoë”"
             body = json.dumps(event, indent=2, ensure_ascii=False).replace("\n", "\r\n").encode()
-            headers = (("Stripe-Signature", aws.doors.signature(body)), ("Content-Type", "application/json"))
+            headers = (("Stripe-Signature", aws.site.signature(body)), ("Content-Type", "application/json"))
             answer = aws.ask(shape, "/webhook", method="POST", headers=headers, body=body, as_base64=as_base64)
             assert (answer.status, answer.json()) == (200, {"received": True})
             touched = aws.ask(shape, "/webhook", method="POST", headers=headers, body=body.replace(b"\r\n", b"\n"))
             assert touched.status == 400
-    assert aws.doors.order(order_id).state == "funded"
+    assert aws.site.order(order_id).state == "funded"
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -129,15 +129,15 @@ def test_a_purchase_goes_through_in_each_shape(aws: Lambda, shape: str) -> None:
     """From the payment link to the ack by /ingest and the capture: nothing but events of this shape."""
     asked = aws.ask(shape, "/create-payment-link", method="POST", body=b'{"machine_id": "cab-01", "quantity": 2}')
     order_id = asked.json()["orderId"]
-    aws.doors.pay(order_id)
+    aws.site.pay(order_id)
     message = {
         "topic": "arcade/machine/cab-01/ack",
-        "payload": json.loads(aws.doors.ack_payload(aws.doors.order(order_id), delivered=2)),
+        "payload": json.loads(aws.site.ack_payload(aws.site.order(order_id), delivered=2)),
     }
     body = json.dumps(message).encode()
     acked = aws.ask(shape, "/ingest", method="POST", headers=(("X-Ingest-Secret", INGEST_SECRET),), body=body)
     assert acked.json() == {"accepted": 1, "refused": []}
-    assert aws.doors.order(order_id).state == "settled"
+    assert aws.site.order(order_id).state == "settled"
 
 
 @pytest.mark.parametrize("page_path", ["/m/cab-01", "/kiosk/cab-01"])
@@ -183,11 +183,11 @@ def test_an_address_is_limited_by_who_connected(aws: Lambda) -> None:
 
 def paid_without_broker(aws: Lambda) -> str:
     """An order that was paid while the broker said no: only the timer can help it."""
-    order_id = aws.doors.begin()
-    aws.doors.broker.is_down = True
-    aws.doors.pay(order_id)
-    aws.doors.broker.is_down = False
-    assert aws.doors.order(order_id).state == "funded"
+    order_id = aws.site.begin()
+    aws.site.broker.is_down = True
+    aws.site.pay(order_id)
+    aws.site.broker.is_down = False
+    assert aws.site.order(order_id).state == "funded"
     return order_id
 
 
@@ -195,15 +195,15 @@ def paid_without_broker(aws: Lambda) -> str:
 def test_a_tick_moves_what_is_due(aws: Lambda, event: dict[str, Any]) -> None:
     paid_without_broker(aws)
     before = aws.coinpulses()
-    aws.doors.now_ms += 10_000
-    assert aws.function.answer(event, Moment()) == {"job": "tick", "due": 1}
+    aws.site.now_ms += 10_000
+    assert aws.function.handle(event, Moment()) == {"job": "tick", "due": 1}
     assert aws.coinpulses() == before + 1
 
 
 def test_a_tick_posts_alerts(aws: Lambda) -> None:
-    aws.doors.store.raise_alert(alert("stuck", "ord_1", "look", aws.doors.now_ms))
+    aws.site.store.raise_alert(alert("stuck", "ord_1", "look", aws.site.now_ms))
     aws.tick()
-    assert aws.doors.store.unsent_alerts(10) == []
+    assert aws.site.store.unsent_alerts(10) == []
 
 
 def test_with_nothing_due_a_tick_is_over_at_once_and_so_is_one_that_might_stay(aws: Lambda) -> None:
@@ -213,23 +213,23 @@ def test_with_nothing_due_a_tick_is_over_at_once_and_so_is_one_that_might_stay(a
 def test_a_tick_that_stays_moves_what_falls_due_meanwhile(aws: Lambda) -> None:
     """A schedule comes once a minute; the first repetitions of a coinpulse come after seconds."""
     paid_without_broker(aws)
-    began_ms, sent = aws.doors.now_ms, aws.coinpulses()
+    began_ms, sent = aws.site.now_ms, aws.coinpulses()
     assert aws.tick(50) >= 2
     assert aws.coinpulses() >= sent + 2
     assert max(aws.slept) <= LOOK_S
-    assert aws.doors.now_ms - began_ms <= 50_000
+    assert aws.site.now_ms - began_ms <= 50_000
 
 
 def test_a_tick_does_not_stay_for_what_is_due_later(aws: Lambda) -> None:
-    aws.doors.begin()
+    aws.site.begin()
     assert (aws.tick(30), aws.slept) == (0, [])
 
 
 def test_a_tick_stays_no_longer_than_the_function_may_run(aws: Lambda) -> None:
     paid_without_broker(aws)
-    began_ms = aws.doors.now_ms
+    began_ms = aws.site.now_ms
     aws.tick(600, left_s=20)
-    assert aws.doors.now_ms - began_ms <= (20 - MARGIN_S) * 1000
+    assert aws.site.now_ms - began_ms <= (20 - MARGIN_S) * 1000
 
 
 def test_an_order_that_can_not_be_moved_does_not_keep_a_tick_busy(
@@ -237,7 +237,7 @@ def test_an_order_that_can_not_be_moved_does_not_keep_a_tick_busy(
 ) -> None:
     """It stays due: between two tries there is a pause."""
     paid_without_broker(aws)
-    aws.doors.now_ms += 10_000
+    aws.site.now_ms += 10_000
 
     def defect(*_arguments: Any) -> None:
         raise RuntimeError("defect")
@@ -249,10 +249,10 @@ def test_an_order_that_can_not_be_moved_does_not_keep_a_tick_busy(
 
 def test_a_tick_finds_what_no_webhook_told_of_page_by_page(aws: Lambda, monkeypatch: pytest.MonkeyPatch) -> None:
     """The very first tick notes where to begin."""
-    monkeypatch.setattr(fake_payments, "EVENTS_OF_A_PAGE", 2)
+    monkeypatch.setattr(stripe_gateway, "_PAGE", 2)
     aws.tick()
-    aws.doors.now_ms += RECONCILE_EVERY_S * 1000
-    stripe = aws.doors.payments.stripe
+    aws.site.now_ms += RECONCILE_EVERY_S * 1000
+    stripe = aws.site.payments.stripe
     for _ in range(5):
         stripe.pay(stripe.visit_link("price_play", metadata={"machine_id": "cab-01"}), "fpx")
     aws.tick()
@@ -262,7 +262,7 @@ def test_a_tick_finds_what_no_webhook_told_of_page_by_page(aws: Lambda, monkeypa
 def test_more_than_one_batch_is_moved_at_once(aws: Lambda) -> None:
     for _ in range(BATCH + 5):
         paid_without_broker(aws)
-    aws.doors.now_ms += 10_000
+    aws.site.now_ms += 10_000
     assert aws.tick() == BATCH + 5
 
 
@@ -270,69 +270,69 @@ def test_no_order_is_begun_after_the_time_is_up(aws: Lambda, monkeypatch: pytest
     """A broker that takes its time must not let the function be killed half-way."""
     for _ in range(5):
         paid_without_broker(aws)
-    aws.doors.now_ms += 10_000
-    publish = aws.doors.broker.publish
+    aws.site.now_ms += 10_000
+    publish = aws.site.broker.publish
 
     def slow(*arguments: Any, **more: Any) -> Outcome:
-        aws.doors.now_ms += 2500
+        aws.site.now_ms += 2500
         return publish(*arguments, **more)
 
-    monkeypatch.setattr(aws.doors.broker, "publish", slow)
-    began_ms = aws.doors.now_ms
+    monkeypatch.setattr(aws.site.broker, "publish", slow)
+    began_ms = aws.site.now_ms
     aws.tick(left_s=MARGIN_S + 6)
-    assert aws.doors.now_ms - began_ms <= (MARGIN_S + 6) * 1000
+    assert aws.site.now_ms - began_ms <= (MARGIN_S + 6) * 1000
 
 
 def test_alerts_go_out_also_where_orders_take_all_the_time(aws: Lambda, monkeypatch: pytest.MonkeyPatch) -> None:
     """While Stripe or the broker hangs, every tick is short of time; and that is when alerts matter."""
     for _ in range(30):
         paid_without_broker(aws)
-    aws.doors.now_ms += 10_000
-    aws.doors.store.raise_alert(alert("stuck", "ord_1", "look", aws.doors.now_ms))
-    publish, alerts = aws.doors.broker.publish, aws.doors.services.fulfilment.alerts
+    aws.site.now_ms += 10_000
+    aws.site.store.raise_alert(alert("stuck", "ord_1", "look", aws.site.now_ms))
+    publish, alerts = aws.site.broker.publish, aws.site.dependencies.fulfilment.alerts
 
     def slow(*arguments: Any, **more: Any) -> Outcome:
-        aws.doors.now_ms += 2500
+        aws.site.now_ms += 2500
         return publish(*arguments, **more)
 
     def slow_post(*_arguments: Any) -> bool:
-        aws.doors.now_ms += int(1000 * sum(TIMEOUT_S))
+        aws.site.now_ms += int(1000 * sum(TIMEOUT_S))
         return True
 
-    monkeypatch.setattr(aws.doors.broker, "publish", slow)
+    monkeypatch.setattr(aws.site.broker, "publish", slow)
     monkeypatch.setattr(alerts, "post", slow_post)
-    began_ms = aws.doors.now_ms
+    began_ms = aws.site.now_ms
     aws.tick()
-    assert "stuck:ord_1" not in {alert.alert_id for alert in aws.doors.store.unsent_alerts(100)}
-    assert aws.doors.now_ms - began_ms <= 60_000
+    assert "stuck:ord_1" not in {alert.alert_id for alert in aws.site.store.unsent_alerts(100)}
+    assert aws.site.now_ms - began_ms <= 60_000
 
 
 def test_an_alert_has_its_time_where_stripe_and_the_alerts_address_hang(monkeypatch: pytest.MonkeyPatch) -> None:
     """AWS would kill the function between posting it and noting that."""
     aws = Lambda()
-    object.__setattr__(aws.doors.services.fulfilment, "later", aws.function.deadline.later)
+    object.__setattr__(aws.site.dependencies.fulfilment, "later", aws.function.deadline.run_in_time)
     for _ in range(5):
-        aws.doors.begin()
-    aws.doors.now_ms += 120_000
-    aws.doors.store.raise_alert(alert("stuck", "ord_1", "look", aws.doors.now_ms))
+        aws.site.begin()
+    aws.site.now_ms += 120_000
+    aws.site.store.raise_alert(alert("stuck", "ord_1", "look", aws.site.now_ms))
     asked = list[int]()
 
     def hanging(*_arguments: Any) -> Any:
-        asked.append(aws.doors.now_ms)
-        aws.doors.now_ms += int(1000 * LONGEST_IN_A_HURRY_S)
+        asked.append(aws.site.now_ms)
+        aws.site.now_ms += int(1000 * LONGEST_IN_A_HURRY_S)
         raise PaymentsUnavailable("no answer")
 
     def slow_post(*_arguments: Any) -> bool:
-        aws.doors.now_ms += int(1000 * sum(TIMEOUT_S))
+        aws.site.now_ms += int(1000 * sum(TIMEOUT_S))
         return True
 
-    monkeypatch.setattr(aws.doors.payments, "read_checkout", hanging)
-    monkeypatch.setattr(aws.doors.services.fulfilment.alerts, "post", slow_post)
-    began_ms, left_s = aws.doors.now_ms, MARGIN_S + 3 * LONGEST_IN_A_HURRY_S
+    monkeypatch.setattr(aws.site.payments, "read_checkout", hanging)
+    monkeypatch.setattr(aws.site.dependencies.fulfilment.alerts, "post", slow_post)
+    began_ms, left_s = aws.site.now_ms, MARGIN_S + 3 * LONGEST_IN_A_HURRY_S
     aws.tick(left_s=left_s)
     assert asked
-    assert aws.doors.store.unsent_alerts(10) == []
-    assert aws.doors.now_ms - began_ms <= (left_s - MARGIN_S) * 1000
+    assert aws.site.store.unsent_alerts(10) == []
+    assert aws.site.now_ms - began_ms <= (left_s - MARGIN_S) * 1000
 
 
 def test_alerts_that_go_out_slowly_take_no_more_time_than_there_is(
@@ -340,20 +340,20 @@ def test_alerts_that_go_out_slowly_take_no_more_time_than_there_is(
 ) -> None:
     """Those that are left go with the next tick."""
     for number in range(15):
-        aws.doors.store.raise_alert(alert("stuck", f"ord_{number}", "look", aws.doors.now_ms))
+        aws.site.store.raise_alert(alert("stuck", f"ord_{number}", "look", aws.site.now_ms))
 
     def slow_post(*_arguments: Any) -> bool:
-        aws.doors.now_ms += 7000
+        aws.site.now_ms += 7000
         return True
 
-    monkeypatch.setattr(aws.doors.services.fulfilment.alerts, "post", slow_post)
-    began_ms = aws.doors.now_ms
+    monkeypatch.setattr(aws.site.dependencies.fulfilment.alerts, "post", slow_post)
+    began_ms = aws.site.now_ms
     aws.tick()
-    left = len(aws.doors.store.unsent_alerts(100))
+    left = len(aws.site.store.unsent_alerts(100))
     assert 0 < left < 15
-    assert aws.doors.now_ms - began_ms <= 60_000
+    assert aws.site.now_ms - began_ms <= 60_000
     aws.tick()
-    assert len(aws.doors.store.unsent_alerts(100)) < left
+    assert len(aws.site.store.unsent_alerts(100)) < left
 
 
 def test_a_store_that_is_down_fails_the_tick(aws: Lambda, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,7 +362,7 @@ def test_a_store_that_is_down_fails_the_tick(aws: Lambda, monkeypatch: pytest.Mo
     def down(*_arguments: Any) -> None:
         raise StoreUnavailable("down")
 
-    monkeypatch.setattr(aws.doors.store, "due_orders", down)
+    monkeypatch.setattr(aws.site.store, "due_orders", down)
     with pytest.raises(StoreUnavailable):
         aws.tick()
 
@@ -373,7 +373,7 @@ def test_a_store_that_is_down_fails_the_tick(aws: Lambda, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("name", NOT_OURS)
 def test_an_event_of_another_service_is_refused_by_name(aws: Lambda, name: str) -> None:
     with pytest.raises(UnknownEvent, match="neither HTTP"):
-        aws.function.answer(sample(name), Moment())
+        aws.function.handle(sample(name), Moment())
 
 
 @pytest.mark.parametrize(
@@ -381,7 +381,7 @@ def test_an_event_of_another_service_is_refused_by_name(aws: Lambda, name: str) 
 )
 def test_an_event_of_no_service_is_refused(aws: Lambda, event: object) -> None:
     with pytest.raises(UnknownEvent):
-        aws.function.answer(event, Moment())
+        aws.function.handle(event, Moment())
 
 
 @pytest.mark.parametrize("for_s", [-1, 601, True, float("nan"), float("inf")])
@@ -392,7 +392,7 @@ def test_a_tick_that_would_stay_too_long_is_refused(aws: Lambda, for_s: float) -
 
 def test_a_refusal_shows_no_value_of_the_event(aws: Lambda) -> None:
     with pytest.raises(UnknownEvent) as caught:
-        aws.function.answer({"password": "hunter2", "job": "hunter3"}, Moment())
+        aws.function.handle({"password": "hunter2", "job": "hunter3"}, Moment())
     assert "password" in str(caught.value)
     assert "hunter" not in str(caught.value)
 
@@ -410,17 +410,17 @@ def test_work_for_stripe_is_done_while_there_is_time_and_dropped_after(
     """Nothing runs after the answer: what is dropped stays due, and a tick finds it."""
     now_s = 100.0
     deadline, did = Deadline(lambda: now_s), list[str]()
-    deadline.begin(Moment(function_left_s), HTTP_S)
+    deadline.start(Moment(function_left_s), HTTP_S)
     now_s += passed_s
-    deadline.later(lambda: did.append("work"))
+    deadline.run_in_time(lambda: did.append("work"))
     assert did == (["work"] if done else [])
 
 
 @pytest.mark.parametrize("left_s", [MARGIN_S + LONGEST_IN_A_HURRY_S + 1, 30.0, 60.0])
 def test_what_is_kept_for_alerts_never_takes_the_time_for_stripe(left_s: float) -> None:
     deadline, did = Deadline(lambda: 100.0), list[str]()
-    deadline.begin(Moment(left_s), 600, keep_s=8)
-    deadline.later(lambda: did.append("work"))
+    deadline.start(Moment(left_s), 600, keep_s=8)
+    deadline.run_in_time(lambda: did.append("work"))
     assert did == ["work"]
 
 
@@ -430,24 +430,24 @@ def test_before_the_first_event_there_is_no_time() -> None:
 
 def test_a_function_with_too_short_a_timeout_says_so(caplog: pytest.LogCaptureFixture) -> None:
     """AWS gives a new function three seconds."""
-    Deadline().begin(Moment(3), HTTP_S)
+    Deadline().start(Moment(3), HTTP_S)
     assert "timeout" in caplog.text
 
 
 def test_what_is_dropped_is_found_by_the_next_tick(aws: Lambda) -> None:
     deadline = aws.function.deadline
-    doors = Lambda()
-    fulfilment = doors.doors.services.fulfilment
-    object.__setattr__(fulfilment, "later", deadline.later)
-    order_id = doors.doors.begin()
-    deadline.begin(Moment(MARGIN_S + 1), HTTP_S)
-    doors.doors.pay(order_id)
-    doors.doors.say_ack(order_id, delivered=1)
-    assert doors.doors.order(order_id).state == "resolved"
-    deadline.begin(Moment(10_000), 10_000)
-    doors.doors.now_ms += 60_000
-    doors.tick()
-    assert doors.doors.order(order_id).state == "settled"
+    site = Lambda()
+    fulfilment = site.site.dependencies.fulfilment
+    object.__setattr__(fulfilment, "later", deadline.run_in_time)
+    order_id = site.site.begin()
+    deadline.start(Moment(MARGIN_S + 1), HTTP_S)
+    site.site.pay(order_id)
+    site.site.say_ack(order_id, delivered=1)
+    assert site.site.order(order_id).state == "resolved"
+    deadline.start(Moment(10_000), 10_000)
+    site.site.now_ms += 60_000
+    site.tick()
+    assert site.site.order(order_id).state == "settled"
 
 
 # --- how the process begins ----------------------------------------------------------------------------------
@@ -464,9 +464,9 @@ def environ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callabl
         for name, value in {"DATABASE_URL": f"sqlite:///{tmp_path}/a.sqlite", **values}.items():
             monkeypatch.setenv(name, value)
 
-    function.cache_clear()
+    lambda_function.cache_clear()
     yield replace
-    function.cache_clear()
+    lambda_function.cache_clear()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -507,7 +507,7 @@ def test_the_handler_answers_with_what_the_environment_says(environ: Callable[..
     environ(**ENVIRON)
     assert answer_of("rest", handler(http_event("rest"), Moment())).json()["status"] == "up"
     assert handler({"job": "tick"}, Moment()) == {"job": "tick", "due": 0}
-    assert function() is function()
+    assert lambda_function() is lambda_function()
 
 
 def test_what_is_odd_about_the_settings_is_in_the_log(
@@ -523,7 +523,7 @@ IMPORT = """
 import sys
 before = set(sys.modules)
 import arcade_cloud.entrypoints.aws_lambda.handler as module
-print(module.function.cache_info().currsize, *sorted(set(sys.modules) - before))
+print(module.lambda_function.cache_info().currsize, *sorted(set(sys.modules) - before))
 """
 # What a function never needs, or not before it is asked for something.
 NOT_IMPORTED = {

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arcade_cloud.entrypoints.aws_lambda.wsgi import BadEvent, call_from, respond
+from arcade_cloud.entrypoints.aws_lambda.wsgi import BadEvent, respond, shape_of
 from support.lambda_events import (
     ADDRESSES,
     FORGED_ADDRESS,
@@ -50,14 +50,22 @@ class Recorder:
 
 
 def ask(shape: str, app: Any, path: str = "/status", **request: Any) -> Answer:
-    call = call_from(http_event(shape, path, **request))
-    assert call is not None
-    return answer_of(shape, respond(app, call, None))
+    return answer_of(shape, result_of(app, http_event(shape, path, **request)))
+
+
+def result_of(app: Any, event: Any) -> dict[str, Any]:
+    shape = shape_of(event)
+    assert shape is not None
+    return respond(app, shape, event, None)
 
 
 def asked(shape: str, path: str = "/status", **request: Any) -> dict[str, Any]:
+    return environ_of(http_event(shape, path, **request))
+
+
+def environ_of(event: Any) -> dict[str, Any]:
     app = Recorder()
-    ask(shape, app, path, **request)
+    result_of(app, event)
     return app.environ
 
 
@@ -79,9 +87,8 @@ def test_the_path_arrives_with_its_stage_apart(shape: str, path: str) -> None:
 def test_a_stage_that_only_begins_like_the_path_is_left_alone() -> None:
     event = http_event("http_api_stage")
     event["rawPath"] = "/lively/status"
-    call = call_from(event)
-    assert call is not None
-    assert (call.script_name, call.path) == ("", "/lively/status")
+    environ = environ_of(event)
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("", "/lively/status")
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -100,9 +107,7 @@ def test_a_query_key_may_repeat(shape: str) -> None:
 def test_a_balancer_leaves_the_query_encoded() -> None:
     event = http_event("balancer")
     event["queryStringParameters"] = {"x": "a%2Bb+c"}
-    call = call_from(event)
-    assert call is not None
-    assert parse_qsl(call.query) == [("x", "a+b c")]
+    assert parse_qsl(environ_of(event)["QUERY_STRING"]) == [("x", "a+b c")]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -111,6 +116,25 @@ def test_who_asks_is_who_connected_and_not_who_he_says(shape: str) -> None:
     headers = (("X-Forwarded-For", FORGED_ADDRESS),) if not shape.startswith("balancer") else ()
     environ = asked(shape, headers=headers)
     assert environ["REMOTE_ADDR"] == ADDRESSES.get(shape, USUAL_ADDRESS)
+
+
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if not shape.startswith("balancer")])
+def test_a_gateway_is_reached_over_https_whatever_the_client_says(shape: str) -> None:
+    environ = asked(shape, headers=(("X-Forwarded-Proto", "http"), ("X-Forwarded-Port", "80")))
+    assert (environ["wsgi.url_scheme"], environ["SERVER_PORT"]) == ("https", "443")
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_balancer_says_how_the_client_reached_it(scheme: str) -> None:
+    event = http_event("balancer")
+    event["headers"]["x-forwarded-proto"] = scheme
+    assert environ_of(event)["wsgi.url_scheme"] == scheme
+
+
+@pytest.mark.parametrize("shape", ["rest", "http_api_1", "balancer_many"])
+def test_of_two_content_types_the_first_counts(shape: str) -> None:
+    environ = asked(shape, headers=(("Content-Type", "application/json"), ("content-type", "text/plain")))
+    assert environ["CONTENT_TYPE"] == "application/json"
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -130,10 +154,7 @@ def test_repeated_headers_and_cookies_arrive_together(shape: str) -> None:
 def test_a_function_url_shows_cookies_twice_and_they_arrive_once() -> None:
     event = http_event("function_url", headers=(("Cookie", "a=1; b=2"),))
     event["headers"]["cookie"] = "a=1; b=2"
-    app, call = Recorder(), call_from(event)
-    assert call is not None
-    respond(app, call, None)
-    assert app.environ["HTTP_COOKIE"] == "a=1; b=2"
+    assert environ_of(event)["HTTP_COOKIE"] == "a=1; b=2"
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -176,16 +197,17 @@ def test_a_body_of_text_arrives_to_the_byte(shape: str, text: str) -> None:
     assert app.got == text.encode()
 
 
-def test_a_body_that_is_not_base64_is_refused() -> None:
+@pytest.mark.parametrize("body", ["not base64!", "YWJj*", "ü"])
+def test_a_body_that_is_not_base64_is_refused(body: str) -> None:
     event = http_event("http_api", method="POST", body=b"x", as_base64=True)
     with pytest.raises(BadEvent):
-        call_from({**event, "body": "not base64!"})
+        result_of(Recorder(), {**event, "body": body})
 
 
 @pytest.mark.parametrize("name", NOT_HTTP)
 def test_what_is_not_http_is_no_request(name: str) -> None:
     """An authorizer's event has all that a REST request has, and wants a policy, not a page."""
-    assert call_from(sample(name)) is None
+    assert shape_of(sample(name)) is None
 
 
 JSON = st.recursive(
@@ -201,14 +223,30 @@ def test_whatever_stands_in_an_event_it_is_a_request_or_none(shape: str, replaci
     for name in replacing.draw(st.lists(st.sampled_from(sorted(event)), max_size=3)):
         event[name] = replacing.draw(JSON)
     event["isBase64Encoded"] = False
-    call = call_from(event)
-    if call is not None:
-        respond(Recorder(), call, None)
+    if shape_of(event) is not None:
+        result_of(Recorder(), event)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_half_a_character_raises_nothing(shape: str) -> None:
+    """JSON can hold a lone surrogate, which no encoding has bytes for."""
+    event = http_event(shape, method="POST")
+    lone = {"path": "/\ud800", "rawPath": "/\ud800", "rawQueryString": "a=\ud800", "body": "\ud800"}
+    lone_pairs = {
+        "headers": {"x-half": "\ud800"},
+        "multiValueHeaders": {"x-half": ["\ud800"]},
+        "queryStringParameters": {"a": "\ud800"},
+        "multiValueQueryStringParameters": {"a": ["\ud800"]},
+    }
+    event |= {name: value for name, value in {**lone, **lone_pairs}.items() if name in event}
+    environ = environ_of(event)
+    for name in ("PATH_INFO", "QUERY_STRING", "HTTP_X_HALF"):
+        environ[name].encode("latin-1")
 
 
 @given(JSON)
 def test_whatever_json_comes_it_is_a_request_or_none(event: Any) -> None:
-    assert call_from(event) is None
+    assert shape_of(event) is None
 
 
 # --- the answer ----------------------------------------------------------------------------------------------
@@ -236,9 +274,7 @@ def test_whatever_bytes_are_answered_arrive_as_they_are(shape: str, parts: list[
 
 def test_text_leaves_as_text() -> None:
     """A REST API takes base64 apart only where it was set up to."""
-    call = call_from(http_event("rest"))
-    assert call is not None
-    result = respond(Recorder(body=("1 Kredit 🕹\r\n".encode(),)), call, None)
+    result = result_of(Recorder(body=("1 Kredit 🕹\r\n".encode(),)), http_event("rest"))
     assert (result["body"], result["isBase64Encoded"]) == ("1 Kredit 🕹\r\n", False)
 
 

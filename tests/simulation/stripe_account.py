@@ -1,7 +1,8 @@
-"""Stripe in memory, without its API: sessions, payments, what players, banks and time do, and the events of it.
+"""The simulation's own Stripe, without its API: sessions, payments, what players, banks and time do, and events.
 
-Deterministic: ids are counted, time comes from the injected clock. `fake_payments.FakePayments` is the way in
-for our code; tests use this side of it.
+It shares nothing with the sandbox, which is the other model of Stripe: where the two differ, one of them is wrong.
+Deterministic: ids are counted, time comes from the injected clock. `account_payments.AccountPayments` is the way
+in for our code.
 """
 
 import heapq
@@ -72,8 +73,8 @@ class _Session:
     intent_id: str | None = None
 
 
-class FakeStripe:
-    """One account. Thread-safe: `lock` is held by every method, and by `FakePayments` for a whole request."""
+class StripeAccount:
+    """One account. Thread-safe: `lock` is held by every method, and by `AccountPayments` for a whole request."""
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self.events: list[Json] = []
@@ -217,7 +218,7 @@ class FakeStripe:
             intent = self.intent(payment_intent)
             refund = next(r for r in reversed(intent.refunds) if refund_id in (None, r.refund_id))
             if refund.status == "failed" or (refund.status, outcome) == ("succeeded", "succeeded"):
-                raise ValueError(f"the refund is {refund.status} and can't become {outcome}")
+                raise ValueError(f"the refund is {refund.status} and cannot become {outcome}")
             refund.status = outcome
             if outcome == "failed":
                 self._emit("refund.failed", self._refund_json(intent, refund))
@@ -366,12 +367,10 @@ class FakeStripe:
             received_minor=intent.received,
             capturable_minor=intent.capturable,
             refunded_minor=intent.given_back,
-            refunds=len(intent.refunds),
             refunds_failed=sum(refund.status == "failed" for refund in intent.refunds),
             dispute=intent.dispute,
             paid_at_ms=None if intent.charged_s is None else intent.charged_s * 1000,
             capture_before_ms=intent.hold_until_ms if intent.method == "card" else None,
-            order_id=intent.metadata.get("order_id"),
         )
 
     def checkout(self, session: _Session, *, with_prices: bool) -> Checkout:
@@ -382,9 +381,6 @@ class FakeStripe:
             status=session.status,
             expires_at_ms=session.expires_at_s * 1000,
             payment=None if intent is None else self.payment(intent),
-            order_id=session.metadata.get("order_id"),
-            machine_id=session.metadata.get("machine_id"),
-            site=session.metadata.get("site"),
             price_ids=dict(session.price_ids) if with_prices else None,
         )
 

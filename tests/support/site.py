@@ -1,4 +1,4 @@
-"""The cloud's HTTP doors over real rules: store, Stripe and broker in memory, the clock by hand."""
+"""The cloud's web application over the real rules: store, Stripe and broker in memory, the clock set by hand."""
 
 import hashlib
 import hmac
@@ -16,15 +16,16 @@ from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.machines import Machine
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.order import Order
-from arcade_cloud.web.app import Dependencies, create_app
+from arcade_cloud.web.app import create_app
+from arcade_cloud.web.dependencies import Dependencies
 from arcade_shared.messages import FINAL_ACK_STATES, Ack, Status
 from arcade_shared.signing import machine_key, seal
 from arcade_shared.times import format_ms
 from arcade_shared.topics import machine_topic
 from support.fake_broker import FakeBroker
-from support.fake_payments import FakePayments
 from support.memory_store import MemoryStore
 from support.orders import only_credit, only_payment
+from support.sandbox_payments import SandboxPayments
 
 START_MS = 1_790_000_000_000
 SIGNING_SECRET = "0123456789abcdef" * 4
@@ -34,7 +35,7 @@ BASE_URL = "https://play.example"
 PRICE_ID = "price_play"
 INSTALLATION = "a" * 32
 ENVIRONMENT = {
-    "STRIPE_API_KEY": "sk_test_doors",
+    "STRIPE_API_KEY": "sk_test_site",
     "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
     "STRIPE_PRICE_ID": PRICE_ID,
     "EMQX_BROKER_URL": "localhost",
@@ -56,13 +57,13 @@ class SilentAlerts:
         return True
 
 
-class Doors:
+class Site:
     """The application, with what is around it. `cab-01` is registered, ready, and sells credits at RM 1.00."""
 
     def __init__(self, **settings: Any) -> None:
         self.now_ms = START_MS
         self.store, self.broker = MemoryStore(), FakeBroker()
-        self.payments = FakePayments(lambda: self.now_ms)
+        self.payments = SandboxPayments(lambda: self.now_ms)
         self.payments.stripe.add_price(PRICE_ID, 100)
         self.settings = replace(load(ENVIRONMENT, None), **settings)
         self.cloud = connect(
@@ -77,7 +78,7 @@ class Doors:
             now_ms=lambda: self.now_ms,
         )
         self.reconciliation = self.cloud.reconciliation
-        self.services = Dependencies(
+        self.dependencies = Dependencies(
             fulfilment=self.cloud.fulfilment,
             sales=self.cloud.sales,
             intake=self.cloud.intake,
@@ -86,7 +87,7 @@ class Doors:
             settings=self.settings,
             read_event=reader(self.settings.stripe_webhook_secrets, lambda: self.now_ms),
         )
-        self.app = create_app(self.services)
+        self.app = create_app(self.dependencies)
         self.client: FlaskClient = self.app.test_client()
         self._seq = 0
         self.add_machine("cab-01", name="Street Fighter II")
@@ -119,7 +120,7 @@ class Doors:
 
     def say_status(self, machine_id: str, **fields: Any) -> None:
         """Have the cloud hear a status."""
-        self.services.messages.take_in(
+        self.dependencies.messages.take_in(
             machine_topic(machine_id, "status"), self.status_payload(machine_id, **fields)
         )
 
@@ -143,10 +144,10 @@ class Doors:
         )
 
     def say_ack(self, order_id: str, state: str = "done", delivered: int = 0, uncertain: int = 0) -> None:
-        """Have the cloud hear an ack for an order."""
+        """Send the cloud an ack for an order."""
         order = self.order(order_id)
         payload = self.ack_payload(order, state, delivered, uncertain)
-        self.services.messages.take_in(machine_topic(order.machine_id, "ack"), payload)
+        self.dependencies.messages.take_in(machine_topic(order.machine_id, "ack"), payload)
 
     def _sealed(self, machine_id: str, kind: Any, cls: Any, **fields: Any) -> bytes:
         key, topic = machine_key(SIGNING_SECRET, machine_id), machine_topic(machine_id, kind)

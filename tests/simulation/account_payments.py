@@ -1,6 +1,7 @@
-"""Stripe as our code sees it, in memory: the port `Payments` on a `FakeStripe`, with lost requests and answers.
+"""The simulation's Stripe as our code sees it: the port `Payments` on a `StripeAccount`.
 
-Its contract suite runs on the real gateway too.
+It answers in a few microseconds, so that thousands of lives of orders fit into a test. The contract suite runs on
+it and on the real gateway.
 """
 
 import bisect
@@ -12,7 +13,7 @@ from arcade_cloud.adapters.stripe.events import reports_of
 from arcade_cloud.domain.money import Payment
 from arcade_cloud.errors import PaymentsRefused, PaymentsUnavailable
 from arcade_cloud.ports.payments import Checkout, CheckoutRequest, EventPage, Price
-from support.fake_stripe import FakeStripe
+from simulation.stripe_account import StripeAccount
 
 Fault = Literal["before", "after"]
 EVENTS_OF_A_PAGE = 100
@@ -21,7 +22,7 @@ KEY_LIFE_MS = 24 * 3_600_000
 
 
 @dataclass(frozen=True)
-class _Done:
+class Done:
     """What an idempotency key remembers."""
 
     at_ms: int
@@ -29,7 +30,7 @@ class _Done:
     answer: object | PaymentsRefused
 
 
-class FakePayments:
+class AccountPayments:
     """`ports.payments.Payments` in memory. Thread-safe. `stripe` is the account behind it.
 
     `fault`, if set, is asked with the name of each call: "before" loses the request, "after" the answer; both
@@ -37,12 +38,12 @@ class FakePayments:
     """
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
-        self.stripe = FakeStripe(now_ms)
+        self.stripe = StripeAccount(now_ms)
         self.fault: Callable[[str], Fault | None] | None = None
         self.refuse_partial_capture = False
         self.calls: list[str] = []
         self._now_ms = now_ms
-        self._keys: dict[str, _Done] = {}
+        self._keys: dict[str, Done] = {}
 
     def create_checkout(self, request: CheckoutRequest, *, key: str) -> Checkout:
         def work() -> Checkout:
@@ -66,15 +67,6 @@ class FakePayments:
         made = self._call("create_checkout", work, key, (request,))
         assert isinstance(made, Checkout)
         return made
-
-    def expire_checkout(self, session_id: str) -> None:
-        def work() -> None:
-            session = self.stripe.session(session_id)
-            if session.status != "open":
-                raise PaymentsRefused("invalid_request_error", f"the session is {session.status}")
-            self.stripe.expire(session)
-
-        self._call("expire_checkout", work)
 
     def read_checkout(self, session_id: str) -> Checkout:
         found = self._call(
@@ -159,5 +151,5 @@ class FakePayments:
         except PaymentsRefused as refusal:
             answer = refusal
         if key is not None:
-            self._keys[key] = _Done(self._now_ms(), request, answer)
+            self._keys[key] = Done(self._now_ms(), request, answer)
         return answer
