@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from arcade_cloud.adapters.store import open_store
+from arcade_cloud.adapters.store.dynamodb.client import Table
+from arcade_cloud.adapters.store.dynamodb.items import FORM_KEY
+from arcade_cloud.adapters.store.forms import FORM_1, Forms
+from arcade_cloud.adapters.store.sqlite.file import MIGRATIONS, SCHEMA_OF_FORM_1
+from arcade_cloud.adapters.store.sqlite.store import SqliteStore
+from arcade_cloud.config.dynamodb_address import parse
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import Command, HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
@@ -27,11 +33,13 @@ from support.dynamodb_tables import a_table
 from support.memory_store import MemoryStore
 from support.order_records import (
     an_alert,
+    at_machines,
     funded,
     new_order,
     next_version,
     offers,
     orders_at_version_1,
+    published,
     step,
     texts,
 )
@@ -85,6 +93,19 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         opened = found.open()
         yield opened
         opened.close()
+
+
+@contextmanager
+def _older_store(durable: Durable) -> Iterator[Store]:
+    """A store that other processes use which know the first form only."""
+    if durable.endpoint is None:
+        path = durable.url.removeprefix("sqlite:///")
+        SqliteStore(path, forms=Forms(FORM_1), migrations=MIGRATIONS[:SCHEMA_OF_FORM_1]).close()
+    else:
+        with closing(Table(parse(durable.url), durable.endpoint)) as table:
+            table.request("delete_item", Key=FORM_KEY)
+    with closing(durable.open()) as store:
+        yield store
 
 
 def _all_of(store: Store, order_ids: list[str]) -> object:
@@ -404,6 +425,94 @@ def test_an_order_without_a_known_machine_is_listed_as_any_other(store: Store) -
     assert [order.order_id for order in store.recent_orders(9)] == ["o-2", "o-1", "o-0"]
     assert [order.order_id for order in store.recent_orders(9, machine_id="")] == ["o-0"]
     assert [order.order_id for order in store.recent_orders(9, machine_id="x" * 3_000)] == ["o-1"]
+
+
+# an order of several credits
+
+
+def _ids(orders: list[Order]) -> list[str]:
+    return [order.order_id for order in orders]
+
+
+def test_an_order_is_listed_once_at_each_machine_that_has_a_credit_of_it(store: Store) -> None:
+    both = at_machines("o-1", "cab-01", "cab-02", "cab-01", created_at_ms=1_000)
+    store.move(step(both))
+    store.move(step(at_machines("o-2", "cab-02", created_at_ms=2_000)))
+    store.move(step(at_machines("o-3", "cab-02", "cab-03", created_at_ms=3_000)))
+    store.move(step(at_machines("o-4", "cab-01", created_at_ms=4_000)))
+
+    def check_lists() -> None:
+        assert _ids(store.recent_orders(9)) == ["o-4", "o-3", "o-2", "o-1"]
+        assert _ids(store.recent_orders(9, machine_id="cab-01")) == ["o-4", "o-1"]
+        assert _ids(store.recent_orders(9, machine_id="cab-02")) == ["o-3", "o-2", "o-1"]
+        assert _ids(store.recent_orders(9, machine_id="cab-03")) == ["o-3"]
+
+    check_lists()
+    both = published(both, "pi_1", "credit-1", "credit-2", "credit-3")
+    store.move(step(both))
+    check_lists()
+    assert store.recent_orders(1, machine_id="cab-02", before_ms=2_000) == [both]
+
+
+def test_a_machines_list_ends_where_it_is_cut_whichever_credit_an_order_has_there(store: Store) -> None:
+    """First credits and further ones are kept apart, and must come out in one order."""
+    for number in range(12):
+        machines = ("cab-01", "cab-02") if number % 3 else ("cab-02", "cab-01")
+        store.move(step(at_machines(f"o-{number:02}", *machines, created_at_ms=1_000 * (number // 2))))
+    newest_first = [f"o-{number:02}" for number in reversed(range(12))]
+    for machine_id in ("cab-01", "cab-02"):
+        for limit in (0, 1, 5, 12, 99):
+            assert _ids(store.recent_orders(limit, machine_id=machine_id)) == newest_first[:limit]
+        assert _ids(store.recent_orders(3, machine_id=machine_id, before_ms=3_000)) == ["o-05", "o-04", "o-03"]
+
+
+def test_a_credit_that_is_drawn_later_at_another_machine_lists_the_order_there_too(store: Store) -> None:
+    order = published(at_machines("o-1", "cab-01"), "pi_1", "credit-1")
+    store.move(step(at_machines("o-1", "cab-01")))
+    store.move(step(order))
+    assert store.recent_orders(9, machine_id="cab-02") == []
+    more = published(at_machines("o-1", "cab-01", "cab-02", version=2), "pi_1", "credit-1", "credit-2")
+    store.move(step(more))
+    assert store.recent_orders(9, machine_id="cab-01") == store.recent_orders(9, machine_id="cab-02") == [more]
+
+
+def test_the_id_of_each_credit_leads_to_its_order(store: Store) -> None:
+    order = at_machines("o-1", "cab-01", "cab-02")
+    store.move(step(order))
+    store.move(step(published(order, "pi_1", "credit-1", "credit-2")))
+    assert [store.order_of_credit(name) for name in ("credit-1", "credit-2")] == ["o-1", "o-1"]
+    found = store.order("o-1")
+    assert found is not None
+    assert found.credit_ids == ("credit-1", "credit-2")
+
+
+@pytest.mark.parametrize("credit_ids", [("credit-9", "credit-2"), ("credit-2", "credit-9")])
+def test_a_step_with_any_credit_of_another_order_stores_nothing_at_all(
+    store: Store, credit_ids: tuple[str, str]
+) -> None:
+    store.move(step(at_machines("o-1", "cab-01", "cab-02")))
+    store.move(step(at_machines("o-2", "cab-01", "cab-02")))
+    store.move(step(published(at_machines("o-2", "cab-01", "cab-02"), "pi_2", "credit-1", "credit-2")))
+    before = _all_of(store, ["o-1", "o-2"])
+    with pytest.raises(InvariantBroken, match=r"o-1.*credit-2"):
+        store.move(step(published(at_machines("o-1", "cab-01", "cab-02"), "pi_1", *credit_ids), seen="evt_1"))
+    assert _all_of(store, ["o-1", "o-2"]) == before
+    assert store.order_of_credit("credit-9") is None
+
+
+def test_a_store_at_form_1_refuses_an_order_of_several_credits(durable: Durable) -> None:
+    """Its other processes could not read it. Nothing is stored, and nobody is charged."""
+    with _older_store(durable) as store:
+        assert store.form() == 1
+        with pytest.raises(InvariantBroken, match="form 1 holds one credit, not 2"):
+            store.move(step(at_machines("o-1", "cab-01", "cab-02"), seen="evt_1"))
+        assert store.order("o-1") is None
+        assert not store.is_seen("evt_1")
+        store.move(step(at_machines("o-2", "cab-02")))
+        assert _ids(store.recent_orders(9, machine_id="cab-02")) == ["o-2"]
+        store.upgrade()
+        store.move(step(at_machines("o-1", "cab-01", "cab-02")))
+        assert _ids(store.recent_orders(9, machine_id="cab-02")) == ["o-2", "o-1"]
 
 
 @pytest.mark.parametrize("name", ["", "#", "é" * 40, "x" * 5_000])
@@ -751,6 +860,12 @@ import json, sys
 sys.path.insert(0, sys.argv[2])
 from arcade_cloud.errors import Conflict
 from arcade_cloud.adapters.store import open_store
+from arcade_cloud.adapters.store.dynamodb.client import Table
+from arcade_cloud.adapters.store.dynamodb.items import FORM_KEY
+from arcade_cloud.adapters.store.forms import FORM_1, Forms
+from arcade_cloud.adapters.store.sqlite.file import MIGRATIONS, SCHEMA_OF_FORM_1
+from arcade_cloud.adapters.store.sqlite.store import SqliteStore
+from arcade_cloud.config.dynamodb_address import parse
 from support.order_records import new_order, next_version, step
 from support.orders import NOW_MS
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from arcade_cloud.adapters.store.dynamodb.client import Table
+from arcade_cloud.adapters.store.dynamodb.items import FORM_KEY
 from arcade_cloud.adapters.store.dynamodb.store import DynamoStore
 from arcade_cloud.adapters.store.dynamodb.table import make_table
 from arcade_cloud.config.dynamodb_address import parse
@@ -27,12 +28,17 @@ _numbers = itertools.count()
 
 
 @contextmanager
-def a_table(endpoint: str) -> Iterator[str]:
-    """A table of the test's own, without time to live, as tests live at other times; its DATABASE_URL."""
+def a_table(endpoint: str, *, older: bool = False) -> Iterator[str]:
+    """A table of the test's own, without time to live, as tests live at other times; its DATABASE_URL.
+
+    `older`: as version 0.1 made it, or the template. Nothing in it says which form the orders have.
+    """
     url = f"dynamodb://test-{os.getpid()}-{next(_numbers)}?region=us-east-1"
     table = _maker(endpoint)
     table.name = parse(url).table
     assert list(make_table(table))
+    if older:
+        table.request("delete_item", Key=FORM_KEY)
     yield url
     table.client.delete_table(TableName=parse(url).table)
 

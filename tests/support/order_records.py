@@ -25,7 +25,7 @@ from arcade_cloud.domain.order import (
     Stage,
 )
 from arcade_cloud.ports.store import Move
-from support.orders import NOW_MS, an_order, changed
+from support.orders import NOW_MS, an_order, changed, only_payment
 
 
 def new_order(order_id: str, **fields: Any) -> Order:
@@ -52,6 +52,42 @@ def funded(order: Order, payment_intent: str, credit_id: str | None = None) -> O
         command=command,
         due_at_ms=order.due_at_ms,
     )
+
+
+def at_machines(order_id: str, *machine_ids: str, **fields: Any) -> Order:
+    """An open order with a credit at each of these machines, in this order."""
+    credits = tuple(
+        Credit(
+            machine_id=machine_id,
+            count=1,
+            price_minor=100,
+            draw=Draw(token=f"token-{number}", at_ms=NOW_MS) if number else None,
+        )
+        for number, machine_id in enumerate(machine_ids)
+    )
+    order = new_order(order_id, amount_minor=100 * len(credits), **fields)
+    return msgspec.structs.replace(order, credits=credits)
+
+
+def published(order: Order, payment_intent: str, *credit_ids: str) -> Order:
+    """The order one version later, paid, and each of its credits sent to its machine under its own id."""
+    credits = tuple(
+        msgspec.structs.replace(credit, delivery=_delivery(credit_id))
+        for credit, credit_id in zip(order.credits, credit_ids, strict=True)
+    )
+    payment = msgspec.structs.replace(
+        only_payment(order),
+        stage="funded",
+        payment_intent=payment_intent,
+        arrival=Arrival(paid_at_ms=NOW_MS),
+        due_at_ms=None,
+    )
+    return msgspec.structs.replace(order, version=order.version + 1, payment=payment, credits=credits)
+
+
+def _delivery(credit_id: str) -> Delivery:
+    command = Command(credit_id=credit_id, installation="a" * 32, expires_at_ms=NOW_MS + 120_000)
+    return Delivery(drawn_at_ms=NOW_MS, due_at_ms=NOW_MS + 1_000, command=command)
 
 
 def step(order: Order, *, seen: str | None = None, alerts: tuple[Alert, ...] = (), text: str = "") -> Move:

@@ -42,7 +42,7 @@ class Offer(Struct, frozen=True, kw_only=True):
     label: str = ""
 
 
-class Payment(Struct, frozen=True, kw_only=True):
+class Payment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A payment intent as Stripe showed it at one moment. Amounts are in minor units.
 
     Attributes:

@@ -38,6 +38,7 @@ from arcade_cloud.domain.payment import is_another
 from arcade_cloud.errors import (
     AlreadySeen,
     Conflict,
+    FormTooNew,
     InvariantBroken,
     PaymentsRefused,
     PaymentsUnavailable,
@@ -56,7 +57,7 @@ Beginning = Literal["Ordered", "Granted", "PaidByLink", "Unmatched"]
 
 # Two workers rarely meet on one order. So many conflicts in a row are a defect.
 CONFLICT_RETRIES = 20
-# The longest chain is money → funded → sent, or resolved → read → act → read → settled.
+# The longest chain is money → funded → sent, or resolved → read → act → read → settled. So long for each credit.
 MAX_CHAIN = 24
 ALERTS_PER_PASS = 20
 # An order that cannot be moved is due again after this time. Until then other orders get their turn.
@@ -201,7 +202,8 @@ class Fulfilment:
                 `later`.
         """
         pending = list(effects)
-        for _ in range(MAX_CHAIN):
+        at_most = MAX_CHAIN * len(order.credits)
+        for _ in range(at_most):
             if not pending:
                 return
             if isinstance(pending[0], ReadPayment | Settle) and not waits:
@@ -212,7 +214,7 @@ class Fulfilment:
                 moved, more = self._store_step(order.order_id, event, None)
                 order = order if moved is None else moved
                 pending.extend(more)
-        raise InvariantBroken(f"order {order.order_id}: more than {MAX_CHAIN} effects in a row")
+        raise InvariantBroken(f"order {order.order_id}: more than {at_most} effects in a row")
 
     def _perform(self, order: Order, effect: Effect) -> Event | None:
         match effect:
@@ -284,6 +286,9 @@ class Fulfilment:
 
         Returns:
             How many orders were due.
+
+        Raises:
+            StoreUnavailable: The store is down, or, as FormTooNew, a newer version has upgraded it.
         """
         due = self.store.due_orders(self.now_ms(), limit)
         for order_id in due:
@@ -291,15 +296,23 @@ class Fulfilment:
                 break
             try:
                 self.move(order_id, Due())
+            except FormTooNew as error:
+                self.store.form()  # raises it again where the whole store is newer, and not only this order
+                logger.warning("order %s cannot be moved; it stays due: %s", order_id, error)
+                self._leave_stuck(order_id, f"The order cannot be moved: {error}.")
             except StoreUnavailable:
                 raise
             except Exception:  # a defect in one order must not stop the others
                 logger.exception("order %s cannot be moved; it stays due", order_id)
-                self.store.postpone(order_id, self.now_ms() + STUCK_AGAIN_MS)
                 text = "A defect keeps the order from moving. Send the timer's log to the maintainers."
-                self.store.raise_alert(alert("stuck", order_id, text, self.now_ms()))
+                self._leave_stuck(order_id, text)
         self.post_alerts(until_ms=until_ms)
         return len(due)
+
+    def _leave_stuck(self, order_id: str, text: str) -> None:
+        """Let the other orders go first, and tell a person."""
+        self.store.postpone(order_id, self.now_ms() + STUCK_AGAIN_MS)
+        self.store.raise_alert(alert("stuck", order_id, text, self.now_ms()))
 
     def post_alerts(self, *, until_ms: int | None = None) -> None:
         """Post the alerts that have not been sent yet. Those that do not arrive stay unsent.

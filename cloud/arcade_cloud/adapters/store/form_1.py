@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from arcade_cloud.domain.money import Payment
+from arcade_cloud.domain.money import Dispute, Payment, PaymentStatus
 from arcade_cloud.domain.order import (
     Arrival,
     Books,
@@ -27,6 +27,24 @@ from arcade_cloud.domain.order import (
     State,
 )
 from arcade_cloud.errors import InvariantBroken
+
+
+class FlatPayment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A payment intent as it was last read. Nothing ever read `refunds` and `order_id`."""
+
+    payment_intent: str
+    status: PaymentStatus
+    amount_minor: int
+    currency: str
+    received_minor: int = 0
+    capturable_minor: int = 0
+    refunded_minor: int = 0
+    refunds: int = 0
+    refunds_failed: int = 0
+    dispute: Dispute = "none"
+    paid_at_ms: int | None = None
+    capture_before_ms: int | None = None
+    order_id: str | None = None
 
 
 class FlatOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,7 +68,7 @@ class FlatOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     checkout_url: str | None = None
     checkout_expires_at_ms: int | None = None
     payment_intent: str | None = None
-    payment: Payment | None = None  # as last read
+    payment: FlatPayment | None = None
     paid_at_ms: int | None = None
     held: bool = False
     capture_before_ms: int | None = None
@@ -159,7 +177,7 @@ def _flat_payment(payment: OrderPayment | None) -> dict[str, Any]:
         "amount_minor": payment.amount_minor,
         "currency": payment.currency,
         "payment_intent": payment.payment_intent,
-        "payment": payment.shown,
+        "payment": None if payment.shown is None else FlatPayment(**msgspec.structs.asdict(payment.shown)),
         "recheck": payment.recheck,
         "reads": payment.reads,
     }
@@ -224,7 +242,8 @@ def unflattened(flat: FlatOrder) -> Order:
 
 def _without_unread(flat: FlatOrder) -> FlatOrder:
     """The record without the fields that nothing ever read."""
-    return msgspec.structs.replace(flat, money_gone=False)
+    shown = None if flat.payment is None else msgspec.structs.replace(flat.payment, refunds=0, order_id=None)
+    return msgspec.structs.replace(flat, money_gone=False, payment=shown)
 
 
 def _order(flat: FlatOrder) -> Order:
@@ -296,12 +315,17 @@ def _payment(flat: FlatOrder) -> OrderPayment:
         stage=stage,
         checkout=page,
         payment_intent=flat.payment_intent,
-        shown=flat.payment,
+        shown=None if flat.payment is None else _shown(flat.payment),
         arrival=arrival,
         recheck=flat.recheck,
         reads=flat.reads,
         due_at_ms=flat.due_at_ms if flat.state in {"open", "abandoned", "settled"} else None,
     )
+
+
+def _shown(flat: FlatPayment) -> Payment:
+    fields = msgspec.structs.asdict(flat)
+    return Payment(**{name: fields[name] for name in Payment.__struct_fields__})
 
 
 def _delivery(flat: FlatOrder) -> Delivery | None:

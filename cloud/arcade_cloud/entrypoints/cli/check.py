@@ -49,6 +49,7 @@ def verdicts(cloud: "Cloud") -> Iterator[tuple[str, str | None]]:
 def _database(cloud: "Cloud") -> str | None:
     """Write something: a disk that is full or read-only can still be read."""
     try:
+        cloud.store.form()  # refused where a newer version has upgraded it
         cloud.store.note_seen(f"check:{cloud.services.fulfilment.now_ms()}", cloud.services.fulfilment.now_ms())
     except ArcadeError as error:
         return str(error)

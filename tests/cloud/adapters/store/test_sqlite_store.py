@@ -62,6 +62,14 @@ def test_every_list_is_read_from_an_index_in_its_order(store: SqliteStore, path:
     assert not any("TEMP B-TREE" in text for text in steps), steps
 
 
+def test_the_further_orders_of_a_machine_are_found_by_keys_in_their_order(store: SqliteStore, path: Path) -> None:
+    with closing(_raw(path)) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {sqlite.RECENT_ORDERS_ALSO_AT}", (0, 0, 0)).fetchall()
+    steps = [row[3] for row in plan]
+    assert len(steps) == 2
+    assert all(text.startswith("SEARCH ") for text in steps), steps
+
+
 def test_what_is_due_costs_what_is_due_and_not_what_exists(store: SqliteStore, path: Path) -> None:
     """Counted in steps of SQLite's own machine, which no other load on the computer changes."""
     store.move(step(new_order("due", due_at_ms=5)))

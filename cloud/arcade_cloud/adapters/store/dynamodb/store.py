@@ -260,7 +260,10 @@ class DynamoStore:
         return number
 
     def _form_lately(self) -> int:
-        """As `form`, a minute old at the most: whoever reads the later form reads the earlier one too."""
+        """As `form`, a minute old at the most: whoever reads the later form reads the earlier one too.
+
+        Asked before every write. Raises FormTooNew.
+        """
         known = self._form
         return self.form() if known is None or self._monotonic_s() - known[0] >= FORM_LIFE_S else known[1]
 
@@ -327,6 +330,7 @@ class DynamoStore:
 
         Where the first answer was lost, and the repetition met what it had put itself, that counts as put.
         """
+        self._form_lately()
         try:
             self.table.write("put_item", write)
         except Refused as refused:
@@ -336,6 +340,7 @@ class DynamoStore:
 
     def _update_if(self, write: Write) -> None:
         """Update an item; nothing where its condition does not hold, for then there is nothing to be done."""
+        self._form_lately()
         try:
             self.table.write("update_item", write)
         except Refused:

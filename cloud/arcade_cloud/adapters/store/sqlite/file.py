@@ -106,7 +106,7 @@ class SqliteFile:
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction, alone among all writers: committed at the end, rolled back on any exception.
 
-        Raises StoreUnavailable.
+        Raises StoreUnavailable, FormTooNew.
         """
         if not self._write_lock.acquire(timeout=self._busy_s):
             raise StoreUnavailable(
@@ -117,6 +117,7 @@ class SqliteFile:
                 connection = self._open_writer()
                 try:
                     connection.execute("BEGIN IMMEDIATE")
+                    _refuse_newer(_schema_version(connection), self._migrations, self.path)
                     yield connection
                     connection.execute("COMMIT")
                 except BaseException as error:

@@ -1,0 +1,67 @@
+"""`arcade-cloud store`: the form in which the database keeps its orders."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from arcade_cloud.config.settings import Settings
+
+_UPGRADE = """\
+The store writes orders in form {form}. After the upgrade it writes form {newest}: a new order at once,
+an older one at its next step. Nothing else changes, and nothing has to stop.
+
+Upgrade only when no process of an older version is left: no server, no function, no scheduled
+arcade-cloud tick, and nobody's shell. An older version cannot use the store afterwards, and there is
+no way back but a backup."""
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `store show` and `store upgrade`."""
+    store = commands.add_parser("store", help="show or upgrade the form of the stored orders").add_subparsers(
+        dest="what", required=True, metavar="show|upgrade"
+    )
+    show = store.add_parser("show", help="show which form the store writes, and which this program knows")
+    show.set_defaults(run=_show)
+    upgrade = store.add_parser(
+        "upgrade",
+        help="write this program's own form from now on",
+        description="Write this program's own form from now on, which older versions cannot read.",
+    )
+    upgrade.add_argument("--yes", action="store_true", help="do not ask: no process of an older version is left")
+    upgrade.set_defaults(run=_upgrade)
+
+
+def _show(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.adapters.store.forms import FORMS
+    from arcade_cloud.bootstrap import build
+
+    with build(settings) as cloud:
+        form = cloud.store.form()
+    print(f"the store writes orders in form {form}; this program reads and writes forms up to {FORMS.newest}")
+    if form < FORMS.newest:
+        print("run arcade-cloud store upgrade once no process of an older version is left")
+    return 0
+
+
+def _upgrade(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.adapters.store.forms import FORMS
+    from arcade_cloud.bootstrap import build
+    from arcade_cloud.errors import BadRequest
+
+    with build(settings) as cloud:
+        before = cloud.store.form()
+        if before == FORMS.newest:
+            print(f"the store writes form {before} already: nothing is to be done")
+            return 0
+        print(_UPGRADE.format(form=before, newest=FORMS.newest), flush=True)
+        if not options.yes and not _is_sure():
+            raise BadRequest("the store was not upgraded: answer yes, or add --yes")
+        print(f"the store writes form {cloud.store.upgrade()} now")
+    return 0
+
+
+def _is_sure() -> bool:
+    """Whether the person at the terminal says yes; where there is none, nobody does."""
+    print("Is no process of an older version left? [yes/no] ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}

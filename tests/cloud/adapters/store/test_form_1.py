@@ -1,0 +1,133 @@
+"""Orders as version 0.1 stored them: each is read for what it says, and written again as it was.
+
+The records come from the simulation of that version (`tests/fixtures/0.1/README.md`): every combination of state,
+kind and end, and every field of the record, in each state in which it was ever set.
+"""
+
+from typing import Any, get_args
+
+import msgspec
+import pytest
+
+from arcade_cloud.adapters.store import records
+from arcade_cloud.adapters.store.form_1 import FlatOrder
+from arcade_cloud.adapters.store.forms import FORM_1, FORM_2, FORMS, Forms
+from arcade_cloud.domain.order import Order, ResolvedBy, State, credit_id_of
+from arcade_cloud.errors import FormTooNew, InvariantBroken
+from support.order_records import new_order
+from support.version_0_1 import LEFT
+
+
+class Line(msgspec.Struct):
+    """One record, and the code that 0.1 showed the player for it."""
+
+    code: str
+    record: msgspec.Raw
+
+
+LINES = [msgspec.json.decode(line, type=Line) for line in (LEFT / "orders.jsonl").read_bytes().splitlines()]
+FIELDS = [msgspec.json.decode(line.record) for line in LINES]
+every_record = pytest.mark.parametrize(
+    "line",
+    LINES,
+    ids=[f"{number}-{said['state']}-{said['kind']}" for number, said in enumerate(FIELDS)],
+)
+
+
+def read(line: Line) -> tuple[dict[str, Any], Order]:
+    """What the record says, and the order that it is taken for, checked as a store does."""
+    record = bytes(line.record)
+    said = msgspec.json.decode(record)
+    return said, records.order(record, said["order_id"], FORMS)
+
+
+@every_record
+def test_a_record_is_read_for_what_it_says(line: Line) -> None:
+    said, order = read(line)
+    assert order.state == said["state"]
+    assert order.due_at_ms == said["due_at_ms"]
+    assert order.code == line.code
+    assert order.machine_id == said["machine_id"]
+    assert order.machine_ids == (said["machine_id"],)
+    assert order.version == said["version"]
+    assert order.payment_intent == said["payment_intent"]
+    assert order.delivered == said["delivered"]
+    assert order.books.target_minor == said["target_minor"]
+
+
+@every_record
+def test_its_credit_keeps_the_id_that_it_had_or_was_to_have(line: Line) -> None:
+    said, order = read(line)
+    (credit,) = order.credits
+    assert order.credit_ids == (() if said["credit_id"] is None else (said["credit_id"],))
+    if said["credit_id"] is not None:
+        assert credit_id_of(order, credit) == said["credit_id"]
+
+
+# What 0.1 wrote and never read, in an order and in its payment, and what it says where nothing was ever written.
+NEVER_READ = {"money_gone": False}
+NEVER_READ_OF_PAYMENT = {"refunds": 0, "order_id": None}
+
+
+@every_record
+def test_a_record_is_written_again_byte_for_byte(line: Line) -> None:
+    """But for what nothing ever read."""
+    said, order = read(line)
+    assert msgspec.json.encode(said) == bytes(line.record)
+    said |= NEVER_READ
+    if said["payment"] is not None:
+        said["payment"] |= NEVER_READ_OF_PAYMENT
+    assert FORMS.write(order, 1) == msgspec.json.encode(said)
+
+
+@every_record
+def test_the_newest_form_holds_all_that_was_in_it(line: Line) -> None:
+    _, order = read(line)
+    newest = FORMS.write(order, FORMS.newest)
+    assert records.order(newest, order.order_id, FORMS) == order
+    assert FORMS.write(records.order(newest, order.order_id, FORMS), 1) == FORMS.write(order, 1)
+
+
+def test_the_records_show_every_state_and_end_and_every_field() -> None:
+    """Who makes the file anew must not lose any of it."""
+    assert {said["state"] for said in FIELDS} == set(get_args(State))
+    assert {said["kind"] for said in FIELDS} == {"checkout", "link", "grant", "stray"}
+    assert {said["resolved_by"] for said in FIELDS} == {"", *get_args(ResolvedBy)}
+    assert {said["last_outcome"] for said in FIELDS} >= {"", "sending", "confirmed", "refused", "unknown"}
+    usual = {field.name: field.default for field in msgspec.structs.fields(FlatOrder)}
+    assert {name for name in usual if all(said[name] == usual[name] for said in FIELDS)} == set()
+    assert {said["settle_key"].split(":")[0] for said in FIELDS} == {
+        "",
+        "capture",
+        "capture-all",
+        "cancel",
+        "refund",
+    }
+
+
+def test_a_program_that_knows_no_other_form_reads_the_newest_one_not_at_all() -> None:
+    """Version 0.1 does not know of forms; this is what a program says that does."""
+    order = new_order("o-1")
+    with pytest.raises(FormTooNew, match=r"order o-1 has form 2.* forms up to 1: install the newer version"):
+        Forms(FORM_1).read(FORM_2.write(order), "order o-1")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b'{"form":2,"order":{},"more":1}',
+        b'{"form":2}',
+        b'{"form":0,"order":{}}',
+        b'{"form":-1}',
+        b'{"form":"2"}',
+        b'{"form":null}',
+        b'{"form":1,"order_id":"o-1"}',
+        b"{}",
+        b"[]",
+        b"",
+        b"\xff",
+    ],
+)
+def test_what_is_no_record_of_any_form_is_broken(record: bytes) -> None:
+    with pytest.raises(InvariantBroken, match="order o-1"):
+        records.order(record, "o-1", FORMS)
