@@ -50,7 +50,6 @@ class Presence(Struct, frozen=True, kw_only=True):
     answered_nonce: str = ""
     rival_installation: str | None = None
     rival_heard_at_ms: int = 0
-    game_over_at_ms: int = 0
 
 
 class PresenceUpdate(Struct, frozen=True, kw_only=True):

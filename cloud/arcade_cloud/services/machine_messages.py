@@ -24,13 +24,13 @@ from arcade_shared.messages import Ack, Echo, Gameover, Status, from_object, par
 from arcade_shared.signing import key_fingerprint, verify
 from arcade_shared.topics import ECHO, MachineTopic, parse_machine_topic
 
-# What a message was taken in as. `stale`: a status older than the known one. `seen`: a repeated game over.
-# `unsigned`: a game over that other subscribers may use. `unmatched`: an ack for a credit that no order knows.
-TakenAs = Literal["ack", "unmatched", "status", "stale", "gameover", "unsigned", "seen", "echo"]
+# What a message was taken in as. `stale`: a status older than the known one. `unsigned`: a game over without a
+# signature. `unmatched`: an ack for a credit that no order knows.
+TakenAs = Literal["ack", "unmatched", "status", "stale", "gameover", "unsigned", "echo"]
 
 PRESENCE_RETRIES = 10
-# How many records without an order one machine may leave per minute: game overs, unmatched acks. Real machines
-# leave far fewer; the limit keeps somebody with a stolen key from filling the store.
+# How many unmatched acks one machine may leave per minute. Real machines leave far fewer; the limit keeps somebody
+# with a stolen key from filling the store.
 RECORDS_PER_MINUTE = 30
 
 
@@ -144,23 +144,13 @@ class MachineMessages:
         raise InvariantBroken(f"machine {machine_id}: {PRESENCE_RETRIES} conflicts in a row")
 
     def _game_over(self, place: MachineTopic, fields: dict[str, Any]) -> TakenAs:
+        """Check a game over. It is for other subscribers, so the cloud keeps nothing of it."""
         game_over = from_object(Gameover, fields)
         if game_over.machine_id != place.machine_id:
             raise BadMessage("the machine id in the payload is not the one in the topic")
         if game_over.signature is None:
-            # Sent by hand, or by game software that knows only the public contract: meant for other subscribers.
-            return "unsigned"
+            return "unsigned"  # sent by hand, or by game software that knows only the public contract
         self._verified(place, fields)
-        store, now_ms = self.fulfilment.store, self.fulfilment.now_ms()
-        event_id = f"gameover:{place.machine_id}:{game_over.event_id or game_over.signature}"
-        if store.is_seen(event_id):
-            return "seen"
-        self._check_rate(place)
-        self._update(
-            place.machine_id,
-            lambda before: PresenceUpdate(presence=msgspec.structs.replace(before, game_over_at_ms=now_ms)),
-        )
-        store.note_seen(event_id, now_ms)
         return "gameover"
 
     def _check_rate(self, place: MachineTopic) -> None:

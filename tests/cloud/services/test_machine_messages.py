@@ -370,26 +370,15 @@ def game_over(cloud: MortalCloud, **fields: Any) -> bytes:
     return signed("gameover", Gameover, {**values, **fields})
 
 
-def test_a_signed_game_over_is_noted_once() -> None:
+def test_a_signed_game_over_leaves_nothing_in_the_store() -> None:
     cloud = MortalCloud()
-    topic, payload = machine_topic(MACHINE, "gameover"), game_over(cloud)
-    assert cloud.messages.take_in(topic, payload) == "gameover"
-    cloud.now_ms += 5000
-    assert cloud.messages.take_in(topic, payload) == "seen"
-    presence = cloud.store.presence(MACHINE)
-    assert presence is not None
-    assert presence.game_over_at_ms == START_MS
+    before = trace(cloud)
+    topic = machine_topic(MACHINE, "gameover")
+    assert cloud.messages.take_in(topic, game_over(cloud)) == "gameover"
     assert cloud.messages.take_in(topic, game_over(cloud, event_id="evt-2")) == "gameover"
-
-
-def test_a_game_over_that_was_not_noted_before_the_cloud_died_is_noted_when_it_comes_again() -> None:
-    cloud = MortalCloud()
-    cloud.killer.points, cloud.killer.kill_at = 0, {1}
-    cloud.to_cloud.append((machine_topic(MACHINE, "gameover"), game_over(cloud)))
-    cloud.settle_down()
-    presence = cloud.store.presence(MACHINE)
-    assert presence is not None
-    assert presence.game_over_at_ms == START_MS
+    assert trace(cloud) == before
+    with pytest.raises(BadMessage):
+        cloud.messages.take_in(machine_topic("cab-66", "gameover"), game_over(cloud))
 
 
 def test_a_bare_game_over_of_game_software_is_for_other_subscribers() -> None:
