@@ -12,7 +12,7 @@ import pytest
 from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.form_1 import FlatOrder
 from arcade_cloud.adapters.store.forms import FORM_1, FORM_2, FORMS, Forms
-from arcade_cloud.domain.order import Order, ResolvedBy, State, credit_id_of
+from arcade_cloud.domain.order import Draw, Order, ResolvedBy, State, credit_id_of
 from arcade_cloud.errors import FormTooNew, InvariantBroken
 from support.order_records import new_order
 from support.version_0_1 import LEFT
@@ -131,3 +131,46 @@ def test_a_program_that_knows_no_other_form_reads_the_newest_one_not_at_all() ->
 def test_what_is_no_record_of_any_form_is_broken(record: bytes) -> None:
     with pytest.raises(InvariantBroken, match="order o-1"):
         records.order(record, "o-1", FORMS)
+
+
+def _line(**wanted: Any) -> dict[str, Any]:
+    """The first record that says so."""
+    return next(said for said in FIELDS if wanted.items() <= said.items())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "changes"),
+    [
+        ({"state": "settled", "kind": "checkout", "resolved_by": "ack"}, {"state": "resolved", "due_at_ms": None}),
+        ({"state": "open"}, {"state": "resolved"}),
+        ({"state": "open"}, {"delivered": 1, "resolved_by": "ack", "resolved_at_ms": 1, "paid_at_ms": 1}),
+        ({"state": "open"}, {"publishes": 1}),
+        ({"state": "funded"}, {"paid_at_ms": None}),
+        ({"state": "funded"}, {"state": "revoking", "revoking_since_ms": None}),
+        ({"state": "revoking"}, {"state": "funded"}),
+        ({"state": "settled", "resolved_by": "ack"}, {"resolved_by": ""}),
+        ({"state": "settled", "resolved_by": "ack"}, {"resolved_at_ms": None}),
+        ({"state": "settled", "resolved_by": "ack"}, {"delivered": None}),
+        ({"kind": "grant", "state": "settled"}, {"payment_intent": "pi_of_somebody"}),
+        ({"kind": "grant", "state": "settled"}, {"amount_minor": 100}),
+        ({"kind": "checkout", "state": "funded"}, {"kind": "grant"}),
+    ],
+)
+def test_a_record_whose_fields_contradict_each_other_is_refused(
+    wanted: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    """State and due time follow from an order's parts, so a record that says otherwise must not pass for one."""
+    said = _line(**wanted)
+    assert records.order(msgspec.json.encode(said), said["order_id"], FORMS).state == said["state"]
+    with pytest.raises(InvariantBroken, match=said["order_id"]):
+        records.order(msgspec.json.encode({**said, **changes}), said["order_id"], FORMS)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"draw": Draw(token="later", at_ms=1)}, {"price_minor": 1}, {"count": 2, "price_minor": 99}]
+)
+def test_an_order_that_form_1_cannot_hold_is_not_written_in_it(changes: dict[str, Any]) -> None:
+    order = new_order("o-1")
+    (credit,) = order.credits
+    with pytest.raises(InvariantBroken, match="form 1"):
+        FORM_1.write(msgspec.structs.replace(order, credits=(msgspec.structs.replace(credit, **changes),)))
