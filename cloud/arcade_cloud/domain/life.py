@@ -119,8 +119,8 @@ def _delivered(order: Order, index: int, step: Step[Credit], context: Context) -
     which = "" if draw is None else draw.token
     alerts = _alerts(order, step.notices, context, which)
     moved = _with(order, credits=(*order.credits[:index], step.part, *order.credits[index + 1 :]))
-    was_under_way = order.credits[index].under_way
-    if step.part.under_way and was_under_way and _begins_revoking(order.credits[index], step.part):
+    was_under_way, was_revoking = order.credits[index].under_way, order.credits[index].is_revoking
+    if step.part.is_revoking and was_under_way and not was_revoking:
         moved = _with(moved, note=step.text)
         if moved.payment is not None and payments.end_unknown(moved.payment):
             moved = _with(moved, payment=payments.wants_reading(moved.payment))
@@ -131,13 +131,6 @@ def _delivered(order: Order, index: int, step: Step[Credit], context: Context) -
         return Decision(moved, step.effects, alerts, step.text)
     settling = settlement.begin(_with(moved, books=_books(moved)), context)
     return Decision(settling.order, (*step.effects, *settling.effects), (*alerts, *settling.alerts), step.text)
-
-
-def _begins_revoking(before: Credit, after: Credit) -> bool:
-    def revoked(credit: Credit) -> bool:
-        return credit.delivery is not None and credit.delivery.revoking is not None
-
-    return revoked(after) and not revoked(before)
 
 
 def _books(order: Order) -> Books:
@@ -151,7 +144,7 @@ def _revoke_all(order: Order, why: str, context: Context) -> Decision:
     """Revoke every credit that is under way and not revoked yet."""
     decision = Decision(order)
     for index, credit in enumerate(order.credits):
-        if credit.delivery is not None and credit.under_way and credit.delivery.revoking is None:
+        if credit.under_way and not credit.is_revoking:
             patience = payments.patience(decision.order.payment, context.limits)
             step = credits.begin_revoking(credit, why, patience, context)
             decision = _joined(decision, _and_reading(_delivered(decision.order, index, step, context)))

@@ -162,6 +162,11 @@ class Credit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.delivery is not None and self.delivery.resolution is None
 
     @property
+    def is_revoking(self) -> bool:
+        """Whether it is under way, and the machine is asked where it stands."""
+        return self.delivery is not None and self.under_way and self.delivery.revoking is not None
+
+    @property
     def earned_minor(self) -> int:
         """The price of what was delivered. Each credit is rounded on its own."""
         done = self.resolution
@@ -238,10 +243,10 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             return "settled"
         if self.payment is not None and self.payment.stage != "funded":
             return self.payment.stage
-        under_way = [credit.delivery for credit in self.credits if credit.under_way]
+        under_way = [credit for credit in self.credits if credit.under_way]
         if not under_way:
             return "resolved"
-        return "funded" if any(d is not None and d.revoking is None for d in under_way) else "revoking"
+        return "revoking" if all(credit.is_revoking for credit in under_way) else "funded"
 
     @property
     def due_at_ms(self) -> int | None:

@@ -338,7 +338,7 @@ def _payment_intent_of(event: Event) -> str | None:
 
 
 def _is_revoking(order: Order) -> bool:
-    return any(c.delivery is not None and c.under_way and c.delivery.revoking is not None for c in order.credits)
+    return any(credit.is_revoking for credit in order.credits)
 
 
 def _commanded(order: Order, credit_id: str) -> tuple[Credit, Command]:
