@@ -61,7 +61,7 @@ def test_it_shows_which_form_the_store_is_at_and_what_is_to_be_done(
     assert main(["store", "show"]) == 0
     said = capsys.readouterr().out
     assert f"writes orders in form 1; this program reads and writes forms up to {FORMS.newest}" in said
-    assert "run arcade-cloud store upgrade once no process of an older version is left" in said
+    assert "run arcade-cloud store upgrade once nothing runs an older version any more" in said
     assert form_of(older) == 1
 
 
@@ -69,12 +69,12 @@ def test_it_upgrades_once_and_says_so_each_time(older: dict[str, str], capsys: p
     assert main(["store", "upgrade", "--yes"]) == 0
     said = capsys.readouterr().out
     words = " ".join(said.split())
-    assert "only when no process of an older version is left" in words
-    assert "no way back but a backup" in words
-    assert said.endswith(f"the store writes form {FORMS.newest} now\n")
+    assert "only when nothing runs an older version any more" in words
+    assert "The only way back is a backup" in words
+    assert said.endswith(f"the store now writes form {FORMS.newest}\n")
     assert form_of(older) == FORMS.newest
     assert main(["store", "upgrade", "--yes"]) == 0
-    assert capsys.readouterr().out == f"the store writes form {FORMS.newest} already: nothing is to be done\n"
+    assert capsys.readouterr().out == f"the store already writes form {FORMS.newest}: there is nothing to do\n"
     assert main(["store", "show"]) == 0
     assert "upgrade" not in capsys.readouterr().out
 

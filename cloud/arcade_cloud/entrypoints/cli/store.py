@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from arcade_cloud.config.settings import Settings
 
 _UPGRADE = """\
-The store writes orders in form {form}. After the upgrade it writes form {newest}: a new order at once,
-an older one at its next step. Nothing else changes, and nothing has to stop.
+The store writes orders in form {form}. After the upgrade it writes form {newest}: new orders at once,
+existing ones at their next step. Nothing else changes, and nothing has to stop.
 
-Upgrade only when no process of an older version is left: no server, no function, no scheduled
-arcade-cloud tick, and nobody's shell. An older version cannot use the store afterwards, and there is
-no way back but a backup."""
+Upgrade only when nothing runs an older version any more: no server, no Lambda function, no scheduled
+arcade-cloud tick, no operator's shell. Older versions cannot use the store afterwards. The only way
+back is a backup."""
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -28,7 +28,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="write this program's own form from now on",
         description="Write this program's own form from now on, which older versions cannot read.",
     )
-    upgrade.add_argument("--yes", action="store_true", help="do not ask: no process of an older version is left")
+    upgrade.add_argument(
+        "--yes", action="store_true", help="do not ask: all processes of older versions are stopped"
+    )
     upgrade.set_defaults(run=_upgrade)
 
 
@@ -40,7 +42,7 @@ def _show(settings: "Settings", options: argparse.Namespace) -> int:
         form = cloud.store.form()
     print(f"the store writes orders in form {form}; this program reads and writes forms up to {FORMS.newest}")
     if form < FORMS.newest:
-        print("run arcade-cloud store upgrade once no process of an older version is left")
+        print("run arcade-cloud store upgrade once nothing runs an older version any more")
     return 0
 
 
@@ -52,16 +54,16 @@ def _upgrade(settings: "Settings", options: argparse.Namespace) -> int:
     with build(settings) as cloud:
         before = cloud.store.form()
         if before == FORMS.newest:
-            print(f"the store writes form {before} already: nothing is to be done")
+            print(f"the store already writes form {before}: there is nothing to do")
             return 0
         print(_UPGRADE.format(form=before, newest=FORMS.newest), flush=True)
         if not options.yes and not _is_sure():
             raise BadRequest("the store was not upgraded: answer yes, or add --yes")
-        print(f"the store writes form {cloud.store.upgrade()} now")
+        print(f"the store now writes form {cloud.store.upgrade()}")
     return 0
 
 
 def _is_sure() -> bool:
     """Whether the person at the terminal says yes; where there is none, nobody does."""
-    print("Is no process of an older version left? [yes/no] ", end="", flush=True)
+    print("Are all processes of older versions stopped? [yes/no] ", end="", flush=True)
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
