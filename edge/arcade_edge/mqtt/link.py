@@ -27,7 +27,7 @@ KEEPALIVE_S = 15
 # CONNACK and SUBACK: a broker that is up answers within a second, over a bad mobile link within a few.
 GREET_WITHIN_S = 10.0
 # What the broker keeps for us while we are away. Commands live for two minutes and are repeated; an hour leaves
-# room for settings that are longer, and no session behind for ever.
+# room for settings that are longer, and no session behind forever.
 SESSION_EXPIRY_S = 3600
 # Unacknowledged messages towards us at once: more than one cabinet's players, and it bounds the loop's queue.
 RECEIVE_MAXIMUM = 16

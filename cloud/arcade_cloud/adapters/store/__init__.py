@@ -13,7 +13,7 @@ def open_store(database_url: str, *, dynamodb_endpoint: str | None = None) -> St
     `sqlite:///name` is a file in the working directory, `sqlite:////var/lib/arcade/arcade.db` one anywhere.
     `dynamodb://table` is a table in the region of the AWS environment, `dynamodb://table?region=…` elsewhere;
     `dynamodb_endpoint` is a stand-in for AWS. A table is not reached before it is used.
-    Raises StoreUnavailable if the address is none of these, or the store can't be opened.
+    Raises StoreUnavailable if the address is none of these, or the store cannot be opened.
     """
     if database_url.startswith(_SQLITE):
         path = database_url.removeprefix(_SQLITE)

@@ -319,7 +319,7 @@ def test_a_table_that_is_missing_and_a_host_that_is_down_are_named(dynamodb: Dyn
 @pytest.mark.usefixtures("at_once")
 def test_a_host_that_is_down_is_unavailable(monkeypatch: pytest.MonkeyPatch, dynamodb: DynamoDBLocal) -> None:
     down = open_store("dynamodb://table?region=us-east-1", dynamodb_endpoint="http://127.0.0.1:9")
-    with pytest.raises(StoreUnavailable, match="can't be reached"):
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
         down.order("o-1")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     penniless = open_store("dynamodb://table?region=us-east-1", dynamodb_endpoint=dynamodb.endpoint)

@@ -221,7 +221,7 @@ def _what_to_do(code: str, error: Any) -> str:
         case "UnrecognizedClientException" | "ExpiredTokenException" | "InvalidSignatureException":
             return f"AWS does not accept the credentials, or this host's clock is wrong: {error}"
         case "EndpointConnectionError" | "ConnectTimeoutError" | "ConnectionClosedError" | "ProxyConnectionError":
-            return f"it can't be reached: {error}"
+            return f"it cannot be reached: {error}"
         case "ReadTimeoutError":
             return f"no answer within {_ANSWER_S:g} s, {_ATTEMPTS} times: nobody knows whether it was stored"
         case _:

@@ -140,7 +140,7 @@ def _back_up(table: Table) -> Iterator[str]:
             if code == "UnknownOperationException" and table.endpoint is not None:
                 yield f"point-in-time recovery is not to be had at {table.endpoint}"
                 return
-            # A table that has just been made can't have them yet.
+            # A table that has just been made cannot have them yet.
             if code != "ContinuousBackupsUnavailableException" or time.monotonic() > end:
                 raise table.unavailable(error) from error
         time.sleep(_LOOK_EVERY_S)
