@@ -195,7 +195,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _dynamodb(folder: Path) -> Iterator[Mapping[str, str]]:
-    """Run DynamoDB Local; the value is the cloud's settings for it. Raises DynamoDBError or EmulatorError."""
+    """Run DynamoDB Local.
+
+    Yields:
+        The cloud's settings for it.
+
+    Raises:
+        EmulatorNotInstalled: AWS's emulator, which the demo needs too, is not on this machine.
+        DynamoDBNotInstalled: DynamoDB Local is not on this machine, or cannot run here.
+        DynamoDBNotStarted: DynamoDB Local did not answer when it was started.
+    """
     find_emulator()
     with DynamoDBLocal(folder) as dynamodb:
         yield {

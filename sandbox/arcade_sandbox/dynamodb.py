@@ -40,7 +40,11 @@ class Installed:
 
 
 def find_dynamodb(folder: Path = _UNPACKED) -> Installed:
-    """Find Java, and the jar in `folder`. The text of DynamoDBNotInstalled says what is missing."""
+    """Find Java, and the jar in `folder`.
+
+    Raises:
+        DynamoDBNotInstalled: Java or the jar is missing, or Java is too old. The text says which.
+    """
     java = shutil.which("java")
     version = 0 if java is None else _version_of(java)
     if java is None or version < _JAVA_AT_LEAST:
@@ -79,7 +83,11 @@ class DynamoDBLocal:
 
     @property
     def endpoint(self) -> str:
-        """The address where it answers. Raises DynamoDBNotStarted if it is not running."""
+        """The address where it answers.
+
+        Raises:
+            DynamoDBNotStarted: It is not running.
+        """
         if self._child is None:
             raise DynamoDBNotStarted("DynamoDB Local is not running: call start() first")
         return f"http://{_LOOPBACK}:{self._port}"
@@ -99,7 +107,12 @@ class DynamoDBLocal:
         self.stop()
 
     def start(self) -> None:
-        """Start, and return once it answers. Raises DynamoDBNotInstalled or DynamoDBNotStarted."""
+        """Start, and return once it answers.
+
+        Raises:
+            DynamoDBNotInstalled: It is not on this machine, or cannot run here.
+            DynamoDBNotStarted: It ended, or did not answer in time.
+        """
         installed = find_dynamodb()
         for attempt in range(1, _START_ATTEMPTS + 1):
             self._port = free_port()

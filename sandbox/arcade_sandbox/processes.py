@@ -27,7 +27,11 @@ T = TypeVar("T")
 
 
 def wait_for(what: str, look: Callable[[], T | None], within_s: float = START_WITHIN_S) -> T:
-    """Call `look` until it returns something other than None or False, and return that. Raises SystemFailed."""
+    """Call `look` until it returns something other than None or False, and return that.
+
+    Raises:
+        SystemFailed: It returned nothing else within `within_s`.
+    """
     end = time.monotonic() + within_s
     while True:
         found = look()
@@ -39,10 +43,13 @@ def wait_for(what: str, look: Callable[[], T | None], within_s: float = START_WI
 
 
 def free_port() -> int:
-    """A port that nobody listens on, outside the range for outgoing connections. Raises SystemFailed.
+    """A port that nobody listens on, outside the range for outgoing connections.
 
     Inside that range, a client that keeps trying while its server is down can be given the very port that it
     calls, and so be connected to itself.
+
+    Raises:
+        SystemFailed: No free port was found.
     """
     for _ in range(_PORT_ATTEMPTS):
         port = random.choice(_PORTS)  # noqa: S311 - not a secret  # nosec B311
@@ -82,11 +89,14 @@ def launch(
     environment: Mapping[str, str],
     own_session: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Start a program in `folder`, without input. It ends with this thread. Raises OSError.
+    """Start a program in `folder`, without input. It ends with this thread.
 
     Args:
         log: Its output is appended to this file.
         own_session: Ctrl-C does not reach it.
+
+    Raises:
+        OSError: The log cannot be written, or the program cannot be started.
     """
     with log.open("ab") as written:
         return subprocess.Popen(  # noqa: S603 - programs that this package has found, never input  # nosec B603
@@ -138,7 +148,14 @@ class Process:
             self.child.wait(STOP_WITHIN_S)
 
     def stop(self) -> int | None:
-        """Stop it in order. Returns its exit code, or None if it was never started."""
+        """Stop it in order.
+
+        Returns:
+            Its exit code, or None if it was never started.
+
+        Raises:
+            SystemFailed: It did not stop in time, and was killed.
+        """
         if self.child is None:
             return None
         self.send(signal.SIGTERM)

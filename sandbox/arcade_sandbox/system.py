@@ -52,7 +52,11 @@ class Profile:
 
 @dataclass
 class System:
-    """The whole system, with its files in `folder`. `settings`: further variables of the cloud."""
+    """The whole system, with its files in `folder`.
+
+    Attributes:
+        settings: Further variables of the cloud.
+    """
 
     folder: Path
     machine_ids: Sequence[str] = ("cab-01",)
@@ -147,7 +151,11 @@ class System:
         wait_for("the cloud answers", up)
 
     def cli(self, *arguments: str) -> str:
-        """Run `arcade-cloud` and return what it prints. Raises SystemFailed if it fails."""
+        """Run `arcade-cloud` and return what it prints.
+
+        Raises:
+            SystemFailed: The command failed. The text shows what it printed.
+        """
         ran = subprocess.run(  # noqa: S603 - our own command only  # nosec B603
             [sys.executable, "-m", "arcade_cloud.entrypoints.cli", *arguments],
             cwd=self.folder,
@@ -187,7 +195,14 @@ class System:
             raise SystemFailed(f"{error}\n{agent.tail()}\n{self.cloud.tail()}") from None
 
     def create_link(self, machine_id: str, quantity: int = 1) -> dict[str, Any]:
-        """Begin a checkout through the API, as a kiosk does. Returns `url` and `orderId`."""
+        """Begin a checkout through the API, as a kiosk does.
+
+        Returns:
+            The API's answer, with `url` and `orderId`.
+
+        Raises:
+            SystemFailed: The API refused.
+        """
         answer = requests.post(
             f"{self.url}/create-payment-link",
             json={"machine_id": machine_id, "quantity": quantity},
@@ -199,10 +214,13 @@ class System:
         return link
 
     def buy(self, machine_id: str, credits: int, method: str = "card", *, wait: bool = True) -> str:
-        """Order and pay. Returns the order's id.
+        """Order and pay.
 
         Args:
             wait: Whether the payment page waits for the webhook, as Stripe's does.
+
+        Returns:
+            The order's id.
         """
         link = self.create_link(machine_id, credits)
         self.stripe.pay(link["url"], method, wait=wait)

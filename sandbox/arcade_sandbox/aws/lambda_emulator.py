@@ -34,7 +34,11 @@ _STOP_WITHIN_S = 10.0
 
 
 def find_emulator() -> Path:
-    """The path of the emulator. Raises EmulatorNotInstalled."""
+    """The path of the emulator.
+
+    Raises:
+        EmulatorNotInstalled: It is not on this machine. The text says how to get it.
+    """
     if not EMULATOR.exists():
         raise EmulatorNotInstalled(
             "AWS's runtime interface emulator is not installed: `make emulator` fetches it (Linux)"
@@ -69,7 +73,12 @@ class LambdaEmulator:
         self.stop()
 
     def start(self) -> None:
-        """Start the emulator; the handler starts with the first event. Raises EmulatorError."""
+        """Start the emulator; the handler starts with the first event.
+
+        Raises:
+            EmulatorNotInstalled: The emulator is not on this machine.
+            EmulatorFailed: It ended, or did not answer in time.
+        """
         emulator = find_emulator()
         self._port = free_port()
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}

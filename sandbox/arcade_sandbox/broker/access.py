@@ -36,7 +36,11 @@ class User:
 
 
 def _access(user: User) -> tuple[list[str], list[str]]:
-    """The topics to which the user may publish and subscribe. Raises BadTopic for a bad machine id."""
+    """The topics to which the user may publish and subscribe.
+
+    Raises:
+        BadTopic: The user is a machine, but its name is not a machine id.
+    """
     match user.role:
         case "cloud":
             return [*map(every_machine, _FROM_CLOUD), ECHO], [*map(every_machine, _TO_CLOUD), ECHO]

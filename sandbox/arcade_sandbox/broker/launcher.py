@@ -53,7 +53,11 @@ _HOW_TO_INSTALL = (
 
 @dataclass(frozen=True)
 class Mosquitto:
-    """A Mosquitto with its plugin. `libraries`: the folders that it needs in addition to the system's."""
+    """A Mosquitto with its plugin.
+
+    Attributes:
+        libraries: The folders that it needs in addition to the system's.
+    """
 
     binary: Path
     plugin: Path
@@ -79,7 +83,11 @@ def _plugin_of(binary: Path) -> Path | None:
 
 
 def find_mosquitto(binaries: Iterable[Path] | None = None) -> Mosquitto:
-    """The first of `binaries`, or of the usual places, that has its plugin. Raises BrokerNotInstalled."""
+    """The first of `binaries`, or of the usual places, that has its plugin.
+
+    Raises:
+        BrokerNotInstalled: There is no Mosquitto, or none that has its plugin.
+    """
     without_plugin: list[str] = []
     for binary in _usual_binaries() if binaries is None else binaries:
         if not os.access(binary, os.X_OK):
@@ -130,17 +138,29 @@ class Broker:
 
     @property
     def port(self) -> int:
-        """The plaintext port on 127.0.0.1. Raises BrokerNotStarted before the first start."""
+        """The plaintext port on 127.0.0.1.
+
+        Raises:
+            BrokerNotStarted: It has never been started.
+        """
         return self._chosen_ports()[0]
 
     @property
     def tls_port(self) -> int:
-        """The TLS port. The certificate is for localhost and 127.0.0.1. Raises as `port` does."""
+        """The TLS port. The certificate is for localhost and 127.0.0.1.
+
+        Raises:
+            BrokerNotStarted: It has never been started.
+        """
         return self._chosen_ports()[1]
 
     @property
     def pid(self) -> int:
-        """The process id. Raises BrokerNotStarted if it is not running."""
+        """The process id.
+
+        Raises:
+            BrokerNotStarted: It is not running.
+        """
         if self._child is None:
             raise BrokerNotStarted("the broker is not running: call start() first")
         return self._child.pid
@@ -155,7 +175,12 @@ class Broker:
         self.stop()
 
     def start(self) -> None:
-        """Start, and return once both listeners answer. Raises BrokerNotInstalled or BrokerNotStarted."""
+        """Start, and return once both listeners answer.
+
+        Raises:
+            BrokerNotInstalled: There is no Mosquitto, or none that has its plugin.
+            BrokerNotStarted: It is running already, or it did not answer.
+        """
         if self._child is not None:
             raise BrokerNotStarted("the broker is running already")
         mosquitto = find_mosquitto()

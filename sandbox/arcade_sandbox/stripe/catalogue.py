@@ -20,7 +20,14 @@ def create_product(state: StripeState, params: Json, now_s: int) -> Json:
 
 
 def create_price(state: StripeState, params: Json, now_s: int, price_id: str | None = None) -> Json:
-    """A price (`PRICE_CREATE`). `price_id` is for seeding: Stripe itself chooses the id. Raises StripeRefusal."""
+    """A price (`PRICE_CREATE`).
+
+    Args:
+        price_id: For seeding: Stripe itself chooses the id.
+
+    Raises:
+        StripeRefusal: Not exactly one of `product` and `product_data` is given, or the product is not on record.
+    """
     if ("product" in params) == ("product_data" in params):
         raise StripeRefusal(
             "You must specify exactly one of `product` or `product_data`.",
@@ -60,7 +67,11 @@ def update_price(state: StripeState, price_id: str, params: Json, now_s: int) ->
 
 
 def purchase_lines(state: StripeState, items: list[Json] | None, now_s: int) -> list[Json]:
-    """The line items that a session or a link asks for, with their prices. Raises StripeRefusal."""
+    """The line items that a session or a link asks for, with their prices.
+
+    Raises:
+        StripeRefusal: There are no items, an item cannot be sold, or the items differ in currency.
+    """
     if not items:
         raise missing_parameter("line_items")
     lines = [_line(state, item, f"line_items[{index}]", now_s) for index, item in enumerate(items)]

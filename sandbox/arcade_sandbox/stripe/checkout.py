@@ -28,7 +28,11 @@ _SESSION_IN_URL = "{CHECKOUT_SESSION_ID}"
 
 
 def create_session(state: StripeState, params: Json, now_s: int) -> Json:
-    """A session of mode `payment` for the hosted page (`SESSION_CREATE`). Raises StripeRefusal."""
+    """A session of mode `payment` for the hosted page (`SESSION_CREATE`).
+
+    Raises:
+        StripeRefusal: A parameter is missing, wrong or not supported here, or the total is too small or too large.
+    """
     if params["mode"] != "payment":
         raise StripeRefusal("This sandbox serves Checkout Sessions of mode `payment` only.", param="mode")
     if params.get("ui_mode", "hosted_page") != "hosted_page":
@@ -171,7 +175,11 @@ def _methods(params: Json, currency: str, *, hold_all: bool) -> tuple[str, ...]:
 
 
 def expire_session(state: StripeState, session_id: str, now_s: int) -> Json:
-    """Expire an open session at once. Raises StripeRefusal for any other."""
+    """Expire an open session at once.
+
+    Raises:
+        StripeRefusal: The session is not on record, or not open.
+    """
     session = state.find("checkout.session", session_id, "session")
     if session["status"] != "open":
         raise StripeRefusal(

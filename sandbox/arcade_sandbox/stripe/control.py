@@ -20,7 +20,12 @@ Work = Callable[[StripeWorld, Json], Any]
 
 @dataclass(frozen=True)
 class Control:
-    """One control endpoint. `takes` names its fields and their JSON types; `needs` those that must be there."""
+    """One control endpoint.
+
+    Attributes:
+        takes: Its fields and their JSON types.
+        needs: The fields that must be there.
+    """
 
     method: str
     name: str

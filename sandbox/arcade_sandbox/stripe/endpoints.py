@@ -23,7 +23,11 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Call:
-    """One API call with checked parameters. `object_id` is the id in the path, empty where there is none."""
+    """One API call with checked parameters.
+
+    Attributes:
+        object_id: The id in the path, empty where there is none.
+    """
 
     state: StripeState
     params: Json

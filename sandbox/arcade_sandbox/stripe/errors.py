@@ -14,8 +14,9 @@ _LOG_URL = "https://dashboard.stripe.com/test/logs/"
 class StripeRefusal(SandboxError):
     """An answer with an error body.
 
-    `stored` says whether an idempotency key remembers it: Stripe stores the outcome of every request whose
-    work has begun, but not of one that failed the check of its parameters.
+    Attributes:
+        stored: Whether an idempotency key remembers it. Stripe stores the outcome of every request whose work has
+            begun, but not of one that failed the check of its parameters.
     """
 
     def __init__(
@@ -56,7 +57,11 @@ class StripeRefusal(SandboxError):
 
 
 def no_such(kind: str, object_id: str, param: str) -> StripeRefusal:
-    """404: `kind` is the object's name as Stripe writes it in this sentence (`payment_intent`, `price`)."""
+    """404: no object has this id.
+
+    Args:
+        kind: The object's name as Stripe writes it in this sentence (`payment_intent`, `price`).
+    """
     return StripeRefusal(
         f"No such {kind}: '{object_id}'", status=404, code="resource_missing", param=param, stored=True
     )
@@ -92,7 +97,11 @@ def bad_integer(text: str, param: str) -> StripeRefusal:
 
 
 def out_of_range(param: str, bound: str) -> StripeRefusal:
-    """400 for an integer outside its range; `bound` finishes the sentence."""
+    """400 for an integer outside its range.
+
+    Args:
+        bound: Finishes the sentence.
+    """
     return StripeRefusal(f"This value must be {bound}.", code="parameter_invalid_integer", param=param)
 
 

@@ -24,7 +24,9 @@ MAX_PLANNED = 1000
 class Fault:
     """One planned failure, for the next `times` API calls whose `METHOD /path` matches the pattern.
 
-    `before`: nothing is done. `after`: the work is done and its answer stored, but the client does not get it.
+    Attributes:
+        when: `before`: nothing is done. `after`: the work is done and its answer stored, but the client does not
+            get it.
     """
 
     kind: Kind
@@ -42,7 +44,11 @@ class FaultPlan:
         self._latency_s = 0.0
 
     def add(self, fault: Fault) -> None:
-        """Plan a failure. Raises SandboxMisuse."""
+        """Plan a failure.
+
+        Raises:
+            SandboxMisuse: The failure is not valid, or too many are planned already.
+        """
         if fault.kind not in KINDS or fault.when not in ("before", "after"):
             raise SandboxMisuse(f"kind must be one of {', '.join(KINDS)}; when must be before or after")
         if not 1 <= fault.times <= MAX_PLANNED:
@@ -59,7 +65,11 @@ class FaultPlan:
             self._latency_s = 0.0
 
     def set_latency(self, seconds: float) -> None:
-        """Let every API call take this much longer. Raises SandboxMisuse."""
+        """Let every API call take this much longer.
+
+        Raises:
+            SandboxMisuse: The time is negative or too long.
+        """
         if not 0 <= seconds <= MAX_LATENCY_S:
             raise SandboxMisuse(f"the latency must be 0 to {MAX_LATENCY_S:g} s")
         with self._lock:

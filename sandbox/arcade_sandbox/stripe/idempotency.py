@@ -37,7 +37,12 @@ class IdempotencyKeys:
         self._uses: OrderedDict[str, _Use] = OrderedDict()
 
     def begin(self, key: str, path: str, params: str, now_s: int) -> Answer | None:
-        """Take the key for a request, or give the stored answer. Raises StripeRefusal (400, 409)."""
+        """Take the key for a request, or give the stored answer.
+
+        Raises:
+            StripeRefusal: The key is too long or was used for another request (400), or its request is still in
+                progress (409).
+        """
         if len(key) > MAX_KEY_LENGTH:
             raise StripeRefusal(
                 f"Invalid Idempotency Key: it can be up to {MAX_KEY_LENGTH} characters long.",

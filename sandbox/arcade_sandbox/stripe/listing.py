@@ -35,7 +35,8 @@ _LINKS = {
 def paged(things: Iterable[Json], params: Json, url: str) -> Json:
     """One page of `things` (newest first), by `created`, `limit`, `starting_after`, `ending_before`.
 
-    Raises StripeRefusal.
+    Raises:
+        StripeRefusal: A parameter is wrong, or names an object that is not in the list.
     """
     if "starting_after" in params and "ending_before" in params:
         raise StripeRefusal("You may only specify one of these parameters: starting_after, ending_before.")
@@ -73,7 +74,11 @@ def _created_filter(wanted: Any) -> Callable[[Json], bool]:
 
 
 def expanded(state: StripeState, answer: Json, paths: list[str]) -> Json:
-    """A copy of `answer` with the ids at `paths` replaced by their objects. Raises StripeRefusal."""
+    """A copy of `answer` with the ids at `paths` replaced by their objects.
+
+    Raises:
+        StripeRefusal: A path is too deep, or names something that cannot be expanded.
+    """
     shown = copy.deepcopy(answer)
     for path in paths:
         names = path.split(".")

@@ -97,7 +97,11 @@ Rule = Text | Whole | Flag | OneOf | WebAddress | Currency | Metadata | Anything
 
 
 def nested(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """`a[b][0]=x` → `{"a": {"b": {"0": "x"}}}`. A later value replaces an earlier one. Raises StripeRefusal."""
+    """`a[b][0]=x` → `{"a": {"b": {"0": "x"}}}`. A later value replaces an earlier one.
+
+    Raises:
+        StripeRefusal: A name is malformed, nested too deeply or contradicts another, or there are too many pairs.
+    """
     tree: dict[str, Any] = {}
     for count, (key, value) in enumerate(pairs, start=1):
         matched = _KEY.match(key)
@@ -118,7 +122,15 @@ def nested(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
 
 def checked(rule: Rule, raw: Any, param: str) -> Any:
-    """`raw` (a string or a dict from `nested`) as the value that `rule` describes. Raises StripeRefusal."""
+    """The value that `rule` describes.
+
+    Args:
+        raw: A string, or a dict from `nested`.
+        param: The parameter's name, for the refusal.
+
+    Raises:
+        StripeRefusal: `raw` breaks the rule.
+    """
     match rule:
         case Hash():
             return _hash(rule, raw, param)

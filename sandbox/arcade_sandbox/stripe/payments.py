@@ -40,7 +40,11 @@ class Paid:
 
 
 def pay_session(state: StripeState, session_id: str, method: str, now_s: int) -> Paid:
-    """Pay an open session with one of `METHOD_TYPES`. Raises SandboxMisuse where the page has no such button."""
+    """Pay an open session with one of `METHOD_TYPES`.
+
+    Raises:
+        SandboxMisuse: The session is not on record or not open, or its page has no such button.
+    """
     session = state.known("checkout.session", session_id)
     if session["status"] != "open":
         raise SandboxMisuse(f"the session is {session['status']}: nobody can pay it any more")
@@ -161,7 +165,11 @@ def _fail(state: StripeState, intent: Json, charge: Json, code: str, message: st
 
 
 def settle_async(state: StripeState, intent_id: str, succeeds: bool, now_s: int) -> Json:
-    """The bank's late word on a payment that is `processing`. Raises SandboxMisuse for any other."""
+    """The bank's late word on a payment that is `processing`.
+
+    Raises:
+        SandboxMisuse: The payment intent is not on record, or not `processing`.
+    """
     intent = state.known("payment_intent", intent_id)
     charge = state.charge_of(intent)
     session = state.session_for(intent_id)
@@ -248,7 +256,11 @@ def cancel_intent(state: StripeState, intent_id: str, reason: str | None, now_s:
 
 
 def expire_hold(state: StripeState, intent_id: str, now_s: int) -> Json:
-    """The card's bank lets an uncaptured hold go. Raises SandboxMisuse where nothing is held."""
+    """The card's bank lets an uncaptured hold go.
+
+    Raises:
+        SandboxMisuse: The payment intent is not on record, or holds nothing.
+    """
     intent = state.known("payment_intent", intent_id)
     charge = state.charge_of(intent)
     if intent["status"] != "requires_capture" or charge is None:

@@ -22,7 +22,11 @@ def money_returned(state: StripeState, charge: Json) -> int:
 
 
 def create_refund(state: StripeState, params: Json, now_s: int) -> Json:
-    """Give back all or a part of a captured charge (`REFUND_CREATE`). Raises StripeRefusal."""
+    """Give back all or a part of a captured charge (`REFUND_CREATE`).
+
+    Raises:
+        StripeRefusal: The payment is not on record, not captured or disputed, or less than the amount is left.
+    """
     charge = _charge_to_refund(state, params)
     if any(dispute["status"] in _DISPUTE_BARS_REFUND for dispute in state.disputes_on(charge)):
         raise StripeRefusal(
@@ -109,7 +113,12 @@ def finish_refund(
 
 
 def open_dispute(state: StripeState, intent_id: str, amount: int | None, reason: str, now_s: int) -> Json:
-    """The cardholder disputes a captured charge. Raises SandboxMisuse where there is nothing to dispute."""
+    """The cardholder disputes a captured charge.
+
+    Raises:
+        SandboxMisuse: The payment intent is not on record, nothing was captured, the charge is disputed
+            already, or the amount is out of range.
+    """
     intent = state.known("payment_intent", intent_id)
     charge = state.charge_of(intent)
     if charge is None or not charge["captured"]:

@@ -24,9 +24,15 @@ class StripeSandbox(StripeWorld):
     def __init__(
         self, *, host: str = "127.0.0.1", port: int = 0, public_url: str | None = None, **world: Any
     ) -> None:
-        """`port` 0 takes a free one. `public_url` is what goes into addresses, if others reach it otherwise.
+        """Bind the port. Further arguments are those of `StripeWorld`.
 
-        Further arguments are those of `StripeWorld`. Raises PortTaken, SandboxMisuse.
+        Args:
+            port: 0 takes a free one.
+            public_url: What goes into addresses, if others reach it otherwise.
+
+        Raises:
+            PortTaken: The port cannot be used.
+            SandboxMisuse: A webhook address is not an http or https address.
         """
         super().__init__(**world)
         self._server = LoopbackServer(build_app(self), host, port)

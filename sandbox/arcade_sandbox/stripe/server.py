@@ -47,7 +47,11 @@ class LoopbackServer:
     """One WSGI application on one port."""
 
     def __init__(self, app: Flask, host: str, port: int) -> None:
-        """Bind at once, so that the address is known. Raises PortTaken."""
+        """Bind at once, so that the address is known.
+
+        Raises:
+            PortTaken: The port cannot be used.
+        """
         self._map: dict[int, Any] = {}
         self.host = host
         listening = _bound(host, port)

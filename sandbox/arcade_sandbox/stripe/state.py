@@ -97,7 +97,11 @@ class StripeState:
         return prefix + random_letters(length)
 
     def put(self, kind: str, thing: Json) -> Json:
-        """Store a new object. Raises StripeRefusal when the sandbox is full."""
+        """Store a new object.
+
+        Raises:
+            StripeRefusal: The sandbox is full (503).
+        """
         table = self.tables[kind]
         if len(table) >= MAX_OBJECTS_PER_TABLE:
             raise StripeRefusal(
@@ -109,14 +113,22 @@ class StripeState:
         return thing
 
     def find(self, kind: str, object_id: str, param: str = "id") -> Json:
-        """The object itself, to read or to change. Raises StripeRefusal (404)."""
+        """The object itself, to read or to change.
+
+        Raises:
+            StripeRefusal: The object is not on record (404).
+        """
         found = self.tables[kind].get(object_id)
         if found is None:
             raise no_such(kind, object_id, param)
         return found
 
     def known(self, kind: str, object_id: str) -> Json:
-        """The object that a control call names. Raises SandboxMisuse."""
+        """The object that a control call names.
+
+        Raises:
+            SandboxMisuse: The object is not on record.
+        """
         found = self.tables[kind].get(object_id)
         if found is None:
             raise SandboxMisuse(f"no {kind} has the id {object_id[:80]!r}")

@@ -41,7 +41,11 @@ class SandboxClock:
         return self._now_s() + self._skipped_s
 
     def skip(self, seconds: float) -> None:
-        """Let time jump ahead. Raises SandboxMisuse."""
+        """Let time jump ahead.
+
+        Raises:
+            SandboxMisuse: The time is negative, or more than ten years.
+        """
         if not 0 <= seconds <= 10 * 366 * 86_400:
             raise SandboxMisuse("the clock can be moved ahead by 0 s to ten years")
         self._skipped_s += seconds
@@ -49,7 +53,11 @@ class SandboxClock:
 
 @dataclass(frozen=True)
 class DeliverySettings:
-    """What goes wrong with deliveries. `reorder_seed` spreads them over `reorder_window_s` at random."""
+    """What goes wrong with deliveries.
+
+    Attributes:
+        reorder_seed: Spreads them over `reorder_window_s` at random.
+    """
 
     copies: int = 1
     delay_s: float = 0.0
@@ -117,7 +125,11 @@ class WebhookDelivery:
                 worker.join(ANSWER_TIMEOUT_S + 2)
 
     def set_receivers(self, receivers: Iterable[Receiver]) -> None:
-        """Deliver to these from now on, also what is being retried. Raises SandboxMisuse."""
+        """Deliver to these from now on, also what is being retried.
+
+        Raises:
+            SandboxMisuse: An address is not an http or https address, or a secret is empty.
+        """
         chosen = tuple(receivers)
         for receiver in chosen:
             parts = urlsplit(receiver.url)
@@ -135,7 +147,14 @@ class WebhookDelivery:
             return self._settings
 
     def configure(self, **changes: Any) -> DeliverySettings:
-        """Change some settings; returns all. Raises SandboxMisuse."""
+        """Change some settings.
+
+        Returns:
+            All settings.
+
+        Raises:
+            SandboxMisuse: A setting is unknown or out of range.
+        """
         with self._changed:
             try:
                 settings = replace(self._settings, **changes)

@@ -51,11 +51,19 @@ class StripeWorld:
         redirect_wait_s: float = REDIRECT_WAIT_S,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        """`api_key`: the only key that is good; None: any test key. `concurrency` 1 keeps the order of events.
+        """Make an account that delivers its events once `delivery` has been started.
 
-        Deliveries are repeated after `retry_base_s`, twice that, and so on up to `retry_cap_s`, until they are
-        answered with 2xx or three days (of the sandbox's clock) have passed. `now_s` is the time to live by, in
-        seconds since the epoch. Raises SandboxMisuse.
+        Args:
+            api_key: The only key that is good. None: any test key is.
+            concurrency: How many deliveries run at once. 1 keeps the order of events.
+            retry_base_s: A delivery is repeated after this time, then after twice that, and so on, until it is
+                answered with 2xx or three days (of the sandbox's clock) have passed.
+            retry_cap_s: The longest time between two attempts.
+            redirect_wait_s: How long the hosted page waits for the webhook's answer.
+            now_s: The time to live by, in seconds since the epoch.
+
+        Raises:
+            SandboxMisuse: A webhook address is not an http or https address.
         """
         self.webhook_secret = webhook_secret or f"whsec_{secrets.token_hex(24)}"
         self.api_key = api_key
@@ -96,10 +104,14 @@ class StripeWorld:
     # What the customer does.
 
     def pay(self, session: str, method: str = "card", *, wait: bool = True) -> Paid:
-        """Press a button on the hosted page of a session (its id or address, or a payment link's address).
+        """Press a button on the hosted page of a session.
 
-        With `wait` it takes as long as Stripe's page: until the webhook has answered, at most ten seconds.
-        Raises SandboxMisuse.
+        Args:
+            session: Its id or address, or a payment link's address.
+            wait: Take as long as Stripe's page: until the webhook has answered, by default at most ten seconds.
+
+        Raises:
+            SandboxMisuse: There is no such session or link, it is not open, or it does not take the method.
         """
         session_id = self.session_id_of(session)
         with self.world() as (state, now_s):
@@ -111,7 +123,8 @@ class StripeWorld:
     def session_id_of(self, session: str) -> str:
         """The id in a session's address; for a payment link's address, that of a new visit.
 
-        Raises SandboxMisuse.
+        Raises:
+            SandboxMisuse: It is neither a session nor a payment link that is on.
         """
         found = _SESSION_ID.search(session)
         if found is not None:
@@ -122,7 +135,11 @@ class StripeWorld:
         return str(self.visit_link(link[1])["id"])
 
     def visit_link(self, token: str, client_reference_id: str | None = None) -> Json:
-        """Open a payment link: every visit makes a session. Raises SandboxMisuse, also for a link that is off."""
+        """Open a payment link: every visit makes a session.
+
+        Raises:
+            SandboxMisuse: There is no such link, or it is off.
+        """
         with self.world() as (state, now_s):
             for link in state.tables["payment_link"].values():
                 if link["url"].endswith(f"/{token}"):
@@ -136,34 +153,62 @@ class StripeWorld:
     # What banks and time do.
 
     def settle_async(self, payment_intent: str, *, succeed: bool = True) -> Json:
-        """Decide a payment that is `processing`. Raises SandboxMisuse."""
+        """Decide a payment that is `processing`.
+
+        Raises:
+            SandboxMisuse: The payment intent is not on record, or not `processing`.
+        """
         with self.world() as (state, now_s):
             return payments.settle_async(state, payment_intent, succeed, now_s)
 
     def expire_hold(self, payment_intent: str) -> Json:
-        """Let a hold lapse now. Raises SandboxMisuse."""
+        """Let a hold lapse now.
+
+        Raises:
+            SandboxMisuse: The payment intent is not on record, or holds nothing.
+        """
         with self.world() as (state, now_s):
             return payments.expire_hold(state, payment_intent, now_s)
 
     def finish_refund(
         self, refund: str, outcome: Literal["succeeded", "failed"] = "succeeded", *, reason: str = "unknown"
     ) -> Json:
-        """Decide a refund; `reason` is Stripe's `failure_reason`. Raises SandboxMisuse."""
+        """Decide a refund.
+
+        Args:
+            reason: Stripe's `failure_reason`.
+
+        Raises:
+            SandboxMisuse: The refund is not on record, or can no longer have this outcome.
+        """
         with self.world() as (state, now_s):
             return refunds.finish_refund(state, refund, outcome, reason, now_s)
 
     def open_dispute(self, payment_intent: str, amount: int | None = None, *, reason: str = "fraudulent") -> Json:
-        """Have the cardholder dispute a charge. Raises SandboxMisuse."""
+        """Have the cardholder dispute a charge.
+
+        Raises:
+            SandboxMisuse: The payment intent is not on record, nothing was captured, the charge is disputed
+                already, or the amount is out of range.
+        """
         with self.world() as (state, now_s):
             return refunds.open_dispute(state, payment_intent, amount, reason, now_s)
 
     def close_dispute(self, dispute: str, outcome: Literal["won", "lost"]) -> Json:
-        """Have the bank decide a dispute. Raises SandboxMisuse."""
+        """Have the bank decide a dispute.
+
+        Raises:
+            SandboxMisuse: The dispute is not on record, or decided already.
+        """
         with self.world() as (state, now_s):
             return refunds.close_dispute(state, dispute, outcome, now_s)
 
     def advance(self, seconds: float) -> None:
-        """Let the sandbox's clock jump ahead; what falls due happens at once. Raises SandboxMisuse."""
+        """Let the sandbox's clock jump ahead; what falls due happens at once.
+
+        Raises:
+            SandboxMisuse: The time is negative, or more than ten years.
+        """
         self.clock.skip(seconds)
         self._let_time_pass()
         self.delivery.wake()
@@ -173,7 +218,11 @@ class StripeWorld:
     def create_price(
         self, unit_amount: int, currency: str = "myr", name: str = "1 credit", price_id: str | None = None
     ) -> Json:
-        """Seed a price, with an id of one's own if given. Raises SandboxMisuse."""
+        """Seed a price, with an id of one's own if given.
+
+        Raises:
+            SandboxMisuse: The currency is unknown, the amount is out of range, or the id is taken.
+        """
         params = {"unit_amount": unit_amount, "currency": currency, "product_data": {"name": name}}
         if currency not in CURRENCIES or not 0 <= unit_amount <= MAX_AMOUNT:
             raise SandboxMisuse(f"no price can be {unit_amount} {currency}: see Stripe's currencies and amounts")
@@ -183,23 +232,40 @@ class StripeWorld:
             return create_price(state, params, now_s, price_id)
 
     def capture(self, payment_intent: str, amount: int | None = None) -> Json:
-        """Capture by hand. Raises StripeRefusal."""
+        """Capture by hand.
+
+        Raises:
+            StripeRefusal: The payment intent is not on record, or the amount cannot be captured.
+        """
         with self.world() as (state, now_s):
             return payments.capture_intent(state, payment_intent, amount, now_s)
 
     def cancel(self, payment_intent: str) -> Json:
-        """Cancel by hand. Raises StripeRefusal."""
+        """Cancel by hand.
+
+        Raises:
+            StripeRefusal: The payment intent is not on record, cannot be canceled, or its session is open.
+        """
         with self.world() as (state, now_s):
             return payments.cancel_intent(state, payment_intent, None, now_s)
 
     def refund(self, payment_intent: str, amount: int | None = None) -> Json:
-        """Refund by hand. Raises StripeRefusal."""
+        """Refund by hand.
+
+        Raises:
+            StripeRefusal: The payment intent is not on record, or the amount cannot be refunded.
+        """
         params: Json = {"payment_intent": payment_intent, **({} if amount is None else {"amount": amount})}
         with self.world() as (state, now_s):
             return refunds.create_refund(state, params, now_s)
 
     def expire(self, session: str) -> Json:
-        """Expire a session by hand. Raises StripeRefusal."""
+        """Expire a session by hand.
+
+        Raises:
+            StripeRefusal: The session is not on record, or not open.
+            SandboxMisuse: It is neither a session nor a payment link that is on.
+        """
         with self.world() as (state, now_s):
             return expire_session(state, self.session_id_of(session), now_s)
 
@@ -224,7 +290,11 @@ class StripeWorld:
         self.delivery.configure(paused=False)
 
     def redeliver(self, event_id: str) -> None:
-        """Send an event again. Raises SandboxMisuse."""
+        """Send an event again.
+
+        Raises:
+            SandboxMisuse: The event is not on record.
+        """
         with self.world() as (state, _):
             self.delivery.redeliver(state.known("event", event_id))
 
@@ -235,11 +305,22 @@ class StripeWorld:
     # Faults and switches.
 
     def fail_next(self, kind: Kind, when: When = "before", *, times: int = 1, pattern: str = "*") -> None:
-        """Plan a failure of API calls; `pattern` such as `POST /v1/refunds*`. Raises SandboxMisuse."""
+        """Plan a failure of API calls.
+
+        Args:
+            pattern: The calls that it is for, such as `POST /v1/refunds*`.
+
+        Raises:
+            SandboxMisuse: The failure is not valid, or too many are planned already.
+        """
         self.faults.add(Fault(kind, when, times, pattern))
 
     def set_rules(self, **changes: bool | str) -> StripeRules:
-        """Change some `StripeRules`. Raises SandboxMisuse."""
+        """Change some `StripeRules`.
+
+        Raises:
+            SandboxMisuse: A rule is unknown, or does not take the value.
+        """
         with self.world() as (state, _):
             for name, value in changes.items():
                 if not hasattr(state.rules, name) or type(value) is not type(getattr(state.rules, name)):
