@@ -365,7 +365,11 @@ def credit_id_of(order: Order, credit: Credit) -> str:
 
 
 def check(order: Order) -> None:
-    """Check that the parts of a record agree, on every write and read. Raises InvariantBroken."""
+    """Check that the parts of a record agree, on every write and read.
+
+    Raises:
+        InvariantBroken: They contradict each other.
+    """
 
     def rule(holds: bool, text: str) -> None:
         if not holds:

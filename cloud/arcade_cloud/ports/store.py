@@ -102,7 +102,11 @@ class Store(Protocol):
         ...
 
     def put_machine(self, machine: Machine, expected_version: int) -> None:
-        """Store a machine whose `version` is `expected_version` + 1. Raises Conflict."""
+        """Store a machine whose `version` is `expected_version` + 1.
+
+        Raises:
+            Conflict: The stored version is not the expected one. Nothing is stored.
+        """
         ...
 
     def presence(self, machine_id: str) -> Presence | None: ...

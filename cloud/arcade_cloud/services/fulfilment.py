@@ -106,7 +106,11 @@ class Fulfilment:
         self.store.move(Move(order=order, expected_version=0, history=entry, alerts=alerts))
 
     def begin_once(self, order: Order, event: Beginning, *alerts: Alert) -> bool:
-        """Store a new order. False if an older order has its id or its payment. Raises StoreUnavailable."""
+        """Store a new order. False if an older order has its id or its payment.
+
+        Raises:
+            StoreUnavailable: It may or may not have been stored.
+        """
         try:
             self.begin(order, event, alerts=alerts)
         except (Conflict, PaymentTaken):

@@ -60,10 +60,13 @@ class Operations:
         return order if moved is None else moved
 
     def refund(self, order_id: str, *, by: str, reason: str, keep_minor: int = 0) -> Order:
-        """Give money back, all but `keep_minor` at most. Raises BadRequest if there is nothing to give back.
+        """Give money back, all but `keep_minor` at most.
 
         The check is made before the move, so another worker's move in between changes nothing about the answer:
         either this refund is recorded, or somebody else has given back as much.
+
+        Raises:
+            BadRequest: There is no such order, or nothing to give back.
         """
         before = self.fulfilment.store.order(order_id)
         if before is None:
@@ -74,7 +77,12 @@ class Operations:
         return before if after is None else after
 
     def send_game_over(self, machine_id: object) -> Outcome:
-        """Publish a game over for game software. Raises UnknownMachine."""
+        """Publish a game over for game software.
+
+        Raises:
+            UnknownMachine: No such machine is registered.
+            BadTopic: It is not a machine id at all.
+        """
         machine = self.sales.machine(machine_id)
         event_id = uuid7(self.fulfilment.now_ms(), self.random_bytes)
         return self.fulfilment.sender.game_over(machine.machine_id, event_id)

@@ -41,7 +41,12 @@ class Sales:
     # --- offers ------------------------------------------------------------------------------------------
 
     def machine(self, machine_id: object) -> Machine:
-        """The registered machine. Raises UnknownMachine, or BadTopic if it is not a machine id at all."""
+        """The registered machine.
+
+        Raises:
+            UnknownMachine: No such machine is registered.
+            BadTopic: It is not a machine id at all.
+        """
         machine = self.fulfilment.store.machine(check_machine_id(machine_id))
         if machine is None:
             raise UnknownMachine(f"no machine {machine_id} is registered: see `arcade-cloud machine add`")
@@ -135,7 +140,11 @@ class Sales:
     # --- the parts of an order ---------------------------------------------------------------------------
 
     def ready_installation(self, machine: Machine, credits: int) -> str | None:
-        """The installation that would pulse the credits; None for a subscriber machine. Raises NotReady."""
+        """The installation that would pulse the credits; None for a subscriber machine.
+
+        Raises:
+            NotReady: The machine cannot take so many credits now.
+        """
         presence = self.fulfilment.store.presence(machine.machine_id)
         why_not = why_not_ready(machine, presence, self.fulfilment.now_ms(), credits)
         if why_not is not None:
@@ -148,7 +157,11 @@ class Sales:
         return OrderPayment(amount_minor=amount_minor, currency=offer.currency, due_at_ms=due_at_ms)
 
     def credit(self, machine: Machine, offer: Offer, quantity: int, installation: str | None = None) -> Credit:
-        """`quantity` offers as one unpaid credit. Raises BadRequest if one command cannot carry it."""
+        """`quantity` offers as one unpaid credit.
+
+        Raises:
+            BadRequest: These are more credits than one command can carry.
+        """
         count = offer.credits * quantity
         if not 1 <= count <= MAX_CREDITS:
             raise BadRequest(f"{count} credits at once are too many; at most {MAX_CREDITS}")

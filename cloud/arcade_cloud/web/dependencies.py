@@ -17,7 +17,8 @@ class Dependencies:
     """Shared by many threads. The store and the clock are those of `fulfilment`.
 
     Attributes:
-        read_event: Takes a webhook's body and signature, and returns what it reports. Raises BadWebhook.
+        read_event: Takes a webhook's body and signature, and returns what it reports. It raises BadWebhook if the
+            webhook cannot be verified or read.
     """
 
     sales: Sales

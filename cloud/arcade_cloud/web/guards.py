@@ -18,7 +18,11 @@ MAX_BODY_BYTES = 64 * 1024
 
 
 def known_machine(sales: Sales, machine_id: str) -> Machine:
-    """The machine in a page's address. Raises UnknownMachine for anything but the id of a registered machine."""
+    """The machine in a page's address.
+
+    Raises:
+        UnknownMachine: The id is not that of a registered machine.
+    """
     if not is_machine_id(machine_id):
         raise UnknownMachine(f"no machine {machine_id[:64]!r} is registered")
     return sales.machine(machine_id)
@@ -27,7 +31,9 @@ def known_machine(sales: Sales, machine_id: str) -> Machine:
 def json_body(request: Request) -> Any:
     """The JSON in the body, whatever the Content-Type says: plain `curl -d` sends another one.
 
-    Raises BadRequest if the body is not JSON, and Flask's RequestEntityTooLarge.
+    Raises:
+        BadRequest: The body is not JSON, or is nested too deeply.
+        RequestEntityTooLarge: Flask's error. The body is longer than the route accepts.
     """
     try:
         return msgspec.json.decode(request.get_data())
@@ -38,7 +44,12 @@ def json_body(request: Request) -> Any:
 
 
 def json_object(request: Request) -> dict[str, Any]:
-    """The JSON object in the body. Raises BadRequest for anything else."""
+    """The JSON object in the body.
+
+    Raises:
+        BadRequest: The body is not a JSON object.
+        RequestEntityTooLarge: Flask's error. The body is longer than the route accepts.
+    """
     body = json_body(request)
     if not isinstance(body, dict):
         raise BadRequest('The body must be a JSON object, such as {"machine_id": "cab-01"}')
@@ -46,7 +57,11 @@ def json_object(request: Request) -> dict[str, Any]:
 
 
 def required_text(fields: Mapping[str, Any], name: str) -> str:
-    """A required string. Raises BadRequest."""
+    """A required string of 1 to 255 characters.
+
+    Raises:
+        BadRequest: It is missing, null, empty, too long or not a string.
+    """
     text = optional_text(fields, name)
     if text is None:
         raise BadRequest(f"{name} is missing")
@@ -54,7 +69,11 @@ def required_text(fields: Mapping[str, Any], name: str) -> str:
 
 
 def optional_text(fields: Mapping[str, Any], name: str) -> str | None:
-    """A string of 1 to 255 characters, or None if it is missing or null. Raises BadRequest."""
+    """A string of 1 to 255 characters, or None if it is missing or null.
+
+    Raises:
+        BadRequest: It is empty, too long or not a string.
+    """
     value = fields.get(name)
     if value is None:
         return None
@@ -64,7 +83,11 @@ def optional_text(fields: Mapping[str, Any], name: str) -> str | None:
 
 
 def whole_number(fields: Mapping[str, Any], name: str, *, default: int, most: int) -> int:
-    """An integer from 1 to `most`: not true, not 1.0, not "1". Raises BadRequest."""
+    """An integer from 1 to `most`, or `default` if it is missing or null.
+
+    Raises:
+        BadRequest: It is out of range, or not an integer: true, 1.0 and "1" are none.
+    """
     value = fields.get(name)
     if value is None:
         return default
@@ -74,7 +97,11 @@ def whole_number(fields: Mapping[str, Any], name: str, *, default: int, most: in
 
 
 def check_key(request: Request, expected: str, header: str) -> None:
-    """Raises Unauthorized unless `header` or `Authorization: Bearer` holds the expected key."""
+    """Check the key in `header`, or in `Authorization: Bearer` if there is no such header.
+
+    Raises:
+        Unauthorized: The key is missing or wrong.
+    """
     given = request.headers.get(header)
     if given is None:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -85,7 +112,11 @@ def check_key(request: Request, expected: str, header: str) -> None:
 
 
 def check_rate(limiter: RateLimiter, request: Request, route: str, now_ms: int) -> None:
-    """Raises TooManyRequests if this address has called `route` too often."""
+    """Check how often the request's address has called `route`.
+
+    Raises:
+        TooManyRequests: It has called too often.
+    """
     wait_ms = limiter.wait_ms(route, request.remote_addr or "", now_ms)
     if wait_ms > 0:
         raise TooManyRequests(wait_ms)

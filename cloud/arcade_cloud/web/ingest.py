@@ -76,7 +76,11 @@ def _process(dependencies: Dependencies, messages: list[Any]) -> Response:
 
 
 def _parts(message: object) -> tuple[str, bytes]:
-    """Topic and payload. Raises BadMessage, which says what a message looks like."""
+    """Topic and payload.
+
+    Raises:
+        BadMessage: The message does not have the right shape. The text says what is wrong.
+    """
     if not isinstance(message, dict):
         raise BadMessage('a message is an object: {"topic": "…", "payload": {…}}')
     topic, payload = message.get("topic"), message.get("payload")

@@ -63,7 +63,11 @@ class Pages:
         self._settings = dependencies.settings
 
     def known(self, machine_id: str) -> Machine:
-        """Raises UnknownMachine."""
+        """The machine in a page's address.
+
+        Raises:
+            UnknownMachine: The id is not that of a registered machine.
+        """
         return known_machine(self._sales, machine_id)
 
     # --- the machine -------------------------------------------------------------------------------------
@@ -137,7 +141,11 @@ class Pages:
 
 
 def _quantity(text: str | None) -> int:
-    """The quantity in the form. Raises BadRequest."""
+    """The quantity in the form.
+
+    Raises:
+        BadRequest: It is not a whole number from 1 to `MAX_QUANTITY`.
+    """
     if not text:
         return 1
     if _QUANTITY.fullmatch(text) is None or not 1 <= int(text) <= MAX_QUANTITY:

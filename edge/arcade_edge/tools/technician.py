@@ -207,7 +207,13 @@ def simulate(
 ) -> None:
     """Run the real agent on mock pins that lead to a virtual board, until SIGTERM or SIGINT.
 
-    Where no game over is wired, one is, so that the cabinet can be seen to play. Raises what `run_agent` does.
+    If no game over is wired, a free pin is wired for it, so that the cabinet can be seen to play.
+
+    Raises:
+        NotPossible: The serial line's pattern is not found in `serial_text`, nor in itself as plain text.
+        GpioUnavailable: As in `run_agent`.
+        JournalFault: As in `run_agent`.
+        PartDied: As in `run_agent`.
     """
     from arcade_edge.bootstrap import run_agent
     from arcade_edge.simulator.board import Decision, Ruling

@@ -8,12 +8,16 @@ _DYNAMODB = "dynamodb://"
 
 
 def open_store(database_url: str, *, dynamodb_endpoint: str | None = None) -> Store:
-    """The store that a DATABASE_URL names; adapters are imported only when they are wanted.
+    """The store that a DATABASE_URL names. Only its own adapter is imported.
 
-    `sqlite:///name` is a file in the working directory, `sqlite:////var/lib/arcade/arcade.db` one anywhere.
-    `dynamodb://table` is a table in the region of the AWS environment, `dynamodb://table?region=…` elsewhere;
-    `dynamodb_endpoint` is a stand-in for AWS. A table is not reached before it is used.
-    Raises StoreUnavailable if the address is none of these, or the store cannot be opened.
+    Args:
+        database_url: `sqlite:///name` is a file in the working directory, `sqlite:////var/lib/arcade/arcade.db` a
+            file anywhere. `dynamodb://table` is a table in the region of the AWS environment,
+            `dynamodb://table?region=…` one in another region. A table is first reached when it is used.
+        dynamodb_endpoint: The address of a stand-in for AWS.
+
+    Raises:
+        StoreUnavailable: The address is none of these, or the store cannot be opened.
     """
     if database_url.startswith(_SQLITE):
         path = database_url.removeprefix(_SQLITE)

@@ -1,6 +1,6 @@
 """The first form of an order's record: one flat object, for one payment and one credit (pure).
 
-It is read for as long as such records exist, and written while a store has processes that know no other form.
+It is read as long as such records exist, and written until the store is upgraded to a later form.
 """
 
 from typing import Any, Literal
@@ -120,12 +120,23 @@ _ENCODER = msgspec.json.Encoder()
 
 
 def read(record: bytes) -> Order:
-    """The order in a record of this form. Raises what msgspec raises, and InvariantBroken."""
+    """The order in a record of this form.
+
+    Raises:
+        msgspec.MsgspecError: The record is not JSON, or does not have this form.
+        UnicodeDecodeError: The record is not UTF-8.
+        RecursionError: The record is nested too deeply.
+        InvariantBroken: The record's fields contradict each other.
+    """
     return unflattened(_DECODER.decode(record))
 
 
 def write(order: Order) -> bytes:
-    """The record of an order in this form. Raises InvariantBroken for what it cannot hold."""
+    """The record of an order in this form.
+
+    Raises:
+        InvariantBroken: The order does not have exactly one credit, or that credit is not the whole order.
+    """
     return _ENCODER.encode(flattened(order))
 
 
@@ -133,7 +144,11 @@ def write(order: Order) -> bytes:
 
 
 def flattened(order: Order) -> FlatOrder:
-    """The order as one flat record. Raises InvariantBroken for what the record has no field for."""
+    """The order as one flat record.
+
+    Raises:
+        InvariantBroken: The order does not have exactly one credit, or that credit is not the whole order.
+    """
     if len(order.credits) != 1:
         raise InvariantBroken(f"order {order.order_id}: form 1 holds one credit, not {len(order.credits)}")
     (credit,) = order.credits
@@ -229,10 +244,13 @@ def _flat_delivery(credit: Credit) -> dict[str, Any]:
 
 
 def unflattened(flat: FlatOrder) -> Order:
-    """The order of a flat record. Raises InvariantBroken where its fields contradict each other.
+    """The order of a flat record.
 
-    State and due time follow from the parts of the order. So the order is taken for the record's only if it
-    would be written as that record again.
+    State and due time follow from the parts of the order. So the order is accepted only if it would be written as
+    the same record again.
+
+    Raises:
+        InvariantBroken: The record's fields contradict each other.
     """
     order = _order(flat)
     if flattened(order) != _without_unread(flat):
@@ -260,7 +278,7 @@ def _order(flat: FlatOrder) -> Order:
                 subscriber=flat.subscriber,
                 count=flat.credits,
                 price_minor=flat.amount_minor,
-                # A subscriber's machine has none, though its command names one that is empty.
+                # A subscriber machine has none, although its command has an empty one.
                 ready_installation=flat.installation or None,
                 delivery=_delivery(flat),
             ),

@@ -1,12 +1,12 @@
 """The forms that an order's record can have: which of them this program reads, and which it writes (pure).
 
-A record says which form it has (the first form does not, and is known by that). A program reads its own form and
-those before it, and writes its own or the one before: whichever the store is at. A store is brought to the next
-one by `arcade-cloud store upgrade`, once no process is left that does not know it; a record gets the new form at
-its next step. So old and new processes work side by side until then, and the way back is open.
+A record names its form; a record that names none has the first form. A program reads its own form and those before
+it, and writes the form that the store is at. `arcade-cloud store upgrade` brings a store to the next form. Run it
+when no process is left that does not know that form. A record gets the new form at its next step. Until the
+upgrade, old and new processes work side by side, and a downgrade is possible.
 
-A form that this program does not know is never read, and so never written over. The same holds for fields that it
-does not know: no field is lost.
+A form that this program does not know is never read, so it is never overwritten. The same is true of unknown
+fields: no field is lost.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,12 @@ from arcade_cloud.errors import FormTooNew, InvariantBroken
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One form: `read` and `write` turn a record into an order and back. `read` raises what msgspec raises."""
+    """One form of a record.
+
+    Attributes:
+        read: Turns a record into an order. Besides InvariantBroken, it raises the errors of msgspec's decoder.
+        write: Turns an order into a record.
+    """
 
     number: int
     read: Callable[[bytes], Order]
@@ -35,7 +40,7 @@ class _Record2(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Said(Struct, frozen=True):
-    """What a record says of its form."""
+    """What a record says about its form."""
 
     form: int = 1
 
@@ -49,14 +54,18 @@ FORM_2 = Form(2, lambda record: _RECORD_2.decode(record).order, lambda order: _E
 
 
 class Forms:
-    """All forms that a program knows, the oldest first; the last is its own."""
+    """All forms that a program knows, oldest first. The last is its own."""
 
     def __init__(self, *forms: Form) -> None:
         self._forms = {form.number: form for form in forms}
         self.newest = forms[-1].number
 
     def check(self, number: int, what: str) -> None:
-        """Raises FormTooNew where this program does not know that form."""
+        """Check that a form is not newer than this program.
+
+        Raises:
+            FormTooNew: It is.
+        """
         if number > self.newest:
             raise FormTooNew(
                 f"{what} has form {number}, and this program knows forms up to {self.newest}: "
@@ -64,7 +73,12 @@ class Forms:
             )
 
     def read(self, record: bytes, what: str) -> Order:
-        """The order in a record. Raises FormTooNew, and InvariantBroken where the record is broken."""
+        """The order in a record.
+
+        Raises:
+            FormTooNew: The record's form is newer than this program.
+            InvariantBroken: The record cannot be read, or its fields contradict each other.
+        """
         try:
             number = _SAID.decode(record).form
             self.check(number, what)
@@ -75,7 +89,12 @@ class Forms:
             raise InvariantBroken(f"{what}: the stored record cannot be read: {error}") from error
 
     def write(self, order: Order, number: int) -> bytes:
-        """The record of an order, for a store at that form. Raises FormTooNew."""
+        """The record of an order, for a store at that form.
+
+        Raises:
+            FormTooNew: The form is newer than this program.
+            InvariantBroken: That form cannot hold the order.
+        """
         self.check(number, "the store")
         return self._forms[number].write(order)
 

@@ -1,7 +1,7 @@
 """Records as stores keep them: JSON and back, checked on the way in and on the way out (pure).
 
-Every adapter writes and reads through these functions, so that what one calls broken is broken in all. Orders come
-in several forms: see `forms`.
+Every adapter writes and reads through these functions, so all adapters agree on which records are broken. Orders
+come in several forms: see `forms`.
 """
 
 from typing import TypeVar
@@ -30,7 +30,12 @@ _UNMATCHED_ACK = msgspec.json.Decoder(UnmatchedAck)
 
 
 def check_move(move: Move) -> None:
-    """Raises InvariantBroken if the step contradicts itself, or its order the order's life."""
+    """Check that a step agrees with itself, and its order with the rules of an order's life.
+
+    Raises:
+        InvariantBroken: The order breaks a rule, its version is not the next one, the history entry belongs to
+            another step, or there are too many alerts.
+    """
     order = move.order
     check(order)
     if move.expected_version < 0 or order.version != move.expected_version + 1:
@@ -44,7 +49,11 @@ def check_move(move: Move) -> None:
 
 
 def check_next(record_id: str, version: int, expected_version: int) -> None:
-    """Raises InvariantBroken if a machine's or presence's version does not follow the expected one."""
+    """Check the new version of a machine or presence.
+
+    Raises:
+        InvariantBroken: It is not `expected_version` + 1.
+    """
     if expected_version < 0 or version != expected_version + 1:
         raise InvariantBroken(f"{record_id}: version {version} cannot follow version {expected_version}")
 
@@ -55,7 +64,12 @@ def encode(record: Struct) -> bytes:
 
 
 def order(record: bytes, order_id: str, forms: Forms) -> Order:
-    """The order that is stored under `order_id`. Raises InvariantBroken for a broken record, FormTooNew."""
+    """The order that is stored under `order_id`.
+
+    Raises:
+        InvariantBroken: The record cannot be read, is that of another order, or breaks a rule of an order's life.
+        FormTooNew: The record's form is newer than this program.
+    """
     found = forms.read(record, f"order {order_id}")
     if found.order_id != order_id:
         raise InvariantBroken(f"order {order_id}: the stored record is that of order {found.order_id}")
@@ -64,27 +78,47 @@ def order(record: bytes, order_id: str, forms: Forms) -> Order:
 
 
 def history_entry(record: bytes, order_id: str) -> HistoryEntry:
-    """A line of an order's history. Raises InvariantBroken."""
+    """A line of an order's history.
+
+    Raises:
+        InvariantBroken: The record cannot be read.
+    """
     return _decoded(_HISTORY, record, f"the history of order {order_id}")
 
 
 def machine(record: bytes, machine_id: str) -> Machine:
-    """A machine. Raises InvariantBroken."""
+    """A machine.
+
+    Raises:
+        InvariantBroken: The record cannot be read.
+    """
     return _decoded(_MACHINE, record, f"machine {machine_id}")
 
 
 def presence(record: bytes, machine_id: str) -> Presence:
-    """A machine's presence. Raises InvariantBroken."""
+    """A machine's presence.
+
+    Raises:
+        InvariantBroken: The record cannot be read.
+    """
     return _decoded(_PRESENCE, record, f"the presence of machine {machine_id}")
 
 
 def alert(record: bytes, alert_id: str) -> Alert:
-    """An alert. Raises InvariantBroken."""
+    """An alert.
+
+    Raises:
+        InvariantBroken: The record cannot be read.
+    """
     return _decoded(_ALERT, record, f"alert {alert_id}")
 
 
 def unmatched_ack(record: bytes, credit_id: str) -> UnmatchedAck:
-    """An ack for an unknown credit. Raises InvariantBroken."""
+    """An ack for an unknown credit.
+
+    Raises:
+        InvariantBroken: The record cannot be read.
+    """
     return _decoded(_UNMATCHED_ACK, record, f"the ack for the unknown credit {credit_id}")
 
 

@@ -111,7 +111,12 @@ def _event(text: str) -> dict[str, Any]:
 
 
 def reader(secrets: Sequence[str], now_ms: Callable[[], int]) -> Callable[[bytes, str], Report]:
-    """A function from a webhook's body and signature to its report. It raises BadWebhook."""
+    """Make the function that verifies and interprets webhooks.
+
+    Returns:
+        A function from a webhook's body and signature to its report. It raises BadWebhook if the
+        webhook cannot be verified or read.
+    """
 
     def read(body: bytes, signature: str) -> Report:
         return interpret(verify(body, signature, secrets, now_ms() // 1000))
@@ -120,7 +125,11 @@ def reader(secrets: Sequence[str], now_ms: Callable[[], int]) -> Callable[[bytes
 
 
 def interpret(event: Mapping[str, Any]) -> Report:
-    """What a verified event is about. Raises BadWebhook if it does not have the shape that Stripe documents."""
+    """What a verified event is about.
+
+    Raises:
+        BadWebhook: The event does not have the shape that Stripe documents.
+    """
     try:
         return _interpret(event)
     except Unreadable as error:

@@ -244,7 +244,12 @@ class StripeGateway:
         return self._verdict(what, lambda client: call(client).to_dict())
 
     def _ask_all(self, what: str, call: Callable[["stripe.StripeClient"], "stripe.ListObject[Any]"]) -> list[Json]:
-        """All members of a list, page by page. Raises PaymentsUnavailable for more than `_MAX_LISTED`."""
+        """All members of a list, page by page.
+
+        Raises:
+            PaymentsUnavailable: Stripe gave no verdict, or the list has more than `_MAX_LISTED` members.
+            PaymentsRefused: Stripe's verdict is no.
+        """
 
         def members(client: "stripe.StripeClient") -> list[Json]:
             pages = call(client).auto_paging_iter()

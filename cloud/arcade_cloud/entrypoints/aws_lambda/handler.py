@@ -148,7 +148,11 @@ class LambdaFunction:
 
 
 def _tick_of(event: object) -> float:
-    """How long a tick waits for what falls due. Raises UnknownEvent if the event is not a tick."""
+    """How long a tick waits for what falls due, in seconds.
+
+    Raises:
+        UnknownEvent: The event is not a tick, or its `for_s` is out of range.
+    """
     if not isinstance(event, Mapping):
         raise UnknownEvent(f"an event is a JSON object, not {type(event).__name__}")
     if event.get("source") in _SCHEDULED:

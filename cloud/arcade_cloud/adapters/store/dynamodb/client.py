@@ -1,12 +1,12 @@
-"""One DynamoDB table: how it is reached, which requests it gets, what is asked again, and what its errors mean.
+"""One DynamoDB table: how it is reached, which requests it gets, which are repeated, and what its errors mean.
 
-What is asked again: botocore repeats what was throttled, what ended with a 5xx, and what got no answer in time,
-`_ATTEMPTS` in all, with growing pauses. A transaction that met another one on the same item is repeated here, for
-`BUSY_S`. After that it is StoreUnavailable: nothing was stored, or nobody knows whether it was.
+botocore repeats requests that were throttled, ended with a 5xx or got no answer in time. It makes `_ATTEMPTS`
+attempts in all, with growing pauses. A transaction that met another one on the same item is repeated here, for
+`BUSY_S`. After that StoreUnavailable is raised: nothing was stored, or it is unknown whether it was.
 
-A repetition doubles nothing. A transaction carries the same ClientRequestToken each time, so that DynamoDB answers
-one that was applied with its success; a single write's condition does not hold a second time, and the item then
-shows by whom it was put (`DynamoStore` looks).
+A repetition stores nothing twice. A transaction has the same ClientRequestToken each time, so DynamoDB reports
+success again if it was applied already. The condition of a single write does not hold a second
+time, and the item then shows which call put it (`DynamoStore` looks).
 """
 
 import random
@@ -19,20 +19,20 @@ from arcade_cloud.adapters.store.dynamodb.items import Item, Write, key_of
 from arcade_cloud.config.dynamodb_address import TableAddress
 from arcade_cloud.errors import InvariantBroken, StoreUnavailable
 
-# How long a transaction is repeated that meets others, before it gives up.
+# How long a transaction that meets others is repeated.
 BUSY_S = 5.0
-# A webhook's answer is waited for ten seconds: three attempts without any answer must fit.
+# Stripe waits ten seconds for the answer to a webhook: three attempts without any answer must fit.
 _ATTEMPTS = 3
 _CONNECT_S = 1.0
 _ANSWER_S = 2.0
-# As many as waitress, Stripe's workers, the listener and the timer may use at once, and some more.
+# As many as waitress, Stripe's workers, the listener and the timer may use at once, and some to spare.
 _CONNECTIONS = 48
 _PAUSE_S, _LONGEST_PAUSE_S = 0.02, 0.5
 # DynamoDB's own limits for one request.
 _MOST_KEYS = 100
 _PAGE = 1000
 
-# What DynamoDB says of a table with other keys or indexes than ours.
+# What DynamoDB says about a table whose keys or indexes are not ours.
 _OTHER_TABLE = ("does not have the specified index", "does not match the schema", "missing the key")
 _MEETING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 
@@ -40,8 +40,9 @@ _MEETING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThro
 class Refused(Exception):
     """A condition did not hold, and nothing was stored.
 
-    `found`: for each of the writes, in their order, what stands in its place ({}: nothing), or None where its own
-    condition held.
+    Attributes:
+        found: One entry for each write, in order: the item in its place ({} if there is none), or None if the
+            write's own condition held.
     """
 
     def __init__(self, found: list[Item | None]) -> None:
@@ -50,10 +51,14 @@ class Refused(Exception):
 
 
 class Table:
-    """The requests to one table. Thread-safe. Every method raises StoreUnavailable."""
+    """The requests to one table. Thread-safe. Every method may raise StoreUnavailable."""
 
     def __init__(self, address: TableAddress, endpoint: str | None = None) -> None:
-        """Nothing is reached yet. Raises StoreUnavailable where boto3 or the region is missing."""
+        """Set up the client. It connects with the first request.
+
+        Raises:
+            StoreUnavailable: boto3 is not installed, or the region or another AWS setting is missing or invalid.
+        """
         self.name = address.table
         self.endpoint = endpoint
         try:
@@ -81,7 +86,7 @@ class Table:
             raise self.unavailable(error) from error
 
     def close(self) -> None:
-        """Let go of the connections; every later request raises StoreUnavailable."""
+        """Close the connections. Every later request raises StoreUnavailable."""
         self._closed = True
         self.client.close()
 
@@ -92,7 +97,7 @@ class Table:
         return found
 
     def get_all(self, keys: Iterable[Item]) -> list[Item]:
-        """The items that there are of these keys, in their order, read consistently."""
+        """The items with these keys, in the order of the keys, read consistently. Missing items are left out."""
         wanted = [key_of(key) for key in keys]
         found: dict[tuple[object, object], Item] = {}
         for start in range(0, len(wanted), _MOST_KEYS):
@@ -117,7 +122,7 @@ class Table:
         index: str | None = None,
         newest_first: bool = False,
     ) -> list[Item]:
-        """The items of one partition that match, in their order; of an index: their keys, a moment late."""
+        """The matching items of one partition, in order. From an index come only their keys, a moment late."""
         which: dict[str, object] = {"ConsistentRead": True} if index is None else {"IndexName": index}
         found: list[Item] = []
         start: dict[str, object] = {}
@@ -138,11 +143,25 @@ class Table:
         return found
 
     def write(self, operation: str, write: Write) -> None:
-        """One `put_item` or `update_item`. Raises Refused."""
+        """Send one write.
+
+        Args:
+            operation: `put_item` or `update_item`.
+
+        Raises:
+            Refused: The write's condition does not hold.
+        """
         self.request(operation, ReturnValuesOnConditionCheckFailure="ALL_OLD", **write)
 
     def transact(self, writes: list[tuple[str, Write]]) -> None:
-        """All of them or none; each is ("Put", …), ("Update", …) or ("Delete", …). Raises Refused."""
+        """Send several writes as one transaction: all are stored or none.
+
+        Args:
+            writes: Each is ("Put", …), ("Update", …) or ("Delete", …).
+
+        Raises:
+            Refused: The condition of at least one write does not hold.
+        """
         more = {"TableName": self.name, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
         self.ask(
             "transact_write_items",
@@ -155,7 +174,13 @@ class Table:
         return self.ask(operation, TableName=self.name, **arguments)
 
     def ask(self, operation: str, **arguments: object) -> dict[str, Any]:
-        """DynamoDB's answer. Raises Refused, StoreUnavailable, InvariantBroken (a defect of ours)."""
+        """DynamoDB's answer. A request that met another transaction is repeated for `BUSY_S`.
+
+        Raises:
+            Refused: A condition does not hold.
+            StoreUnavailable: DynamoDB cannot be reached or used, or the store is closed.
+            InvariantBroken: The request is invalid. That is a defect of this program.
+        """
         for pause_s in _pauses():
             if self._closed:
                 raise StoreUnavailable(f"DynamoDB table {self.name}: the store has been closed")
@@ -173,7 +198,7 @@ class Table:
         raise StoreUnavailable(f"DynamoDB table {self.name}: others have kept the record busy for {BUSY_S:g} s")
 
     def _refused(self, error: Any) -> None:
-        """Return where the request is to be repeated. Raises otherwise, as `ask` does."""
+        """Return if the request should be repeated. Otherwise raise what the error means, as `ask` documents."""
         code = code_of(error)
         if code == "ConditionalCheckFailedException":
             raise Refused([error.response.get("Item", {})]) from error
@@ -198,7 +223,7 @@ class Table:
 
 
 def code_of(error: Any) -> str:
-    """DynamoDB's name for an error; the class where botocore raised it by itself."""
+    """DynamoDB's name for an error, or the name of its class if it is botocore's own."""
     response: Any = getattr(error, "response", None) or {}  # botocore's own errors have one that is None
     code: str = response.get("Error", {}).get("Code", "")
     return code or type(error).__name__
@@ -229,7 +254,7 @@ def _what_to_do(code: str, error: Any) -> str:
 
 
 def _pauses() -> Iterable[float]:
-    """Growing pauses with a random part, so that two who met do not meet again; at least one, for `BUSY_S`."""
+    """Growing random pauses for `BUSY_S`, at least one, so that two transactions that met do not meet again."""
     end = time.monotonic() + BUSY_S
     longest_s = _PAUSE_S
     while True:

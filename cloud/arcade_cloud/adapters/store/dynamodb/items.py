@@ -1,6 +1,6 @@
 """The items of the DynamoDB table: their keys, their places in the indexes, and the writes that put them (pure).
 
-`store.dynamodb` shows the whole design as a table. Every item has the key attributes `pk` and `sk`. An item
+`dynamodb/store.py` shows the whole design as a table. Every item has the key attributes `pk` and `sk`. An item
 that stands in an index names its partition there and its rank within it:
 
     waits_in, waits_from     index `waiting`: what waits for its moment, or for being forgotten
@@ -26,14 +26,14 @@ Value = dict[str, str | bytes]  # one attribute as DynamoDB writes it: {"S": …
 Item = dict[str, Value]
 Write = dict[str, object]  # the arguments of one Put, Update or Delete
 
-# Over so many partitions is spread what would else be one: a partition of an index takes 1,000 writes a second,
-# and one step of an order costs it two. Alerts and unmatched acks (first called orphans) are rare, and each pass
-# of the timer asks for them. May be raised, since readers ask all of them; if lowered, records vanish. But
-# machines are looked up by their shard: that number must stay as it is.
+# The number of partitions that each list is spread over. A partition of an index takes 1,000 writes a second, and
+# one step of an order costs it two. Alerts and unmatched acks (first called orphans) are rare, and each pass of
+# the timer asks for them. A number may be raised, since readers ask all partitions; if it is lowered, records
+# vanish. Machines are looked up by their shard, so their number must never change.
 SHARDS = {"due": 8, "orders": 8, "seen": 8, "unsent": 2, "sent": 2, "alerts": 2, "orphans": 2, "machines": 8}
-# DynamoDB takes 400 KB with the attributes' names and the keys.
+# DynamoDB takes 400 KB, including the attributes' names and the keys.
 MAX_RECORD_BYTES = 380_000
-# Keys may have 1,024 bytes. What is longer (only nonsense from outside is) goes by its hash.
+# Sort keys may have 1,024 bytes. A longer id (only nonsense from outside is so long) is replaced by its hash.
 _MAX_ID_BYTES = 512
 _DIGITS = 16
 _LATEST_MS = 10**_DIGITS - 1
@@ -51,12 +51,12 @@ def shards(kind: str) -> list[str]:
 
 
 def key(kind: str, name: str, sort: str | None = None) -> Item:
-    """The key of a record that has its partition to itself, or of one of an order's partition."""
+    """The key of a record. With `sort`, the record is one of several in the partition."""
     return {"pk": {"S": f"{kind}#{_short(name)}"}, "sk": {"S": kind if sort is None else sort}}
 
 
 def history_sort(version: int | None = None) -> str:
-    """What the history's sort keys begin with; the sort key of one version's entry."""
+    """The sort key of one version's entry in the history, or what all of them begin with."""
     return "history#" if version is None else f"history#{version:010}"
 
 
@@ -66,12 +66,12 @@ def machine_key(machine_id: str) -> Item:
 
 
 def of_machine(machine_id: str) -> str:
-    """The partition of a machine's orders; a machine that nobody knows has one too."""
+    """The partition of a machine's orders. An unregistered machine has one too."""
     return f"machine#{_short(machine_id)}"
 
 
 def before(at_ms: int | None) -> str:
-    """What all ranks of earlier times sort before, and all others do not; None: what all sort before."""
+    """A bound that only ranks of earlier times sort before. With None, all ranks do."""
     return ":" if at_ms is None else _stamp(max(0, min(at_ms, _LATEST_MS)))
 
 
@@ -81,7 +81,7 @@ def time_of(rank: str) -> int:
 
 
 def order_put(order: Order, record: bytes, expected_version: int) -> Write:
-    """The order as `record`, where the expected version stands, of the same machine and birth."""
+    """Store the order as `record` if the expected version is stored, with the same machine and creation time."""
     if len(order.order_id.encode()) > _MAX_ID_BYTES:
         raise InvariantBroken(f"order {order.order_id[:80]}: its id is too long for a key")
     listed_at, machine = _rank(order.created_at_ms, order.order_id), of_machine(order.machine_id)
@@ -108,7 +108,7 @@ def order_put(order: Order, record: bytes, expected_version: int) -> Write:
 
 
 def also_at_put(order: Order, machine_id: str) -> Write:
-    """What lists the order at a further machine of its credits too; the first one's list has the order itself."""
+    """List the order at a further machine of its credits. The first machine's list has the order itself."""
     return {
         "Item": {
             **key("order", order.order_id, of_machine(machine_id)),
@@ -124,7 +124,7 @@ def order_key(item: Item) -> Item:
 
 
 def postponing(order_id: str, until_ms: int) -> Write:
-    """The order's place in the queue, where it would be due before `until_ms`; nothing else of it."""
+    """Change only the order's place in the queue, and only if it is due before `until_ms`."""
     return {
         "Key": key("order", order_id),
         "UpdateExpression": "SET waits_from = :until",
@@ -134,7 +134,7 @@ def postponing(order_id: str, until_ms: int) -> Write:
 
 
 def history_put(entry: HistoryEntry) -> Write:
-    """A line of an order's history, never written over."""
+    """A line of an order's history. It is never overwritten."""
     return _put(
         {
             **key("order", entry.order_id, history_sort(entry.version)),
@@ -145,7 +145,7 @@ def history_put(entry: HistoryEntry) -> Write:
 
 
 def claim_put(kind: str, name: str, order_id: str) -> Write:
-    """A payment's or credit's owner, unless another order is."""
+    """Make the order the owner of a payment or credit, unless another order is."""
     return _put(
         {**key(kind, name), "order_id": {"S": order_id}},
         f"{IS_NEW} OR order_id = :order_id",
@@ -154,7 +154,7 @@ def claim_put(kind: str, name: str, order_id: str) -> Write:
 
 
 def seen_put(event_id: str, at_ms: int, by: str) -> Write:
-    """An event's id, where it is new; it is forgotten by itself."""
+    """An event's id, if it is new. Time to live deletes it later."""
     return _put(
         {
             **key("seen", event_id),
@@ -168,24 +168,24 @@ def seen_put(event_id: str, at_ms: int, by: str) -> Write:
 
 
 def machine_put(machine: Machine, expected_version: int, by: str) -> Write:
-    """A machine, where the expected version stands."""
+    """A machine, if the expected version is stored."""
     body = _body(machine, f"machine {machine.machine_id}")
     return _versioned(machine_key(machine.machine_id), machine.version, body, expected_version, by)
 
 
 def presence_put(presence: Presence, expected_version: int, by: str) -> Write:
-    """A presence, where the expected version stands."""
+    """A presence, if the expected version is stored."""
     body = _body(presence, f"the presence of {presence.machine_id}")
     return _versioned(key("presence", presence.machine_id), presence.version, body, expected_version, by)
 
 
 def alert_put(alert: Alert, by: str) -> Write:
-    """An alert that is not sent yet, where its id is new."""
+    """An alert that is not sent yet, if its id is new."""
     return _put({**key("alert", alert.alert_id), **_alert(alert), "by": {"S": by}}, IS_NEW)
 
 
 def alert_update(alert: Alert) -> Write:
-    """As `alert_put`, within a step that is stored whether or not the alert's id is new: it never fails."""
+    """As `alert_put`, but without a condition: the step is stored whether or not the alert's id is new."""
     values = _alert(alert)
     return {
         "Key": key("alert", alert.alert_id),
@@ -195,7 +195,7 @@ def alert_update(alert: Alert) -> Write:
 
 
 def alert_sent_update(alert_id: str) -> Write:
-    """The alert is sent, and from now on forgotten by itself."""
+    """Mark the alert as sent. Time to live deletes it later."""
     return {
         "Key": key("alert", alert_id),
         "UpdateExpression": "SET waits_in = :sent, expires_at = forget_at",
@@ -205,7 +205,7 @@ def alert_sent_update(alert_id: str) -> Write:
 
 
 def unmatched_ack_put(ack: UnmatchedAck, by: str) -> Write:
-    """An ack for an unknown credit, where the same report is not on record already, whenever that came."""
+    """An ack for an unknown credit, unless the same report is on record already, whenever it came."""
     same = (ack.machine_id, ack.credit_id, ack.installation, ack.state)
     name = hashlib.sha256(repr((*same, ack.delivered, ack.uncertain)).encode()).hexdigest()
     return _put(
@@ -221,7 +221,7 @@ def unmatched_ack_put(ack: UnmatchedAck, by: str) -> Write:
 
 
 def echo_update(sent_at_ms: int) -> Write:
-    """The echo, where it is later than the latest."""
+    """The echo, if it is later than the latest."""
     return {
         "Key": ECHO_KEY,
         "UpdateExpression": "SET sent_at = :sent_at",
@@ -231,7 +231,7 @@ def echo_update(sent_at_ms: int) -> Write:
 
 
 def reconciled_update(at_ms: int) -> Write:
-    """How far Stripe's events have been looked through."""
+    """The time up to which Stripe's events are reconciled."""
     return {
         "Key": RECONCILED_KEY,
         "UpdateExpression": "SET swept_at = :swept_at",
@@ -241,7 +241,7 @@ def reconciled_update(at_ms: int) -> Write:
 
 
 def form_update(number: int) -> Write:
-    """The form in which orders are written from now on, where it is later than the one that is."""
+    """The form in which orders are written from now on, if it is later than the present one."""
     return {
         "Key": FORM_KEY,
         "UpdateExpression": "SET form = :form",
@@ -265,12 +265,16 @@ def key_of(item: Item) -> Item:
 
 
 def name_of(item: Item) -> str:
-    """The id of the record, as `key` has put it into the partition key."""
+    """The id of the record, as it is in the partition key."""
     return text(item, "pk").partition("#")[2]
 
 
 def text(item: Item, name: str) -> str:
-    """A text or a number, as text. Raises InvariantBroken where the item has none."""
+    """An attribute, text or number, as text.
+
+    Raises:
+        InvariantBroken: The item has no such attribute.
+    """
     found = next((value for kind, value in item.get(name, {}).items() if kind in {"S", "N"}), None)
     if not isinstance(found, str):
         raise InvariantBroken(f"item {item.get('pk')} has no {name}: it was not written by this program")
@@ -278,7 +282,11 @@ def text(item: Item, name: str) -> str:
 
 
 def body(item: Item) -> bytes:
-    """The record's JSON. Raises InvariantBroken where the item has none."""
+    """The record's JSON.
+
+    Raises:
+        InvariantBroken: The item has none.
+    """
     found = item.get("body", {}).get("B")
     if not isinstance(found, bytes):
         raise InvariantBroken(f"item {item.get('pk')} has no record: it was not written by this program")
@@ -286,7 +294,7 @@ def body(item: Item) -> bytes:
 
 
 def merged(lists: Iterable[list[Item]], rank: str, limit: int, *, newest_first: bool) -> list[Item]:
-    """The first `limit` items of several partitions' answers, each item once."""
+    """The first `limit` items from several partitions' answers, each item once."""
     every = sorted(
         (item for items in lists for item in items), key=lambda item: text(item, rank), reverse=newest_first
     )

@@ -20,27 +20,27 @@ Each call of the port is one conditional write or one transaction; nothing scans
     reconciled swept                  swept
     form       form                   form                (the form of the orders; missing: the first)
 
-No partition is hot: what everybody writes has a partition of its own, and each list is spread over shards by its
-records' ids, merged when it is read. The one exception is the echo, a single item: it is written as often as
-revokes are confirmed, far below the 1,000 writes a second that an item takes.
+No partition is hot. Each record that is often written has a partition of its own, and each list is spread over
+shards by its records' ids and merged when it is read. The one exception is the echo, a single item: it is written
+as often as revokes are confirmed, far below the 1,000 writes a second that an item takes.
 
-Indexes hold keys only, and lag behind by some milliseconds. So they say which records to look at; what a decision
-rests on is read from the table itself, consistently:
-  due_orders       An order listed that has moved since is loaded anew and found not to be due; one not yet listed
-                   is found by the next pass. Nobody else acts on this list.
-  unsent_alerts    Read again from the table, and those sent meanwhile are left out: a late index sends none twice.
-                   A new one may be missed for one pass.
+Indexes hold keys only, and lag behind by some milliseconds. So they only say which records to look at. What a
+decision depends on is read consistently from the table itself:
+  due_orders       A listed order that has moved since is loaded again and found not to be due. An order that is
+                   not listed yet is found by the next pass. Nothing else acts on this list.
+  unsent_alerts    Read again from the table without those sent meanwhile, so a late index sends no alert twice.
+                   A new alert may be missed for one pass.
   recent_orders, recent_alerts, unmatched_acks
-                   The records are as they are now; one made this very moment may be missing. For people's eyes.
-  machines         No index: read from the table, so that who registers a machine sees it at once.
-  prune            Deletes a record only if it still is what the index showed.
+                   The records are current, but one made this very moment may be missing. Only people read them.
+  machines         No index: read from the table, so a machine is listed as soon as it is registered.
+  prune            Deletes a record only if it is still what the index showed.
 
-Forgetting: seen ids and sent alerts carry `expires_at`, which DynamoDB's time to live acts upon at no cost, hours
-or days late. Until then they count as being there, which does no harm: nothing is decided by their absence.
-`prune` takes at once what is old; where it is never called, as on Lambda, the table does not grow for that.
+Forgetting: seen ids and sent alerts have `expires_at`. DynamoDB's time to live deletes them at no cost, hours or
+days late. Until then they count as present, which does no harm: no decision depends on their absence. `prune`
+deletes old records at once. If it is never called, as on Lambda, time to live keeps the table from growing.
 
-What a role must be allowed: GetItem, BatchGetItem, Query, PutItem, UpdateItem and DeleteItem, on the table and on
-`<table>/index/*`; transactions need no more than that.
+A role needs GetItem, BatchGetItem, Query, PutItem, UpdateItem and DeleteItem on the table and on
+`<table>/index/*`. Transactions need no other permission.
 """
 
 import secrets
@@ -59,9 +59,9 @@ from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken
 from arcade_cloud.ports.store import Move
 
-# How long it is believed in which form orders are written.
+# How long a form that was read is taken to be current.
 FORM_LIFE_S = 60.0
-# One transaction of the pruning: DynamoDB's limit.
+# Records in one transaction of `prune`: DynamoDB's limit.
 _PRUNE_BATCH = 100
 
 
@@ -76,20 +76,28 @@ class DynamoStore:
         forms: Forms = FORMS,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nothing is reached yet. Raises StoreUnavailable where boto3 or the region is missing."""
+        """Set up the client. It connects with the first call.
+
+        Raises:
+            StoreUnavailable: boto3 is not installed, or the region or another AWS setting is missing or invalid.
+        """
         self.table = Table(address, endpoint)
         self._forms = forms
         self._monotonic_s = monotonic_s
         self._form: tuple[float, int] | None = None
 
     def close(self) -> None:
-        """Let go of the connections; every later call raises StoreUnavailable."""
+        """Close the connections. Every later call raises StoreUnavailable."""
         self.table.close()
 
     # orders
 
     def move(self, move: Move) -> None:
-        """See `Store.move`. Raises InvariantBroken for a step that contradicts itself."""
+        """See `Store.move`.
+
+        Raises:
+            InvariantBroken: The step contradicts itself or what is stored.
+        """
         records.check_move(move)
         order = move.order
         record = self._forms.write(order, self._form_lately())
@@ -105,7 +113,7 @@ class DynamoStore:
             writes[f"machine {machine_id}"] = ("Put", items.also_at_put(order, machine_id))
         if move.seen is not None:
             writes["seen"] = ("Put", items.seen_put(move.seen, move.history.at_ms, _token()))
-        for alert in reversed(move.alerts):  # of two with one id the first is kept
+        for alert in reversed(move.alerts):  # of two with the same id, the first is kept
             writes[f"alert {alert.alert_id}"] = ("Update", items.alert_update(alert))
         try:
             self.table.transact(list(writes.values()))
@@ -113,7 +121,11 @@ class DynamoStore:
             raise _why(move, dict(zip(writes, refused.found, strict=True))) from refused
 
     def order(self, order_id: str) -> Order | None:
-        """See `Store.order`. Raises InvariantBroken for a broken record."""
+        """See `Store.order`.
+
+        Raises:
+            InvariantBroken: The stored record is broken.
+        """
         item = self.table.get(items.key("order", order_id))
         return None if item is None else records.order(items.body(item), order_id, self._forms)
 
@@ -149,7 +161,7 @@ class DynamoStore:
     def recent_orders(
         self, limit: int, *, machine_id: str | None = None, before_ms: int | None = None
     ) -> list[Order]:
-        """See `Store.recent_orders`; which orders there are is a moment late, what they are is not."""
+        """See `Store.recent_orders`. The newest orders may be missing for a moment; each record is current."""
         found = self._listed("orders", machine_id, before_ms, limit)
         return [records.order(items.body(item), items.name_of(item), self._forms) for item in found]
 
@@ -207,7 +219,7 @@ class DynamoStore:
         return self._is_put(items.alert_put(alert, token), token)
 
     def unsent_alerts(self, limit: int) -> list[Alert]:
-        """See `Store.unsent_alerts`; never one that has been marked as sent before this call."""
+        """See `Store.unsent_alerts`. An alert that was marked as sent before this call is never among them."""
         found = self.table.get_all(self._waiting("unsent", None, limit))
         return [_alert(item) for item in found if items.text(item, "waits_in").startswith("unsent#")]
 
@@ -220,7 +232,7 @@ class DynamoStore:
         return [_alert(item) for item in self._listed("alerts", None, None, limit)]
 
     def note_unmatched_ack(self, ack: UnmatchedAck) -> bool:
-        """See `Store.note_unmatched_ack`: the same means the same report, whenever it came."""
+        """See `Store.note_unmatched_ack`. Two acks are the same if they report the same, whenever they came."""
         token = _token()
         return self._is_put(items.unmatched_ack_put(ack, token), token)
 
@@ -260,9 +272,12 @@ class DynamoStore:
         return number
 
     def _form_lately(self) -> int:
-        """As `form`, a minute old at the most: whoever reads the later form reads the earlier one too.
+        """The form as of at most `FORM_LIFE_S` ago. It is asked before every write.
 
-        Asked before every write. Raises FormTooNew.
+        An old answer does no harm: a program that reads the later form also reads the earlier one.
+
+        Raises:
+            FormTooNew: The form had to be read again, and this program does not know it.
         """
         known = self._form
         return self.form() if known is None or self._monotonic_s() - known[0] >= FORM_LIFE_S else known[1]
@@ -286,7 +301,7 @@ class DynamoStore:
             try:
                 self.table.transact([("Delete", items.forgetting(item)) for item in batch])
             except Refused as refused:
-                # Somebody else forgot some of them, or the index is late: the others go now, these another time.
+                # Another worker deleted some of them, or the index is late. The others are deleted now.
                 batch = [item for item, found in zip(batch, refused.found, strict=True) if found is None]
                 if batch:
                     self.table.transact([("Delete", items.forgetting(item)) for item in batch])
@@ -328,7 +343,7 @@ class DynamoStore:
     def _is_put(self, write: Write, token: str) -> bool:
         """Put an item; False if its condition does not hold.
 
-        Where the first answer was lost, and the repetition met what it had put itself, that counts as put.
+        If the first answer was lost and the repetition finds the item that this call has put, that counts as put.
         """
         self._form_lately()
         try:
@@ -339,7 +354,7 @@ class DynamoStore:
         return True
 
     def _update_if(self, write: Write) -> None:
-        """Update an item; nothing where its condition does not hold, for then there is nothing to be done."""
+        """Update an item. If its condition does not hold, there is nothing to do."""
         self._form_lately()
         try:
             self.table.write("update_item", write)
@@ -372,5 +387,5 @@ def _alert(item: Item) -> Alert:
 
 
 def _token() -> str:
-    """What one call signs the items with that it puts."""
+    """A mark that shows which call put an item."""
     return secrets.token_hex(8)

@@ -1,4 +1,4 @@
-"""Makes the DynamoDB table, for `arcade-cloud table create`: what is there already is left as it is."""
+"""Makes the DynamoDB table, for `arcade-cloud table create`. What exists already is left as it is."""
 
 import time
 from collections.abc import Iterator
@@ -22,9 +22,14 @@ _EXPIRY = "expires_at"
 
 
 def make(table: Table) -> Iterator[str]:
-    """Make the table, then its time to live and its backups; what was done, line by line, as it is done.
+    """Make the table, then switch on its time to live and its backups.
 
-    Raises StoreUnavailable, also where a table of that name has other keys or indexes.
+    Yields:
+        What was done, line by line, as it is done.
+
+    Raises:
+        StoreUnavailable: DynamoDB cannot be reached or used, the table does not become ready in time, or a table
+            of that name has other keys or indexes.
     """
     yield from make_table(table)
     yield from _forget_by_itself(table)
@@ -32,7 +37,7 @@ def make(table: Table) -> Iterator[str]:
 
 
 def make_table(table: Table) -> Iterator[str]:
-    """Make the table with its indexes, if it is not there, and wait until it can be used. Raises as `make`."""
+    """Make the table with its indexes if it does not exist, and wait until it can be used. Errors as in `make`."""
     is_new = False
     if _describe(table) is not None:
         yield f"table {table.name} is there"
@@ -111,7 +116,7 @@ def _refuse_other(described: dict[str, Any], table: Table) -> None:
 
 
 def _forget_by_itself(table: Table) -> Iterator[str]:
-    """Time to live: seen ids and sent alerts go by themselves."""
+    """Time to live: DynamoDB deletes seen ids and sent alerts by itself."""
     known = table.request("describe_time_to_live")["TimeToLiveDescription"]
     if known["TimeToLiveStatus"] in {"ENABLED", "ENABLING"}:
         yield "time to live is on"

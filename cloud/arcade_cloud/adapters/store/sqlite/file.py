@@ -1,9 +1,9 @@
 """One SQLite file: how it is opened, brought to the present schema, locked, and what its errors mean.
 
 Durability: WAL with `synchronous=FULL`, so that a commit is one fsync and survives a power cut.
-Concurrency: in one process a single connection writes, under a lock that hands over at once where SQLite's own
-busy handler would sleep; readers have connections of their own and wait for nobody. Other processes (the command
-line beside a running server) are kept apart by `BEGIN IMMEDIATE` and the busy timeout.
+Concurrency: in one process a single connection writes, under a lock that hands over at once, while SQLite's own
+busy handler would sleep. Readers have connections of their own and never wait. `BEGIN IMMEDIATE` and the busy
+timeout keep other processes apart, such as the command line beside a running server.
 """
 
 import sqlite3
@@ -15,16 +15,16 @@ from pathlib import Path
 
 from arcade_cloud.errors import FormTooNew, InvariantBroken, StoreUnavailable
 
-# How long a writer waits for another one, in this process or another, before it gives up.
+# How long a writer waits for another one, in this process or another.
 BUSY_S = 5.0
-# Readers kept open between reads; more may be open while more threads read at once.
+# Readers kept open between reads. More are open while more threads read at once.
 _IDLE_READERS = 16
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
 _CACHE_KIB = 8 * 1024
 
 Migration = tuple[str, ...]
 
-# Each leads from the version of its index to the next. Never change one that was released: append.
+# Each leads from the schema version that is its index to the next. Never change a released one: append.
 MIGRATIONS: tuple[Migration, ...] = (
     (
         """CREATE TABLE orders (
@@ -63,14 +63,14 @@ MIGRATIONS: tuple[Migration, ...] = (
             only_one INTEGER NOT NULL PRIMARY KEY CHECK (only_one = 1), at_ms INTEGER NOT NULL)""",
     ),
     (
-        # The further machines of orders with credits at several; the first is the order's own.
+        # The further machines of orders with credits at several. The first machine is in `orders`.
         """CREATE TABLE also_at (
             machine_id TEXT NOT NULL, created_at_ms INTEGER NOT NULL, order_id TEXT NOT NULL,
             PRIMARY KEY (machine_id, created_at_ms, order_id)) WITHOUT ROWID""",
     ),
 )
-# The last schema that goes with orders of form 1; each later one goes with the next form. A file is brought so far
-# by itself, and further by `arcade-cloud store upgrade`: until then, programs that know no more can use it.
+# The last schema that goes with orders of form 1. Each later one goes with the next form. Opening a file brings it
+# up to this schema, and `arcade-cloud store upgrade` further. Until then, older programs can use it.
 SCHEMA_OF_FORM_1 = 2
 
 
@@ -80,9 +80,13 @@ class SqliteFile:
     def __init__(
         self, path: str | Path, *, busy_s: float = BUSY_S, migrations: Sequence[Migration] = MIGRATIONS
     ) -> None:
-        """Open the file, made at need, with a schema that all programs beside this one know.
+        """Open the file, and create it if it does not exist.
 
-        Raises StoreUnavailable, FormTooNew.
+        An older file is brought to `SCHEMA_OF_FORM_1` at most, which every program beside this one knows.
+
+        Raises:
+            StoreUnavailable: The file cannot be opened or used, or it belongs to another program.
+            FormTooNew: The file is newer than this program.
         """
         self.path = Path(path)
         self._migrations = migrations
@@ -106,7 +110,10 @@ class SqliteFile:
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction, alone among all writers: committed at the end, rolled back on any exception.
 
-        Raises StoreUnavailable, FormTooNew.
+        Raises:
+            StoreUnavailable: The file cannot be written, is locked for too long, or is closed.
+            FormTooNew: The file is newer than this program.
+            InvariantBroken: A statement breaks a constraint of the schema.
         """
         if not self._write_lock.acquire(timeout=self._busy_s):
             raise StoreUnavailable(
@@ -123,7 +130,7 @@ class SqliteFile:
                 except BaseException as error:
                     with suppress(sqlite3.Error):
                         connection.execute("ROLLBACK")
-                    # What has met a full or failing disk is not to be trusted: open another one next time.
+                    # A connection that met a full or failing disk cannot be trusted: open another one next time.
                     if connection.in_transaction or isinstance(error, sqlite3.Error):
                         self._writer = None
                         connection.close()
@@ -133,7 +140,11 @@ class SqliteFile:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection that sees all that has been committed, and cannot write. Raises StoreUnavailable."""
+        """A connection that sees everything committed, and cannot write.
+
+        Raises:
+            StoreUnavailable: The file cannot be read, or is closed.
+        """
         with self._meaning():
             connection = self._borrow()
             try:
@@ -147,18 +158,27 @@ class SqliteFile:
             self._give_back(connection)
 
     def form(self, connection: sqlite3.Connection) -> int:
-        """The form of the orders that go with the file's schema. Raises FormTooNew."""
+        """The form of the orders that go with the file's schema.
+
+        Raises:
+            FormTooNew: The file is newer than this program.
+        """
         version = _schema_version(connection)
         _refuse_newer(version, self._migrations, self.path)
         return max(1, version - SCHEMA_OF_FORM_1 + 1)
 
     def upgrade(self) -> None:
-        """Bring the file to this program's own schema. Raises StoreUnavailable, FormTooNew."""
+        """Bring the file to this program's own schema.
+
+        Raises:
+            StoreUnavailable: The file cannot be written, is locked for too long, or is closed.
+            FormTooNew: The file is newer than this program.
+        """
         with self._write_lock, self._meaning():
             migrate(self._open_writer(), self._migrations, self.path, len(self._migrations))
 
     def close(self) -> None:
-        """Close the file; what is called afterwards raises StoreUnavailable. Closing twice is no fault."""
+        """Close the file. Every later call raises StoreUnavailable, but closing again does nothing."""
         with self._write_lock:
             self._closed = True
             if self._writer is not None:
@@ -195,7 +215,7 @@ class SqliteFile:
             raise StoreUnavailable(f"{self.path}: the store has been closed")
 
     def _connect(self) -> sqlite3.Connection:
-        # Connections change threads, one user at a time: the locks see to it.
+        # Several threads use a connection, one at a time: the locks ensure that.
         connection = sqlite3.connect(
             self.path, timeout=self._busy_s, isolation_level=None, check_same_thread=False
         )
@@ -260,7 +280,9 @@ def _use_wal(connection: sqlite3.Connection, busy_s: float) -> None:
 def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration], path: Path, goal: int) -> None:
     """Bring the schema to version `goal` at least, each step whole or not at all.
 
-    Raises FormTooNew where the file is newer than this program, StoreUnavailable where it belongs to another one.
+    Raises:
+        FormTooNew: The file is newer than this program.
+        StoreUnavailable: The file belongs to another program.
     """
     while True:
         version = _schema_version(connection)

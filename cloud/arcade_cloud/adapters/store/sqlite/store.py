@@ -14,10 +14,10 @@ from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken
 from arcade_cloud.ports.store import Move
 
-# One transaction of the pruning: short enough that a webhook beside it does not notice.
+# Records in one transaction of `prune`: few enough not to delay a webhook beside it.
 _PRUNE_BATCH = 500
 
-# Each of them is answered by an index alone, so that the cost is that of the rows returned (a test asks SQLite).
+# An index finds the rows of each query, so the cost is that of the rows returned (a test asks SQLite).
 DUE_ORDERS = "SELECT order_id FROM orders WHERE due_at_ms <= ? ORDER BY due_at_ms, order_id LIMIT ?"
 POSTPONE = "UPDATE orders SET due_at_ms = ? WHERE order_id = ? AND due_at_ms < ?"
 NEXT_DUE = "SELECT due_at_ms FROM orders WHERE due_at_ms IS NOT NULL ORDER BY due_at_ms LIMIT 1"
@@ -49,22 +49,32 @@ class SqliteStore:
         forms: Forms = FORMS,
         migrations: Sequence[Migration] = MIGRATIONS,
     ) -> None:
-        """Open the file, made at need. `busy_s`: how long a write waits for others.
+        """Open the file, and create it if it does not exist.
 
-        `forms` and `migrations` are what this program knows of orders and of the file: there is one form for each
-        schema from the second on. Raises StoreUnavailable, FormTooNew.
+        Args:
+            busy_s: How long a write waits for others, in seconds.
+            forms: The forms of orders that this program knows, one for each schema from the second on.
+            migrations: The steps to each schema of the file that this program knows.
+
+        Raises:
+            StoreUnavailable: The file cannot be opened or used, or it belongs to another program.
+            FormTooNew: The file is newer than this program.
         """
         self._forms = forms
         self._file = SqliteFile(path, busy_s=busy_s, migrations=migrations)
 
     def close(self) -> None:
-        """Close the file; every later call raises StoreUnavailable."""
+        """Close the file. Every later call raises StoreUnavailable."""
         self._file.close()
 
     # orders
 
     def move(self, move: Move) -> None:
-        """See `Store.move`. Raises InvariantBroken for a step that contradicts itself; one fsync."""
+        """See `Store.move`. It costs one fsync.
+
+        Raises:
+            InvariantBroken: The step contradicts itself or what is stored.
+        """
         records.check_move(move)
         order = move.order
         entry = records.encode(move.history)
@@ -95,7 +105,11 @@ class SqliteStore:
                 _put_alert(connection, row)
 
     def order(self, order_id: str) -> Order | None:
-        """See `Store.order`. Raises InvariantBroken for a broken record."""
+        """See `Store.order`.
+
+        Raises:
+            InvariantBroken: The stored record is broken.
+        """
         row = self._one("SELECT record FROM orders WHERE order_id = ?", order_id)
         return None if row is None else records.order(row[0], order_id, self._forms)
 
@@ -136,7 +150,7 @@ class SqliteStore:
         if machine_id is None:
             return self._orders(RECENT_ORDERS, before, max(0, limit))
         first = self._orders(RECENT_ORDERS_OF_MACHINE, machine_id, before, max(0, limit))
-        if self.form() == 1:  # whose orders have one machine each
+        if self.form() == 1:  # orders of form 1 have one machine each
             return first
         further = self._orders(RECENT_ORDERS_ALSO_AT, machine_id, before, max(0, limit))
         every = sorted((*first, *further), key=lambda order: (order.created_at_ms, order.order_id), reverse=True)
@@ -209,7 +223,7 @@ class SqliteStore:
         return [records.alert(row[0], row[1]) for row in self._all(RECENT_ALERTS, max(0, limit))]
 
     def note_unmatched_ack(self, ack: UnmatchedAck) -> bool:
-        """See `Store.note_unmatched_ack`: the same means the same report, whenever it came."""
+        """See `Store.note_unmatched_ack`. Two acks are the same if they report the same, whenever they came."""
         row = (
             ack.machine_id,
             ack.credit_id,
@@ -272,7 +286,7 @@ class SqliteStore:
         return self.form()
 
     def prune(self, now_ms: int) -> int:
-        """See `Store.prune`: in small transactions, so that nobody waits for it."""
+        """See `Store.prune`. It uses small transactions, so that no other write waits long."""
         before_ms = now_ms - records.FORGET_AFTER_MS
         return self._forget("seen", "event_id", OLD_SEEN, before_ms) + self._forget(
             "alerts", "alert_id", OLD_ALERTS, before_ms
@@ -347,7 +361,7 @@ def _update(connection: sqlite3.Connection, order: Order, record: bytes, expecte
 
 
 def _claim(connection: sqlite3.Connection, table: str, key: str, value: str, order_id: str) -> str:
-    """Give `value` to the order if nobody has it; whose it is."""
+    """Give `value` to the order if no order has it. Returns the id of its owner."""
     row = connection.execute(
         f"SELECT order_id FROM {table} WHERE {key} = ?",  # noqa: S608 - names from this module only  # nosec B608
         (value,),
