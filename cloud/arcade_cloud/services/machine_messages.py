@@ -31,7 +31,7 @@ TakenAs = Literal["ack", "unmatched", "status", "stale", "gameover", "unsigned",
 PRESENCE_RETRIES = 10
 # How many unmatched acks one machine may leave per minute. Real machines leave far fewer; the limit keeps somebody
 # with a stolen key from filling the store.
-RECORDS_PER_MINUTE = 30
+UNMATCHED_ACKS_PER_MINUTE = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class MachineMessages:
 
     fulfilment: Fulfilment
     keyring: Keyring
-    limiter: RateLimiter = field(default_factory=lambda: RateLimiter(RECORDS_PER_MINUTE), repr=False)
+    limiter: RateLimiter = field(default_factory=lambda: RateLimiter(UNMATCHED_ACKS_PER_MINUTE), repr=False)
 
     def take_in(self, topic: str, payload: bytes) -> TakenAs:
         """Take in one message. Taking it in again changes nothing.
@@ -156,4 +156,6 @@ class MachineMessages:
     def _check_rate(self, place: MachineTopic) -> None:
         """Raise BadMessage if a machine sends more than any machine does."""
         if self.limiter.wait_ms(place.kind, place.machine_id, self.fulfilment.now_ms()) > 0:
-            raise BadMessage(f"more than {RECORDS_PER_MINUTE} a minute from one machine: a defect or a stolen key")
+            raise BadMessage(
+                f"more than {UNMATCHED_ACKS_PER_MINUTE} a minute from one machine: a defect or a stolen key"
+            )

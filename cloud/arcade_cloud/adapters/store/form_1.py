@@ -265,13 +265,15 @@ def _without_unread(flat: FlatOrder) -> FlatOrder:
 
 
 def _order(flat: FlatOrder) -> Order:
+    payment = None if flat.kind == "grant" else _payment(flat)
+    is_drawn = payment is None or payment.stage == "funded"
     return Order(
         order_id=flat.order_id,
         version=flat.version,
         kind="unmatched" if flat.kind == "stray" else flat.kind,
         created_at_ms=flat.created_at_ms,
         note=flat.note,
-        payment=None if flat.kind == "grant" else _payment(flat),
+        payment=payment,
         credits=(
             Credit(
                 machine_id=flat.machine_id,
@@ -280,7 +282,7 @@ def _order(flat: FlatOrder) -> Order:
                 price_minor=flat.amount_minor,
                 # A subscriber machine has none, although its command has an empty one.
                 ready_installation=flat.installation or None,
-                delivery=_delivery(flat),
+                delivery=_delivery(flat) if is_drawn else None,
             ),
         ),
         books=Books(
@@ -304,11 +306,6 @@ def _order(flat: FlatOrder) -> Order:
             settled_at_ms=flat.settled_at_ms,
         ),
     )
-
-
-def _is_delivered_for(flat: FlatOrder) -> bool:
-    """Whether money has drawn the credit. What was given back without a delivery is settled without a number."""
-    return flat.state in {"funded", "revoking"} or flat.delivered is not None
 
 
 def _payment(flat: FlatOrder) -> OrderPayment:
@@ -346,9 +343,7 @@ def _shown(flat: FlatPayment) -> Payment:
     return Payment(**{name: fields[name] for name in Payment.__struct_fields__})
 
 
-def _delivery(flat: FlatOrder) -> Delivery | None:
-    if not _is_delivered_for(flat):
-        return None
+def _delivery(flat: FlatOrder) -> Delivery:
     if flat.paid_at_ms is None:
         raise InvariantBroken(f"order {flat.order_id} ({flat.state}): delivered for without a payment")
     command = revoking = done = None

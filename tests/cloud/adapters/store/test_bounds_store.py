@@ -14,7 +14,7 @@ from arcade_cloud.adapters.stripe import events as webhook
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.entrypoints.server import PRUNE_EVERY_S
 from arcade_cloud.ports.store import Store
-from arcade_cloud.services.machine_messages import RECORDS_PER_MINUTE
+from arcade_cloud.services.machine_messages import UNMATCHED_ACKS_PER_MINUTE
 from arcade_shared.errors import BadMessage
 from arcade_shared.ids import uuid7
 from arcade_shared.messages import Ack
@@ -119,15 +119,15 @@ def ack_of(credit_id: str, installation: str = "f" * 32) -> dict[str, Any]:
 
 def test_a_stolen_key_fills_the_store_no_faster_than_so_much_a_minute() -> None:
     cloud, refused = MortalCloud(), 0
-    for number in range(10 * RECORDS_PER_MINUTE):
+    for number in range(10 * UNMATCHED_ACKS_PER_MINUTE):
         try:
             said(cloud, "ack", Ack, **ack_of(uuid7(number)))
         except BadMessage:
             refused += 1
         cloud.now_ms += 100
-    assert refused >= 8 * RECORDS_PER_MINUTE
-    assert len(cloud.store.unmatched_acks(1000)) <= 2 * RECORDS_PER_MINUTE
-    assert len(cloud.store.recent_alerts(1000)) <= 2 * RECORDS_PER_MINUTE
+    assert refused >= 8 * UNMATCHED_ACKS_PER_MINUTE
+    assert len(cloud.store.unmatched_acks(1000)) <= 2 * UNMATCHED_ACKS_PER_MINUTE
+    assert len(cloud.store.recent_alerts(1000)) <= 2 * UNMATCHED_ACKS_PER_MINUTE
 
 
 def test_a_stolen_key_raises_one_alert_for_an_order_however_many_devices_it_claims_to_be() -> None:
@@ -161,7 +161,7 @@ def test_a_stolen_key_that_contradicts_itself_for_ever_adds_no_lines_to_an_order
 def test_who_fills_its_own_measure_leaves_others_theirs() -> None:
     """And what belongs to an order is never counted."""
     cloud = MortalCloud()
-    for number in range(2 * RECORDS_PER_MINUTE):
+    for number in range(2 * UNMATCHED_ACKS_PER_MINUTE):
         with contextlib.suppress(BadMessage):
             said(cloud, "ack", Ack, **ack_of(uuid7(number)))
     order_id = cloud.buy()
