@@ -38,7 +38,7 @@ def package_index() -> None:
 
 @pytest.fixture(scope="session")
 def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DynamoDBLocal]:
-    """The server, and credentials for it in the environment. Tests are skipped where it can't be had."""
+    """The server, and credentials for it in the environment. Tests are skipped where it cannot be had."""
     try:
         find_dynamodb()
     except DynamoDBNotInstalled as missing:

@@ -62,7 +62,7 @@ def site() -> Iterator[tuple[Site, str]]:
 
 
 def keep(screen: Chromium, name: str) -> bytes:
-    """The picture of what is to be seen."""
+    """A picture of the page as it is now."""
     png = screen.png()
     if folder := os.environ.get("ARCADE_PICTURES"):
         Path(folder, f"{name}.png").write_bytes(png)
@@ -70,7 +70,7 @@ def keep(screen: Chromium, name: str) -> bytes:
 
 
 def scan(screen: Chromium, name: str) -> list[str]:
-    """What a camera before the screen reads."""
+    """What a camera reads from the screen."""
     return codes_in(keep(screen, name))
 
 
@@ -133,7 +133,7 @@ def test_from_the_code_on_the_screen_to_credits_added(screen: Chromium, system: 
 
 
 def pay_at_the_screen(screen: Chromium, system: System) -> None:
-    """Scan the code, open what it says on a phone, and choose three credits: the checkout is open now."""
+    """Scan the code, open its address on a phone and choose three credits. The checkout is then open."""
     screen.become(*SCREENS[0], mobile=False, scale=1)
     screen.go(f"{system.url}/kiosk/cab-01")
     (address,) = scan(screen, "kiosk-purchase")
@@ -147,7 +147,7 @@ def pay_at_the_screen(screen: Chromium, system: System) -> None:
 
 
 def second_scan(screen: Chromium, system: System) -> None:
-    """Who scans again finds the machine, not the order of somebody else."""
+    """A second scan leads to the machine, not to somebody else's order."""
     screen.go(f"{system.url}/m/cab-01")
     screen.wait_for("document.querySelectorAll('button:not([disabled])').length > 0")
     assert "credits added" not in screen.text()
@@ -202,5 +202,5 @@ def test_the_screen_shows_a_lost_machine_or_cloud_and_recovers(screen: Chromium,
 
 
 def code_of(screen: Chromium) -> Any:
-    """What the screen's code says now."""
+    """The address in the code on the screen."""
     return scan(screen, "kiosk-again")

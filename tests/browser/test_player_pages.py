@@ -22,7 +22,7 @@ from support.served import serve
 from support.site import Site
 
 SIZES = [(360, 640), (320, 568)]
-# The least that a finger hits without looking, in CSS pixels.
+# The smallest target that a finger hits without looking, in CSS pixels.
 FINGER = 44
 # The page looks at once when it comes back into sight: so tests need not wait for its next look.
 LOOK_AT_ONCE = "document.dispatchEvent(new Event('visibilitychange'))"
@@ -277,7 +277,7 @@ def test_a_reload_in_the_middle_shows_where_the_order_stands(served, phone):
 
 
 def test_a_second_scan_while_an_order_is_under_way_is_a_new_sale(served, phone):
-    """And the way back leads to the first order, which went on meanwhile."""
+    """The way back leads to the first order, which has moved on meanwhile."""
     order_id, url = served.begin()
     phone.go(url)
     served.site.pay(order_id)

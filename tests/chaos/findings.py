@@ -100,7 +100,7 @@ def journal(cabinet: Cabinet) -> list[Word]:
         stdin=subprocess.DEVNULL,
     )
     if shown.returncode != 0:
-        raise SystemFailed(f"{cabinet.machine_id}: the journal can't be read: {shown.stderr}")
+        raise SystemFailed(f"{cabinet.machine_id}: the journal cannot be read: {shown.stderr}")
     return words_in(shown.stdout, cabinet.machine_id)
 
 

@@ -78,7 +78,7 @@ class Crowd:
             thread.start()
 
     def stop(self, within_s: float) -> bool:
-        """Nobody begins anything new; whether all have gone in that time."""
+        """Begin nothing new, and wait for all to leave. Returns whether they left in time."""
         self._stop.set()
         end = time.monotonic() + within_s
         for thread in self._threads:

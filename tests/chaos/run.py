@@ -85,7 +85,7 @@ def _longest(pauses_s: tuple[int, ...], seconds: float) -> int:
 
 
 def run(plant: Plant, options: Options, progress: Progress) -> Outcome:
-    """Let everything loose on a plant that is ready, and account for it. Raises SystemFailed."""
+    """Start faults and players on a plant that is ready, and judge the result. Raises SystemFailed."""
     targets = {
         "cloud": sorted(plant.clouds),
         "agent": sorted(plant.agents),
@@ -131,7 +131,7 @@ def run(plant: Plant, options: Options, progress: Progress) -> Outcome:
 
 
 def _storm(plant: Plant, crowd: Crowd, strike: Strike, seconds: float, progress: Progress) -> list[str]:
-    """Faults and purchases until the time is up; then neither. What went wrong with the run itself."""
+    """Run faults and purchases until the time is up. Returns what went wrong with the run itself."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         strike.pass_time()
@@ -166,7 +166,7 @@ def _peace(plant: Plant, within_s: float, progress: Progress) -> float:
 
 
 def _expire_checkouts(plant: Plant) -> None:
-    """Whoever has left the payment page never comes back; one may yet be made that was asked for in the storm."""
+    """Players who left the payment page never come back. A page asked for in the storm may still be made."""
     stripe = plant.system.stripe
     for session in stripe.dump().get("checkout.session", []):
         if session["status"] == "open":

@@ -89,7 +89,7 @@ def draw(seed: int, seconds: float, targets: Mapping[str, Sequence[str]], long_s
         at_s += dice.expovariate(1 / EVERY_S)
         if at_s >= seconds:
             return drawn
-        if not stack:  # like a pack of cards: a short storm too has something of everything
+        if not stack:  # like a pack of cards: a short storm has some of everything too
             stack = dice.sample(every_share, len(every_share))
         kind = stack.pop()
         free = [name for name in targets[kind.hits] if free_at[kind.hits, name] <= at_s]
@@ -102,7 +102,7 @@ def draw(seed: int, seconds: float, targets: Mapping[str, Sequence[str]], long_s
         if kind.may_be_aimed and dice.randrange(AIMED_OF) < AIMED:
             then_s = dice.uniform(0, THEN_WITHIN_S)
         latest_s = at_s + for_s + (0.0 if then_s is None else AIM_WITHIN_S + then_s)
-        # Some time to come back, or nothing would ever be delivered.
+        # Leave time to recover, or nothing would ever be delivered.
         if not free or latest_s > seconds:
             continue
         free_at[kind.hits, target] = latest_s + 1.0

@@ -176,7 +176,7 @@ class Strike:
         holder = sqlite3.connect(self.plant.system.folder / "cloud.sqlite", timeout=1.0, isolation_level=None)
         try:
             holder.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError:  # somebody frozen has the lock already: that is the same fault
+        except sqlite3.OperationalError:  # a frozen process has the lock already, which is the same fault
             holder.close()
             return None
         return holder.close

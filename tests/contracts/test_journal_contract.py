@@ -205,7 +205,7 @@ def test_a_credit_that_was_told_at_its_end_is_not_in_the_outbox(journal: Journal
 
 
 def test_what_is_handed_out_is_a_copy(journal: Journal) -> None:
-    """Who changes a list that he was given changes nothing in the journal."""
+    """Changing a list that the journal returned changes nothing in the journal."""
     open_, done = credit(), credit(NOW + 1, state="done")
     given = [open_, done]
     journal.commit(given)

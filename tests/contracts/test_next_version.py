@@ -153,7 +153,7 @@ def form_of(record: bytes) -> int:
 
 
 def upgraded(shared: Shared, later: Store) -> None:
-    """The later version is the only one left, somebody believes."""
+    """An operator believes that only the later version is left."""
     assert later.upgrade() == 3
     shared.a_minute_goes_by()
 
@@ -211,7 +211,7 @@ def test_after_the_upgrade_this_version_refuses_in_words_and_writes_nothing(shar
 
 
 def test_what_is_refused_can_be_asked_again_elsewhere(shared: Shared) -> None:
-    """Whoever calls is told that nothing was stored: Stripe and the broker then send it again."""
+    """The caller is told that nothing was stored, so Stripe and the broker send it again."""
     this, later = shared.this(), shared.later()
     upgraded(shared, later)
     with pytest.raises(StoreUnavailable):

@@ -222,7 +222,7 @@ def test_a_credit_is_told_with_its_token_once_its_last_pulse_has_ended(setting_w
 
 
 def test_handing_over_waits_for_no_pulse(setting_with: Settings) -> None:
-    """The loop goes on while the line is busy."""
+    """The loop continues while the line is busy."""
     setting = setting_with(Profile(pulse_ms=7, gap_ms=5))
     setting.hold()
     setting.pulse_credit((CREDIT, 0))
@@ -234,7 +234,7 @@ def test_handing_over_waits_for_no_pulse(setting_with: Settings) -> None:
 
 
 def test_a_second_credit_waits_its_turn_and_a_third_is_refused(setting_with: Settings) -> None:
-    """One at a time; who was refused may come again, and nothing was pulsed for him."""
+    """One at a time. A refused credit may be handed over again, and nothing was pulsed for it."""
     setting = setting_with(Profile(pulse_ms=7, gap_ms=5))
     setting.hold()
     setting.pulse_credit((CREDIT, 0))
@@ -258,7 +258,7 @@ def test_a_second_credit_waits_its_turn_and_a_third_is_refused(setting_with: Set
 def test_a_line_that_fails_rests_and_tells_whether_it_was_active(
     setting_with: Settings, after_the_edge: bool
 ) -> None:
-    """And the next credit is as good as any."""
+    """The next credit is pulsed as usual."""
     setting = setting_with(Profile(pulse_ms=7, gap_ms=5, pulses_per_credit=2))
     setting.break_once(after_the_edge=after_the_edge)
     setting.pulse_credit((CREDIT, 0))

@@ -275,7 +275,7 @@ def test_an_event_noted_without_a_step_counts_as_seen(store: Store) -> None:
 
 
 def test_a_payment_belongs_to_its_order_for_good(store: Store) -> None:
-    """Also when the order names another payment later."""
+    """This also holds when the order names another payment later."""
     order = funded(new_order("o-1"), "pi_1")
     store.move(step(new_order("o-1")))
     store.move(step(order))
@@ -419,7 +419,7 @@ def test_recent_orders_come_newest_first_by_machine_and_by_page(store: Store) ->
 
 
 def test_an_order_without_a_known_machine_is_listed_as_any_other(store: Store) -> None:
-    """Money can arrive for a machine that nobody named, or named at length."""
+    """Money can arrive for a machine without a name, or with a very long one."""
     for number, machine_id in enumerate(("", "x" * 3_000, "mâchine 1")):
         store.move(step(new_order(f"o-{number}", machine_id=machine_id, created_at_ms=number)))
     assert [order.order_id for order in store.recent_orders(9)] == ["o-2", "o-1", "o-0"]
@@ -501,7 +501,7 @@ def test_a_step_with_any_credit_of_another_order_stores_nothing_at_all(
 
 
 def test_a_store_at_form_1_refuses_an_order_of_several_credits(durable: Durable) -> None:
-    """Its other processes could not read it. Nothing is stored, and nobody is charged."""
+    """The other processes could not read it. Nothing is stored, and nobody is charged."""
     with _older_store(durable) as store:
         assert store.form() == 1
         with pytest.raises(InvariantBroken, match="form 1 holds one credit, not 2"):
@@ -677,7 +677,7 @@ def test_only_the_latest_echo_counts(store: Store) -> None:
 
 
 def test_the_last_note_of_a_sweep_counts(store: Store) -> None:
-    """A clock that was ahead is put back by it."""
+    """It corrects a clock that was ahead."""
     assert store.reconciled_ms() is None
     store.note_reconciled(200)
     assert store.reconciled_ms() == 200

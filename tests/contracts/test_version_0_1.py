@@ -173,7 +173,7 @@ def check_ends(world: TakenOver) -> None:
 
 
 def test_the_store_was_left_with_orders_in_every_state(left: Left) -> None:
-    """What these tests are about is there: who makes the files anew must not lose any of it."""
+    """What these tests need is there: a new version of the files must not lose any of it."""
     world = TakenOver(left.store, LIMITS)
     assert set(world.labels) == set(ENDS)
 

@@ -270,7 +270,7 @@ def test_whoever_insists_may_do_without_tls(write: Write) -> None:
     ],
 )
 def test_the_coin_line_is_found_whatever_else_is_wrong(write: Write, text: str) -> None:
-    """Forcing the line inactive must not wait for somebody to find a typo."""
+    """Forcing the line inactive must work even with a typo in the config."""
     assert load_coin_line(write(text)) == (22, "high")
 
 

@@ -52,7 +52,7 @@ class AlertTaker:
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None:
-                """It says nothing."""
+                """Log nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.thread = threading.Thread(target=self.server.serve_forever)
@@ -263,14 +263,14 @@ def live_through_everything(seen: Witness, alerts: AlertTaker) -> None:
     ack = seal(machine_key(older, "cab-01"), topic, Ack, **claim, **more).decode()
     assert seen.ask("POST", "/ingest", json={"topic": topic, "payload": ack}, headers=ingest).json()["accepted"]
     wait_for("the alert", lambda: alerts.bodies, 30)
-    # a Stripe that answers no more
+    # a Stripe that no longer answers
     system.stripe.stop()
     seen.ask("POST", "/create-payment-link", json={"machine_id": "cab-01"})
     seen.run("arcade_cloud.entrypoints.cli", "check")
 
 
 def test_everything_was_seen(witness: Witness, alerts: AlertTaker) -> None:
-    """Else the search below proves nothing."""
+    """Otherwise the search below proves nothing."""
     places = dict(witness.places())
     for name, at_least in {"cloud.log": 500, "cab-01/agent-cab-01.log": 500, "cloud.sqlite": 20_000}.items():
         assert len(places[name]) > at_least, name

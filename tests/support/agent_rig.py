@@ -57,7 +57,7 @@ class FakeLink:
     token: int = 0
 
     def come_up(self) -> LinkUp:
-        """It is connected, anew."""
+        """Connect, or connect again."""
         self.connection += 1
         self.online = True
         return LinkUp(self.connection)
@@ -126,7 +126,7 @@ class Rig:
         )
 
     def stands(self) -> tuple[bool, str]:
-        """Whether the agent calls the machine ready, and what is in the way."""
+        """Whether the agent calls the machine ready, and if not, why."""
         return self.agent.standing.ready, self.agent.standing.reason
 
     def finished(self) -> bool:

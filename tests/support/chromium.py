@@ -138,7 +138,7 @@ class Chromium:
 
 
 def eventually(holds: Callable[[], bool], what: str, within_s: float = 15.0) -> None:
-    """Wait until `holds()`; fails the test with `what` if it does not come to that."""
+    """Wait until `holds()` is true. Fails the test with `what` if that does not happen in time."""
     end = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < end, what

@@ -1,4 +1,4 @@
-"""The cloud's domain over memory, killed at any point it can be killed at, and begun anew on what was stored.
+"""The cloud's domain over memory, killed at any possible point and started again on what was stored.
 
 `MortalCloud` is the world around it: Stripe and its webhooks, the broker, machines that keep the rules, the clock.
 What was sent to the cloud is sent again until it was taken in, as Stripe and brokers do.
@@ -242,7 +242,7 @@ class MortalCloud:
         return self._ids.to_bytes(size, "big")
 
     def survive(self, work: Callable[[], Any]) -> Any:
-        """Do `work`; a process that is killed in it is begun anew. None then."""
+        """Do `work`. If the process is killed in it, a new one is started and None returned."""
         try:
             return work()
         except Killed:
@@ -258,7 +258,7 @@ class MortalCloud:
             pass
 
     def _next(self, end_ms: int) -> bool:
-        """The next thing that happens; False if there is nothing more."""
+        """Let the next thing happen. False if there is nothing more."""
         if events := self.payments.stripe.take_events():
             for event in events if self.webhooks else ():
                 for _ in range(2 if self.webhooks_twice else 1):

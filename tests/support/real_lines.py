@@ -43,7 +43,7 @@ def keep_released_outputs(keep: bool) -> None:
 
 
 def record() -> None:
-    """Begin anew to record what is driven."""
+    """Start a new record of what is driven."""
     (TRACING / "trace_clock").write_text("mono")
     (TRACING / "events/gpio/gpio_value/enable").write_text("1")
     (TRACING / "trace").write_text("")

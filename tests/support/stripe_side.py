@@ -114,7 +114,7 @@ class WebhookInbox:
 
 
 def eventually(holds: Callable[[], bool], what: str, timeout_s: float = 15.0) -> None:
-    """Wait until `holds()`; fails the test with `what` if it does not come to that."""
+    """Wait until `holds()` is true. Fails the test with `what` if that does not happen in time."""
     end = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < end, what

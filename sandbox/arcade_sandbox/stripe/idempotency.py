@@ -77,10 +77,6 @@ class IdempotencyKeys:
             )
         return use.answer
 
-    def knows(self, key: str) -> bool:
-        """Whether the key is in use or its answer remembered."""
-        return key in self._uses
-
     def finish(self, key: str, answer: Answer | None) -> None:
         """Remember the answer of the request that holds the key; None forgets the key, as if never used."""
         if answer is None:

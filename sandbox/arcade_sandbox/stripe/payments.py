@@ -4,16 +4,15 @@ Every function changes the state and records the events that Stripe would send, 
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from arcade_sandbox.errors import SandboxMisuse
 from arcade_sandbox.stripe import payment_objects as shapes
-from arcade_sandbox.stripe.checkout import close_session, landing_url
+from arcade_sandbox.stripe.checkout import close_session
 from arcade_sandbox.stripe.errors import StripeRefusal, unexpected_state
 from arcade_sandbox.stripe.state import StripeState, random_letters
 
 Json = dict[str, Any]
-Method = Literal["card", "card_declined", "link", "fpx", "fpx_later", "grabpay"]
 
 # Button on the hosted page → the kind of payment method, as Stripe names it.
 METHOD_TYPES: dict[str, str] = {
@@ -36,7 +35,6 @@ class Paid:
     declined: bool
     # The event for whose answer the page waits before it sends the customer on; None after a decline.
     completed_event: str | None
-    redirect: str | None
 
 
 def pay_session(state: StripeState, session_id: str, method: str, now_s: int) -> Paid:
@@ -59,7 +57,7 @@ def pay_session(state: StripeState, session_id: str, method: str, now_s: int) ->
     charge = _new_charge(state, intent, method_type, held, now_s)
     if method == "card_declined":
         _fail(state, intent, charge, "card_declined", "Your card was declined.", now_s)
-        return Paid(session_id, intent["id"], declined=True, completed_event=None, redirect=None)
+        return Paid(session_id, intent["id"], declined=True, completed_event=None)
     if method == "fpx_later":
         intent["status"] = "processing"
         state.emit("payment_intent.processing", intent, now_s)
@@ -84,7 +82,7 @@ def pay_session(state: StripeState, session_id: str, method: str, now_s: int) ->
     elif held:
         session["payment_status"] = state.rules.held_payment_status
     event_id = state.emit("checkout.session.completed", session, now_s)
-    return Paid(session_id, intent["id"], declined=False, completed_event=event_id, redirect=landing_url(session))
+    return Paid(session_id, intent["id"], declined=False, completed_event=event_id)
 
 
 def _intent_of(state: StripeState, session: Json, now_s: int) -> Json:

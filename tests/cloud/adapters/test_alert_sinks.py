@@ -1,4 +1,4 @@
-"""Alerts: one JSON POST each, taken or not; the token in the address is told to nobody."""
+"""Alerts: one JSON POST each, accepted or not. The token in the address is never shown."""
 
 import json
 import logging
@@ -36,7 +36,7 @@ def receiving(status: int, **headers: str) -> Iterator[tuple[str, SimpleQueue[tu
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
-            """Nothing: the test's own output is enough."""
+            """Log nothing: the test's own output is enough."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)

@@ -1,4 +1,4 @@
-"""Settings: every fault at once and by name, what wins over what, and no secret ever shown."""
+"""Settings: every fault at once and by name, which source wins, and no secret ever shown."""
 
 import logging
 import re

@@ -440,7 +440,7 @@ class OrderLife(RuleBasedStateMachine):
 
 
 def _nothing(self: RuleBasedStateMachine) -> None:
-    """In place of a rule that plays no part."""
+    """Takes the place of a rule that plays no part."""
 
 
 class Settlement(OrderLife):

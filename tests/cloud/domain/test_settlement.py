@@ -1,4 +1,4 @@
-"""Settling: Stripe is brought to show the target, at most once for each refund, whatever is lost or comes late."""
+"""Settling: Stripe is made to show the target, each refund at most once, whatever is lost or late."""
 
 import itertools
 

@@ -125,7 +125,7 @@ class Lives:
         return any(isinstance(effect, ReadPayment) for effect in self.effects)
 
     def silence_of(self, index: int) -> None:
-        """Its machine says nothing; all that proves it is there."""
+        """The machine says nothing, and everything that proves its silence is there."""
         for _ in range(1_000):
             if self.order.credits[index].resolution is not None:
                 return
@@ -262,7 +262,7 @@ def test_an_ack_for_no_credit_of_it_changes_nothing() -> None:
 
 
 def test_one_is_delivered_and_the_other_silent() -> None:
-    """Its order waits, no money moves, and then each counts for what it was."""
+    """The order waits and no money moves. Then each credit counts for what it was."""
     lives = Lives().funded()
     lives.ack(1, "pulsing", 1)
     lives.ack(0)
@@ -294,7 +294,7 @@ def test_the_share_of_each_credit_is_rounded_by_itself_whichever_ends_first(sequ
     for index in sequence:
         assert lives.order.books.target_minor == 0
         lives.ack(index, "done", 1)
-    assert PRICE // COUNT + PRICE // COUNT == 332  # of all of it together it would be 333
+    assert PRICE // COUNT + PRICE // COUNT == 332  # rounded over all of them it would be 333
     assert lives.order.books.target_minor == lives.order.earned_minor == 332
     assert lives.order.books.goodwill_minor == 0
     assert lives.is_at("resolved")

@@ -14,7 +14,7 @@ INGEST = {"X-Ingest-Secret": INGEST_SECRET}
 
 
 def paid_and_sent(site: Site) -> str:
-    """An order that is paid, and whose machine has not answered yet."""
+    """A paid order whose machine has not answered yet."""
     order_id = site.begin(2)
     site.pay(order_id)
     assert site.order(order_id).state == "funded"
@@ -40,7 +40,7 @@ def invented_hold(site: Site, order_id: str) -> dict[str, object]:
 
 
 def test_with_the_ingest_secret_no_ack_is_forged() -> None:
-    """Every message is signed by its machine as well: who may deliver letters can't write them."""
+    """Every message is also signed by its machine, so a caller who may deliver messages cannot write them."""
     site = Site(gameover_api_key=API_KEY)
     order_id = paid_and_sent(site)
     order = site.order(order_id)

@@ -29,10 +29,10 @@ class Served:
         return f"http://127.0.0.1:{self.port}"
 
     def raw(self, request: bytes) -> bytes:
-        """What comes back for these very bytes, until the server closes or hangs up."""
+        """What the server answers to exactly these bytes, until it closes the connection."""
         with socket.create_connection(("127.0.0.1", self.port), TIMEOUT_S) as connection:
             answer = b""
-            with contextlib.suppress(OSError):  # it may hang up while we are still talking
+            with contextlib.suppress(OSError):  # it may hang up while we still send
                 connection.sendall(request)
                 connection.shutdown(socket.SHUT_WR)
                 while chunk := connection.recv(65536):
@@ -50,7 +50,7 @@ def served() -> Iterator[Served]:
         threads=4,
         max_request_body_size=WAITRESS_BODY_BYTES,
         ident=None,
-        asyncore_use_poll=True,  # it minds least that its sockets are closed under it, as below
+        asyncore_use_poll=True,  # closing its sockets under it, as below, disturbs it least
     )
     thread = threading.Thread(target=server.run, name="waitress")
     thread.start()
@@ -87,7 +87,7 @@ def test_a_body_in_chunks_is_bounded_as_any_other(served):
 
 
 def test_an_endless_body_is_refused_before_it_is_kept(served):
-    """Else a thousand callers could fill the disk with what no route takes."""
+    """Otherwise a thousand callers could fill the disk with bodies that no route accepts."""
     head = b"POST /webhook HTTP/1.1\r\nHost: x\r\n"
     assert served.raw(head + b"Content-Length: 1000000000\r\n\r\n").startswith(b"HTTP/1.1 413")
     with socket.create_connection(("127.0.0.1", served.port), TIMEOUT_S) as connection:

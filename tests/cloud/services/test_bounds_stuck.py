@@ -1,4 +1,4 @@
-"""However many orders can't be moved, those that can be moved have their turn."""
+"""However many orders are stuck, the others still get their turn."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ class Spoiled(MemoryStore):
 
 
 class Cloud:
-    """A cloud whose orders are all due: STUCK that can't be moved, and behind them one that nobody has paid."""
+    """A cloud whose orders are all due: first STUCK orders that cannot be moved, then one that nobody has paid."""
 
     def __init__(self) -> None:
         self.now_ms = NOW_MS + 100_000_000
@@ -50,7 +50,7 @@ class Cloud:
         ).fulfilment
 
     def put(self, order_id: str, due_at_ms: int) -> None:
-        """An order without a checkout, which its first turn abandons."""
+        """Store an order without a checkout; its first turn abandons it."""
         order = new_order(order_id=order_id, checkout=None, due_at_ms=due_at_ms)
         entry = HistoryEntry(order_id=order_id, version=1, at_ms=0, event="Ordered", state="open")
         self.store.move(Move(order=order, expected_version=0, history=entry))
@@ -72,7 +72,7 @@ def test_orders_that_can_not_be_moved_let_the_others_pass() -> None:
 
 
 def test_one_pass_after_the_other_comes_to_an_end_even_if_nothing_can_be_moved() -> None:
-    """A worker that goes on while its batches are full, as on AWS Lambda, is not kept for ever."""
+    """A worker that continues while its batches are full, as on AWS Lambda, still comes to an end."""
     cloud = Cloud()
     passes = 0
     while cloud.fulfilment.run_once(BATCH) == BATCH:

@@ -1,4 +1,4 @@
-"""Whatever the cloud reads (settings, records, well signed messages) is understood or refused by name."""
+"""All that the cloud reads (settings, records, correctly signed messages) is understood or refused by name."""
 
 import json
 from contextlib import suppress
@@ -102,7 +102,7 @@ def test_an_order_s_record_with_anything_in_a_field_is_read_or_called_broken(
 def test_whatever_a_machine_signs_it_is_taken_in_or_refused(
     site: Site, kind: Any, fields: dict[str, Any], signed: bool
 ) -> None:
-    """A cabinet's key is enough to be heard, and not enough to make the cloud stumble."""
+    """A cabinet's key is enough to be heard, but not enough to make the cloud fail."""
     topic = ECHO if kind == "echo" else machine_topic("cab-01", kind)
     key = echo_key(SIGNING_SECRET) if kind == "echo" else machine_key(SIGNING_SECRET, "cab-01")
     if signed:

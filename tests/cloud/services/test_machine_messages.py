@@ -66,7 +66,7 @@ def signed(kind: Kind, cls: Any, fields: dict[str, Any], *, secret: str = SECRET
 
 
 def waiting(cloud: MortalCloud) -> str:
-    """An order whose credit is out, and not answered."""
+    """An order whose credit was sent and not answered yet."""
     cloud.machine.is_up = False
     order_id = cloud.buy()
     assert order_id is not None
@@ -195,7 +195,7 @@ def _refusals() -> dict[str, tuple[str, bytes]]:
             seal(machine_key(SECRET, MACHINE), ACK, Ack, **{**fields, "machine_id": "x"}),
         ),
         "outside the contract": (ACK, _sealed_anyhow(ACK, {**unsigned, "delivered": -1})),
-        "final, but it isn't": (ACK, _sealed_anyhow(ACK, {**unsigned, "state": "accepted", "delivered": 0})),
+        "final, but it is not": (ACK, _sealed_anyhow(ACK, {**unsigned, "state": "accepted", "delivered": 0})),
         "no JSON": (ACK, b"{"),
         "no object": (ACK, b"[]"),
         "no UTF-8": (ACK, b'{"a": "\xff"}'),

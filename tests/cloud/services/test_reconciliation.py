@@ -43,7 +43,7 @@ class Bench:
         self.site.now_ms += int(seconds * 1000)
 
     def paid(self, method: Any = "fpx", **link: Any) -> str:
-        """A static link paid, and all that Stripe tells of it lost; the payment intent."""
+        """Pay by a static link and lose all of Stripe's webhooks about it. Returns the payment intent."""
         intent = self.stripe.pay(self.stripe.visit_link("price_play", **({"metadata": CAB} | link)), method)
         self.stripe.take_events()
         return intent
@@ -60,7 +60,7 @@ class Bench:
         self.reconciliation = Reconciliation(fulfilment=services.fulfilment, intake=services.intake)
 
     def fail(self, call: str, times: int = 1) -> None:
-        """Have so many calls come to nothing."""
+        """Let so many calls fail."""
         left = [None] * times
         self.site.payments.fault = lambda name: "before" if name == call and left and not left.pop() else None
 
@@ -173,7 +173,7 @@ def test_orders_of_ours_are_left_to_ask_by_themselves(bench: Bench) -> None:
 
 
 def test_what_was_paid_before_the_very_first_pass_is_left_alone() -> None:
-    """Another program delivered it, which this one follows: it would be refunded behind its back."""
+    """The program before this one delivered it, and this one would refund it afterwards."""
     site = Site()
     site.payments.stripe.pay(site.payments.stripe.visit_link("price_play", metadata=CAB), "fpx")
     site.now_ms += 1_000

@@ -70,7 +70,7 @@ def test_a_link_for_a_machine_that_nobody_knows_is_given_back(site: Site) -> Non
 
 
 def test_another_business_on_the_same_account_is_left_alone(site: Site) -> None:
-    """No order of ours, no machine of ours: not our money to give back."""
+    """Neither the order nor the machine is ours, so the money is not ours to give back."""
     intent = paid_by_link(site)
     report_all(site)
     assert site.store.recent_orders(10) == []

@@ -1,4 +1,4 @@
-"""An order of many credits goes through the same services as one of a single credit."""
+"""An order of many credits goes through the same services as an order of one credit."""
 
 import msgspec
 import pytest

@@ -14,9 +14,9 @@ from support.orders import session_of
 from support.site import INGEST_SECRET, Site
 
 API_KEY = "the game software's own key"
-# Whoever uses these causes work elsewhere: so many a minute for one address.
+# These cause work elsewhere: so many a minute for one address.
 COUNTED = {"/create-payment-link", "/gameover", "/m/<machine_id>/checkout"}
-# Whoever uses these has a key, and nothing is read of anybody else.
+# These need a key, and read nothing without it.
 KEYED = {"/ingest": {"X-Ingest-Secret": INGEST_SECRET}, "/gameover": {"X-Api-Key": API_KEY}}
 # Stripe alone can sign for these, and it must never be turned away.
 SIGNED = {"/webhook", "/addCredit"}

@@ -1,4 +1,4 @@
-"""Whatever comes in, no route answers with 500, and every error has the one shape."""
+"""No input makes a route answer with 500, and every error has the same shape."""
 
 import json
 from typing import Any

@@ -172,7 +172,7 @@ def test_a_body_that_is_not_json_is_bad_input(site, body):
 
 
 def test_nesting_just_within_what_can_be_read_is_no_defect(site):
-    """Reading and writing JSON give up at different depths."""
+    """Reading and writing JSON fail at different depths."""
     statuses = set()
     for depth in range(800, 1000):
         body = b'{"topic": "x", "payload": ' + b'{"a":' * depth + b"1" + b"}" * depth + b"}"

@@ -1,4 +1,4 @@
-"""The description of the API: complete, valid, and true."""
+"""The description of the API is complete, valid and true."""
 
 import re
 

@@ -40,7 +40,7 @@ class Elements(HTMLParser):
 
 
 def page(site: Site, path: str, status: int = 200) -> Elements:
-    """A page, which must be one."""
+    """A page that was served with 200."""
     answer = site.client.get(path)
     assert (answer.status_code, answer.mimetype) == (status, "text/html")
     return Elements(answer.text)

@@ -18,14 +18,14 @@ from support.orders import NOW_MS, changed
 
 
 def view_of(life: Life) -> View:
-    """The view, with the blanks that keep an amount on one line made ordinary."""
+    """The view, with its no-break spaces replaced by ordinary ones."""
     view = order_view(life.order, life.now_ms)
     texts = {name: getattr(view, name).replace("\u00a0", " ") for name in ("title", "detail", "money")}
     return dataclasses.replace(view, **texts)
 
 
 def said(view: View) -> str:
-    """All words of a view."""
+    """All texts of a view."""
     return f"{view.title} {view.detail} {view.money}"
 
 

@@ -120,7 +120,7 @@ def test_a_journal_that_was_rolled_back_pulses_nothing_twice() -> None:
 
 
 def test_a_train_without_a_connection_keeps_the_loop_asleep_even_if_pruning_is_overdue() -> None:
-    """Nothing is pruned while the line is busy; asking for the past would have the loop spin beside the pulses."""
+    """Nothing is pruned while the line is busy. A due time in the past would make the loop spin."""
     rig = Rig().connected()
     rig.command(2)
     rig.disconnected()
@@ -320,7 +320,7 @@ class TestWhatIsNotForUs:
         assert rig.counted() == {"for another installation": 3}
 
     def test_the_signature_and_the_installation_are_checked_before_the_id_is_looked_up(self) -> None:
-        """Somebody who knows an id learns nothing about it."""
+        """Knowing an id is not enough to learn anything about its credit."""
         rig = Rig().connected()
         credit_id = rig.command()
         rig.pulse_all()

@@ -94,7 +94,7 @@ def test_the_status_comes_every_30_seconds_and_at_once_on_a_change() -> None:
 
 
 def test_a_ready_line_that_flickers_does_not_flood_the_broker() -> None:
-    """And what is said last is how it is."""
+    """The last status says how things are."""
     rig = Rig(has_ready=True).connected()
     rig.pass_time(1_000)
     said = len(rig.statuses())
@@ -127,7 +127,7 @@ def test_the_will_is_the_last_word_of_its_connection() -> None:
 
 
 def test_moments_are_the_clouds_where_they_are_known() -> None:
-    """The machine's own clock may be decades off, and nobody must take its word where there is a better one."""
+    """The machine's own clock may be decades wrong, so it is not used where there is a better one."""
     rig = Rig().connected(tell_time=False)
     assert rig.statuses()[0].timestamp_ms == rig.cloud_ms + rig.wall_offset_ms
     rig.tell_time()
@@ -151,7 +151,7 @@ class TestOutbox:
         assert len([ack for ack in rig.acks(credit_id) if ack.final]) == 2
 
     def test_a_refusal_of_the_broker_is_no_confirmation(self) -> None:
-        """As when its access list forbids it: tried again, ever more slowly, and counted."""
+        """For example because its access list forbids it: tried again, more and more slowly, and counted."""
         rig = Rig().connected()
         rig.confirm_all()
         credit_id = rig.command()
@@ -170,7 +170,7 @@ class TestOutbox:
         assert rig.journal.counters["publish refused by the broker: Not authorized"] > 0
 
     def test_a_machine_whose_acks_are_refused_is_not_sold_until_one_is_taken(self) -> None:
-        """Every play would be given back for silence, and the player would have had it."""
+        """Otherwise every play would be given back for silence although the player had it."""
         rig = Rig().connected()
         rig.confirm_all()
         rig.command()
@@ -223,7 +223,7 @@ class TestOutbox:
         assert rig.journal.outbox == set()
 
     def test_an_outbox_that_is_damaged_ends_the_agent_and_is_not_read_again_and_again(self) -> None:
-        """What it holds can be told by no one, and only a restart begins a journal that can be trusted."""
+        """Nobody can say what it holds, and only a restart begins a journal that can be trusted."""
         rig = Rig()
 
         def damaged(limit: int) -> list[Credit]:
@@ -285,7 +285,7 @@ def test_progress_is_told_but_not_more_often_than_somebody_can_see() -> None:
 
 
 def test_an_agent_with_nothing_to_do_asks_for_nothing() -> None:
-    """At idle it wakes for its status, the clock and its housekeeping, and never turns in circles."""
+    """When idle it wakes for its status, the clock and its housekeeping, and never spins."""
     rig = Rig().connected()
     rig.confirm_all()
     ticks = 0

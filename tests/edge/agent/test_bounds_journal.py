@@ -61,7 +61,7 @@ def test_years_of_credits_leave_a_journal_of_35_days(journal: SqliteJournal, tmp
 
 
 def test_thousands_a_day_are_held_to_the_number_that_is_promised(journal: SqliteJournal, tmp_path: Path) -> None:
-    """Also while the cloud's time is unknown, so that no age can be told."""
+    """This also holds while the cloud's time is unknown, so that no age is known."""
     for day in range(24):
         live_a_day(journal, START_MS + day * DAY_MS, 3000)
         assert size(tmp_path) < 20_000_000

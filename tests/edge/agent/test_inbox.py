@@ -77,7 +77,7 @@ def test_whoever_changes_a_field_breaks_the_signature(fields: dict[str, object])
 
 
 def test_signature_and_id_taken_away_together_leave_an_unsigned_pulse() -> None:
-    """Which only a bench pulses."""
+    """Only a bench pulses these."""
     bare = changed(PULSE, creditId=None, signature=None)
     assert why(bare) == UNSIGNED
     assert read_message(TOPIC, bare, False, BENCH) == BenchPulse(2)

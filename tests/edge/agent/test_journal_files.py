@@ -216,7 +216,7 @@ def test_no_more_are_kept_than_the_bound(journal: SqliteJournal) -> None:
 
 
 def test_what_was_forgotten_is_remembered_over_a_restart(path: Path) -> None:
-    """Else a command that was pulsed and pruned would be taken for a new one by the next process."""
+    """Otherwise the next process would take a command that was pulsed and pruned for a new one."""
     opened = open_journal(path, SERIAL)
     opened.commit([DONE])
     assert opened.prune(NOW + 1, 10) == 1

@@ -62,7 +62,7 @@ def next_of(posted: queue.Queue[DetectorSignal]) -> DetectorSignal:
 
 
 class Clock:
-    """Stands still unless moved: how fast the test runs decides nothing."""
+    """A clock that stands still unless moved, so the speed of the test decides nothing."""
 
     def __init__(self) -> None:
         self.now_ms = 1_000

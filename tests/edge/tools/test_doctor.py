@@ -59,7 +59,7 @@ def doctor(config: Path, factory: Any = None, **more: Any) -> list[Verdict]:
 
 
 def levels(verdicts: list[Verdict], what: str) -> set[str]:
-    """What was said of one thing."""
+    """What the doctor said about one thing."""
     return {verdict.level for verdict in verdicts if verdict.what == what}
 
 
@@ -108,7 +108,7 @@ def test_it_tells_the_cloud_nothing_but_that_the_agent_is_offline(
 
 
 def test_a_command_that_waits_for_the_agent_waits_on(tmp_path: Path, broker: Broker, cloud: MqttCloud) -> None:
-    """It logs in as the agent would, and must not swallow what the broker keeps for it."""
+    """It logs in as the agent would, and must not take the messages that the broker keeps for the agent."""
     config = write_config(tmp_path, broker.port)
     doctor(config, answer_within_s=PATIENT_S)
     journal = open_journal(tmp_path / "journal.db", SERIAL)
@@ -228,7 +228,7 @@ def test_a_certificate_that_ends_soon_is_named(tmp_path: Path) -> None:
 
 
 def _serve_tls(folder: Path, certificate: trustme.LeafCert, port: int) -> subprocess.Popen[bytes]:
-    """A server that only shakes hands, and then hangs up."""
+    """A server that completes the TLS handshake and then hangs up."""
     certificate.private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
     code = (
         "import socket, ssl, sys\n"
@@ -248,7 +248,7 @@ def _serve_tls(folder: Path, certificate: trustme.LeafCert, port: int) -> subpro
 
 
 class Untouchable:
-    """Pins that nobody may ask for."""
+    """Pins that must not be read."""
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"the pins were touched: {name}")

@@ -6,9 +6,9 @@ import pytest
 import requests
 import stripe
 
-from arcade_sandbox.stripe.idempotency import KEY_LIFE_S
+from arcade_sandbox.stripe.idempotency import KEY_LIFE_S, Answer
 from arcade_sandbox.stripe.sandbox import StripeSandbox
-from support.stripe_side import TEST_KEY, checkout_params, eventually, stripe_client
+from support.stripe_side import TEST_KEY, checkout_params, stripe_client
 
 
 @pytest.fixture
@@ -69,12 +69,20 @@ def test_a_key_in_use_is_a_conflict_that_may_be_repeated(sandbox: StripeSandbox,
 
 
 def test_the_library_repeats_a_conflict_and_gets_the_first_answer(
-    sandbox: StripeSandbox, client: stripe.StripeClient, charged: str
+    sandbox: StripeSandbox, client: stripe.StripeClient, charged: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    holds_its_key, begin = threading.Event(), sandbox.keys.begin
+
+    def noted(key: str, path: str, params: str, now_s: int) -> Answer | None:
+        known = begin(key, path, params, now_s)
+        holds_its_key.set()
+        return known
+
+    monkeypatch.setattr(sandbox.keys, "begin", noted)
     sandbox.faults.set_latency(0.4)
     slow = threading.Thread(target=post, args=(sandbox, "/v1/refunds", "k1"), kwargs={"payment_intent": charged})
     slow.start()
-    eventually(lambda: sandbox.keys.knows("k1"), "the first request holds its key")
+    assert holds_its_key.wait(10)
     patient = stripe_client(sandbox.base_url, retries=2)
     refund = patient.v1.refunds.create({"payment_intent": charged}, {"idempotency_key": "k1"})
     slow.join(20)

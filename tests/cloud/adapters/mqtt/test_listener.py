@@ -37,7 +37,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 
 @pytest.fixture
 def machines(broker: Broker) -> Iterator[Probe]:
-    """Somebody who may say what all machines say."""
+    """A client that may publish as any machine."""
     with Probe(broker.port, "bench", "bench password") as probe:
         yield probe
 
@@ -223,7 +223,7 @@ def test_a_defect_costs_neither_the_thread_nor_the_message(
 
 
 def test_defects_never_take_all_the_room(broker: Broker, machines: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More messages that can't be handled than the broker may leave unacknowledged, and others still arrive."""
+    """More messages that cannot be handled than the broker may leave unacknowledged, and others still arrive."""
     monkeypatch.setattr(feed, "ATTEMPT_PAUSE_S", 0.0)
     got: SimpleQueue[bytes] = SimpleQueue()
 

@@ -55,7 +55,7 @@ def address(port: int) -> BrokerAddress:
 
 @pytest.fixture
 def publisher_on() -> Iterator[Callable[..., Publisher]]:
-    """Makes publishers, and closes them at the end."""
+    """Makes publishers and closes them at the end."""
     made: list[Publisher] = []
 
     def make(port: int, *, timeout_ms: int = 1000, publishes_per_s: int = 0, keepalive_s: int = 20) -> Publisher:
@@ -232,7 +232,7 @@ def test_a_frozen_broker_is_unknown_and_the_next_message_after_the_thaw_goes_thr
 def test_a_link_that_looks_alive_and_carries_nothing_costs_one_message(
     shared_broker: Broker, publisher_on: Callable[..., Publisher]
 ) -> None:
-    """So do networks that forget an idle connection; the one after it gets a new connection."""
+    """Networks that forget an idle connection do the same. The next message gets a new connection."""
     with Link(shared_broker.port) as link:
         publisher = publisher_on(link.port, timeout_ms=1000)
         assert send(publisher) is Outcome.NOBODY
@@ -310,7 +310,7 @@ def test_sixteen_threads_each_get_the_word_about_their_own_message(
 def test_an_exception_in_the_network_thread_is_seen_and_the_next_message_goes_through(
     shared_broker: Broker, publisher_on: Callable[..., Publisher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Left to itself paho would lose its thread in silence, and every later message with it."""
+    """On its own, paho would silently lose its thread, and every later message with it."""
     publisher = publisher_on(shared_broker.port, timeout_ms=60_000)
     assert send(publisher) is Outcome.NOBODY
     broken = publisher._wire
@@ -321,7 +321,7 @@ def test_an_exception_in_the_network_thread_is_seen_and_the_next_message_goes_th
     assert send(publisher) is Outcome.NOBODY
 
 
-@pytest.mark.serial  # the last to have its turn has no time left to wait for a slow answer
+@pytest.mark.serial  # the last one has no time left to wait for a slow answer
 def test_what_comes_faster_than_allowed_waits_and_is_refused_where_it_would_wait_too_long(
     shared_broker: Broker, publisher_on: Callable[..., Publisher]
 ) -> None:

@@ -172,14 +172,14 @@ def test_who_fills_its_own_measure_leaves_others_theirs() -> None:
 
 @pytest.fixture
 def long_ago() -> YearsOfTrade:
-    """A trade whose first order is older than what the store remembers of events."""
+    """A history whose first order is older than the events that the store remembers."""
     trade = YearsOfTrade(MemoryStore())
     trade.days(FORGET_AFTER_MS // DAY_MS + 10)
     return trade
 
 
 def test_an_event_that_was_forgotten_and_comes_again_changes_nothing(long_ago: YearsOfTrade) -> None:
-    """Stripe repeats an event for three days. Whoever sends an older one, the payment is read back first."""
+    """Stripe repeats an event for three days. For an older one the payment is read back first, whoever sent it."""
     cloud, event = long_ago.cloud, long_ago.events[0]
     report = webhook.interpret(event)
     assert not long_ago.store.is_seen(report.event_id)

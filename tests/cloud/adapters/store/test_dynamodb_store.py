@@ -43,7 +43,7 @@ def store(dynamodb: DynamoDBLocal) -> Iterator[DynamoStore]:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Repetitions without the pauses between them."""
+    """Retries without the pauses between them."""
     monkeypatch.setattr(botocore.retries.standard.ExponentialBackoff, "delay_amount", lambda *_: 0)
 
 
@@ -195,7 +195,7 @@ def test_nothing_scans_and_what_is_read_from_the_table_is_read_consistently(stor
 
 
 def test_importing_the_store_does_not_import_boto3() -> None:
-    """It costs a tenth of a second, and an installation on SQLite may not have it."""
+    """The import takes a tenth of a second, and an installation on SQLite may not have it."""
     code = "import sys, arcade_cloud.bootstrap\n"
     code += "from arcade_cloud.adapters.store.dynamodb import store, table\n"
     code += "assert not {'boto3', 'botocore'} & set(sys.modules)"
@@ -246,7 +246,7 @@ def test_without_any_answer_nobody_knows_and_the_event_may_come_again(store: Dyn
 
 @pytest.mark.usefixtures("at_once")
 def test_a_conflict_stays_one_where_the_first_answer_was_lost(store: DynamoStore) -> None:
-    """What was refused is refused again: only one's own write is taken for done."""
+    """What was refused is refused again: only a process's own write counts as done."""
     store.put_machine(Machine(machine_id="cab-01", version=1, name="the other's"), 0)
     store.move(step(new_order("o-1")))
     lost = _losing_answers(store, 2)

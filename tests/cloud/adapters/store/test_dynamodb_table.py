@@ -38,7 +38,7 @@ def table(dynamodb: DynamoDBLocal, request: pytest.FixtureRequest) -> Iterator[T
 
 
 def _backups(table: Table, states: list[str]) -> list[str]:
-    """Answer for AWS about backups, which DynamoDB Local has none of. A table just made can't have them yet."""
+    """Answer for AWS about backups, which DynamoDB Local has none of. A table just made cannot have them yet."""
     asked: list[str] = []
 
     def answer(event_name: str, **_: object) -> AWSResponse | None:

@@ -71,7 +71,7 @@ NEVER_READ_OF_PAYMENT = {"refunds": 0, "order_id": None}
 
 @every_record
 def test_a_record_is_written_again_byte_for_byte(line: Line) -> None:
-    """But for what nothing ever read."""
+    """Except what nothing ever read."""
     said, order = read(line)
     assert msgspec.json.encode(said) == bytes(line.record)
     said |= NEVER_READ
@@ -89,7 +89,7 @@ def test_the_newest_form_holds_all_that_was_in_it(line: Line) -> None:
 
 
 def test_the_records_show_every_state_and_end_and_every_field() -> None:
-    """Who makes the file anew must not lose any of it."""
+    """A new version of the file must not lose any of it."""
     assert {said["state"] for said in FIELDS} == set(get_args(State))
     assert {said["kind"] for said in FIELDS} == {"checkout", "link", "grant", "stray"}
     assert {said["resolved_by"] for said in FIELDS} == {"", *get_args(ResolvedBy)}
@@ -106,7 +106,7 @@ def test_the_records_show_every_state_and_end_and_every_field() -> None:
 
 
 def test_a_program_that_knows_no_other_form_reads_the_newest_one_not_at_all() -> None:
-    """Version 0.1 does not know of forms; this is what a program says that does."""
+    """Version 0.1 knows nothing of forms. This is what a program says that does."""
     order = new_order("o-1")
     with pytest.raises(FormTooNew, match=r"order o-1 has form 2.* forms up to 1: install the newer version"):
         Forms(FORM_1).read(FORM_2.write(order), "order o-1")

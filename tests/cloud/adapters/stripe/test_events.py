@@ -1,4 +1,4 @@
-"""Webhooks: only what Stripe signed, lately, gets in; and whatever it holds is understood or refused."""
+"""Webhooks: only what Stripe signed recently gets in, and everything in it is understood or refused."""
 
 import hashlib
 import hmac
@@ -90,7 +90,7 @@ def test_another_secret_or_none_fits_nothing(secrets: list[str]) -> None:
 
 
 def test_an_empty_secret_does_not_open_the_door() -> None:
-    """Anybody can sign with nothing."""
+    """Anybody can sign with an empty secret."""
     for secret in ("", " ", "\t"):
         with pytest.raises(BadWebhook):
             verify(BODY, _header(secret=secret), [secret], NOW_S)

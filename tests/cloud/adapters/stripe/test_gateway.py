@@ -117,7 +117,7 @@ def test_more_line_items_than_a_page_holds_are_all_read(sandbox: StripeSandbox, 
 
 
 def test_nothing_is_imported_or_opened_before_the_first_call() -> None:
-    """A cold start that serves a status page does not pay for the library."""
+    """A cold start that only serves a status page does not load the library."""
     code = (
         "import sys; from arcade_cloud.adapters.stripe.gateway import StripeGateway;"
         "import arcade_cloud.adapters.stripe.events;"
@@ -389,13 +389,13 @@ def test_an_answer_that_is_not_understood_is_no_verdict(serve: Serve, answer: ob
 
 @pytest.mark.parametrize("answer", [{}, {"data": None}, {"data": [3]}, {"data": [{"type": "no id"}]}])
 def test_a_list_of_events_that_is_none_is_no_verdict(serve: Serve, answer: object) -> None:
-    """Taken for an empty list, it would say that nobody has paid."""
+    """If it counted as an empty list, it would say that nobody has paid."""
     with pytest.raises(PaymentsUnavailable):
         serve(answer).read_events(("checkout.session.completed",), since_ms=0)
 
 
 def test_a_listed_event_of_no_known_shape_is_passed_over(serve: Serve) -> None:
-    """One of them must not keep the others from being looked at."""
+    """One of them must not hide the others."""
     good = {"id": "evt_3", "type": "charge.refunded", "created": 1, "data": {"object": {"payment_intent": "pi_1"}}}
     rubbish = [{"id": "evt_1"}, {"id": "evt_2", "type": "checkout.session.completed"}]
     page = serve({"object": "list", "data": [*rubbish, good], "has_more": True}).read_events(

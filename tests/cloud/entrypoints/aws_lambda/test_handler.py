@@ -56,7 +56,7 @@ class Moment:
 
 
 class Lambda:
-    """The function over the site, on one clock that sleeping moves."""
+    """The function over the site, on one clock that moves when somebody sleeps."""
 
     def __init__(self, **settings: Any) -> None:
         self.site = Site(stage_prefix="/arcade", **settings)
@@ -107,7 +107,7 @@ def test_status_is_up_in_each_shape(aws: Lambda, shape: str) -> None:
 @pytest.mark.parametrize("as_base64", [False, True], ids=["text", "base64"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_signed_webhook_is_verified_to_the_byte_in_each_shape(aws: Lambda, shape: str, as_base64: bool) -> None:
-    """Pretty-printed with CRLF and an emoji: whoever touches one byte breaks the signature."""
+    """Pretty-printed with CRLF and an emoji: one changed byte breaks the signature."""
     order_id = aws.site.begin()
     session_id = session_of(aws.site.order(order_id))
     assert session_id is not None
@@ -163,7 +163,7 @@ def test_a_file_arrives_to_the_byte(aws: Lambda, shape: str) -> None:
 
 
 def test_an_address_is_limited_by_who_connected(aws: Lambda) -> None:
-    """Whoever writes another X-Forwarded-For each time is still one client."""
+    """A client that sends another X-Forwarded-For each time is still one client."""
     limited = Lambda(rate_limit_per_minute=2)
     asked = [
         limited.ask(
@@ -182,7 +182,7 @@ def test_an_address_is_limited_by_who_connected(aws: Lambda) -> None:
 
 
 def paid_without_broker(aws: Lambda) -> str:
-    """An order that was paid while the broker said no: only the timer can help it."""
+    """An order that was paid while the broker refused messages, so that only the timer can deliver it."""
     order_id = aws.site.begin()
     aws.site.broker.is_down = True
     aws.site.pay(order_id)
@@ -267,7 +267,7 @@ def test_more_than_one_batch_is_moved_at_once(aws: Lambda) -> None:
 
 
 def test_no_order_is_begun_after_the_time_is_up(aws: Lambda, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A broker that takes its time must not let the function be killed half-way."""
+    """A slow broker must not get the function killed half-way."""
     for _ in range(5):
         paid_without_broker(aws)
     aws.site.now_ms += 10_000
@@ -357,7 +357,7 @@ def test_alerts_that_go_out_slowly_take_no_more_time_than_there_is(
 
 
 def test_a_store_that_is_down_fails_the_tick(aws: Lambda, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that it is counted where somebody looks."""
+    """So it is counted where an operator looks."""
 
     def down(*_arguments: Any) -> None:
         raise StoreUnavailable("down")

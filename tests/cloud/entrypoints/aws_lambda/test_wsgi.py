@@ -77,7 +77,7 @@ def environ_of(event: Any) -> dict[str, Any]:
 def test_the_path_arrives_with_its_stage_apart(shape: str, path: str) -> None:
     environ = asked(shape, path)
     seen = (environ["SCRIPT_NAME"] + environ["PATH_INFO"]).encode("latin-1").decode()
-    if "%" in path:  # encoded by some, decoded by others: what has a percent sign of its own can't be told apart
+    if "%" in path:  # encoded by some, decoded by others: what has a percent sign of its own cannot be told apart
         seen, path = seen.replace("%41", "A"), path.replace("%41", "A")
     assert seen == PREFIXES[shape] + path
     if shape in {"rest", "http_api_stage"} and path != "/":
