@@ -7,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from arcade_cloud.config.private_files import why_not_private
 from arcade_cloud.config.variables import FORMER, VARIABLES, Variable, default_of
 
 # What examples and guides write in place of a value.
@@ -44,6 +45,9 @@ class Environment:
     def _read(self, env_file: Path | None) -> dict[str, str]:
         if env_file is None or not env_file.exists():
             return {}
+        readable_by_all = why_not_private(env_file)
+        if readable_by_all is not None:
+            self.remarks.append(f"{readable_by_all}. It holds every secret of this site.")
         from dotenv import dotenv_values  # here: most installations in a cloud have no such file
 
         try:

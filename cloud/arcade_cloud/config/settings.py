@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from arcade_cloud.config import broker_address, dynamodb_address
 from arcade_cloud.config.environment import Environment
+from arcade_cloud.config.private_files import why_not_private
 from arcade_cloud.config.variables import default_of
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.errors import ArcadeError
@@ -191,7 +192,7 @@ def _database_url(env: Environment, *, on_lambda: bool) -> str:
             env.fault(
                 "DATABASE_URL", "is missing: on AWS Lambda no file outlives its instance. Use dynamodb://table"
             )
-        return default_of("DATABASE_URL", str)
+        url = default_of("DATABASE_URL", str)
     if url.startswith("dynamodb:"):
         try:
             dynamodb_address.parse(url)
@@ -201,7 +202,17 @@ def _database_url(env: Environment, *, on_lambda: bool) -> str:
         env.fault("DATABASE_URL", "must be sqlite:///file, sqlite:////absolute/file or dynamodb://table")
     elif on_lambda and url.startswith("sqlite:"):
         env.remarks.append("DATABASE_URL is a file: on AWS Lambda all orders are lost with the instance.")
+    else:
+        _check_database_file(env, url)
     return url
+
+
+def _check_database_file(env: Environment, url: str) -> None:
+    path = Path(url.removeprefix("sqlite:///"))
+    for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        readable_by_all = why_not_private(file)
+        if readable_by_all is not None:
+            env.remarks.append(f"{readable_by_all}. It holds every order.")
 
 
 def _limits(env: Environment) -> Limits:

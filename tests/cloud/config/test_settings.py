@@ -174,6 +174,7 @@ def test_a_file_that_is_missing_is_fine_and_one_that_is_unreadable_is_a_fault(tm
 def test_a_misspelt_name_in_the_file_is_remarked_upon(tmp_path: Path) -> None:
     env_file = tmp_path / ".env.local"
     env_file.write_text("SIGNING_SECRETS=x\nAWS_REGION=ap-southeast-1\n")
+    env_file.chmod(0o600)
     (warning,) = warnings(load(GOOD, env_file))
     assert "SIGNING_SECRETS" in warning
     assert "did you mean SIGNING_SECRET?" in warning
@@ -341,6 +342,7 @@ def test_an_address_of_stripe_that_is_none_is_one_fault() -> None:
 def test_what_is_no_setting_any_more_is_remarked_upon_and_does_no_harm(tmp_path: Path, in_file: bool) -> None:
     file = tmp_path / ".env.local"
     file.write_text("MAX_TRAIN_S=2\n" if in_file else "")
+    file.chmod(0o600)
     settings = load(GOOD if in_file else {**GOOD, "MAX_TRAIN_S": "2"}, file)
     assert settings.limits == Limits()
     assert settings.remarks == (

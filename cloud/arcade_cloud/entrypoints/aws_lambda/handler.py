@@ -23,7 +23,7 @@ from arcade_cloud.adapters.alert_sinks import TIMEOUT_S
 from arcade_cloud.adapters.stripe.gateway import LONGEST_IN_A_HURRY_S
 from arcade_cloud.bootstrap import build
 from arcade_cloud.config.settings import load, warnings
-from arcade_cloud.entrypoints.aws_lambda.wsgi import respond, shape_of
+from arcade_cloud.entrypoints.aws_lambda.wsgi import BadEvent, respond, shape_of
 from arcade_cloud.errors import ArcadeError, StoreUnavailable
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.services.reconciliation import Reconciliation
@@ -109,13 +109,16 @@ class LambdaFunction:
 
         Raises:
             UnknownEvent: The event is neither HTTP nor a tick.
-            BadEvent: The event is HTTP, but its body cannot be read.
             StoreUnavailable: Only for a tick.
         """
         shape = shape_of(event)
         if shape is not None:
             self.deadline.start(context, HTTP_S)
-            return respond(self.app, shape, event, context)
+            try:
+                return respond(self.app, shape, event, context)
+            except BadEvent as error:
+                refusal = _Refusal("400 Bad Request", "bad_request", f"This request cannot be read: {error}.")
+                return respond(refusal, shape, {}, context)
         stay_s = _tick_of(event)
         # Orders may take all the time except for what one alert needs.
         self.deadline.start(context, MAX_TICK_S, keep_s=sum(TIMEOUT_S))
@@ -155,7 +158,8 @@ def _tick_of(event: object) -> float:
     """
     if not isinstance(event, Mapping):
         raise UnknownEvent(f"an event is a JSON object, not {type(event).__name__}")
-    if event.get("source") in _SCHEDULED:
+    source = event.get("source")
+    if isinstance(source, str) and source in _SCHEDULED:
         return 0.0
     if event.get("job") != "tick":
         shown = ", ".join(sorted(str(name)[:40] for name in event)[:12])
@@ -195,23 +199,27 @@ def handler(event: object, context: Context) -> dict[str, Any]:
         shape = shape_of(event)
         if shape is None:
             raise
-        return respond(_Unusable(error), shape, event, context)
+        return respond(_unusable(error), shape, {}, context)
     return function.handle(event, context)
 
 
-class _Unusable:
-    """The application while there is none: every request gets the usual error body, without the reason."""
+class _Refusal:
+    """A WSGI application that gives every request the same error, in the usual shape."""
 
-    def __init__(self, error: ArcadeError) -> None:
-        if isinstance(error, StoreUnavailable):
-            self._status, code, text = "503 Service Unavailable", "store_unavailable", STORE_DOWN
-        else:
-            self._status, code, text = "500 Internal Server Error", "misconfigured", NOT_SET_UP
+    def __init__(self, status: str, code: str, text: str) -> None:
+        self._status = status
         self._body = json.dumps({"error": {"code": code, "message": text}}).encode()
 
     def __call__(self, _environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         start_response(self._status, [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
         return [self._body]
+
+
+def _unusable(error: ArcadeError) -> _Refusal:
+    """The application while there is none. The reason is in the log only."""
+    if isinstance(error, StoreUnavailable):
+        return _Refusal("503 Service Unavailable", "store_unavailable", STORE_DOWN)
+    return _Refusal("500 Internal Server Error", "misconfigured", NOT_SET_UP)
 
 
 def _prepare() -> None:

@@ -37,6 +37,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 def _add(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
     from arcade_cloud.config.agent_config import agent_config
+    from arcade_cloud.config.private_files import close_to_others
     from arcade_cloud.domain.machines import Machine
     from arcade_cloud.domain.offers import parse_offer
     from arcade_cloud.errors import BadRequest
@@ -67,6 +68,7 @@ def _add(settings: "Settings", options: argparse.Namespace) -> int:
     if machine.kind == "subscriber":
         print(f"machine {machine_id} is registered; a credit counts as delivered once the broker has passed it on")
         return 0
+    close_to_others(sys.stdout)  # it has the machine's signing key
     print(agent_config(settings, machine_id), end="")
     return 0
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from arcade_cloud.config.private_files import make_private
 from arcade_cloud.errors import FormTooNew, InvariantBroken, StoreUnavailable
 
 # How long a writer waits for another one, in this process or another.
@@ -96,6 +97,8 @@ class SqliteFile:
         self._readers: list[sqlite3.Connection] = []
         self._writer: sqlite3.Connection | None = None
         self._closed = False
+        with suppress(OSError, ValueError):  # SQLite says better what is wrong with the path
+            make_private(self.path)  # its -wal and -shm get the same mode
         with self._meaning():
             self._writer = self._connect()
             try:
