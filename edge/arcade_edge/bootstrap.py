@@ -30,7 +30,7 @@ from arcade_edge.hardware.inputs import GpioInput, GpioInputs, SerialInput
 from arcade_edge.hardware.pin_factory import open_pin_factory
 from arcade_edge.mqtt.link import MqttLink, Post
 from arcade_edge.ports import Arrived, StopAsked
-from arcade_shared.topics import machine_topic
+from arcade_shared.topics import Kind, machine_topic
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +45,9 @@ LONGEST_SLEEP_S = 5.0
 SWITCH_INTERVAL_S = 0.0001
 # The loop has more to say once a credit is handed over, and would keep the first edge waiting with it.
 HAND_OVER_S = 0.0005
+
+# What the cloud sends to a machine.
+LISTENS_TO: tuple[Kind, ...] = ("coinpulse", "revoke", "clock")
 
 _SERIAL_NUMBERS = (
     Path("/proc/device-tree/serial-number"),
@@ -280,7 +283,7 @@ def new_link(settings: Settings, installation: str, will: Callable[[int], Will],
     return MqttLink(
         settings.broker,
         f"arcade-{settings.machine_id}-{installation[:12]}",
-        [machine_topic(settings.machine_id, kind) for kind in ("coinpulse", "revoke", "clock")],
+        [machine_topic(settings.machine_id, kind) for kind in LISTENS_TO],
         will,
         post,
     )

@@ -103,6 +103,7 @@ class MqttCloud:
         self.machine_id = machine_id
         self.answers = answers
         self.heard = Heard()
+        self.seen: list[tuple[str, bytes]] = []
         self.faults: list[str] = []
         self._changed = threading.Condition()
         self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
@@ -126,6 +127,7 @@ class MqttCloud:
         client.subscribe([(every_machine(kind), 1) for kind in ("status", "ack", "gameover")])
 
     def _on_message(self, client: Client, _: Any, message: MQTTMessage) -> None:
+        self.seen.append((message.topic, bytes(message.payload)))
         try:
             fields = parse_object(bytes(message.payload))
             verify([self.key], message.topic, fields)
@@ -137,7 +139,7 @@ class MqttCloud:
                         self.answer(status.nonce)
                 elif message.topic.endswith("/ack"):
                     self.heard.acks.append(from_object(Ack, fields))
-                else:
+                elif message.topic.endswith("/gameover"):
                     self.heard.game_overs.append(from_object(Gameover, fields))
                 self._changed.notify_all()
         except Exception as error:  # noqa: BLE001 - told to the test, which then fails
@@ -151,6 +153,14 @@ class MqttCloud:
     def publish(self, kind: Any, payload: bytes, *, retain: bool = False) -> None:
         """Publish at QoS 1 on one of the machine's topics."""
         self._client.publish(machine_topic(self.machine_id, kind), payload, qos=1, retain=retain)
+
+    def leave_status_of(self, machine_id: str) -> None:
+        """Leave a status of another machine at the broker, as its agent would."""
+        self._client.publish(machine_topic(machine_id, "status"), b"{}", qos=1, retain=True).wait_for_publish(10)
+
+    def listen_to_everything(self) -> None:
+        """Keep in `seen` the topic and payload of whatever anybody publishes from now on."""
+        self._client.subscribe("#", 1)
 
     def wait(self, found: Callable[[Heard], T], what: str, wait_s: float = WAIT_S) -> T:
         """What `found` finds in what was heard, once it is true. Raises AssertionError after `wait_s`."""

@@ -74,7 +74,7 @@ _TROUBLES = {
     Cause.TAKEN_OVER: Trouble.TAKEN_OVER,
     Cause.DEFECT: Trouble.DEFECT,
 }
-_HINTS = {
+HINTS = {
     Cause.CERTIFICATE: "check host and ca_file in [broker], and this computer's date",
     Cause.LOGIN: "check username and password in [broker], and the broker's access list",
     Cause.SUBSCRIPTION: "check the broker's access list for this user",
@@ -214,7 +214,7 @@ class MqttLink:
             receive_maximum=RECEIVE_MAXIMUM,
             queue=MAX_QUEUED,
             will=(will.topic, will.payload),
-            hints=_HINTS,
+            hints=HINTS,
             on_open=lambda: self._opened(current),
             on_message=lambda message: self._arrived(current, message),
             on_puback=lambda mid, puback: self._answered(number, mid, puback),

@@ -1,9 +1,14 @@
-"""The doctor's look at the broker and, through it, at the cloud: network, TLS, login, access list, signing key.
+"""The doctor's look at the broker and, through it, at the cloud: login, access list, signing key.
 
-What is published is harmless. A status that says "offline", for that is the truth, carries a nonce: the cloud
-answers it, whoever asks, and an answer signed with the machine's own key proves both ways and the key. A note on
-the ack topic, without a signature, is dropped by the cloud; it only shows that the broker lets it pass. Nothing is
-tried on the gameover topic, where everybody would hear it.
+A broker's word is no proof: Mosquitto with an access list in a file grants every subscription, and then hands on
+nothing. So each right is shown by a message that comes, or does not. All visits are under names of their own, from
+a clean start and without a will, so a running agent keeps its connection and a stopped one what waits for it.
+
+What is published is harmless, and gone after ten seconds. A status that says "offline", for that is the truth,
+carries a nonce: the cloud answers it, whoever asks, and an answer signed with the machine's own key proves both
+ways and the key; never beside a running agent, which is not offline. All else is a note without a signature, which
+cloud and agent drop; to software that believes a coinpulse without one it is zero credits, for a machine that does
+not exist. Nothing is tried on the gameover topic, where everybody would hear it.
 """
 
 from __future__ import annotations
@@ -11,115 +16,222 @@ from __future__ import annotations
 import json
 import queue
 import secrets
-import socket
-import ssl
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from arcade_edge.agent.inbox import BAD_SIGNATURE, Addressee, ClockAnswer, Ignored, read_message
-from arcade_edge.agent.reports import Will
-from arcade_edge.bootstrap import new_link, wall_ms
+from arcade_edge.bootstrap import LISTENS_TO, wall_ms
 from arcade_edge.config import Settings
-from arcade_edge.mqtt.link import GREET_WITHIN_S, Event
-from arcade_edge.ports import Arrived, Confirmed, LinkDown, LinkUp, Receipt
 from arcade_edge.tools.verdicts import Verdict, bad, doubtful, good
-from arcade_shared.broker_address import BrokerAddress, is_loopback
-from arcade_shared.messages import WILL_SEQ, Status
-from arcade_shared.mqtt import CONNECT_WITHIN_S
+from arcade_edge.tools.visit import Answered, Came, Ended, Happened, Visit
+from arcade_shared.errors import BadTopic
+from arcade_shared.messages import Status
+from arcade_shared.mqtt import Puback
 from arcade_shared.signing import seal
 from arcade_shared.times import format_ms
-from arcade_shared.topics import machine_topic
+from arcade_shared.topics import ROOT, Kind, every_machine, machine_topic, parse_machine_topic
 
-EVENTS_WAITING = 256
-CERTIFICATE_ENDS_SOON_DAYS = 14
 # Beyond it, TLS certificates and log lines begin to suffer. Credits do not: they go by the cloud's clock.
 CLOCK_OFF_MS = 60_000
-# What a broker that is connected needs to confirm two small messages, with much room.
+# What a broker that is connected needs to confirm some small messages and to hand them on, with much room.
 CONFIRM_WITHIN_S = 10.0
+# How long to listen for what must not come, once all else is known.
+LISTEN_S = 2.0
+# What the agent publishes, but for gameover.
+_TRIED: tuple[Kind, ...] = ("status", "ack")
+# Of other machines: enough to show a list without bounds, within EMQX Serverless' ten subscriptions for a client.
+_OTHERS: tuple[Kind, ...] = ("coinpulse", "ack", "status")
+# No machine's id: it is in the payload of notes, so that software that reads coinpulses finds none.
+NOBODY = "arcade-edge-doctor"
 
 
-def examine_connection(broker: BrokerAddress) -> Iterator[Verdict]:
-    """Name, network and TLS alone: nothing that a running agent would notice."""
-    try:
-        with socket.create_connection((broker.host, broker.port), CONNECT_WITHIN_S) as connection:
-            yield good("network", f"{broker} can be reached")
-            yield _tls(broker, connection)
-    except OSError as error:
-        yield bad(
-            "network", f"{broker} cannot be reached: {error}; check host and port in [broker], and the network"
-        )
+@dataclass
+class _Right:
+    """What is known of one of our own topics. `puback`: the answer to what we have published there."""
+
+    refused: str = ""
+    puback: Puback | None = None
+    came: bool = False
 
 
-def _tls(broker: BrokerAddress, connection: socket.socket) -> Verdict:
-    if not broker.tls:
-        if is_loopback(broker.host):
-            return good("TLS", "off, for a broker on this computer")
-        return doubtful("TLS", "off: anyone between here and the broker can read the password")
-    try:
-        context = ssl.create_default_context(cafile=broker.ca_file)
-        with context.wrap_socket(connection, server_hostname=broker.host) as secured:
-            until_s = ssl.cert_time_to_seconds(str((secured.getpeercert() or {})["notAfter"]))
-            version = secured.version()
-    except ssl.SSLCertVerificationError as error:
-        today = datetime.now(UTC).date()
-        return bad(
-            "TLS",
-            f"the broker's certificate is not accepted: {error.verify_message}; check host and ca_file in "
-            f"[broker], and this computer's date ({today}; timedatectl)",
-        )
-    except OSError as error:
-        return bad("TLS", f"no TLS on port {broker.port}: {error}; check port and ca_file in [broker]")
-    days = int((until_s - time.time()) // 86_400)
-    text = f"{version}; the broker's certificate is valid for {days} more days"
-    return (doubtful if days < CERTIFICATE_ENDS_SOON_DAYS else good)("TLS", text)
+@dataclass
+class _Found:
+    """What the visits have shown."""
+
+    rights: dict[Kind, _Right]
+    honest: bool = False  # the broker has refused a subscription, so it does not grant them all
+    others_granted: list[str] = field(default_factory=list)
+    others_came: list[str] = field(default_factory=list)
+    others_took: list[str] = field(default_factory=list)
+    own_ack_granted: bool = False
+    own_ack_came: bool = False
+    lost: str = ""  # why the connection as the agent has ended, if it has
+    answer: ClockAnswer | None = None
+    answered_after_s: float = 0.0
+    clock_off_ms: int = 0
+    another_key: bool = False
 
 
-def examine_cloud(settings: Settings, installation: str, answer_within_s: float) -> Iterator[Verdict]:
-    """Log in as the agent does, with its client id, so no agent may run; publish, and wait for the cloud's answer.
+def examine_broker(settings: Settings, installation: str | None, answer_within_s: float) -> Iterator[Verdict]:
+    """Log in, try what the agent must be able to do and what it must not, and wait for the cloud's answer.
 
-    Commands that wait for the agent are left unacknowledged, so that they wait on.
+    Args:
+        installation: None beside a running agent: then nothing is published that it, or the cloud, would notice.
     """
-    events: queue.Queue[Event] = queue.Queue(EVENTS_WAITING)
-
-    def post(event: Event) -> bool:
-        try:
-            events.put_nowait(event)
-        except queue.Full:
-            return False
-        return True
-
-    nonce, boot_id = secrets.token_hex(16), secrets.token_hex(16)
-    topic = machine_topic(settings.machine_id, "status")
-
-    def will(connection: int) -> Will:
-        return Will(topic, _status(settings, installation, boot_id, connection, WILL_SEQ))
-
-    link = new_link(settings, installation, will, post)
-    link.start()
-    try:
-        up = _first_word(events)
-        if not isinstance(up, LinkUp):
-            yield bad("broker login", up.reason if up else "the broker does not answer")
+    happened: queue.SimpleQueue[Happened] = queue.SimpleQueue()
+    # A machine that does not exist: whoever may read or write its topics may do so with those of all.
+    stranger = f"doctor-{secrets.token_hex(8)}"
+    own = {kind: machine_topic(settings.machine_id, kind) for kind in (*LISTENS_TO, *_TRIED)}
+    foreign = [*(machine_topic(stranger, kind) for kind in _OTHERS), *map(every_machine, _OTHERS), f"{ROOT}/#"]
+    with ExitStack() as ending:
+        agent = ending.enter_context(Visit(settings, happened, [own[kind] for kind in LISTENS_TO]))
+        refusal = agent.connection.refusal
+        if not (agent.connection.was_open or refusal):
+            yield bad("broker login", agent.connection.end or "the broker does not answer")
             return
-        yield good("broker login", f"as {settings.broker.username or 'nobody'}; it may subscribe to its commands")
-        note = {"machineId": settings.machine_id, "note": "arcade-edge doctor tries whether it may publish here"}
-        tokens = {
-            link.publish(topic, _status(settings, installation, boot_id, up.connection, 0, nonce)): "status",
-            link.publish(machine_topic(settings.machine_id, "ack"), json.dumps(note).encode()): "ack",
-        }
-        addressee = Addressee(settings.machine_id, installation, settings.keys)
-        found = _collect(events, tokens, addressee, nonce, answer_within_s, link.acknowledge)
-        yield _access(settings.machine_id, found)
+        yield good("broker login", f"as {settings.broker.username or 'nobody'}")
+        if not agent.connection.was_open:
+            yield bad("access list", f"{refusal}; {_allow(settings.machine_id, 'subscribe to', LISTENS_TO)}")
+            return
+        # Apart, for some brokers end the connection of a client that tries what it may not do.
+        reader = ending.enter_context(Visit(settings, happened, [own["ack"], *foreign]))
+        writer = ending.enter_context(Visit(settings, happened, []))
+        examination = _Examination(settings, installation, happened, agent, reader, writer)
+        examination.publish(stranger)
+        examination.collect(answer_within_s)
+        found = examination.found
+    yield from _needed(settings.machine_id, found, running=installation is None)
+    yield _bounds(found)
+    if installation is not None:
         yield from _cloud(found, answer_within_s)
-    finally:
-        link.stop()
 
 
-def _status(
-    settings: Settings, installation: str, boot_id: str, connection: int, seq: int, nonce: str = ""
-) -> bytes:
+class _Examination:
+    """Publishes, and looks at what comes until all is known, or time is up."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        installation: str | None,
+        happened: queue.SimpleQueue[Happened],
+        agent: Visit,
+        reader: Visit,
+        writer: Visit,
+    ) -> None:
+        self._settings = settings
+        self._installation = installation
+        self._happened = happened
+        self._agent, self._reader, self._writer = agent, reader, writer
+        self._mark = secrets.token_hex(16).encode()
+        self._nonce = secrets.token_hex(16)
+        self._sent: dict[tuple[Visit, int], str] = {}
+        self._began_s = time.monotonic()
+        refused = {parse_machine_topic(topic).kind: why for topic, why in agent.connection.refused_topics.items()}
+        kinds: tuple[Kind, ...] = (*LISTENS_TO, *_TRIED)
+        self.found = _Found({kind: _Right(refused.get(kind, "")) for kind in kinds})
+        own_ack = machine_topic(settings.machine_id, "ack")
+        # A connection that was ended for what it asked is refused all of it.
+        hidden = reader.connection.refused_topics
+        self.found.honest = bool(refused or hidden or not reader.connection.was_open)
+        if reader.connection.was_open:
+            self.found.others_granted = [topic for topic in reader.topics if topic not in (own_ack, *hidden)]
+            self.found.own_ack_granted = own_ack not in hidden
+
+    def publish(self, stranger: str) -> None:
+        """Publish everything that is tried."""
+        machine_id = self._settings.machine_id
+        notes: Sequence[Kind] = ("ack",)
+        if self._installation is not None:
+            notes = ("ack", *LISTENS_TO)
+            topic = machine_topic(machine_id, "status")
+            self._send(self._agent, topic, _status(self._settings, self._installation, self._nonce))
+        for kind in notes:
+            self._send(self._agent, machine_topic(machine_id, kind), self._note(kind))
+        for kind in ("coinpulse", "ack"):
+            self._send(self._writer, machine_topic(stranger, kind), self._note(kind))
+
+    def _send(self, visit: Visit, topic: str, payload: bytes) -> None:
+        number = visit.publish(topic, payload)
+        if number is not None:
+            self._sent[visit, number] = topic
+
+    def _note(self, kind: Kind) -> bytes:
+        note = {"machineId": NOBODY, "timestamp": format_ms(wall_ms())}
+        text = f"arcade-edge doctor tries what this user may do ({self._mark.decode()})"
+        return json.dumps({**note, **({"credits": 0} if kind == "coinpulse" else {}), "note": text}).encode()
+
+    def collect(self, answer_within_s: float) -> None:
+        """Look at what comes."""
+        self._began_s = time.monotonic()
+        known_at_s: float | None = None
+        while True:
+            now_s = time.monotonic()
+            if known_at_s is None and self._all_known(now_s, answer_within_s):
+                known_at_s = now_s
+            if known_at_s is not None and now_s >= known_at_s + LISTEN_S:
+                return
+            try:
+                self._look_at(self._happened.get(timeout=0.1))
+            except queue.Empty:
+                continue
+
+    def _all_known(self, now_s: float, answer_within_s: float) -> bool:
+        """Whether no more is to be expected, or not within the time that there is for it."""
+        found, waited_s = self.found, now_s - self._began_s
+        if found.lost or waited_s >= max(CONFIRM_WITHIN_S, answer_within_s):
+            return True
+        wants_answer = self._installation is not None and found.answer is None and waited_s < answer_within_s
+        open_notes = self._sent or any(
+            _taken(found.rights[kind]) and not found.rights[kind].came for kind in LISTENS_TO
+        )
+        return not wants_answer and not (open_notes and waited_s < CONFIRM_WITHIN_S)
+
+    def _look_at(self, event: Happened) -> None:
+        match event:
+            case Ended(visit) if visit is self._agent:
+                self.found.lost = visit.connection.end
+            case Ended(visit):
+                for sent in [sent for sent in self._sent if sent[0] is visit]:
+                    del self._sent[sent]
+            case Answered(visit, number, puback):
+                self._answered(visit, self._sent.pop((visit, number), ""), puback)
+            case Came(visit, topic, payload, retained):
+                self._came(visit, topic, payload, retained)
+
+    def _answered(self, visit: Visit, topic: str, puback: Puback) -> None:
+        if visit is self._agent and topic:
+            self.found.rights[parse_machine_topic(topic).kind].puback = puback
+        elif topic and not puback.is_refusal:
+            self.found.others_took.append(topic)
+
+    def _came(self, visit: Visit, topic: str, payload: bytes, retained: bool) -> None:
+        found = self.found
+        try:
+            place = parse_machine_topic(topic)
+        except BadTopic:
+            return
+        ours = self._mark in payload
+        if place.machine_id != self._settings.machine_id:
+            if topic not in found.others_came:
+                found.others_came.append(topic)
+        elif visit is self._reader:
+            found.own_ack_came = found.own_ack_came or (place.kind == "ack" and ours)
+        elif ours:
+            found.rights[place.kind].came = True
+        elif self._installation is not None:
+            addressee = Addressee(self._settings.machine_id, self._installation, self._settings.keys)
+            request = read_message(topic, payload, retained, addressee)
+            if isinstance(request, ClockAnswer) and request.nonce == self._nonce:
+                found.answer, found.answered_after_s = request, time.monotonic() - self._began_s
+                found.clock_off_ms = wall_ms() - request.cloud_ms
+                found.rights["clock"].came = True
+            elif isinstance(request, Ignored) and request.why == BAD_SIGNATURE:
+                found.another_key = True
+
+
+def _status(settings: Settings, installation: str, nonce: str) -> bytes:
     return seal(
         settings.keys[0],
         machine_topic(settings.machine_id, "status"),
@@ -131,87 +243,103 @@ def _status(
         reason="doctor",
         max_credits=0,
         nonce=nonce,
-        boot_id=boot_id,
+        boot_id=secrets.token_hex(16),
         agent="arcade-edge doctor",
-        connection=connection,
-        seq=seq,
+        connection=1,
+        seq=0,
         timestamp=format_ms(wall_ms()),
     )
 
 
-def _first_word(events: queue.Queue[Event]) -> LinkUp | LinkDown | None:
-    """Whether the first attempt to connect went well; None if nothing is heard of it."""
-    until = time.monotonic() + CONNECT_WITHIN_S + GREET_WITHIN_S + 1.0
-    while (left_s := until - time.monotonic()) > 0:
-        try:
-            event = events.get(timeout=left_s)
-        except queue.Empty:
-            return None
-        if isinstance(event, LinkUp | LinkDown):
-            return event
-    return None
+def _needed(machine_id: str, found: _Found, *, running: bool) -> Iterator[Verdict]:
+    """What the agent must be able to do."""
+    what, ok = "access list", True
+    if found.lost:
+        yield bad(
+            what, f"what was tried ended the connection: {found.lost}; {_allow(machine_id, 'publish', _TRIED)}"
+        )
+        return
+    for kind in _TRIED if not running else ("ack",):
+        puback = found.rights[kind].puback
+        if puback is None:
+            yield bad(what, f"the broker does not confirm what is published on {kind}")
+        elif puback.is_refusal:
+            yield bad(what, f"it may not publish {kind}: {puback.text}; {_allow(machine_id, 'publish', (kind,))}")
+        ok = ok and _taken(found.rights[kind])
+    unshown: list[Kind] = []
+    for kind in LISTENS_TO:
+        right = found.rights[kind]
+        if right.refused:
+            text = f"it may not subscribe to {kind}: {right.refused}"
+        elif _taken(right) and not right.came:
+            text = f"it may not read {kind}: the broker grants the subscription, but nothing comes"
+        else:
+            if not right.came and not found.honest:
+                unshown.append(kind)
+            continue
+        ok = False
+        yield bad(what, f"{text}; {_allow(machine_id, 'subscribe to', (kind,))}")
+    if unshown:
+        yield doubtful(
+            what,
+            f"whether it may read {_listed(unshown)} is not shown: this broker grants every subscription. "
+            + (
+                "More is tried while the agent is stopped and its journal is sound"
+                if running
+                else _look_in_the_list(machine_id, unshown)
+            ),
+        )
+    elif ok:
+        tried = "ack" if running else "status and ack"
+        yield good(
+            what,
+            f"it may read its commands and publish {tried} (gameover is not tried: every subscriber would take it "
+            "for real)",
+        )
 
 
-@dataclass
-class _Found:
-    """What became of what was published. `lost`: why the connection has ended, if it has."""
-
-    confirmed: dict[str, Confirmed] = field(default_factory=dict)
-    answer: ClockAnswer | None = None
-    answered_after_s: float = 0.0
-    another_key: bool = False
-    lost: str | None = None
-
-
-def _collect(
-    events: queue.Queue[Event],
-    tokens: Mapping[Hashable | None, str],
-    addressee: Addressee,
-    nonce: str,
-    answer_within_s: float,
-    acknowledge: Callable[[Receipt], None],
-) -> _Found:
-    """Look at what comes until all is known, or time is up. The answer may overtake the confirmations."""
-    found = _Found()
-    began_s = time.monotonic()
-    while found.lost is None and (found.answer is None or len(found.confirmed) < len(tokens)):
-        within_s = CONFIRM_WITHIN_S if found.answer else answer_within_s
-        try:
-            event = events.get(timeout=max(0.0, began_s + within_s - time.monotonic()))
-        except queue.Empty:
-            break
-        match event:
-            case LinkDown(_, reason):
-                found.lost = reason
-            case Confirmed() if event.token in tokens:
-                found.confirmed[tokens[event.token]] = event
-            case Arrived():
-                request = read_message(event.topic, event.payload, event.retained, addressee)
-                if isinstance(request, ClockAnswer):
-                    acknowledge(event.receipt)
-                    if request.nonce == nonce:
-                        found.answer, found.answered_after_s = request, time.monotonic() - began_s
-                elif isinstance(request, Ignored) and request.why == BAD_SIGNATURE:
-                    found.another_key = True
-            case _:
-                pass
-    return found
-
-
-def _access(machine_id: str, found: _Found) -> Verdict:
-    allow = f"allow this user arcade/machine/{machine_id}/# in the broker's access list"
-    for kind in ("status", "ack"):
-        confirmed = found.confirmed.get(kind)
-        if confirmed is not None and not confirmed.ok:
-            return bad("access list", f"it may not publish {kind}: {confirmed.reason}; {allow}")
-    if found.lost is not None:
-        return bad("access list", f"publishing ended the connection: {found.lost}; {allow}")
-    if len(found.confirmed) < 2:
-        return bad("access list", f"the broker does not confirm what is published; {allow}")
-    return good(
-        "access list",
-        "it may publish status and ack (gameover is not tried: every subscriber would take it for real)",
+def _look_in_the_list(machine_id: str, kinds: Sequence[Kind]) -> str:
+    return (
+        f"Look for {_topics(machine_id, kinds)} in its access list, or see a free credit pulsed: "
+        f"arcade-cloud grant {machine_id} 1"
     )
+
+
+def _topics(machine_id: str, kinds: Sequence[Kind]) -> str:
+    return _listed([machine_topic(machine_id, kind) for kind in kinds])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([*([", ".join(names[:-1])] if names[:-1] else []), names[-1]])
+
+
+def _allow(machine_id: str, verb: str, kinds: Sequence[Kind]) -> str:
+    return f"let this user {verb} {_topics(machine_id, kinds)} in the broker's access list"
+
+
+def _bounds(found: _Found) -> Verdict:
+    """What this user must not be able to do: see and speak for other machines."""
+    what = "other machines"
+    may = []
+    if found.others_came:
+        may.append(f"read their topics ({found.others_came[0]} has come)")
+    elif found.honest and found.others_granted:
+        may.append(f"read their topics ({found.others_granted[0]} is granted)")
+    if found.others_took:
+        may.append(f"publish on them ({found.others_took[0]} was taken)")
+    if may:
+        return doubtful(
+            what,
+            f"this user may {' and '.join(may)}. Signatures protect money and credits, but whoever steals this Pi "
+            "could disturb every machine: let it use its own topics only (docs/DEPLOY.md, step 1)",
+        )
+    if found.others_granted and found.own_ack_came:
+        return doubtful(
+            what,
+            "this broker grants every subscription, so whether this user may read their topics is not shown. With "
+            "an access list by topic (docs/DEPLOY.md, step 1) it is",
+        )
+    return good(what, "this user may neither read their topics nor publish on them")
 
 
 def _cloud(found: _Found, waited_s: float) -> Iterator[Verdict]:
@@ -219,27 +347,34 @@ def _cloud(found: _Found, waited_s: float) -> Iterator[Verdict]:
         yield good(
             "signing key", f"it is the cloud's: the cloud has answered after {found.answered_after_s:.2f} s"
         )
-        off_ms = wall_ms() - found.answer.cloud_ms
-        direction = "ahead of" if off_ms > 0 else "behind"
-        text = f"this computer's clock is {abs(off_ms) / 1000:.0f} s {direction} the cloud's"
-        if abs(off_ms) <= CLOCK_OFF_MS:
-            yield good("clock", text)
-        else:
-            yield doubtful(
-                "clock", f"{text}; credits do not depend on it, but certificates and logs do: see timedatectl"
-            )
+        yield _clock(found.clock_off_ms)
         return
-    status = found.confirmed.get("status")
+    clock, status = found.rights["clock"], found.rights["status"].puback
     if found.another_key:
         yield bad(
             "signing key",
             "the cloud's messages are signed with another key: use the one that `arcade-cloud machine add` prints",
         )
-    elif status is not None and status.reached_nobody:
+    elif status is None or status.is_refusal or clock.refused or (_taken(clock) and not clock.came):
+        yield doubtful("signing key", "not tried: the cloud cannot be asked before the access list is mended")
+    elif status.reached_nobody:
         yield bad("cloud", "nobody listens to this machine's status: the cloud is not connected to this broker")
     else:
+        hidden = "" if clock.came or found.honest else "either this user may not read clock (see above), or "
         yield bad(
             "cloud",
-            f"no answer within {waited_s:g} s. The cloud ignores machines that are not registered (arcade-cloud "
-            "machine list) and messages signed with another key (arcade-cloud machine add prints the right one)",
+            f"no answer within {waited_s:g} s: {hidden}the cloud ignores this machine, for it is not registered "
+            "(arcade-cloud machine list) or has another key (arcade-cloud machine add prints the right one)",
         )
+
+
+def _taken(right: _Right) -> bool:
+    return right.puback is not None and not right.puback.is_refusal
+
+
+def _clock(off_ms: int) -> Verdict:
+    direction = "ahead of" if off_ms > 0 else "behind"
+    text = f"this computer's clock is {abs(off_ms) / 1000:.0f} s {direction} the cloud's"
+    if abs(off_ms) <= CLOCK_OFF_MS:
+        return good("clock", text)
+    return doubtful("clock", f"{text}; credits do not depend on it, but certificates and logs do: see timedatectl")

@@ -21,7 +21,8 @@ from arcade_edge.bootstrap import forgetful_file_system, serial_number
 from arcade_edge.config import Settings, credential_files, load
 from arcade_edge.errors import BadSettings, JournalFault, JournalInUse
 from arcade_edge.tools.account import become_owner_of
-from arcade_edge.tools.broker_checks import examine_cloud, examine_connection
+from arcade_edge.tools.broker_checks import examine_broker
+from arcade_edge.tools.network_checks import examine_connection
 from arcade_edge.tools.pin_checks import examine_wires
 from arcade_edge.tools.verdicts import Verdict, bad, doubtful, good
 
@@ -72,9 +73,10 @@ def examine(
         except JournalInUse:
             yield doubtful(
                 "agent",
-                "it is running, so only this and the network are tried; for the rest: systemctl stop arcade-edge",
+                "it is running, so only what it does not notice is tried: network and broker; for journal, pins "
+                "and signing key: systemctl stop arcade-edge",
             )
-            yield from examine_connection(settings.broker)
+            yield from _broker(settings, None, answer_within_s)
             return
         yield good("agent", f"it is stopped; what follows is tried as {user}" if user else "it is stopped")
         yield verdict
@@ -82,10 +84,14 @@ def examine(
             ending.callback(journal.close)  # held to the end, so that no agent starts in between
             yield from _writes(journal, settings.journal_path)
         yield from examine_wires(settings, pin_factory)
-        connection = list(examine_connection(settings.broker))
-        yield from connection
-        if journal is not None and all(verdict.level != "FAIL" for verdict in connection):
-            yield from examine_cloud(settings, journal.installation, answer_within_s)
+        yield from _broker(settings, journal.installation if journal else None, answer_within_s)
+
+
+def _broker(settings: Settings, installation: str | None, answer_within_s: float) -> Iterator[Verdict]:
+    connection = list(examine_connection(settings.broker))
+    yield from connection
+    if all(verdict.level != "FAIL" for verdict in connection):
+        yield from examine_broker(settings, installation, answer_within_s)
 
 
 def _settings(path: Path, settings: Settings) -> Iterator[Verdict]:

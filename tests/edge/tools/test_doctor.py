@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
@@ -20,7 +21,9 @@ from arcade_edge import cli
 from arcade_edge import config as edge_settings
 from arcade_edge.agent.journal import open_journal
 from arcade_edge.errors import GpioUnavailable, JournalInUse
+from arcade_edge.mqtt.link import RECEIVE_MAXIMUM
 from arcade_edge.simulator.cabinet import SimulatedCabinet, Wiring
+from arcade_edge.tools.broker_checks import NOBODY
 from arcade_edge.tools.doctor import examine
 from arcade_edge.tools.verdicts import Verdict
 from arcade_sandbox.broker import access as broker_access
@@ -29,6 +32,7 @@ from arcade_sandbox.processes import dies_with_parent, free_port
 from arcade_shared.messages import Status
 from support.agent_process import KEY, MACHINE, AgentProcess, write_config
 from support.coin_back_ends import PIN, LgpioDoubleBackEnd
+from support.mosquitto_acl_file import mosquitto_with_acl_file
 from support.mqtt_cloud import MqttCloud, clock
 
 SERIAL = "10000000abcdef01"
@@ -107,18 +111,21 @@ def test_it_tells_the_cloud_nothing_but_that_the_agent_is_offline(
     assert cloud.heard.game_overs == []
 
 
-def test_a_command_that_waits_for_the_agent_waits_on(tmp_path: Path, broker: Broker, cloud: MqttCloud) -> None:
-    """It logs in as the agent would, and must not take the messages that the broker keeps for the agent."""
-    config = write_config(tmp_path, broker.port)
-    doctor(config, answer_within_s=PATIENT_S)
+def test_commands_that_wait_for_the_agent_wait_on_and_do_not_hide_the_cloud(
+    tmp_path: Path, broker: Broker, cloud: MqttCloud
+) -> None:
+    """It has a session of its own: more waits than a client takes at once, and the answer comes all the same."""
+    config = write_config(tmp_path, broker.port, pulse_ms=5, gap_ms=5)
+    with AgentProcess(config, "--serial-number", SERIAL, "--min-pulse-ms", "1", "--min-gap-ms", "1") as agent:
+        cloud.ready()
+        assert agent.stop() == 0
     journal = open_journal(tmp_path / "journal.db", SERIAL)
-    credit = cloud.command(journal.installation)
+    credits_ = [cloud.command(journal.installation) for _ in range(RECEIVE_MAXIMUM + 4)]
     journal.close()
     assert failed(doctor(config, answer_within_s=PATIENT_S)) == []
-    with AgentProcess(config, "--serial-number", SERIAL) as agent:
-        assert cloud.final(credit).delivered == 1
+    with AgentProcess(config, "--serial-number", SERIAL, "--min-pulse-ms", "1", "--min-gap-ms", "1") as agent:
+        assert [cloud.final(credit).delivered for credit in credits_] == [1] * len(credits_)
         assert agent.stop() == 0
-    assert agent.coins() == 1
 
 
 def test_a_key_that_the_cloud_does_not_know_gets_no_answer(tmp_path: Path, broker: Broker) -> None:
@@ -177,7 +184,8 @@ def test_a_wrong_password_is_named(tmp_path: Path, broker: Broker) -> None:
     [
         (("status",), ("coinpulse", "revoke", "clock"), "access list", "may not publish ack"),
         (("ack",), ("coinpulse", "revoke", "clock"), "access list", "may not publish status"),
-        (("status", "ack"), ("coinpulse", "clock"), "broker login", "refuses the subscription"),
+        (("status", "ack"), ("coinpulse", "clock"), "access list", "may not subscribe to revoke"),
+        (("status", "ack"), (), "access list", "refuses the subscription"),
     ],
 )
 def test_an_access_list_that_forbids_what_is_needed_is_named(
@@ -187,7 +195,101 @@ def test_an_access_list_that_forbids_what_is_needed_is_named(
     monkeypatch.setattr(broker_access, "_TO_MACHINE", may_hear)
     with Broker(tmp_path / "strict", users=USERS) as strict:
         verdicts = doctor(write_config(tmp_path, strict.port))
-    assert words in text_of(verdicts, what)
+    assert words in " ".join(
+        verdict.text for verdict in verdicts if (verdict.what, verdict.level) == (what, "FAIL")
+    )
+
+
+def of_topics(verb: str, *kinds: str) -> str:
+    """Lines of an access list, for the machine's own topics."""
+    return "".join(f"topic {verb} arcade/machine/{MACHINE}/{kind}\n" for kind in kinds)
+
+
+BY_TOPIC = of_topics("write", "ack", "status", "gameover") + of_topics("read", "coinpulse", "revoke", "clock")
+
+
+@pytest.mark.parametrize(
+    ("list_", "expected"),
+    [
+        # by topic, as docs/DEPLOY.md has it: what the cloud does not send cannot be shown
+        (BY_TOPIC, {"access list": ("warn", "may read coinpulse and revoke is not shown")}),
+        # one line for all of its own topics: what others' topics hold cannot be shown
+        ("pattern readwrite arcade/machine/%u/#\n", {"other machines": ("warn", "is not shown")}),
+        # nothing that the cloud sends
+        (
+            of_topics("write", "#"),
+            {
+                "access list": ("FAIL", "may not read coinpulse"),
+                "signing key": ("warn", "not tried"),
+            },
+        ),
+        (
+            of_topics("write", "ack", "status"),
+            {"access list": ("warn", "coinpulse, revoke and clock is not shown"), "cloud": ("FAIL", "clock")},
+        ),
+        (
+            of_topics("write", "#") + of_topics("read", "coinpulse", "clock"),
+            {"access list": ("FAIL", "may not read revoke")},
+        ),
+        (of_topics("read", "#") + of_topics("write", "status"), {"access list": ("FAIL", "may not publish ack")}),
+        # everything, everybody's
+        ("topic readwrite #\n", {"other machines": ("warn", "read their topics")}),
+        (of_topics("write", "#") + "topic read #\n", {"other machines": ("warn", "cab-02/status has come")}),
+        (
+            BY_TOPIC + "topic write arcade/machine/+/ack\n",
+            {"access list": ("warn", "not shown"), "other machines": ("warn", "publish on them")},
+        ),
+    ],
+)
+def test_what_a_broker_grants_is_tried_by_messages(
+    tmp_path: Path, list_: str, expected: dict[str, tuple[str, str]]
+) -> None:
+    """Mosquitto with its access list in a file grants every subscription, whatever the list says."""
+    acl = f"user cloud\ntopic readwrite #\nuser {MACHINE}\n{list_}"
+    with (
+        mosquitto_with_acl_file(tmp_path / "broker", acl) as port,
+        MqttCloud(port, KEY, MACHINE, username="cloud", password="-") as cloud,
+    ):
+        cloud.leave_status_of("cab-02")
+        verdicts = doctor(write_config(tmp_path, port), answer_within_s=2 * QUICK_S)
+    about = ("broker login", "access list", "other machines", "signing key", "cloud")
+    told = {v.what: (v.level, v.text) for v in reversed(verdicts) if v.level != "ok" and v.what in about}
+    assert told.keys() == expected.keys()
+    for what, (level, words) in expected.items():
+        assert told[what][0] == level
+        assert words in told[what][1]
+
+
+def test_what_the_doctor_publishes_is_nothing_to_anybody(tmp_path: Path) -> None:
+    """Where it may publish coinpulses, neither the agent nor software that trusts the broker takes one."""
+    with (
+        mosquitto_with_acl_file(tmp_path / "broker", "pattern readwrite #\n") as port,
+        MqttCloud(port, KEY, MACHINE, username="cloud", password="-") as cloud,
+    ):
+        config = write_config(tmp_path, port, security="allow_unsigned = true")
+        with AgentProcess(config, "--serial-number", SERIAL) as agent:
+            cloud.ready()
+            assert agent.stop() == 0
+        cloud.listen_to_everything()
+        doctor(config)
+        with AgentProcess(config, "--serial-number", SERIAL) as agent:  # what the doctor said may wait for it
+            cloud.ready()
+            assert agent.stop() == 0
+        assert agent.pulses() == 0
+    by_doctor = [(topic, payload) for topic, payload in cloud.seen if b"arcade-edge doctor" in payload]
+    assert {topic.rpartition("/")[2] for topic, _ in by_doctor} == {
+        "status",
+        "ack",
+        "coinpulse",
+        "revoke",
+        "clock",
+    }
+    for topic, payload in by_doctor:
+        fields = json.loads(payload)
+        if topic.endswith("/coinpulse"):
+            assert (fields["credits"], fields["machineId"]) == (0, NOBODY)
+        if not topic.endswith("/status"):
+            assert "signature" not in fields
 
 
 def test_a_broker_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -196,32 +298,55 @@ def test_a_broker_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_certificate_of_somebody_else_is_refused(tmp_path: Path, broker: Broker) -> None:
-    """And the computer's date is shown, for a Pi without a clock often gets it wrong."""
+    """And the file that does not fit is named."""
     other = tmp_path / "other.pem"
     trustme.CA().cert_pem.write_to_path(str(other))
     verdicts = doctor(over_tls(tmp_path, broker, other))
     assert failed(verdicts) == ["TLS"]
-    assert str(datetime.now(UTC).date()) in text_of(verdicts, "TLS")
+    assert f"{other} is not the authority" in text_of(verdicts, "TLS")
 
 
 def test_a_port_without_tls_is_named(tmp_path: Path, broker: Broker) -> None:
     config = over_tls(tmp_path, broker, broker.ca_file)
     config.write_text(config.read_text().replace(str(broker.tls_port), str(broker.port)))
-    assert failed(doctor(config)) == ["TLS"]
+    verdicts = doctor(config)
+    assert failed(verdicts) == ["TLS"]
+    assert f"port {broker.port} is for MQTT without TLS" in text_of(verdicts, "TLS")
 
 
-def test_a_certificate_that_ends_soon_is_named(tmp_path: Path) -> None:
+def test_a_port_for_tls_without_tls_is_named(tmp_path: Path, broker: Broker) -> None:
+    verdicts = doctor(write_config(tmp_path, broker.tls_port))
+    assert failed(verdicts) == ["TLS"]
+    assert "set tls = true" in text_of(verdicts, "TLS")
+
+
+def test_an_authority_that_this_computer_does_not_know_is_asked_for(tmp_path: Path, broker: Broker) -> None:
+    config = over_tls(tmp_path, broker, broker.ca_file)
+    config.write_text(config.read_text().replace(f'ca_file = "{broker.ca_file}"', ""))
+    assert "name it as ca_file" in text_of(doctor(config), "TLS")
+
+
+@pytest.mark.parametrize(
+    ("name", "ends_in", "level", "words"),
+    [
+        ("localhost", timedelta(days=3), "warn", "more days"),
+        ("localhost", timedelta(days=-3), "FAIL", str(datetime.now(UTC).date())),
+        ("broker.example", timedelta(days=90), "FAIL", "another name than localhost"),
+    ],
+)
+def test_what_is_wrong_with_a_certificate_is_named(
+    tmp_path: Path, name: str, ends_in: timedelta, level: str, words: str
+) -> None:
+    """The computer's date is shown where it may be the cause: a Pi without a clock often gets it wrong."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     port = free_port()
-    server = _serve_tls(
-        tmp_path, authority.issue_cert("localhost", not_after=datetime.now(UTC) + timedelta(days=3)), port
-    )
+    server = _serve_tls(tmp_path, authority.issue_cert(name, not_after=datetime.now(UTC) + ends_in), port)
     config = write_config(tmp_path, port)
     text = config.read_text().replace("tls = false", f'tls = true\nca_file = "{tmp_path / "ca.pem"}"')
     config.write_text(text.replace("127.0.0.1", "localhost"))
     try:
-        assert levels(doctor(config), "TLS") == {"warn"}
+        assert words in text_of(doctor(config), "TLS", level)
     finally:
         server.kill()
         server.wait()
@@ -265,8 +390,9 @@ def test_beside_a_running_agent_nothing_is_tried_that_it_would_notice(
         running.close()
     assert failed(verdicts) == []
     assert "systemctl stop arcade-edge" in text_of(verdicts, "agent", "warn")
-    assert levels(verdicts, "network") == {"ok"}
-    assert levels(verdicts, "broker login") == set()
+    assert levels(verdicts, "network") == levels(verdicts, "broker login") == {"ok"}
+    assert levels(verdicts, "access list") == levels(verdicts, "other machines") == {"ok"}
+    assert levels(verdicts, "signing key") == levels(verdicts, "cloud") == set()
     assert asked(cloud) == []
 
 
