@@ -12,6 +12,7 @@ ArcadeError
 │   └── UnknownMachine        no machine with this id is registered
 ├── StoreError
 │   ├── AlreadySeen           this event has been recorded before: there is nothing to do
+│   ├── BackupFailed          no copy of the database was made
 │   ├── Conflict              another worker moved the record first: load it again
 │   ├── PaymentTaken          the payment intent already funds another order
 │   └── StoreUnavailable      nothing was stored, or it is unknown whether it was
@@ -95,6 +96,10 @@ class UnknownMachine(BadRequest):
 
 class StoreError(ArcadeError):
     """Base of what a store reports."""
+
+
+class BackupFailed(StoreError):
+    """The database was not copied; the text says why."""
 
 
 class AlreadySeen(StoreError):

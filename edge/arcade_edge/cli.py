@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from arcade_edge import config as edge_settings
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     journal = command("journal", _journal, "list credits, acks not yet confirmed, and what was refused")
     journal.add_argument("--limit", type=_positive, default=20, metavar="N", help="credits to list (20)")
     simulate = command("simulate", _simulate, "run the agent on a simulated cabinet")
+    simulate.add_argument("--journal", type=Path, metavar="FILE", help="instead of the one in the settings")
     simulate.add_argument("--edge-log", type=Path, metavar="FILE", help="write every edge of the coin line to it")
     simulate.add_argument(
         "--start-after-ms", type=_positive, default=1_000, metavar="MS", help="from the coin to START"
@@ -107,9 +109,11 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _settings(arguments: argparse.Namespace) -> edge_settings.Settings:
+def _settings(arguments: argparse.Namespace, journal: Path | None = None) -> edge_settings.Settings:
     """The settings; from then on, under sudo, this is the agent's own user (see `account`)."""
     settings = edge_settings.load(arguments.config)
+    if journal is not None:
+        settings = replace(settings, journal_path=journal)
     from arcade_edge.tools.account import become_owner_of
 
     become_owner_of(settings.journal_path.parent)
@@ -131,7 +135,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
-    settings = _settings(arguments)
+    settings = _settings(arguments, arguments.journal)
     from arcade_edge.tools.technician import simulate
 
     simulate(

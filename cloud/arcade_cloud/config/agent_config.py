@@ -1,6 +1,7 @@
 """The agent's config for one machine, as `machine add` prints it."""
 
 import json
+from pathlib import Path
 
 from arcade_cloud.config.settings import Settings
 from arcade_shared.cabinet import JOURNAL_PATH
@@ -20,7 +21,7 @@ def agent_config(settings: Settings, machine_id: str) -> str:
         f"host = {_text(broker.host)}",
         f"port = {broker.port}",
         f"tls = {'true' if broker.tls else 'false'}",
-        *([f"ca_file = {_text(broker.ca_file)}"] if broker.ca_file else []),
+        *([f"ca_file = {_text(Path(broker.ca_file).name)}  # copy it beside this file"] if broker.ca_file else []),
         f"username = {_text(machine_id)}",
         'password = ""  # the one that the broker has for this user',
         "",

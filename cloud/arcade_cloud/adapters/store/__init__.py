@@ -1,5 +1,7 @@
 """The state of orders and machines: a port and its adapters."""
 
+from pathlib import Path
+
 from arcade_cloud.errors import StoreUnavailable
 from arcade_cloud.ports.store import Store
 
@@ -19,12 +21,8 @@ def open_store(database_url: str, *, dynamodb_endpoint: str | None = None) -> St
     Raises:
         StoreUnavailable: The address is none of these, or the store cannot be opened.
     """
-    if database_url.startswith(_SQLITE):
-        path = database_url.removeprefix(_SQLITE)
-        if not path or path == ":memory:" or "?" in path:
-            raise StoreUnavailable(
-                f"DATABASE_URL: {database_url!r} names no file: write sqlite:///arcade.db or sqlite:////folder/arcade.db"
-            )
+    path = sqlite_path(database_url)
+    if path is not None:
         from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 
         return SqliteStore(path)
@@ -41,3 +39,19 @@ def open_store(database_url: str, *, dynamodb_endpoint: str | None = None) -> St
     raise StoreUnavailable(
         f"DATABASE_URL: nothing is known of {scheme[:40]!r}: write sqlite:///arcade.db or dynamodb://table"
     )
+
+
+def sqlite_path(database_url: str) -> Path | None:
+    """The file that a DATABASE_URL names; None if it names something else.
+
+    Raises:
+        StoreUnavailable: It begins with `sqlite:///` and names no file.
+    """
+    if not database_url.startswith(_SQLITE):
+        return None
+    path = database_url.removeprefix(_SQLITE)
+    if not path or path == ":memory:" or "?" in path:
+        raise StoreUnavailable(
+            f"DATABASE_URL: {database_url!r} names no file: write sqlite:///arcade.db or sqlite:////folder/arcade.db"
+        )
+    return Path(path)

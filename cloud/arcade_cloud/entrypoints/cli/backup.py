@@ -1,0 +1,54 @@
+"""`arcade-cloud backup`: a copy of the database, made while the cloud runs."""
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from arcade_cloud.config.settings import Settings
+
+_NAME = "arcade-%Y%m%dT%H%M%SZ.sqlite"
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `backup`."""
+    backup = commands.add_parser(
+        "backup",
+        help="copy the database while the cloud runs",
+        description=(
+            "Copy the SQLite database, as it is at one moment, into a folder; the cloud may run meanwhile. To put "
+            "a copy back, stop the cloud, replace the database with it, and start the cloud again."
+        ),
+    )
+    backup.add_argument("folder", type=Path, metavar="FOLDER", help="where the copies are: best on another disk")
+    backup.add_argument("--keep", type=_positive, metavar="N", help="delete all but the newest N copies there")
+    backup.set_defaults(run=_backup)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a whole number from 1 is needed")
+    return int(text)
+
+
+def _backup(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.adapters.store import sqlite_path
+    from arcade_cloud.adapters.store.sqlite.backup import back_up, forget_old
+    from arcade_cloud.errors import BackupFailed
+
+    folder: Path = options.folder
+    if not folder.is_dir():
+        raise BackupFailed(f"there is no folder {folder}")
+    source = sqlite_path(settings.database_url)
+    if source is None:
+        raise BackupFailed(
+            "DATABASE_URL is a DynamoDB table, which keeps backups of its own: restore one with "
+            "aws dynamodb restore-table-to-point-in-time"
+        )
+    copy = folder / time.strftime(_NAME, time.gmtime())
+    print(f"{copy} ({back_up(source, copy):,} bytes)")
+    if options.keep is not None:
+        for old in forget_old(list(folder.glob("arcade-????????T??????Z.sqlite")), options.keep):
+            print(f"{old} was deleted")
+    return 0
