@@ -2,13 +2,16 @@
 
 ArcadeError
 ├── BadRequest                the request cannot be fulfilled; the text is for the caller
+│   ├── BadHost               the Host header is not a host name
 │   ├── BadWebhook            not an event signed by Stripe, or not in a shape that Stripe documents
 │   ├── Closed                the route is closed in this installation
+│   ├── CrossSite             another site had a browser send this
 │   ├── NotConfirmed          the broker has not confirmed the message; it may still arrive
 │   ├── NotFound              nothing exists at this address
 │   ├── NotReady              the machine cannot take credits now, so nobody may pay for it
 │   ├── TooManyRequests       over a rate limit; try again later
 │   ├── Unauthorized          the key or the secret is missing or wrong
+│   ├── UnknownHost           this site has another name
 │   └── UnknownMachine        no machine with this id is registered
 ├── StoreError
 │   ├── AlreadySeen           this event has been recorded before: there is nothing to do
@@ -42,6 +45,12 @@ class BadRequest(ArcadeError):
     code = "bad_request"
 
 
+class BadHost(BadRequest):
+    """The Host header is not a host name."""
+
+    code = "bad_host"
+
+
 class BadWebhook(BadRequest):
     """The signature, the age or the shape of a webhook is wrong."""
 
@@ -52,6 +61,12 @@ class Closed(BadRequest):
     """The route is closed in this installation."""
 
     code = "closed"
+
+
+class CrossSite(BadRequest):
+    """A page of another site had a browser send this."""
+
+    code = "cross_site"
 
 
 class NotConfirmed(BadRequest):
@@ -86,6 +101,12 @@ class Unauthorized(BadRequest):
     """The key or the secret is missing or wrong."""
 
     code = "unauthorized"
+
+
+class UnknownHost(BadRequest):
+    """This site does not have the name in the Host header."""
+
+    code = "unknown_host"
 
 
 class UnknownMachine(BadRequest):

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from arcade_cloud.config import broker_address, dynamodb_address
 from arcade_cloud.config.environment import Environment
+from arcade_cloud.config.host_names import host_name
 from arcade_cloud.config.private_files import why_not_private
 from arcade_cloud.config.variables import default_of
 from arcade_cloud.domain.limits import Limits
@@ -72,6 +73,7 @@ class Settings:
     ingest_secret: str | None = field(repr=False)
     gameover_api_key: str | None = field(repr=False)
     public_base_url: str  # without a slash at its end
+    allowed_hosts: frozenset[str]  # names, in lower case, of PUBLIC_BASE_URL and ALLOWED_HOSTS
     site_name: str
     operator_contact: str
     database_url: str
@@ -123,6 +125,7 @@ def _read(env: Environment, *, on_lambda: bool) -> Settings:
         ingest_secret=env.text("INGEST_SECRET"),
         gameover_api_key=env.text("GAMEOVER_API_KEY"),
         public_base_url=public_base_url,
+        allowed_hosts=_allowed_hosts(env, public_base_url),
         site_name=env.text("SITE_NAME") or default_of("SITE_NAME", str),
         operator_contact=env.text("OPERATOR_CONTACT") or "",
         database_url=database_url,
@@ -172,7 +175,22 @@ def _public_base_url(env: Environment) -> str:
     url = env.url("PUBLIC_BASE_URL") or default_of("PUBLIC_BASE_URL", str)
     if "?" in url or "#" in url:
         env.fault("PUBLIC_BASE_URL", "must end with the host or a path: it cannot contain ? or #")
+    allowed = env.switch("PUBLIC_ALLOW_HTTP")
+    site = urlsplit(url)
+    if site.scheme == "http" and not is_loopback(site.hostname or "") and not allowed:
+        env.fault("PUBLIC_BASE_URL", "begins with http: write https (or, for a trial, set PUBLIC_ALLOW_HTTP=1)")
     return url
+
+
+def _allowed_hosts(env: Environment, public_base_url: str) -> frozenset[str]:
+    allowed = {host_name(urlsplit(public_base_url).hostname or "") or ""}
+    for text in env.texts("ALLOWED_HOSTS"):
+        name = host_name(text)
+        if name is None:
+            env.fault("ALLOWED_HOSTS", f"must hold host names such as play.example, not {text[:60]!r}")
+        else:
+            allowed.add(name)
+    return frozenset(allowed - {""})
 
 
 def _stage_prefix(env: Environment, public_base_url: str) -> str:

@@ -151,6 +151,17 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
             default="http://localhost:5000",
             usual=True,
         ),
+        Variable(
+            name="PUBLIC_ALLOW_HTTP",
+            meaning="1 accepts a PUBLIC_BASE_URL that begins with http on other machines too. Anyone on the way "
+            "can then change what players see and where they pay.",
+            default=False,
+        ),
+        Variable(
+            name="ALLOWED_HOSTS",
+            meaning="Further host names under which players may open this site's pages, separated by commas. The "
+            "host of PUBLIC_BASE_URL, localhost and plain IP addresses are always allowed.",
+        ),
         Variable(name="SITE_NAME", meaning="What players read at the top of every page.", default="Arcade"),
         Variable(
             name="OPERATOR_CONTACT",

@@ -8,9 +8,9 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from arcade_cloud.config.settings import Settings
 from arcade_cloud.services.rate_limit import RateLimiter
-from arcade_cloud.web import api, assets, error_responses, ingest, kiosk, openapi, player, webhook
+from arcade_cloud.web import api, assets, error_responses, hosts, ingest, kiosk, openapi, player, webhook
 from arcade_cloud.web.dependencies import Dependencies
-from arcade_cloud.web.guards import MAX_BODY_BYTES
+from arcade_cloud.web.guards import MAX_BODY_BYTES, check_same_site
 from arcade_cloud.web.player_view import contact_link, credits_text
 from arcade_cloud.web.prefix import StagePrefix
 from arcade_shared.broker_address import is_loopback
@@ -41,6 +41,8 @@ def create_app(dependencies: Dependencies) -> Flask:
     app.register_blueprint(kiosk.routes(dependencies))
     app.register_blueprint(openapi.routes(dependencies))
     _protect(app, dependencies.settings)
+    hosts.install(app, dependencies.settings.allowed_hosts)
+    app.before_request(check_same_site)
     app.wsgi_app = StagePrefix(app.wsgi_app, dependencies.settings.stage_prefix)  # type: ignore[method-assign]
     if dependencies.settings.trusted_proxies > 0:
         proxied = ProxyFix(app.wsgi_app, x_for=dependencies.settings.trusted_proxies, x_proto=0)
@@ -51,6 +53,7 @@ def create_app(dependencies: Dependencies) -> Flask:
 def _protect(app: Flask, settings: Settings) -> None:
     """Add headers to every response: what a page may load, who may embed it, how long it is cached."""
     page_policy = _page_policy(settings)
+    is_https = urlsplit(settings.public_base_url).scheme == "https"
 
     def add_headers(response: Response) -> Response:
         page = response.mimetype == "text/html"
@@ -58,6 +61,8 @@ def _protect(app: Flask, settings: Settings) -> None:
         response.headers.setdefault("Content-Security-Policy", policy)
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         response.headers.setdefault("Referrer-Policy", "no-referrer")
+        if is_https:
+            response.headers.setdefault("Strict-Transport-Security", f"max-age={YEAR_S}")
         if request.endpoint != "static":
             response.headers.setdefault("Cache-Control", "no-store")
         elif response.status_code == 200 and request.args.get("v"):

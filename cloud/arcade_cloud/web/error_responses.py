@@ -13,9 +13,11 @@ from flask import Flask, Response, jsonify, make_response, render_template, requ
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from arcade_cloud.errors import (
+    BadHost,
     BadRequest,
     BadWebhook,
     Closed,
+    CrossSite,
     NotConfirmed,
     NotFound,
     NotReady,
@@ -24,6 +26,7 @@ from arcade_cloud.errors import (
     StoreUnavailable,
     TooManyRequests,
     Unauthorized,
+    UnknownHost,
     UnknownMachine,
 )
 from arcade_shared.errors import BadMessage
@@ -32,12 +35,15 @@ logger = logging.getLogger(__name__)
 
 # The one place where an error becomes an HTTP status. A class that is not listed has the status of its parent.
 STATUS: dict[type[Exception], int] = {
+    BadHost: 400,
     BadWebhook: 400,
     Unauthorized: 401,
     Closed: 403,
+    CrossSite: 403,
     NotFound: 404,
     UnknownMachine: 404,
     NotReady: 409,
+    UnknownHost: 421,
     BadMessage: 422,
     BadRequest: 422,
     TooManyRequests: 429,

@@ -5,16 +5,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from flask import Request
+from flask import Request, request
 
 from arcade_cloud.domain.machines import Machine
-from arcade_cloud.errors import BadRequest, TooManyRequests, Unauthorized, UnknownMachine
+from arcade_cloud.errors import BadRequest, CrossSite, TooManyRequests, Unauthorized, UnknownMachine
 from arcade_cloud.services.rate_limit import RateLimiter
 from arcade_cloud.services.sales import Sales
 from arcade_shared.ids import is_machine_id
 
 # A payment link or a game over takes a hundred bytes; this is the limit for routes that need no more.
 MAX_BODY_BYTES = 64 * 1024
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def known_machine(sales: Sales, machine_id: str) -> Machine:
@@ -109,6 +110,16 @@ def check_key(request: Request, expected: str, header: str) -> None:
     # WSGI decodes headers as latin-1; this restores the bytes that were sent.
     if not hmac.compare_digest(given.encode("latin-1", "replace"), expected.encode()):
         raise Unauthorized(f"The key is missing or wrong. Send it as `Authorization: Bearer …` or `{header}: …`.")
+
+
+def check_same_site() -> None:
+    """Check that no page of another site had a browser send this. Software does not say where it comes from.
+
+    Raises:
+        CrossSite: The request may change something, and the browser says that another site sent it.
+    """
+    if request.method not in _READING and request.headers.get("Sec-Fetch-Site") == "cross-site":
+        raise CrossSite("Another site sent this. Open the machine's page here, and try again.")
 
 
 def check_rate(limiter: RateLimiter, request: Request, route: str, now_ms: int) -> None:

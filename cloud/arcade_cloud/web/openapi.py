@@ -18,7 +18,7 @@ Schema = dict[str, Any]
 _ERRORS = {
     400: "The signature or the body is not valid",
     401: "The key is missing or wrong",
-    403: "This route is closed in this installation",
+    403: "This route is closed in this installation, or a page of another site sent the request",
     404: "Not found",
     409: "The machine cannot take credits now, so nobody can pay",
     413: "The body is too large",
@@ -49,7 +49,7 @@ def document(site_name: str, base_url: str) -> Schema:
             "title": f"{site_name} API",
             "version": "1.0.0",
             "description": "All errors have the same shape. Unknown keys in a body are ignored. Pages for people "
-            "are HTML, and so are their errors.",
+            "are HTML, and so are their errors. Pages are served under the site's own names only (else 421).",
         },
         "servers": [{"url": base_url}],
         "paths": {**_for_software(), **_for_brokers_and_stripe(), **_for_players(), **_for_developers()},
@@ -68,7 +68,7 @@ def _for_software() -> Schema:
                 "Create a checkout for one machine",
                 _json("PaymentLink", "The address to show to the player, and the id of the order"),
                 body="PaymentLinkRequest",
-                errors=(404, 409, 413, 422, 429, 502, 503),
+                errors=(403, 404, 409, 413, 422, 429, 502, 503),
             )
         },
         "/gameover": {
@@ -76,7 +76,7 @@ def _for_software() -> Schema:
                 "Announce that the game on a machine is over",
                 _json("Message", "The broker has confirmed the message"),
                 body="GameOverRequest",
-                errors=(401, 404, 413, 422, 429, 503),
+                errors=(401, 403, 404, 413, 422, 429, 503),
                 security=[{}, {"gameoverKey": []}, {"gameoverBearer": []}],
             )
         },
@@ -116,7 +116,7 @@ def _for_players() -> Schema:
     }
     location = {"Location": {"schema": {"type": "string", "format": "uri"}}}
     to_stripe = {"303": {"description": "To the checkout", "headers": location}}
-    checkout = _operation("Start a checkout", to_stripe, page_errors=(404, 409, 413, 422, 429, 502, 503))
+    checkout = _operation("Start a checkout", to_stripe, page_errors=(403, 404, 409, 413, 422, 429, 502, 503))
     checkout["requestBody"] = {"content": {"application/x-www-form-urlencoded": {"schema": form}}}
     back = {"303": {"description": "Back to the machine's page"}}
     return {
@@ -128,7 +128,7 @@ def _for_players() -> Schema:
         },
         "/m/{machine_id}/checkout": {
             "parameters": [machine],
-            "get": _operation("For browsers that return without the form", back),
+            "get": _operation("For browsers that return without the form", back, page_errors=(404, 503)),
             "post": checkout,
         },
         "/m/{machine_id}/o/{order_id}": {

@@ -42,7 +42,8 @@ def routes(dependencies: Dependencies, limiter: RateLimiter) -> Blueprint:
     @blueprint.get("/m/<machine_id>/checkout")
     def checkout_again(machine_id: str) -> AnyResponse:
         """Back to the machine: a browser that restores a tab requests this address without the form."""
-        return redirect(url_for("player.machine", machine_id=machine_id), 303)
+        known = pages.known(machine_id)
+        return redirect(url_for("player.machine", machine_id=known.machine_id), 303)
 
     @blueprint.get("/m/<machine_id>/o/<order_id>")
     def order(machine_id: str, order_id: str) -> Response:

@@ -275,6 +275,9 @@ def test_plaintext_elsewhere_must_be_allowed(host: str) -> None:
         ({"SIGNING_SECRET": "0123456789abcdef0123456789abcdef,short"}, "SIGNING_SECRET"),
         ({"INGEST_SECRET": SECRETS["SIGNING_SECRET"]}, "INGEST_SECRET"),
         ({"PUBLIC_BASE_URL": "https://play.example/?a=b"}, "PUBLIC_BASE_URL"),
+        ({"PUBLIC_BASE_URL": "http://play.example"}, "PUBLIC_BASE_URL"),
+        ({"PUBLIC_BASE_URL": "http://192.168.1.20:5000"}, "PUBLIC_BASE_URL"),
+        ({"ALLOWED_HOSTS": "shop.example, https://other.example"}, "ALLOWED_HOSTS"),
         ({"ALERT_WEBHOOK_URL": "mailto:me@example"}, "ALERT_WEBHOOK_URL"),
         ({"DATABASE_URL": "sqlite://arcade.sqlite"}, "DATABASE_URL"),
         ({"DATABASE_URL": "dynamodb://ab"}, "DATABASE_URL"),
@@ -360,7 +363,7 @@ def test_publishing_is_paced_for_emqx_serverless_unless_it_is_set() -> None:
     ("changes", "word"),
     [
         ({"PUBLIC_BASE_URL": ""}, "PUBLIC_BASE_URL is http://localhost:5000"),
-        ({"PUBLIC_BASE_URL": "http://play.example"}, "PUBLIC_BASE_URL begins with http"),
+        ({"PUBLIC_BASE_URL": "http://play.example", "PUBLIC_ALLOW_HTTP": "1"}, "PUBLIC_BASE_URL begins with http"),
         ({"GAMEOVER_API_KEY": ""}, "GAMEOVER_API_KEY is not set"),
         ({"GAMEOVER_API_KEY": "short"}, "GAMEOVER_API_KEY has fewer than"),
         ({"STRIPE_PRICE_ID": ""}, "STRIPE_PRICE_ID is not set"),
@@ -444,3 +447,11 @@ def test_loading_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
         load_with()
     records: list[Any] = caplog.records
     assert records == []
+
+
+def test_a_site_is_allowed_under_the_names_that_are_set() -> None:
+    assert load_with().allowed_hosts == {"play.example"}
+    settings = load_with(
+        PUBLIC_BASE_URL="https://Play.example:8443/arcade", ALLOWED_HOSTS="Shop.example, [::1]:5000"
+    )
+    assert settings.allowed_hosts == {"play.example", "shop.example", "::1"}

@@ -127,6 +127,7 @@ def test_a_signed_event_arrives_byte_for_byte(served):
         b"GET http://[/ HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET /m/%ff%fe HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
         b"GET /m/cab-01?format=%ff HTTP/1.1\r\nHost: \xff\xfe\r\nConnection: close\r\n\r\n",
+        b"GET /nowhere HTTP/1.1\r\nHost: " + b"x" * 64 + b"\r\nConnection: close\r\n\r\n",
         b"GET /status HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 300_000 + b"\r\n\r\n",
     ],
 )

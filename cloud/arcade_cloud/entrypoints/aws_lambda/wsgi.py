@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlencode
 import awsgi
 
 from arcade_cloud.errors import ArcadeError
+from arcade_cloud.web.hosts import GATEWAY_HOST
 from arcade_cloud.web.prefix import path_below
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ def _environ(shape: Shape, event: object, context: object) -> "WSGIEnvironment":
     }
     environ: WSGIEnvironment = awsgi.environ(request, context)
     environ |= {"SCRIPT_NAME": stage, "QUERY_STRING": _native(shape.query(event)), "REMOTE_ADDR": client}
+    environ[GATEWAY_HOST] = _get(event, "requestContext.domainName", "")
     # WSGI has CONTENT_TYPE and CONTENT_LENGTH for these, and the body is complete however it was sent.
     for name in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"):
         environ.pop(name, None)

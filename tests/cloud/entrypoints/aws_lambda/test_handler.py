@@ -59,7 +59,8 @@ class Lambda:
     """The function over the site, on one clock that moves when somebody sleeps."""
 
     def __init__(self, **settings: Any) -> None:
-        self.site = Site(stage_prefix="/arcade", **settings)
+        names = frozenset({"play.example", "arcade-123.ap-southeast-1.elb.amazonaws.com"})
+        self.site = Site(stage_prefix="/arcade", allowed_hosts=names, **settings)
         self.slept: list[float] = []
         self.function = LambdaFunction(
             self.site.app,
