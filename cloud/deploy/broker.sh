@@ -44,8 +44,12 @@ port=${ARCADE_BROKER_PORT:-8883}
 secret() { openssl rand -hex 20; }
 known() { grep -q "^$1:" "$etc/passwords"; }
 reload() { # so that Mosquitto, which runs as its own user, reads what has changed
-    [ -z "$dir" ] || return 0
+    if [ -n "$dir" ]; then
+        [ "$command" = init ] || echo "broker.sh: a broker that runs already hears of it by kill -HUP" >&2
+        return
+    fi
     chown -R mosquitto: "$etc"
+    chown root: "$etc/ca.key" # Mosquitto has no use for it
     if [ -d /run/systemd/system ]; then systemctl reload-or-restart mosquitto; else echo "now restart mosquitto" >&2; fi
 }
 add_user() { # NAME PASSWORD, which no list of processes shows
@@ -176,7 +180,8 @@ machine() {
     add_user "$1" "$password"
     reload
     if [ -n "$config" ]; then
-        sed -i.before "s/^password = \"\".*/password = \"$password\"/" "$config" && rm -f "$config.before"
+        filled=$(sed "s/^password = \"\".*/password = \"$password\"/" "$config")
+        echo "$filled" >"$config" # in place, so that under sudo the file keeps its owner
         chmod 600 "$config"
         ca=$(dirname "$config")/ca.pem
         [ "$etc/ca.pem" -ef "$ca" ] || cp "$etc/ca.pem" "$ca"
