@@ -118,7 +118,12 @@ class Cloud:
         from arcade_cloud.adapters.mqtt import Listener
 
         settings = self.settings
-        return Listener(settings.broker, self.services.messages.take_in, listener_id=settings.mqtt_listener_id)
+        return Listener(
+            settings.broker,
+            self.services.messages.take_in,
+            session_key=self.services.messages.keyring.of_sessions,
+            listener_id=settings.mqtt_listener_id,
+        )
 
     def close(self) -> None:
         """Close the publisher, then the store. A second call does nothing."""

@@ -30,6 +30,7 @@ from arcade_edge.hardware.inputs import GpioInput, GpioInputs, SerialInput
 from arcade_edge.hardware.pin_factory import open_pin_factory
 from arcade_edge.mqtt.link import MqttLink, Post
 from arcade_edge.ports import Arrived, StopAsked
+from arcade_shared.client_ids import ClientId
 from arcade_shared.topics import Kind, machine_topic
 
 logger = logging.getLogger(__name__)
@@ -279,10 +280,15 @@ def _agent(settings: Settings, events: EventQueue, journal: SqliteJournal, line:
 
 
 def new_link(settings: Settings, installation: str, will: Callable[[int], Will], post: Post) -> MqttLink:
-    """The link of this installation, not yet started: who it is to the broker, and what it listens to."""
+    """The link of this installation, not yet started: who it is to the broker, and what it listens to.
+
+    Machine id and installation are in its client id, cut, for people. They are public, so it ends in what only the
+    owner of the machine's key can make.
+    """
+    label = f"arcade-{installation[:12]}-{settings.machine_id}"
     return MqttLink(
         settings.broker,
-        f"arcade-{settings.machine_id}-{installation[:12]}",
+        ClientId(settings.keys[0], label, f"{settings.machine_id}\n{installation}"),
         [machine_topic(settings.machine_id, kind) for kind in LISTENS_TO],
         will,
         post,

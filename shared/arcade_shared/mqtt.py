@@ -163,11 +163,13 @@ class Connection:
         self.client_id = client_id
         self.is_open = False
         self.was_open = False
+        self.was_accepted = False  # by the broker; subscriptions not included
         self.session_present = False
         self.receive_maximum = RECEIVE_MAXIMUM  # the broker's, once it is open
         self.refused_topics: dict[str, str] = {}
         self.end = ""  # why it is over, in a sentence; empty until then
         self.cause = Cause.NETWORK  # the same for programs; means nothing until then
+        self.thrown_off = False  # the broker had accepted it, and ended it for another client, or without a reason
         self._address = address
         self._topics = tuple(topics)
         self._needs_every_topic = needs_every_topic
@@ -305,6 +307,8 @@ class Connection:
     def _finish(self) -> None:
         self.is_open = False
         self.cause, text = self._why or (Cause.NETWORK, f"the connection to {self._address} is lost")
+        # Mosquitto 2.0.11 gives no reason where others say that another client has connected.
+        self.thrown_off = self.was_accepted and (self._why is None or self.cause is Cause.TAKEN_OVER)
         hint = self._hints.get(self.cause)
         self.end = f"{text}: {hint}" if hint else text
         client, link = self._client, self._client.socket()
@@ -398,6 +402,7 @@ class Connection:
             cause = Cause.REFUSED if reason.value in _NOT_THIS_CLIENT else cause
             self._note(cause, f"the broker refuses the connection ({reason})")
             return
+        self.was_accepted = True
         self.session_present = flags.session_present
         self.receive_maximum = getattr(properties, "ReceiveMaximum", RECEIVE_MAXIMUM)
         self._keepalive_s = getattr(properties, "ServerKeepAlive", self._keepalive_s)

@@ -32,6 +32,11 @@ def echo_key(secret: str) -> bytes:
     return hmac.digest(secret.encode(), b"arcade echo key 1\n", hashlib.sha256)
 
 
+def session_key(secret: str) -> bytes:
+    """The key (32 bytes) that the cloud's client ids are made with. No machine has it."""
+    return hmac.digest(secret.encode(), b"arcade session key 1\n", hashlib.sha256)
+
+
 def key_fingerprint(key: bytes) -> str:
     """8 hexadecimal digits that tell two keys apart and reveal neither."""
     return hashlib.sha256(b"arcade key fingerprint 1\n" + key).hexdigest()[:8]

@@ -17,6 +17,7 @@ from arcade_edge.mqtt.link import Event, MqttLink
 from arcade_edge.ports import Arrived
 from arcade_sandbox.broker.launcher import Broker
 from arcade_shared.broker_address import BrokerAddress
+from arcade_shared.client_ids import ClientId
 from support.agent_process import MACHINE
 
 WAIT_S = 20.0
@@ -53,7 +54,12 @@ class Ends:
             host="127.0.0.1", port=self.broker.port, tls=False, username=MACHINE, password="machine password"
         )
         made = MqttLink(
-            settings, client_id, [COINPULSE], lambda _: Will(STATUS, b"will"), self._post, jitter=lambda: 0
+            settings,
+            ClientId(b"the machine's key", client_id, client_id),
+            [COINPULSE],
+            lambda _: Will(STATUS, b"will"),
+            self._post,
+            jitter=lambda: 0,
         )
         self._ending.callback(made.stop)
         if started:

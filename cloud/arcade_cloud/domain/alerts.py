@@ -16,6 +16,7 @@ AlertKind = Literal[
     "settle_refused",
     "settle_slow",
     "stuck",
+    "taken_over",
     "two_installations",
     "unconfirmed",
     "undecided",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
-from arcade_shared.signing import echo_key, key_fingerprint, machine_key
+from arcade_shared.signing import echo_key, key_fingerprint, machine_key, session_key
 
 # Deriving a key takes 2 µs. The keys of a large fleet fit into memory.
 _CACHED_MACHINES = 4096
@@ -16,6 +16,7 @@ class Keyring:
         self._secrets = tuple(secrets)
         self.of_machine = lru_cache(_CACHED_MACHINES)(self._of_machine)
         self.of_echo = tuple(echo_key(secret) for secret in self._secrets)
+        self.of_sessions = session_key(self._secrets[0])
 
     def _of_machine(self, machine_id: str) -> tuple[bytes, ...]:
         return tuple(machine_key(secret, machine_id) for secret in self._secrets)

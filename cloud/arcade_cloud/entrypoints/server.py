@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from arcade_cloud.adapters.mqtt import Listener
 from arcade_cloud.bootstrap import Cloud, build
 from arcade_cloud.config.settings import Settings
 from arcade_cloud.errors import ArcadeError, StoreError
@@ -96,10 +97,12 @@ class StripeWorkers:
 
 
 class Timer:
-    """Moves what is due, twice a second, on a thread of its own."""
+    """Moves what is due, twice a second, on a thread of its own. It also tells what the listener has noticed."""
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: Cloud, listener: Listener) -> None:
         self._cloud = cloud
+        self._listener = listener
+        self._told: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="timer", daemon=True)
 
@@ -122,6 +125,7 @@ class Timer:
             try:
                 self._cloud.services.fulfilment.run_once()
                 self._cloud.services.reconciliation.run_once()
+                self._tell_contested()
                 now_ms = self._cloud.services.fulfilment.now_ms()
                 if now_ms >= next_prune_ms:
                     self._cloud.store.prune(now_ms)
@@ -135,13 +139,20 @@ class Timer:
             else:
                 failures = 0
 
+    def _tell_contested(self) -> None:
+        for feed in self._listener.state:
+            for client_id in set(feed.contested) - self._told:
+                self._cloud.services.messages.note_contested(client_id)
+                self._told.add(client_id)
+
 
 @contextlib.contextmanager
 def running(settings: Settings) -> Iterator[Cloud]:
     """Run the cloud with its timer and listener, and stop them in order at the end."""
     workers = StripeWorkers()
     with build(settings, later=workers.later) as cloud:
-        timer, listener = Timer(cloud), cloud.listener()
+        listener = cloud.listener()
+        timer = Timer(cloud, listener)
         try:
             workers.start()
             listener.start()

@@ -63,6 +63,19 @@ class MachineMessages:
             case _:
                 raise BadMessage(f"the cloud takes in no {place.kind}")
 
+    def note_contested(self, client_id: str) -> None:
+        """Tell a person that this cloud has left a client id at the broker to somebody else.
+
+        Raises:
+            StoreUnavailable: It may not have been stored.
+        """
+        text = (
+            f"The broker ended one connection after the other with this cloud's client id {client_id}. "
+            "The cloud goes on with another id. Look for a second process with the same MQTT_LISTENER_ID or host "
+            "name. If there is none, somebody knows the id: let nobody but the broker's operator read $SYS/#."
+        )
+        self.fulfilment.store.raise_alert(alert("taken_over", client_id, text, self.fulfilment.now_ms()))
+
     def _verified(self, place: MachineTopic, fields: dict[str, Any]) -> bytes:
         key = verify(self.keyring.of_machine(place.machine_id), str(place), fields)
         if fields.get("machineId") != place.machine_id:

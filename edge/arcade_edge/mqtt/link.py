@@ -3,6 +3,9 @@
 Nothing of an older connection lingers in a queue: what must not be lost is in the journal's outbox, and what the
 broker had not been told is acknowledged comes again. Callbacks only enqueue. An error in one of them ends the
 connection, never the thread.
+
+If somebody else keeps taking the client id, the link goes on with a fresh one. What the broker kept for the old
+session is lost then; the cloud repeats commands and revokes until they are answered.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import TypeAlias
 from arcade_edge.agent.reports import Will
 from arcade_edge.ports import Arrived, Confirmed, LinkDown, LinkUp, Receipt
 from arcade_shared.broker_address import BrokerAddress
+from arcade_shared.client_ids import ClientId
 from arcade_shared.mqtt import Cause, Connection, Puback, Received
 
 logger = logging.getLogger(__name__)
@@ -35,7 +39,6 @@ MAX_QUEUED = 256
 STEP_S = 1.0
 # A connection that lasted so long was sound: the next back-off begins at the bottom.
 STEADY_S = 10.0
-FLAPPING_AFTER = 5
 # Resolving a name may block for that long where the network is half up.
 MAX_SILENCE_S = 180.0
 
@@ -54,11 +57,15 @@ class LinkState(enum.Enum):
 
 
 class Trouble(enum.Enum):
-    """Why a connection has ended, with the first and the longest back-off in seconds."""
+    """Why a connection has ended, with the first and the longest back-off in seconds.
+
+    LOST is a connection that the broker had accepted and then ended without a reason. Its back-off stays short:
+    our own patience must not help whoever ends our connections.
+    """
 
     NETWORK = (0.5, 30.0)
+    LOST = (0.5, 4.0)
     DENIED = (5.0, 120.0)
-    TAKEN_OVER = (15.0, 300.0)
     ASKED = (0.1, 5.0)
     OVERLOADED = (1.0, 30.0)
     DEFECT = (1.0, 60.0)
@@ -71,7 +78,7 @@ _TROUBLES = {
     Cause.LOGIN: Trouble.DENIED,
     Cause.REFUSED: Trouble.DENIED,
     Cause.SUBSCRIPTION: Trouble.DENIED,
-    Cause.TAKEN_OVER: Trouble.TAKEN_OVER,
+    Cause.TAKEN_OVER: Trouble.LOST,
     Cause.DEFECT: Trouble.DEFECT,
 }
 HINTS = {
@@ -109,7 +116,7 @@ class MqttLink:
     def __init__(
         self,
         address: BrokerAddress,
-        client_id: str,
+        client_id: ClientId,
         topics: Sequence[str],
         will: Callable[[int], Will],
         post: Post,
@@ -196,7 +203,14 @@ class MqttLink:
             lasted_s = 0.0 if current.online_since is None else time.monotonic() - current.online_since
             failures = 1 if lasted_s >= STEADY_S else failures + 1
             trouble = Trouble.OVERLOADED if current.is_overloaded else _TROUBLES[current.connection.cause]
-            self._say(trouble, current.connection.end, failures)
+            text = current.connection.end
+            if current.connection.thrown_off:
+                trouble = Trouble.LOST
+                taken_over = current.connection.cause is Cause.TAKEN_OVER
+                if self._client_id.lost(time.monotonic(), taken_over=taken_over):
+                    failures = 1
+                    text += f"; somebody else keeps taking the client id {current.connection.client_id}"
+            self._say(text)
             self._post(LinkDown(number, current.connection.end))
             self._rest(backoff_s(trouble, failures, self._jitter()))
         self._enter(LinkState.STOPPED)
@@ -205,7 +219,7 @@ class MqttLink:
         will = self._will(number)
         connection = Connection(
             self._address,
-            self._client_id,
+            self._client_id.text,
             topics=self._topics,
             needs_every_topic=True,
             session_expiry_s=SESSION_EXPIRY_S,
@@ -244,10 +258,8 @@ class MqttLink:
         self._state = state
         self._last_beat = time.monotonic()
 
-    def _say(self, trouble: Trouble, text: str, failures: int) -> None:
+    def _say(self, text: str) -> None:
         """Log what is new about the trouble: an hour without a network is one line."""
-        if failures >= FLAPPING_AFTER and trouble is Trouble.NETWORK and self._said == "":
-            text += "; every connection ends at once: does another agent run with this journal's client id?"
         if text != self._said:
             logger.warning("no connection to the broker: %s; trying again", text)
         self._said = text

@@ -126,7 +126,7 @@ class RuleEngine:
         self._secret = environ.get("INGEST_SECRET", "")
         self._waiting: queue.Queue[tuple[str, bytes]] = queue.Queue(MOST_WAITING)
         self._stop = threading.Event()
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5, client_id="rule-engine")
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
         client.username_pw_set(environ.get("MQTT_USERNAME", ""), environ.get("MQTT_PASSWORD", ""))
         if environ.get("MQTT_TLS") != "0":
             client.tls_set(environ.get("MQTT_CA_FILE"))

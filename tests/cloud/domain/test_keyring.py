@@ -49,3 +49,9 @@ def test_the_echo_s_keys_are_no_machine_s_keys() -> None:
     keyring = Keyring([NEW, OLD])
     assert len(keyring.of_echo) == 2
     assert not set(keyring.of_echo) & set(keyring.of_machine("cab-01"))
+
+
+def test_the_key_of_client_ids_is_of_the_present_secret_and_nothing_else_s() -> None:
+    keyring = Keyring([NEW, OLD])
+    assert keyring.of_sessions == Keyring([NEW]).of_sessions != Keyring([OLD]).of_sessions
+    assert keyring.of_sessions not in {*keyring.of_echo, *keyring.of_machine("cab-01"), *keyring.of_machine("")}

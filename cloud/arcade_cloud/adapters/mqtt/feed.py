@@ -1,5 +1,8 @@
 """A session at the broker with its workers. A message is acknowledged only after it was handled.
 
+If somebody else keeps taking the session's client id, the feed goes on with a fresh one. What the broker kept for
+the old session is lost then; the cloud asks machines again about every order that is not resolved.
+
 At most RECEIVE_MAXIMUM received messages stay unacknowledged; then the broker waits. A feed reconnects only when
 all of them are handled, so no message comes again while its first copy is waiting. If one comes again anyway, it
 is handled again, so handling must be safe to repeat.
@@ -17,8 +20,9 @@ from queue import SimpleQueue
 from typing import Literal
 
 from arcade_cloud.errors import StoreUnavailable
+from arcade_shared.client_ids import ClientId
 from arcade_shared.errors import BadMessage
-from arcade_shared.mqtt import FLUSH_WITHIN_S, Connection, Received
+from arcade_shared.mqtt import FLUSH_WITHIN_S, Cause, Connection, Received
 
 logger = logging.getLogger(__name__)
 
@@ -32,15 +36,21 @@ ATTEMPT_PAUSE_S = 0.2
 # A message that is set aside stays unacknowledged, so it comes again at the next connection, perhaps to a repaired
 # program. More of them would leave too little room for others, so further ones are given up.
 MAX_SET_ASIDE = RECEIVE_MAXIMUM // 4
-# Waits before reconnecting: the first, the longest. After a connection of STEADY_S, the first comes again.
+# Waits before the next attempt while the broker cannot be reached or does not accept us: the first, the longest.
 RECONNECT_S = (0.25, 30.0)
+# The same after a connection that the broker had accepted and then ended without a reason. It is short: our own
+# patience must not help whoever ends our connections. After a connection of STEADY_S, the first comes again.
+RETURN_S = (0.25, 4.0)
 STEADY_S = 60.0
+
+# So many contested client ids are remembered.
+CONTESTED_AT_MOST = 16
 
 # What became of a message. `refused`: it is not valid. `retried`: the store could not be reached. `failed`: a
 # defect. `dropped`: it had QoS 0, and there was no room.
 Count = Literal["handled", "refused", "retried", "failed", "dropped"]
 
-OpenConnection = Callable[[Callable[[], None], Callable[[Received], None]], Connection]
+OpenConnection = Callable[[str, Callable[[], None], Callable[[Received], None]], Connection]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +61,7 @@ class FeedState:
         problem: What is wrong, in a sentence; None if nothing is.
         in_hand: The number of messages that are received and not handled yet.
         set_aside: The number of messages that could not be handled and come again.
+        contested: The client ids that this feed has left to somebody else.
         counts: Messages by what became of them.
     """
 
@@ -59,6 +70,7 @@ class FeedState:
     problem: str | None
     in_hand: int
     set_aside: int
+    contested: tuple[str, ...]
     counts: dict[Count, int]
 
 
@@ -88,13 +100,19 @@ class Feed:
     ATTEMPTS times and then set aside.
 
     Args:
-        open_connection: Makes a connection, not yet run, with the given `on_open` and `on_message`.
+        open_connection: Makes a connection, not yet run, with the given client id, `on_open` and `on_message`.
     """
 
     def __init__(
-        self, name: str, open_connection: OpenConnection, handle: Callable[[str, bytes], object], workers: int
+        self,
+        name: str,
+        client_id: ClientId,
+        open_connection: OpenConnection,
+        handle: Callable[[str, bytes], object],
+        workers: int,
     ) -> None:
         self.name = name
+        self._client_id = client_id
         self._open_connection = open_connection
         self._handle = handle
         self._stop = threading.Event()
@@ -109,6 +127,7 @@ class Feed:
         self._text = "not started"
         self._in_hand = 0
         self._set_aside = 0
+        self._contested: tuple[str, ...] = ()
         self._without_store = 0
         self._counts: Counter[Count] = Counter()
 
@@ -155,6 +174,7 @@ class Feed:
                 problem=problem,
                 in_hand=self._in_hand,
                 set_aside=self._set_aside,
+                contested=self._contested,
                 counts=dict(self._counts),
             )
 
@@ -163,13 +183,15 @@ class Feed:
     def _keep_connected(self) -> None:
         failures = 0
         while self._is_ready_for_more():
-            connection = self._open_connection(self._opened, self._take_in)
+            connection = self._open_connection(self._client_id.text, self._opened, self._take_in)
             with self._changed:
                 self._connection, self._text, self._set_aside = connection, "connecting", 0
             began = time.monotonic()
             connection.run()
             is_steady = connection.was_open and time.monotonic() - began > STEADY_S
             failures = 1 if is_steady else failures + 1
+            if connection.thrown_off and self._is_contested(connection):
+                failures = 1
             self._lost(connection, failures)
 
     def _is_ready_for_more(self) -> bool:
@@ -186,16 +208,26 @@ class Feed:
         kept = connection is not None and connection.session_present
         logger.info("%s: listening, in %s", self.name, "the earlier session" if kept else "a new session")
 
+    def _is_contested(self, connection: Connection) -> bool:
+        """Whether somebody else keeps taking the client id. The next connection has a fresh one then."""
+        taken_over = connection.cause is Cause.TAKEN_OVER
+        if self._stop.is_set() or not self._client_id.lost(time.monotonic(), taken_over=taken_over):
+            return False
+        logger.error("%s: somebody else keeps taking the client id %s", self.name, connection.client_id)
+        with self._changed:
+            self._contested = (*self._contested, connection.client_id)[-CONTESTED_AT_MOST:]
+        return True
+
     def _lost(self, connection: Connection, failures: int) -> None:
         """Log why, and wait for a while."""
         text = connection.end
-        if connection.was_open and failures > 2:
+        if connection.thrown_off and failures > 2:
             text += f", again. Does another process use the client id {connection.client_id}?"
         if self._stop.is_set():
             return
         with self._changed:
             self._text = text
-        wait_s = backoff_s(RECONNECT_S, failures)
+        wait_s = backoff_s(RETURN_S if connection.thrown_off else RECONNECT_S, failures)
         logger.warning("%s: %s; next attempt in %.1f s", self.name, text, wait_s)
         self._stop.wait(wait_s)
 

@@ -7,9 +7,11 @@ The broker keeps each machine's latest status anyway. In the session of the acks
           (two a minute from each machine; EMQX Serverless holds 1,000 messages), push acks out of it and delay
           them.
 
-A session is named after the host, or as set. Two processes with one name would disconnect each other again and
-again. A process with a new name at every start would abandon what the broker keeps for it. Two processes with two
-names both get everything, which does no harm.
+A session is named after the host, or as set, and ends in what only the owner of the signing secret can make. Two
+processes with one name would disconnect each other until they take fresh ids. A process with a new name at every
+start would abandon what the broker keeps for it; so does a new signing secret, once. Nothing is lost for good by
+that: the cloud asks machines again about every order that is not resolved. Two processes with two names both get
+everything, which does no harm.
 """
 
 import platform
@@ -22,6 +24,7 @@ from collections.abc import Callable
 from arcade_cloud.adapters.mqtt.connection import KEEPALIVE_S, OPEN_WITHIN_S, cloud_connection
 from arcade_cloud.adapters.mqtt.feed import RECEIVE_MAXIMUM, Feed, FeedState
 from arcade_shared.broker_address import BrokerAddress
+from arcade_shared.client_ids import ClientId
 from arcade_shared.mqtt import Connection, Received
 from arcade_shared.topics import ECHO, every_machine
 
@@ -51,16 +54,19 @@ class Listener:
         address: BrokerAddress,
         handle: Callable[[str, bytes], object],
         *,
+        session_key: bytes,
         listener_id: str | None = None,
         keepalive_s: int = KEEPALIVE_S,
     ) -> None:
-        session = f"arcade-cloud-{listener_id or host_id()}"
+        host = listener_id or host_id()
 
         def feed(name: str, topics: tuple[str, ...], workers: int, session_expiry_s: int) -> Feed:
-            def connection(on_open: Callable[[], None], on_message: Callable[[Received], None]) -> Connection:
+            def connection(
+                client_id: str, on_open: Callable[[], None], on_message: Callable[[Received], None]
+            ) -> Connection:
                 return cloud_connection(
                     address,
-                    f"{session}-{name}",
+                    client_id,
                     topics=topics,
                     session_expiry_s=session_expiry_s,
                     receive_maximum=RECEIVE_MAXIMUM,
@@ -69,7 +75,8 @@ class Listener:
                     on_message=on_message,
                 )
 
-            return Feed(name, connection, handle, workers)
+            client_id = ClientId(session_key, f"arcade-cloud-{name}-{host}", f"{host}\n{name}")
+            return Feed(name, client_id, connection, handle, workers)
 
         self._feeds = (
             feed("acks", ACK_TOPICS, ACK_WORKERS, SESSION_EXPIRY_S),

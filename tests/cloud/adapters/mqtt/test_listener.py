@@ -20,6 +20,7 @@ from support.mqtt_probe import WAIT_S, Probe
 
 ACK = "arcade/machine/cab-01/ack"
 STATUS = "arcade/machine/cab-01/status"
+KEY = b"the cloud's key for its client ids"
 USERS = [
     User("cloud", "cloud password", role="cloud"),
     User("cab-01", "machine password", role="machine"),
@@ -59,7 +60,7 @@ def is_listening(listener: Listener) -> bool:
 
 @contextmanager
 def listening(broker: Broker, handle: Handle, listener_id: str = "test") -> Iterator[Listener]:
-    listener = Listener(address(broker), handle, listener_id=listener_id)
+    listener = Listener(address(broker), handle, session_key=KEY, listener_id=listener_id)
     listener.start()
     try:
         eventually(lambda: is_listening(listener))
@@ -330,7 +331,7 @@ def test_it_starts_without_a_broker_and_listens_once_there_is_one(tmp_path: Path
     handler, broker = Handler(), Broker(tmp_path, users=USERS)
     broker.start()
     broker.stop()
-    listener = Listener(address(broker), handler, listener_id="test")
+    listener = Listener(address(broker), handler, session_key=KEY, listener_id="test")
     listener.start()
     try:
         eventually(lambda: "nobody listens on" in (acks(listener).problem or ""))
@@ -371,7 +372,9 @@ def test_it_reconnects_only_when_all_that_it_has_received_is_dealt_with(
 
 
 def test_a_subscription_that_the_broker_refuses_is_an_error_that_is_seen(broker: Broker) -> None:
-    listener = Listener(address(broker, "cab-01", "machine password"), Handler(), listener_id="test")
+    listener = Listener(
+        address(broker, "cab-01", "machine password"), Handler(), session_key=KEY, listener_id="test"
+    )
     listener.start()
     try:
         for state in listener.state:
@@ -388,7 +391,9 @@ def refused(listener: Listener, name: str) -> bool:
 def test_a_part_of_the_subscriptions_is_better_than_none_and_the_rest_is_said(tmp_path: Path) -> None:
     """A user that may hear `gameover` of all machines, and not their acks."""
     with Broker(tmp_path, users=[User("screen", "screen password", role="listener")]) as broker:
-        listener = Listener(address(broker, "screen", "screen password"), Handler(), listener_id="test")
+        listener = Listener(
+            address(broker, "screen", "screen password"), Handler(), session_key=KEY, listener_id="test"
+        )
         listener.start()
         try:
             eventually(lambda: acks(listener).is_listening)
@@ -401,12 +406,16 @@ def test_a_part_of_the_subscriptions_is_better_than_none_and_the_rest_is_said(tm
 
 
 def test_two_processes_with_one_name_are_told_so(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "RECONNECT_S", (0.01, 0.05))
-    first, second = (Listener(address(broker), Handler(), listener_id="the same") for _ in range(2))
+    monkeypatch.setattr(feed, "RETURN_S", (0.01, 0.05))
+    first, second = (
+        Listener(address(broker), Handler(), session_key=KEY, listener_id="the same") for _ in range(2)
+    )
     first.start()
     second.start()
     try:
         eventually(lambda: "Does another process use the client id" in str([*first.state, *second.state]))
+        eventually(lambda: is_listening(first) and is_listening(second))
+        assert any(state.contested for state in (*first.state, *second.state))
     finally:
         first.stop()
         second.stop()
@@ -429,7 +438,7 @@ def test_stopping_is_bounded_by_nothing_that_a_handler_does(
         entered.set()
         leave.wait(60)
 
-    listener = Listener(address(broker), handle, listener_id="test")
+    listener = Listener(address(broker), handle, session_key=KEY, listener_id="test")
     listener.start()
     machines.subscribe("arcade/#")
     eventually(lambda: is_listening(listener))
@@ -452,7 +461,7 @@ def test_a_stopped_listener_leaves_no_thread_and_no_connection(broker: Broker) -
 
 
 def test_stopping_before_any_start_does_nothing_bad(broker: Broker) -> None:
-    Listener(address(broker), Handler(), listener_id="test").stop()
+    Listener(address(broker), Handler(), session_key=KEY, listener_id="test").stop()
 
 
 def test_a_check_subscribes_once_and_says_what_is_wrong(broker: Broker) -> None:
