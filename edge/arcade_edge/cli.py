@@ -17,6 +17,8 @@ from pathlib import Path
 from arcade_edge import config as edge_settings
 from arcade_edge.errors import BadSettings, EdgeError, InvariantBroken
 
+logger = logging.getLogger(__name__)
+
 OK, FAILED, MISUSED = 0, 1, 2
 
 
@@ -122,6 +124,8 @@ def _settings(arguments: argparse.Namespace, journal: Path | None = None) -> edg
 
 def _run(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
+    for remark in edge_settings.remarks(settings):
+        logger.warning("%s", remark)
     from arcade_edge.bootstrap import run_agent
 
     run_agent(settings)

@@ -7,6 +7,7 @@ credentials are read where systemd would take them from.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import tomllib
@@ -16,8 +17,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from arcade_edge.domain.game_over import compile_pattern
-from arcade_edge.domain.pulses import Active, Profile
+from arcade_edge.domain.pulses import Active, Profile, unusual
 from arcade_edge.errors import BadProfile, BadSettings
+from arcade_edge.text_files import is_open_to_others, read_lines, read_text, why_unreadable
 from arcade_shared.broker_address import TLS_PORT, BrokerAddress, is_loopback
 from arcade_shared.cabinet import JOURNAL_PATH
 from arcade_shared.errors import BadTopic
@@ -31,9 +33,12 @@ CREDENTIALS = ("mqtt_password", "signing_key")
 # What JOURNAL_PATH was where the settings said nothing. A Pi that has a journal there keeps it: another one would
 # begin a new installation that remembers nothing.
 FORMER_JOURNAL = Path("/var/lib/arcade/journal.db")
+# A file of all the authorities that a system trusts has some 220 kB.
+MAX_AUTHORITIES_BYTES = 4 << 20
+PLAINTEXT_PORT = 1883
+TYPOGRAPHIC = "\u201c\u201d\u201e\u2018\u2019"
 # GPIO0 to GPIO27 are on the header of every Raspberry Pi; compute modules have up to 46 more.
 MAX_PIN = 53
-MAX_FILE_BYTES = 64 * 1024
 # Enough to rotate with, and each unsigned message costs one HMAC for each.
 MAX_KEYS = 4
 
@@ -69,7 +74,12 @@ class SerialLine:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that the agent is told. `keys`: the first signs, all of them are accepted."""
+    """Everything that the agent is told.
+
+    Attributes:
+        keys: The first signs, all of them are accepted.
+        secret_files: What was read for it and is nobody else's business.
+    """
 
     machine_id: str
     broker: BrokerAddress
@@ -81,6 +91,7 @@ class Settings:
     game_over_serial: SerialLine | None = None
     ready: Input | None = None
     meter: Input | None = None
+    secret_files: tuple[Path, ...] = ()
 
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -112,7 +123,31 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     _check_pins({key: wired.pin for key, wired in pins.items() if wired is not None}, root.faults)
     if root.faults:
         raise BadSettings(str(path), root.faults)
-    return Settings(machine_id, broker, coin, journal_path, keys, allow_unsigned, gpio, serial, ready, meter)
+    named = (root.content["broker"].get("password_file"), root.content["security"].get("signing_key_file"))
+    secret_files = (path, *(folder / name for name in named if name), *credentials.values())
+    return Settings(
+        machine_id, broker, coin, journal_path, keys, allow_unsigned, gpio, serial, ready, meter, secret_files
+    )
+
+
+def remarks(settings: Settings) -> list[str]:
+    """What works but is hardly meant for paying players: one sentence each, for `run` and `doctor`."""
+    found = [
+        f"other users of this computer can read {path}, which is for its owner alone: chmod 600 {path}"
+        for path in settings.secret_files
+        if is_open_to_others(path)
+    ]
+    broker = settings.broker
+    if broker.tls and broker.port == PLAINTEXT_PORT:
+        found.append(f"broker.port is {PLAINTEXT_PORT}, the usual one without TLS, but broker.tls is true")
+    if not broker.tls and broker.port == TLS_PORT:
+        found.append(f"broker.port is {TLS_PORT}, the usual one for TLS, but broker.tls is false")
+    found += [f"coin.{sentence}" for sentence in unusual(settings.coin.profile)]
+    if settings.allow_unsigned:
+        found.append(
+            "security.allow_unsigned is true: anyone on the broker can pulse the coin line; for a workbench only"
+        )
+    return found
 
 
 def _unnamed_journal() -> Path:
@@ -225,17 +260,18 @@ class _Table:
         if source is None:
             return None
         try:
-            return _read(source).strip()
+            return read_text(source).strip()
         except (OSError, ValueError) as error:
-            self.fault(beside if path else key, f"{source} cannot be read: {error}")
+            self.fault(beside if path else key, f"{source} cannot be read: {why_unreadable(error)}")
             return None
 
     def end(self) -> None:
         """Every key was asked for by now: others are faults, for a misspelt one would silently do nothing."""
         for key in self.content:
             if key not in self._asked:
-                known = ", ".join(sorted(self._asked))
-                self.fault(key, f"unknown; these are known: {known}")
+                near = difflib.get_close_matches(key, sorted(self._asked), n=1)
+                unknown = f"unknown, did you mean {near[0]}? These" if near else "unknown; these"
+                self.fault(key, f"{unknown} are known: {', '.join(sorted(self._asked))}")
 
     def _value(self, key: str, default: Any, needed: str) -> Any:
         self._asked.add(key)
@@ -261,8 +297,8 @@ def _broker(table: _Table, folder: Path, credentials: Mapping[str, Path]) -> Bro
             f"without TLS anyone between here and {host} can read the password; false is only for a broker on "
             "this computer (or set allow_plaintext = true as well)",
         )
-    if ca_file and not (folder / ca_file).is_file():
-        table.fault("ca_file", f"{folder / ca_file} is not there")
+    if ca_file:
+        _check_authority(table, folder / ca_file)
     if password is not None and not username:
         table.fault("username", "missing: a password needs one")
     table.end()
@@ -273,6 +309,21 @@ def _broker(table: _Table, folder: Path, credentials: Mapping[str, Path]) -> Bro
         ca_file=str(folder / ca_file) if ca_file else None,
         username=username or None,
         password=password,
+    )
+
+
+def _check_authority(table: _Table, path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            begin = file.read(MAX_AUTHORITIES_BYTES)
+    except (OSError, ValueError) as error:
+        table.fault("ca_file", f"{path} cannot be read: {why_unreadable(error)}")
+        return
+    if b"-----BEGIN CERTIFICATE-----" in begin:
+        return
+    hint = "; it seems to be DER: openssl x509 -inform der -in FILE -out ca.pem" if begin[:1] == b"\x30" else ""
+    table.fault(
+        "ca_file", f"{path} holds no certificate in PEM form, with a line -----BEGIN CERTIFICATE-----{hint}"
     )
 
 
@@ -385,35 +436,31 @@ def _pattern(text: str) -> None:
         raise ValueError(str(error).removeprefix("pattern: ")) from None
 
 
-def _read(path: Path) -> str:
-    """The text in the file.
-
-    Raises:
-        OSError: It cannot be read.
-        ValueError: It is too long, or no UTF-8.
-    """
-    with path.open("rb") as file:
-        content = file.read(MAX_FILE_BYTES + 1)
-    if len(content) > MAX_FILE_BYTES:
-        raise ValueError(f"longer than {MAX_FILE_BYTES} bytes")
-    return content.decode()
-
-
 def _parsed(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(_read(path))
+        return tomllib.loads(read_text(path))
     except FileNotFoundError:
         raise BadSettings(str(path), ["there is no such file; name it with --config FILE"]) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadSettings(str(path), [f"it cannot be read: {error}"]) from None
+    except tomllib.TOMLDecodeError as error:
+        hint = f'; {TYPOGRAPHIC} are no quotes here: write "…"' if _has_typographic_quotes(path) else ""
+        raise BadSettings(str(path), [f"it cannot be read as TOML: {error}{hint}"]) from None
+    except (OSError, ValueError) as error:
+        raise BadSettings(str(path), [f"it cannot be read: {why_unreadable(error)}"]) from None
+    except RecursionError:
+        raise BadSettings(str(path), ["it cannot be read as TOML: it is nested too deeply"]) from None
+
+
+def _has_typographic_quotes(path: Path) -> bool:
+    """Whether a word processor has been at it."""
+    return any(set(line.partition("#")[0]) & set(TYPOGRAPHIC) for line in read_lines(path))
 
 
 def _coin_lines(path: Path) -> dict[str, Any]:
     """What the lines after [coin] say about pin and active, in a file that is not valid TOML."""
     try:
-        lines = path.read_bytes()[:MAX_FILE_BYTES].decode(errors="replace").splitlines()
+        lines = read_lines(path)
     except OSError as error:
-        raise BadSettings(str(path), [f"it cannot be read: {error.strerror}"]) from None
+        raise BadSettings(str(path), [f"it cannot be read: {why_unreadable(error)}"]) from None
     found: dict[str, Any] = {}
     within = False
     for line in lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from arcade_shared.broker_address import BrokerAddress, is_loopback
 from arcade_shared.cabinet import JOURNAL_PATH
 
 KEY = "00112233445566778899aabbccddeeff" * 2
+CA = "-----BEGIN CERTIFICATE-----"
 SMALL = f"""
 machine_id = "cab-01"
 [broker]
@@ -72,7 +74,7 @@ def test_few_lines_suffice_and_the_rest_has_safe_defaults(write: Write) -> None:
 
 
 def test_everything_that_can_be_said_is_understood(write: Write, tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").write_text("")
+    (tmp_path / "ca.pem").write_text(CA)
     settings = load(
         write(
             f"""
@@ -127,6 +129,7 @@ allow_unsigned = true
     assert (settings.ready, settings.meter) == (Input(6), Input(7))
     assert settings.journal_path == tmp_path / "state/journal.db"
     assert len(settings.keys) == 2
+    assert settings.secret_files == (tmp_path / "edge.toml",)
     assert settings.allow_unsigned
 
 
@@ -143,13 +146,13 @@ allow_unsigned = true
         ("[coin]", "port = true\n[coin]", "broker.port", "whole number"),
         ("[coin]", 'tls = "no"\n[coin]', "broker.tls", "true or false"),
         ("[coin]", "tls = false\n[coin]", "broker.tls", "allow_plaintext"),
-        ("[coin]", 'ca_file = "nowhere.pem"\n[coin]', "broker.ca_file", "not there"),
+        ("[coin]", 'ca_file = "nowhere.pem"\n[coin]', "broker.ca_file", "no such file"),
         ("[coin]", 'password = "x"\n[coin]', "broker.username", "missing"),
         (
             "[coin]",
             'pasword = "x"\n[coin]',
             "broker.pasword",
-            "unknown; these are known: allow_plaintext, ca_file",
+            "unknown, did you mean password? These are known: allow_plaintext, ca_file",
         ),
         ("pin = 17", "", "coin.pin", "missing"),
         ("pin = 17", 'pin = "header 11"', "coin.pin", "GPIO17"),
@@ -208,6 +211,100 @@ def test_every_fault_is_said_at_once(write: Write) -> None:
         "machine_id",
         "security",
     ]
+
+
+MARKS = {"utf-8": codecs.BOM_UTF8, "utf-16-le": codecs.BOM_UTF16_LE, "utf-16-be": codecs.BOM_UTF16_BE}
+
+
+@pytest.mark.parametrize("encoding", MARKS)
+def test_what_notepad_has_saved_is_read(write: Write, tmp_path: Path, encoding: str) -> None:
+    """With a mark at the beginning, and lines that end as on Windows; the files of secrets too."""
+    text = SMALL.replace(f'signing_key = "{KEY}"', 'signing_key_file = "key"').replace("\n", "\r\n")
+    path = write("")
+    path.write_bytes(MARKS[encoding] + text.encode(encoding))
+    (tmp_path / "key").write_bytes(MARKS[encoding] + f"{KEY}\r\n".encode(encoding))
+    assert load(path, {}).keys == (bytes.fromhex(KEY),)
+    path.write_bytes(MARKS[encoding] + (text + "broken = = 1").encode(encoding))
+    assert load_coin_line(path) == (17, "low")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (SMALL.encode("utf-16-le"), "cannot be read as TOML"),
+        ("name = 'Sp\xe4te'".encode("latin-1"), "save it as UTF-8"),
+        ("[broker]\nhost = \u201cbroker\u201d".encode(), 'write "…"'),
+        (b"#" * 100_000, "longer than"),
+    ],
+)
+def test_what_an_editor_has_spoilt_is_said(write: Write, content: bytes, words: str) -> None:
+    path = write("")
+    path.write_bytes(content)
+    (fault,) = faults(path)
+    assert words in fault
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("", "PEM"), ("0\x82", "openssl x509 -inform der"), (None, "it is a folder")],
+)
+def test_a_file_that_holds_no_authority_is_refused(
+    write: Write, tmp_path: Path, content: str | None, words: str
+) -> None:
+    if content is None:
+        (tmp_path / "ca.pem").mkdir()
+    else:
+        (tmp_path / "ca.pem").write_bytes(content.encode("latin-1"))
+    (fault,) = faults(write(SMALL, ("[coin]", 'ca_file = "ca.pem"\n[coin]')))
+    assert fault.startswith("broker.ca_file: ")
+    assert words in fault
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("pin = 17", "pin = 17\npulse_ms = 5", "coin.pulse_ms is 5 ms"),
+        ("pin = 17", "pin = 17\npulse_ms = 19", "less than 20"),
+        ("pin = 17", "pin = 17\ngap_ms = 5000", "coin.gap_ms is 5000 ms"),
+        ("pin = 17", "pin = 17\npulse_ms = 1001", "more than 1000"),
+        ("[coin]", "port = 1883\n[coin]", "without TLS"),
+        ("[coin]", "tls = false\nallow_plaintext = true\n[coin]", "broker.tls is false"),
+        ("[security]", "[security]\nallow_unsigned = true", "workbench"),
+    ],
+)
+def test_what_works_but_is_odd_is_remarked_on(write: Write, old: str, new: str, words: str) -> None:
+    path = write(SMALL)
+    path.chmod(0o600)
+    assert edge_config.remarks(load(path, {})) == []
+    path.write_text(SMALL.replace(old, new))
+    (remark,) = edge_config.remarks(load(path, {}))
+    assert words in remark
+
+
+@pytest.mark.parametrize("pulse_ms", [20, 50, 500, 1000])
+def test_what_boards_are_known_to_take_is_no_remark(write: Write, pulse_ms: int) -> None:
+    path = write(SMALL, ("pin = 17", f"pin = 17\npulse_ms = {pulse_ms}\ngap_ms = {pulse_ms}"))
+    path.chmod(0o600)
+    assert edge_config.remarks(load(path, {})) == []
+
+
+def test_every_file_with_a_secret_that_others_can_read_is_remarked_on(write: Write, tmp_path: Path) -> None:
+    key, word = tmp_path / "key", tmp_path / "word"
+    key.write_text(KEY)
+    word.write_text("hush")
+    path = write(
+        SMALL,
+        (f'signing_key = "{KEY}"', 'signing_key_file = "key"'),
+        ("[coin]", 'username = "u"\npassword_file = "word"\n[coin]'),
+    )
+    for file in (path, key, word):
+        file.chmod(0o600)
+    assert edge_config.remarks(load(path, {})) == []
+    for file in (path, key, word):
+        file.chmod(0o644)
+        (remark,) = edge_config.remarks(load(path, {}))
+        assert f"chmod 600 {file}" in remark
+        file.chmod(0o600)
 
 
 @pytest.mark.parametrize("text", ["machine_id = ", "\xff", "a = 1\na = 2", "[" * 10_000])

@@ -21,7 +21,7 @@ KEY = "0123456789abcdef" * 4
 def here(tmp_path: Path) -> Path:
     (tmp_path / "signing_key").write_text(KEY)
     (tmp_path / "mqtt_password").write_text("hush")
-    (tmp_path / "ca.pem").write_text("")
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----")
     return tmp_path / "edge.toml"
 
 

@@ -21,6 +21,10 @@ BOUNDS = {
     "max_credits": (1, 1_000),
 }
 
+# What boards are known to take, from the sources in docs/WIRING.md: 20 ms is the shortest coin of a CH-926, and
+# less is noise to a DG600F; 500 ms, between two coins of older Williams boards, is the longest, and has room here.
+USUAL_MS = (20, 1_000)
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -62,3 +66,13 @@ class Profile:
 def sellable_credits(profile: Profile) -> int:
     """The most credits that one command may carry: what the config allows and the longest train holds."""
     return min(profile.max_credits, MAX_TRAIN_MS // profile.credit_ms)
+
+
+def unusual(profile: Profile) -> list[str]:
+    """What no board is known to take, though it can be driven: one sentence for each key."""
+    low_ms, high_ms = USUAL_MS
+    return [
+        f"{key} is {given} ms, and no board is known to take {what}: 100 suits nearly every one (docs/WIRING.md)"
+        for key, given in (("pulse_ms", profile.pulse_ms), ("gap_ms", profile.gap_ms))
+        if (what := f"less than {low_ms}" if given < low_ms else f"more than {high_ms}" if given > high_ms else "")
+    ]

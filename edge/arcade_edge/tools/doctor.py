@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +17,7 @@ from typing import Any
 
 from arcade_edge.agent.journal import SqliteJournal, open_journal, read_contents
 from arcade_edge.bootstrap import forgetful_file_system, serial_number
-from arcade_edge.config import Settings, credential_files, load
+from arcade_edge.config import Settings, credential_files, load, remarks
 from arcade_edge.errors import BadSettings, JournalFault, JournalInUse
 from arcade_edge.tools.account import become_owner_of
 from arcade_edge.tools.broker_checks import examine_broker
@@ -96,13 +95,8 @@ def _broker(settings: Settings, installation: str | None, answer_within_s: float
 
 def _settings(path: Path, settings: Settings) -> Iterator[Verdict]:
     yield good("settings", f"{path}: machine {settings.machine_id}")
-    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        yield doubtful("settings", f"other users of this computer can read {path}: chmod 600 {path}")
-    if settings.allow_unsigned:
-        yield doubtful(
-            "settings",
-            "security.allow_unsigned is true: anyone on the broker can pulse the coin line; for a workbench only",
-        )
+    for remark in remarks(settings):
+        yield doubtful("settings", remark)
 
 
 def _credentials(environ: Mapping[str, str]) -> Iterator[Verdict]:
@@ -112,9 +106,6 @@ def _credentials(environ: Mapping[str, str]) -> Iterator[Verdict]:
         yield good("credentials", "none from systemd; secrets are in the settings, or in files that they name")
         return
     yield good("credentials", ", ".join(map(str, found)))
-    for file in found:
-        if file.stat().st_mode & stat.S_IRWXO:
-            yield doubtful("credentials", f"other users of this computer can read {file}: chmod 600 {file}")
 
 
 def _journal(settings: Settings, serial: str | None) -> tuple[SqliteJournal | None, Verdict]:
