@@ -14,6 +14,7 @@ from arcade_cloud.domain.limits import Limits
 from arcade_cloud.ports.messaging import AlertSink, Broker
 from arcade_cloud.ports.payments import Payments
 from arcade_cloud.ports.store import Store
+from arcade_cloud.services.alerts import Alerts
 from arcade_cloud.services.fulfilment import Fulfilment, at_once
 from arcade_cloud.services.machine_messages import MachineMessages
 from arcade_cloud.services.operations import Operations
@@ -38,6 +39,7 @@ class Services:
     """All services of one process, connected."""
 
     sender: Sender
+    alerts: Alerts
     fulfilment: Fulfilment
     sales: Sales
     intake: PaymentIntake
@@ -65,10 +67,14 @@ def connect(
     fulfilment = Fulfilment(
         store=store, payments=payments, sender=sender, alerts=alerts, limits=limits, now_ms=now_ms, later=later
     )
-    sales = Sales(fulfilment=fulfilment, base_url=base_url, price_id=price_id, random_bytes=random_bytes)
+    alerting = Alerts(store, now_ms)
+    sales = Sales(
+        fulfilment=fulfilment, alerts=alerting, base_url=base_url, price_id=price_id, random_bytes=random_bytes
+    )
     intake = PaymentIntake(fulfilment=fulfilment, sales=sales)
     return Services(
         sender=sender,
+        alerts=alerting,
         fulfilment=fulfilment,
         sales=sales,
         intake=intake,

@@ -23,6 +23,8 @@ from arcade_cloud.adapters.store.forms import FORM_1, Forms
 from arcade_cloud.adapters.store.sqlite.file import MIGRATIONS, SCHEMA_OF_FORM_1
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.config.dynamodb_address import parse
+from arcade_cloud.domain import alerts
+from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import Command, HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
@@ -646,6 +648,170 @@ def test_a_sent_alert_is_not_sent_again_and_still_shown(store: Store) -> None:
     assert [alert.alert_id for alert in store.recent_alerts(10)] == ["a-2", "a-1"]
 
 
+def _begun(at_ms: int = NOW_MS, subject: str = "cab-01") -> Alert:
+    return alerts.condition("unsellable", subject, "Stripe refuses the price.", at_ms)
+
+
+def _ack(store: Store, alert: Alert, at_ms: int = NOW_MS + 7) -> Alert:
+    after = alerts.acknowledged(alert, "ana", at_ms)
+    store.change_alert(alert, after)
+    return after
+
+
+def _end(store: Store, alert: Alert, at_ms: int) -> Alert:
+    over = alerts.ended(alert, at_ms)
+    store.change_alert(alert, over, alerts.recovery(over, "It is sold again."))
+    return over
+
+
+def _alert_ids(found: list[Alert]) -> list[str]:
+    return [alert.alert_id for alert in found]
+
+
+def test_a_condition_lasts_once_whoever_begins_it(store: Store) -> None:
+    first, other = _begun(), _begun(subject="cab-02")
+    assert store.lasting_alert("unsellable", "cab-01") is None
+    assert store.raise_alert(first)
+    assert not store.raise_alert(first)
+    assert not store.raise_alert(_begun(NOW_MS + 5))
+    assert store.raise_alert(other)
+    assert store.lasting_alert("unsellable", "cab-01") == first
+    assert store.alert(first.alert_id) == first
+    assert store.alert(_begun(NOW_MS + 5).alert_id) is None
+    assert store.unsent_alerts(10) == [first, other]
+    assert store.recent_alerts(10) == [other, first]
+
+
+def test_a_condition_ends_once_with_a_notice_of_its_own(store: Store) -> None:
+    first = _begun()
+    store.raise_alert(first)
+    store.mark_alert_sent(first.alert_id)
+    over = _end(store, first, NOW_MS + 60)
+    assert store.lasting_alert("unsellable", "cab-01") is None
+    assert store.alert(first.alert_id) == over
+    (notice,) = store.unsent_alerts(10)
+    assert (notice.recovers, notice.at_ms, notice.text) == (first.alert_id, NOW_MS + 60, "It is sold again.")
+    with pytest.raises(Conflict):
+        _end(store, first, NOW_MS + 90)
+    assert store.unsent_alerts(10) == [notice]
+    store.mark_alert_sent(notice.alert_id)
+    assert store.unsent_alerts(10) == []
+
+
+def test_a_condition_that_comes_back_is_another_alert(store: Store) -> None:
+    first, second = _begun(), _begun(NOW_MS + 100)
+    store.raise_alert(first)
+    over = _end(store, first, NOW_MS + 60)
+    assert store.raise_alert(second)
+    assert store.lasting_alert("unsellable", "cab-01") == second
+    assert store.standing_alerts(10) == [second, over]
+    assert _alert_ids(store.unsent_alerts(10)) == [first.alert_id, f"{first.alert_id}:ended", second.alert_id]
+
+
+def test_what_is_posted_after_the_end_was_begun_first(store: Store) -> None:
+    """Whoever posts late tells both, in their order, even if they were in one moment."""
+    first = _begun()
+    store.raise_alert(first)
+    over = _end(store, first, NOW_MS - 5)
+    assert _alert_ids(store.unsent_alerts(10)) == [first.alert_id, f"{first.alert_id}:ended"]
+    assert store.unsent_alerts(1) == [over]
+
+
+def test_an_alert_stands_until_it_is_acknowledged_and_a_condition_until_it_has_ended_too(store: Store) -> None:
+    event, acked_first, ended_first = an_alert("a-1", NOW_MS - 9), _begun(), _begun(NOW_MS + 1, "cab-02")
+    for alert in (event, acked_first, ended_first):
+        store.raise_alert(alert)
+    assert store.standing_alerts(10) == [ended_first, acked_first, event]
+    assert store.standing_alerts(1) == [ended_first]
+    acked, over = _ack(store, acked_first), _end(store, ended_first, NOW_MS + 2)
+    assert store.standing_alerts(10) == [over, acked, event]
+    _ack(store, over)
+    assert store.alert(_ack(store, event).alert_id) == alerts.acknowledged(event, "ana", NOW_MS + 7)
+    assert store.standing_alerts(10) == [acked]
+    _end(store, acked, NOW_MS + 9)
+    assert store.standing_alerts(10) == []
+    assert not store.raise_alert(event)
+    store.move(step(new_order("o-1"), alerts=(event,)))  # raised again, it does not stand again
+    assert store.standing_alerts(10) == []
+    assert len(store.recent_alerts(10)) == 5
+
+
+def test_an_alert_is_changed_only_as_it_was_read(store: Store) -> None:
+    event = an_alert("a-1")
+    with pytest.raises(Conflict):
+        _ack(store, event)
+    assert store.alert("a-1") is None
+    store.raise_alert(event)
+    acked = _ack(store, event)
+    with pytest.raises(Conflict):
+        _ack(store, event, NOW_MS + 8)
+    with pytest.raises(Conflict):
+        store.change_alert(event, alerts.acknowledged(event, "ben", NOW_MS + 9))
+    assert store.alert("a-1") == acked
+
+
+def test_an_acknowledgement_changes_nothing_about_what_is_posted(store: Store) -> None:
+    sent, unsent = an_alert("a-1"), an_alert("a-2")
+    for alert in (sent, unsent):
+        store.raise_alert(alert)
+    store.mark_alert_sent("a-1")
+    _ack(store, sent)
+    acked = _ack(store, unsent)
+    assert store.unsent_alerts(10) == [acked]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda begun: (begun, msgspec.structs.replace(begun, subject="cab-02"), None),
+        lambda begun: (begun, msgspec.structs.replace(begun, alert_id="another"), None),
+        lambda begun: (alerts.ended(begun, NOW_MS), begun, None),
+        lambda begun: (begun, alerts.ended(begun, NOW_MS), an_alert("a-1")),
+    ],
+)
+def test_an_alert_stays_what_it_is(store: Store, change: Callable[[Alert], tuple[Alert, Alert, Alert]]) -> None:
+    store.raise_alert(_begun())
+    with pytest.raises(InvariantBroken):
+        store.change_alert(*change(_begun()))
+    assert store.recent_alerts(10) == [_begun()]
+
+
+def test_a_condition_belongs_to_no_step(store: Store) -> None:
+    with pytest.raises(InvariantBroken, match="condition"):
+        store.move(step(new_order("o-1"), alerts=(_begun(),)))
+    assert store.order("o-1") is None
+
+
+def test_pruning_keeps_what_lasts_for_good_and_what_nobody_has_acknowledged_for_400_days(store: Store) -> None:
+    def raised(name: str, at_ms: int, *, condition: bool = False, sent: bool = True) -> Alert:
+        alert = _begun(at_ms, name) if condition else an_alert(name, at_ms)
+        store.raise_alert(alert)
+        if sent:
+            store.mark_alert_sent(alert.alert_id)
+        return alert
+
+    old_ms, ancient_ms = NOW_MS - 90 * DAY_MS - 1, NOW_MS - 400 * DAY_MS - 1
+    unread, lasting = raised("unread", old_ms), raised("lasting", ancient_ms, condition=True)
+    unsent = raised("unsent", ancient_ms, sent=False)
+    ended = _end(store, raised("ended", old_ms, condition=True), old_ms)
+    young = _ack(store, raised("young", NOW_MS - 90 * DAY_MS + 1))
+    raised("unread for long", ancient_ms)
+    _ack(store, raised("acknowledged", old_ms))
+    late = raised("acknowledged before it was sent", old_ms, sent=False)
+    _ack(store, late)
+    store.mark_alert_sent(late.alert_id)
+    _ack(store, _end(store, raised("over", old_ms, condition=True), old_ms))
+    notices = [alert for alert in store.unsent_alerts(10) if alert.recovers]
+    for notice in notices:
+        store.mark_alert_sent(notice.alert_id)
+    assert len(notices) == 2
+    assert store.prune(NOW_MS) == 1 + 2 + 1 + 2
+    assert store.prune(NOW_MS) == 0
+    kept = {alert.alert_id for alert in (unread, lasting, unsent, ended, young)}
+    assert {alert.alert_id for alert in store.recent_alerts(20)} == kept
+    assert store.lasting_alert("unsellable", "lasting") == lasting
+
+
 def _orphan(at_ms: int, **fields: object) -> UnmatchedAck:
     values: dict[str, object] = {
         "machine_id": "cab-01",
@@ -698,6 +864,7 @@ def test_pruning_forgets_old_events_and_sent_alerts_and_nothing_else(store: Stor
     store.note_seen("evt_young", young_ms)
     for name, at_ms in (("old", old_ms), ("young", young_ms), ("waiting", old_ms)):
         store.raise_alert(an_alert(name, at_ms))
+        _ack(store, an_alert(name, at_ms))
     store.mark_alert_sent("old")
     store.mark_alert_sent("young")
     assert store.prune(NOW_MS) == 3
@@ -710,10 +877,10 @@ def test_pruning_forgets_old_events_and_sent_alerts_and_nothing_else(store: Stor
 
 
 def test_pruning_takes_all_that_is_old_however_much(store: Store) -> None:
-    alerts = tuple(an_alert(f"a-{number}", 0) for number in range(640))
-    for start in range(0, len(alerts), ALERTS_AT_MOST):
-        store.move(step(new_order(f"o-{start}"), alerts=alerts[start : start + ALERTS_AT_MOST]))
-    for alert in alerts[:600]:
+    raised = tuple(an_alert(f"a-{number}", 0) for number in range(640))
+    for start in range(0, len(raised), ALERTS_AT_MOST):
+        store.move(step(new_order(f"o-{start}"), alerts=raised[start : start + ALERTS_AT_MOST]))
+    for alert in raised[:600]:
         store.mark_alert_sent(alert.alert_id)
     assert store.prune(NOW_MS) == 600
     assert len(store.recent_alerts(2_000)) == 40

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from arcade_cloud.adapters.stripe.events import interpret, verify
 from arcade_cloud.bootstrap import connect
+from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.errors import (
@@ -28,11 +29,12 @@ T = TypeVar("T")
 BASE_URL = "https://play.example"
 WEBHOOK_SECRET = "whsec_simulation"
 STORE_WRITES = (
-    "move note_seen raise_alert put_presence note_unmatched_ack note_echo mark_alert_sent note_reconciled"
+    "move note_seen raise_alert put_presence note_unmatched_ack note_echo mark_alert_sent note_reconciled "
+    "change_alert"
 )
 STORE_READS = (
     "order order_of_payment order_of_credit due_orders next_due_ms is_seen machine presence unsent_alerts "
-    "heard_echo_ms reconciled_ms"
+    "heard_echo_ms reconciled_ms alert lasting_alert"
 )
 PAYMENT_WRITES = "create_checkout capture cancel refund"
 PAYMENT_READS = "read_checkout read_payment read_price read_events"
@@ -337,11 +339,11 @@ class Cloud:
         else:
             self.scheduler.at(next_ms, self._reconcile)
 
-    def post(self, alert_id: str, kind: str, text: str, subject: str, at_ms: int) -> bool:
+    def post(self, alert: Alert) -> bool:
         """The sink of alerts."""
         if self.faults.hit("an alert does not arrive"):
             return False
-        self.evidence.posted.add(alert_id)
+        self.evidence.posted.add(alert.alert_id)
         return True
 
     # --- the doors

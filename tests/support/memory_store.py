@@ -32,6 +32,7 @@ class MemoryStore:
         self._presences: dict[str, Presence] = {}
         self._alerts: dict[str, Alert] = {}
         self._unsent: dict[str, Alert] = {}
+        self._lasting: dict[str, str] = {}
         self._unmatched: dict[tuple[str, str, str, str, int, int], UnmatchedAck] = {}
         self._echo: int | None = None
         self._reconciled: int | None = None
@@ -198,11 +199,45 @@ class MemoryStore:
             return self._put_alert(alert)
 
     def _put_alert(self, alert: Alert) -> bool:
-        if alert.alert_id in self._alerts:
+        name = records.lasts_as(alert)
+        if alert.alert_id in self._alerts or name in self._lasting:
             return False
         self._alerts[alert.alert_id] = alert
         self._unsent[alert.alert_id] = alert
+        if name is not None:
+            self._lasting[name] = alert.alert_id
         return True
+
+    def alert(self, alert_id: str) -> Alert | None:
+        with self._lock:
+            self._check_up()
+            return self._alerts.get(alert_id)
+
+    def lasting_alert(self, kind: str, subject: str) -> Alert | None:
+        with self._lock:
+            self._check_up()
+            alert_id = self._lasting.get(records.lasting_name(kind, subject))
+            return None if alert_id is None else self._alerts[alert_id]
+
+    def change_alert(self, before: Alert, after: Alert, recovery: Alert | None = None) -> None:
+        records.check_change(before, after, recovery)
+        with self._lock:
+            self._check_up()
+            if self._alerts.get(before.alert_id) != before:
+                raise Conflict(before.alert_id)
+            self._alerts[after.alert_id] = after
+            if after.alert_id in self._unsent:
+                self._unsent[after.alert_id] = after
+            if before.lasts and not after.lasts:
+                del self._lasting[records.lasting_name(before.kind, before.subject)]
+            if recovery is not None:
+                self._put_alert(recovery)
+
+    def standing_alerts(self, limit: int) -> list[Alert]:
+        with self._lock:
+            self._check_up()
+            standing = (alert for alert in self._alerts.values() if alert.is_standing)
+            return sorted(standing, key=_alert_order, reverse=True)[: max(0, limit)]
 
     def unsent_alerts(self, limit: int) -> list[Alert]:
         with self._lock:
@@ -271,14 +306,16 @@ class MemoryStore:
         return self._form
 
     def prune(self, now_ms: int) -> int:
-        before_ms = now_ms - records.FORGET_AFTER_MS
+        before_ms, long_before_ms = now_ms - records.FORGET_AFTER_MS, now_ms - records.FORGET_STANDING_AFTER_MS
         with self._lock:
             self._check_up()
             old_events = [event_id for event_id, at_ms in self._seen.items() if at_ms < before_ms]
             old_alerts = [
                 alert_id
                 for alert_id, alert in self._alerts.items()
-                if alert.at_ms < before_ms and alert_id not in self._unsent
+                if alert.at_ms < (long_before_ms if alert.is_standing else before_ms)
+                and not alert.lasts
+                and alert_id not in self._unsent
             ]
             for event_id in old_events:
                 del self._seen[event_id]

@@ -14,6 +14,7 @@ import msgspec
 
 from arcade_cloud.adapters.stripe import events as webhook
 from arcade_cloud.bootstrap import connect
+from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.domain.machines import Machine
@@ -84,8 +85,8 @@ class Inbox:
     def __init__(self) -> None:
         self.kinds: list[str] = []
 
-    def post(self, alert_id: str, kind: str, text: str, subject: str, at_ms: int) -> bool:
-        self.kinds.append(kind)
+    def post(self, alert: Alert) -> bool:
+        self.kinds.append(alert.kind)
         return True
 
 
@@ -216,7 +217,9 @@ class MortalCloud:
         killer = self.killer
         usual: dict[str, Any] = {
             "store": Mortal(
-                self.store, killer, "move note_seen raise_alert put_presence note_unmatched_ack mark_alert_sent"
+                self.store,
+                killer,
+                "move note_seen raise_alert put_presence note_unmatched_ack mark_alert_sent change_alert",
             ),
             "payments": Mortal(
                 self.payments, killer, "create_checkout read_checkout read_payment capture cancel refund"

@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 from arcade_cloud.adapters.stripe.events import reader
 from arcade_cloud.bootstrap import connect
 from arcade_cloud.config.settings import load
+from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.machines import Machine
 from arcade_cloud.domain.money import Offer
@@ -53,7 +54,7 @@ ONE = Offer(offer_id="one", credits=1, amount_minor=100, currency="myr", price_i
 class SilentAlerts:
     """Takes every alert."""
 
-    def post(self, alert_id: str, kind: str, text: str, subject: str, at_ms: int) -> bool:
+    def post(self, alert: Alert) -> bool:
         return True
 
 

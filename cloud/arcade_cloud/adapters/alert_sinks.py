@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass, field
 
+from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.ports.messaging import AlertSink
 from arcade_shared.times import format_ms
 
@@ -21,25 +22,38 @@ def alert_sink(url: str | None) -> AlertSink:
 class LogAlerts:
     """Writes alerts to the log, as warnings. That never fails."""
 
-    def post(self, alert_id: str, kind: str, text: str, subject: str, at_ms: int) -> bool:
-        logger.warning("alert %s about %s: %s (%s)", kind, subject, text, alert_id)
+    def post(self, alert: Alert) -> bool:
+        what = "end of alert" if alert.recovers else "alert"
+        logger.warning("%s %s about %s: %s (%s)", what, alert.kind, alert.subject, alert.text, alert.alert_id)
         return True
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookAlerts:
-    """Posts alerts to `url`, which may contain a token, as `{"id", "kind", "text", "subject", "at"}`."""
+    """Posts alerts to `url`, which may contain a token.
+
+    The body is `{"id", "kind", "text", "subject", "at", "state"}`. `state` is `happened` for an event, `began` or
+    `ended` for a condition. The end of a condition has an id of its own, and `recovers` is the id of its begin.
+    """
 
     url: str = field(repr=False)
 
-    def post(self, alert_id: str, kind: str, text: str, subject: str, at_ms: int) -> bool:
+    def post(self, alert: Alert) -> bool:
         """Post an alert, and return whether the other side accepted it (2xx).
 
         The same alert, with the same id, may be posted more than once.
         """
         import requests  # slow to import, and most processes never raise an alert
 
-        body = {"id": alert_id, "kind": kind, "text": text, "subject": subject, "at": format_ms(at_ms)}
+        body = {
+            "id": alert.alert_id,
+            "kind": alert.kind,
+            "text": alert.text,
+            "subject": alert.subject,
+            "at": format_ms(alert.at_ms),
+            "state": _state(alert),
+            **({"recovers": alert.recovers} if alert.recovers else {}),
+        }
         try:
             with requests.post(
                 self.url, json=body, timeout=TIMEOUT_S, allow_redirects=False, stream=True
@@ -47,9 +61,15 @@ class WebhookAlerts:
                 status = response.status_code
         except (requests.RequestException, ValueError, OSError) as error:
             # The error's own text contains the address with its token.
-            logger.warning("alert %s did not arrive: %s", alert_id, type(error).__name__)
+            logger.warning("alert %s did not arrive: %s", alert.alert_id, type(error).__name__)
             return False
         if not 200 <= status < 300:
-            logger.warning("alert %s was not accepted: status %d", alert_id, status)
+            logger.warning("alert %s was not accepted: status %d", alert.alert_id, status)
             return False
         return True
+
+
+def _state(alert: Alert) -> str:
+    if alert.recovers:
+        return "ended"
+    return "began" if alert.condition else "happened"

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.events import Outcome
 
 
@@ -16,6 +17,6 @@ class Broker(Protocol):
 class AlertSink(Protocol):
     """Where alerts go."""
 
-    def post(self, alert_id: str, kind: str, text: str, subject: str, at_ms: int) -> bool:
+    def post(self, alert: Alert) -> bool:
         """Post an alert. Returns whether it has arrived. Never raises."""
         ...

@@ -117,7 +117,31 @@ class Store(Protocol):
 
     # alerts, and unmatched acks
     def raise_alert(self, alert: Alert) -> bool:
-        """Store an alert that belongs to no step. False if its id is on record already."""
+        """Store an alert that belongs to no step.
+
+        False if its id is on record already or, for a condition, if one of its kind and subject lasts.
+        """
+        ...
+
+    def alert(self, alert_id: str) -> Alert | None: ...
+
+    def lasting_alert(self, kind: str, subject: str) -> Alert | None:
+        """The condition of that kind and subject that lasts."""
+        ...
+
+    def change_alert(self, before: Alert, after: Alert, recovery: Alert | None = None) -> None:
+        """Put `after` in the place of `before`, and store the notice that it has ended. Whether it was sent stays.
+
+        Raises:
+            Conflict: What is stored is not `before`. Nothing is stored.
+        """
+        ...
+
+    def standing_alerts(self, limit: int) -> list[Alert]:
+        """The alerts that last or wait to be acknowledged, newest first.
+
+        Those raised by a version that knew no acknowledgement are not among them.
+        """
         ...
 
     def unsent_alerts(self, limit: int) -> list[Alert]:
@@ -163,9 +187,11 @@ class Store(Protocol):
         ...
 
     def prune(self, now_ms: int) -> int:
-        """Delete ids of seen events and sent alerts that are older than 90 days. Returns how many records went.
+        """Delete ids of seen events, and alerts. Returns how many records went.
 
-        Stripe repeats an event for 3 days. Orders, histories and payment claims are never deleted.
+        An event's id goes after 90 days (Stripe repeats an event for 3 days). An alert that was sent goes after 90
+        days if it no longer stands, and after 400 days if nobody has acknowledged it. A condition that lasts
+        stays, as do orders, histories and payment claims.
         """
         ...
 

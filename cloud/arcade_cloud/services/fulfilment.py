@@ -326,7 +326,7 @@ class Fulfilment:
         for number, unsent in enumerate(self.store.unsent_alerts(ALERTS_PER_PASS)):
             if number and until_ms is not None and self.now_ms() >= until_ms:
                 return
-            if not self.alerts.post(unsent.alert_id, unsent.kind, unsent.text, unsent.subject, unsent.at_ms):
+            if not self.alerts.post(unsent):
                 return
             self.store.mark_alert_sent(unsent.alert_id)
 

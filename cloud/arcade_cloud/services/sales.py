@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from arcade_cloud.domain.events import CheckoutFailed, CheckoutMade
 from arcade_cloud.domain.machines import Machine, why_not_ready
-from arcade_cloud.domain.money import Offer
+from arcade_cloud.domain.money import Offer, format_amount
 from arcade_cloud.domain.order import Credit, Order, OrderPayment
-from arcade_cloud.errors import BadRequest, NotReady, PaymentsError, UnknownMachine
+from arcade_cloud.errors import BadRequest, NotReady, PaymentsError, PaymentsRefused, UnknownMachine
 from arcade_cloud.ports.payments import CheckoutRequest
+from arcade_cloud.services.alerts import Alerts
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_shared.ids import uuid7
 from arcade_shared.messages import MAX_CREDITS
@@ -34,6 +35,7 @@ class Sales:
     """
 
     fulfilment: Fulfilment
+    alerts: Alerts
     base_url: str
     price_id: str | None = None
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
@@ -60,7 +62,11 @@ class Sales:
         """
         if machine.offers or self.price_id is None:
             return machine.offers
-        price = self.fulfilment.payments.read_price(self.price_id)
+        try:
+            price = self.fulfilment.payments.read_price(self.price_id)
+        except PaymentsRefused as error:
+            self._refused(machine, f"STRIPE_PRICE_ID ({self.price_id})", error)
+            raise
         return (
             Offer(
                 offer_id="credit",
@@ -129,13 +135,24 @@ class Sales:
             checkout = self.fulfilment.payments.create_checkout(request, key=f"checkout:{order_id}")
         except PaymentsError as error:
             self.fulfilment.move(order_id, CheckoutFailed(f"Stripe created no checkout: {type(error).__name__}"))
+            if isinstance(error, PaymentsRefused):
+                self._refused(machine, f"{offer.credits * quantity} credits for {_price(offer, quantity)}", error)
             raise
+        self.alerts.end("unsellable", machine.machine_id, "Players can pay for the machine again.")
         if checkout.url is None:
             self.fulfilment.move(order_id, CheckoutFailed("Stripe created a checkout without an address"))
             raise BadRequest("the payment page could not be opened; try again")
         made = CheckoutMade(checkout.session_id, checkout.url, checkout.expires_at_ms)
         moved = self.fulfilment.move(order_id, made)
         return order if moved is None else moved
+
+    def _refused(self, machine: Machine, what: str, error: PaymentsRefused) -> None:
+        """Tell a person that Stripe sells nothing for this machine."""
+        text = (
+            f"Players cannot pay for machine {machine.machine_id}: Stripe refuses {what} ({error}). "
+            "Run arcade-cloud check, and correct the price, the offer or the key."
+        )
+        self.alerts.begin("unsellable", machine.machine_id, text)
 
     # --- the parts of an order ---------------------------------------------------------------------------
 
@@ -172,3 +189,7 @@ class Sales:
             price_minor=offer.amount_minor * quantity,
             ready_installation=installation,
         )
+
+
+def _price(offer: Offer, quantity: int) -> str:
+    return format_amount(offer.amount_minor * quantity, offer.currency)

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from arcade_cloud.adapters.alert_sinks import LogAlerts, WebhookAlerts, alert_sink
+from arcade_cloud.domain import alerts
+from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.ports.messaging import AlertSink
 
 TOKEN = "T000-theTokenInTheAddress"
@@ -49,8 +51,13 @@ def receiving(status: int, **headers: str) -> Iterator[tuple[str, SimpleQueue[tu
         thread.join()
 
 
-def post(sink: AlertSink) -> bool:
-    return sink.post("discrepancy:o-1:3", "discrepancy", "3 of 2 credits – look", "o-1", AT_MS)
+ALERT = alerts.alert("discrepancy", "o-1", "3 of 2 credits – look", AT_MS, "3")
+BEGUN = alerts.condition("unsellable", "cab-01", "Stripe refuses the price – correct it", AT_MS)
+ENDED = alerts.recovery(alerts.ended(BEGUN, AT_MS + 1_000), "It is sold again.")
+
+
+def post(sink: AlertSink, alert: Alert = ALERT) -> bool:
+    return sink.post(alert)
 
 
 def test_an_alert_is_one_post_of_json_with_all_its_fields() -> None:
@@ -65,9 +72,34 @@ def test_an_alert_is_one_post_of_json_with_all_its_fields() -> None:
             "text": "3 of 2 credits – look",
             "subject": "o-1",
             "at": "2026-11-22T10:20:00.123Z",
+            "state": "happened",
         },
     )
     assert got.empty()
+
+
+def test_the_end_of_a_condition_is_a_post_of_its_own_that_names_the_begin() -> None:
+    with receiving(204) as (url, got):
+        assert post(alert_sink(url), BEGUN)
+        assert post(alert_sink(url), ENDED)
+    began, ended = (got.get(timeout=5)[2] for _ in range(2))
+    about = {"kind": "unsellable", "subject": "cab-01"}
+    begin_id = "unsellable:cab-01:2026-11-22T10:20:00.123Z"
+    assert began == {
+        "id": begin_id,
+        **about,
+        "text": "Stripe refuses the price – correct it",
+        "at": "2026-11-22T10:20:00.123Z",
+        "state": "began",
+    }
+    assert ended == {
+        "id": f"{begin_id}:ended",
+        **about,
+        "text": "It is sold again.",
+        "at": "2026-11-22T10:20:01.123Z",
+        "state": "ended",
+        "recovers": begin_id,
+    }
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 299])
@@ -111,6 +143,8 @@ def test_without_an_address_alerts_are_warnings_in_the_log(caplog: pytest.LogCap
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert "3 of 2 credits" in record.getMessage()
+    assert post(sink, ENDED) is True
+    assert caplog.records[-1].getMessage().startswith("end of alert unsellable about cab-01: It is sold again.")
 
 
 def test_importing_the_module_loads_no_http_library() -> None:

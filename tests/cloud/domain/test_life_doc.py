@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from arcade_cloud.domain.alerts import AlertKind
+from arcade_cloud.domain.alerts import AlertKind, ConditionKind
 from arcade_cloud.domain.credit import PUBLISH_BACKOFF_S, REVOKE_BACKOFF_S, UNCONFIRMED_AFTER_S
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.domain.order import State
@@ -35,13 +35,13 @@ def rows(heading: str) -> dict[str, str]:
 
 
 def test_every_alert_is_listed_with_what_to_do_about_it() -> None:
-    assert set(rows("Alerts")) == set(get_args(AlertKind))
+    assert set(rows("Alerts")) == {*get_args(AlertKind), *get_args(ConditionKind)}
 
 
 def test_every_kind_of_alert_is_raised_somewhere() -> None:
     """mypy sees to it that no other is."""
     sources = [path.read_text() for path in CODE.rglob("*.py") if path.name != "alerts.py"]
-    for kind in get_args(AlertKind):
+    for kind in (*get_args(AlertKind), *get_args(ConditionKind)):
         assert any(f'"{kind}"' in source for source in sources), kind
 
 

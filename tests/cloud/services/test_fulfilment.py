@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from arcade_cloud.bootstrap import Services, connect
+from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.effects import EFFECT_LIFE_MS
 from arcade_cloud.domain.events import Due, Outcome, PaymentRead, PaymentReported, RefundAsked
 from arcade_cloud.domain.keyring import Keyring
@@ -428,8 +429,8 @@ def test_an_alert_is_posted_until_it_arrives_and_then_no_more() -> None:
             self.answers = [False, False, True, True]
             self.got: list[str] = []
 
-        def post(self, alert_id: str, kind: str, text: str, subject: str, at_ms: int) -> bool:
-            self.got.append(alert_id)
+        def post(self, alert: Alert) -> bool:
+            self.got.append(alert.alert_id)
             return self.answers[len(self.got) - 1]
 
     cloud = MortalCloud()

@@ -16,8 +16,10 @@ from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
 from arcade_cloud.errors import InvariantBroken
 from arcade_cloud.ports.store import ALERTS_AT_MOST, Move
 
-# Ids of seen events and sent alerts are forgotten after this; Stripe repeats an event for three days.
+# Ids of seen events and alerts that are over are forgotten after this; Stripe repeats an event for three days.
 FORGET_AFTER_MS = 90 * 86_400_000
+# Alerts that nobody has acknowledged are forgotten after this: a year, and time to notice.
+FORGET_STANDING_AFTER_MS = 400 * 86_400_000
 
 _Record = TypeVar("_Record", bound=Struct)
 
@@ -46,6 +48,38 @@ def check_move(move: Move) -> None:
         raise InvariantBroken(f"order {order.order_id}: the history entry belongs to another step")
     if len(move.alerts) > ALERTS_AT_MOST:
         raise InvariantBroken(f"order {order.order_id}: {len(move.alerts)} alerts in one step")
+    if any(alert.condition for alert in move.alerts):
+        raise InvariantBroken(f"order {order.order_id}: a condition belongs to no step")
+
+
+def check_change(before: Alert, after: Alert, recovery: Alert | None) -> None:
+    """Check that a change keeps what an alert is, begins nothing anew, and tells of the end of this alert only.
+
+    Raises:
+        InvariantBroken: It does not.
+    """
+    if (before.alert_id, before.at_ms, before.kind, before.subject, before.condition) != (
+        after.alert_id,
+        after.at_ms,
+        after.kind,
+        after.subject,
+        after.condition,
+    ):
+        raise InvariantBroken(f"alert {before.alert_id}: an alert stays what it is")
+    if after.lasts and not before.lasts:
+        raise InvariantBroken(f"alert {before.alert_id}: what has ended never lasts again")
+    if recovery is not None and (recovery.recovers != before.alert_id or recovery.condition):
+        raise InvariantBroken(f"alert {before.alert_id}: {recovery.alert_id} is not the notice of its end")
+
+
+def lasting_name(kind: str, subject: str) -> str:
+    """What at most one lasting condition is stored under."""
+    return f"{kind}:{subject}"
+
+
+def lasts_as(alert: Alert) -> str | None:
+    """As `lasting_name`; None if the alert is no condition, or has ended."""
+    return lasting_name(alert.kind, alert.subject) if alert.lasts else None
 
 
 def check_next(record_id: str, version: int, expected_version: int) -> None:

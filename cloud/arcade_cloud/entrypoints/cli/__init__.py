@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from arcade_cloud.entrypoints.cli import backup, check, machine, order, serve, store, table
+from arcade_cloud.entrypoints.cli import alert, backup, check, machine, order, serve, store, table
 from arcade_cloud.errors import ArcadeError
 from arcade_shared.errors import BadMessage
 
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="log every step")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for noun in (serve, machine, order, store, backup, table, check):
+    for noun in (serve, machine, order, alert, store, backup, table, check):
         noun.add_to(commands)
     return parser
 

@@ -18,6 +18,12 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     listing = order.add_parser("list", help="list the latest orders")
     listing.add_argument("--machine", help="only those of this machine")
     listing.add_argument("--limit", type=int, default=20, help="how many (%(default)s)")
+    listing.add_argument(
+        "--before",
+        metavar="TIME",
+        help="only those made before this time, such as 2026-11-22T10:00:00Z: the time in the last line goes on "
+        "from there",
+    )
     listing.set_defaults(run=_list)
     show = order.add_parser("show", help="show one order and its history")
     show.add_argument("order_id")
@@ -46,7 +52,7 @@ def _line(order: "Order") -> str:
     delivered = "-" if order.delivered is None else str(order.delivered)
     price = "free" if order.kind == "grant" else format_amount(order.amount_minor, order.currency)
     return (
-        f"{order.order_id:<38} {_moment(order.created_at_ms)[:19]}  {order.machine_id:<16} {order.state:<10} "
+        f"{order.order_id:<38} {_moment(order.created_at_ms)}  {order.machine_id:<16} {order.state:<10} "
         f"{delivered}/{order.ordered} credits  {price}"
     )
 
@@ -54,10 +60,23 @@ def _line(order: "Order") -> str:
 def _list(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
 
+    limit, before_ms = max(1, min(options.limit, 1000)), _before_ms(options.before)
     with build(settings) as cloud:
-        for order in cloud.store.recent_orders(max(1, min(options.limit, 1000)), machine_id=options.machine):
+        for order in cloud.store.recent_orders(limit, machine_id=options.machine, before_ms=before_ms):
             print(_line(order))
     return 0
+
+
+def _before_ms(text: str | None) -> int | None:
+    from arcade_cloud.errors import BadRequest
+    from arcade_shared.times import parse_ms
+
+    if text is None:
+        return None
+    try:
+        return parse_ms(text.strip().replace(" ", "T"))
+    except ValueError:
+        raise BadRequest(f"--before {text}: write a time in UTC, such as 2026-11-22T10:00:00Z") from None
 
 
 def _show(settings: "Settings", options: argparse.Namespace) -> int:

@@ -28,6 +28,8 @@ from support.orders import only_command
 
 DAY_MS = 86_400_000
 YEARS = 3
+# By then as much is forgotten as comes, even of the alerts that nobody acknowledges.
+SETTLED_DAYS = 450
 DAYS_BETWEEN = 3
 # What is kept for ever, and how much of it one order leaves.
 FOR_EVER = {"orders": 1, "payments": 1, "credits": 1, "history": 20}
@@ -89,9 +91,9 @@ def rows(path: Path) -> dict[str, int]:
 def test_years_of_trade_leave_the_orders_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "cloud.sqlite"
     trade = YearsOfTrade(SqliteStore(path))
-    trade.days(200)
+    trade.days(SETTLED_DAYS)
     early, early_sold, early_bytes = rows(path), len(trade.order_ids), path.stat().st_size
-    trade.days(YEARS * 365 - 200)
+    trade.days(YEARS * 365 - SETTLED_DAYS)
     late, sold = rows(path), len(trade.order_ids)
     trade.store.close()
     assert late["orders"] == sold

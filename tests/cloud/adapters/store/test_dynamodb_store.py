@@ -18,7 +18,8 @@ from arcade_cloud.adapters.store.dynamodb import client as dynamodb_client
 from arcade_cloud.adapters.store.dynamodb import items as dynamodb_items
 from arcade_cloud.adapters.store.dynamodb import store as dynamodb
 from arcade_cloud.adapters.store.dynamodb.store import DynamoStore
-from arcade_cloud.adapters.store.records import FORGET_AFTER_MS
+from arcade_cloud.adapters.store.records import FORGET_AFTER_MS, FORGET_STANDING_AFTER_MS
+from arcade_cloud.domain import alerts
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import UnmatchedAck
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, StoreUnavailable
@@ -64,6 +65,11 @@ def _move_all(store: DynamoStore) -> None:
     store.move(step(order, seen="evt_1", alerts=(an_alert("a-1"), an_alert("a-2"))))
 
 
+BEGUN = alerts.condition("unsellable", "cab-01", "no price", NOW_MS)
+OVER = alerts.ended(BEGUN, NOW_MS + 5)
+ACKED = alerts.acknowledged(an_alert("a-1"), "ana", NOW_MS)
+
+
 # Every call that writes, prepared so that there is something to be done, and what it answers then.
 MUTATING: dict[str, tuple[Call, Call, object]] = {
     "move, a new order": (lambda _: None, lambda s: s.move(step(new_order("o-1"), seen="evt_1")), None),
@@ -78,6 +84,17 @@ MUTATING: dict[str, tuple[Call, Call, object]] = {
     ),
     "put_presence": (lambda _: None, lambda s: s.put_presence(Presence(machine_id="cab-01", version=1), 0), None),
     "raise_alert": (lambda _: None, lambda s: s.raise_alert(an_alert("a-1")), True),
+    "raise_alert, a condition": (lambda _: None, lambda s: s.raise_alert(BEGUN), True),
+    "change_alert": (
+        lambda s: s.raise_alert(an_alert("a-1")),
+        lambda s: s.change_alert(an_alert("a-1"), ACKED),
+        None,
+    ),
+    "change_alert, an end": (
+        lambda s: s.raise_alert(BEGUN),
+        lambda s: s.change_alert(BEGUN, OVER, alerts.recovery(OVER, "over")),
+        None,
+    ),
     "mark_alert_sent": (lambda s: s.raise_alert(an_alert("a-1")), lambda s: s.mark_alert_sent("a-1"), None),
     "note_unmatched_ack": (lambda _: None, lambda s: s.note_unmatched_ack(_orphan()), True),
     "note_echo": (lambda _: None, lambda s: s.note_echo(5), None),
@@ -99,6 +116,9 @@ READING: tuple[Call, ...] = (
     lambda s: s.presence("cab-01"),
     lambda s: s.unsent_alerts(10),
     lambda s: s.recent_alerts(10),
+    lambda s: s.standing_alerts(10),
+    lambda s: s.alert("a-1"),
+    lambda s: s.lasting_alert("unsellable", "cab-01"),
     lambda s: s.unmatched_acks(10),
     lambda s: s.heard_echo_ms(),
     lambda s: s.reconciled_ms(),
@@ -177,7 +197,9 @@ def test_a_call_that_changes_something_is_one_write_and_reads_at_most_an_index(
     assert call(store) == result
     ((operation, arguments),) = [(operation, given) for operation, given in asked if operation in WRITES]
     assert arguments["ClientRequestToken" if operation == "TransactWriteItems" else "ConditionExpression"]
-    assert {operation for operation, _ in asked} - WRITES == ({"Query"} if name == "prune" else set())
+    # An alert is read before it is changed: whether it has been sent decides how long it is kept.
+    reads = {"prune": {"Query"}}.get(name, {"GetItem"} if name.startswith("change_alert") else set())
+    assert {operation for operation, _ in asked} - WRITES == reads
 
 
 def test_nothing_scans_and_what_is_read_from_the_table_is_read_consistently(store: DynamoStore) -> None:
@@ -380,14 +402,46 @@ def test_a_late_index_lists_orders_as_they_are_now(store: DynamoStore) -> None:
     assert [order.version for order in store.recent_orders(10)] == [2]
 
 
+def test_a_late_index_lists_no_alert_that_is_over(store: DynamoStore) -> None:
+    store.raise_alert(an_alert("a-1"))
+    _freeze_indexes(store)
+    assert store.standing_alerts(10) == [an_alert("a-1")]
+    store.change_alert(an_alert("a-1"), ACKED)
+    assert store.standing_alerts(10) == []
+
+
+def test_an_alert_that_is_sent_while_it_is_changed_is_marked_as_sent_and_changed(
+    store: DynamoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.raise_alert(an_alert("a-1"))
+    real = store.table.transact
+
+    def raced(writes: list[Any]) -> None:
+        monkeypatch.setattr(store.table, "transact", real)
+        store.mark_alert_sent("a-1")
+        real(writes)
+
+    monkeypatch.setattr(store.table, "transact", raced)
+    with pytest.raises(Conflict):
+        store.change_alert(an_alert("a-1"), ACKED)
+    store.change_alert(an_alert("a-1"), ACKED)
+    assert store.alert("a-1") == ACKED
+    assert store.unsent_alerts(10) == []
+    (item,) = [item for item in _raw(store) if item["pk"]["S"] == "alert#a-1"]
+    assert item["waits_in"]["S"].startswith("sent#")
+    assert item["expires_at"] == item["forget_at"]
+
+
 def test_a_late_index_makes_nobody_forget_what_is_young(
     store: DynamoStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The alert of an old id was forgotten, and the same id is raised anew before the index shows it."""
     store.raise_alert(an_alert("a-1", OLD_MS))
     store.raise_alert(an_alert("a-2", OLD_MS))
-    store.mark_alert_sent("a-1")
-    store.mark_alert_sent("a-2")
+    for name in ("a-1", "a-2"):
+        found = an_alert(name, OLD_MS)
+        store.change_alert(found, alerts.acknowledged(found, "ana", OLD_MS))
+        store.mark_alert_sent(name)
     shown = store._waiting("sent", NOW_MS - FORGET_AFTER_MS, 10)
     assert store.prune(NOW_MS) == 2
     store.raise_alert(an_alert("a-1", NOW_MS))
@@ -485,7 +539,10 @@ def test_only_seen_ids_and_sent_alerts_are_ever_forgotten_by_themselves(store: D
     """A claim, an order or an alert that nobody has read must outlive everything; a second is DynamoDB's unit."""
     _move_all_kinds(store)
     forgotten = {item["pk"]["S"]: int(item["expires_at"]["N"]) for item in _raw(store) if "expires_at" in item}
-    assert set(forgotten) == {"seen#evt_1", "seen#evt_2", "alert#a-1"}
+    assert set(forgotten) == {"seen#evt_1", "seen#evt_2", "alert#a-1", "alert#a-3", f"alert#{BEGUN.alert_id}"}
+    assert forgotten.pop(f"alert#{BEGUN.alert_id}") > 4 * 10**9  # in a hundred years
+    unread = forgotten.pop("alert#a-3")
+    assert NOW_MS + FORGET_STANDING_AFTER_MS < unread * 1000 <= NOW_MS + FORGET_STANDING_AFTER_MS + 3_000
     for expires_at in forgotten.values():
         assert NOW_MS + FORGET_AFTER_MS < expires_at * 1000 <= NOW_MS + FORGET_AFTER_MS + 3_000
 
@@ -499,7 +556,11 @@ def _move_all_kinds(store: DynamoStore) -> None:
     store.note_unmatched_ack(_orphan())
     store.note_echo(1)
     store.note_reconciled(2)
-    store.mark_alert_sent("a-1")
+    store.change_alert(an_alert("a-1"), ACKED)
+    store.raise_alert(an_alert("a-3"))
+    store.raise_alert(BEGUN)
+    for alert_id in ("a-1", "a-3", BEGUN.alert_id):
+        store.mark_alert_sent(alert_id)
 
 
 # long lists

@@ -51,6 +51,9 @@ def _raw(path: Path) -> sqlite3.Connection:
         sqlite.UNMATCHED_ACKS,
         sqlite.OLD_SEEN,
         sqlite.OLD_ALERTS,
+        sqlite.OLD_STANDING_ALERTS,
+        sqlite.STANDING_ALERTS,
+        sqlite.LASTING_ALERT,
     ],
 )
 def test_every_list_is_read_from_an_index_in_its_order(store: SqliteStore, path: Path, sql: str) -> None:
@@ -269,6 +272,8 @@ def test_every_other_broken_record_is_found_out_too(store: SqliteStore, path: Pa
         lambda: store.presence("cab-01"),
         lambda: store.recent_alerts(5),
         lambda: store.unsent_alerts(5),
+        lambda: store.standing_alerts(5),
+        lambda: store.alert("a-1"),
         lambda: store.unmatched_acks(5),
     ):
         with pytest.raises(InvariantBroken, match="cannot be read"):

@@ -5,7 +5,7 @@ that stands in an index names its partition there and its rank within it:
 
     waits_in, waits_from     index `waiting`: what waits for its moment, or for being forgotten
     listed_in, listed_at     index `lists`: what people look at, newest first
-    of_machine, listed_at    index `of_machine`: the orders of one machine
+    of_machine, listed_at    index `of_machine`: the orders of one machine, and the alerts that stand, or are over
 
 A rank is a time of sixteen digits and the record's id, so ranks sort as (time, id) do.
 """
@@ -30,7 +30,20 @@ Write = dict[str, object]  # the arguments of one Put, Update or Delete
 # one step of an order costs it two. Alerts and unmatched acks (first called orphans) are rare, and each pass of
 # the timer asks for them. A number may be raised, since readers ask all partitions; if it is lowered, records
 # vanish. Machines are looked up by their shard, so their number must never change.
-SHARDS = {"due": 8, "orders": 8, "seen": 8, "unsent": 2, "sent": 2, "alerts": 2, "orphans": 2, "machines": 8}
+SHARDS = {
+    "due": 8,
+    "orders": 8,
+    "seen": 8,
+    "unsent": 2,
+    "sent": 2,
+    "unread": 2,
+    "lasting": 2,
+    "alerts": 2,
+    "standing": 2,
+    "over": 2,
+    "orphans": 2,
+    "machines": 8,
+}
 # DynamoDB takes 400 KB, including the attributes' names and the keys.
 MAX_RECORD_BYTES = 380_000
 # Sort keys may have 1,024 bytes. A longer id (only nonsense from outside is so long) is replaced by its hash.
@@ -38,6 +51,8 @@ _MAX_ID_BYTES = 512
 _DIGITS = 16
 _LATEST_MS = 10**_DIGITS - 1
 
+# Epoch seconds that no table outlives.
+_NEVER: Value = {"N": "9999999999"}
 IS_NEW = "attribute_not_exists(pk)"
 EXISTS = "attribute_exists(pk)"
 ECHO_KEY: Item = {"pk": {"S": "echo"}, "sk": {"S": "echo"}}
@@ -184,6 +199,43 @@ def alert_put(alert: Alert, by: str) -> Write:
     return _put({**key("alert", alert.alert_id), **_alert(alert), "by": {"S": by}}, IS_NEW)
 
 
+def lasting_key(kind: str, subject: str) -> Item:
+    """The key of the item that names the condition of that kind and subject that lasts."""
+    return key("lasting", records.lasting_name(kind, subject))
+
+
+def lasting_put(alert: Alert) -> Write:
+    """Name the condition as the one that lasts, if none does."""
+    return _put({**lasting_key(alert.kind, alert.subject), "alert_id": {"S": alert.alert_id}}, IS_NEW)
+
+
+def lasting_over(alert: Alert) -> Write:
+    """The condition lasts no more."""
+    return {
+        "Key": lasting_key(alert.kind, alert.subject),
+        "ConditionExpression": "alert_id = :alert_id",
+        "ExpressionAttributeValues": {":alert_id": {"S": alert.alert_id}},
+    }
+
+
+def alert_change(stored: Item, after: Alert) -> Write:
+    """Put `after` in the place of the alert that was read as `stored`, unless that has changed since."""
+    fresh = _alert(after)
+    values = {name: fresh[name] for name in ("body", "of_machine", "sent_in", "forget_at")}
+    if not text(stored, "waits_in").startswith("unsent#"):
+        values |= {"waits_in": fresh["sent_in"], "expires_at": fresh["forget_at"]}
+    return {
+        "Key": key_of(stored),
+        "UpdateExpression": "SET " + ", ".join(f"{name} = :{name}" for name in values),
+        "ConditionExpression": "body = :was AND waits_in = :waited_in",
+        "ExpressionAttributeValues": {
+            **{f":{name}": value for name, value in values.items()},
+            ":was": stored["body"],
+            ":waited_in": stored["waits_in"],
+        },
+    }
+
+
 def alert_update(alert: Alert) -> Write:
     """As `alert_put`, but without a condition: the step is stored whether or not the alert's id is new."""
     values = _alert(alert)
@@ -195,10 +247,10 @@ def alert_update(alert: Alert) -> Write:
 
 
 def alert_sent_update(alert_id: str) -> Write:
-    """Mark the alert as sent. Time to live deletes it later."""
+    """Mark the alert as sent. Time to live deletes it later. Alerts of older programs do not name their place."""
     return {
         "Key": key("alert", alert_id),
-        "UpdateExpression": "SET waits_in = :sent, expires_at = forget_at",
+        "UpdateExpression": "SET waits_in = if_not_exists(sent_in, :sent), expires_at = forget_at",
         "ConditionExpression": EXISTS,
         "ExpressionAttributeValues": {":sent": {"S": _shard("sent", alert_id)}},
     }
@@ -302,13 +354,22 @@ def merged(lists: Iterable[list[Item]], rank: str, limit: int, *, newest_first: 
 
 
 def _alert(alert: Alert) -> Item:
+    """A new alert. Once it was sent, it waits in `sent_in` to be forgotten at `forget_at`."""
     rank: Value = {"S": _rank(alert.at_ms, alert.alert_id)}
+    if alert.lasts:
+        sent_in, forget_at = "lasting", _NEVER
+    elif alert.is_standing:
+        sent_in, forget_at = "unread", _expiry(alert.at_ms, records.FORGET_STANDING_AFTER_MS)
+    else:
+        sent_in, forget_at = "sent", _expiry(alert.at_ms)
     return {
         "waits_in": {"S": _shard("unsent", alert.alert_id)},
         "waits_from": rank,
         "listed_in": {"S": _shard("alerts", alert.alert_id)},
         "listed_at": rank,
-        "forget_at": _expiry(alert.at_ms),
+        "of_machine": {"S": _shard("standing" if alert.is_standing else "over", alert.alert_id)},
+        "sent_in": {"S": _shard(sent_in, alert.alert_id)},
+        "forget_at": forget_at,
         "body": _body(alert, f"alert {alert.alert_id}"),
     }
 
@@ -337,9 +398,9 @@ def _bounded(record: bytes, what: str) -> Value:
     return {"B": record}
 
 
-def _expiry(at_ms: int) -> Value:
+def _expiry(at_ms: int, after_ms: int = records.FORGET_AFTER_MS) -> Value:
     """Epoch seconds, the unit of DynamoDB's time to live."""
-    return {"N": str((at_ms + records.FORGET_AFTER_MS) // 1000 + 1)}
+    return {"N": str((at_ms + after_ms) // 1000 + 1)}
 
 
 def _rank(at_ms: int, name: str) -> str:

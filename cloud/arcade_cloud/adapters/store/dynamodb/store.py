@@ -13,8 +13,11 @@ Each call of the port is one conditional write or one transaction; nothing scans
     seen       seen#<event>           seen                waiting  seen#<shard>    (at, id)
     machine    machines#<shard>       machine#<id>
     presence   presence#<machine>     presence
-    alert      alert#<id>             alert               waiting  unsent#<shard>, then sent#<shard>  (at, id)
+    alert      alert#<id>             alert               waiting  unsent#<shard>, then lasting#<shard>,
+                                                                   unread#<shard> or sent#<shard>     (at, id)
                                                           lists    alerts#<shard>  (at, id)
+                                                          of_machine  standing#<shard> or over#<shard>  (at, id)
+    lasting    lasting#<kind>:<subject>  lasting          (names the condition that lasts)
     unmatched  orphan#<hash>          orphan              lists    orphans#<shard> (at, hash)
     echo       echo                   echo
     reconciled swept                  swept
@@ -30,14 +33,16 @@ decision depends on is read consistently from the table itself:
                    not listed yet is found by the next pass. Nothing else acts on this list.
   unsent_alerts    Read again from the table without those sent meanwhile, so a late index sends no alert twice.
                    A new alert may be missed for one pass.
+  standing_alerts  Read again from the table without those that are over.
   recent_orders, recent_alerts, unmatched_acks
                    The records are current, but one made this very moment may be missing. Only people read them.
   machines         No index: read from the table, so a machine is listed as soon as it is registered.
   prune            Deletes a record only if it is still what the index showed.
 
-Forgetting: seen ids and sent alerts have `expires_at`. DynamoDB's time to live deletes them at no cost, hours or
-days late. Until then they count as present, which does no harm: no decision depends on their absence. `prune`
-deletes old records at once. If it is never called, as on Lambda, time to live keeps the table from growing.
+Forgetting: seen ids and sent alerts have `expires_at`; for a condition that lasts, that moment never comes.
+DynamoDB's time to live deletes them at no cost, hours or days late. Until then they count as present, which does
+no harm: no decision depends on their absence. `prune` deletes old records at once. If it is never called, as on
+Lambda, time to live keeps the table from growing.
 
 A role needs GetItem, BatchGetItem, Query, PutItem, UpdateItem and DeleteItem on the table and on
 `<table>/index/*`. Transactions need no other permission.
@@ -216,7 +221,57 @@ class DynamoStore:
     def raise_alert(self, alert: Alert) -> bool:
         """See `Store.raise_alert`."""
         token = _token()
-        return self._is_put(items.alert_put(alert, token), token)
+        if not alert.lasts:
+            return self._is_put(items.alert_put(alert, token), token)
+        self._form_lately()
+        try:
+            self.table.transact([("Put", items.lasting_put(alert)), ("Put", items.alert_put(alert, token))])
+        except Refused:
+            return False
+        return True
+
+    def alert(self, alert_id: str) -> Alert | None:
+        """See `Store.alert`."""
+        item = self.table.get(items.key("alert", alert_id))
+        return None if item is None else _alert(item)
+
+    def lasting_alert(self, kind: str, subject: str) -> Alert | None:
+        """See `Store.lasting_alert`."""
+        named = self.table.get(items.lasting_key(kind, subject))
+        found = None if named is None else self.alert(items.text(named, "alert_id"))
+        return found if found is not None and found.lasts else None
+
+    def change_alert(self, before: Alert, after: Alert, recovery: Alert | None = None) -> None:
+        """See `Store.change_alert`."""
+        records.check_change(before, after, recovery)
+        self._form_lately()
+        item = self.table.get(items.key("alert", before.alert_id))
+        if item is None or _alert(item) != before:
+            raise Conflict(f"alert {before.alert_id} has changed meanwhile")
+        writes: list[tuple[str, Write]] = [("Update", items.alert_change(item, after))]
+        if before.lasts and not after.lasts:
+            writes.append(("Delete", items.lasting_over(before)))
+        if recovery is not None:
+            writes.append(("Put", items.alert_put(recovery, _token())))
+        try:
+            self.table.transact(writes)
+        except Refused as refused:
+            raise Conflict(f"alert {before.alert_id} has changed meanwhile") from refused
+
+    def standing_alerts(self, limit: int) -> list[Alert]:
+        """See `Store.standing_alerts`; a moment late."""
+        lists = [
+            self.table.query(
+                "of_machine = :shard",
+                {":shard": shard},
+                limit=max(0, limit),
+                index="of_machine",
+                newest_first=True,
+            )
+            for shard in items.shards("standing")
+        ]
+        found = self.table.get_all(items.merged(lists, "listed_at", max(0, limit), newest_first=True))
+        return [alert for alert in map(_alert, found) if alert.is_standing]
 
     def unsent_alerts(self, limit: int) -> list[Alert]:
         """See `Store.unsent_alerts`. An alert that was marked as sent before this call is never among them."""
@@ -289,8 +344,16 @@ class DynamoStore:
 
     def prune(self, now_ms: int) -> int:
         """See `Store.prune`: in transactions of a hundred at most."""
-        before_ms = now_ms - records.FORGET_AFTER_MS
-        return sum(self._forget(shard, before_ms) for kind in ("seen", "sent") for shard in items.shards(kind))
+        kept_ms = {
+            "seen": records.FORGET_AFTER_MS,
+            "sent": records.FORGET_AFTER_MS,
+            "unread": records.FORGET_STANDING_AFTER_MS,
+        }
+        return sum(
+            self._forget(shard, now_ms - after_ms)
+            for kind, after_ms in kept_ms.items()
+            for shard in items.shards(kind)
+        )
 
     def _forget(self, shard: str, before_ms: int) -> int:
         gone = 0

@@ -70,6 +70,18 @@ MIGRATIONS: tuple[Migration, ...] = (
             PRIMARY KEY (machine_id, created_at_ms, order_id)) WITHOUT ROWID""",
     ),
 )
+# Columns and indexes that no older program notices. They are added when a file is opened, whatever its schema.
+ADDED_COLUMNS = (
+    # Alerts of older programs have the defaults: they wait for nobody.
+    ("alerts", "standing", "INTEGER NOT NULL DEFAULT 0"),
+    # The kind and subject of a condition, while it lasts.
+    ("alerts", "lasts", "TEXT"),
+)
+ADDED_INDEXES = (
+    "CREATE INDEX IF NOT EXISTS alerts_standing ON alerts (at_ms, alert_id) WHERE standing = 1",
+    "CREATE INDEX IF NOT EXISTS alerts_over ON alerts (at_ms) WHERE sent = 1 AND standing = 0",
+    "CREATE UNIQUE INDEX IF NOT EXISTS alerts_lasting ON alerts (lasts) WHERE lasts IS NOT NULL",
+)
 # The last schema that goes with orders of form 1. Each later one goes with the next form. Opening a file brings it
 # up to this schema, and `arcade-cloud store upgrade` further. Until then, older programs can use it.
 SCHEMA_OF_FORM_1 = 2
@@ -105,6 +117,7 @@ class SqliteFile:
                 _use_wal(self._writer, busy_s)
                 version = _schema_version(self._writer)
                 migrate(self._writer, migrations, self.path, SCHEMA_OF_FORM_1 if version else len(migrations))
+                _add(self._writer)
             except BaseException:
                 self._writer.close()
                 raise
@@ -306,6 +319,32 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration], pat
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             raise
+
+
+def _add(connection: sqlite3.Connection) -> None:
+    """Add what a file of an older program lacks, all of it or nothing."""
+    if not _lacking(connection):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for table, name, kind in _lacking(connection):  # another process may have added it meanwhile
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
+        for statement in ADDED_INDEXES:
+            connection.execute(statement)
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _lacking(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
+    """The added columns that the file does not have: table, name, type."""
+    return [
+        (table, name, kind)
+        for table, name, kind in ADDED_COLUMNS
+        if not connection.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", (table, name)).fetchone()
+    ]
 
 
 def _refuse_newer(version: int, migrations: Sequence[Migration], path: Path) -> None:

@@ -32,7 +32,12 @@ RECENT_ORDERS_ALSO_AT = """SELECT orders.record, orders.order_id FROM also_at JO
     ORDER BY also_at.created_at_ms DESC, also_at.order_id DESC LIMIT ?"""
 UNMATCHED_ACKS = "SELECT record, credit_id FROM orphans ORDER BY at_ms DESC LIMIT ?"
 OLD_SEEN = "SELECT event_id FROM seen WHERE at_ms < ? LIMIT ?"
-OLD_ALERTS = "SELECT alert_id FROM alerts WHERE sent = 1 AND at_ms < ? LIMIT ?"
+STANDING_ALERTS = """SELECT record, alert_id FROM alerts WHERE standing = 1
+    ORDER BY at_ms DESC, alert_id DESC LIMIT ?"""
+LASTING_ALERT = "SELECT record, alert_id FROM alerts WHERE lasts = ?"
+OLD_ALERTS = "SELECT alert_id FROM alerts WHERE sent = 1 AND standing = 0 AND at_ms < ? LIMIT ?"
+OLD_STANDING_ALERTS = """SELECT alert_id FROM alerts
+    WHERE sent = 1 AND standing = 1 AND lasts IS NULL AND at_ms < ? LIMIT ?"""
 
 # After every moment that fits into the column.
 _FOR_EVER_MS = 2**63 - 1
@@ -78,7 +83,6 @@ class SqliteStore:
         records.check_move(move)
         order = move.order
         entry = records.encode(move.history)
-        alerts = [(alert.alert_id, alert.at_ms, records.encode(alert)) for alert in move.alerts]
         with self._file.writing() as connection:
             record = self._forms.write(order, self._file.form(connection))
             if move.seen is not None and not _note_seen(connection, move.seen, move.history.at_ms):
@@ -101,8 +105,8 @@ class SqliteStore:
                 "INSERT INTO history (order_id, version, record) VALUES (?, ?, ?)",
                 (order.order_id, order.version, entry),
             )
-            for row in alerts:
-                _put_alert(connection, row)
+            for alert in move.alerts:
+                _put_alert(connection, alert)
 
     def order(self, order_id: str) -> Order | None:
         """See `Store.order`.
@@ -205,9 +209,36 @@ class SqliteStore:
 
     def raise_alert(self, alert: Alert) -> bool:
         """See `Store.raise_alert`."""
-        row = (alert.alert_id, alert.at_ms, records.encode(alert))
         with self._file.writing() as connection:
-            return _put_alert(connection, row)
+            return _put_alert(connection, alert)
+
+    def alert(self, alert_id: str) -> Alert | None:
+        """See `Store.alert`."""
+        row = self._one("SELECT record FROM alerts WHERE alert_id = ?", alert_id)
+        return None if row is None else records.alert(row[0], alert_id)
+
+    def lasting_alert(self, kind: str, subject: str) -> Alert | None:
+        """See `Store.lasting_alert`."""
+        row = self._one(LASTING_ALERT, records.lasting_name(kind, subject))
+        return None if row is None else records.alert(row[0], row[1])
+
+    def change_alert(self, before: Alert, after: Alert, recovery: Alert | None = None) -> None:
+        """See `Store.change_alert`."""
+        records.check_change(before, after, recovery)
+        with self._file.writing() as connection:
+            row = connection.execute("SELECT record FROM alerts WHERE alert_id = ?", (before.alert_id,)).fetchone()
+            if row is None or records.alert(row[0], before.alert_id) != before:
+                raise Conflict(f"alert {before.alert_id} has changed meanwhile")
+            connection.execute(
+                "UPDATE alerts SET record = ?, standing = ?, lasts = ? WHERE alert_id = ?",
+                (records.encode(after), after.is_standing, records.lasts_as(after), after.alert_id),
+            )
+            if recovery is not None:
+                _put_alert(connection, recovery)
+
+    def standing_alerts(self, limit: int) -> list[Alert]:
+        """See `Store.standing_alerts`."""
+        return [records.alert(row[0], row[1]) for row in self._all(STANDING_ALERTS, max(0, limit))]
 
     def unsent_alerts(self, limit: int) -> list[Alert]:
         """See `Store.unsent_alerts`."""
@@ -287,9 +318,11 @@ class SqliteStore:
 
     def prune(self, now_ms: int) -> int:
         """See `Store.prune`. It uses small transactions, so that no other write waits long."""
-        before_ms = now_ms - records.FORGET_AFTER_MS
-        return self._forget("seen", "event_id", OLD_SEEN, before_ms) + self._forget(
-            "alerts", "alert_id", OLD_ALERTS, before_ms
+        before_ms, long_before_ms = now_ms - records.FORGET_AFTER_MS, now_ms - records.FORGET_STANDING_AFTER_MS
+        return (
+            self._forget("seen", "event_id", OLD_SEEN, before_ms)
+            + self._forget("alerts", "alert_id", OLD_ALERTS, before_ms)
+            + self._forget("alerts", "alert_id", OLD_STANDING_ALERTS, long_before_ms)
         )
 
     def _forget(self, table: str, key: str, old: str, before_ms: int) -> int:
@@ -388,7 +421,12 @@ def _note_seen(connection: sqlite3.Connection, event_id: str, at_ms: int) -> boo
     )
 
 
-def _put_alert(connection: sqlite3.Connection, row: tuple[str, int, bytes]) -> bool:
+def _put_alert(connection: sqlite3.Connection, alert: Alert) -> bool:
+    """Store an alert, unless its id is there or it is a condition that lasts already."""
+    row = (alert.alert_id, alert.at_ms, records.encode(alert), alert.is_standing, records.lasts_as(alert))
     return _is_new(
-        connection, "INSERT INTO alerts (alert_id, at_ms, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", row
+        connection,
+        "INSERT INTO alerts (alert_id, at_ms, record, standing, lasts) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT DO NOTHING",
+        row,
     )
