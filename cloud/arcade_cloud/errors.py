@@ -148,11 +148,17 @@ class PaymentsError(ArcadeError):
 
 
 class PaymentsRefused(PaymentsError):
-    """A definite no. `code` is Stripe's error code, or its type where there is no code."""
+    """A definite no.
 
-    def __init__(self, code: str, message: str) -> None:
+    Attributes:
+        code: Stripe's error code, or its type where there is no code.
+        param: The parameter that Stripe objects to, if it names one.
+    """
+
+    def __init__(self, code: str, message: str, param: str | None = None) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
+        self.param = param
 
 
 class PaymentsUnavailable(PaymentsError):

@@ -195,6 +195,9 @@ class SimulatedStripe(Simulated):
     def refuse_partial_capture(self) -> None:
         self.sim_payments.refuse_partial_capture = True
 
+    def ask_the_least(self) -> None:
+        """It always does."""
+
     def fail_next(self, when: Literal["before", "after"]) -> None:
         self.faults.once.append("Stripe busy" if when == "before" else "Stripe's answer lost")
 

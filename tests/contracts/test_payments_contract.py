@@ -15,7 +15,8 @@ import pytest
 from arcade_cloud.adapters.stripe import gateway as stripe_gateway
 from arcade_cloud.adapters.stripe.events import interpret
 from arcade_cloud.adapters.stripe.gateway import StripeGateway
-from arcade_cloud.domain.money import Offer, Payment
+from arcade_cloud.domain.effects import PARTIAL_CAPTURE
+from arcade_cloud.domain.money import Offer, Payment, kept_for
 from arcade_cloud.errors import PaymentsRefused, PaymentsUnavailable
 from arcade_cloud.ports.payments import Checkout, CheckoutRequest, Payments, Report
 from arcade_sandbox.stripe.sandbox import StripeSandbox
@@ -40,12 +41,13 @@ class World(Protocol):
     def expire_hold(self, payment_intent: str) -> None: ...
     def finish_refund(self, payment_intent: str, outcome: Outcome) -> None: ...
     def refund_by_hand(self, payment_intent: str, amount: int) -> None: ...
-    def open_dispute(self, payment_intent: str) -> None: ...
+    def open_dispute(self, payment_intent: str, amount: int | None = None) -> None: ...
     def close_dispute(self, payment_intent: str, outcome: Literal["won", "lost"]) -> None: ...
     def advance(self, seconds: int) -> None: ...
     def add_price(self, price_id: str, amount: int, label: str, *, active: bool = True) -> None: ...
     def visit_link(self, price_id: str, quantity: int, client_reference_id: str) -> str: ...
     def refuse_partial_capture(self) -> None: ...
+    def ask_the_least(self) -> None: ...
     def fail_next(self, when: Literal["before", "after"]) -> None: ...
     def events(self) -> list[dict[str, Any]]: ...
 
@@ -65,6 +67,9 @@ class SandboxWorld(SandboxAccount):
 
     def refuse_partial_capture(self) -> None:
         self.world.set_rules(refuse_partial_capture=True)
+
+    def ask_the_least(self) -> None:
+        self.world.set_rules(enforce_smallest_charge=True)
 
     def fail_next(self, when: Literal["before", "after"]) -> None:
         self.world.fail_next("cut", when)
@@ -230,7 +235,7 @@ def test_a_bank_may_take_its_time(world: World, succeed: bool) -> None:
 # holds
 
 
-@pytest.mark.parametrize("amount", [900, 600, 1])
+@pytest.mark.parametrize("amount", [900, 600, 200])
 def test_a_capture_takes_its_amount_and_lets_go_of_the_rest(world: World, amount: int) -> None:
     _, payment_intent = _bought(world)
     world.payments.capture(payment_intent, amount, key="c")
@@ -257,11 +262,42 @@ def test_more_than_is_held_can_not_be_captured(world: World) -> None:
 def test_a_partial_capture_may_be_refused_and_a_whole_one_works(world: World) -> None:
     _, payment_intent = _bought(world)
     world.refuse_partial_capture()
-    assert _refused(lambda: world.payments.capture(payment_intent, 600, key="part")) == "amount_too_small"
+    assert _refused(lambda: world.payments.capture(payment_intent, 600, key="part")) == PARTIAL_CAPTURE
     world.payments.capture(payment_intent, 900, key="whole")
     world.payments.refund(payment_intent, 300, key="rest")
     payment = world.payments.read_payment(payment_intent)
     assert (payment.received_minor, payment.refunded_minor, payment.kept_minor) == (900, 300, 600)
+
+
+def test_a_part_below_the_smallest_charge_is_refused_as_a_part(world: World) -> None:
+    world.ask_the_least()
+    _, payment_intent = _bought(world)
+    assert _refused(lambda: world.payments.capture(payment_intent, 199, key="part")) == PARTIAL_CAPTURE
+    world.payments.capture(payment_intent, 900, key="whole")
+    world.payments.refund(payment_intent, 701, key="rest")
+    assert world.payments.read_payment(payment_intent).kept_minor == 199, "less may be left after a refund"
+
+
+def test_a_checkout_below_the_smallest_charge_is_refused(world: World) -> None:
+    world.ask_the_least()
+    cheap = _request(world, offer=Offer(offer_id="one", credits=1, amount_minor=199, currency="myr"))
+    assert _refused(lambda: world.payments.create_checkout(cheap, key="k")) == "amount_too_small"
+
+
+@pytest.mark.parametrize(("currency", "step"), [("kwd", 10), ("tnd", 10), ("isk", 100), ("ugx", 100)])
+def test_money_moves_in_the_steps_of_its_currency(world: World, currency: str, step: int) -> None:
+    def offer(amount: int) -> Offer:
+        return Offer(offer_id="three", credits=3, amount_minor=amount, currency=currency)
+
+    odd = _request(world, offer=offer(90 * step + 1))
+    assert _refused(lambda: world.payments.create_checkout(odd, key="odd")) == "parameter_invalid_integer"
+    _, payment_intent = _bought(world, offer=offer(90 * step))
+    assert _refused(lambda: world.payments.capture(payment_intent, 60 * step - 1, key="c1")) == PARTIAL_CAPTURE
+    kept = kept_for(90 * step, 2, 3, currency)
+    world.payments.capture(payment_intent, kept, key="c")
+    assert _refused(lambda: world.payments.refund(payment_intent, 1, key="r1")) == "parameter_invalid_integer"
+    world.payments.refund(payment_intent, kept - kept_for(90 * step, 1, 7, currency), key="r2")
+    assert world.payments.read_payment(payment_intent).kept_minor == kept_for(90 * step, 1, 7, currency)
 
 
 def test_a_cancelled_hold_takes_nothing(world: World) -> None:
@@ -363,6 +399,20 @@ def test_a_dispute_is_open_until_it_is_decided(world: World, outcome: Literal["w
     world.close_dispute(payment_intent, outcome)
     payment = world.payments.read_payment(payment_intent)
     assert (payment.dispute, payment.kept_minor) == (outcome, kept)
+
+
+def test_disputes_take_the_amounts_that_they_name_and_the_rest_can_go_back(world: World) -> None:
+    _, payment_intent = _bought(world, "grabpay")
+    for amount, outcome in ((50, "lost"), (100, "won"), (30, "lost")):
+        world.open_dispute(payment_intent, amount)
+        assert _refused(lambda: world.payments.refund(payment_intent, 10, key="r")) == "charge_disputed"
+        world.close_dispute(payment_intent, outcome)  # type: ignore[arg-type]  # one of the two
+        world.advance(86_401)  # the key of a refusal is forgotten
+    payment = world.payments.read_payment(payment_intent)
+    assert (payment.dispute, payment.lost_minor, payment.kept_minor) == ("lost", 80, 820)
+    assert _refused(lambda: world.payments.refund(payment_intent, 821, key="r1")) == "invalid_request_error"
+    world.payments.refund(payment_intent, 520, key="r2")
+    assert world.payments.read_payment(payment_intent).kept_minor == 300
 
 
 def test_a_dispute_that_was_won_lets_refunds_through_again(world: World) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from arcade_cloud.adapters.stripe.events import reports_of
+from arcade_cloud.domain.effects import PARTIAL_CAPTURE
 from arcade_cloud.domain.money import Payment
 from arcade_cloud.errors import PaymentsRefused, PaymentsUnavailable
 from arcade_cloud.ports.payments import Checkout, CheckoutRequest, EventPage, Price
@@ -52,6 +53,7 @@ class AccountPayments:
                 self.stripe.price(offer.price_id)
             if not 30 * 60_000 - 1_000 <= request.expires_at_ms - self._now_ms() <= KEY_LIFE_MS:
                 raise PaymentsRefused("invalid_request_error", "expires_at must be 30 minutes to 24 hours ahead")
+            self.stripe.check_total(offer.amount_minor * request.quantity, offer.currency)
             metadata = {"order_id": request.order_id, "machine_id": request.machine_id, "site": request.site}
             session = self.stripe.new_session(
                 amount=offer.amount_minor * request.quantity,
@@ -84,8 +86,15 @@ class AccountPayments:
         def work() -> None:
             held = self.stripe.intent(payment_intent).capturable
             if self.refuse_partial_capture and amount_minor < held:
-                raise PaymentsRefused("amount_too_small", "this payment does not support partial capture")
-            self.stripe.capture_by_hand(payment_intent, amount_minor)
+                self.stripe.intent(payment_intent).part_refused = True
+                raise PaymentsRefused(PARTIAL_CAPTURE, "this payment does not support partial capture")
+            try:
+                self.stripe.capture_by_hand(payment_intent, amount_minor)
+            except PaymentsRefused as refusal:
+                if refusal.code not in ("amount_too_small", "parameter_invalid_integer"):
+                    raise
+                self.stripe.intent(payment_intent).part_refused = True
+                raise PaymentsRefused(PARTIAL_CAPTURE, str(refusal)) from None
 
         self._call("capture", work, key, (payment_intent, amount_minor))
 

@@ -11,6 +11,7 @@ STRIPE_FAULTS = (
     "Stripe slow",
     "Stripe does it later",
     "Stripe takes no part of a hold",
+    "Stripe refuses a capture",
     "Stripe down",
     "store lost the answer",
     "store down",

@@ -6,9 +6,11 @@ Nothing here knows the code under test. Each checker takes the evidence of a run
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from simulation.evidence import Command, Evidence, LineProfile, Pulse, Purchase, Said, Step
+from simulation.stripe_account import STEPS
 
 SILENT = ("silence", "last resort", "unconfirmed")
 CONFIRMED = ("confirmed", "nobody")
@@ -213,7 +215,7 @@ def check_money(case: Case) -> Iterator[Broken]:
         if case.forgotten.intersection((purchase.order_id, f"link_{line['id']}", f"stray_{line['id']}")):
             yield from _forgotten(case, line, purchase)
             continue
-        kept = 0 if line["dispute"] == "lost" else line["kept"]
+        kept = max(0, line["kept"] - line["lost"])
         outside = case.befell("money gone outside", line["id"])
         if order is None:
             if not outside:
@@ -226,9 +228,14 @@ def check_money(case: Case) -> Iterator[Broken]:
             continue
         pulsed, delivered = _pulsed(case, order, purchase), order["delivered"] or 0
         yield from _compare(case, order, pulsed, delivered)
-        expected = purchase.amount_minor * delivered // purchase.credits
-        certain = [r.keep_minor for r in case.evidence.refunds if r.order_id == name and r.certain]
-        maybe = [r.keep_minor for r in case.evidence.refunds if r.order_id == name and not r.certain]
+        expected = _share(purchase, delivered)
+        was_held = line["hold_until_ms"] is not None
+        if was_held and line["captured"] > expected and not (outside or line["part_refused"]):
+            taken = f"{line['captured']} of {line['amount']} captured for {delivered} delivered"
+            yield Broken("1", "money", f"{name}: {taken}, and a part would have done")
+        refunds = [r for r in case.evidence.refunds if r.order_id == name]
+        certain = [_in_coins(r.keep_minor, purchase.currency) for r in refunds if r.certain]
+        maybe = [_in_coins(r.keep_minor, purchase.currency) for r in refunds if not r.certain]
         due = min([expected, *certain])
         allowed = {due, *(min(due, keep) for keep in maybe)}
         if kept in allowed:
@@ -245,6 +252,16 @@ def check_money(case: Case) -> Iterator[Broken]:
             )
 
 
+def _share(purchase: Purchase, credits: int) -> int:
+    """What that many of the credits cost, in the favour of the player and in coins that exist."""
+    return _in_coins(Fraction(purchase.amount_minor * credits, purchase.credits), purchase.currency)
+
+
+def _in_coins(amount: Fraction | int, currency: str) -> int:
+    step = STEPS.get(currency, 1)
+    return int(Fraction(amount) / step) * step
+
+
 def _forgotten(case: Case, line: dict[str, Any], purchase: Purchase) -> Iterator[Broken]:
     """A payment whose order was set back by a restored database: more than what was pulsed is never kept.
 
@@ -255,11 +272,11 @@ def _forgotten(case: Case, line: dict[str, Any], purchase: Purchase) -> Iterator
         case.exceptions["restored, and gone"] += 1
         return
     pulsed = _pulsed(case, {"credit_id": _only_credit(case, order)}, purchase)
-    kept = 0 if line["dispute"] == "lost" else line["kept"]
-    if kept > purchase.amount_minor * pulsed // purchase.credits and line["refunds_failed"] < 3:
+    kept = max(0, line["kept"] - line["lost"])
+    if kept > _share(purchase, pulsed) and line["refunds_failed"] < 3:
         text = f"{order['order_id']}, restored: {kept} kept of {line['amount']} for {pulsed} pulsed"
         yield Broken("1", "money", text)
-    if pulsed > (order["delivered"] or 0) or kept < purchase.amount_minor * pulsed // purchase.credits:
+    if pulsed > (order["delivered"] or 0) or kept < _share(purchase, pulsed):
         case.exceptions["restored, and set back"] += 1
 
 

@@ -70,6 +70,7 @@ class Purchase:
     amount_minor: int
     deliverable: bool = True
     subscriber: bool = False
+    currency: str = "myr"
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ RATES: dict[str, tuple[float, float]] = {
     "Stripe slow": (0.01, 0.2),
     "Stripe does it later": (0.02, 0.5),
     "Stripe takes no part of a hold": (0.5, 1.0),
+    "Stripe refuses a capture": (0.05, 0.5),
     "refund fails": (0.05, 0.9),
     "hold ends early": (0.02, 0.5),
     "money moved by hand at Stripe": (0.02, 0.3),

@@ -225,6 +225,29 @@ MUTATIONS = (
         near=6,
     ),
     _bug(
+        "whatever Stripe says about a capture, all is captured",
+        (SETTLEMENT + "_refused", "event.code == PARTIAL_CAPTURE and ", ""),
+        weather=("Stripe refuses a capture", "Pi broken for good", "agent killed in a pulse"),
+    ),
+    _bug(
+        "a share is not rounded to what Stripe moves",
+        (
+            "arcade_cloud.domain.money:Currency.rounded_down",
+            "amount_minor - amount_minor % self.step_minor",
+            "amount_minor",
+        ),
+    ),
+    _bug(
+        "a lost dispute has taken all",
+        (SETTLEMENT + "step", "= shown.kept_minor,", '= 0 if shown.dispute == "lost" else shown.kept_minor,'),
+        weather=("dispute", "Pi broken for good", "agent killed in a pulse"),
+    ),
+    _bug(
+        "a lost dispute has taken nothing",
+        (SETTLEMENT + "step", "= shown.kept_minor,", "= shown.received_minor - shown.refunded_minor,"),
+        weather=("dispute", "Pi broken for good", "agent killed in a pulse"),
+    ),
+    _bug(
         "what was read before an act counts after it",
         (SETTLEMENT + "is_outdated", "read_at_ms < since_ms +", "False and"),
         elsewhere="tests/cloud/domain/test_settlement.py::test_rule_what_was_read_before_the_latest_act_counts_no_more",

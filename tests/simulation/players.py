@@ -12,11 +12,19 @@ from simulation.scheduler import Scheduler
 from simulation.sim_cloud import BASE_URL, Cloud, CloudDown
 from simulation.sim_stripe import StripeSide
 
-OFFERS = (
-    Offer(offer_id="one", credits=1, amount_minor=200, currency="myr", price_id="price_one"),
-    Offer(offer_id="three", credits=3, amount_minor=500, currency="myr", price_id="price_three"),
-    Offer(offer_id="seven", credits=7, amount_minor=1_000, currency="myr", price_id="price_seven"),
-)
+# One, three and seven credits, in currencies with different steps.
+PRICES = {"myr": (200, 500, 1_000), "kwd": (500, 1_000, 2_000), "isk": (10_000, 25_000, 50_000)}
+
+
+def offers_in(currency: str) -> tuple[Offer, ...]:
+    """What a machine sells."""
+    names = (("one", 1), ("three", 3), ("seven", 7))
+    return tuple(
+        Offer(offer_id=name, credits=credits, amount_minor=minor, currency=currency, price_id=f"price_{name}")
+        for (name, credits), minor in zip(names, PRICES[currency], strict=True)
+    )
+
+
 METHODS = ("card", "card", "card", "link", "fpx", "fpx_later", "grabpay", "card_declined", "nothing")
 TRIES = 4
 
@@ -33,9 +41,11 @@ class People:
         cloud: Cloud,
         stripe_side: StripeSide,
         machines: list[str],
+        offers: tuple[Offer, ...],
     ) -> None:
         self._scheduler, self._rng, self._faults, self._evidence = scheduler, rng, faults, evidence
         self._cloud, self._side, self._machines = cloud, stripe_side, machines
+        self._offers = offers
         self._grants = 0
 
     # --- players
@@ -48,7 +58,7 @@ class People:
         elif dice < 0.12:
             self._scheduler.at(at_ms, self._give_credits)
         else:
-            machine_id, offer = self._rng.choice(self._machines), self._rng.choice(OFFERS)
+            machine_id, offer = self._rng.choice(self._machines), self._rng.choice(self._offers)
             quantity = self._rng.choice((1, 1, 1, 2, 3, 6, 20))
             self._scheduler.at(at_ms, lambda: self._buy(machine_id, offer, quantity, TRIES))
 
@@ -68,7 +78,13 @@ class People:
         credits, amount = offer.credits * quantity, offer.amount_minor * quantity
         subscriber = machine_id in self._evidence.subscribers
         self._evidence.purchases[session_id] = Purchase(
-            session_id, order.order_id, machine_id, credits, amount, subscriber=subscriber
+            session_id,
+            order.order_id,
+            machine_id,
+            credits,
+            amount,
+            subscriber=subscriber,
+            currency=offer.currency,
         )
         self._scheduler.note("ordered", machine_id, credits, order.order_id[-6:])
         self._side.flush_at((page.expires_at_ms or 0) + SECOND)
@@ -97,7 +113,7 @@ class People:
 
     def _pay_by_link(self) -> None:
         """A static Payment Link: its machine, and sometimes a price or a machine that nobody knows."""
-        offer, machine_id = self._rng.choice(OFFERS), self._rng.choice(self._machines)
+        offer, machine_id = self._rng.choice(self._offers), self._rng.choice(self._machines)
         quantity = self._rng.choice((1, 1, 2))
         known = self._rng.random() < 0.8
         if not known:
@@ -116,6 +132,7 @@ class People:
             offer.amount_minor * quantity,
             deliverable=known,
             subscriber=machine_id in self._evidence.subscribers,
+            currency=offer.currency,
         )
         self._scheduler.note("link", machine_id, quantity)
         self._pay(session_id, self._rng.choice(("card", "fpx", "grabpay", "fpx_later")))
@@ -166,4 +183,4 @@ def grant_order_id(token: str) -> str:
     return "grant_" + hashlib.sha256(token.encode()).hexdigest()[:32]
 
 
-__all__ = ["BASE_URL", "OFFERS", "People"]
+__all__ = ["BASE_URL", "People", "offers_in"]

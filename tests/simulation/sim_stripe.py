@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from arcade_cloud.domain.effects import PARTIAL_CAPTURE
 from arcade_cloud.errors import PaymentsRefused, PaymentsUnavailable
 from arcade_cloud.services.reconciliation import MOVED
 from simulation.account_payments import KEY_LIFE_MS, AccountPayments, Done
@@ -15,6 +16,7 @@ from simulation.evidence import Cause, Evidence
 from simulation.faults import DAY, HOUR, MINUTE, SECOND, Faults
 from simulation.scheduler import START_MS, Scheduler
 from simulation.sim_cloud import WEBHOOK_SECRET, Cloud
+from simulation.stripe_account import STEPS
 
 # Stripe repeats an event for up to three days, less and less often.
 REPEATS_S = (5, 60, 300, 3_600, 10_800, 36_000, 43_200, 43_200, 43_200, 43_200)
@@ -52,14 +54,20 @@ class SimPayments(AccountPayments):
         if key is not None and request[0] != "create_checkout" and self._faults.hit("Stripe does it later"):
             self._scheduler.after(self._rng.randint(1, 50) * SECOND, lambda: self._do_late(work, key, request))
             raise PaymentsUnavailable("time-out: the request is still on its way")
+        if key is not None and request[0] == "capture" and self._faults.hit("Stripe refuses a capture"):
+            work = _refuse
         answer = super()._at_most_once(work, key, request)
         if isinstance(answer, PaymentsRefused) and self.refuse_partial_capture:
-            self._faults.happened["Stripe takes no part of a hold"] += answer.code == "amount_too_small"
+            self._faults.happened["Stripe takes no part of a hold"] += answer.code == PARTIAL_CAPTURE
         return answer
 
     def _do_late(self, work: Any, key: str, request: tuple[object, ...]) -> None:
         super()._at_most_once(work, key, request)
         self.flush()
+
+
+def _refuse() -> object:
+    raise PaymentsRefused("processing_error", "an error occurred while processing the card")
 
 
 class StripeSide:
@@ -201,13 +209,16 @@ class StripeSide:
         self.flush()
 
     def _dispute(self, intent: str) -> None:
+        """The player disputes the payment, or a part of it, perhaps for the second time."""
         money = self.stripe.money_of(intent)
-        if money["status"] != "succeeded" or money["dispute"] != "none":
+        left = money["captured"] - money["lost"]
+        if money["status"] != "succeeded" or money["dispute"] == "open" or left <= 0:
             self._faults.happened["dispute"] -= 1
             return
         self._gone(intent, "disputed")
         self._evidence.causes.append(Cause(self._scheduler.now_ms, "disputed", intent))
-        self.stripe.open_dispute(intent)
+        part = max(1, left // 4) if money["currency"] not in STEPS else left
+        self.stripe.open_dispute(intent, self._rng.choice((left, part, part)))
         self.flush()
         outcome: Any = self._rng.choice(("won", "lost"))
         self._scheduler.after(self._rng.choice((HOUR, DAY, 3 * DAY)), lambda: self._close(intent, outcome))
@@ -215,6 +226,8 @@ class StripeSide:
     def _close(self, intent: str, outcome: Any) -> None:
         self.stripe.close_dispute(intent, outcome)
         self.flush()
+        if self._faults.hit("dispute"):
+            self._scheduler.after(self._rng.choice((MINUTE, DAY)), lambda: self._dispute(intent))
 
 
 def _tells_of_a_link(event: dict[str, Any]) -> bool:

@@ -20,6 +20,10 @@ Method = Literal["card", "card_declined", "link", "fpx", "fpx_later", "grabpay"]
 
 HELD = frozenset({"card", "link"})
 HOLD_LIFE_MS = 7 * 86_400_000
+# docs.stripe.com/currencies: what an amount must be divisible by, and the least that is charged or captured.
+STEPS = {"bhd": 10, "jod": 10, "kwd": 10, "omr": 10, "tnd": 10, "isk": 100, "ugx": 100}
+LEAST = {"myr": 200}
+LEAST_ELSEWHERE = 50
 
 
 @dataclass
@@ -27,6 +31,12 @@ class _Refund:
     refund_id: str
     amount: int
     status: Literal["pending", "succeeded", "failed"]
+
+
+@dataclass
+class _Dispute:
+    amount: int
+    status: Literal["needs_response", "won", "lost"] = "needs_response"
 
 
 @dataclass
@@ -44,8 +54,9 @@ class _Intent:
     capturable: int = 0
     charged_s: int | None = None
     hold_until_ms: int | None = None
+    part_refused: bool = False
     refunds: list[_Refund] = field(default_factory=list)
-    disputes: dict[str, Literal["needs_response", "won", "lost"]] = field(default_factory=dict)
+    disputes: dict[str, _Dispute] = field(default_factory=dict)
 
     @property
     def given_back(self) -> int:
@@ -53,10 +64,14 @@ class _Intent:
 
     @property
     def dispute(self) -> Dispute:
-        verdicts = set(self.disputes.values())
+        verdicts = {dispute.status for dispute in self.disputes.values()}
         if "needs_response" in verdicts:
             return "open"
         return "lost" if "lost" in verdicts else "won" if verdicts else "none"
+
+    def disputed(self, status: str) -> int:
+        """The sum of the disputes with this status."""
+        return sum(dispute.amount for dispute in self.disputes.values() if dispute.status == status)
 
 
 @dataclass
@@ -81,6 +96,7 @@ class StripeAccount:
         self.told: list[Json] = []
         self.now_ms = now_ms
         self.lock = threading.RLock()
+        self.asks_least = True
         self._counts: dict[str, int] = {}
         self._sessions: dict[str, _Session] = {}
         self._intents: dict[str, _Intent] = {}
@@ -128,8 +144,9 @@ class StripeAccount:
             amount = intent.capturable if amount_minor is None else amount_minor
             if amount > intent.capturable:
                 raise PaymentsRefused("amount_too_large", "more than is held")
-            if amount < 1:
-                raise PaymentsRefused("parameter_invalid_integer", "a capture must be at least 1")
+            _check_amount(amount, intent.currency)
+            if self.asks_least and amount < least(intent.currency):
+                raise PaymentsRefused("amount_too_small", "the amount is below the smallest charge")
             intent.status, intent.received, intent.capturable = "succeeded", amount, 0
             self._emit("payment_intent.succeeded", self._intent_json(intent))
 
@@ -148,16 +165,15 @@ class StripeAccount:
             intent = self.intent(payment_intent)
             if intent.status != "succeeded":
                 raise PaymentsRefused("invalid_request_error", "there is no successful charge to refund")
-            if intent.dispute in ("open", "lost"):
+            left = intent.received - intent.given_back - intent.disputed("lost")
+            if intent.dispute == "open" or (intent.dispute == "lost" and left <= 0):
                 raise PaymentsRefused("charge_disputed", "the charge has been charged back")
-            left = intent.received - intent.given_back
             amount = left if amount_minor is None else amount_minor
             if left <= 0:
                 raise PaymentsRefused("charge_already_refunded", "the charge has already been refunded")
             if amount > left:
                 raise PaymentsRefused("invalid_request_error", "more than is left to refund")
-            if amount < 1:
-                raise PaymentsRefused("parameter_invalid_integer", "a refund must be at least 1")
+            _check_amount(amount, intent.currency)
             status: Literal["pending", "succeeded"] = "succeeded" if intent.method in HELD else "pending"
             refund = _Refund(self.new_id("re"), amount, status)
             intent.refunds.append(refund)
@@ -232,14 +248,14 @@ class StripeAccount:
                 raise ValueError(f"the payment is {intent.status}: it holds nothing")
             self._end(intent)
 
-    def open_dispute(self, payment_intent: str) -> None:
-        """The player disputes a payment that was taken."""
+    def open_dispute(self, payment_intent: str, amount: int | None = None) -> None:
+        """The player disputes a payment that was taken, or a part of it."""
         with self.lock:
             intent = self.intent(payment_intent)
             if intent.status != "succeeded":
                 raise ValueError(f"the payment is {intent.status}: there is nothing to dispute")
             dispute_id = self.new_id("du")
-            intent.disputes[dispute_id] = "needs_response"
+            intent.disputes[dispute_id] = _Dispute(intent.received if amount is None else amount)
             self._emit("charge.dispute.created", self._dispute_json(intent, dispute_id))
             self._emit("charge.dispute.funds_withdrawn", self._dispute_json(intent, dispute_id))
 
@@ -248,7 +264,7 @@ class StripeAccount:
         with self.lock:
             intent = self.intent(payment_intent)
             dispute_id = list(intent.disputes)[-1]
-            intent.disputes[dispute_id] = outcome
+            intent.disputes[dispute_id].status = outcome
             if outcome == "won":
                 self._emit("charge.dispute.funds_reinstated", self._dispute_json(intent, dispute_id))
             self._emit("charge.dispute.closed", self._dispute_json(intent, dispute_id))
@@ -289,9 +305,11 @@ class StripeAccount:
             "hold_until_ms": intent.hold_until_ms,
             "paid_ms": None if intent.charged_s is None else intent.charged_s * 1000,
             "captured": intent.received,
+            "part_refused": intent.part_refused,
             "refunded": intent.given_back,
             "refunds_failed": sum(refund.status == "failed" for refund in intent.refunds),
             "kept": intent.received - intent.given_back,
+            "lost": intent.disputed("lost"),
             "dispute": intent.dispute,
         }
 
@@ -312,6 +330,12 @@ class StripeAccount:
         self._sessions[session.session_id] = session
         heapq.heappush(self._lapses, (session.expires_at_s * 1000, session.session_id))
         return session
+
+    def check_total(self, amount: int, currency: str) -> None:
+        """Refuse what nobody can pay."""
+        _check_amount(amount, currency)
+        if self.asks_least and amount < least(currency):
+            raise PaymentsRefused("amount_too_small", "the total is below the smallest charge")
 
     def _intent_of(self, session: _Session) -> _Intent:
         if session.intent_id is None:
@@ -369,6 +393,7 @@ class StripeAccount:
             refunded_minor=intent.given_back,
             refunds_failed=sum(refund.status == "failed" for refund in intent.refunds),
             dispute=intent.dispute,
+            lost_minor=intent.disputed("lost") or None,
             paid_at_ms=None if intent.charged_s is None else intent.charged_s * 1000,
             capture_before_ms=intent.hold_until_ms if intent.method == "card" else None,
         )
@@ -443,5 +468,21 @@ class StripeAccount:
         }
 
     def _dispute_json(self, intent: _Intent, dispute_id: str) -> Json:
-        status = intent.disputes[dispute_id]
-        return {"id": dispute_id, "object": "dispute", "payment_intent": intent.intent_id, "status": status}
+        dispute = intent.disputes[dispute_id]
+        return {
+            "id": dispute_id,
+            "object": "dispute",
+            "payment_intent": intent.intent_id,
+            "amount": dispute.amount,
+            "status": dispute.status,
+        }
+
+
+def least(currency: str) -> int:
+    """The smallest charge."""
+    return LEAST.get(currency, LEAST_ELSEWHERE)
+
+
+def _check_amount(amount: int, currency: str) -> None:
+    if amount < 1 or amount % STEPS.get(currency, 1):
+        raise PaymentsRefused("parameter_invalid_integer", f"no amount in {currency}: {amount}")

@@ -50,7 +50,11 @@ def good() -> Evidence:
             "amount": 400,
             "status": "succeeded",
             "paid_ms": 0,
+            "hold_until_ms": 10**9,
+            "captured": 400,
+            "part_refused": False,
             "kept": 400,
+            "lost": 0,
             "dispute": "none",
             "refunds_failed": 0,
         }
@@ -175,9 +179,17 @@ def _pulse(number: int, **changes: Any) -> Callable[[Evidence], None]:
     return change
 
 
+def _captured_all(evidence: Evidence) -> None:
+    _set(delivered=1)(evidence)
+    _money(kept=200)(evidence)
+    evidence.pulses.pop()
+
+
 WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     "pulsed more than charged for": ("money", lambda e: e.pulses.pop()),
     "kept more than due": ("money", _set(delivered=1)),
+    "a dispute that took what was earned, without a loss": ("money", _money(lost=100)),
+    "all of a hold captured and the rest given back": ("money", _captured_all),
     "given back more than due": ("money", _money(kept=300)),
     "a refund that was promised": ("money", lambda e: e.refunds.append(Refund(970, "o-1", 0, True))),
     "kept more than was pulsed, after a database was set back": ("money", _kept_after_set_back),

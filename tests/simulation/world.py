@@ -17,7 +17,7 @@ from simulation import evidence as seen
 from simulation.evidence import Cause, Evidence, LineProfile, Restore
 from simulation.faults import DAY, HOUR, MINUTE, SECOND, WINDOWS, Faults, draw
 from simulation.intruders import Intruders
-from simulation.players import OFFERS, People
+from simulation.players import People, offers_in
 from simulation.scheduler import START_MS, Scheduler
 from simulation.sim_broker import SimBroker
 from simulation.sim_cloud import Cloud, Endless
@@ -29,6 +29,7 @@ REST = 8 * MINUTE
 # Most runs are brisk: idle hours show little, and cost as much as busy ones.
 BRISK = 0.93
 LONGEST_WHEN_BRISK = 20 * MINUTE
+CURRENCIES = ("myr", "myr", "myr", "myr", "kwd", "isk")
 # How far the clock of a cloud process may be off: what NTP leaves as a rule, and now and then a host without it.
 USUAL_SKEW_MS, RARE_SKEW_MS, RARELY = 2 * SECOND, 30 * SECOND, 0.3
 WATCHING = {
@@ -108,15 +109,17 @@ class World:
         if not self.cloud.serverless:
             self.cloud.listens = self.broker.cloud_listens
         self.side = StripeSide(scheduler, stream("Stripe"), self.faults, evidence, self.payments, self.cloud)
-        for offer in OFFERS:
-            self.payments.stripe.add_price(offer.price_id or "", offer.amount_minor)
+        currency = stream("currency").choice(CURRENCIES)
+        self.offers = offers_in(currency)
+        for offer in self.offers:
+            self.payments.stripe.add_price(offer.price_id or "", offer.amount_minor, currency)
         self.payments.stripe.add_price("price_default", 200)
         self.pis: list[Pi] = []
         self.spares: list[Pi] = []
         self.machines: list[str] = []
         self._furnish()
         self.people = People(
-            scheduler, stream("people"), self.faults, evidence, self.cloud, self.side, self.machines
+            scheduler, stream("people"), self.faults, evidence, self.cloud, self.side, self.machines, self.offers
         )
         agents = [pi.machine_id for pi in self.pis]
         self.intruders = Intruders(
@@ -134,7 +137,7 @@ class World:
         rng = self.rng
         for number in range(1, rng.choice((1, 1, 2, 3)) + 1):
             machine_id = f"cab-{number}"
-            self.cloud.store.put_machine(Machine(machine_id=machine_id, version=1, offers=OFFERS), 0)
+            self.cloud.store.put_machine(Machine(machine_id=machine_id, version=1, offers=self.offers), 0)
             profile = rng.choice(PROFILES)
             self.pis.append(
                 self._pi(
@@ -146,7 +149,7 @@ class World:
             self.machines.append(machine_id)
         if rng.random() < 0.2:
             machine_id = "software"
-            machine = Machine(machine_id=machine_id, version=1, kind="subscriber", offers=OFFERS)
+            machine = Machine(machine_id=machine_id, version=1, kind="subscriber", offers=self.offers)
             self.cloud.store.put_machine(machine, 0)
             self.evidence.subscribers.add(machine_id)
             self.machines.append(machine_id)

@@ -67,9 +67,9 @@ class SandboxAccount:
         """The bank decides the latest refund: what has succeeded may still fail."""
         self.world.finish_refund(self._latest("refund", payment_intent), outcome)
 
-    def open_dispute(self, payment_intent: str) -> None:
-        """The player disputes a payment that was taken."""
-        self.world.open_dispute(payment_intent)
+    def open_dispute(self, payment_intent: str, amount_minor: int | None = None) -> None:
+        """The player disputes a payment that was taken, or a part of it."""
+        self.world.open_dispute(payment_intent, amount_minor)
 
     def close_dispute(self, payment_intent: str, outcome: Literal["won", "lost"]) -> None:
         """The bank decides the latest dispute."""

@@ -16,7 +16,7 @@ from arcade_cloud.domain.limits import Limits
 from arcade_cloud.domain.order import Order
 from arcade_cloud.ports.store import Store
 from simulation.account_payments import AccountPayments
-from simulation.stripe_account import StripeAccount, _Intent, _Refund, _Session
+from simulation.stripe_account import StripeAccount, _Dispute, _Intent, _Refund, _Session
 from support.mortal_cloud import CreditThere, MortalCloud
 
 # So long the upgrade has taken: what was on its way may still be delivered.
@@ -82,7 +82,9 @@ def _fill(account: StripeAccount, left: dict[str, Any]) -> None:
         account._sessions[session.session_id] = session
         heapq.heappush(account._lapses, (session.expires_at_s * 1000, session.session_id))
     for fields in left["intents"]:
-        intent = _Intent(**{**fields, "refunds": [_Refund(**refund) for refund in fields["refunds"]]})
+        refunds = [_Refund(**refund) for refund in fields["refunds"]]
+        disputes = {name: _Dispute(fields["received"], status) for name, status in fields["disputes"].items()}
+        intent = _Intent(**{**fields, "refunds": refunds, "disputes": disputes})
         account._intents[intent.intent_id] = intent
         if intent.hold_until_ms is not None:
             heapq.heappush(account._lapses, (intent.hold_until_ms, intent.intent_id))

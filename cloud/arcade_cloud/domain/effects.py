@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 EFFECT_LIFE_MS = 3_600_000
+# Why a capture failed: Stripe does not capture just this part of the hold, whatever its own code for that is.
+PARTIAL_CAPTURE = "partial_capture"
 
 Operation = Literal["capture", "cancel", "refund"]
 

@@ -39,7 +39,7 @@ from arcade_cloud.domain.events import (
     Sent,
     SettlementAttempted,
 )
-from arcade_cloud.domain.money import Payment
+from arcade_cloud.domain.money import Payment, currency_of
 from arcade_cloud.domain.order import Books, Credit, Delivery, Order, OrderPayment, credit_id_of
 
 
@@ -136,7 +136,7 @@ def _delivered(order: Order, index: int, step: Step[Credit], context: Context) -
 def _books(order: Order) -> Books:
     """What is kept once every credit is resolved: the one rule that joins delivery and money."""
     earned, at_most = order.earned_minor, order.books.keep_at_most_minor
-    target = earned if at_most is None else min(earned, at_most)
+    target = earned if at_most is None else min(earned, currency_of(order.currency).rounded_down(at_most))
     return Books(target_minor=target, keep_at_most_minor=at_most, goodwill_minor=earned - target)
 
 
@@ -273,7 +273,7 @@ def _refund_asked(order: Order, event: RefundAsked, context: Context) -> Decisio
     if not can_refund(order, event.keep_minor):
         return Decision(order)
     text = f"refund by {event.by}: {event.reason}"
-    keep = max(0, event.keep_minor)
+    keep = currency_of(order.currency).rounded_down(max(0, event.keep_minor))
     if order.state in {"funded", "revoking"}:
         asked = _revoke_all(_keeping_at_most(order, keep), text, context)
         return Decision(asked.order, asked.effects, asked.alerts, text)

@@ -166,11 +166,10 @@ class Credit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Whether it is under way, and the machine is asked where it stands."""
         return self.delivery is not None and self.under_way and self.delivery.revoking is not None
 
-    @property
-    def earned_minor(self) -> int:
+    def earned_minor(self, currency: str) -> int:
         """The price of what was delivered. Each credit is rounded on its own."""
         done = self.resolution
-        return 0 if done is None else kept_for(self.price_minor, done.delivered, self.count)
+        return 0 if done is None else kept_for(self.price_minor, done.delivered, self.count, currency)
 
 
 # --- books and settlement --------------------------------------------------------------------------------
@@ -324,7 +323,7 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def earned_minor(self) -> int:
         """The price of what was delivered."""
-        return sum(credit.earned_minor for credit in self.credits)
+        return sum(credit.earned_minor(self.currency) for credit in self.credits)
 
 
 class HistoryEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -396,7 +395,9 @@ def check(order: Order) -> None:
     rule(not (order.settlement.done and is_delivering), "settled before every credit is resolved")
     rule(state not in {"resolved", "returning"} or order.due_at_ms is not None, "it is never due to be settled")
     if is_funded and order.delivered is not None:
-        rule(0 <= books.target_minor <= order.earned_minor, "more is kept than was earned")
+        # Version 0.1 did not round to Stripe's steps. Settlement does it, before it moves any money.
+        earned_minor = sum(credit.earned_minor(currency="") for credit in order.credits)
+        rule(0 <= books.target_minor <= earned_minor, "more is kept than was earned")
     else:
         rule(books.target_minor == 0, "money is kept for nothing")
 

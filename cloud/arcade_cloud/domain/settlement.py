@@ -15,9 +15,9 @@ import msgspec
 
 from arcade_cloud.domain.alerts import Alert, AlertKind, alert
 from arcade_cloud.domain.decisions import Context, Decision, later
-from arcade_cloud.domain.effects import EFFECT_LIFE_MS, Operation, ReadPayment, Settle
+from arcade_cloud.domain.effects import EFFECT_LIFE_MS, PARTIAL_CAPTURE, Operation, ReadPayment, Settle
 from arcade_cloud.domain.events import SettlementAttempted
-from arcade_cloud.domain.money import Payment, format_amount
+from arcade_cloud.domain.money import Payment, currency_of, format_amount
 from arcade_cloud.domain.order import Order, OrderPayment
 from arcade_cloud.domain.payment import DISPUTED
 from arcade_cloud.errors import InvariantBroken
@@ -125,7 +125,7 @@ def is_outdated(order: Order, read_at_ms: int, context: Context) -> bool:
 
 def step(order: Order, shown: Payment, context: Context) -> Decision:
     """Compare what Stripe shows with the target: done, act, wait, or a loss. For closed orders only."""
-    read = _paying(_found_again(order, shown), shown=shown, reads=0)
+    read = _in_steps(_paying(_found_again(order, shown), shown=shown, reads=0))
     kept, target = shown.kept_minor, read.books.target_minor
     alerts: tuple[Alert, ...] = ()
     if shown.refunds_failed > order.settlement.refunds_seen_failed:
@@ -160,10 +160,16 @@ def step(order: Order, shown: Payment, context: Context) -> Decision:
     return Decision(_settled(read, context), alerts=alerts, text=text)
 
 
+def _in_steps(order: Order) -> Order:
+    """The order with a target that Stripe can show. Version 0.1 did not round to a currency's steps."""
+    target = currency_of(order.currency).rounded_down(order.books.target_minor)
+    return order if target == order.books.target_minor else _booked(order, order.note, target_minor=target)
+
+
 def _found_again(order: Order, shown: Payment) -> Order:
-    """If a lost dispute is won after all, what was earned is kept, not given back."""
+    """If a lost dispute is won after all, or took less than was thought, what was earned is kept."""
     before, books = _paid_by(order).shown, order.books
-    if before is None or before.dispute != "lost" or shown.dispute == "lost":
+    if before is None or shown.gone_minor >= before.gone_minor or shown.dispute == "open":
         return order
     found = min(books.lost_minor, max(0, shown.kept_minor - books.target_minor))
     lost, target = books.lost_minor - found, books.target_minor + found
@@ -230,9 +236,10 @@ def _refused(order: Order, event: SettlementAttempted, context: Context) -> Deci
     over = order if event.operation == "refund" else _settling(order, key="")
     shown = _paid_by(order).shown
     whole_minor = 0 if shown is None else shown.amount_minor
-    if event.key == _key("capture", order) and order.books.target_minor < whole_minor:
+    is_partial = event.code == PARTIAL_CAPTURE and order.books.target_minor < whole_minor
+    if is_partial and event.key == _key("capture", order):
         whole = _settling(over, whole_capture=True, key_at_ms=None)
-        text = f"partial capture refused ({event.code}): everything is captured, the rest refunded"
+        text = "Stripe does not capture just this part: everything is captured, the rest refunded"
         return Decision(whole, (ReadPayment(),), text=text)
     text = (
         f"Stripe refused to {event.operation} the payment ({event.code}). The cloud tries again. "

@@ -112,7 +112,14 @@ class Payments(Protocol):
 
     def read_payment(self, payment_intent: str) -> Payment: ...
 
-    def capture(self, payment_intent: str, amount_minor: int, *, key: str) -> None: ...
+    def capture(self, payment_intent: str, amount_minor: int, *, key: str) -> None:
+        """Capture a part of a hold, or all.
+
+        Raises:
+            PaymentsRefused: With the code `effects.PARTIAL_CAPTURE` if it is this amount that Stripe refuses: it
+                captures no part, or none so small. Another amount may succeed.
+        """
+        ...
 
     def cancel(self, payment_intent: str, *, key: str) -> None: ...
 

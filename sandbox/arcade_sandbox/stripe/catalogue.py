@@ -3,6 +3,7 @@
 from typing import Any
 
 from arcade_sandbox.stripe import objects as shapes
+from arcade_sandbox.stripe.currencies import check_step
 from arcade_sandbox.stripe.errors import StripeRefusal, missing_parameter
 from arcade_sandbox.stripe.state import StripeState, random_letters
 
@@ -26,7 +27,8 @@ def create_price(state: StripeState, params: Json, now_s: int, price_id: str | N
         price_id: For seeding: Stripe itself chooses the id.
 
     Raises:
-        StripeRefusal: Not exactly one of `product` and `product_data` is given, or the product is not on record.
+        StripeRefusal: Not exactly one of `product` and `product_data` is given, the product is not on record, or
+            the currency has no such amount.
     """
     if ("product" in params) == ("product_data" in params):
         raise StripeRefusal(
@@ -34,6 +36,7 @@ def create_price(state: StripeState, params: Json, now_s: int, price_id: str | N
             code="parameter_missing",
             param="product",
         )
+    check_step(params["unit_amount"], params["currency"], "unit_amount")
     if "product" in params:
         product_id = state.find("product", params["product"], "product")["id"]
     else:

@@ -5,6 +5,7 @@ from typing import Any
 
 from arcade_sandbox.stripe import objects as shapes
 from arcade_sandbox.stripe.catalogue import purchase_lines
+from arcade_sandbox.stripe.currencies import money_text, smallest_charge
 from arcade_sandbox.stripe.errors import StripeRefusal, missing_parameter
 from arcade_sandbox.stripe.state import SessionPlan, StripeState, random_letters
 
@@ -113,14 +114,14 @@ def _check_total(state: StripeState, total: int, currency: str) -> None:
     if total > 99_999_999:
         raise StripeRefusal(
             "The Checkout Session's total amount due must be no more than "
-            f"{shapes.money_text(99_999_999, currency)} {currency}",
+            f"{money_text(99_999_999, currency)} {currency}",
             code="amount_too_large",
         )
-    smallest = shapes.smallest_charge(currency) if state.rules.enforce_smallest_charge else 1
+    smallest = smallest_charge(currency) if state.rules.enforce_smallest_charge else 1
     if total < smallest:
         raise StripeRefusal(
             "The Checkout Session's total amount due must add up to at least "
-            f"{shapes.money_text(smallest, currency)} {currency}",
+            f"{money_text(smallest, currency)} {currency}",
             code="amount_too_small",
         )
 

@@ -97,9 +97,8 @@ def _list_prices(call: Call) -> Json:
 def _capture(call: Call) -> Json:
     if call.params.get("final_capture") is False:
         raise StripeRefusal("Multicapture is not available for this payment.", param="final_capture")
-    intent = capture_intent(call.state, call.object_id, call.params.get("amount_to_capture"), call.now_s)
-    intent["metadata"] = {**intent["metadata"], **call.params.get("metadata", {})}
-    return intent
+    amount, metadata = call.params.get("amount_to_capture"), call.params.get("metadata", {})
+    return capture_intent(call.state, call.object_id, amount, call.now_s, metadata)
 
 
 def _cancel(call: Call) -> Json:

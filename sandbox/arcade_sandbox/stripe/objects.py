@@ -12,26 +12,6 @@ Json = dict[str, Any]
 
 API_VERSION = "2026-10-28.endive"
 
-_SYMBOLS = {"myr": "RM", "usd": "$", "eur": "€", "gbp": "£", "sgd": "S$", "jpy": "¥", "thb": "฿", "inr": "₹"}
-_WITHOUT_DECIMALS = frozenset({"clp", "jpy", "krw", "vnd"})
-# docs.stripe.com/currencies#minimum-and-maximum-charge-amounts; of those not named, 50 minor units are asked.
-_SMALLEST = {"myr": 200, "gbp": 30, "hkd": 400, "mxn": 1000, "thb": 1000, "czk": 1500, "dkk": 250, "aed": 200}
-_SMALLEST |= {"huf": 17_500, "nok": 300, "pln": 200, "ron": 200, "sek": 300}
-_SMALLEST_ELSE = 50
-
-
-def money_text(amount: int, currency: str) -> str:
-    """`RM5.00`: as Stripe writes an amount in its messages."""
-    symbol = _SYMBOLS.get(currency, currency.upper() + " ")
-    if currency in _WITHOUT_DECIMALS:
-        return f"{symbol}{amount}"
-    return f"{symbol}{amount // 100}.{amount % 100:02d}"
-
-
-def smallest_charge(currency: str) -> int:
-    """The smallest total that Stripe charges in `currency`, in minor units."""
-    return _SMALLEST.get(currency, _SMALLEST_ELSE)
-
 
 def page(data: Sequence[Json], has_more: bool, url: str) -> Json:
     """A list object."""

@@ -5,8 +5,8 @@ from flask import Flask, Response, make_response, redirect, render_template, req
 from arcade_sandbox.errors import SandboxMisuse
 from arcade_sandbox.stripe.checkout import HOLDABLE, landing_url
 from arcade_sandbox.stripe.control import CONTROLS
+from arcade_sandbox.stripe.currencies import money_text
 from arcade_sandbox.stripe.errors import Json
-from arcade_sandbox.stripe.objects import money_text
 from arcade_sandbox.stripe.payments import METHOD_TYPES
 from arcade_sandbox.stripe.world import StripeWorld
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from arcade_sandbox.stripe.currencies import CURRENCIES
 from arcade_sandbox.stripe.errors import (
     StripeRefusal,
     bad_integer,
@@ -22,12 +23,6 @@ MAX_DEPTH = 10
 
 _KEY = re.compile(r"\A([^\[\]]+)((?:\[[^\[\]]*\])*)\Z")
 _WHOLE = re.compile(r"\A[+-]?[0-9]{1,18}\Z")
-# Of the 135 that Stripe supports, those with which an arcade might meet this sandbox.
-CURRENCIES = (
-    *("usd", "aed", "aud", "brl", "cad", "chf", "clp", "cny", "czk", "dkk", "eur", "gbp", "hkd", "huf", "idr"),
-    *("ils", "inr", "jpy", "krw", "mxn", "myr", "nok", "nzd", "php", "pln", "ron", "sek", "sgd", "thb", "twd"),
-    *("vnd", "zar"),
-)
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@
 Every function changes the state and records the events that Stripe would send, in Stripe's order.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from arcade_sandbox.errors import SandboxMisuse
 from arcade_sandbox.stripe import payment_objects as shapes
 from arcade_sandbox.stripe.checkout import close_session
+from arcade_sandbox.stripe.currencies import check_step, money_text, smallest_charge
 from arcade_sandbox.stripe.errors import StripeRefusal, unexpected_state
 from arcade_sandbox.stripe.state import StripeState, random_letters
 
@@ -187,8 +189,13 @@ def settle_async(state: StripeState, intent_id: str, succeeds: bool, now_s: int)
     return intent
 
 
-def capture_intent(state: StripeState, intent_id: str, amount: int | None, now_s: int) -> Json:
+def capture_intent(
+    state: StripeState, intent_id: str, amount: int | None, now_s: int, metadata: Mapping[str, str] | None = None
+) -> Json:
     """Capture a hold, in full or in part; the rest is released and cannot be captured later.
+
+    A part must not be less than the smallest charge: Stripe has said so of cards read by a terminal, and does not
+    say that online ones differ.
 
     Since API version 2025-03-31 neither this nor a cancellation shows as a refund: the charge keeps its `amount`.
     """
@@ -214,9 +221,18 @@ def capture_intent(state: StripeState, intent_id: str, amount: int | None, now_s
             param="amount_to_capture",
             stored=True,
         )
+    currency = intent["currency"]
+    check_step(taken, currency, "amount_to_capture")
     if taken < capturable and state.rules.refuse_partial_capture:
+        # As with other refusals of one parameter's value, there is no code: the parameter is named.
         raise StripeRefusal(
             "This payment does not support partial capture: `amount_to_capture` must equal the amount capturable.",
+            param="amount_to_capture",
+            stored=True,
+        )
+    if taken < smallest_charge(currency) and state.rules.enforce_smallest_charge:
+        raise StripeRefusal(
+            f"Amount must be at least {money_text(smallest_charge(currency), currency)} {currency}",
             code="amount_too_small",
             param="amount_to_capture",
             stored=True,
@@ -224,6 +240,7 @@ def capture_intent(state: StripeState, intent_id: str, amount: int | None, now_s
     intent["status"] = "succeeded"
     intent["amount_capturable"] = 0
     intent["amount_received"] = taken
+    intent["metadata"] = {**intent["metadata"], **(metadata or {})}
     charge["captured"] = True
     charge["amount_captured"] = taken
     session = state.session_for(intent_id)

@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from arcade_sandbox.errors import SandboxMisuse
 from arcade_sandbox.stripe import payment_objects as shapes
+from arcade_sandbox.stripe.currencies import check_step, money_text
 from arcade_sandbox.stripe.errors import StripeRefusal
-from arcade_sandbox.stripe.objects import money_text
 from arcade_sandbox.stripe.state import StripeState
 
 Json = dict[str, Any]
@@ -13,12 +13,21 @@ Json = dict[str, Any]
 # Card refunds are done when they are made; those through a bank take days and may fail.
 _REFUNDED_AT_ONCE = frozenset({"card", "link"})
 _COUNTED = frozenset({"succeeded", "pending", "requires_action"})
-_DISPUTE_BARS_REFUND = frozenset({"needs_response", "under_review", "lost"})
+_DISPUTE_UNDECIDED = frozenset({"needs_response", "under_review"})
 
 
 def money_returned(state: StripeState, charge: Json) -> int:
     """What has been given back, or is on its way, of money that had been taken."""
     return sum(refund["amount"] for refund in state.refunds_on(charge) if refund["status"] in _COUNTED)
+
+
+def money_lost(state: StripeState, charge: Json) -> int:
+    """What the bank took back for good. A dispute may be about a part of the charge, and there may be several."""
+    return sum(dispute["amount"] for dispute in state.disputes_on(charge) if dispute["status"] == "lost")
+
+
+def _is_disputed(state: StripeState, charge: Json) -> bool:
+    return any(dispute["status"] in _DISPUTE_UNDECIDED for dispute in state.disputes_on(charge))
 
 
 def create_refund(state: StripeState, params: Json, now_s: int) -> Json:
@@ -28,18 +37,20 @@ def create_refund(state: StripeState, params: Json, now_s: int) -> Json:
         StripeRefusal: The payment is not on record, not captured or disputed, or less than the amount is left.
     """
     charge = _charge_to_refund(state, params)
-    if any(dispute["status"] in _DISPUTE_BARS_REFUND for dispute in state.disputes_on(charge)):
+    lost = money_lost(state, charge)
+    left = charge["amount_captured"] - money_returned(state, charge) - lost
+    if _is_disputed(state, charge) or (lost and left <= 0):
         raise StripeRefusal(
             f"Charge {charge['id']} has been charged back; cannot issue a refund.",
             code="charge_disputed",
             stored=True,
         )
-    left = charge["amount_captured"] - money_returned(state, charge)
     if left <= 0:
         raise StripeRefusal(
             f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded", stored=True
         )
     amount = params.get("amount", left)
+    check_step(amount, charge["currency"], "amount")
     if amount > left:
         # Stripe gives this refusal no code.
         raise StripeRefusal(
@@ -123,11 +134,12 @@ def open_dispute(state: StripeState, intent_id: str, amount: int | None, reason:
     charge = state.charge_of(intent)
     if charge is None or not charge["captured"]:
         raise SandboxMisuse(f"the payment intent is {intent['status']}: nothing has been captured to dispute")
-    if any(dispute["status"] in _DISPUTE_BARS_REFUND for dispute in state.disputes_on(charge)):
+    if _is_disputed(state, charge):
         raise SandboxMisuse("the charge is disputed already")
-    disputed = charge["amount"] if amount is None else amount
-    if not 0 < disputed <= charge["amount"]:
-        raise SandboxMisuse(f"the disputed amount must be 1 to {charge['amount']}")
+    most = charge["amount_captured"] - money_lost(state, charge)
+    disputed = most if amount is None else amount
+    if not 0 < disputed <= most:
+        raise SandboxMisuse(f"the disputed amount must be 1 to {most}")
     dispute = shapes.dispute(state.new_id("dispute"), now_s, charge, disputed, reason)
     state.put("dispute", dispute)
     state.disputes_of_charge.setdefault(charge["id"], []).append(dispute["id"])
@@ -154,7 +166,8 @@ def money(state: StripeState) -> list[Json]:
     """What became of each payment, oldest first, counted from the books and not from any total.
 
     `captured` is what was taken, `refunded` what was given back of it (with what is on its way: `refund_pending`),
-    `kept` the difference; `held` is what could still be captured. A dispute is told apart and not subtracted.
+    `kept` the difference; `held` is what could still be captured. Disputes are told apart and not subtracted;
+    `lost` is the sum of those that were lost.
     """
     return [_money_of(state, intent) for intent in state.tables["payment_intent"].values()]
 
@@ -184,4 +197,5 @@ def _money_of(state: StripeState, intent: Json) -> Json:
         "refund_pending": pending,
         "kept": captured - refunded,
         "disputes": disputes,
+        "lost": 0 if charge is None else money_lost(state, charge),
     }

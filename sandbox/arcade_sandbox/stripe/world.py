@@ -17,9 +17,9 @@ from arcade_sandbox.errors import SandboxMisuse
 from arcade_sandbox.stripe import payments, refunds
 from arcade_sandbox.stripe.catalogue import create_price
 from arcade_sandbox.stripe.checkout import expire_session, session_from_link
+from arcade_sandbox.stripe.currencies import CURRENCIES
 from arcade_sandbox.stripe.faults import Fault, FaultPlan, Kind, When
 from arcade_sandbox.stripe.idempotency import IdempotencyKeys
-from arcade_sandbox.stripe.params import CURRENCIES
 from arcade_sandbox.stripe.payments import Paid
 from arcade_sandbox.stripe.schemas import MAX_AMOUNT
 from arcade_sandbox.stripe.sender import Receiver

@@ -15,6 +15,8 @@ from arcade_cloud.errors import BadRequest
         ("3=5.50EUR@price_1A", 3, 550, "eur", "price_1A"),
         ("3=1.250KWD", 3, 1250, "kwd", None),
         ("3=2BHD", 3, 2000, "bhd", None),
+        ("3=500ISK", 3, 50_000, "isk", None),
+        ("3=5000UGX", 3, 500_000, "ugx", None),
     ],
 )
 def test_offers_are_written_as_people_write_them(text, credits, amount, currency, price_id):
@@ -42,6 +44,9 @@ def test_offers_are_written_as_people_write_them(text, credits, amount, currency
         "3=1",
         "3=1.25KWD",
         "3=1.255KWD",
+        "3=5.00ISK",
+        "3=1.00XYZ",
+        "3=٥MYR",
     ],
 )
 def test_an_offer_that_makes_no_sense_is_refused(text):

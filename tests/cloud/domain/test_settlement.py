@@ -2,11 +2,13 @@
 
 import itertools
 
+import msgspec
 import pytest
 
-from arcade_cloud.domain.effects import EFFECT_LIFE_MS, ReadPayment, Settle
+from arcade_cloud.domain.effects import EFFECT_LIFE_MS, PARTIAL_CAPTURE, ReadPayment, Settle
 from arcade_cloud.domain.events import PaymentRead, PaymentReported, RefundAsked, SettlementAttempted
 from arcade_cloud.domain.money import Payment
+from arcade_cloud.domain.order import check
 from arcade_cloud.domain.settlement import ALERT_ATTEMPTS, ATTEMPT_LIFE_MS, REFUND_FAILURES, SETTLE_ATTEMPTS
 from support.lives import Life, gone, held, new_order, paid, plain
 from support.orders import NOW_MS
@@ -283,7 +285,7 @@ def test_rule_a_refused_partial_capture_captures_all_and_refunds_the_rest() -> N
     life.read(held())
     assert life.settle == ("capture", 200)
     partial_key = life.asked(Settle)[0].key
-    life.settled_with("refused", "no_partial_capture")
+    life.settled_with("refused", PARTIAL_CAPTURE)
     assert plain(life.effects) == ["ReadPayment"]
     life.read(held())
     assert life.settle == ("capture", 300)
@@ -294,6 +296,41 @@ def test_rule_a_refused_partial_capture_captures_all_and_refunds_the_rest() -> N
     life.settled_with("done")
     life.read(refunded(100))
     assert (life.order.state, life.kinds) == ("settled", set())
+
+
+@pytest.mark.parametrize("code", ["processing_error", "capture_charge_authorization_expired", "amount_too_large"])
+def test_rule_any_other_refusal_of_a_capture_does_not_take_more_than_the_target(code: str) -> None:
+    life = Life().resolved(2, held())
+    life.read(held())
+    life.settled_with("refused", code)
+    assert (life.order.settlement.whole_capture, life.kinds) == (False, {"settle_refused"})
+    life.due()
+    life.read(held())
+    assert life.settle == ("capture", 200)
+
+
+@pytest.mark.parametrize(("currency", "kept"), [("kwd", 330), ("isk", 300), ("jpy", 333), ("myr", 333)])
+def test_a_share_is_a_sum_that_stripe_moves(currency: str, kept: int) -> None:
+    payment = {"amount_minor": 1000, "currency": currency}
+    life = Life(new_order(amount_minor=1000, currency=currency)).resolved(1, paid(**payment))
+    life.read(paid(**payment))
+    assert life.settle == ("refund", 1000 - kept)
+    life.settled_with("done")
+    life.read(refunded(1000 - kept, **payment))
+    assert (life.order.state, life.order.books.target_minor) == ("settled", kept)
+    step = 1000 - kept if currency == "isk" else 10
+    life.on(RefundAsked("kim", "a complaint", kept - step + 3))
+    assert life.order.books.target_minor == kept - (step if currency in {"isk", "kwd"} else step - 3)
+
+
+def test_a_target_that_version_0_1_did_not_round_is_rounded_before_money_moves() -> None:
+    payment = {"amount_minor": 1000, "currency": "kwd"}
+    life = Life(new_order(amount_minor=1000, currency="kwd")).resolved(1, held(**payment))
+    books = msgspec.structs.replace(life.order.books, target_minor=333)
+    life.order = msgspec.structs.replace(life.order, books=books)
+    check(life.order)
+    life.read(held(**payment))
+    assert life.settle == ("capture", 330)
 
 
 def test_a_refusal_is_shown_and_tried_again_with_what_stripe_shows_then() -> None:
@@ -331,6 +368,35 @@ def test_money_given_back_outside_is_a_loss_once() -> None:
         life.on(PaymentReported("pi_1", "charge.refunded"))
         life.read(refunded(250))
     assert (life.order.state, life.order.books.lost_minor, life.order.books.target_minor) == ("settled", 150, 50)
+
+
+def test_a_dispute_about_a_part_takes_that_part_and_the_rest_is_settled() -> None:
+    life = Life().resolved(1)
+    life.read(paid(dispute="lost", lost_minor=50))
+    assert life.settle == ("refund", 150), "of 300 for 3 with 1 delivered, 50 of which the bank took"
+    life.settled_with("done")
+    life.read(refunded(150, dispute="lost", lost_minor=50))
+    assert (life.order.state, life.order.books.target_minor, life.order.books.lost_minor) == ("settled", 100, 0)
+    assert life.kinds == set()
+
+
+def test_a_lost_dispute_costs_the_operator_what_was_delivered_and_is_gone_and_no_more() -> None:
+    life = Life().settled(2)
+    for lost, gone_minor in ((80, 80), (80, 80), (130, 130)):
+        life.on(PaymentReported("pi_1", "charge.dispute.closed"))
+        life.read(refunded(100, dispute="lost", lost_minor=lost))
+        assert (life.order.books.lost_minor, life.order.books.target_minor) == (gone_minor, 200 - gone_minor)
+    assert (life.order.state, life.kinds) == ("settled", {"loss"})
+
+
+def test_a_lost_dispute_of_an_older_record_is_put_right_when_it_is_read_again() -> None:
+    life = Life().settled(3)
+    life.read(paid(dispute="lost"))
+    assert life.order.books.lost_minor == 300, "version 0.1 took all for lost"
+    life.on(PaymentReported("pi_1", "charge.refunded"))
+    life.read(paid(dispute="lost", lost_minor=50))
+    assert (life.order.state, life.order.books.lost_minor, life.order.books.target_minor) == ("settled", 50, 250)
+    assert life.effects == ()
 
 
 def test_a_dispute_that_was_lost_and_is_won_after_all_brings_back_what_was_earned() -> None:

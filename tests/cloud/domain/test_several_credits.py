@@ -311,7 +311,7 @@ def test_the_target_is_the_sum_of_what_was_delivered(kept: list[tuple[int, int, 
     lives = Lives(*credits_).funded()
     for index, (count, _, delivered) in enumerate(kept):
         lives.ack(index, "done", min(count, delivered))
-    assert lives.order.books.target_minor == sum(kept_for(p, min(c, d), c) for c, p, d in kept)
+    assert lives.order.books.target_minor == sum(kept_for(p, min(c, d), c, "myr") for c, p, d in kept)
     assert lives.is_at("resolved")
 
 

@@ -126,10 +126,52 @@ def test_no_more_than_the_hold_can_be_captured(sandbox: StripeSandbox, client: s
 def test_partial_captures_may_be_refused(sandbox: StripeSandbox, client: stripe.StripeClient) -> None:
     sandbox.set_rules(refuse_partial_capture=True)
     intent_id = paid(sandbox, client)
-    with refused("amount_too_small"):
+    with refused(None) as caught:
         client.v1.payment_intents.capture(intent_id, {"amount_to_capture": 300})
+    assert caught.value.param == "amount_to_capture"
     client.v1.payment_intents.capture(intent_id)
     assert sandbox.money()[0]["captured"] == 500
+
+
+def test_less_than_the_smallest_charge_is_not_captured(
+    sandbox: StripeSandbox, client: stripe.StripeClient
+) -> None:
+    intent_id = paid(sandbox, client)
+    with refused("amount_too_small"):
+        client.v1.payment_intents.capture(intent_id, {"amount_to_capture": 199})
+    client.v1.payment_intents.capture(intent_id, {"amount_to_capture": 200})
+    assert sandbox.money()[0]["captured"] == 200
+
+
+@pytest.mark.parametrize(("currency", "step"), [("kwd", 10), ("bhd", 10), ("isk", 100), ("ugx", 100), ("jpy", 1)])
+def test_money_moves_in_the_steps_of_its_currency(
+    sandbox: StripeSandbox, client: stripe.StripeClient, currency: str, step: int
+) -> None:
+    def session(amount: int) -> stripe.checkout.Session:
+        price = {"currency": currency, "unit_amount": amount, "product_data": {"name": "1 credit"}}
+        params = checkout_params(line_items=[{"price_data": price, "quantity": 1}])
+        return client.v1.checkout.sessions.create(params)
+
+    intent_id = sandbox.pay(session(9 * step * 100).id, "card").payment_intent
+    if step > 1:
+        with refused("parameter_invalid_integer"):
+            session(9 * step * 100 + 1)
+        with refused("parameter_invalid_integer"):
+            client.v1.payment_intents.capture(intent_id, {"amount_to_capture": 500 * step + 1})
+    client.v1.payment_intents.capture(intent_id, {"amount_to_capture": 500 * step})
+    if step > 1:
+        with refused("parameter_invalid_integer"):
+            client.v1.refunds.create({"payment_intent": intent_id, "amount": step + 1})
+    client.v1.refunds.create({"payment_intent": intent_id, "amount": step})
+    assert sandbox.money()[0]["kept"] == 499 * step
+
+
+def test_a_currency_that_nobody_has_looked_up_is_refused(
+    sandbox: StripeSandbox, client: stripe.StripeClient
+) -> None:
+    price = {"currency": "xyz", "unit_amount": 1000, "product_data": {"name": "1 credit"}}
+    with pytest.raises(stripe.InvalidRequestError, match="Invalid currency: xyz"):
+        client.v1.checkout.sessions.create(checkout_params(line_items=[{"price_data": price, "quantity": 1}]))
 
 
 def test_a_cancelled_hold_costs_nobody_anything(sandbox: StripeSandbox, client: stripe.StripeClient) -> None:
@@ -331,9 +373,24 @@ def test_nothing_is_refunded_while_a_dispute_is_open(sandbox: StripeSandbox, cli
 
 def test_a_lost_dispute_bars_a_refund_for_good(sandbox: StripeSandbox, client: stripe.StripeClient) -> None:
     intent_id = paid(sandbox, client, "fpx")
-    sandbox.close_dispute(sandbox.open_dispute(intent_id, 100)["id"], "lost")
+    sandbox.close_dispute(sandbox.open_dispute(intent_id)["id"], "lost")
     with refused("charge_disputed"):
         client.v1.refunds.create({"payment_intent": intent_id})
+
+
+def test_after_lost_disputes_about_parts_the_rest_can_go_back(
+    sandbox: StripeSandbox, client: stripe.StripeClient
+) -> None:
+    intent_id = paid(sandbox, client, "fpx")
+    for amount in (100, 50):
+        dispute_id = sandbox.open_dispute(intent_id, amount)["id"]
+        with refused("charge_disputed"):
+            client.v1.refunds.create({"payment_intent": intent_id, "amount": 10})
+        sandbox.close_dispute(dispute_id, "lost")
+    with refused(None):
+        client.v1.refunds.create({"payment_intent": intent_id, "amount": 351})
+    client.v1.refunds.create({"payment_intent": intent_id, "amount": 350})
+    assert (sandbox.money()[0]["kept"], sandbox.money()[0]["lost"]) == (150, 150)
 
 
 def test_time_ends_sessions_and_holds(sandbox: StripeSandbox, client: stripe.StripeClient) -> None:

@@ -30,7 +30,11 @@ from arcade_cloud.errors import InvariantBroken
 
 
 class FlatPayment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A payment intent as it was last read. Nothing ever read `refunds` and `order_id`."""
+    """A payment intent as it was last read.
+
+    Version 0.1 wrote the number of refunds into `refunds` and an id into `order_id`, and never read them. A
+    negative `refunds` is what lost disputes took. Version 0.1 takes all for lost then, as it would by itself.
+    """
 
     payment_intent: str
     status: PaymentStatus
@@ -192,7 +196,7 @@ def _flat_payment(payment: OrderPayment | None) -> dict[str, Any]:
         "amount_minor": payment.amount_minor,
         "currency": payment.currency,
         "payment_intent": payment.payment_intent,
-        "payment": None if payment.shown is None else FlatPayment(**msgspec.structs.asdict(payment.shown)),
+        "payment": None if payment.shown is None else _flat_shown(payment.shown),
         "recheck": payment.recheck,
         "reads": payment.reads,
     }
@@ -209,6 +213,13 @@ def _flat_payment(payment: OrderPayment | None) -> dict[str, Any]:
             "capture_before_ms": arrival.capture_before_ms,
         }
     return fields
+
+
+def _flat_shown(shown: Payment) -> FlatPayment:
+    fields = {
+        name: getattr(shown, name) for name in Payment.__struct_fields__ if name in FlatPayment.__struct_fields__
+    }
+    return FlatPayment(**fields, refunds=-(shown.lost_minor or 0))
 
 
 def _flat_delivery(credit: Credit) -> dict[str, Any]:
@@ -260,7 +271,9 @@ def unflattened(flat: FlatOrder) -> Order:
 
 def _without_unread(flat: FlatOrder) -> FlatOrder:
     """The record without the fields that nothing ever read."""
-    shown = None if flat.payment is None else msgspec.structs.replace(flat.payment, refunds=0, order_id=None)
+    shown = flat.payment
+    if shown is not None:
+        shown = msgspec.structs.replace(shown, refunds=min(0, shown.refunds), order_id=None)
     return msgspec.structs.replace(flat, money_gone=False, payment=shown)
 
 
@@ -340,7 +353,8 @@ def _payment(flat: FlatOrder) -> OrderPayment:
 
 def _shown(flat: FlatPayment) -> Payment:
     fields = msgspec.structs.asdict(flat)
-    return Payment(**{name: fields[name] for name in Payment.__struct_fields__})
+    known = {name: fields[name] for name in Payment.__struct_fields__ if name in fields}
+    return Payment(**known, lost_minor=-flat.refunds if flat.refunds < 0 else None)
 
 
 def _delivery(flat: FlatOrder) -> Delivery:

@@ -24,6 +24,7 @@ from arcade_cloud.adapters.stripe.objects import (
     price_from,
     required_id,
 )
+from arcade_cloud.domain.effects import PARTIAL_CAPTURE
 from arcade_cloud.domain.money import Payment
 from arcade_cloud.errors import PaymentsError, PaymentsRefused, PaymentsUnavailable
 from arcade_cloud.ports.payments import Checkout, CheckoutRequest, EventPage, Price
@@ -160,12 +161,18 @@ class StripeGateway:
 
     def capture(self, payment_intent: str, amount_minor: int, *, key: str) -> None:
         """Capture `amount_minor` of a hold, for good. Stripe releases the rest."""
-        self._ask(
-            "capturing",
-            lambda client: client.v1.payment_intents.capture(
-                _id(payment_intent), {"amount_to_capture": amount_minor}, {"idempotency_key": key}
-            ),
-        )
+        try:
+            self._ask(
+                "capturing",
+                lambda client: client.v1.payment_intents.capture(
+                    _id(payment_intent), {"amount_to_capture": amount_minor}, {"idempotency_key": key}
+                ),
+            )
+        except PaymentsRefused as refusal:
+            is_about_amount = refusal.code == "amount_too_small" or refusal.param == "amount_to_capture"
+            if not is_about_amount or refusal.code == "amount_too_large":
+                raise
+            raise PaymentsRefused(PARTIAL_CAPTURE, str(refusal)) from None
 
     def cancel(self, payment_intent: str, *, key: str) -> None:
         """Release a hold."""
@@ -343,4 +350,4 @@ def _translated(what: str, error: "stripe.StripeError") -> PaymentsError:
             "permission", f"{what}: the key in STRIPE_API_KEY may not do this: give it the permission at Stripe"
         )
     text = (error.user_message or "no reason given")[:_MAX_TEXT]
-    return PaymentsRefused(str(code or kind), f"{what}: {text}")
+    return PaymentsRefused(str(code or kind), f"{what}: {text}", getattr(error.error, "param", None))

@@ -73,6 +73,7 @@ def payment_from(
         refunded_minor=refunded,
         refunds_failed=failed,
         dispute=dispute_from(disputes),
+        lost_minor=_lost_minor(disputes),
         paid_at_ms=paid_at_ms,
         capture_before_ms=capture_before_ms,
     )
@@ -84,19 +85,26 @@ def dispute_from(disputes: Sequence[Json]) -> Dispute:
     `prevented` (settled with the bank before it became a chargeback) counts as lost if money left with it. A
     status that Stripe may add counts as open, so that nothing is refunded twice and a person looks.
     """
-    found: set[Dispute] = set()
-    for dispute in disputes:
-        status = _word(dispute, "status")
-        if status in _DISPUTE_WON:
-            found.add("won")
-        elif status == "lost":
-            found.add("lost")
-        elif status == "prevented":
-            found.add("lost" if _moved_minor(dispute) < 0 else "won")
-        else:
-            found.add("open")
+    found = {_verdict(dispute) for dispute in disputes}
     order: tuple[Dispute, ...] = ("open", "lost", "won")
     return next((verdict for verdict in order if verdict in found), "none")
+
+
+def _verdict(dispute: Json) -> Dispute:
+    status = _word(dispute, "status")
+    if status in _DISPUTE_WON:
+        return "won"
+    if status == "lost":
+        return "lost"
+    if status == "prevented":
+        return "lost" if _moved_minor(dispute) < 0 else "won"
+    return "open"
+
+
+def _lost_minor(disputes: Sequence[Json]) -> int | None:
+    """What lost disputes took: each names its own amount, which may be a part of the charge."""
+    lost = [_amount(dispute, "amount") for dispute in disputes if _verdict(dispute) == "lost"]
+    return sum(lost) if lost else None
 
 
 def _moved_minor(dispute: Json) -> int:

@@ -74,12 +74,17 @@ def _add(settings: "Settings", options: argparse.Namespace) -> int:
 
 
 def _warn_if_too_cheap(offer: "Offer") -> None:
-    from arcade_cloud.domain.money import format_amount, least_minor
+    from arcade_cloud.domain.money import currency_of, format_amount
 
-    if offer.amount_minor < least_minor(offer.currency):
-        price, least = (
-            format_amount(n, offer.currency) for n in (offer.amount_minor, least_minor(offer.currency))
+    least_minor = currency_of(offer.currency).least_minor
+    if least_minor is None:
+        text = (
+            f"warning: Stripe does not say which payments in {offer.currency.upper()} are too small for it: "
+            "try a purchase of this offer"
         )
+        print(text, file=sys.stderr)
+    elif offer.amount_minor < least_minor:
+        price, least = (format_amount(n, offer.currency) for n in (offer.amount_minor, least_minor))
         text = f"warning: nobody can pay {price}: Stripe charges at least {least}; sell more credits at once"
         print(text, file=sys.stderr)
 

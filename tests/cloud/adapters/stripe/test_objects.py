@@ -118,6 +118,21 @@ def test_a_dispute_that_was_prevented_is_lost_where_money_left(entries: object, 
 
 
 @pytest.mark.parametrize(
+    ("disputes", "lost_minor"),
+    [
+        ([], None),
+        ([("won", 900)], None),
+        ([("needs_response", 900)], None),
+        ([("lost", 50)], 50),
+        ([("lost", 50), ("won", 100), ("lost", 30), ("under_review", 200)], 80),
+    ],
+)
+def test_a_dispute_takes_the_amount_that_it_names(disputes: list[tuple[str, int]], lost_minor: int | None) -> None:
+    found = [{"status": status, "amount": amount} for status, amount in disputes]
+    assert payment_from(INTENT, disputes=found).lost_minor == lost_minor
+
+
+@pytest.mark.parametrize(
     "metadata", [None, [], {}, {"order_id": 7}, {"order_id": ""}, {"order_id": "o 1"}, {"order_id": "x" * 256}]
 )
 def test_what_others_wrote_into_the_metadata_is_no_order_of_ours(metadata: object) -> None:
