@@ -5,6 +5,7 @@ EdgeError
 ├── BadProfile          no coin line may be driven with this profile: one sentence for each key that is wrong
 ├── JournalFault        the journal cannot be written or read now
 │   ├── JournalCorrupt  its file is damaged; the next start puts it aside
+│   ├── JournalForeign  it belongs to another computer; the next start puts it aside
 │   ├── JournalInUse    another process has it
 │   └── JournalTooNew   a newer version of this program has written it
 ├── GpioUnavailable     no pins on this machine, or not this pin
@@ -44,6 +45,10 @@ class JournalFault(EdgeError):
 
 class JournalCorrupt(JournalFault):
     """The journal's file is damaged: only a restart, which puts it aside, helps."""
+
+
+class JournalForeign(JournalFault):
+    """The journal belongs to another computer, as on a copied card: only a restart, which puts it aside, helps."""
 
 
 class JournalInUse(JournalFault):

@@ -7,18 +7,26 @@ addressed to the old installation is then never pulsed by the new one.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from arcade_edge.domain.credits import Credit
-from arcade_edge.errors import InvariantBroken, JournalCorrupt, JournalFault, JournalInUse, JournalTooNew
+from arcade_edge.errors import (
+    InvariantBroken,
+    JournalCorrupt,
+    JournalFault,
+    JournalForeign,
+    JournalInUse,
+    JournalTooNew,
+)
 from arcade_shared.ids import random_hex_128
 
 logger = logging.getLogger(__name__)
@@ -52,6 +60,16 @@ _WRITE = (
 )
 # SQLITE_ERROR: a table or a column of ours is missing.
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
+# What SQLite says of the rest is true, and tells nobody what to do.
+_REMEDIES = {
+    sqlite3.SQLITE_FULL: "the disk is full: make room on it (df -h)",
+    sqlite3.SQLITE_IOERR: "the card cannot be read or written: it may be dying (dmesg)",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: this user must be able to read and write it and its folder",
+    sqlite3.SQLITE_READONLY: "it cannot be written: this user must be able to write it and its folder",
+    sqlite3.SQLITE_PERM: "this user may not open it",
+}
+# What a journal and its folder let others do: nothing.
+_FOLDER_MODE, _FILE_MODE = 0o700, 0o600
 
 
 @dataclass(frozen=True)
@@ -206,15 +224,17 @@ def lock_journal(path: Path) -> int:
 
     Raises:
         JournalInUse: Another process has it.
-        JournalFault: Its folder cannot be written to.
+        JournalFault: Its folder cannot be written to, or it is a folder itself.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock_fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
+    if os.path.isdir(path):
         raise JournalFault(
-            f"{path}: {error.strerror}; the journal needs a folder that may be written to"
-        ) from error
+            f"{path} is a folder: [journal] path must name a file in it, such as {path / 'journal.sqlite'}"
+        )
+    try:
+        path.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        lock_fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+    except OSError as error:
+        raise JournalFault(f"{path}: {_why_no_folder(path.parent, error)}") from error
     try:
         fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -223,17 +243,34 @@ def lock_journal(path: Path) -> int:
     return lock_fd
 
 
-def open_journal(path: Path, serial: str) -> SqliteJournal:
+def _why_no_folder(folder: Path, error: OSError) -> str:
+    match error:
+        case FileExistsError() | NotADirectoryError():
+            return f"{folder} is a file, and the journal needs a folder there"
+        case PermissionError():
+            return f"this user may not write to {folder}: try with sudo, or give the folder to the agent's user"
+        case OSError(errno=errno.ENOSPC):
+            return _REMEDIES[sqlite3.SQLITE_FULL]
+    return f"{error.strerror}; the journal needs a folder that may be written to"
+
+
+def open_journal(path: Path, serial: str, *, replaces: bool = True) -> SqliteJournal:
     """The journal at `path`, made anew if there is none, or none that belongs to the computer `serial`.
+
+    Args:
+        replaces: Whether a journal that is damaged, or another computer's, is put aside for a new one.
 
     Raises:
         JournalInUse: Another process has it.
         JournalTooNew: A newer version of this program has written it.
+        JournalCorrupt: It is damaged, and was left as it is.
+        JournalForeign: It belongs to another computer, and was left as it is.
         JournalFault: It cannot be opened; the text says what to do about it.
     """
     lock_fd = lock_journal(path)
     try:
-        return SqliteJournal(_connection(path, serial), lock_fd)
+        _close_to_others(path)
+        return SqliteJournal(_connection(path, serial, replaces), lock_fd)
     except BaseException:
         os.close(lock_fd)
         raise
@@ -245,8 +282,16 @@ def read_contents(path: Path, limit: int) -> Contents:
     Raises:
         JournalFault: There is none, or it cannot be read.
     """
-    if not path.is_file():
-        raise JournalFault(f"{path}: there is no journal; the agent makes it when it first starts")
+    try:
+        with path.open("rb"):
+            pass
+    except FileNotFoundError:
+        raise JournalFault(f"{path}: there is no journal; the agent makes it when it first starts") from None
+    except IsADirectoryError:
+        raise JournalFault(f"{path} is a folder: [journal] path must name a file in it") from None
+    except OSError as error:
+        hint = "this user may not read it: try with sudo" if isinstance(error, PermissionError) else error.strerror
+        raise JournalFault(f"{path}: {hint}") from None
     with _faults_named(path):
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
@@ -266,14 +311,31 @@ def read_contents(path: Path, limit: int) -> Contents:
             connection.close()
 
 
-def _connection(path: Path, serial: str) -> sqlite3.Connection:
+def _close_to_others(path: Path) -> None:
+    """Make the file, if there is none, for this user alone, and take it away from others if there is one.
+
+    SQLite gives its companions the same mode.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+    except OSError:
+        return  # what is wrong with it shows in a moment
+    with suppress(OSError):  # somebody else's file, which this user may write
+        if os.fstat(descriptor).st_mode & 0o077:
+            os.fchmod(descriptor, _FILE_MODE)
+    os.close(descriptor)
+
+
+def _connection(path: Path, serial: str, replaces: bool) -> sqlite3.Connection:
     try:
         connection = _opened(path)
         found = _meta(connection, "serial")
         if found == serial:
-            return connection
+            return _with_room(connection, path)
         if found is not None:
             connection.close()
+            if not replaces:
+                raise JournalForeign(f"{path} belongs to another computer ({found}; a copied card?)")
             kept = _put_aside(path)
             logger.warning(
                 "the journal belongs to another computer (a copied card?); it is kept as %s and a new "
@@ -282,6 +344,8 @@ def _connection(path: Path, serial: str) -> sqlite3.Connection:
             )
             connection = _opened(path)
     except JournalCorrupt as error:
+        if not replaces:
+            raise
         logger.error("the journal is damaged (%s)", error)  # noqa: TRY400 - a trace says no more
         logger.warning("it is kept as %s and a new installation begins", _put_aside(path))
         connection = _opened(path)
@@ -290,7 +354,7 @@ def _connection(path: Path, serial: str) -> sqlite3.Connection:
         _set_meta(connection, "installation", random_hex_128())
         _set_meta(connection, "serial", serial)
         connection.execute("COMMIT")
-    return connection
+    return _with_room(connection, path)
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -333,12 +397,18 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("COMMIT")
     for row in connection.execute(f"SELECT {_COLUMNS} FROM credits"):  # noqa: S608 - our own column names  # nosec B608
         _credit(row)
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute("CREATE TABLE room (bytes BLOB)")
-    connection.execute("INSERT INTO room VALUES (zeroblob(?))", (_WAL_BYTES,))
-    connection.execute("DROP TABLE room")
-    connection.execute("COMMIT")
-    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def _with_room(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    """Give the write-ahead log its size."""
+    with _faults_named(path):
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("CREATE TABLE room (bytes BLOB)")
+        connection.execute("INSERT INTO room VALUES (zeroblob(?))", (_WAL_BYTES,))
+        connection.execute("DROP TABLE room")
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    return connection
 
 
 def _put_aside(path: Path) -> Path:
@@ -369,8 +439,10 @@ def _faults_named(path: Path | None = None) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        damaged = (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGED
-        raise (JournalCorrupt if damaged else JournalFault)(f"{where}{error}") from error
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        raise (JournalCorrupt if code in _DAMAGED else JournalFault)(
+            f"{where}{_REMEDIES.get(code, error)}"
+        ) from error
 
 
 def _meta(connection: sqlite3.Connection, key: str) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,10 +16,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from arcade_edge.agent.journal import SqliteJournal, open_journal, read_contents
+from arcade_edge.agent.journal import SqliteJournal, open_journal
 from arcade_edge.bootstrap import forgetful_file_system, serial_number
 from arcade_edge.config import Settings, credential_files, load, remarks
-from arcade_edge.errors import BadSettings, JournalFault, JournalInUse
+from arcade_edge.errors import BadSettings, JournalCorrupt, JournalFault, JournalForeign, JournalInUse
 from arcade_edge.tools.account import become_owner_of
 from arcade_edge.tools.broker_checks import examine_broker
 from arcade_edge.tools.network_checks import examine_connection
@@ -115,21 +116,26 @@ def _journal(settings: Settings, serial: str | None) -> tuple[SqliteJournal | No
         JournalInUse: An agent runs.
     """
     path = settings.journal_path
+    anew = (
+        "at its next start the agent keeps it beside a new one, a new installation begins, and what was under way "
+        "is given back: start the agent once (systemctl start arcade-edge), then try again"
+    )
     try:
-        computer = serial or serial_number()
-        if path.exists() and (belongs_to := read_contents(path, 1).serial) != computer:
-            return None, bad(
-                "journal",
-                f"{path} belongs to another computer ({belongs_to}; a copied card?): at its next start the agent "
-                "sets it aside and begins a new installation; start the agent once, then try again",
-            )
-        journal = open_journal(path, computer)
+        journal = open_journal(path, serial or serial_number(), replaces=False)
     except JournalInUse:
         raise
+    except JournalForeign as fault:
+        return None, bad("journal", f"{fault}: {anew}")
+    except JournalCorrupt as fault:
+        return None, bad("journal", f"it is damaged ({fault}): {anew}. If that comes again, change the card")
     except JournalFault as fault:
         return None, bad("journal", str(fault))
     if (kind := forgetful_file_system(path.absolute())) is not None:
         return journal, doubtful("journal", f"{path} is on {kind}, which a power cut empties: move it to the card")
+    if path.parent.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return journal, doubtful(
+            "journal", f"others may write in {path.parent}, and so replace the journal: chmod 700 {path.parent}"
+        )
     return journal, good("journal", f"{path}, installation {journal.installation}")
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from arcade_edge.agent import journal as journal_module
-from arcade_edge.agent.journal import MAX_PUT_ASIDE, SqliteJournal, open_journal, read_contents
+from arcade_edge.agent.journal import MAX_PUT_ASIDE, SqliteJournal, lock_journal, open_journal, read_contents
 from arcade_edge.domain.credits import Credit
 from arcade_edge.errors import JournalCorrupt, JournalFault, JournalInUse, JournalTooNew
 from arcade_shared.ids import uuid7
@@ -47,6 +48,13 @@ def reopened(path: Path, serial: str = SERIAL) -> tuple[str, Credit | None]:
         opened.close()
 
 
+def as_nobody(command: list[str]) -> str:
+    """What a command prints for a user without rights."""
+    nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    done = subprocess.run([*nobody, *command], capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
 def aside(path: Path) -> list[str]:
     return sorted(p.name for p in path.parent.glob("*.aside-*") if not p.name.endswith(("-wal", "-shm")))
 
@@ -72,8 +80,11 @@ def test_on_another_computer_a_new_installation_begins_and_the_old_journal_is_ke
     assert (kept.installation, kept.credits_) == (first.installation, [DONE])
 
 
-@pytest.mark.parametrize("damage", ["garbage", "truncated", "flipped", "no table", "a credit that cannot be"])
-def test_a_damaged_journal_is_put_aside_and_a_new_installation_begins(path: Path, damage: str) -> None:
+DAMAGES = ("garbage", "truncated", "flipped", "no table", "a credit that cannot be")
+
+
+def damage_it(path: Path, damage: str) -> str:
+    """Make a journal and damage it; its installation."""
     first = open_journal(path, SERIAL)
     first.commit([replace(DONE, credit_id=uuid7(NOW + n)) for n in range(500)])
     first.close()
@@ -93,11 +104,42 @@ def test_a_damaged_journal_is_put_aside_and_a_new_installation_begins(path: Path
             with sqlite3.connect(path) as raw:
                 raw.execute("UPDATE credits SET delivered = 99")
             raw.close()
+    return first.installation
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_journal_is_put_aside_and_a_new_installation_begins(path: Path, damage: str) -> None:
+    before = damage_it(path, damage)
     installation, known = reopened(path)
-    assert installation != first.installation
+    assert installation != before
     assert known is None
     assert aside(path) == ["journal.db.aside-1"]
     assert reopened(path)[0] == installation
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_whoever_only_looks_leaves_a_damaged_journal_where_it_is(path: Path, damage: str) -> None:
+    damage_it(path, damage)
+    with pytest.raises(JournalCorrupt):
+        open_journal(path, SERIAL, replaces=False)
+    assert aside(path) == []
+
+
+def test_nobody_else_may_read_or_write_it(path: Path) -> None:
+    """Nor what is beside it; a file that could be read by all is closed at the next start."""
+    before = os.umask(0)
+    try:
+        for _ in range(2):
+            opened = open_journal(path, SERIAL)
+            opened.commit([DONE])
+            files = list(path.parent.iterdir())
+            assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+            assert {file.suffix for file in files} >= {".db", ".db-wal", ".db-shm"}
+            opened.close()
+            path.chmod(0o644)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
 def test_only_so_many_journals_are_kept(path: Path) -> None:
@@ -201,8 +243,37 @@ def test_damage_that_is_found_while_running_says_that_it_is_damage(path: Path) -
 def test_a_folder_that_cannot_be_written_is_said_to_be_so(tmp_path: Path) -> None:
     blocked = tmp_path / "a file"
     blocked.write_text("")
-    with pytest.raises(JournalFault, match="folder"):
+    with pytest.raises(JournalFault, match="a file is a file, and the journal needs a folder there"):
         open_journal(blocked / "journal.db", SERIAL)
+
+
+@pytest.mark.parametrize(
+    "use", [lock_journal, lambda path: open_journal(path, SERIAL), lambda p: read_contents(p, 1)]
+)
+def test_a_path_that_is_a_folder_is_said_to_be_one(tmp_path: Path, use: Callable[[Path], object]) -> None:
+    with pytest.raises(JournalFault, match=r"is a folder: .* must name a file in it"):
+        use(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root can become another user")
+def test_who_may_not_use_it_is_told_so(path: Path) -> None:
+    """For a technician without sudo: a sentence, never a trace."""
+    open_journal(path, SERIAL).close()
+    path.parent.parent.chmod(0o755)
+    for mode in (0o700, 0o755):
+        path.parent.chmod(mode)
+        for use in ("read_contents(path, 1)", "open_journal(path, 'x')", "lock_journal(path)"):
+            code = (
+                "import sys; from pathlib import Path\n"
+                "from arcade_edge.agent.journal import lock_journal, open_journal, read_contents\n"
+                "from arcade_edge.errors import JournalFault\n"
+                "path = Path(sys.argv[1])\n"
+                f"try: {use}\n"
+                "except JournalFault as fault: print(fault)\n"
+            )
+            done = as_nobody([sys.executable, "-c", code, str(path)])
+            assert "this user may not" in done, done
 
 
 def test_no_more_are_kept_than_the_bound(journal: SqliteJournal) -> None:

@@ -416,18 +416,42 @@ def test_a_copied_journal_is_named_and_left_alone(tmp_path: Path, broker: Broker
     assert asked(cloud) == []
 
 
-@pytest.mark.parametrize("what", ["no folder", "damaged"])
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("no folder", "edge.toml is a file, and the journal needs a folder there"),
+        ("a folder", "must name a file in it"),
+        ("damaged", "start the agent once"),
+        ("damaged inside", "start the agent once"),
+    ],
+)
 def test_a_journal_that_cannot_be_used_is_named_and_the_rest_is_tried(
-    tmp_path: Path, broker: Broker, what: str
+    tmp_path: Path, broker: Broker, what: str, words: str
 ) -> None:
-    config = write_config(tmp_path, broker.port)
-    if what == "damaged":
-        (tmp_path / "journal.db").write_bytes(b"nothing that SQLite knows" * 200)
-    else:
-        config.write_text(config.read_text().replace('"journal.db"', '"edge.toml/journal.db"'))
+    """With what to do; it is left as it is, for what heals it is the agent's start."""
+    config, journal = write_config(tmp_path, broker.port), tmp_path / "journal.db"
+    match what:
+        case "damaged":
+            journal.write_bytes(b"nothing that SQLite knows" * 200)
+        case "damaged inside":
+            open_journal(journal, SERIAL).close()
+            content = journal.read_bytes()
+            journal.write_bytes(content[:8192] + bytes(255 - b for b in content[8192:]))
+        case "a folder":
+            journal.mkdir()
+        case _:
+            config.write_text(config.read_text().replace('"journal.db"', '"edge.toml/journal.db"'))
     verdicts = doctor(config)
     assert failed(verdicts) == ["journal"]
-    assert levels(verdicts, "coin line") == {"ok"}
+    assert words in text_of(verdicts, "journal")
+    assert not list(tmp_path.glob("*aside*"))
+    assert levels(verdicts, "coin line") == levels(verdicts, "broker login") == {"ok"}
+
+
+def test_a_folder_in_which_others_may_write_is_named(tmp_path: Path) -> None:
+    config = write_config(tmp_path, free_port())
+    tmp_path.chmod(0o777)
+    assert f"chmod 700 {tmp_path}" in text_of(doctor(config), "journal", "warn")
 
 
 def test_every_fault_of_the_settings_is_named(tmp_path: Path) -> None:
