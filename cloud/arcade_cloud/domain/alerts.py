@@ -32,6 +32,7 @@ AlertKind = Literal[
     "unmatched_payment",
     "unreadable",
     "unreconciled",
+    "untrusted_proxy",
     "wrong_installation",
     "wrong_machine",
     "wrong_payment",

@@ -1,5 +1,7 @@
 """The keys of all machines, derived from the cloud's signing secrets. The first secret is the current one."""
 
+import hashlib
+import hmac
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -7,6 +9,11 @@ from arcade_shared.signing import echo_key, key_fingerprint, machine_key, sessio
 
 # Deriving a key takes 2 µs. The keys of a large fleet fit into memory.
 _CACHED_MACHINES = 4096
+
+
+def visitor_key(secret: str) -> bytes:
+    """The key (32 bytes) with which the cloud signs what it gives browsers. No machine has it."""
+    return hmac.digest(secret.encode(), b"arcade visitor key 1\n", hashlib.sha256)
 
 
 class Keyring:

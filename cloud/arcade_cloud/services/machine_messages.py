@@ -18,7 +18,7 @@ from arcade_cloud.domain.machines import Presence, PresenceUpdate
 from arcade_cloud.domain.order import UnmatchedAck
 from arcade_cloud.errors import Conflict, InvariantBroken
 from arcade_cloud.services.fulfilment import Fulfilment
-from arcade_cloud.services.rate_limit import RateLimiter
+from arcade_cloud.services.rate_limit import Rate, RateLimiter, Share
 from arcade_shared.errors import BadMessage
 from arcade_shared.messages import Ack, Echo, Gameover, Status, from_object, parse_object
 from arcade_shared.signing import key_fingerprint, verify
@@ -32,6 +32,7 @@ PRESENCE_RETRIES = 10
 # How many unmatched acks one machine may leave per minute. Real machines leave far fewer; the limit keeps somebody
 # with a stolen key from filling the store.
 UNMATCHED_ACKS_PER_MINUTE = 30
+_UNMATCHED = Rate(per_minute=UNMATCHED_ACKS_PER_MINUTE, burst=UNMATCHED_ACKS_PER_MINUTE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class MachineMessages:
 
     fulfilment: Fulfilment
     keyring: Keyring
-    limiter: RateLimiter = field(default_factory=lambda: RateLimiter(UNMATCHED_ACKS_PER_MINUTE), repr=False)
+    limiter: RateLimiter = field(default_factory=RateLimiter, repr=False)
 
     def take_in(self, topic: str, payload: bytes) -> TakenAs:
         """Take in one message. Taking it in again changes nothing.
@@ -168,7 +169,8 @@ class MachineMessages:
 
     def _check_rate(self, place: MachineTopic) -> None:
         """Raise BadMessage if a machine sends more than any machine does."""
-        if self.limiter.wait_ms(place.kind, place.machine_id, self.fulfilment.now_ms()) > 0:
+        share = Share((place.kind, place.machine_id), _UNMATCHED)
+        if self.limiter.wait_ms(self.fulfilment.now_ms(), share) > 0:
             raise BadMessage(
                 f"more than {UNMATCHED_ACKS_PER_MINUTE} a minute from one machine: a defect or a stolen key"
             )

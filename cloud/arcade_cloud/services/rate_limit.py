@@ -1,9 +1,13 @@
-"""How often one address may call one route: token buckets, in memory and bounded.
+"""How often somebody may do something: token buckets, in memory and bounded.
 
-A full bucket and a forgotten one are the same, so the table may forget the client that was quiet for longest. On
+A request may draw on several buckets: a small one of the visitor within a large one of the address that many
+visitors share. It passes only if each of them has room, and one that does not pass takes from none: whoever knocks
+too fast uses up nothing of the others.
+
+A full bucket and a forgotten one are the same, so the table may forget whoever was quiet for longest. On
 AWS Lambda every instance counts separately: there this slows down one client, but it is no limit for all together.
 
-It is our own because it is thirty lines, while the usual library takes 120 ms to import: more than Flask and
+It is our own because it is some forty lines, while the usual library takes 120 ms to import: more than Flask and
 Stripe together may cost at a cold start.
 """
 
@@ -12,7 +16,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from threading import Lock
 
-# About 2 MB. Beyond it, the address that was quiet for longest gets a full bucket again.
+# About 2 MB. Beyond it, whoever was quiet for longest gets a full bucket again.
 MAX_BUCKETS = 10_000
 
 
@@ -63,30 +67,40 @@ def client_of(address: str) -> str:
     return str(ipaddress.ip_network((int(parsed), 64), strict=False))
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One bucket that a request draws on: whose it is, and how large."""
+
+    owner: tuple[str, str]
+    rate: Rate
+
+
 class RateLimiter:
-    """Allows each client `per_minute` requests on each route, all of them at once if it likes. 0 means no limit.
+    """Keeps the buckets. Safe to call from many threads."""
 
-    Safe to call from many threads.
-    """
-
-    def __init__(self, per_minute: int, max_buckets: int = MAX_BUCKETS) -> None:
-        self._rate = Rate(per_minute=per_minute, burst=per_minute)
+    def __init__(self, max_buckets: int = MAX_BUCKETS) -> None:
         self._max_buckets = max_buckets
         self._lock = Lock()
         self._buckets: OrderedDict[tuple[str, str], Bucket] = OrderedDict()
 
-    def wait_ms(self, route: str, address: str, now_ms: int) -> int:
-        """0 if the request from `address` may pass, which counts it; otherwise how long to wait."""
-        if self._rate.per_minute <= 0:
-            return 0
-        key = (route, client_of(address))
+    def wait_ms(self, now_ms: int, *shares: Share) -> int:
+        """Take one from each share, or none at all. A share of 0 per minute has no limit.
+
+        Returns:
+            0 if the request may pass; otherwise how long to wait, in milliseconds.
+        """
+        limited = [share for share in shares if share.rate.per_minute > 0]
         with self._lock:
-            bucket, wait_ms = take(self._buckets.get(key), self._rate, now_ms)
-            self._buckets[key] = bucket
-            self._buckets.move_to_end(key)
+            taken = [(share.owner, take(self._buckets.get(share.owner), share.rate, now_ms)) for share in limited]
+            longest_ms = max((wait_ms for _, (_, wait_ms) in taken), default=0)
+            for owner, (bucket, _) in taken:
+                if longest_ms == 0:
+                    self._buckets[owner] = bucket
+                if owner in self._buckets:
+                    self._buckets.move_to_end(owner)
             while len(self._buckets) > self._max_buckets:
                 self._buckets.popitem(last=False)
-        return wait_ms
+        return longest_ms
 
     def __len__(self) -> int:
         """How many buckets are remembered."""

@@ -4,25 +4,24 @@ from flask import Blueprint, Response, jsonify, request
 
 from arcade_cloud.domain.events import Outcome
 from arcade_cloud.errors import InvariantBroken, NotConfirmed
-from arcade_cloud.services.rate_limit import RateLimiter
 from arcade_cloud.services.sales import MAX_QUANTITY
 from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.guards import (
     check_key,
-    check_rate,
     json_object,
     optional_text,
     required_text,
     whole_number,
 )
+from arcade_cloud.web.visitors import Visitors
 
 API_KEY_HEADER = "X-Api-Key"
 
 
-def routes(dependencies: Dependencies, limiter: RateLimiter) -> Blueprint:
+def routes(dependencies: Dependencies, visitors: Visitors) -> Blueprint:
     """`GET /status`, `POST /create-payment-link`, `POST /gameover`."""
     blueprint = Blueprint("api", __name__)
-    sales, settings, now_ms = dependencies.sales, dependencies.settings, dependencies.fulfilment.now_ms
+    sales, settings = dependencies.sales, dependencies.settings
 
     @blueprint.get("/status")
     def status() -> Response:
@@ -32,7 +31,7 @@ def routes(dependencies: Dependencies, limiter: RateLimiter) -> Blueprint:
     @blueprint.post("/create-payment-link")
     def create_payment_link() -> Response:
         """Create a checkout for one machine, to be shown to its player."""
-        check_rate(limiter, request, "create-payment-link", now_ms())
+        visitors.check_software_order(request)
         fields = json_object(request)
         order = sales.begin_checkout(
             required_text(fields, "machine_id"),
@@ -47,7 +46,7 @@ def routes(dependencies: Dependencies, limiter: RateLimiter) -> Blueprint:
     def gameover() -> Response:
         """Publish a game over. It counts as sent once the broker confirms it, even if nobody is subscribed."""
         if settings.gameover_api_key is None:
-            check_rate(limiter, request, "gameover", now_ms())
+            visitors.check_call(request, "gameover")
         else:
             check_key(request, settings.gameover_api_key, API_KEY_HEADER)
         outcome = dependencies.operations.send_game_over(required_text(json_object(request), "machine_id"))

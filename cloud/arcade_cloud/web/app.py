@@ -7,12 +7,12 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from arcade_cloud.config.settings import Settings
-from arcade_cloud.services.rate_limit import RateLimiter
-from arcade_cloud.web import api, assets, error_responses, hosts, ingest, kiosk, openapi, player, webhook
+from arcade_cloud.web import api, assets, error_responses, hosts, ingest, kiosk, openapi, player, proxies, webhook
 from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.guards import MAX_BODY_BYTES, check_same_site
 from arcade_cloud.web.player_view import contact_link, credits_text
 from arcade_cloud.web.prefix import StagePrefix
+from arcade_cloud.web.visitors import Visitors
 from arcade_shared.broker_address import is_loopback
 
 YEAR_S = 365 * 86_400
@@ -25,7 +25,7 @@ def create_app(dependencies: Dependencies) -> Flask:
     app.url_map.strict_slashes = False
     app.json = DefaultJSONProvider(app)
     app.json.sort_keys = False  # responses read as they are documented
-    limiter = RateLimiter(dependencies.settings.rate_limit_per_minute)
+    visitors = Visitors(dependencies.settings, dependencies.fulfilment.now_ms)
     error_responses.install(app)
     assets.install(app)
     app.jinja_env.filters["credits"] = credits_text
@@ -34,15 +34,16 @@ def create_app(dependencies: Dependencies) -> Flask:
         contact=dependencies.settings.operator_contact,
         contact_link=contact_link(dependencies.settings.operator_contact),
     )
-    app.register_blueprint(api.routes(dependencies, limiter))
+    app.register_blueprint(api.routes(dependencies, visitors))
     app.register_blueprint(webhook.routes(dependencies))
     app.register_blueprint(ingest.routes(dependencies))
-    app.register_blueprint(player.routes(dependencies, limiter))
+    app.register_blueprint(player.routes(dependencies, visitors))
     app.register_blueprint(kiosk.routes(dependencies))
     app.register_blueprint(openapi.routes(dependencies))
     _protect(app, dependencies.settings)
     hosts.install(app, dependencies.settings.allowed_hosts)
     app.before_request(check_same_site)
+    proxies.install(app, dependencies)
     app.wsgi_app = StagePrefix(app.wsgi_app, dependencies.settings.stage_prefix)  # type: ignore[method-assign]
     if dependencies.settings.trusted_proxies > 0:
         proxied = ProxyFix(app.wsgi_app, x_for=dependencies.settings.trusted_proxies, x_proto=0)

@@ -1,4 +1,4 @@
-"""What routes check before they act: the machine, the body, the key, the rate of requests."""
+"""What routes check before they act: the machine, the body, the key, the site."""
 
 import hmac
 from collections.abc import Mapping
@@ -8,8 +8,7 @@ import msgspec
 from flask import Request, request
 
 from arcade_cloud.domain.machines import Machine
-from arcade_cloud.errors import BadRequest, CrossSite, TooManyRequests, Unauthorized, UnknownMachine
-from arcade_cloud.services.rate_limit import RateLimiter
+from arcade_cloud.errors import BadRequest, CrossSite, Unauthorized, UnknownMachine
 from arcade_cloud.services.sales import Sales
 from arcade_shared.ids import is_machine_id
 
@@ -120,14 +119,3 @@ def check_same_site() -> None:
     """
     if request.method not in _READING and request.headers.get("Sec-Fetch-Site") == "cross-site":
         raise CrossSite("Another site sent this. Open the machine's page here, and try again.")
-
-
-def check_rate(limiter: RateLimiter, request: Request, route: str, now_ms: int) -> None:
-    """Check how often the request's address has called `route`.
-
-    Raises:
-        TooManyRequests: It has called too often.
-    """
-    wait_ms = limiter.wait_ms(route, request.remote_addr or "", now_ms)
-    if wait_ms > 0:
-        raise TooManyRequests(wait_ms)

@@ -11,18 +11,18 @@ from arcade_cloud.domain.events import PlayerReturned
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import Order
 from arcade_cloud.errors import BadRequest, InvariantBroken, NotFound, NotReady, StoreUnavailable
-from arcade_cloud.services.rate_limit import RateLimiter
 from arcade_cloud.services.sales import MAX_QUANTITY
 from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.error_responses import status_of, wants_json
-from arcade_cloud.web.guards import check_rate, known_machine
+from arcade_cloud.web.guards import known_machine
 from arcade_cloud.web.player_view import NOTHING_SOLD, contact_link, machine_view, order_view, picture
+from arcade_cloud.web.visitors import Visitors
 
 _ORDER_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _QUANTITY = re.compile(r"[0-9]{1,4}")
 
 
-def routes(dependencies: Dependencies, limiter: RateLimiter) -> Blueprint:
+def routes(dependencies: Dependencies, visitors: Visitors) -> Blueprint:
     """`/m/<machine>` and the paths below it."""
     blueprint = Blueprint("player", __name__)
     pages = Pages(dependencies)
@@ -31,12 +31,16 @@ def routes(dependencies: Dependencies, limiter: RateLimiter) -> Blueprint:
     def machine(machine_id: str) -> Response:
         """What the machine sells, and whether it is ready; `?format=json` keeps the page live."""
         known = pages.known(machine_id)
-        return pages.machine_state(known) if wants_json() else pages.machine(known)
+        if wants_json():
+            return pages.machine_state(known)
+        page = pages.machine(known)
+        visitors.welcome(request, page)
+        return page
 
     @blueprint.post("/m/<machine_id>/checkout")
     def checkout(machine_id: str) -> AnyResponse:
         """Send the player to Stripe, or say why nobody can pay now."""
-        check_rate(limiter, request, "checkout", dependencies.fulfilment.now_ms())
+        visitors.check_order(request)
         return pages.checkout(pages.known(machine_id), request.form.get("offer_id"), request.form.get("quantity"))
 
     @blueprint.get("/m/<machine_id>/checkout")

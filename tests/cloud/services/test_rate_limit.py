@@ -3,10 +3,10 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arcade_cloud.services.rate_limit import Bucket, Rate, RateLimiter, client_of, take
+from arcade_cloud.services.rate_limit import Bucket, Rate, RateLimiter, Share, client_of, take
 
 MINUTE_MS = 60_000
 
@@ -48,35 +48,63 @@ def test_a_clock_that_goes_back_gives_nothing_away() -> None:
     assert (bucket.tokens, wait_ms > 0) == (0.0, True)
 
 
-def test_routes_and_clients_are_counted_apart() -> None:
-    limiter = RateLimiter(2)
-    assert [limiter.wait_ms("checkout", "10.0.0.1", 0) for _ in range(2)] == [0, 0]
-    assert limiter.wait_ms("checkout", "10.0.0.1", 0) > 0
-    assert limiter.wait_ms("checkout", "10.0.0.2", 0) == 0
-    assert limiter.wait_ms("gameover", "10.0.0.1", 0) == 0
+@given(every_ms=st.integers(1, 700), per_minute=st.sampled_from([1, 6, 60, 100, 120]))
+@settings(deadline=None)
+def test_whoever_knocks_steadily_gets_the_whole_of_the_rate(every_ms: int, per_minute: int) -> None:
+    """However fast: a bucket that refills by whole units would give next to nothing to whoever knocks often."""
+    limiter, share, passed, until_ms = (
+        RateLimiter(),
+        Share(("visitor", "a"), Rate(per_minute, 1)),
+        0,
+        10 * MINUTE_MS,
+    )
+    for now_ms in range(0, until_ms, max(every_ms, 20)):
+        passed += limiter.wait_ms(now_ms, share) == 0
+    # A knock may come up to one interval after its turn, each time.
+    turn_ms = MINUTE_MS / per_minute
+    assert until_ms / (turn_ms + max(every_ms, 20)) <= passed <= 1 + until_ms / turn_ms
+
+
+def share(name: str, per_minute: int, what: str = "checkout") -> Share:
+    return Share((what, name), Rate(per_minute=per_minute, burst=per_minute))
+
+
+def test_buckets_are_counted_apart() -> None:
+    limiter = RateLimiter()
+    assert [limiter.wait_ms(0, share("10.0.0.1", 2)) for _ in range(2)] == [0, 0]
+    assert limiter.wait_ms(0, share("10.0.0.1", 2)) > 0
+    assert limiter.wait_ms(0, share("10.0.0.2", 2)) == 0
+    assert limiter.wait_ms(0, share("10.0.0.1", 2, "gameover")) == 0
+
+
+def test_a_request_passes_only_if_all_its_buckets_have_room_and_else_takes_from_none() -> None:
+    limiter, small, large = RateLimiter(), share("visitor", 2), share("address", 5)
+    assert [limiter.wait_ms(0, small, large) for _ in range(2)] == [0, 0]
+    assert {limiter.wait_ms(0, small, large) for _ in range(100)} == {30_001}
+    assert [limiter.wait_ms(0, large) > 0 for _ in range(4)] == [False, False, False, True]
 
 
 def test_a_limit_of_zero_means_none() -> None:
-    limiter = RateLimiter(0)
-    assert {limiter.wait_ms("checkout", "10.0.0.1", 0) for _ in range(1000)} == {0}
+    limiter = RateLimiter()
+    assert {limiter.wait_ms(0, share("10.0.0.1", 0)) for _ in range(1000)} == {0}
     assert len(limiter) == 0
 
 
 def test_the_table_is_bounded_and_forgets_the_one_quiet_for_longest() -> None:
-    limiter = RateLimiter(1, max_buckets=3)
+    limiter = RateLimiter(max_buckets=3)
     for name in "abc":
-        assert limiter.wait_ms("checkout", name, 0) == 0
-    assert limiter.wait_ms("checkout", "a", 1) > 0
-    assert limiter.wait_ms("checkout", "d", 2) == 0
+        assert limiter.wait_ms(0, share(name, 1)) == 0
+    assert limiter.wait_ms(1, share("a", 1)) > 0
+    assert limiter.wait_ms(2, share("d", 1)) == 0
     assert len(limiter) == 3
-    assert limiter.wait_ms("checkout", "a", 3) > 0
-    assert limiter.wait_ms("checkout", "b", 4) == 0
+    assert limiter.wait_ms(3, share("a", 1)) > 0
+    assert limiter.wait_ms(4, share("b", 1)) == 0
 
 
 def test_threads_together_pass_no_more_than_the_burst() -> None:
-    limiter = RateLimiter(50)
+    limiter = RateLimiter()
     with ThreadPoolExecutor(8) as threads:
-        waits_ms = list(threads.map(lambda _: limiter.wait_ms("checkout", "10.0.0.1", 0), range(400)))
+        waits_ms = list(threads.map(lambda _: limiter.wait_ms(0, share("10.0.0.1", 50)), range(400)))
     assert waits_ms.count(0) == 50
 
 

@@ -15,6 +15,7 @@ from arcade_cloud.domain.limits import Limits
 from arcade_cloud.entrypoints.server import PRUNE_EVERY_S
 from arcade_cloud.ports.store import Store
 from arcade_cloud.services.machine_messages import UNMATCHED_ACKS_PER_MINUTE
+from arcade_cloud.services.rate_limit import Rate, Share
 from arcade_shared.errors import BadMessage
 from arcade_shared.ids import uuid7
 from arcade_shared.messages import Ack
@@ -169,7 +170,7 @@ def test_who_fills_its_own_measure_leaves_others_theirs() -> None:
     order_id = cloud.buy()
     cloud.settle_down()
     assert cloud.order(order_id or "").state == "settled"
-    assert cloud.messages.limiter.wait_ms("ack", "cab-02", cloud.now_ms) == 0
+    assert cloud.messages.limiter.wait_ms(cloud.now_ms, Share(("ack", "cab-02"), Rate(1, 1))) == 0
 
 
 @pytest.fixture

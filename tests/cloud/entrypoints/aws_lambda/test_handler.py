@@ -165,7 +165,7 @@ def test_a_file_arrives_to_the_byte(aws: Lambda, shape: str) -> None:
 
 def test_an_address_is_limited_by_who_connected(aws: Lambda) -> None:
     """A client that sends another X-Forwarded-For each time is still one client."""
-    limited = Lambda(rate_limit_per_minute=2)
+    limited = Lambda(rate_limit_per_minute=4)
     asked = [
         limited.ask(
             "rest",
