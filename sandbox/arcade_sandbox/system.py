@@ -6,6 +6,7 @@ edge log. From that log, the board's count can be recomputed whatever was killed
 
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -276,6 +277,8 @@ class System:
         config += '\n[game_over.gpio]\npin = 27\nactive = "low"\ndebounce_ms = 20\n'
         path = folder / "edge.toml"
         path.write_text(config)
+        if self.tls:
+            shutil.copy(self.broker.ca_file, folder)  # the config names it without a folder
         edge_log = folder / "edges.jsonl"
         agent = Process(
             f"agent-{machine_id}",

@@ -28,6 +28,10 @@ class Keyring:
     def _of_machine(self, machine_id: str) -> tuple[bytes, ...]:
         return tuple(machine_key(secret, machine_id) for secret in self._secrets)
 
+    def is_of_an_older_secret(self, machine_id: str, fingerprint: str) -> bool:
+        """Whether the key with that fingerprint is valid only until the older secret is taken away."""
+        return fingerprint in {key_fingerprint(key) for key in self.of_machine(machine_id)[1:]}
+
     def to_sign(self, machine_id: str, fingerprint: str) -> bytes:
         """The key for signing to this machine.
 

@@ -1,11 +1,14 @@
 """Machines: their registration, their latest status, and whether somebody may pay for them now (pure)."""
 
-from typing import Literal
+import difflib
+from collections.abc import Iterable
+from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from arcade_cloud.domain.money import Offer
+from arcade_cloud.domain.offers import offer_text
 from arcade_shared.messages import Status
 
 # A status comes every 30 s. Two may be lost or late before the machine counts as offline.
@@ -28,6 +31,53 @@ class Machine(Struct, frozen=True, kw_only=True):
     picture_url: str = ""
     offers: tuple[Offer, ...] = ()
     created_at_ms: int = 0
+
+
+class MachineChange(Struct, frozen=True, kw_only=True):
+    """What an operator changes about a machine. What is not named stays as it is."""
+
+    kind: Literal["agent", "subscriber"] | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    contact: str | UnsetType = UNSET
+    picture_url: str | UnsetType = UNSET
+    offers: tuple[Offer, ...] | UnsetType = UNSET
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """What is named."""
+        return {name: value for name, value in msgspec.structs.asdict(self).items() if value is not UNSET}
+
+
+def changed(machine: Machine, change: MachineChange) -> Machine:
+    """The machine with what is named changed, in the next version; the given one if that changes nothing."""
+    after = msgspec.structs.replace(machine, **change.named)
+    return machine if after == machine else msgspec.structs.replace(after, version=machine.version + 1)
+
+
+def differences(before: Machine, after: Machine) -> list[tuple[str, str, str]]:
+    """What differs, for people: its name, before, after."""
+    names = {"kind": "kind", "name": "name", "contact": "contact", "picture_url": "picture", "offers": "offers"}
+    values = [(shown, _shown(before, name), _shown(after, name)) for name, shown in names.items()]
+    return [(name, old, new) for name, old, new in values if old != new]
+
+
+def _shown(machine: Machine, name: str) -> str:
+    value = getattr(machine, name)
+    if name == "offers":
+        value = ", ".join(offer_text(offer) for offer in value)
+    return value or "-"
+
+
+def near_matches(machine_id: str, known: Iterable[str]) -> list[str]:
+    """Which of the known ids somebody may have meant, at most three."""
+    by_fold = {other.casefold(): other for other in known}
+    return [by_fold[fold] for fold in difflib.get_close_matches(machine_id.casefold(), by_fold, n=3, cutoff=0.6)]
+
+
+def look_alike(machine_id: str, known: Iterable[str]) -> str | None:
+    """The known id that differs from this one in case alone."""
+    fold = machine_id.casefold()
+    return next((other for other in known if other != machine_id and other.casefold() == fold), None)
 
 
 class Presence(Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """Offers as an operator writes them (pure)."""
 
 import re
+from collections.abc import Sequence
 
 from arcade_cloud.domain.money import Offer, currency_of, parse_amount
 from arcade_cloud.errors import BadRequest
@@ -31,3 +32,24 @@ def parse_offer(text: str) -> Offer:
         currency=currency,
         price_id=price_id,
     )
+
+
+def parse_offers(texts: Sequence[str]) -> tuple[Offer, ...]:
+    """Read several offers of one machine.
+
+    Raises:
+        BadRequest: As `parse_offer`, or two are the same.
+    """
+    offers = tuple(parse_offer(text) for text in texts)
+    if len({offer.offer_id for offer in offers}) != len(offers):
+        raise BadRequest("the same offer is given twice")
+    return offers
+
+
+def offer_text(offer: Offer) -> str:
+    """The offer as `parse_offer` reads it."""
+    currency = currency_of(offer.currency)
+    whole, fraction = divmod(offer.amount_minor, currency.unit_minor)
+    amount = f"{whole}.{fraction:0{currency.decimals}d}" if currency.decimals else str(whole)
+    price = f"@{offer.price_id}" if offer.price_id else ""
+    return f"{offer.credits}={amount}{offer.currency.upper()}{price}"

@@ -1,4 +1,4 @@
-"""What operators do (grants, refunds), and what game software does for a machine (game over)."""
+"""What operators do (machines, grants, refunds), and what game software does for a machine (game over)."""
 
 import hashlib
 import secrets
@@ -9,12 +9,17 @@ import msgspec
 
 from arcade_cloud.domain.events import Due, Outcome, RefundAsked
 from arcade_cloud.domain.life import can_refund
+from arcade_cloud.domain.machines import Machine, MachineChange, changed, look_alike, near_matches
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.order import Delivery, Order
-from arcade_cloud.errors import BadRequest
+from arcade_cloud.errors import BadRequest, Conflict, UnknownMachine
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.services.sales import Sales
 from arcade_shared.ids import uuid7
+from arcade_shared.topics import check_machine_id
+
+# Two people rarely change one machine at the same moment.
+CHANGE_RETRIES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +30,76 @@ class Operations:
     sales: Sales
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
 
-    def grant(self, machine_id: object, credits: int, *, by: str, reason: str, token: str) -> Order:
+    # --- machines ----------------------------------------------------------------------------------------
+
+    def machine(self, machine_id: str) -> Machine:
+        """The registered machine.
+
+        Raises:
+            UnknownMachine: No such machine is registered. The text says which ids are like it.
+            BadTopic: It is not a machine id at all.
+        """
+        store = self.fulfilment.store
+        found = store.machine(check_machine_id(machine_id))
+        if found is not None:
+            return found
+        known = [machine.machine_id for machine in store.machines()]
+        near = " or ".join(near_matches(machine_id, known))
+        hint = f": did you mean {near}?" if near else "; `arcade-cloud machine list` shows all that are"
+        raise UnknownMachine(f"no machine {machine_id} is registered{hint}")
+
+    def machine_add(self, machine_id: str, change: MachineChange) -> Machine:
+        """Register a machine.
+
+        Raises:
+            BadRequest: It is registered already, or its id differs from another's in case alone.
+            BadTopic: It is not a machine id at all.
+        """
+        store = self.fulfilment.store
+        known = [machine.machine_id for machine in store.machines()]
+        twin = look_alike(check_machine_id(machine_id), known)
+        if twin is not None:
+            raise BadRequest(
+                f"machine {twin} is registered, and {machine_id} differs in case alone: choose another id"
+            )
+        blank = Machine(machine_id=machine_id, version=1, created_at_ms=self.fulfilment.now_ms())
+        machine = msgspec.structs.replace(blank, **change.named)
+        try:
+            store.put_machine(machine, 0)
+        except Conflict:
+            raise BadRequest(
+                f"machine {machine_id} is already registered: `arcade-cloud machine set {machine_id}` changes it, "
+                f"`arcade-cloud machine config {machine_id}` prints its agent's config"
+            ) from None
+        return machine
+
+    def machine_set(self, machine_id: str, change: MachineChange) -> tuple[Machine, Machine]:
+        """Change what is named about a machine, and nothing else.
+
+        Returns:
+            The machine before and after; twice the same if nothing changed.
+
+        Raises:
+            UnknownMachine: No such machine is registered.
+            BadTopic: It is not a machine id at all.
+            Conflict: Others keep changing it.
+        """
+        for attempt in range(CHANGE_RETRIES):
+            before = self.machine(machine_id)
+            after = changed(before, change)
+            try:
+                if after != before:
+                    self.fulfilment.store.put_machine(after, before.version)
+            except Conflict:
+                if attempt == CHANGE_RETRIES - 1:
+                    raise
+            else:
+                break
+        return before, after
+
+    # --- money and credits -------------------------------------------------------------------------------
+
+    def grant(self, machine_id: str, credits: int, *, by: str, reason: str, token: str) -> Order:
         """Give free credits.
 
         Args:
@@ -40,7 +114,7 @@ class Operations:
         existing = self.fulfilment.store.order(order_id)
         if existing is not None:
             return existing
-        machine = self.sales.machine(machine_id)
+        machine = self.machine(machine_id)
         installation = self.sales.ready_installation(machine, credits)
         now_ms = self.fulfilment.now_ms()
         free = Offer(offer_id="grant", credits=credits, amount_minor=0, currency="")

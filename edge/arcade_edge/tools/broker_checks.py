@@ -353,7 +353,7 @@ def _cloud(found: _Found, waited_s: float) -> Iterator[Verdict]:
     if found.another_key:
         yield bad(
             "signing key",
-            "the cloud's messages are signed with another key: use the one that `arcade-cloud machine add` prints",
+            "the cloud's messages are signed with another key: see `arcade-cloud machine config`",
         )
     elif status is None or status.is_refusal or clock.refused or (_taken(clock) and not clock.came):
         yield doubtful("signing key", "not tried: the cloud cannot be asked before the access list is mended")
@@ -364,7 +364,7 @@ def _cloud(found: _Found, waited_s: float) -> Iterator[Verdict]:
         yield bad(
             "cloud",
             f"no answer within {waited_s:g} s: {hidden}the cloud ignores this machine, for it is not registered "
-            "(arcade-cloud machine list) or has another key (arcade-cloud machine add prints the right one)",
+            "(arcade-cloud machine list) or has another key (arcade-cloud machine config prints it)",
         )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from arcade_cloud.domain.offers import parse_offer
+from arcade_cloud.domain.offers import offer_text, parse_offer
 from arcade_cloud.errors import BadRequest
 
 
@@ -52,3 +52,8 @@ def test_offers_are_written_as_people_write_them(text, credits, amount, currency
 def test_an_offer_that_makes_no_sense_is_refused(text):
     with pytest.raises(BadRequest):
         parse_offer(text)
+
+
+@pytest.mark.parametrize("text", ["1=2.00MYR", "3=500JPY", "3=5.50EUR@price_1A", "3=1.250KWD", "3=2.000BHD"])
+def test_an_offer_is_shown_as_it_is_written(text):
+    assert offer_text(parse_offer(text)) == text

@@ -10,10 +10,12 @@ import tomllib
 from contextlib import closing
 from importlib.metadata import version
 
+import msgspec
 import pytest
 import requests
 
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
+from arcade_cloud.domain.offers import parse_offer
 from arcade_cloud.entrypoints.cli import main
 from arcade_sandbox.processes import free_port, wait_for
 from arcade_shared.signing import machine_key
@@ -92,10 +94,116 @@ def test_the_agent_keeps_its_journal_when_the_line_that_names_it_is_deleted(sett
 def test_a_machine_is_changed_only_when_that_is_asked_for(settings, capsys):
     assert main(["machine", "add", "cab-01", "--name", "Old"]) == 0
     assert main(["machine", "add", "cab-01", "--name", "New"]) == 1
-    assert "--update" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "machine set cab-01" in said
+    assert "machine config cab-01" in said
+    main(["machine", "list"])
+    assert "Old" in capsys.readouterr().out
     assert main(["machine", "add", "cab-01", "--name", "New", "--update"]) == 0
     main(["machine", "list"])
     assert "New" in capsys.readouterr().out
+
+
+WHOLE = ["--name", "Space Duel", "--contact", "+60 3 1234 5678", "--picture", "https://x.example/duel.jpg"]
+OFFERS = ["--offer", "3=5.00MYR", "--offer", "8=10.00MYR@price_eight"]
+
+
+def known(settings):
+    """The machines as they are stored."""
+    with closing(SqliteStore(settings["DATABASE_URL"].removeprefix("sqlite:///"))) as store:
+        return {machine.machine_id: machine for machine in store.machines()}
+
+
+@pytest.mark.parametrize("command", [["set", "cab-01"], ["add", "cab-01", "--update"]])
+@pytest.mark.parametrize(
+    ("options", "changes"),
+    [
+        ([], {}),
+        (["--name", "Other"], {"name": "Other"}),
+        (["--name", ""], {"name": ""}),
+        (["--contact", "0"], {"contact": "0"}),
+        (["--picture", "https://y.example"], {"picture_url": "https://y.example"}),
+        (["--offer", "2=4.00MYR"], {"offers": (parse_offer("2=4.00MYR"),)}),
+    ],
+)
+def test_an_update_changes_what_is_named_and_nothing_else(settings, capsys, command, options, changes):
+    main(["machine", "add", "cab-01", *WHOLE, *OFFERS])
+    before = known(settings)["cab-01"]
+    status = main(["machine", *command, *options])
+    after = known(settings)["cab-01"]
+    assert status == (1 if command[0] == "set" and not options else 0)
+    expected = msgspec.structs.replace(before, version=before.version + bool(changes), **changes)
+    assert after == expected
+
+
+def test_a_change_shows_before_and_after_and_says_when_there_is_none(settings, capsys):
+    main(["machine", "add", "cab-01", *WHOLE, *OFFERS])
+    capsys.readouterr()
+    assert main(["machine", "set", "cab-01", "--name", "Other", "--no-offers"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "name before: Space Duel now: Other" in said
+    assert "offers before: 3=5.00MYR, 8=10.00MYR@price_eight now: -" in said
+    assert "+60" not in said
+    assert main(["machine", "set", "cab-01", "--name", "Other"]) == 0
+    assert capsys.readouterr().out == "machine cab-01: nothing changed\n"
+
+
+def test_a_machine_can_become_one_that_only_listens_and_back(settings, capsys):
+    main(["machine", "add", "cab-01", *OFFERS])
+    assert main(["machine", "set", "cab-01", "--kind", "subscriber"]) == 0
+    assert main(["machine", "config", "cab-01"]) == 1
+    assert main(["machine", "set", "cab-01", "--kind", "agent"]) == 0
+    assert main(["machine", "config", "cab-01"]) == 0
+    assert len(known(settings)["cab-01"].offers) == 2
+
+
+def test_the_agent_s_config_is_printed_again_as_it_was_and_changes_nothing(settings, capsys):
+    main(["machine", "add", "cab-01", *WHOLE, *OFFERS])
+    printed, before = capsys.readouterr().out, known(settings)
+    assert main(["machine", "config", "cab-01"]) == 0
+    assert capsys.readouterr().out == printed
+    assert known(settings) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["machine", "set", "Cab-1", "--name", "x"],
+        ["machine", "config", "Cab-1"],
+        ["machine", "show", "Cab-1"],
+        ["order", "list", "--machine", "Cab-1"],
+        ["grant", "Cab-1", "1"],
+    ],
+)
+def test_a_misspelt_machine_is_said_with_what_may_be_meant(settings, capsys, arguments):
+    for machine_id in ("cab-01", "cab-02", "shop"):
+        main(["machine", "add", machine_id])
+    capsys.readouterr()
+    assert main(arguments) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "no machine Cab-1 is registered: did you mean cab-0" in said.err
+    assert "shop" not in said.err
+    assert main([word.replace("Cab-1", "nothing-like-it") for word in arguments]) == 1
+    assert "`arcade-cloud machine list`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [[], ["--update"]])
+def test_an_id_that_differs_from_another_in_case_alone_is_refused(settings, capsys, more):
+    main(["machine", "add", "cab-01"])
+    capsys.readouterr()
+    assert main(["machine", "add", "CAB-01", *more]) == 1
+    assert "machine cab-01 is registered" in capsys.readouterr().err
+    assert list(known(settings)) == ["cab-01"]
+
+
+def test_a_machine_is_shown_with_all_that_is_on_record(settings, capsys):
+    main(["machine", "add", "cab-01", *WHOLE, *OFFERS])
+    capsys.readouterr()
+    assert main(["machine", "show", "cab-01"]) == 0
+    said = capsys.readouterr().out
+    for text in ("Space Duel", "+60 3 1234 5678", "3=5.00MYR, 8=10.00MYR@price_eight", "not been connected yet"):
+        assert text in said
 
 
 @pytest.mark.parametrize("machine_id", ["#", "a/b", "", "a b", "x" * 65])

@@ -21,6 +21,9 @@ from arcade_sandbox.processes import free_port, wait_for
 COMMANDS = {
     "machine add cab-01": 0,
     "machine add cab-01 --name again": 1,
+    "machine set cab-01 --name again": 0,
+    "machine config cab-01": 0,
+    "machine show cab-01": 0,
     "machine list": 0,
     "order list": 0,
     "order show ord_unknown": 1,

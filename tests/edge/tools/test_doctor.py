@@ -134,7 +134,7 @@ def test_a_key_that_the_cloud_does_not_know_gets_no_answer(tmp_path: Path, broke
     with MqttCloud(broker.port, KEY, MACHINE, username="cloud", password="cloud password"):
         verdicts = doctor(config)
     assert failed(verdicts) == ["cloud"]
-    assert "arcade-cloud machine add" in text_of(verdicts, "cloud")
+    assert "arcade-cloud machine config" in text_of(verdicts, "cloud")
 
 
 def test_an_answer_that_is_signed_with_another_key_is_no_proof(

@@ -1,102 +1,218 @@
-"""`arcade-cloud machine`: register machines, list them."""
+"""`arcade-cloud machine`: register, change and show machines, and print their agents' configs."""
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
+    from arcade_cloud.bootstrap import Cloud
     from arcade_cloud.config.settings import Settings
-    from arcade_cloud.domain.money import Offer
+    from arcade_cloud.domain.machines import Machine, MachineChange, Presence
+
+OLDER_KEY = "signs with an older secret's key"
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `machine add` and `machine list`."""
-    machine = commands.add_parser("machine", help="register or list machines").add_subparsers(
-        dest="what", required=True, metavar="add|list"
+    """Add `machine add`, `machine set`, `machine config`, `machine list` and `machine show`."""
+    machine = commands.add_parser("machine", help="register, change or show machines").add_subparsers(
+        dest="what", required=True, metavar="add|set|config|list|show"
     )
     add = machine.add_parser("add", help="register a machine and print its agent's config")
-    add.add_argument("machine_id")
-    add.add_argument("--name", default="", help="what players see")
-    add.add_argument("--contact", default="", help="whom a player calls; without it, OPERATOR_CONTACT")
-    add.add_argument("--picture", default="", metavar="URL", help="a picture of the cabinet")
-    add.add_argument(
-        "--offer",
-        action="append",
-        default=[],
-        metavar="CREDITS=AMOUNT",
-        help="such as 3=5.00MYR, or 3=5.00MYR@price_123 for a price at Stripe; may be repeated. "
-        "Without offers the machine sells one credit at STRIPE_PRICE_ID",
-    )
+    _take_changes(add)
     add.add_argument("--subscriber", action="store_true", help="software that only listens and sends no acks")
-    add.add_argument("--update", action="store_true", help="change a machine that is already registered")
+    add.add_argument(
+        "--update", action="store_true", help="if it is registered, change what is named, as `set` does"
+    )
     add.set_defaults(run=_add)
+    change = machine.add_parser("set", help="change what is named about a machine, and nothing else")
+    _take_changes(change)
+    change.add_argument("--no-offers", action="store_true", help="sell one credit at STRIPE_PRICE_ID instead")
+    change.add_argument(
+        "--kind", choices=("agent", "subscriber"), help="a subscriber only listens, and sends no acks"
+    )
+    change.set_defaults(run=_set)
+    config = machine.add_parser(
+        "config", help="print a machine's agent's config again, with its newest signing key"
+    )
+    config.add_argument("machine_id")
+    config.set_defaults(run=_config)
     listing = machine.add_parser("list", help="list all machines, and whether players can pay for them")
     listing.set_defaults(run=_list)
+    show = machine.add_parser("show", help="show one machine")
+    show.add_argument("machine_id")
+    show.set_defaults(run=_show)
+
+
+def _take_changes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("machine_id")
+    parser.add_argument("--name", help="what players see")
+    parser.add_argument("--contact", help="whom a player calls; without it, OPERATOR_CONTACT")
+    parser.add_argument("--picture", metavar="URL", help="a picture of the cabinet")
+    parser.add_argument(
+        "--offer",
+        action="append",
+        metavar="CREDITS=AMOUNT",
+        help="such as 3=5.00MYR, or 3=5.00MYR@price_123 for a price at Stripe; may be repeated, and replaces all "
+        "offers. Without offers the machine sells one credit at STRIPE_PRICE_ID",
+    )
+
+
+def _change(options: argparse.Namespace) -> "MachineChange":
+    """What the options name."""
+    from arcade_cloud.domain.machines import MachineChange
+    from arcade_cloud.domain.offers import parse_offers
+    from arcade_cloud.errors import BadRequest
+
+    given = {"name": options.name, "contact": options.contact, "picture_url": options.picture}
+    if options.offer:
+        given["offers"] = parse_offers(options.offer)
+    if getattr(options, "no_offers", False):
+        if options.offer:
+            raise BadRequest("--offer and --no-offers contradict each other")
+        given["offers"] = ()
+    given["kind"] = "subscriber" if getattr(options, "subscriber", False) else getattr(options, "kind", None)
+    return MachineChange(**{name: value for name, value in given.items() if value is not None})
 
 
 def _add(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
-    from arcade_cloud.config.agent_config import agent_config
-    from arcade_cloud.config.private_files import close_to_others
-    from arcade_cloud.domain.machines import Machine
-    from arcade_cloud.domain.offers import parse_offer
-    from arcade_cloud.errors import BadRequest
     from arcade_shared.topics import check_machine_id
 
-    machine_id = check_machine_id(options.machine_id)
-    offers = tuple(parse_offer(text) for text in options.offer)
-    if len({offer.offer_id for offer in offers}) != len(offers):
-        raise BadRequest("the same offer is given twice")
+    machine_id, change = check_machine_id(options.machine_id), _change(options)
     with build(settings) as cloud:
-        known = cloud.store.machine(machine_id)
-        if known is not None and not options.update:
-            raise BadRequest(f"machine {machine_id} is already registered: add --update to change it")
-        version = 0 if known is None else known.version
-        machine = Machine(
-            machine_id=machine_id,
-            version=version + 1,
-            kind="subscriber" if options.subscriber else "agent",
-            name=options.name,
-            contact=options.contact,
-            picture_url=options.picture,
-            offers=offers,
-            created_at_ms=cloud.services.fulfilment.now_ms() if known is None else known.created_at_ms,
-        )
-        for offer in offers:
-            _warn_if_too_cheap(offer)
-        cloud.store.put_machine(machine, version)
+        operations = cloud.services.operations
+        if options.update and cloud.store.machine(machine_id) is not None:
+            before, machine = operations.machine_set(machine_id, change)
+            _tell(before, machine, file=sys.stderr)
+        else:
+            machine = operations.machine_add(machine_id, change)
+    _warn_if_too_cheap(machine)
     if machine.kind == "subscriber":
-        print(f"machine {machine_id} is registered; a credit counts as delivered once the broker has passed it on")
+        print(f"machine {machine.machine_id}: a credit counts as delivered once the broker has passed it on")
         return 0
-    close_to_others(sys.stdout)  # it has the machine's signing key
-    print(agent_config(settings, machine_id), end="")
+    _print_config(settings, machine)
     return 0
 
 
-def _warn_if_too_cheap(offer: "Offer") -> None:
+def _set(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.bootstrap import build
+    from arcade_cloud.errors import BadRequest
+
+    change = _change(options)
+    if not change.named:
+        raise BadRequest(
+            "name what is to change, such as --name or --offer: see `arcade-cloud machine set --help`"
+        )
+    with build(settings) as cloud:
+        before, after = cloud.services.operations.machine_set(options.machine_id, change)
+    _tell(before, after)
+    _warn_if_too_cheap(after)
+    return 0
+
+
+def _tell(before: "Machine", after: "Machine", file: TextIO | None = None) -> None:
+    """Print what has changed."""
+    from arcade_cloud.domain.machines import differences
+
+    out = file or sys.stdout
+    found = differences(before, after)
+    print(f"machine {after.machine_id}: {'changed' if found else 'nothing changed'}", file=out)
+    for name, old, new in found:
+        print(f"  {name:<8} before: {old}", file=out)
+        print(f"  {'':<8} now:    {new}", file=out)
+
+
+def _warn_if_too_cheap(machine: "Machine") -> None:
     from arcade_cloud.domain.money import currency_of, format_amount
 
-    least_minor = currency_of(offer.currency).least_minor
-    if least_minor is None:
-        text = (
-            f"warning: Stripe does not say which payments in {offer.currency.upper()} are too small for it: "
-            "try a purchase of this offer"
-        )
-        print(text, file=sys.stderr)
-    elif offer.amount_minor < least_minor:
-        price, least = (format_amount(n, offer.currency) for n in (offer.amount_minor, least_minor))
-        text = f"warning: nobody can pay {price}: Stripe charges at least {least}; sell more credits at once"
-        print(text, file=sys.stderr)
+    for offer in machine.offers:
+        least_minor = currency_of(offer.currency).least_minor
+        if least_minor is None:
+            text = (
+                f"warning: Stripe does not say which payments in {offer.currency.upper()} are too small for it: "
+                "try a purchase of this offer"
+            )
+            print(text, file=sys.stderr)
+        elif offer.amount_minor < least_minor:
+            price, least = (format_amount(n, offer.currency) for n in (offer.amount_minor, least_minor))
+            text = f"warning: nobody can pay {price}: Stripe charges at least {least}; sell more credits at once"
+            print(text, file=sys.stderr)
+
+
+def _config(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.bootstrap import build
+    from arcade_cloud.errors import BadRequest
+
+    with build(settings) as cloud:
+        machine = cloud.services.operations.machine(options.machine_id)
+    if machine.kind == "subscriber":
+        raise BadRequest(f"machine {machine.machine_id} only listens: it has no agent, and so no config")
+    _print_config(settings, machine)
+    return 0
+
+
+def _print_config(settings: "Settings", machine: "Machine") -> None:
+    from arcade_cloud.config.agent_config import agent_config
+    from arcade_cloud.config.private_files import close_to_others
+
+    close_to_others(sys.stdout)  # it has the machine's signing key
+    print(agent_config(settings, machine.machine_id), end="")
 
 
 def _list(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
-    from arcade_cloud.domain.machines import why_not_ready
 
     with build(settings) as cloud:
         for machine in cloud.store.machines():
             presence = cloud.store.presence(machine.machine_id)
-            why_not = why_not_ready(machine, presence, cloud.services.fulfilment.now_ms())
-            state = "only listens" if machine.kind == "subscriber" else why_not or "ready"
-            print(f"{machine.machine_id:<24} {state:<40} {machine.name}")
+            older = f"  ({OLDER_KEY})" if _has_older_key(cloud, presence) else ""
+            print(f"{machine.machine_id:<24} {_state(cloud, machine, presence):<40} {machine.name}{older}")
     return 0
+
+
+def _show(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.bootstrap import build
+    from arcade_cloud.domain.offers import offer_text
+
+    with build(settings) as cloud:
+        machine = cloud.services.operations.machine(options.machine_id)
+        presence = cloud.store.presence(machine.machine_id)
+        state, older = _state(cloud, machine, presence), _has_older_key(cloud, presence)
+    facts = {
+        "state": state,
+        "kind": machine.kind,
+        "name": machine.name,
+        "contact": machine.contact,
+        "picture": machine.picture_url,
+        "offers": ", ".join(offer_text(offer) for offer in machine.offers),
+        "registered": _moment(machine.created_at_ms),
+    }
+    if presence is not None and presence.installation is not None:
+        facts |= {
+            "installation": presence.installation,
+            "agent": presence.agent,
+            "at most": f"{presence.max_credits} credits at once",
+            "last heard": _moment(presence.heard_at_ms),
+            "key": OLDER_KEY if older else "signs with the newest secret's key",
+        }
+    print(machine.machine_id)
+    for name, value in facts.items():
+        print(f"  {name:<14} {value or '-'}")
+    return 0
+
+
+def _state(cloud: "Cloud", machine: "Machine", presence: "Presence | None") -> str:
+    from arcade_cloud.domain.machines import why_not_ready
+
+    why_not = why_not_ready(machine, presence, cloud.services.fulfilment.now_ms())
+    return "only listens" if machine.kind == "subscriber" else why_not or "ready"
+
+
+def _has_older_key(cloud: "Cloud", presence: "Presence | None") -> bool:
+    keyring = cloud.services.messages.keyring
+    return presence is not None and keyring.is_of_an_older_secret(presence.machine_id, presence.key_fingerprint)
+
+
+def _moment(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at_ms else ""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from arcade_cloud.bootstrap import Cloud
     from arcade_cloud.config.settings import Settings
     from arcade_cloud.domain.order import Order
 
@@ -62,6 +63,8 @@ def _list(settings: "Settings", options: argparse.Namespace) -> int:
 
     limit, before_ms = max(1, min(options.limit, 1000)), _before_ms(options.before)
     with build(settings) as cloud:
+        if options.machine is not None:
+            _check_machine(cloud, options.machine)
         for order in cloud.store.recent_orders(limit, machine_id=options.machine, before_ms=before_ms):
             print(_line(order))
     return 0
@@ -77,6 +80,12 @@ def _before_ms(text: str | None) -> int | None:
         return parse_ms(text.strip().replace(" ", "T"))
     except ValueError:
         raise BadRequest(f"--before {text}: write a time in UTC, such as 2026-11-22T10:00:00Z") from None
+
+
+def _check_machine(cloud: "Cloud", machine_id: str) -> None:
+    """Raise UnknownMachine if there is no such machine, now or ever."""
+    if not cloud.store.recent_orders(1, machine_id=machine_id):
+        cloud.services.operations.machine(machine_id)
 
 
 def _show(settings: "Settings", options: argparse.Namespace) -> int:
