@@ -4,7 +4,8 @@
 #
 #   edge/deploy/bundle.sh [ARCHITECTURE…]       aarch64 (a 64-bit Raspberry Pi OS) unless named; also x86_64
 #
-# A 32-bit system gets no wheels of msgspec and lgpio: there `install.sh --online` has pip build them.
+# For a 32-bit system nobody makes wheels of all of them. Made on such a system, the bundle holds those that pip has built
+# there, from sources with the pinned hashes (this needs gcc and python3-dev): `make bundle ARGS=armv7l`.
 set -eu
 cd "$(dirname "$0")/../.."
 python=$PWD/.venv/bin/python
@@ -16,7 +17,9 @@ dist=${DIST:-dist}
 pip() { "$python" -m pip --quiet --disable-pip-version-check "$@"; }
 
 version=$(sed -n 's/^version = "\([^"]*\)".*/\1/p' shared/pyproject.toml)
-name=arcade-edge-$version
+# The name says what it is for, so that one does not take another's place.
+name=arcade-edge-$version-$(echo $architectures | tr ' ' -)
+[ -z "${PYTHON_VERSIONS:-}" ] || name=$name-python$(echo $versions | tr ' ' -)
 mkdir -p "$dist"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -24,6 +27,37 @@ folder=$work/$name
 mkdir -p "$folder/wheels"
 
 pip wheel --no-deps --no-build-isolation --wheel-dir "$folder/wheels" ./shared ./edge
+cp requirements/edge.txt "$folder/requirements.txt"
+
+# What this computer can build for: its architecture, which a 32-bit system has below a 64-bit kernel too, and Python.
+here=$("$python" -c '
+import os, struct, sys
+machine = os.uname().machine
+if struct.calcsize("P") == 4:
+    machine = {"aarch64": "armv7l", "armv8l": "armv7l", "x86_64": "i686"}.get(machine, machine)
+print(machine, "%d.%d" % sys.version_info[:2])')
+
+download() { # the ready wheels for one architecture and Python
+    platforms=
+    for tag in manylinux_2_34 manylinux_2_28 manylinux_2_17 manylinux2014 linux; do
+        platforms="$platforms --platform ${tag}_$1"
+    done
+    # shellcheck disable=SC2086
+    pip download --no-deps --require-hashes --only-binary :all: --dest "$folder/wheels" --implementation cp \
+        --python-version "$2" --abi "cp$(echo "$2" | tr -d .)" --abi abi3 --abi none $platforms -r "$3"
+}
+
+build() { # from the pinned sources what has no ready wheel; a wheel built here has a hash of its own
+    pip wheel --no-deps --require-hashes --wheel-dir "$work/built" -r "$1"
+    for wheel in "$work"/built/*.whl; do
+        package=$(basename "$wheel" | cut -d- -f1 | tr '[:upper:]_' '[:lower:]-')
+        hash=$(sha256sum "$wheel" | cut -d' ' -f1)
+        grep -q "$hash" "$folder/requirements.txt" ||
+            sed -i "s/^$package==.*\\\\\$/&\\n    --hash=sha256:$hash \\\\/" "$folder/requirements.txt"
+        cp "$wheel" "$folder/wheels"
+    done
+}
+
 for architecture in $architectures; do
     for of in $versions; do
         # There is no lgpio for 3.13 and later (see requirements/edge.in), and pip judges by its own version.
@@ -31,15 +65,21 @@ for architecture in $architectures; do
             3.11 | 3.12) cp requirements/edge.txt "$work/wanted.txt" ;;
             *) awk '/^[a-z]/ { skip = /^lgpio==/ } !skip' requirements/edge.txt >"$work/wanted.txt" ;;
         esac
-        set --
-        for tag in manylinux_2_34 manylinux_2_28 manylinux_2_17 manylinux2014; do
-            set -- "$@" --platform "${tag}_$architecture"
-        done
-        pip download --no-deps --require-hashes --only-binary :all: --dest "$folder/wheels" --implementation cp \
-            --python-version "$of" --abi "cp$(echo "$of" | tr -d .)" --abi abi3 --abi none "$@" -r "$work/wanted.txt"
+        if download "$architecture" "$of" "$work/wanted.txt" 2>"$work/download.log"; then
+            continue
+        elif [ "$architecture $of" = "$here" ]; then
+            echo "building what has no ready wheel for $architecture with Python $of"
+            build "$work/wanted.txt"
+        elif [ "$architecture" = "${here% *}" ] && [ -z "${PYTHON_VERSIONS:-}" ]; then
+            echo "left out: Python $of, for which wheels can only be built with that Python"
+        else
+            cat "$work/download.log" >&2
+            echo "bundle: pip does not get every package for $architecture with Python $of (above). One that has no ready" \
+                "wheel can only be built on such a system: run \`make bundle ARGS=$architecture' there" >&2
+            exit 1
+        fi
     done
 done
-cp requirements/edge.txt "$folder/requirements.txt"
 cp edge/deploy/install.sh edge/deploy/arcade-edge.service edge/deploy/edge.toml "$folder"
 cp docs/WIRING.md "$folder"
 # The same content makes the same archive.

@@ -183,23 +183,169 @@ def test_an_upgrade_keeps_settings_journal_and_the_program_before(
     assert set(tree(first)) == {"etc/arcade/edge.toml", "var/lib/arcade/journal.db"}
 
 
+def pretend(folder: Path, code: str) -> Path:
+    """An interpreter that is this one, but for what `code` changes in it."""
+    (folder / "sitecustomize.py").write_text(code)
+    python = folder / "python3"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={folder} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    return python
+
+
+def refused(bundle: Path, root: Path, *arguments: str) -> str:
+    """Why it is refused: in one line, and before anything was changed."""
+    done = install(bundle, root, *arguments)
+    if "python3-lgpio" in done.stderr:
+        pytest.skip(done.stderr.strip())
+    assert (done.returncode, done.stdout) == (1, "")
+    assert not root.exists()
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
 def test_a_bundle_without_the_right_wheels_says_what_to_do(bundle: Path, tmp_path: Path) -> None:
     poor = tmp_path / "poor"
     shutil.copytree(bundle, poor)
     for wheel in (poor / "wheels").glob("msgspec-*"):
         wheel.unlink()
-    done = install(poor, tmp_path / "pi")
+    words = refused(poor, tmp_path / "pi")
+    assert "no msgspec for" in words
+    assert "--online" in words
+
+
+def test_a_32_bit_system_is_told_why_and_what_to_do(bundle: Path, tmp_path: Path) -> None:
+    """Below a 64-bit kernel too, which tells another architecture than the programs have."""
+    python = pretend(
+        tmp_path,
+        "import os, struct\n"
+        "size, uname = struct.calcsize, os.uname()\n"
+        "struct.calcsize = lambda form: 4 if form == 'P' else size(form)\n"
+        "os.uname = lambda: os.uname_result((*uname[:4], 'aarch64'))\n",
+    )
+    words = refused(bundle, tmp_path / "pi", "--python", str(python))
+    assert "no lgpio, msgspec for armv7l" in words
+    assert f"which is for {os.uname().machine} with Python" in words
+    assert "64-bit Raspberry Pi OS" in words
+    assert "make bundle ARGS=armv7l" in words
+
+
+def test_wheels_that_were_built_for_a_32_bit_system_are_taken(bundle: Path, tmp_path: Path) -> None:
+    """As `make bundle` builds them there: the look at the wheels lets them pass."""
+    built = tmp_path / "built"
+    shutil.copytree(bundle, built)
+    for wheel in [*(built / "wheels").glob("msgspec-*"), *(built / "wheels").glob("lgpio-*")]:
+        wheel.rename(wheel.with_name("-".join([*wheel.stem.split("-")[:4], "linux_armv7l.whl"])))
+    machine = "import os, struct\nuname = os.uname()\nos.uname = lambda: os.uname_result((*uname[:4], 'armv7l'))\n"
+    done = install(built, tmp_path / "pi", "--dry-run", "--python", str(pretend(tmp_path, machine)))
+    assert done.returncode == 0, done.stderr
+    assert "would: make the virtual environment" in done.stdout
+
+
+def test_an_install_that_comes_to_nothing_leaves_nothing(bundle: Path, tmp_path: Path) -> None:
+    """Else a card that is full stays full; nor does what a power cut has left stay there."""
+    spoilt, root = tmp_path / "spoilt", tmp_path / "pi"
+    shutil.copytree(bundle, spoilt)
+    (wheel,) = (spoilt / "wheels").glob("gpiozero-*")
+    wheel.write_bytes(wheel.read_bytes() + b"?")
+    (root / "opt/arcade/releases/half/bin").mkdir(parents=True)
+    done = install(spoilt, root)
     if "python3-lgpio" in done.stderr:
         pytest.skip(done.stderr.strip())
     assert done.returncode == 1
-    assert "--online" in done.stderr
-    assert not (tmp_path / "pi/opt/arcade/current").exists()
+    assert "pip says above why" in done.stderr
+    assert list((root / "opt/arcade/releases").iterdir()) == []
+    assert not (root / "opt/arcade/current").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="only root can mount a small disk")
+def test_a_disk_that_is_too_full_is_said_before_anything_is_written(bundle: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    command = (
+        f"mount -t tmpfs -o size=50m none {small} && {bundle}/install.sh --root {small} --python {sys.executable}"
+    )
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", f"{command}; ls {small}"], capture_output=True, text=True, check=False
+    )
+    if "mount:" in done.stderr or "unshare:" in done.stderr or "python3-lgpio" in done.stderr:
+        pytest.skip(done.stderr.strip())
+    assert done.stdout == ""
+    assert f"only 50 MB are left on the disk of {small}/opt/arcade" in done.stderr
+
+
+def test_a_system_without_the_package_of_lgpio_is_told_what_has_it(bundle: Path, tmp_path: Path) -> None:
+    """Plain Debian 13 has none, and its Python is too new for the wheel."""
+    newer = tmp_path / "newer"
+    shutil.copytree(bundle, newer)
+    for wheel in (newer / "wheels").glob("msgspec-*"):
+        wheel.rename(wheel.with_name(wheel.name.replace(f"cp3{sys.version_info[1]}", "cp313")))
+    python = pretend(
+        tmp_path,
+        "import importlib.util, sys\n"
+        "sys.version_info = (3, 13, 0, 'final', 0)\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *more: None if name == 'lgpio' else find(name, *more)\n",
+    )
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("apt-get", "apt-cache"):
+        (programs / name).write_text("#!/bin/sh\nexit 100\n")
+        (programs / name).chmod(0o755)
+    done = subprocess.run(
+        [newer / "install.sh", "--dry-run", "--python", python],
+        env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "plain Debian 13 has not" in done.stderr
+
+
+@pytest.mark.skipif(Path("/run/systemd/system").exists(), reason="systemd runs here")
+def test_where_systemd_does_not_run_it_is_said_that_nothing_starts_the_agent(bundle: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [bundle / "install.sh", "--dry-run", "--python", sys.executable],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "python3-lgpio" in done.stderr:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stderr
+    assert "systemd does not run here" in done.stdout
+    assert "systemctl" not in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"), [(["--rot", "x"], "--help"), (["--python", "no-python"], "python3")]
+    ("arguments", "words"),
+    [
+        (["--rot", "x"], "--help"),
+        (["--python", "no-python"], "there is no interpreter no-python"),
+        (["--python"], "needs an interpreter"),
+        (["--root"], "needs a folder"),
+    ],
 )
 def test_what_cannot_be_done_is_refused(bundle: Path, tmp_path: Path, arguments: list[str], words: str) -> None:
-    done = install(bundle, tmp_path, *arguments)
+    done = install(bundle, tmp_path / "pi", *arguments)
     assert done.returncode != 0
     assert words in done.stderr
+    assert not (tmp_path / "pi").exists()
+
+
+def test_a_bundle_s_name_says_what_it_is_for(bundle: Path) -> None:
+    """One for another architecture, or for two, does not take its place."""
+    assert f"-{os.uname().machine}-python3.{sys.version_info[1]}" in bundle.name
+
+
+def test_a_bundle_that_cannot_be_made_here_says_where_it_can(package_index: None, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [DEPLOY / "bundle.sh", "armv7l"],
+        env={**os.environ, "DIST": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "run `make bundle ARGS=armv7l' there" in done.stderr
+    assert list(tmp_path.iterdir()) == []
