@@ -25,7 +25,7 @@ from arcade_cloud.services.sender import Sender
 
 if TYPE_CHECKING:
     from arcade_cloud.adapters.mqtt import Listener, Publisher
-    from arcade_cloud.adapters.stripe.gateway import StripeGateway
+    from arcade_cloud.adapters.stripe.gateway import Places, StripeGateway
     from arcade_cloud.web.dependencies import Dependencies
 
 
@@ -52,6 +52,7 @@ def connect(
     *,
     store: Store,
     payments: Payments,
+    players_payments: Payments | None = None,
     broker: Broker,
     alerts: AlertSink,
     keyring: Keyring,
@@ -62,14 +63,23 @@ def connect(
     later: Callable[[Callable[[], None]], None] = at_once,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
 ) -> Services:
-    """The services on these adapters."""
+    """The services on these adapters.
+
+    Args:
+        players_payments: Stripe for what a player waits for; None: as for everything else.
+    """
     sender = Sender(store=store, broker=broker, keyring=keyring, now_ms=now_ms)
     fulfilment = Fulfilment(
         store=store, payments=payments, sender=sender, alerts=alerts, limits=limits, now_ms=now_ms, later=later
     )
     alerting = Alerts(store, now_ms)
     sales = Sales(
-        fulfilment=fulfilment, alerts=alerting, base_url=base_url, price_id=price_id, random_bytes=random_bytes
+        fulfilment=fulfilment,
+        alerts=alerting,
+        payments=payments if players_payments is None else players_payments,
+        base_url=base_url,
+        price_id=price_id,
+        random_bytes=random_bytes,
     )
     intake = PaymentIntake(fulfilment=fulfilment, sales=sales)
     return Services(
@@ -142,12 +152,14 @@ def build(
     later: Callable[[Callable[[], None]], None] = at_once,
     now_ms: Callable[[], int] = wall_clock_ms,
     time_left_s: Callable[[], float] | None = None,
+    players_places: "Places | None" = None,
 ) -> Cloud:
     """Make the cloud for `settings`. If that fails, nothing stays open.
 
     Args:
         later: Runs work that waits for Stripe.
         now_ms: The wall clock, epoch milliseconds.
+        players_places: For a process that answers many players at once: their places at Stripe.
         time_left_s: For a process that may be stopped at any moment: how long it can still wait for Stripe.
 
     Raises:
@@ -168,6 +180,7 @@ def build(
         services = connect(
             store=store,
             payments=_payments(settings, time_left_s),
+            players_payments=None if players_places is None else _players_payments(settings, players_places),
             broker=publisher,
             alerts=alert_sink(settings.alert_webhook_url),
             keyring=Keyring(settings.signing_secrets),
@@ -194,4 +207,16 @@ def _payments(settings: Settings, time_left_s: Callable[[], float] | None) -> "S
         retries=RETRIES_IN_A_HURRY,
         answer_s=ANSWER_IN_A_HURRY_S,
         time_left_s=time_left_s,
+    )
+
+
+def _players_payments(settings: Settings, places: "Places") -> "StripeGateway":
+    from arcade_cloud.adapters.stripe.gateway import ANSWER_TO_A_PLAYER_S, RETRIES_IN_A_HURRY, StripeGateway
+
+    return StripeGateway(
+        settings.stripe_api_key,
+        api_base=settings.stripe_api_base,
+        retries=RETRIES_IN_A_HURRY,
+        answer_s=ANSWER_TO_A_PLAYER_S,
+        places=places,
     )

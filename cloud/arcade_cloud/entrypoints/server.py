@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from arcade_cloud.adapters.mqtt import Listener
+from arcade_cloud.adapters.stripe.gateway import Places
 from arcade_cloud.bootstrap import Cloud, build
 from arcade_cloud.config.settings import Settings
 from arcade_cloud.errors import ArcadeError, StoreError
@@ -25,18 +26,16 @@ TIMER_S = 0.5
 # The longest pause of the timer while the store cannot be reached.
 TIMER_BACKOFF_S = 30.0
 PRUNE_EVERY_S = 86_400
-WEB_THREADS = 16
-# A phone polls every second and keeps its connection open; a cabinet has one or two of them.
-CONNECTIONS = 1000
+WEB_THREADS = 32
+# Calls to Stripe for which a player waits: so many at once, so many more that wait for one of them, and how long.
+# The other threads are for whoever does not need Stripe, such as pages, /ingest and webhooks.
+PLAYERS_CALLS, PLAYERS_WAITING, PLAYERS_WAIT_S = 12, 6, 2.0
 STRIPE_THREADS = 8
 # Work beyond this is dropped: its order stays due, and the timer comes back to it.
 STRIPE_QUEUE = 500
 # Whatever stops this process kills it some ten seconds later, and waitress gives requests five of them. A decision
 # is stored before it is carried out, so a call that hangs may be left behind; any other is over by then.
 STOP_WITHIN_S, LAST_WORK_S = 3.0, 1.0
-# Twice the largest body that any route accepts: up to here the application refuses a body itself, in its own error
-# shape. This much for each of CONNECTIONS is all that callers can make this host hold, in memory or on disk.
-WAITRESS_BODY_BYTES = 2 << 20
 
 
 class PortTaken(ArcadeError):
@@ -150,7 +149,8 @@ class Timer:
 def running(settings: Settings) -> Iterator[Cloud]:
     """Run the cloud with its timer and listener, and stop them in order at the end."""
     workers = StripeWorkers()
-    with build(settings, later=workers.later) as cloud:
+    places = Places(PLAYERS_CALLS, PLAYERS_WAITING, PLAYERS_WAIT_S)
+    with build(settings, later=workers.later, players_places=places) as cloud:
         listener = cloud.listener()
         timer = Timer(cloud, listener)
         try:
@@ -192,21 +192,12 @@ def serve(settings: Settings, host: str, port: int) -> None:
     Raises:
         PortTaken: before anything has been started.
     """
-    from waitress.server import create_server
-
+    from arcade_cloud.entrypoints.http_server import make_server, room_for_connections
     from arcade_cloud.web.app import create_app
 
+    room = room_for_connections()
     with contextlib.closing(bind(host, port)) as bound, running(settings) as cloud:
-        server = create_server(
-            create_app(cloud.web_dependencies()),
-            sockets=[bound],
-            threads=WEB_THREADS,
-            connection_limit=CONNECTIONS,
-            asyncore_use_poll=True,  # select() takes no more than 1,024 descriptors
-            max_request_body_size=WAITRESS_BODY_BYTES,
-            clear_untrusted_proxy_headers=False,
-            ident=None,
-        )
+        server = make_server(create_app(cloud.web_dependencies()), bound, threads=WEB_THREADS, connections=room)
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
             raise SystemExit(0)

@@ -13,7 +13,7 @@ from arcade_cloud.domain.machines import Machine, why_not_ready
 from arcade_cloud.domain.money import Offer, format_amount
 from arcade_cloud.domain.order import Credit, Order, OrderPayment
 from arcade_cloud.errors import BadRequest, NotReady, PaymentsError, PaymentsRefused, UnknownMachine
-from arcade_cloud.ports.payments import CheckoutRequest
+from arcade_cloud.ports.payments import CheckoutRequest, Payments
 from arcade_cloud.services.alerts import Alerts
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_shared.ids import uuid7
@@ -30,12 +30,14 @@ class Sales:
     """Sells credits.
 
     Attributes:
+        payments: Stripe for what a player waits for. It may say no sooner than that of `fulfilment`.
         base_url: Where players reach this cloud. It also marks our payments in a shared Stripe account.
         price_id: The price of one credit at Stripe, for machines without offers of their own.
     """
 
     fulfilment: Fulfilment
     alerts: Alerts
+    payments: Payments
     base_url: str
     price_id: str | None = None
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
@@ -63,7 +65,7 @@ class Sales:
         if machine.offers or self.price_id is None:
             return machine.offers
         try:
-            price = self.fulfilment.payments.read_price(self.price_id)
+            price = self.payments.read_price(self.price_id)
         except PaymentsRefused as error:
             self._refused(machine, f"STRIPE_PRICE_ID ({self.price_id})", error)
             raise
@@ -132,7 +134,7 @@ class Sales:
             site=self.base_url,
         )
         try:
-            checkout = self.fulfilment.payments.create_checkout(request, key=f"checkout:{order_id}")
+            checkout = self.payments.create_checkout(request, key=f"checkout:{order_id}")
         except PaymentsError as error:
             self.fulfilment.move(order_id, CheckoutFailed(f"Stripe created no checkout: {type(error).__name__}"))
             if isinstance(error, PaymentsRefused):

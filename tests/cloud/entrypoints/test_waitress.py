@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import pytest
 import requests
-from waitress.server import create_server
+from waitress import wasyncore
 
-from arcade_cloud.entrypoints.server import WAITRESS_BODY_BYTES
+from arcade_cloud.entrypoints.http_server import BODY_BYTES, make_server
+from arcade_cloud.entrypoints.server import bind
 from support.site import INGEST_SECRET, Site
 
 TIMEOUT_S = 20
@@ -43,22 +44,15 @@ class Served:
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
     site = Site()
-    server = create_server(
-        site.app,
-        host="127.0.0.1",
-        port=0,
-        threads=4,
-        max_request_body_size=WAITRESS_BODY_BYTES,
-        ident=None,
-        asyncore_use_poll=True,  # closing its sockets under it, as below, disturbs it least
-    )
+    listening = bind("127.0.0.1", 0)
+    server = make_server(site.app, listening, threads=4)
     thread = threading.Thread(target=server.run, name="waitress")
     thread.start()
     try:
         yield Served(site, server.effective_port)
     finally:
         server.task_dispatcher.shutdown()
-        server.close()
+        server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map))
         thread.join(TIMEOUT_S)
         assert not thread.is_alive()
 
@@ -94,10 +88,10 @@ def test_an_endless_body_is_refused_before_it_is_kept(served):
         connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n")
         chunk, sent = b"10000\r\n" + b"x" * 65536 + b"\r\n", 0
         with contextlib.suppress(OSError):  # it answers, and takes no more
-            while sent < 100 * WAITRESS_BODY_BYTES:
+            while sent < 100 * BODY_BYTES:
                 connection.sendall(chunk)
                 sent += len(chunk)
-    assert sent < 10 * WAITRESS_BODY_BYTES
+    assert sent < 10 * BODY_BYTES
     assert requests.get(f"{served.url}/status", timeout=TIMEOUT_S).json()["status"] == "up"
 
 

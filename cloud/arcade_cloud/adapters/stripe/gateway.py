@@ -10,7 +10,9 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from arcade_cloud.adapters.stripe.events import reports_of
@@ -44,9 +46,14 @@ RETRIES = 2
 PAUSE_S = 1.0
 # For a process with half a minute in all. It retries once: a connection may have died while it was suspended.
 ANSWER_IN_A_HURRY_S, RETRIES_IN_A_HURRY = 5.0, 1
+# For players, who wait for the page on the other side of the call.
+ANSWER_TO_A_PLAYER_S = 4.0
 LONGEST_IN_A_HURRY_S = (RETRIES_IN_A_HURRY + 1) * (CONNECT_S + ANSWER_IN_A_HURRY_S) + PAUSE_S
 # Prices change rarely, by hand at Stripe, and the pages show them to every visitor.
 PRICE_TTL_S = 60.0
+# Stripe never changes a price's amount. So while Stripe is down, pages go on with the price that is known, and one
+# of them asks again after a while.
+PRICE_KEPT_S, PRICE_AGAIN_S = 3600.0, 5.0
 MAX_PRICES = 256
 # Stripe's largest page, and more entries than any payment of ours has refunds or line items.
 _PAGE = 100
@@ -67,6 +74,40 @@ class _HasDict(Protocol):
     def to_dict(self) -> Json: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _KnownPrice:
+    price: Price
+    read_at_s: float
+    ask_again_s: float
+
+
+class Places:
+    """How many calls to Stripe may be under way at once, and how many more may wait for one of them, and how long.
+
+    Whoever gets no place gets PaymentsUnavailable. So calls that hang occupy only so many threads.
+    """
+
+    def __init__(self, at_once: int, waiting: int, wait_s: float) -> None:
+        self._calling = threading.Semaphore(at_once)
+        self._here = threading.Semaphore(at_once + waiting)
+        self._wait_s = wait_s
+
+    @contextmanager
+    def one(self, what: str) -> Iterator[None]:
+        """Hold a place."""
+        if not self._here.acquire(blocking=False):
+            raise PaymentsUnavailable(f"{what}: too many calls wait for Stripe")
+        try:
+            if not self._calling.acquire(timeout=self._wait_s):
+                raise PaymentsUnavailable(f"{what}: earlier calls still wait for Stripe")
+            try:
+                yield
+            finally:
+                self._calling.release()
+        finally:
+            self._here.release()
+
+
 class StripeGateway:
     """`ports.payments.Payments` on Stripe, or on a stand-in at `api_base`."""
 
@@ -80,6 +121,7 @@ class StripeGateway:
         monotonic_s: Callable[[], float] = time.monotonic,
         time_left_s: Callable[[], float] = lambda: math.inf,
         http_client: "stripe.HTTPClient | None" = None,
+        places: Places | None = None,
     ) -> None:
         """Store the parameters. The first call imports the library and opens a connection.
 
@@ -87,6 +129,7 @@ class StripeGateway:
             time_left_s: How long this process may still wait. A call that could take longer does not begin, and
                 raises PaymentsUnavailable.
             http_client: How the library reaches `api_base`; None for its own connections.
+            places: Where each call needs a place; None: there are enough for all.
         """
         self._api_key = api_key
         self._api_base = api_base
@@ -95,10 +138,11 @@ class StripeGateway:
         self._monotonic_s = monotonic_s
         self._time_left_s = time_left_s
         self._http_client = http_client
+        self._places = places
         self._longest_s = (retries + 1) * (CONNECT_S + answer_s) + retries * PAUSE_S
         self._lock = threading.Lock()
         self._client: stripe.StripeClient | None = None
-        self._prices: OrderedDict[str, tuple[float, Price]] = OrderedDict()
+        self._prices: OrderedDict[str, _KnownPrice] = OrderedDict()
 
     # --- checkouts ---------------------------------------------------------------------------------------
 
@@ -198,22 +242,33 @@ class StripeGateway:
     # --- prices and the key ------------------------------------------------------------------------------
 
     def read_price(self, price_id: str) -> Price:
-        """Read a price, cached for `PRICE_TTL_S`. PaymentsRefused("unusable_price"): it cannot be an offer."""
+        """Read a price, cached for `PRICE_TTL_S`. PaymentsRefused("unusable_price"): it cannot be an offer.
+
+        Of many callers one asks Stripe. The others, and all while Stripe gives no verdict, get the price that is
+        known, for `PRICE_KEPT_S`.
+        """
         now_s = self._monotonic_s()
         with self._lock:
             known = self._prices.get(price_id)
-        if known is not None and now_s - known[0] < PRICE_TTL_S:
-            return known[1]
-        found = self._ask(
-            "reading a price",
-            lambda client: client.v1.prices.retrieve(_id(price_id), {"expand": ["product"]}),
-        )
+            if known is not None and now_s < known.ask_again_s:
+                return known.price
+            if known is not None:  # the others need not wait for this caller
+                self._prices[price_id] = replace(known, ask_again_s=now_s + PRICE_AGAIN_S)
+        try:
+            found = self._ask(
+                "reading a price",
+                lambda client: client.v1.prices.retrieve(_id(price_id), {"expand": ["product"]}),
+            )
+        except PaymentsUnavailable:
+            if known is not None and now_s - known.read_at_s < PRICE_KEPT_S:
+                return known.price
+            raise
         try:
             price = price_from(found)
         except Unreadable as error:
             raise PaymentsRefused("unusable_price", str(error)) from error
         with self._lock:
-            self._prices[price_id] = (now_s, price)
+            self._prices[price_id] = _KnownPrice(price, read_at_s=now_s, ask_again_s=now_s + PRICE_TTL_S)
             self._prices.move_to_end(price_id)
             if len(self._prices) > MAX_PRICES:
                 self._prices.popitem(last=False)
@@ -274,7 +329,8 @@ class StripeGateway:
         from stripe import StripeError
 
         try:
-            return call(client)
+            with nullcontext() if self._places is None else self._places.one(what):
+                return call(client)
         except StripeError as error:
             raise _translated(what, error) from None  # the library's error contains the whole answer
         except _LIBRARY_TRIPS as error:

@@ -26,7 +26,7 @@ _ATTEMPTS = 3
 _CONNECT_S = 1.0
 _ANSWER_S = 2.0
 # As many as waitress, Stripe's workers, the listener and the timer may use at once, and some to spare.
-_CONNECTIONS = 48
+_CONNECTIONS = 64
 _PAUSE_S, _LONGEST_PAUSE_S = 0.02, 0.5
 # DynamoDB's own limits for one request.
 _MOST_KEYS = 100

@@ -1,0 +1,83 @@
+"""While Stripe hangs, players are told to try again, and whoever does not need Stripe does not wait for them."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+import requests
+from waitress import wasyncore
+
+from arcade_cloud.adapters.stripe.gateway import Places
+from arcade_cloud.entrypoints.http_server import make_server
+from arcade_cloud.entrypoints.server import PLAYERS_CALLS, PLAYERS_WAITING, WEB_THREADS, bind
+from support.site import INGEST_SECRET, Site
+
+TIMEOUT_S = 15.0
+
+
+class Hanging:
+    """The site behind the real server, with as many threads and places as `serve` has. Stripe hangs."""
+
+    def __init__(self) -> None:
+        self.site = Site()
+        self.site.client.get("/m/cab-01")  # the price is known
+        self.gate, self.calls = threading.Event(), threading.Semaphore(0)
+        self.site.payments.fault = self._hang
+        self.site.payments._places = Places(PLAYERS_CALLS, PLAYERS_WAITING, 0.5)
+        listening = bind("127.0.0.1", 0)
+        self.server = make_server(self.site.app, listening, threads=WEB_THREADS)
+        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        self._thread = threading.Thread(target=self.server.run, name="server")
+        self._thread.start()
+
+    def _hang(self, _call: str) -> None:
+        self.calls.release()
+        self.gate.wait(TIMEOUT_S)
+
+    def tap(self) -> requests.Response:
+        return requests.post(f"{self.url}/m/cab-01/checkout", timeout=TIMEOUT_S, allow_redirects=False)
+
+    def ask_for_a_link(self) -> requests.Response:
+        body = {"machine_id": "cab-01"}
+        return requests.post(f"{self.url}/create-payment-link", json=body, timeout=TIMEOUT_S)
+
+    def close(self) -> None:
+        self.gate.set()
+        self.server.task_dispatcher.shutdown()
+        self.server.trigger.pull_trigger(lambda: wasyncore.close_all(self.server._map))
+        self._thread.join(TIMEOUT_S)
+
+
+@pytest.fixture
+def hanging() -> Iterator[Hanging]:
+    found = Hanging()
+    yield found
+    found.close()
+
+
+def test_only_those_who_pay_wait_for_stripe(hanging: Hanging) -> None:
+    with ThreadPoolExecutor(2 * WEB_THREADS) as phones:
+        taps: list[Future[requests.Response]] = [phones.submit(hanging.tap) for _ in range(PLAYERS_CALLS)]
+        for _ in range(PLAYERS_CALLS):
+            assert hanging.calls.acquire(timeout=TIMEOUT_S)
+        more = [phones.submit(hanging.tap) for _ in range(WEB_THREADS)]
+        for path in ("/status", "/m/cab-01", "/m/cab-01?format=json", "/kiosk/cab-01"):
+            assert requests.get(hanging.url + path, timeout=TIMEOUT_S).status_code == 200
+        site = hanging.site
+        message = {"topic": "arcade/machine/cab-01/status", "payload": site.status_payload("cab-01").decode()}
+        secret = {"X-Ingest-Secret": INGEST_SECRET}
+        assert requests.post(f"{hanging.url}/ingest", json=message, headers=secret, timeout=TIMEOUT_S).ok
+        event = b'{"id": "evt_1", "type": "invoice.paid"}'
+        signed = {"Stripe-Signature": site.signature(event)}
+        assert requests.post(f"{hanging.url}/webhook", data=event, headers=signed, timeout=TIMEOUT_S).ok
+        assert not any(tap.done() for tap in taps)  # all of that while they hang
+        for tap in more:
+            answer = tap.result(TIMEOUT_S)
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+            assert "Nothing was charged. Try again" in answer.text
+        refused = hanging.ask_for_a_link()
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "payments_unavailable")
+        assert refused.headers["Retry-After"] == "5"
+        hanging.gate.set()
+        assert {tap.result(TIMEOUT_S).status_code for tap in taps} == {303}
