@@ -17,6 +17,7 @@ from arcade_cloud.ports.store import Store
 from arcade_cloud.services.alerts import Alerts
 from arcade_cloud.services.fulfilment import Fulfilment, at_once
 from arcade_cloud.services.machine_messages import MachineMessages
+from arcade_cloud.services.machine_watch import MachineWatch
 from arcade_cloud.services.operations import Operations
 from arcade_cloud.services.payment_intake import PaymentIntake
 from arcade_cloud.services.reconciliation import Reconciliation
@@ -46,6 +47,7 @@ class Services:
     operations: Operations
     reconciliation: Reconciliation
     messages: MachineMessages
+    watch: MachineWatch
 
 
 def connect(
@@ -59,6 +61,7 @@ def connect(
     limits: Limits,
     base_url: str,
     price_id: str | None = None,
+    machine_silent_s: int = 0,
     now_ms: Callable[[], int] = wall_clock_ms,
     later: Callable[[Callable[[], None]], None] = at_once,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
@@ -81,6 +84,9 @@ def connect(
         price_id=price_id,
         random_bytes=random_bytes,
     )
+    watch = MachineWatch(
+        store=store, alerts=alerting, sender=sender, now_ms=now_ms, silent_ms=machine_silent_s * 1000
+    )
     intake = PaymentIntake(fulfilment=fulfilment, sales=sales)
     return Services(
         sender=sender,
@@ -90,7 +96,8 @@ def connect(
         intake=intake,
         operations=Operations(fulfilment=fulfilment, sales=sales, random_bytes=random_bytes),
         reconciliation=Reconciliation(fulfilment=fulfilment, intake=intake),
-        messages=MachineMessages(fulfilment, keyring),
+        messages=MachineMessages(fulfilment, keyring, watch),
+        watch=watch,
     )
 
 
@@ -187,6 +194,7 @@ def build(
             limits=settings.limits,
             base_url=settings.public_base_url,
             price_id=settings.stripe_price_id,
+            machine_silent_s=settings.machine_silent_s,
             now_ms=now_ms,
             later=later,
         )

@@ -25,7 +25,7 @@ from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.config.dynamodb_address import parse
 from arcade_cloud.domain import alerts
 from arcade_cloud.domain.alerts import Alert
-from arcade_cloud.domain.machines import Machine, Presence
+from arcade_cloud.domain.machines import HEARS_FOR_MS, Hearing, Machine, Presence
 from arcade_cloud.domain.order import Command, HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
 from arcade_cloud.ports.store import ALERTS_AT_MOST, Move, Store
@@ -840,6 +840,35 @@ def test_only_the_latest_echo_counts(store: Store) -> None:
     assert store.heard_echo_ms() == 200
     store.note_echo(300)
     assert store.heard_echo_ms() == 300
+
+
+def test_echoes_prove_hearing_from_the_first_of_them_that_no_long_gap_precedes(store: Store) -> None:
+    assert store.hearing() is None
+    start_ms = NOW_MS
+    store.note_echo(start_ms)
+    assert store.hearing() == Hearing(start_ms, start_ms)
+    store.note_echo(start_ms + HEARS_FOR_MS)
+    store.note_echo(start_ms + 10)  # late
+    assert store.hearing() == Hearing(start_ms, start_ms + HEARS_FOR_MS)
+    again_ms = start_ms + 2 * HEARS_FOR_MS + 1
+    store.note_echo(again_ms)
+    assert store.hearing() == Hearing(again_ms, again_ms)
+    store.note_echo(again_ms)
+    store.note_echo(again_ms + 5)
+    assert store.hearing() == Hearing(again_ms, again_ms + 5)
+    assert store.heard_echo_ms() == again_ms + 5
+
+
+def test_presences_are_due_at_their_time_the_longest_due_first(store: Store) -> None:
+    for name, due_at_ms in (("cab-01", 300), ("cab-02", None), ("cab-03", 100), ("cab-04", 301), ("cab-05", 100)):
+        store.put_presence(Presence(machine_id=name, version=1, due_at_ms=due_at_ms), 0)
+    assert store.due_presences(300, 10) == ["cab-03", "cab-05", "cab-01"]
+    assert store.due_presences(300, 2) == ["cab-03", "cab-05"]
+    assert store.due_presences(99, 10) == []
+    store.put_presence(Presence(machine_id="cab-03", version=2, due_at_ms=None), 1)
+    store.put_presence(Presence(machine_id="cab-05", version=2, due_at_ms=400), 1)
+    assert store.due_presences(300, 10) == ["cab-01"]
+    assert store.due_presences(400, 10) == ["cab-01", "cab-04", "cab-05"]
 
 
 def test_the_last_note_of_a_sweep_counts(store: Store) -> None:

@@ -9,7 +9,7 @@ import threading
 from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.forms import FORMS
 from arcade_cloud.domain.alerts import Alert
-from arcade_cloud.domain.machines import Machine, Presence
+from arcade_cloud.domain.machines import Hearing, Machine, Presence, hearing_after
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
 from arcade_cloud.ports.store import Move
@@ -34,7 +34,7 @@ class MemoryStore:
         self._unsent: dict[str, Alert] = {}
         self._lasting: dict[str, str] = {}
         self._unmatched: dict[tuple[str, str, str, str, int, int], UnmatchedAck] = {}
-        self._echo: int | None = None
+        self._hearing: Hearing | None = None
         self._reconciled: int | None = None
         self._form = FORMS.newest
 
@@ -191,6 +191,16 @@ class MemoryStore:
                 raise Conflict(presence.machine_id)
             self._presences[presence.machine_id] = presence
 
+    def due_presences(self, now_ms: int, limit: int) -> list[str]:
+        with self._lock:
+            self._check_up()
+            due = sorted(
+                (presence.due_at_ms, machine_id)
+                for machine_id, presence in self._presences.items()
+                if presence.due_at_ms is not None and presence.due_at_ms <= now_ms
+            )
+            return [machine_id for _, machine_id in due[: max(0, limit)]]
+
     # alerts, and acks that no order knows
 
     def raise_alert(self, alert: Alert) -> bool:
@@ -279,12 +289,17 @@ class MemoryStore:
     def note_echo(self, sent_at_ms: int) -> None:
         with self._lock:
             self._check_up()
-            self._echo = sent_at_ms if self._echo is None else max(self._echo, sent_at_ms)
+            self._hearing = hearing_after(self._hearing, sent_at_ms)
 
     def heard_echo_ms(self) -> int | None:
         with self._lock:
             self._check_up()
-            return self._echo
+            return None if self._hearing is None else self._hearing.until_ms
+
+    def hearing(self) -> Hearing | None:
+        with self._lock:
+            self._check_up()
+            return self._hearing
 
     def note_reconciled(self, at_ms: int) -> None:
         with self._lock:

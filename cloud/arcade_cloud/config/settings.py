@@ -20,6 +20,8 @@ from arcade_shared.broker_address import TLS_PORT, BrokerAddress, is_loopback
 from arcade_shared.signing import MIN_SECRET_LENGTH
 
 ENV_FILE = Path(".env.local")  # in the working directory
+# Two statuses may be late or lost, and a Pi takes a minute to start. A stand-in for Stripe may try less.
+LEAST_MACHINE_SILENT_S = 120
 # Shorter keys of other software are remarked on, not refused.
 GOOD_KEY_LENGTH = 16
 
@@ -79,6 +81,7 @@ class Settings:
     database_url: str
     dynamodb_endpoint: str | None
     alert_webhook_url: str | None = field(repr=False)
+    machine_silent_s: int  # 0: silent machines raise no alert
     rate_limit_per_minute: int  # 0: no limit
     trusted_proxies: int
     stage_prefix: str  # without a slash at its end; empty: none
@@ -131,6 +134,7 @@ def _read(env: Environment, *, on_lambda: bool) -> Settings:
         database_url=database_url,
         dynamodb_endpoint=env.url("DYNAMODB_ENDPOINT"),
         alert_webhook_url=env.url("ALERT_WEBHOOK_URL"),
+        machine_silent_s=_machine_silent_s(env),
         rate_limit_per_minute=env.number("RATE_LIMIT_PER_MINUTE", 0, 1_000_000),
         trusted_proxies=env.number("TRUSTED_PROXIES", 0, 10),
         stage_prefix=_stage_prefix(env, public_base_url),
@@ -292,6 +296,16 @@ def _broker(env: Environment) -> BrokerAddress:
         username=username,
         password=password,
     )
+
+
+def _machine_silent_s(env: Environment) -> int:
+    seconds = env.number("MACHINE_SILENT_S", 0, 10**8)
+    if 0 < seconds < LEAST_MACHINE_SILENT_S and _stripe_host(env).endswith(".stripe.com"):
+        env.fault(
+            "MACHINE_SILENT_S",
+            f"must be 0 or at least {LEAST_MACHINE_SILENT_S}: a machine speaks every 30 s, and may be late",
+        )
+    return seconds
 
 
 def _publishes_per_s(env: Environment, broker: BrokerAddress) -> int:

@@ -180,9 +180,15 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         ),
         Variable(
             name="ALERT_WEBHOOK_URL",
-            meaning="Receives one JSON POST for each alert: id, kind, text, subject, at. Not set: alerts go to "
-            "the log only.",
+            meaning="Receives one JSON POST for each alert, and for the end of what lasted: id, kind, text, "
+            "subject, at, state. Not set: alerts go to the log only.",
             secret=True,
+        ),
+        Variable(
+            name="MACHINE_SILENT_S",
+            meaning="After so many seconds without a word from a machine an alert is raised, and again when it is "
+            "heard; 0 raises none. The cloud first takes 5 minutes to prove that it hears at all.",
+            default=600,
         ),
         Variable(
             name="RATE_LIMIT_PER_MINUTE",

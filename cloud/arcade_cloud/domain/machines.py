@@ -100,6 +100,8 @@ class Presence(Struct, frozen=True, kw_only=True):
     answered_nonce: str = ""
     rival_installation: str | None = None
     rival_heard_at_ms: int = 0
+    # When to look whether it is silent, or somewhat earlier. None: it was never heard, or is known to be silent.
+    due_at_ms: int | None = None
 
 
 class PresenceUpdate(Struct, frozen=True, kw_only=True):
@@ -108,11 +110,13 @@ class PresenceUpdate(Struct, frozen=True, kw_only=True):
     Attributes:
         answer_nonce: The nonce to answer with the cloud's time; empty if there is none.
         rival: The installation of another Pi with the same machine id that was running until now.
+        watched_anew: It was never heard before, or was called silent.
     """
 
     presence: Presence
     answer_nonce: str = ""
     rival: str | None = None
+    watched_anew: bool = False
 
 
 def is_fresh(stated_at_ms: int, now_ms: int) -> bool:
@@ -120,14 +124,20 @@ def is_fresh(stated_at_ms: int, now_ms: int) -> bool:
     return now_ms - FRESH_MS <= stated_at_ms <= now_ms + SKEW_MS
 
 
-def apply_status(presence: Presence, status: Status, key_fingerprint: str, now_ms: int) -> PresenceUpdate:
+def apply_status(
+    presence: Presence, status: Status, key_fingerprint: str, now_ms: int, silent_ms: int = 0
+) -> PresenceUpdate:
     """Apply a status with a valid signature.
 
     A fresh status that says ready proves a live round trip. Only such a status makes another installation the one
     that credits are addressed to; the very first installation needs no proof. Older statuses of the same boot
     change nothing. Every new nonce is answered, whoever asks: the answer is signed and harmless.
+
+    Args:
+        silent_ms: After so long without a status the machine is silent; 0 if nobody watches that.
     """
     answer = status.nonce if status.nonce and status.nonce != presence.answered_nonce else ""
+    unwatched = presence.due_at_ms is None
     if answer:
         presence = msgspec.structs.replace(presence, answered_nonce=answer)
     proven = status.ready and status.state == "online" and is_fresh(status.timestamp_ms, now_ms)
@@ -136,7 +146,7 @@ def apply_status(presence: Presence, status: Status, key_fingerprint: str, now_m
             return PresenceUpdate(presence=presence, answer_nonce=answer)
         still_there = presence.ready and now_ms - presence.heard_at_ms <= RIVAL_MS
         taken_over = msgspec.structs.replace(
-            _updated(presence, status, key_fingerprint, now_ms),
+            _updated(presence, status, key_fingerprint, now_ms, silent_ms),
             rival_installation=presence.installation if still_there else None,
             rival_heard_at_ms=presence.heard_at_ms if still_there else 0,
         )
@@ -144,16 +154,22 @@ def apply_status(presence: Presence, status: Status, key_fingerprint: str, now_m
             presence=taken_over,
             answer_nonce=answer,
             rival=presence.installation if still_there else None,
+            watched_anew=unwatched and taken_over.due_at_ms is not None,
         )
     if status.boot_id == presence.boot_id:
         if (status.connection, status.seq) <= (presence.connection, presence.seq):
             return PresenceUpdate(presence=presence, answer_nonce=answer)
     elif status.state == "offline" and presence.boot_id:
         return PresenceUpdate(presence=presence, answer_nonce=answer)  # a late will of an earlier boot
-    return PresenceUpdate(presence=_updated(presence, status, key_fingerprint, now_ms), answer_nonce=answer)
+    updated = _updated(presence, status, key_fingerprint, now_ms, silent_ms)
+    watched_anew = unwatched and updated.due_at_ms is not None
+    return PresenceUpdate(presence=updated, answer_nonce=answer, watched_anew=watched_anew)
 
 
-def _updated(presence: Presence, status: Status, key_fingerprint: str, now_ms: int) -> Presence:
+def _updated(presence: Presence, status: Status, key_fingerprint: str, now_ms: int, silent_ms: int) -> Presence:
+    due_at_ms = presence.due_at_ms
+    if due_at_ms is None and silent_ms and status.state == "online":
+        due_at_ms = now_ms + silent_ms
     return msgspec.structs.replace(
         presence,
         installation=status.installation,
@@ -168,7 +184,53 @@ def _updated(presence: Presence, status: Status, key_fingerprint: str, now_ms: i
         key_fingerprint=key_fingerprint,
         stated_at_ms=status.timestamp_ms,
         heard_at_ms=now_ms,
+        due_at_ms=due_at_ms,
     )
+
+
+# A machine is called silent only while the cloud's own echoes have come back for so long, until now. By then a
+# machine that is alive has said several statuses, also where broker and cloud have just come back.
+HEARS_FOR_MS = 5 * 60_000
+# So often an echo is sent while that is to be proven.
+ECHO_EVERY_MS = 60_000
+
+
+class Hearing(Struct, frozen=True):
+    """That the cloud hears: its echoes from `since_ms` to `until_ms` came back, never HEARS_FOR_MS apart."""
+
+    since_ms: int
+    until_ms: int
+
+
+def hearing_after(before: Hearing | None, sent_at_ms: int) -> Hearing:
+    """What an echo that was sent at that time, and has come back, proves together with the earlier ones."""
+    if before is None or sent_at_ms - before.until_ms > HEARS_FOR_MS:
+        return Hearing(sent_at_ms, sent_at_ms)
+    return Hearing(before.since_ms, max(before.until_ms, sent_at_ms))
+
+
+class Watched(Struct, frozen=True):
+    """What a look at a machine has shown: its presence with the time of the next look.
+
+    Attributes:
+        found: `unproven`: it may be silent, or the cloud may be deaf.
+    """
+
+    presence: Presence
+    found: Literal["alive", "silent", "unproven"]
+
+
+def look(presence: Presence, now_ms: int, silent_ms: int, hearing: Hearing | None) -> Watched:
+    """Whether a machine that has been heard once is silent now."""
+
+    def due(at_ms: int | None) -> Presence:
+        return msgspec.structs.replace(presence, due_at_ms=at_ms)
+
+    if now_ms - presence.heard_at_ms < silent_ms:
+        return Watched(due(presence.heard_at_ms + silent_ms), "alive")
+    if hearing is None or now_ms - hearing.until_ms > HEARS_FOR_MS or now_ms - hearing.since_ms < HEARS_FOR_MS:
+        return Watched(due(now_ms + ECHO_EVERY_MS), "unproven")
+    return Watched(due(None), "silent")
 
 
 Readiness = Literal["ready", "never connected", "two devices", "offline", "not ready", "too many credits"]

@@ -124,6 +124,7 @@ class Timer:
             try:
                 self._cloud.services.fulfilment.run_once()
                 self._cloud.services.reconciliation.run_once()
+                self._cloud.services.watch.run_once()
                 self._tell_contested()
                 now_ms = self._cloud.services.fulfilment.now_ms()
                 if now_ms >= next_prune_ms:

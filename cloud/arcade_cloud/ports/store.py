@@ -1,15 +1,16 @@
 """The port to the store. Each call is one transaction or one conditional write. No call scans all orders.
 
 All adapters pass one contract suite. Records go in and come out whole. A store interprets only what it indexes: an
-order's `order_id`, `version`, `due_at_ms`, `machine_ids`, `created_at_ms`, `payment_intent` and `credit_ids`. Any
-call may raise StoreUnavailable, or FormTooNew if a newer version of this program has written.
+order's `order_id`, `version`, `due_at_ms`, `machine_ids`, `created_at_ms`, `payment_intent` and `credit_ids`, a
+presence's `due_at_ms`, and whether an alert lasts or stands. Any call may raise StoreUnavailable, or FormTooNew if
+a newer version of this program has written.
 """
 
 from dataclasses import dataclass
 from typing import Protocol
 
 from arcade_cloud.domain.alerts import Alert
-from arcade_cloud.domain.machines import Machine, Presence
+from arcade_cloud.domain.machines import Hearing, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 
 # Far more alerts than any decision raises, and few enough for one transaction in every store.
@@ -115,6 +116,10 @@ class Store(Protocol):
         """Store a presence, as `put_machine` does. A presence that does not exist has version 0."""
         ...
 
+    def due_presences(self, now_ms: int, limit: int) -> list[str]:
+        """The ids of machines whose presence is due, at most `limit`, the longest due first."""
+        ...
+
     # alerts, and unmatched acks
     def raise_alert(self, alert: Alert) -> bool:
         """Store an alert that belongs to no step.
@@ -162,11 +167,15 @@ class Store(Protocol):
 
     # echoes and reconciliation
     def note_echo(self, sent_at_ms: int) -> None:
-        """Note that an echo sent at that time has come back. Only the latest is kept."""
+        """Note that an echo sent at that time has come back. Only the latest is kept, and what all prove."""
         ...
 
     def heard_echo_ms(self) -> int | None:
         """When the latest echo that came back was sent."""
+        ...
+
+    def hearing(self) -> Hearing | None:
+        """What the echoes that came back prove, by `hearing_after`."""
         ...
 
     def note_reconciled(self, at_ms: int) -> None:

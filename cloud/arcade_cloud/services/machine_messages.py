@@ -18,6 +18,7 @@ from arcade_cloud.domain.machines import Presence, PresenceUpdate
 from arcade_cloud.domain.order import UnmatchedAck
 from arcade_cloud.errors import Conflict, InvariantBroken
 from arcade_cloud.services.fulfilment import Fulfilment
+from arcade_cloud.services.machine_watch import MachineWatch
 from arcade_cloud.services.rate_limit import Rate, RateLimiter, Share
 from arcade_shared.errors import BadMessage
 from arcade_shared.messages import Ack, Echo, Gameover, Status, from_object, parse_object
@@ -41,6 +42,7 @@ class MachineMessages:
 
     fulfilment: Fulfilment
     keyring: Keyring
+    watch: MachineWatch
     limiter: RateLimiter = field(default_factory=RateLimiter, repr=False)
 
     def take_in(self, topic: str, payload: bytes) -> TakenAs:
@@ -124,7 +126,10 @@ class MachineMessages:
             raise BadMessage(f"no machine {place.machine_id} is registered")
         now_ms = self.fulfilment.now_ms()
         update = self._update(
-            place.machine_id, lambda before: machines.apply_status(before, status, key_fingerprint(key), now_ms)
+            place.machine_id,
+            lambda before: machines.apply_status(
+                before, status, key_fingerprint(key), now_ms, self.watch.silent_ms
+            ),
         )
         if update is None:
             return "stale"
@@ -135,6 +140,8 @@ class MachineMessages:
             )
             each_hour = str(now_ms // 3_600_000)
             store.raise_alert(alert("two_installations", place.machine_id, text, now_ms, each_hour))
+        if update.watched_anew:
+            self.watch.heard(place.machine_id)
         if update.answer_nonce:
             self.fulfilment.sender.clock(place.machine_id, update.answer_nonce)
         return "status"

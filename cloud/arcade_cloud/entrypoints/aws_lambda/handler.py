@@ -26,6 +26,7 @@ from arcade_cloud.config.settings import load, warnings
 from arcade_cloud.entrypoints.aws_lambda.wsgi import BadEvent, respond, shape_of
 from arcade_cloud.errors import ArcadeError, StoreUnavailable
 from arcade_cloud.services.fulfilment import Fulfilment
+from arcade_cloud.services.machine_watch import MachineWatch
 from arcade_cloud.services.reconciliation import Reconciliation
 from arcade_cloud.web.app import create_app
 from arcade_cloud.web.error_responses import STORE_DOWN
@@ -101,6 +102,7 @@ class LambdaFunction:
     app: "WSGIApplication"
     fulfilment: Fulfilment
     reconciliation: Reconciliation
+    watch: MachineWatch
     deadline: Deadline
     sleep_s: Callable[[float], None] = time.sleep
 
@@ -130,6 +132,7 @@ class LambdaFunction:
         Returns:
             How many orders were due. One that stays due counts each time it is tried.
         """
+        self.watch.run_once()  # what it finds is posted with the other alerts
         leave_at_s = max(0.0, self.deadline.left_s() - stay_s)
         moved = 0
         while True:
@@ -187,7 +190,7 @@ def lambda_function() -> LambdaFunction:
     for warning in warnings(settings):
         logger.warning("%s", warning)
     services, app = cloud.services, create_app(cloud.web_dependencies())
-    return LambdaFunction(app, services.fulfilment, services.reconciliation, deadline)
+    return LambdaFunction(app, services.fulfilment, services.reconciliation, services.watch, deadline)
 
 
 def handler(event: object, context: Context) -> dict[str, Any]:

@@ -32,6 +32,7 @@ def _tick(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
 
     with build(settings) as cloud:
+        cloud.services.watch.run_once()
         moved = cloud.services.fulfilment.run_once()
         while cloud.services.reconciliation.run_once():
             pass

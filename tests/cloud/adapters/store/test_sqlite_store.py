@@ -44,6 +44,7 @@ def _raw(path: Path) -> sqlite3.Connection:
     [
         sqlite.DUE_ORDERS,
         sqlite.NEXT_DUE,
+        sqlite.DUE_PRESENCES,
         sqlite.RECENT_ORDERS,
         sqlite.RECENT_ORDERS_OF_MACHINE,
         sqlite.UNSENT_ALERTS,

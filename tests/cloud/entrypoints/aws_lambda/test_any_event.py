@@ -41,7 +41,12 @@ class Moment:
 def function() -> LambdaFunction:
     site = Site()
     return LambdaFunction(
-        site.app, site.dependencies.fulfilment, site.reconciliation, Deadline(lambda: 0.0), lambda _: None
+        site.app,
+        site.dependencies.fulfilment,
+        site.reconciliation,
+        site.cloud.watch,
+        Deadline(lambda: 0.0),
+        lambda _: None,
     )
 
 

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from arcade_cloud.adapters.store import records
 from arcade_cloud.domain.alerts import Alert
-from arcade_cloud.domain.machines import Machine, Presence
+from arcade_cloud.domain.machines import HEARS_FOR_MS, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.errors import InvariantBroken
 
@@ -38,6 +38,7 @@ SHARDS = {
     "sent": 2,
     "unread": 2,
     "lasting": 2,
+    "watch": 4,
     "alerts": 2,
     "standing": 2,
     "over": 2,
@@ -190,8 +191,12 @@ def machine_put(machine: Machine, expected_version: int, by: str) -> Write:
 
 def presence_put(presence: Presence, expected_version: int, by: str) -> Write:
     """A presence, if the expected version is stored."""
+    where = key("presence", presence.machine_id)
+    if presence.due_at_ms is not None:
+        where["waits_in"] = {"S": _shard("watch", presence.machine_id)}
+        where["waits_from"] = {"S": _rank(presence.due_at_ms, presence.machine_id)}
     body = _body(presence, f"the presence of {presence.machine_id}")
-    return _versioned(key("presence", presence.machine_id), presence.version, body, expected_version, by)
+    return _versioned(where, presence.version, body, expected_version, by)
 
 
 def alert_put(alert: Alert, by: str) -> Write:
@@ -273,10 +278,23 @@ def unmatched_ack_put(ack: UnmatchedAck, by: str) -> Write:
 
 
 def echo_update(sent_at_ms: int) -> Write:
-    """The echo, if it is later than the latest."""
+    """The echo, if it is later than the latest and proves hearing together with it."""
     return {
         "Key": ECHO_KEY,
         "UpdateExpression": "SET sent_at = :sent_at",
+        "ConditionExpression": "sent_at < :sent_at AND sent_at >= :near AND attribute_exists(hears_since)",
+        "ExpressionAttributeValues": {
+            ":sent_at": {"N": str(sent_at_ms)},
+            ":near": {"N": str(sent_at_ms - HEARS_FOR_MS)},
+        },
+    }
+
+
+def first_echo_update(sent_at_ms: int) -> Write:
+    """The echo, if it is later than the latest: hearing is proven from here on."""
+    return {
+        "Key": ECHO_KEY,
+        "UpdateExpression": "SET sent_at = :sent_at, hears_since = :sent_at",
         "ConditionExpression": "attribute_not_exists(sent_at) OR sent_at < :sent_at",
         "ExpressionAttributeValues": {":sent_at": {"N": str(sent_at_ms)}},
     }

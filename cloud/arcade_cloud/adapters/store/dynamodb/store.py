@@ -12,7 +12,7 @@ Each call of the port is one conditional write or one transaction; nothing scans
     credit     credit#<id>            credit              (names its order)
     seen       seen#<event>           seen                waiting  seen#<shard>    (at, id)
     machine    machines#<shard>       machine#<id>
-    presence   presence#<machine>     presence
+    presence   presence#<machine>     presence            waiting  watch#<shard>    (due_at, id) while due
     alert      alert#<id>             alert               waiting  unsent#<shard>, then lasting#<shard>,
                                                                    unread#<shard> or sent#<shard>     (at, id)
                                                           lists    alerts#<shard>  (at, id)
@@ -29,6 +29,7 @@ as often as revokes are confirmed, far below the 1,000 writes a second that an i
 
 Indexes hold keys only, and lag behind by some milliseconds. So they only say which records to look at. What a
 decision depends on is read consistently from the table itself:
+  due_presences    As due_orders: a listed machine is looked at again.
   due_orders       A listed order that has moved since is loaded again and found not to be due. An order that is
                    not listed yet is found by the next pass. Nothing else acts on this list.
   unsent_alerts    Read again from the table without those sent meanwhile, so a late index sends no alert twice.
@@ -59,7 +60,7 @@ from arcade_cloud.adapters.store.dynamodb.items import Item, Write
 from arcade_cloud.adapters.store.forms import FORMS, Forms
 from arcade_cloud.config.dynamodb_address import TableAddress
 from arcade_cloud.domain.alerts import Alert
-from arcade_cloud.domain.machines import Machine, Presence
+from arcade_cloud.domain.machines import Hearing, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken
 from arcade_cloud.ports.store import Move
@@ -216,6 +217,10 @@ class DynamoStore:
         if not self._is_put(items.presence_put(presence, expected_version, token), token):
             raise Conflict(f"{what} has another version than {expected_version}")
 
+    def due_presences(self, now_ms: int, limit: int) -> list[str]:
+        """See `Store.due_presences`; a moment late."""
+        return [items.name_of(item) for item in self._waiting("watch", now_ms + 1, limit)]
+
     # alerts, and acks that no order knows
 
     def raise_alert(self, alert: Alert) -> bool:
@@ -300,12 +305,21 @@ class DynamoStore:
 
     def note_echo(self, sent_at_ms: int) -> None:
         """See `Store.note_echo`."""
-        self._update_if(items.echo_update(sent_at_ms))
+        if not self._update_if(items.echo_update(sent_at_ms)):
+            self._update_if(items.first_echo_update(sent_at_ms))
 
     def heard_echo_ms(self) -> int | None:
         """See `Store.heard_echo_ms`."""
         item = self.table.get(items.ECHO_KEY)
         return None if item is None else int(items.text(item, "sent_at"))
+
+    def hearing(self) -> Hearing | None:
+        """See `Store.hearing`."""
+        item = self.table.get(items.ECHO_KEY)
+        if item is None:
+            return None
+        until_ms = int(items.text(item, "sent_at"))
+        return Hearing(int(items.text(item, "hears_since")) if "hears_since" in item else until_ms, until_ms)
 
     def note_reconciled(self, at_ms: int) -> None:
         """See `Store.note_reconciled`."""
@@ -416,13 +430,14 @@ class DynamoStore:
             return found is not None and found.get("by") == {"S": token}
         return True
 
-    def _update_if(self, write: Write) -> None:
-        """Update an item. If its condition does not hold, there is nothing to do."""
+    def _update_if(self, write: Write) -> bool:
+        """Update an item. False if its condition does not hold; then it is left as it is."""
         self._form_lately()
         try:
             self.table.write("update_item", write)
         except Refused:
-            return
+            return False
+        return True
 
 
 def _why(move: Move, found: dict[str, Item | None]) -> Exception:

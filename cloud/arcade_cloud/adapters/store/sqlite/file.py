@@ -76,10 +76,14 @@ ADDED_COLUMNS = (
     ("alerts", "standing", "INTEGER NOT NULL DEFAULT 0"),
     # The kind and subject of a condition, while it lasts.
     ("alerts", "lasts", "TEXT"),
+    # Presences that older programs have stored are due at once: only a look says what they are.
+    ("presences", "due_at_ms", "INTEGER DEFAULT 0"),
+    ("echo", "since_ms", "INTEGER"),
 )
 ADDED_INDEXES = (
     "CREATE INDEX IF NOT EXISTS alerts_standing ON alerts (at_ms, alert_id) WHERE standing = 1",
     "CREATE INDEX IF NOT EXISTS alerts_over ON alerts (at_ms) WHERE sent = 1 AND standing = 0",
+    "CREATE INDEX IF NOT EXISTS presences_due ON presences (due_at_ms, machine_id) WHERE due_at_ms IS NOT NULL",
     "CREATE UNIQUE INDEX IF NOT EXISTS alerts_lasting ON alerts (lasts) WHERE lasts IS NOT NULL",
 )
 # The last schema that goes with orders of form 1. Each later one goes with the next form. Opening a file brings it

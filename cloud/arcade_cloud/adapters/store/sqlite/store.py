@@ -9,7 +9,7 @@ from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.forms import FORMS, Forms
 from arcade_cloud.adapters.store.sqlite.file import BUSY_S, MIGRATIONS, Migration, SqliteFile
 from arcade_cloud.domain.alerts import Alert
-from arcade_cloud.domain.machines import Machine, Presence
+from arcade_cloud.domain.machines import Hearing, Machine, Presence, hearing_after
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken
 from arcade_cloud.ports.store import Move
@@ -20,6 +20,7 @@ _PRUNE_BATCH = 500
 # An index finds the rows of each query, so the cost is that of the rows returned (a test asks SQLite).
 DUE_ORDERS = "SELECT order_id FROM orders WHERE due_at_ms <= ? ORDER BY due_at_ms, order_id LIMIT ?"
 POSTPONE = "UPDATE orders SET due_at_ms = ? WHERE order_id = ? AND due_at_ms < ?"
+DUE_PRESENCES = "SELECT machine_id FROM presences WHERE due_at_ms <= ? ORDER BY due_at_ms, machine_id LIMIT ?"
 NEXT_DUE = "SELECT due_at_ms FROM orders WHERE due_at_ms IS NOT NULL ORDER BY due_at_ms LIMIT 1"
 RECENT_ORDERS = """SELECT record, order_id FROM orders WHERE created_at_ms < ?
     ORDER BY created_at_ms DESC, order_id DESC LIMIT ?"""
@@ -201,9 +202,14 @@ class SqliteStore:
     def put_presence(self, presence: Presence, expected_version: int) -> None:
         """See `Store.put_presence`."""
         records.check_next(f"the presence of {presence.machine_id}", presence.version, expected_version)
+        record, due_at_ms = records.encode(presence), presence.due_at_ms
         self._put_versioned(
-            "presences", presence.machine_id, presence.version, expected_version, records.encode(presence)
+            "presences", presence.machine_id, presence.version, expected_version, record, due_at_ms=due_at_ms
         )
+
+    def due_presences(self, now_ms: int, limit: int) -> list[str]:
+        """See `Store.due_presences`."""
+        return [row[0] for row in self._all(DUE_PRESENCES, now_ms, max(0, limit))]
 
     # alerts, and acks that no order knows
 
@@ -283,16 +289,21 @@ class SqliteStore:
     def note_echo(self, sent_at_ms: int) -> None:
         """See `Store.note_echo`."""
         with self._file.writing() as connection:
+            row = connection.execute("SELECT since_ms, sent_at_ms FROM echo").fetchone()
+            now_hears = hearing_after(_hearing(row), sent_at_ms)
             connection.execute(
-                "INSERT INTO echo (only_one, sent_at_ms) VALUES (1, ?) "
-                "ON CONFLICT DO UPDATE SET sent_at_ms = max(sent_at_ms, excluded.sent_at_ms)",
-                (sent_at_ms,),
+                "INSERT OR REPLACE INTO echo (only_one, since_ms, sent_at_ms) VALUES (1, ?, ?)",
+                (now_hears.since_ms, now_hears.until_ms),
             )
 
     def heard_echo_ms(self) -> int | None:
         """See `Store.heard_echo_ms`."""
         row = self._one("SELECT sent_at_ms FROM echo")
         return None if row is None else int(row[0])
+
+    def hearing(self) -> Hearing | None:
+        """See `Store.hearing`."""
+        return _hearing(self._one("SELECT since_ms, sent_at_ms FROM echo"))
 
     def note_reconciled(self, at_ms: int) -> None:
         """See `Store.note_reconciled`."""
@@ -346,23 +357,37 @@ class SqliteStore:
         with self._file.reading() as connection:
             return connection.execute(sql, values).fetchall()
 
-    def _put_versioned(self, table: str, key: str, version: int, expected_version: int, record: bytes) -> None:
+    def _put_versioned(
+        self, table: str, key: str, version: int, expected_version: int, record: bytes, **columns: int | None
+    ) -> None:
+        """Store a record if the expected version is there.
+
+        Args:
+            columns: What else the table indexes.
+        """
+        values = {"version": version, "record": record, **columns}
         with self._file.writing() as connection:
             if expected_version == 0:
                 stored = _is_new(
                     connection,
-                    f"INSERT INTO {table} (machine_id, version, record) VALUES (?, ?, ?) "  # noqa: S608 - as above  # nosec B608
-                    "ON CONFLICT DO NOTHING",
-                    (key, version, record),
+                    f"INSERT INTO {table} (machine_id, {', '.join(values)}) "  # noqa: S608 - as above  # nosec B608
+                    f"VALUES (?{', ?' * len(values)}) ON CONFLICT DO NOTHING",
+                    (key, *values.values()),
                 )
             else:
+                changes = ", ".join(f"{name} = ?" for name in values)
                 stored = _is_new(
                     connection,
-                    f"UPDATE {table} SET version = ?, record = ? WHERE machine_id = ? AND version = ?",  # noqa: S608 - our own names  # nosec B608
-                    (version, record, key, expected_version),
+                    f"UPDATE {table} SET {changes} WHERE machine_id = ? AND version = ?",  # noqa: S608 - our own names  # nosec B608
+                    (*values.values(), key, expected_version),
                 )
             if not stored:
                 raise Conflict(f"{table}: {key} has another version than {expected_version}")
+
+
+def _hearing(row: tuple[Any, ...] | None) -> Hearing | None:
+    """What a row of `echo` proves. An older program has noted no `since_ms`."""
+    return None if row is None else Hearing(row[1] if row[0] is None else row[0], row[1])
 
 
 def _is_new(connection: sqlite3.Connection, sql: str, row: tuple[str | int | bytes | None, ...]) -> bool:

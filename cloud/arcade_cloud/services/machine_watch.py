@@ -1,0 +1,131 @@
+"""Finds machines that have fallen silent. The store lists those that are due to be looked at, so none is scanned.
+
+A machine is called silent only while the cloud proves that it hears, by echoes of its own that come back the way
+the machines' messages come. So neither a broker that is down nor a cloud that was down accuses a machine. If the
+broker takes the echoes and none comes back, the cloud is deaf, and that is told instead.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from arcade_cloud.domain.events import Outcome
+from arcade_cloud.domain.machines import ECHO_EVERY_MS, HEARS_FOR_MS, Hearing, Machine, Presence, look
+from arcade_cloud.errors import Conflict
+from arcade_cloud.ports.store import Store
+from arcade_cloud.services.alerts import Alerts
+from arcade_cloud.services.sender import Sender
+from arcade_shared.times import format_ms
+
+# The timer calls more often than anybody must know.
+LOOK_EVERY_MS = 10_000
+AT_ONCE = 100
+DEAF = "cloud"
+
+
+@dataclass(kw_only=True)
+class MachineWatch:
+    """Begins and ends the conditions `machine_silent` and `deaf`. Several processes may do so at once.
+
+    Attributes:
+        silent_ms: After so long without a status a machine is silent; 0 switches the watch off.
+    """
+
+    store: Store
+    alerts: Alerts
+    sender: Sender
+    now_ms: Callable[[], int]
+    silent_ms: int
+    _next_ms: int = 0
+    _echoed_ms: int | None = None
+    _unanswered_since_ms: int | None = None
+
+    def run_once(self) -> None:
+        """Look at the machines that are due, if it is time.
+
+        Raises:
+            StoreUnavailable: What was not looked at stays due.
+        """
+        now_ms = self.now_ms()
+        if not self.silent_ms or now_ms < self._next_ms:
+            return
+        self._next_ms = now_ms + LOOK_EVERY_MS
+        due = self.store.due_presences(now_ms, AT_ONCE)
+        if not due:
+            return
+        hearing = self.store.hearing()
+        found = {self._look(machine_id, hearing) for machine_id in due}
+        if "unproven" in found:
+            self._prove_hearing(hearing)
+        else:
+            self._hears()
+
+    def _look(self, machine_id: str, hearing: Hearing | None) -> str:
+        presence = self.store.presence(machine_id)
+        if presence is None:
+            return "alive"  # the index is late
+        now_ms = self.now_ms()
+        watched = look(presence, now_ms, self.silent_ms, hearing)
+        after = msgspec.structs.replace(watched.presence, version=presence.version + 1)
+        # First the condition, then the record: if this process dies in between, the machine is looked at again.
+        if watched.found == "silent":
+            text = _silent(self.store.machine(machine_id), presence, now_ms)
+            self.alerts.begin("machine_silent", machine_id, text)
+        elif watched.found == "alive":
+            self.heard(machine_id)
+        try:
+            self.store.put_presence(after, presence.version)
+        except Conflict:
+            # It was heard at this very moment, and may not have been due any more: look once more.
+            self._look_again(machine_id)
+        return watched.found
+
+    def _look_again(self, machine_id: str) -> None:
+        presence = self.store.presence(machine_id)
+        if presence is not None and look(presence, self.now_ms(), self.silent_ms, None).found == "alive":
+            self.heard(machine_id)
+
+    def heard(self, machine_id: str) -> None:
+        """A machine was heard: if it was called silent, that is over."""
+        self.alerts.end("machine_silent", machine_id, f"Machine {machine_id} is heard again.")
+
+    def _prove_hearing(self, hearing: Hearing | None) -> None:
+        """Send an echo, at most one a minute. If none comes back though the broker takes them, tell a person."""
+        now_ms = self.now_ms()
+        since_ms = self._unanswered_since_ms
+        if since_ms is not None and hearing is not None and hearing.until_ms >= since_ms:
+            self._hears()
+        if self._echoed_ms is not None and now_ms - self._echoed_ms < ECHO_EVERY_MS - LOOK_EVERY_MS:
+            return
+        if self.sender.echo() in {Outcome.REFUSED, Outcome.UNKNOWN}:
+            self._unanswered_since_ms = None  # the broker is down, which is told elsewhere
+            return
+        self._echoed_ms = now_ms
+        if self._unanswered_since_ms is None:
+            self._unanswered_since_ms = now_ms
+        elif now_ms - self._unanswered_since_ms > HEARS_FOR_MS:
+            self.alerts.begin("deaf", DEAF, _deaf(self._unanswered_since_ms))
+
+    def _hears(self) -> None:
+        self._unanswered_since_ms = None
+        self.alerts.end("deaf", DEAF, "The cloud hears the machines again.")
+
+
+def _silent(machine: Machine | None, presence: Presence, now_ms: int) -> str:
+    called = f" ({machine.name})" if machine is not None and machine.name else ""
+    minutes = (now_ms - presence.heard_at_ms) // 60_000
+    last = "offline" if not presence.online else "ready" if presence.ready else f"not ready ({presence.reason})"
+    return (
+        f"Machine {presence.machine_id}{called} has said nothing for {minutes} minutes. Its last word, at "
+        f"{format_ms(presence.heard_at_ms)}, was that it is {last}. Nobody can pay for it. Look at its power and "
+        "its network; on the Pi, run arcade-edge doctor."
+    )
+
+
+def _deaf(since_ms: int) -> str:
+    return (
+        f"Since {format_ms(since_ms)} the broker has taken this cloud's messages to itself, and none came back: "
+        "what machines send does not arrive either. Look at what MQTT_USERNAME may read, or, where messages "
+        "come by POST /ingest, at the broker's rules and INGEST_SECRET."
+    )

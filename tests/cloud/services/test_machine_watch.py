@@ -1,0 +1,194 @@
+"""A machine that falls silent is told once, and again when it is heard; a deaf cloud accuses nobody."""
+
+import msgspec
+import pytest
+
+from arcade_cloud.domain.machines import ECHO_EVERY_MS, HEARS_FOR_MS, Presence
+from arcade_shared.topics import ECHO
+from simulation.account_payments import AccountPayments
+from support.mortal_cloud import MACHINE, Killed, MortalCloud
+
+SILENT_S = 600
+SILENT_MS = SILENT_S * 1000
+# Until then an alert is there: the limit, and the proof that the cloud hears.
+TOLD_MS = SILENT_MS + HEARS_FOR_MS + 2 * ECHO_EVERY_MS
+
+
+class Watching:
+    """A cloud that watches its one machine, in simulated time; `deaf` is the way back from the broker."""
+
+    def __init__(self) -> None:
+        self.world = MortalCloud(payments=AccountPayments)
+        self.restart()
+        self.world.now_ms += 1
+        self.world.machine.say_status()
+        self.tick(0)
+
+    def restart(self) -> None:
+        self.world.start(machine_silent_s=SILENT_S)
+
+    def hear(self) -> None:
+        while self.world.to_cloud:
+            message = self.world.to_cloud.popleft()
+            if not self.world.deaf:
+                self.world.messages.take_in(*message)
+
+    def tick(self, for_ms: int, *, says: bool = False) -> None:
+        """Let time pass, in steps of ten seconds, with the timer at each."""
+        end_ms = self.world.now_ms + for_ms
+        while True:
+            if says and self.world.now_ms % 30_000 < 10_000:
+                self.world.machine.say_status()
+            self.hear()
+            self.world.services.watch.run_once()
+            self.hear()
+            if self.world.now_ms >= end_ms:
+                return
+            self.world.now_ms += 10_000
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        """What was told, oldest first: the kind, and whether it began or ended."""
+        found = reversed(self.world.store.recent_alerts(100))
+        return [(alert.kind, "ended" if alert.recovers else "began") for alert in found]
+
+    @property
+    def accused(self) -> bool:
+        return self.world.store.lasting_alert("machine_silent", MACHINE) is not None
+
+
+@pytest.fixture
+def watching() -> Watching:
+    return Watching()
+
+
+def test_a_machine_that_speaks_is_never_accused(watching: Watching) -> None:
+    watching.tick(3 * TOLD_MS, says=True)
+    assert watching.told == []
+
+
+def test_a_silent_machine_is_told_once_and_again_when_it_is_heard(watching: Watching) -> None:
+    watching.tick(SILENT_MS - 20_000)
+    assert watching.told == []
+    watching.tick(TOLD_MS - SILENT_MS + 20_000)
+    assert watching.told == [("machine_silent", "began")]
+    (alert,) = watching.world.store.standing_alerts(10)
+    assert alert.subject == MACHINE
+    assert "has said nothing for 1" in alert.text
+    assert "arcade-edge doctor" in alert.text
+    watching.tick(3 * TOLD_MS)
+    assert watching.told == [("machine_silent", "began")]
+    watching.tick(20_000, says=True)
+    assert watching.told == [("machine_silent", "began"), ("machine_silent", "ended")]
+    watching.tick(TOLD_MS)
+    assert watching.told == [("machine_silent", "began"), ("machine_silent", "ended"), ("machine_silent", "began")]
+
+
+def test_where_nobody_is_silent_no_echo_is_sent_and_each_status_costs_one_write(watching: Watching) -> None:
+    sent = len(watching.world.broker.sent)
+    watching.tick(SILENT_MS - 60_000, says=True)
+    due_ms = watching.world.store.presence(MACHINE).due_at_ms  # type: ignore[union-attr]
+    watching.tick(30_000, says=True)
+    assert watching.world.store.presence(MACHINE).due_at_ms == due_ms  # type: ignore[union-attr]
+    assert ECHO not in {sent.topic for sent in watching.world.broker.sent[sent:]}
+
+
+def test_a_cloud_that_was_down_gives_the_machines_time_to_speak(watching: Watching) -> None:
+    watching.world.now_ms += 20 * SILENT_MS
+    watching.restart()
+    watching.tick(HEARS_FOR_MS - ECHO_EVERY_MS)
+    assert watching.told == []
+    watching.tick(20_000, says=True)
+    watching.tick(SILENT_MS - 30_000)
+    assert watching.told == []
+
+
+def test_a_cloud_that_was_down_accuses_the_machine_that_died_meanwhile(watching: Watching) -> None:
+    watching.world.now_ms += 20 * SILENT_MS
+    watching.restart()
+    watching.tick(HEARS_FOR_MS + 2 * ECHO_EVERY_MS)
+    assert watching.told == [("machine_silent", "began")]
+
+
+def test_while_the_broker_is_down_nobody_is_accused(watching: Watching) -> None:
+    watching.world.broker.is_down = True
+    watching.tick(3 * TOLD_MS)
+    assert watching.told == []
+    watching.world.broker.is_down = False
+    watching.tick(60_000, says=True)
+    watching.tick(SILENT_MS - 120_000)
+    assert watching.told == []
+
+
+def test_a_deaf_cloud_accuses_nobody_and_says_that_it_is_deaf(watching: Watching) -> None:
+    """As where the broker's rule engine has stopped calling `/ingest`."""
+    watching.world.deaf = True
+    watching.tick(3 * TOLD_MS, says=True)
+    assert watching.told == [("deaf", "began")]
+    watching.world.deaf = False
+    watching.tick(HEARS_FOR_MS, says=True)
+    assert watching.told == [("deaf", "began"), ("deaf", "ended")]
+
+
+def test_a_machine_that_was_never_heard_is_not_accused() -> None:
+    watching = Watching()
+    store = watching.world.store
+    known = store.machine(MACHINE)
+    assert known is not None
+    store.put_machine(msgspec.structs.replace(known, machine_id="cab-new", version=1), 0)
+    watching.tick(3 * TOLD_MS, says=True)
+    assert watching.told == []
+
+
+def test_without_a_limit_nobody_is_watched() -> None:
+    world = MortalCloud(payments=AccountPayments)
+    world.now_ms += 100 * SILENT_MS
+    world.services.watch.run_once()
+    assert world.store.recent_alerts(10) == []
+    assert world.store.presence(MACHINE).due_at_ms is None  # type: ignore[union-attr]
+
+
+def test_a_will_that_comes_late_does_not_make_the_machine_heard(watching: Watching) -> None:
+    watching.tick(TOLD_MS)
+    assert watching.accused
+    watching.world.machine.say_status(state="offline")
+    watching.tick(0)
+    assert watching.accused
+    assert watching.told == [("machine_silent", "began")]
+
+
+def test_a_machine_that_speaks_at_the_very_moment_is_not_left_accused(watching: Watching) -> None:
+    """Another process takes its status in between this one's decision and its write."""
+    world = watching.world
+    real = world.store.put_presence
+    spoken: list[bool] = []
+
+    def put_presence(presence: Presence, version: int) -> None:
+        if not spoken and world.store.lasting_alert("machine_silent", MACHINE) is not None:
+            spoken.append(True)
+            world.machine.say_status()
+            watching.hear()
+        real(presence, version)
+
+    world.store.put_presence = put_presence  # type: ignore[assignment,method-assign]
+    watching.tick(TOLD_MS)
+    assert spoken
+    assert not watching.accused
+    assert watching.told[:2] == [("machine_silent", "began"), ("machine_silent", "ended")]
+
+
+@pytest.mark.parametrize("point", range(1, 13))
+def test_wherever_the_cloud_dies_the_alert_is_right_in_the_end(point: int) -> None:
+    watching = Watching()
+    world = watching.world
+    watching.tick(TOLD_MS - 2 * ECHO_EVERY_MS)
+    for says in (False, True):
+        world.killer.kill_at = {world.killer.points + point}
+        try:
+            watching.tick(3 * ECHO_EVERY_MS, says=says)
+        except Killed:
+            watching.restart()
+        world.killer.kill_at = set()
+        watching.tick(TOLD_MS, says=says)
+        assert watching.accused is not says
+    assert [what for kind, what in watching.told if kind == "machine_silent"] == ["began", "ended"]
