@@ -15,6 +15,7 @@ from arcade_cloud.ports.messaging import AlertSink, Broker
 from arcade_cloud.ports.payments import Payments
 from arcade_cloud.ports.store import Store
 from arcade_cloud.services.alerts import Alerts
+from arcade_cloud.services.broker_watch import BrokerWatch
 from arcade_cloud.services.fulfilment import Fulfilment, at_once
 from arcade_cloud.services.machine_messages import MachineMessages
 from arcade_cloud.services.machine_watch import MachineWatch
@@ -146,6 +147,29 @@ class Cloud:
             self.services.messages.take_in,
             session_key=self.services.messages.keyring.of_sessions,
             listener_id=settings.mqtt_listener_id,
+        )
+
+    def watch_broker(self, name: str, listener: "Listener | None" = None) -> BrokerWatch:
+        """What tells of trouble with the broker.
+
+        Args:
+            name: The process, as people know it.
+            listener: None where messages come by `/ingest`.
+        """
+
+        def problems() -> list[str]:
+            found = [] if listener is None else listener.problems
+            sending = self.publisher.problem
+            return found if sending is None else list(dict.fromkeys((*found, sending)))
+
+        services = self.services
+        return BrokerWatch(
+            alerts=services.alerts,
+            sender=services.sender,
+            now_ms=services.fulfilment.now_ms,
+            name=name,
+            problems=problems,
+            is_answered=lambda: self.publisher.is_answered,
         )
 
     def close(self) -> None:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 FINAL = frozenset({"settled", "abandoned"})
 # What a fault of a network, a process or Stripe may bring about. Every other alert tells of a defect or an attack.
 # A broker that is killed again and again looks like somebody who takes the cloud's client id.
-EXPECTED_ALERTS = frozenset({"unconfirmed", "discrepancy", "settle_slow", "settle_refused", "taken_over"})
+EXPECTED_ALERTS = frozenset(
+    "unconfirmed discrepancy settle_slow settle_refused taken_over broker deaf machine_silent".split()  # noqa: SIM905
+)
 # The id of a credit is made just before it is sent; the clocks are those of one computer.
 CLOCK_SLACK_MS = 500.0
 # A line that is active for longer has a reason: its process was frozen or killed.

@@ -38,7 +38,7 @@ AlertKind = Literal[
     "wrong_payment",
 ]
 # What lasts until it ends.
-ConditionKind = Literal["deaf", "machine_silent", "unsellable"]
+ConditionKind = Literal["broker", "deaf", "machine_silent", "unsellable"]
 
 
 class Alert(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from arcade_cloud.adapters.mqtt import Listener
+from arcade_cloud.adapters.mqtt import Listener, host_id
 from arcade_cloud.adapters.stripe.gateway import Places
 from arcade_cloud.bootstrap import Cloud, build
 from arcade_cloud.config.settings import Settings
@@ -101,6 +101,7 @@ class Timer:
     def __init__(self, cloud: Cloud, listener: Listener) -> None:
         self._cloud = cloud
         self._listener = listener
+        self._broker = cloud.watch_broker(cloud.settings.mqtt_listener_id or host_id(), listener)
         self._told: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="timer", daemon=True)
@@ -125,6 +126,7 @@ class Timer:
                 self._cloud.services.fulfilment.run_once()
                 self._cloud.services.reconciliation.run_once()
                 self._cloud.services.watch.run_once()
+                self._broker.run_once()
                 self._tell_contested()
                 now_ms = self._cloud.services.fulfilment.now_ms()
                 if now_ms >= next_prune_ms:

@@ -6,9 +6,9 @@ from arcade_cloud.adapters.mqtt.publisher import Publisher
 
 if TYPE_CHECKING:
     from arcade_cloud.adapters.mqtt.feed import FeedState
-    from arcade_cloud.adapters.mqtt.listener import Listener, try_listening
+    from arcade_cloud.adapters.mqtt.listener import Listener, host_id, try_listening
 
-__all__ = ["FeedState", "Listener", "Publisher", "try_listening"]
+__all__ = ["FeedState", "Listener", "Publisher", "host_id", "try_listening"]
 
 
 def __getattr__(name: str) -> object:

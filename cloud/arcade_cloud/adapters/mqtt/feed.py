@@ -124,7 +124,7 @@ class Feed:
         self._keeper = threading.Thread(target=self._keep_connected, name=f"listener-{name}", daemon=True)
         self._changed = threading.Condition()  # guards what follows
         self._connection: Connection | None = None
-        self._text = "not started"
+        self._text = "not connected yet"
         self._in_hand = 0
         self._set_aside = 0
         self._contested: tuple[str, ...] = ()
@@ -185,7 +185,7 @@ class Feed:
         while self._is_ready_for_more():
             connection = self._open_connection(self._client_id.text, self._opened, self._take_in)
             with self._changed:
-                self._connection, self._text, self._set_aside = connection, "connecting", 0
+                self._connection, self._set_aside = connection, 0
             began = time.monotonic()
             connection.run()
             is_steady = connection.was_open and time.monotonic() - began > STEADY_S

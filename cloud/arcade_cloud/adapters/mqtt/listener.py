@@ -99,6 +99,12 @@ class Listener:
         """What each feed is doing."""
         return tuple(feed.state for feed in self._feeds)
 
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong, each in a sentence; empty if both feeds listen to all that they should."""
+        found = [state.problem for state in self.state if state.problem is not None]
+        return list(dict.fromkeys(found))
+
 
 def try_listening(address: BrokerAddress) -> str | None:
     """Connect and subscribe once, in a separate session. Returns what is wrong, in a sentence, or None."""

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 RETRY_S = 0.1
 MAX_RETRY_S = 5.0
 
+NOT_CONFIRMED = "it took a message and did not confirm it in time"
 # A message that never left this process was certainly not delivered, as if the broker had refused it.
 NOT_SENT = Outcome.REFUSED
 
@@ -131,6 +132,25 @@ class Publisher:
         self._retry_at = 0.0
         self._name = f"arcade-cloud-{secrets.token_hex(6)}"  # no two processes may share a client id
         self._wires = 0
+        self._is_answered = False
+        self._trouble: str | None = None
+        self._refused: set[str] = set()
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the broker has answered the last message. Before the first one it has not."""
+        return self._is_answered
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong, in a sentence; None if nothing is, or if nothing was published yet."""
+        with self._lock:
+            if self._trouble is not None:
+                return self._trouble
+            if self._refused:
+                topics = ", ".join(f"arcade/…/{kind}" for kind in sorted(self._refused))
+                return f"it refuses messages to {topics}: let MQTT_USERNAME publish to them"
+            return None
 
     def publish(self, topic: str, payload: bytes, *, expiry_s: int) -> Outcome:
         """Publish with QoS 1, not retained, and wait for the broker's answer, under the deadline. Never raises."""
@@ -175,8 +195,20 @@ class Publisher:
             finally:
                 self._leave(wire, retire=outcome is Outcome.UNKNOWN)
             if outcome is not None:
+                self._note(topic, outcome)
                 return outcome
         return NOT_SENT
+
+    def _note(self, topic: str, outcome: Outcome) -> None:
+        """Note what the broker has answered. A refusal holds until a message of that kind is taken."""
+        kind = topic.rpartition("/")[2]
+        with self._lock:
+            self._is_answered = outcome is not Outcome.UNKNOWN
+            self._trouble = None if self._is_answered else NOT_CONFIRMED
+            if outcome is Outcome.REFUSED:
+                self._refused.add(kind)
+            elif outcome is not Outcome.UNKNOWN:
+                self._refused.discard(kind)
 
     def _wait_for_turn(self, deadline: float) -> bool:
         """Wait until the rate allows a message. False if that is after the deadline."""
@@ -235,6 +267,7 @@ class Publisher:
                 self._failures = 0
                 return
             self._failures += 1
+            self._is_answered, self._trouble = False, connection.end
             wait_s = min(MAX_RETRY_S, RETRY_S * 2 ** min(self._failures - 1, 10))
             self._retry_at = time.monotonic() + wait_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter  # nosec B311
         logger.warning("no connection to the broker: %s", connection.end)

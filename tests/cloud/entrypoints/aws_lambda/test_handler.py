@@ -66,7 +66,7 @@ class Lambda:
             self.site.app,
             self.site.dependencies.fulfilment,
             self.site.reconciliation,
-            self.site.cloud.watch,
+            (self.site.cloud.watch,),
             Deadline(lambda: self.site.now_ms / 1000),
             self.sleep,
         )
