@@ -16,6 +16,7 @@ from pathlib import Path
 
 from arcade_edge import config as edge_settings
 from arcade_edge.errors import BadSettings, EdgeError, InvariantBroken
+from arcade_shared.command_line import Version
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="arcade-edge", description="The agent in the arcade cabinet.")
+    parser.add_argument("--version", action=Version, help="print the version and exit")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 from arcade_edge.domain.game_over import compile_pattern
 from arcade_edge.domain.pulses import Active, Profile, unusual
 from arcade_edge.errors import BadProfile, BadSettings
-from arcade_edge.text_files import is_open_to_others, read_lines, read_text, why_unreadable
 from arcade_shared.broker_address import TLS_PORT, BrokerAddress, is_loopback
 from arcade_shared.cabinet import JOURNAL_PATH
 from arcade_shared.errors import BadTopic
+from arcade_shared.text_files import is_open_to_others, read_lines, read_text, why_unreadable
 from arcade_shared.topics import check_machine_id
 
 DEFAULT_PATH = Path("/etc/arcade/edge.toml")

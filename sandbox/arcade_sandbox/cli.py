@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from arcade_sandbox.errors import PortTaken, SandboxMisuse
 from arcade_sandbox.stripe.sandbox import StripeSandbox
+from arcade_shared.command_line import Version
 
 DEFAULT_PORT = 12111
 _ENDING = (signal.SIGINT, signal.SIGTERM)
@@ -26,6 +27,7 @@ lists what you can make go wrong (duplicates, delays, failed calls, declined and
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all subcommands. Each sets `run`, a function from its arguments to the exit code."""
     parser = argparse.ArgumentParser(prog="arcade-sandbox", description="Stand-ins for Stripe and the broker.")
+    parser.add_argument("--version", action=Version, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_serve(commands)
     return parser

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,13 @@ def test_help_needs_neither_the_network_nor_the_database_nor_the_pins() -> None:
     assert ran.stdout.splitlines()[-1] == "[]"
     for command in COMMANDS:
         assert command in ran.stdout
+
+
+def test_it_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"arcade-edge {version('arcade-edge')}\n"
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c != "release"])

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 
 import requests
 import stripe
@@ -93,3 +94,8 @@ def test_help_shows_how_to_point_the_cloud_at_it() -> None:
     shown = run("serve", "--help")
     assert shown.returncode == 0
     assert "STRIPE_API_BASE" in shown.stdout
+
+
+def test_it_says_its_version() -> None:
+    done = run("--version")
+    assert (done.returncode, done.stdout) == (0, f"arcade-sandbox {version('arcade-sandbox')}\n")

@@ -2,13 +2,14 @@
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from arcade_cloud.config.private_files import why_not_private
 from arcade_cloud.config.variables import FORMER, VARIABLES, Variable, default_of
+from arcade_shared.text_files import read_text, why_unreadable
 
 # What examples and guides write in place of a value.
 _PLACEHOLDER = re.compile(
@@ -16,19 +17,25 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 
+_OF_AWS = "AWS_"
+
 
 class Environment:
-    """The values, the faults (one sentence each), and remarks on anything odd.
+    """The values, the faults (one sentence each), remarks on anything odd, and on names that mean nothing.
 
     `environ` wins over `env_file`. Empty values count as missing. All names of a variable are read, and they must
-    agree. A required value that is missing, or still the text of an example, is a fault at once.
+    agree. A required value that is missing, or still the text of an example, is a fault at once. With no file,
+    and nothing of ours in `environ`, that is the one fault (`has_no_source`).
     """
 
     def __init__(self, environ: Mapping[str, str], env_file: Path | None) -> None:
         self.faults: list[str] = []
         self.remarks: list[str] = []
+        self.misspelt: list[str] = []
         self._values: dict[str, str | None] = {}
         from_file = self._read(env_file)
+        instead = dict(self._misspelt(environ, from_file, env_file))
+        missing = []
         for variable in VARIABLES:
             value = self._find(variable, environ, from_file)
             if value is not None and _PLACEHOLDER.fullmatch(value):
@@ -36,11 +43,23 @@ class Environment:
                 self._values[variable.name] = ""
                 continue
             if value is None and variable.required:
-                self.fault(variable.name, f"is missing. {variable.meaning}")
+                missing.append(variable)
             self._values[variable.name] = value
         for name, why in FORMER.items():
             if environ.get(name) or from_file.get(name):
                 self.remarks.append(f"{name} is no longer a setting: {why}.")
+        is_empty = not any(value is not None for value in self._values.values())
+        self.has_no_source = is_empty and env_file is not None and not env_file.exists()
+        if self.has_no_source:
+            self.fault(
+                str(env_file),
+                f"is not there (in {Path.cwd()}), and the environment sets nothing either: run this where it is, "
+                "name it with --env-file, or make it from .env.example",
+            )
+            return
+        for variable in missing:
+            where = instead.get(variable.name)
+            self.fault(variable.name, f"is missing{f': {where}' if where else ''}. {variable.meaning}")
 
     def _read(self, env_file: Path | None) -> dict[str, str]:
         if env_file is None or not env_file.exists():
@@ -51,16 +70,32 @@ class Environment:
         from dotenv import dotenv_values  # here: most installations in a cloud have no such file
 
         try:
-            text = env_file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            self.fault(str(env_file), f"cannot be read: {error}")
+            text = read_text(env_file)
+        except (OSError, ValueError) as error:
+            self.fault(str(env_file), f"cannot be read: {why_unreadable(error)}")
             return {}
         read = dotenv_values(stream=StringIO(text), interpolate=False)  # a password may contain ${…}
-        known = [name for variable in VARIABLES for name in (variable.name, *variable.aliases)]
-        for name in sorted(read.keys() - {*known, *FORMER}):
-            for meant in difflib.get_close_matches(name, known, n=1, cutoff=0.85):
-                self.remarks.append(f"{env_file} sets {name}, which means nothing here: did you mean {meant}?")
-        return {name: value for name, value in read.items() if value is not None}
+        return {name: value or "" for name, value in read.items()}
+
+    def _misspelt(
+        self, environ: Mapping[str, str], from_file: Mapping[str, str], env_file: Path | None
+    ) -> Iterator[tuple[str, str]]:
+        """Note every name in the file that means nothing, and those in the environment that are nearly ours.
+
+        Yields:
+            The name that was meant, as far as one can tell, and what is set instead of it.
+        """
+        known = {name: variable.name for variable in VARIABLES for name in (variable.name, *variable.aliases)}
+        for name in sorted(
+            {*from_file, *(one for one in environ if not one.startswith(_OF_AWS))} - {*known, *FORMER}
+        ):
+            where = str(env_file) if name in from_file else "the environment"
+            near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.8 if name in from_file else 0.85)
+            if near:
+                self.misspelt.append(f"{where} sets {name}, which means nothing here: did you mean {near[0]}?")
+                yield known[near[0]], f"{where} sets {name} instead"
+            elif name in from_file:
+                self.misspelt.append(f"{where} sets {name}, which means nothing here.")
 
     def _find(self, variable: Variable, *sources: Mapping[str, str]) -> str | None:
         names = (variable.name, *variable.aliases)

@@ -61,6 +61,7 @@ class Settings:
 
     Attributes:
         remarks: Anything odd about where the values came from, for `warnings`.
+        misspelt: Names that are set and mean nothing.
     """
 
     stripe_api_key: str = field(repr=False)
@@ -87,6 +88,7 @@ class Settings:
     stage_prefix: str  # without a slash at its end; empty: none
     limits: Limits
     remarks: tuple[str, ...]
+    misspelt: tuple[str, ...]
 
 
 def load(environ: Mapping[str, str], env_file: Path | None = ENV_FILE) -> Settings:
@@ -98,6 +100,8 @@ def load(environ: Mapping[str, str], env_file: Path | None = ENV_FILE) -> Settin
         SettingsError: with every fault there is.
     """
     env = Environment(environ, env_file)
+    if env.has_no_source:  # else each variable would say the same
+        raise SettingsError(env.faults)
     settings = _read(env, on_lambda=bool(environ.get("AWS_LAMBDA_FUNCTION_NAME")))
     if env.faults:
         raise SettingsError(env.faults)
@@ -140,6 +144,7 @@ def _read(env: Environment, *, on_lambda: bool) -> Settings:
         stage_prefix=_stage_prefix(env, public_base_url),
         limits=_limits(env),
         remarks=tuple(env.remarks),
+        misspelt=tuple(env.misspelt),
     )
 
 
@@ -332,7 +337,7 @@ def _ca_file(env: Environment) -> str | None:
 
 def warnings(settings: Settings) -> list[str]:
     """Say what works but is hardly meant for paying players: one sentence each, for `check` and the log."""
-    found = list(settings.remarks)
+    found = [*settings.misspelt, *settings.remarks]
     site, broker = urlsplit(settings.public_base_url), settings.broker
     if is_loopback(site.hostname or ""):
         found.append(f"PUBLIC_BASE_URL is {settings.public_base_url}: no player's phone can reach it.")

@@ -12,6 +12,7 @@ from typing import Self
 
 from arcade_edge.config import Settings
 from arcade_edge.mqtt.link import GREET_WITHIN_S, HINTS
+from arcade_shared.client_ids import ClientId
 from arcade_shared.mqtt import CONNECT_WITHIN_S, Connection, Puback, Received
 
 KEEPALIVE_S = 15
@@ -60,7 +61,7 @@ class Visit:
         self.topics = tuple(topics)
         self.connection = Connection(
             settings.broker,
-            f"arcade-doctor-{settings.machine_id}-{secrets.token_hex(8)}",
+            ClientId(settings.keys[0], f"arcade-doctor-{settings.machine_id}", secrets.token_hex(8)).text,
             topics=topics,
             keepalive_s=KEEPALIVE_S,
             greet_within_s=GREET_WITHIN_S,

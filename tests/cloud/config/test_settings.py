@@ -171,13 +171,67 @@ def test_a_file_that_is_missing_is_fine_and_one_that_is_unreadable_is_a_fault(tm
             load(GOOD, bad)
 
 
-def test_a_misspelt_name_in_the_file_is_remarked_upon(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("SIGNING_SECRETS=x", "did you mean SIGNING_SECRET?"),
+        ("STRIPE_API_KEI=", "did you mean STRIPE_API_KEY?"),
+        ("site_name=x", "did you mean SITE_NAME?"),
+        ("MQTT_BROKR=x", "did you mean MQTT_BROKER?"),
+        ("AWS_REGION=ap-southeast-1", "AWS_REGION, which means nothing here."),
+        ("COLOUR=red", "COLOUR, which means nothing here."),
+    ],
+)
+def test_every_name_in_the_file_that_means_nothing_is_told(tmp_path: Path, line: str, words: str) -> None:
     env_file = tmp_path / ".env.local"
-    env_file.write_text("SIGNING_SECRETS=x\nAWS_REGION=ap-southeast-1\n")
+    env_file.write_text(line + "\n")
     env_file.chmod(0o600)
     (warning,) = warnings(load(GOOD, env_file))
-    assert "SIGNING_SECRETS" in warning
-    assert "did you mean SIGNING_SECRET?" in warning
+    assert str(env_file) in warning
+    assert words in warning
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("STRIPE_PRICEID", "STRIPE_PRICE_ID"), ("SITENAME", "SITE_NAME"), ("PUBLIC_BASE_URI", "PUBLIC_")],
+)
+def test_of_the_environment_only_what_is_nearly_a_setting_is_told(name: str, meant: str) -> None:
+    """It holds much that is for others."""
+    others = dict.fromkeys(("PATH", "HOME", "PORT", "EMQX_PORT_8883_TCP", "AWS_SITE_NAME", "LANG"), "x")
+    assert warnings(load({**GOOD, **others}, None)) == []
+    (warning,) = warnings(load({**GOOD, **others, name: "x"}, None))
+    assert f"the environment sets {name}" in warning
+    assert f"did you mean {meant}" in warning
+
+
+def test_what_is_missing_because_it_is_misspelt_says_so(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env.local"
+    env_file.write_text("MQTT_BROKR=host.example\n")
+    some = {name: text for name, text in GOOD.items() if name not in ("STRIPE_API_KEY", "EMQX_BROKER_URL")}
+    with pytest.raises(SettingsError) as raised:
+        load({**some, "STRIPE_API_KEI": "sk_test_x"}, env_file)
+    key, broker = raised.value.faults
+    assert key.startswith("STRIPE_API_KEY is missing: the environment sets STRIPE_API_KEI instead. ")
+    assert broker.startswith(f"EMQX_BROKER_URL is missing: {env_file} sets MQTT_BROKR instead. ")
+
+
+def test_a_file_that_is_missing_is_the_one_fault_where_nothing_else_is_set(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env.local"
+    with pytest.raises(SettingsError) as raised:
+        load({"PATH": "/bin"}, env_file)
+    (fault,) = raised.value.faults
+    assert fault.startswith(f"{env_file} is not there (in {Path.cwd()})")
+    assert ".env.example" in fault
+    for environ, file in (({"SITE_NAME": "x"}, env_file), ({}, None)):
+        with pytest.raises(SettingsError, match="STRIPE_API_KEY is missing"):
+            load(environ, file)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_from_windows_notepad_is_read(tmp_path: Path, encoding: str) -> None:
+    env_file = tmp_path / ".env.local"
+    env_file.write_bytes("SITE_NAME=Space\r\nMQTT_USERNAME=cloud\r\n".encode(encoding))
+    assert load(GOOD, env_file).site_name == "Space"
 
 
 def test_secrets_are_in_no_text_that_could_be_logged(tmp_path: Path) -> None:

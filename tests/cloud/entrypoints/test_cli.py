@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
+from arcade_cloud.config.variables import VARIABLES
 from arcade_cloud.domain.offers import parse_offer
 from arcade_cloud.entrypoints.cli import main
 from arcade_sandbox.processes import free_port, wait_for
@@ -49,9 +50,82 @@ def test_all_missing_settings_are_named_in_one_message(tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SITE_NAME", "Arcade")
     assert main(["serve"]) == 2
     said = capsys.readouterr().err
     assert all(name in said for name in REQUIRED)
+
+
+def test_settings_that_are_not_there_are_not_told_as_many_that_are_missing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in VARIABLES:
+        for alias in (name.name, *name.aliases):
+            monkeypatch.delenv(alias, raising=False)
+    assert main(["machine", "list"]) == 2
+    said = capsys.readouterr().err
+    assert f".env.local is not there (in {tmp_path})" in said
+    assert not any(name in said for name in REQUIRED)
+
+
+def test_a_file_of_settings_that_is_named_must_be_there(settings, tmp_path, capsys):
+    assert main(["--env-file", "other.env", "machine", "list"]) == 2
+    assert f"there is no file {tmp_path / 'other.env'}" in capsys.readouterr().err
+
+
+def test_a_misspelt_setting_is_told_by_every_command(settings, monkeypatch, capsys):
+    monkeypatch.setenv("DATABASE_URI", "sqlite:///elsewhere.sqlite")
+    assert main(["machine", "add", "cab-01"]) == 0
+    assert "did you mean DATABASE_URL?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["machine", "list"],
+        ["machine", "show", "cab-01"],
+        ["machine", "set", "cab-01", "--name", "x"],
+        ["machine", "config", "cab-01"],
+        ["order", "list"],
+        ["order", "show", "x"],
+        ["order", "refund", "x"],
+        ["grant", "cab-01", "1"],
+        ["alert", "list"],
+        ["ack", "list"],
+        ["store", "show"],
+        ["store", "upgrade", "--yes"],
+        ["tick"],
+        ["backup", "."],
+    ],
+)
+def test_in_another_folder_no_empty_database_is_made(settings, tmp_path, monkeypatch, capsys, command):
+    monkeypatch.setenv("DATABASE_URL", "sqlite:///arcade.sqlite")
+    assert main(command) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert f"there is no database {tmp_path / 'arcade.sqlite'}" in said.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_look_at_everything_makes_no_database_either(settings, tmp_path, capsys):
+    assert main(["check"]) == 1
+    said = capsys.readouterr().out
+    assert f"warn  there is no database {tmp_path / 'cloud.sqlite'} yet" in said
+    assert list(tmp_path.iterdir()) == []
+    main(["machine", "add", "cab-01"])
+    assert f"making a new database: {tmp_path / 'cloud.sqlite'}" in capsys.readouterr().err
+    main(["check"])
+    said = capsys.readouterr()
+    assert f"ok    the database: {tmp_path / 'cloud.sqlite'}" in said.out
+    assert "new database" not in said.err
+
+
+def test_an_empty_list_says_of_which_database_it_is(settings, tmp_path, capsys):
+    SqliteStore(tmp_path / "cloud.sqlite").close()
+    assert main(["machine", "list"]) == main(["order", "list"]) == 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert f"no machine is registered in {tmp_path / 'cloud.sqlite'}" in said.err
+    assert f"no such order is in {tmp_path / 'cloud.sqlite'}" in said.err
 
 
 def test_a_machine_is_registered_and_its_agents_config_printed(settings, capsys):
@@ -233,7 +307,8 @@ def test_what_can_not_be_done_is_said_in_one_line(settings, arguments, capsys):
     assert said.out == ""
 
 
-def test_orders_and_one_timer_pass_of_an_empty_cloud(settings, capsys):
+def test_orders_and_one_timer_pass_of_an_empty_cloud(settings, tmp_path, capsys):
+    SqliteStore(tmp_path / "cloud.sqlite").close()
     assert main(["order", "list"]) == 0
     assert capsys.readouterr().out == ""
     assert main(["tick"]) == 0

@@ -9,10 +9,20 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from arcade_cloud.entrypoints.cli import alert, backup, check, machine, order, serve, store, table
+from arcade_cloud.entrypoints.cli import alert, backup, check, database, machine, order, serve, store, table
 from arcade_cloud.errors import ArcadeError
+from arcade_shared.command_line import Version
 from arcade_shared.errors import BadMessage
+
+if TYPE_CHECKING:
+    from arcade_cloud.config.settings import Settings
+
+# Those that print all warnings about the settings.
+_TELL_THEMSELVES = frozenset({"serve", "check"})
+# `check` has a verdict on it.
+_NEED_NO_DATABASE = frozenset({"table", "check"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,10 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     _log(options)
-    from arcade_cloud.config.settings import SettingsError, load
+    from arcade_cloud.config.settings import SettingsError
 
     try:
-        settings = load(os.environ, Path(options.env_file))
+        settings = _settings(options)
+        if options.command not in _NEED_NO_DATABASE:
+            database.see_to(settings, may_make_it=options.makes_database)
         status: int = options.run(settings, options)
     except SettingsError as error:
         print(error, file=sys.stderr)
@@ -39,35 +51,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
+def _settings(options: argparse.Namespace) -> "Settings":
+    """Read the settings, and say what is set and means nothing."""
+    from arcade_cloud.config.settings import ENV_FILE, SettingsError, load
+
+    if options.env_file is not None and not options.env_file.exists():
+        raise SettingsError([f"--env-file: there is no file {options.env_file.absolute()}."])
+    settings = load(os.environ, options.env_file or ENV_FILE)
+    if options.command not in _TELL_THEMSELVES:
+        for misspelt in settings.misspelt:
+            print(f"warning: {misspelt}", file=sys.stderr)
+    return settings
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="arcade-cloud",
         description="The cloud of Arcade STEM. Settings come from the environment and from .env.local.",
     )
-    parser.add_argument("--version", action=_Version, help="print the version and exit")
+    parser.add_argument("--version", action=Version, help="print the version and exit")
     parser.add_argument(
         "--env-file",
-        default=".env.local",
-        help="file with settings that the environment does not have (%(default)s)",
+        type=Path,
+        metavar="FILE",
+        help="file with settings that the environment does not have (.env.local, if there is one)",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="log every step")
+    parser.set_defaults(makes_database=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for noun in (serve, machine, order, alert, store, backup, table, check):
         noun.add_to(commands)
     return parser
-
-
-class _Version(argparse.Action):
-    """Looks the version up only when it is asked for: `importlib.metadata` is slow to import."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
-        super().__init__(option_strings, dest, nargs=0, help=help)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import version
-
-        print(f"{parser.prog} {version('arcade-cloud')}")
-        parser.exit()
 
 
 def _log(options: argparse.Namespace) -> None:

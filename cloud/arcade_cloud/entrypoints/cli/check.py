@@ -2,8 +2,12 @@
 
 import argparse
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from arcade_cloud.entrypoints.cli.database import is_missing, place_of
 from arcade_cloud.errors import ArcadeError, PaymentsRefused
 
 if TYPE_CHECKING:
@@ -25,11 +29,23 @@ def _check(settings: "Settings", options: argparse.Namespace) -> int:
     for warning in warnings(settings):
         print(f"warn  {warning}")
     failed = False
-    with build(settings) as cloud:
+    with _on_some_database(settings) as settings, build(settings) as cloud:
         for name, verdict in verdicts(cloud):
             failed = failed or verdict is not None
             print(f"ok    {name}" if verdict is None else f"FAIL  {name}: {verdict}")
     return 1 if failed else 0
+
+
+@contextmanager
+def _on_some_database(settings: "Settings") -> Iterator["Settings"]:
+    """The settings, with a database for the moment where theirs is not there yet: a look makes nothing."""
+    if not is_missing(settings):
+        print(f"ok    the database: {place_of(settings)}")
+        yield settings
+        return
+    print(f"warn  there is no database {place_of(settings)} yet; `arcade-cloud serve` or `machine add` makes it")
+    with TemporaryDirectory() as folder:
+        yield replace(settings, database_url=f"sqlite:///{folder}/none.sqlite")
 
 
 def verdicts(cloud: "Cloud") -> Iterator[tuple[str, str | None]]:

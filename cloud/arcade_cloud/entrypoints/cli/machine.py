@@ -5,6 +5,8 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
+from arcade_cloud.entrypoints.cli.database import place_of
+
 if TYPE_CHECKING:
     from arcade_cloud.bootstrap import Cloud
     from arcade_cloud.config.settings import Settings
@@ -24,7 +26,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     add.add_argument(
         "--update", action="store_true", help="if it is registered, change what is named, as `set` does"
     )
-    add.set_defaults(run=_add)
+    add.set_defaults(run=_add, makes_database=True)
     change = machine.add_parser("set", help="change what is named about a machine, and nothing else")
     _take_changes(change)
     change.add_argument("--no-offers", action="store_true", help="sell one credit at STRIPE_PRICE_ID instead")
@@ -164,7 +166,10 @@ def _list(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
 
     with build(settings) as cloud:
-        for machine in cloud.store.machines():
+        registered = cloud.store.machines()
+        if not registered:
+            print(f"no machine is registered in {place_of(settings)}: arcade-cloud machine add", file=sys.stderr)
+        for machine in registered:
             presence = cloud.store.presence(machine.machine_id)
             older = f"  ({OLDER_KEY})" if _has_older_key(cloud, presence) else ""
             print(f"{machine.machine_id:<24} {_state(cloud, machine, presence):<40} {machine.name}{older}")

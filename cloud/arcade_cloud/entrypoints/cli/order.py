@@ -2,8 +2,11 @@
 
 import argparse
 import secrets
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from arcade_cloud.entrypoints.cli.database import place_of
 
 if TYPE_CHECKING:
     from arcade_cloud.bootstrap import Cloud
@@ -65,8 +68,11 @@ def _list(settings: "Settings", options: argparse.Namespace) -> int:
     with build(settings) as cloud:
         if options.machine is not None:
             _check_machine(cloud, options.machine)
-        for order in cloud.store.recent_orders(limit, machine_id=options.machine, before_ms=before_ms):
+        orders = list(cloud.store.recent_orders(limit, machine_id=options.machine, before_ms=before_ms))
+        for order in orders:
             print(_line(order))
+    if not orders:
+        print(f"no such order is in {place_of(settings)}", file=sys.stderr)
     return 0
 
 

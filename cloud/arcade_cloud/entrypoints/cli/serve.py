@@ -4,6 +4,8 @@ import argparse
 import logging
 from typing import TYPE_CHECKING
 
+from arcade_cloud.entrypoints.cli.database import place_of
+
 if TYPE_CHECKING:
     from arcade_cloud.config.settings import Settings
 
@@ -13,7 +15,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     serve = commands.add_parser("serve", help="run HTTP, timer and listener in one process")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     serve.add_argument("--port", type=int, default=5000, help="port to listen on (%(default)s)")
-    serve.set_defaults(run=_serve)
+    serve.set_defaults(run=_serve, makes_database=True)
     tick = commands.add_parser("tick", help="run the timer once: move every order that is due")
     tick.set_defaults(run=_tick)
 
@@ -24,6 +26,7 @@ def _serve(settings: "Settings", options: argparse.Namespace) -> int:
 
     for warning in warnings(settings):
         logging.getLogger(__name__).warning("%s", warning)
+    logging.getLogger(__name__).info("the database: %s", place_of(settings))
     serve(settings, options.host, options.port)
     return 0
 
