@@ -9,6 +9,7 @@ STRIPE_FAULTS = (
     "Stripe failed and keeps the key",
     "Stripe's answer lost",
     "Stripe slow",
+    "Stripe's answer waits before it is used",
     "Stripe does it later",
     "Stripe takes no part of a hold",
     "Stripe refuses a capture",

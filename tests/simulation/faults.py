@@ -39,6 +39,7 @@ RATES: dict[str, tuple[float, float]] = {
     "Stripe failed and keeps the key": (0.01, 0.1),
     "Stripe's answer lost": (0.02, 0.5),
     "Stripe slow": (0.01, 0.2),
+    "Stripe's answer waits before it is used": (0.02, 0.5),
     "Stripe does it later": (0.02, 0.5),
     "Stripe takes no part of a hold": (0.5, 1.0),
     "Stripe refuses a capture": (0.05, 0.5),

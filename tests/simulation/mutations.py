@@ -249,8 +249,50 @@ MUTATIONS = (
     ),
     _bug(
         "what was read before an act counts after it",
-        (SETTLEMENT + "is_outdated", "read_at_ms < since_ms +", "False and"),
-        elsewhere="tests/cloud/domain/test_settlement.py::test_rule_what_was_read_before_the_latest_act_counts_no_more",
+        (SETTLEMENT + "is_outdated", "acts != order.settlement.acts or", ""),
+        (PAYMENT + "was_read_before", "shown.is_older_than(known)", "False"),
+        elsewhere="tests/cloud/services/test_old_readings.py::"
+        "test_a_reading_from_before_an_operators_refund_refunds_nothing",
+        weather=(
+            "Stripe's answer waits before it is used",
+            "a cloud process has another time",
+            "operator refunds",
+            "work for Stripe dropped",
+        ),
+    ),
+    _bug(
+        "a clock says which of two processes was first",
+        (
+            SETTLEMENT + "is_outdated",
+            "acts != order.settlement.acts or",
+            "read_at_ms < (order.settlement.key_at_ms or 0) + (not order.settlement.key_over) or",
+        ),
+        (PAYMENT + "was_read_before", "shown.is_older_than(known)", "False"),
+        elsewhere="tests/cloud/services/test_old_readings.py::"
+        "test_a_reading_from_before_an_operators_refund_refunds_nothing",
+        weather=(
+            "Stripe's answer waits before it is used",
+            "a cloud process has another time",
+            "operator refunds",
+            "work for Stripe dropped",
+        ),
+    ),
+    _bug(
+        "a refund for another target does not wait for the one under way",
+        (SETTLEMENT + "_act", 'operation == "refund" and alive and not repeat', "False"),
+        weather=("Stripe's answer lost", "Stripe does it later", "operator refunds"),
+    ),
+    _bug(
+        "what Stripe shows ends an attempt without a result",
+        (SETTLEMENT + "_settled", "attempts=0, settled", "attempts=0, key_over=True, settled"),
+        elsewhere="tests/cloud/domain/test_settlement.py::"
+        "test_rule_a_refund_without_a_known_result_is_waited_for_even_if_stripe_shows_the_target",
+        weather=(
+            "Stripe's answer lost",
+            "Stripe does it later",
+            "operator refunds",
+            "money moved by hand at Stripe",
+        ),
     ),
     _bug(
         "a refund that fails is not made anew",

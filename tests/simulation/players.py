@@ -99,9 +99,12 @@ class People:
             self._scheduler.after(back_ms, lambda: self._come_back(order_id))
         if self._rng.random() < 0.05 or self._faults.hit("operator refunds"):
             refund_ms = thinks_ms + self._rng.choice((0, 50, 700, 3 * SECOND, 40 * SECOND, 5 * MINUTE, 3 * HOUR))
-            keep_minor = self._rng.choice((0, 0, amount // 3, amount // 2))
+            keep_minor = self._rng.choice((0, amount // 3, amount // 2, amount * 3 // 4, amount * 4 // 5))
             order_id = order.order_id
             self._scheduler.after(refund_ms, lambda: self._refund(order_id, keep_minor))
+            if self._faults.hit("operator refunds"):  # less, and less again
+                again_ms = refund_ms + self._rng.choice((1, 200, 6 * SECOND, 8 * SECOND, 11 * SECOND, 3 * MINUTE))
+                self._scheduler.after(again_ms, lambda: self._refund(order_id, keep_minor * 2 // 3))
 
     def _come_back(self, order_id: str) -> None:
         self._cloud.ask("page", lambda worker: worker.fulfilment.move(order_id, PlayerReturned()))

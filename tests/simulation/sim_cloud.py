@@ -134,7 +134,10 @@ class Worker:
             def read(*args: Any, **fields: Any) -> Any:
                 if faults.on and faults.hit("another worker in between"):
                     cloud.let_others_work(self, generation, name)
-                return call(*args, **fields)
+                answer = call(*args, **fields)
+                if name == "SimPayments.read_payment" and faults.hit("Stripe's answer waits before it is used"):
+                    cloud.let_others_work(self, generation, name, (300, 3_000, 8_000, 12_000, 20_000))
+                return answer
 
             return read
         is_move, is_payment = name == "SimStore.move", name.startswith("SimPayments")
@@ -262,12 +265,15 @@ class Cloud:
             worker.start()
         self._wake(self.scheduler.now_ms)
 
-    def let_others_work(self, worker: Worker, generation: int, name: str) -> None:
+    def let_others_work(
+        self, worker: Worker, generation: int, name: str, waits_ms: tuple[int, ...] | None = None
+    ) -> None:
         """Time goes on while `worker` waits inside a call."""
         if self._depth < MAX_DEPTH:
             self._depth += 1
             long = name.startswith(("SimPayments", "SimBroker"))
-            wait_ms = self.rng.choice((0, 1, 20, 300, 3_000, 12_000) if long else (0, 1, 5, 30, 200))
+            usual_ms = (0, 1, 20, 300, 3_000, 12_000) if long else (0, 1, 5, 30, 200)
+            wait_ms = self.rng.choice(waits_ms or usual_ms)
             self.scheduler.run_until(self.scheduler.now_ms + wait_ms)
             self._depth -= 1
         if worker.generation != generation:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from arcade_cloud.domain.effects import Operation
 from arcade_cloud.domain.money import Payment, SessionStatus
+from arcade_cloud.domain.order import Acts, Settlement
 from arcade_shared.messages import Ack
 
 
@@ -60,12 +61,15 @@ class PaymentRead:
     Attributes:
         payment: None while the player has not begun to pay.
         session: The status of the Checkout Session, if that was read too.
-        read_at_ms: When the reading began; None if a webhook showed the payment.
+        read_at_ms: When the reading began, by the clock of the process that takes it in; None if a webhook showed
+            the payment.
+        acts: What had been attempted when the reading began. If there is more by now, it may miss that.
     """
 
     payment: Payment | None
     session: SessionStatus | None = None
     read_at_ms: int | None = None
+    acts: Acts = Settlement().acts
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,6 +218,8 @@ def _read(order: Order, payment: OrderPayment, event: PaymentRead, context: Cont
     shown = event.payment
     if shown is not None and payments.is_another(payment, shown.payment_intent):
         return Decision(order)  # another payment gets an order of its own
+    if event.read_at_ms is not None and payments.was_read_before(shown, payment):
+        return Decision(order)  # it was read before what is on record, and comes after it
     match order.state:
         case "open" | "abandoned":
             if shown is not None and shown.has_money:
@@ -229,7 +231,7 @@ def _read(order: Order, payment: OrderPayment, event: PaymentRead, context: Cont
         return Decision(order)
     if event.read_at_ms is None:  # a webhook; the order has moved on since it was loaded
         return _reported(order, payment, PaymentReported(shown.payment_intent, "read again"), context)
-    outdated = settlement.is_outdated(order, event.read_at_ms, context)
+    outdated = settlement.is_outdated(order, event.read_at_ms, event.acts, context)
     return Decision(order) if outdated else settlement.step(order, shown, context)
 
 

@@ -193,13 +193,17 @@ class Books(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     owed_minor: int = 0
 
 
+# Proves which of two moments of a settlement was first, without a clock (`Settlement.acts`).
+Acts = tuple[str, int, int | None, bool]
+
+
 class Settlement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How Stripe is made to show the target.
 
     Attributes:
         whole_capture: Stripe refused a partial capture, so everything is captured and the rest refunded.
         key: The idempotency key of the latest attempt.
-        key_at_ms: When that attempt was last made, or known to be done. Older readings do not count.
+        key_at_ms: When that attempt was last made, or known to be done.
         key_over: That attempt is no longer under way.
         serial: The last part of the key.
         serial_at_ms: When this serial was first used.
@@ -217,6 +221,11 @@ class Settlement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     serial_at_ms: int | None = None
     refunds_seen_failed: int = 0
     settled_at_ms: int | None = None
+
+    @property
+    def acts(self) -> Acts:
+        """What was attempted so far. It differs once an attempt has begun, was repeated or is over."""
+        return self.key, self.serial, self.key_at_ms, self.key_over
 
 
 # --- the order -------------------------------------------------------------------------------------------

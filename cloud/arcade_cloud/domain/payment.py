@@ -40,6 +40,12 @@ def is_another(payment: OrderPayment | None, payment_intent: str | None) -> bool
     return None not in (known, payment_intent) and known != payment_intent
 
 
+def was_read_before(shown: Payment | None, payment: OrderPayment) -> bool:
+    """Whether what was read is certainly older than what is on record."""
+    known = payment.shown
+    return shown is not None and known is not None and shown.is_older_than(known)
+
+
 # --- the timer -------------------------------------------------------------------------------------------
 
 

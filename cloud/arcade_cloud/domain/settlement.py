@@ -18,7 +18,7 @@ from arcade_cloud.domain.decisions import Context, Decision, later
 from arcade_cloud.domain.effects import EFFECT_LIFE_MS, PARTIAL_CAPTURE, Operation, ReadPayment, Settle
 from arcade_cloud.domain.events import SettlementAttempted
 from arcade_cloud.domain.money import Payment, currency_of, format_amount
-from arcade_cloud.domain.order import Order, OrderPayment
+from arcade_cloud.domain.order import Acts, Order, OrderPayment
 from arcade_cloud.domain.payment import DISPUTED
 from arcade_cloud.errors import InvariantBroken
 
@@ -44,7 +44,7 @@ REFUND_FAILURES = 3
 # A bank may send a refund back up to 30 days later, and the webhook about it may be lost. So a refunded payment is
 # read again after these times.
 REFUND_LOOKS_S = (3 * 86_400, 10 * 86_400, 35 * 86_400)
-# A reading takes half a minute at most. An older one has waited, and other workers may have acted meanwhile.
+# A reading takes half a minute at most. An older one has waited, and a person may have acted at Stripe meanwhile.
 READING_LIFE_MS = 60_000
 
 
@@ -112,15 +112,13 @@ def _next_try(order: Order, attempts: int, context: Context) -> int:
     return min(due, context.now_ms + max(60_000, left // 2))
 
 
-def is_outdated(order: Order, read_at_ms: int, context: Context) -> bool:
-    """Whether a reading that began then may miss what another worker did since."""
-    if context.now_ms - read_at_ms > READING_LIFE_MS:
-        return True
-    settlement = order.settlement
-    # A reading that begins in the same millisecond as a finished act sees it; one that begins with the act may
-    # not.
-    since_ms = settlement.key_at_ms
-    return since_ms is not None and read_at_ms < since_ms + (0 if settlement.key_over else 1)
+def is_outdated(order: Order, read_at_ms: int, acts: Acts, context: Context) -> bool:
+    """Whether a reading may miss what another worker did since it began.
+
+    The record proves that: the reading began when `acts` was all that had been attempted. Clocks would not, for
+    another worker's may be ahead. An act whose result was on record before the reading began is seen by it.
+    """
+    return acts != order.settlement.acts or context.now_ms - read_at_ms > READING_LIFE_MS
 
 
 def step(order: Order, shown: Payment, context: Context) -> Decision:
@@ -218,8 +216,11 @@ def _reopened(order: Order) -> Order:
 
 def attempted(order: Order, event: SettlementAttempted, context: Context) -> Decision:
     """Handle the result of an act, if it is that of the latest attempt. Only a reading shows the new state."""
-    if order.state not in {"resolved", "returning"} or event.key != order.settlement.key:
+    if event.key != order.settlement.key:
         return Decision(order)
+    if order.state not in {"resolved", "returning"}:  # a reading was faster than the answer
+        is_over = event.result == "done" and order.state == "settled"
+        return Decision(_settling(order, key_over=True) if is_over else order)
     match event.result:
         case "unknown":
             return Decision(order)  # the order is due already, and is read then
@@ -252,7 +253,8 @@ def _settled(order: Order, context: Context) -> Order:
     before = order.settlement
     since_ms = before.settled_at_ms if before.done else None
     since_ms = context.now_ms if since_ms is None else since_ms
-    closed = _settling(order, done=True, attempts=0, key_over=True, settled_at_ms=since_ms)
+    # An attempt without a known result may be under way all the same: what Stripe shows may have another cause.
+    closed = _settling(order, done=True, attempts=0, settled_at_ms=since_ms)
     return _due(closed, _next_look(closed, since_ms, context))
 
 

@@ -239,15 +239,16 @@ class Fulfilment:
                 return self._settle(order, effect)
 
     def _read_payment(self, order: Order) -> PaymentRead | None:
-        read_at_ms, payment = self.now_ms(), order.payment
+        read_at_ms, acts, payment = self.now_ms(), order.settlement.acts, order.payment
         if payment is None:
             return None
         try:
             if payment.checkout is not None and order.state in {"open", "abandoned"}:
                 checkout = self.payments.read_checkout(payment.checkout.session_id)
-                return PaymentRead(checkout.payment, checkout.status, read_at_ms)
+                return PaymentRead(checkout.payment, checkout.status, read_at_ms, acts)
             if payment.payment_intent is not None:
-                return PaymentRead(self.payments.read_payment(payment.payment_intent), read_at_ms=read_at_ms)
+                shown = self.payments.read_payment(payment.payment_intent)
+                return PaymentRead(shown, None, read_at_ms, acts)
         except PaymentsUnavailable as error:
             logger.warning("order %s: Stripe cannot be read yet: %s", order.order_id, error)
         except PaymentsRefused as error:

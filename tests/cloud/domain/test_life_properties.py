@@ -168,7 +168,7 @@ class OrderLife(RuleBasedStateMachine):
         if self.session == "open" and self.now_ms - NOW_MS > LIMITS.checkout_life_s * SECOND_MS:
             self.session = "expired"
         payment = None if self.stripe.status == "requires_payment_method" else self.stripe.show(self.now_ms)
-        return PaymentRead(payment, cast(Any, self.session), self.now_ms)
+        return PaymentRead(payment, cast(Any, self.session), self.now_ms, self.life.order.settlement.acts)
 
     # --- time
 

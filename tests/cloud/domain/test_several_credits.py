@@ -72,7 +72,11 @@ class Lives:
 
     def funded(self, payment: Payment | None = None) -> "Lives":
         amount = self.order.amount_minor
-        self.on(PaymentRead(payment or held(amount_minor=amount), read_at_ms=self.now_ms))
+        self.on(
+            PaymentRead(
+                payment or held(amount_minor=amount), read_at_ms=self.now_ms, acts=self.order.settlement.acts
+            )
+        )
         assert self.order.state == "funded"
         return self
 
@@ -283,7 +287,7 @@ def test_one_is_delivered_and_the_other_silent() -> None:
     assert {alert.kind for alert in lives.alerts.values()} == {"unconfirmed"}
 
     shown = held(amount_minor=2 * PRICE)
-    lives.on(PaymentRead(shown, read_at_ms=lives.now_ms))
+    lives.on(PaymentRead(shown, read_at_ms=lives.now_ms, acts=lives.order.settlement.acts))
     (settle,) = (effect for effect in lives.effects if isinstance(effect, Settle))
     assert (settle.operation, settle.amount_minor) == ("capture", PRICE + PRICE // COUNT)
 
@@ -377,19 +381,19 @@ def test_a_refund_of_a_settled_order_lowers_the_sum_of_both() -> None:
     lives.ack(1)
     amount = 2 * PRICE
     taken = paid(amount_minor=amount)
-    lives.on(PaymentRead(taken, read_at_ms=lives.now_ms))
+    lives.on(PaymentRead(taken, read_at_ms=lives.now_ms, acts=lives.order.settlement.acts))
     assert lives.is_at("settled")
     lives.refund(700)
     assert lives.is_at("resolved")
     assert (lives.order.books.target_minor, lives.order.books.goodwill_minor) == (700, 300)
-    lives.on(PaymentRead(taken, read_at_ms=lives.now_ms))
+    lives.on(PaymentRead(taken, read_at_ms=lives.now_ms, acts=lives.order.settlement.acts))
     (settle,) = (effect for effect in lives.effects if isinstance(effect, Settle))
     assert (settle.operation, settle.amount_minor) == ("refund", 300)
 
 
 def test_where_the_money_is_gone_both_are_asked_back_and_nothing_more_is_sent() -> None:
     lives = Lives().funded()
-    lives.on(PaymentRead(gone(amount_minor=2 * PRICE), read_at_ms=lives.now_ms))
+    lives.on(PaymentRead(gone(amount_minor=2 * PRICE), read_at_ms=lives.now_ms, acts=lives.order.settlement.acts))
     assert lives.is_at("revoking")
     assert len(lives.asked(SendRevoke)) == 2
     for _ in range(5):
