@@ -24,6 +24,7 @@ from arcade_cloud.services.payment_intake import PaymentIntake
 from arcade_cloud.services.reconciliation import Reconciliation
 from arcade_cloud.services.sales import Sales
 from arcade_cloud.services.sender import Sender
+from arcade_cloud.services.webhook_watch import WebhookWatch
 
 if TYPE_CHECKING:
     from arcade_cloud.adapters.mqtt import Listener, Publisher
@@ -49,6 +50,7 @@ class Services:
     reconciliation: Reconciliation
     messages: MachineMessages
     watch: MachineWatch
+    webhooks: WebhookWatch
 
 
 def connect(
@@ -88,6 +90,7 @@ def connect(
     watch = MachineWatch(
         store=store, alerts=alerting, sender=sender, now_ms=now_ms, silent_ms=machine_silent_s * 1000
     )
+    webhooks = WebhookWatch(store=store, alerts=alerting, now_ms=now_ms)
     intake = PaymentIntake(fulfilment=fulfilment, sales=sales)
     return Services(
         sender=sender,
@@ -96,7 +99,8 @@ def connect(
         sales=sales,
         intake=intake,
         operations=Operations(fulfilment=fulfilment, sales=sales, random_bytes=random_bytes),
-        reconciliation=Reconciliation(fulfilment=fulfilment, intake=intake),
+        reconciliation=Reconciliation(fulfilment=fulfilment, intake=intake, webhooks=webhooks),
+        webhooks=webhooks,
         messages=MachineMessages(fulfilment, keyring, watch),
         watch=watch,
     )
@@ -133,6 +137,7 @@ class Cloud:
             intake=services.intake,
             operations=services.operations,
             messages=services.messages,
+            webhooks=services.webhooks,
             settings=self.settings,
             read_event=reader(self.settings.stripe_webhook_secrets, services.fulfilment.now_ms),
         )

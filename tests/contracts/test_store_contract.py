@@ -27,6 +27,7 @@ from arcade_cloud.domain import alerts
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import HEARS_FOR_MS, Hearing, Machine, Presence
 from arcade_cloud.domain.order import Command, HistoryEntry, Order, UnmatchedAck
+from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
 from arcade_cloud.ports.store import ALERTS_AT_MOST, Move, Store
 from arcade_sandbox.dynamodb import DynamoDBLocal
@@ -878,6 +879,22 @@ def test_the_last_note_of_a_sweep_counts(store: Store) -> None:
     assert store.reconciled_ms() == 200
     store.note_reconciled(100)
     assert store.reconciled_ms() == 100
+
+
+def test_an_accepted_webhook_makes_those_that_were_refused_before_count_no_more(store: Store) -> None:
+    assert store.webhooks() == Webhooks()
+    store.note_webhooks_refused(3, 100, "no signature fits")
+    store.note_webhooks_refused(2, 200, "the clock")
+    refused = Webhooks(refused=5, refused_since_ms=100, refused_at_ms=200, why="the clock")
+    assert store.webhooks() == refused
+    store.note_webhook_accepted(300)
+    store.note_webhook_accepted(250)
+    store.note_webhooks_refused(9, 290, "late")
+    assert store.webhooks() == Webhooks(accepted_at_ms=300)
+    store.note_webhooks_refused(1, 300, "no signature fits")
+    assert store.webhooks() == Webhooks(
+        accepted_at_ms=300, refused=1, refused_since_ms=300, refused_at_ms=300, why="no signature fits"
+    )
 
 
 # housekeeping

@@ -30,11 +30,11 @@ BASE_URL = "https://play.example"
 WEBHOOK_SECRET = "whsec_simulation"
 STORE_WRITES = (
     "move note_seen raise_alert put_presence note_unmatched_ack note_echo mark_alert_sent note_reconciled "
-    "change_alert"
+    "change_alert note_webhook_accepted note_webhooks_refused"
 )
 STORE_READS = (
     "order order_of_payment order_of_credit due_orders next_due_ms is_seen machine presence unsent_alerts "
-    "heard_echo_ms reconciled_ms alert lasting_alert"
+    "heard_echo_ms reconciled_ms alert lasting_alert webhooks hearing due_presences"
 )
 PAYMENT_WRITES = "create_checkout capture cancel refund"
 PAYMENT_READS = "read_checkout read_payment read_price read_events"

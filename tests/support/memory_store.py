@@ -8,9 +8,11 @@ import threading
 
 from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.forms import FORMS
+from arcade_cloud.domain import webhooks
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import Hearing, Machine, Presence, hearing_after
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
+from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
 from arcade_cloud.ports.store import Move
 
@@ -36,6 +38,7 @@ class MemoryStore:
         self._unmatched: dict[tuple[str, str, str, str, int, int], UnmatchedAck] = {}
         self._hearing: Hearing | None = None
         self._reconciled: int | None = None
+        self._webhooks = Webhooks()
         self._form = FORMS.newest
 
     def _check_up(self) -> None:
@@ -310,6 +313,21 @@ class MemoryStore:
         with self._lock:
             self._check_up()
             return self._reconciled
+
+    def note_webhook_accepted(self, at_ms: int) -> None:
+        with self._lock:
+            self._check_up()
+            self._webhooks = webhooks.accepted(self._webhooks, at_ms)
+
+    def note_webhooks_refused(self, count: int, at_ms: int, why: str) -> None:
+        with self._lock:
+            self._check_up()
+            self._webhooks = webhooks.refused(self._webhooks, count, at_ms, why)
+
+    def webhooks(self) -> Webhooks:
+        with self._lock:
+            self._check_up()
+            return self._webhooks
 
     # housekeeping
 

@@ -85,6 +85,7 @@ class Site:
             intake=self.cloud.intake,
             operations=self.cloud.operations,
             messages=self.cloud.messages,
+            webhooks=self.cloud.webhooks,
             settings=self.settings,
             read_event=reader(self.settings.stripe_webhook_secrets, lambda: self.now_ms),
         )

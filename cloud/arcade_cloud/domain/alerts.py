@@ -38,7 +38,7 @@ AlertKind = Literal[
     "wrong_payment",
 ]
 # What lasts until it ends.
-ConditionKind = Literal["broker", "deaf", "machine_silent", "unsellable"]
+ConditionKind = Literal["broker", "deaf", "machine_silent", "unsellable", "webhook_refused"]
 
 
 class Alert(Struct, frozen=True, kw_only=True, omit_defaults=True):

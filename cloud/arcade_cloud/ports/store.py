@@ -12,6 +12,7 @@ from typing import Protocol
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import Hearing, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
+from arcade_cloud.domain.webhooks import Webhooks
 
 # Far more alerts than any decision raises, and few enough for one transaction in every store.
 ALERTS_AT_MOST = 50
@@ -165,7 +166,7 @@ class Store(Protocol):
 
     def unmatched_acks(self, limit: int) -> list[UnmatchedAck]: ...
 
-    # echoes and reconciliation
+    # echoes, reconciliation and webhooks
     def note_echo(self, sent_at_ms: int) -> None:
         """Note that an echo sent at that time has come back. Only the latest is kept, and what all prove."""
         ...
@@ -184,6 +185,18 @@ class Store(Protocol):
 
     def reconciled_ms(self) -> int | None:
         """The time of the last `note_reconciled`; None before the first."""
+        ...
+
+    def note_webhook_accepted(self, at_ms: int) -> None:
+        """Note that a webhook from Stripe was accepted."""
+        ...
+
+    def note_webhooks_refused(self, count: int, at_ms: int, why: str) -> None:
+        """Note that so many webhooks were refused since the last note, the last one at that time."""
+        ...
+
+    def webhooks(self) -> Webhooks:
+        """What was noted about webhooks."""
         ...
 
     # housekeeping

@@ -19,6 +19,7 @@ from arcade_cloud.errors import PaymentsError, PaymentsRefused, PaymentsUnavaila
 from arcade_cloud.ports.payments import Report
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.services.payment_intake import PaymentIntake
+from arcade_cloud.services.webhook_watch import WebhookWatch
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Reconciliation:
 
     fulfilment: Fulfilment
     intake: PaymentIntake
+    webhooks: WebhookWatch
     _next_ms: int = 0
     _scan: _Scan | None = None
     _failing: bool = False
@@ -75,7 +77,7 @@ class Reconciliation:
             StoreUnavailable: Only if work for Stripe is done at once. The page is scanned again.
         """
         fulfilment = self.fulfilment
-        if fulfilment.now_ms() < self._next_ms:
+        if fulfilment.now_ms() < self._next_ms and not self.webhooks.wants_stripes_list():
             return False
         self._next_ms = fulfilment.now_ms() + RECONCILE_AGAIN_S * 1000
         fulfilment.later(self._page)
@@ -115,6 +117,7 @@ class Reconciliation:
         except PaymentsUnavailable as error:
             self._failed(error)
             return
+        self.webhooks.compare(page.reports)
         failures = 0
         for report in page.reports:
             failures += not self._take_in(report)

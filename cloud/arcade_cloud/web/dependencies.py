@@ -10,6 +10,7 @@ from arcade_cloud.services.machine_messages import MachineMessages
 from arcade_cloud.services.operations import Operations
 from arcade_cloud.services.payment_intake import PaymentIntake
 from arcade_cloud.services.sales import Sales
+from arcade_cloud.services.webhook_watch import WebhookWatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class Dependencies:
     intake: PaymentIntake
     operations: Operations
     messages: MachineMessages
+    webhooks: WebhookWatch
     fulfilment: Fulfilment
     settings: Settings
     read_event: Callable[[bytes, str], Report]

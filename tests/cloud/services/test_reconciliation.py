@@ -57,7 +57,9 @@ class Bench:
     def restart(self) -> None:
         """Another process, on what is on record."""
         services = self.site.dependencies
-        self.reconciliation = Reconciliation(fulfilment=services.fulfilment, intake=services.intake)
+        self.reconciliation = Reconciliation(
+            fulfilment=services.fulfilment, intake=services.intake, webhooks=services.webhooks
+        )
 
     def fail(self, call: str, times: int = 1) -> None:
         """Let so many calls fail."""
@@ -376,7 +378,11 @@ def test_work_that_was_dropped_is_asked_for_again_and_a_page_under_way_is_not_jo
     """`later` may forget; and it may run two pages at once, of which one is enough."""
     waiting: list[Callable[[], None]] = []
     fulfilment = replace(bench.site.dependencies.fulfilment, later=waiting.append)
-    reconciliation = Reconciliation(fulfilment=fulfilment, intake=bench.site.dependencies.intake)
+    reconciliation = Reconciliation(
+        fulfilment=fulfilment,
+        intake=bench.site.dependencies.intake,
+        webhooks=bench.site.cloud.webhooks,
+    )
     bench.paid()
     assert not reconciliation.run_once()
     waiting.clear()

@@ -13,6 +13,7 @@ from arcade_cloud.adapters.store.forms import Forms
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
+from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import InvariantBroken
 from arcade_cloud.ports.store import ALERTS_AT_MOST, Move
 
@@ -29,6 +30,7 @@ _MACHINE = msgspec.json.Decoder(Machine)
 _PRESENCE = msgspec.json.Decoder(Presence)
 _ALERT = msgspec.json.Decoder(Alert)
 _UNMATCHED_ACK = msgspec.json.Decoder(UnmatchedAck)
+_WEBHOOKS = msgspec.json.Decoder(Webhooks)
 
 
 def check_move(move: Move) -> None:
@@ -154,6 +156,15 @@ def unmatched_ack(record: bytes, credit_id: str) -> UnmatchedAck:
         InvariantBroken: The record cannot be read.
     """
     return _decoded(_UNMATCHED_ACK, record, f"the ack for the unknown credit {credit_id}")
+
+
+def webhooks(record: bytes) -> Webhooks:
+    """What is known about webhooks.
+
+    Raises:
+        InvariantBroken: The record cannot be read.
+    """
+    return _decoded(_WEBHOOKS, record, "what is known about webhooks")
 
 
 def _decoded(decoder: msgspec.json.Decoder[_Record], record: bytes, what: str) -> _Record:

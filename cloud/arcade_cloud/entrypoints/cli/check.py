@@ -57,7 +57,10 @@ def verdicts(cloud: "Cloud") -> Iterator[tuple[str, str | None]]:
     stripe = _stripe(cloud)
     yield "Stripe", stripe
     if stripe is None:
-        yield "Stripe, events", _events(cloud)
+        events = _events(cloud)
+        yield "Stripe, events", events
+        if events is None:
+            yield _webhooks(cloud)
     yield "broker, sending", _broker(cloud)
     yield "broker, listening", try_listening(cloud.settings.broker)
 
@@ -97,6 +100,24 @@ def _events(cloud: "Cloud") -> str | None:
     except ArcadeError as error:
         return str(error)
     return None
+
+
+def _webhooks(cloud: "Cloud") -> tuple[str, str | None]:
+    """Whether Stripe's webhooks arrive, by what was noted here and by what Stripe lists."""
+    from arcade_cloud.services.reconciliation import PAID
+    from arcade_cloud.services.webhook_watch import DAY_MS, missing, said
+
+    now_ms, payments = cloud.services.fulfilment.now_ms(), cloud.services.fulfilment.payments
+    try:
+        noted = cloud.store.webhooks()
+        listed = payments.read_events(PAID, since_ms=now_ms - DAY_MS).reports
+        unseen = [report for report in listed if not cloud.store.is_seen(report.event_id)]
+    except ArcadeError as error:
+        return "Stripe, webhooks", str(error)
+    wrong = missing(unseen, noted, now_ms)
+    where = f"{cloud.settings.public_base_url}/webhook"
+    text = f"{wrong}: is {where} an endpoint at Stripe, and STRIPE_WEBHOOK_SECRET its own secret?"
+    return f"Stripe, webhooks ({said(noted)})", None if wrong is None else text
 
 
 def _broker(cloud: "Cloud") -> str | None:

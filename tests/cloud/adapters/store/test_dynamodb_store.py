@@ -98,6 +98,8 @@ MUTATING: dict[str, tuple[Call, Call, object]] = {
     "mark_alert_sent": (lambda s: s.raise_alert(an_alert("a-1")), lambda s: s.mark_alert_sent("a-1"), None),
     "note_unmatched_ack": (lambda _: None, lambda s: s.note_unmatched_ack(_orphan()), True),
     "note_echo, another": (lambda s: s.note_echo(5), lambda s: s.note_echo(6), None),
+    "note_webhook_accepted": (lambda _: None, lambda s: s.note_webhook_accepted(5), None),
+    "note_webhooks_refused": (lambda _: None, lambda s: s.note_webhooks_refused(2, 5, "why"), None),
     "note_reconciled": (lambda _: None, lambda s: s.note_reconciled(6), None),
     "prune": (lambda s: s.note_seen("evt_old", OLD_MS), lambda s: s.prune(NOW_MS), 1),
 }
@@ -122,6 +124,7 @@ READING: tuple[Call, ...] = (
     lambda s: s.unmatched_acks(10),
     lambda s: s.heard_echo_ms(),
     lambda s: s.hearing(),
+    lambda s: s.webhooks(),
     lambda s: s.due_presences(NOW_MS * 2, 10),
     lambda s: s.reconciled_ms(),
 )

@@ -20,6 +20,7 @@ from arcade_cloud.adapters.store import records
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import HEARS_FOR_MS, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
+from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import InvariantBroken
 
 Value = dict[str, str | bytes]  # one attribute as DynamoDB writes it: {"S": …}, {"N": "1"}, {"B": …}
@@ -58,6 +59,7 @@ IS_NEW = "attribute_not_exists(pk)"
 EXISTS = "attribute_exists(pk)"
 ECHO_KEY: Item = {"pk": {"S": "echo"}, "sk": {"S": "echo"}}
 RECONCILED_KEY: Item = {"pk": {"S": "swept"}, "sk": {"S": "swept"}}
+WEBHOOKS_KEY: Item = {"pk": {"S": "webhooks"}, "sk": {"S": "webhooks"}}
 FORM_KEY: Item = {"pk": {"S": "form"}, "sk": {"S": "form"}}
 
 
@@ -308,6 +310,42 @@ def reconciled_update(at_ms: int) -> Write:
         "ConditionExpression": "attribute_not_exists(swept_at) OR swept_at <> :swept_at",
         "ExpressionAttributeValues": {":swept_at": {"N": str(at_ms)}},
     }
+
+
+def webhook_accepted_update(at_ms: int) -> Write:
+    """That a webhook was accepted, if none was later: those that were refused before count no more."""
+    return {
+        "Key": WEBHOOKS_KEY,
+        "UpdateExpression": "SET accepted_at = :at REMOVE refused, refused_since, refused_at, refused_why",
+        "ConditionExpression": "attribute_not_exists(accepted_at) OR accepted_at < :at",
+        "ExpressionAttributeValues": {":at": {"N": str(at_ms)}},
+    }
+
+
+def webhooks_refused_update(count: int, at_ms: int, why: str) -> Write:
+    """That so many were refused, if none was accepted later."""
+    return {
+        "Key": WEBHOOKS_KEY,
+        "UpdateExpression": "SET refused_since = if_not_exists(refused_since, :at), refused_at = :at, "
+        "refused_why = :why ADD refused :count",
+        "ConditionExpression": "attribute_not_exists(accepted_at) OR accepted_at <= :at",
+        "ExpressionAttributeValues": {":at": {"N": str(at_ms)}, ":why": {"S": why}, ":count": {"N": str(count)}},
+    }
+
+
+def webhooks(item: Item) -> Webhooks:
+    """What the item says."""
+
+    def moment(name: str) -> int | None:
+        return int(text(item, name)) if name in item else None
+
+    return Webhooks(
+        accepted_at_ms=moment("accepted_at"),
+        refused=moment("refused") or 0,
+        refused_since_ms=moment("refused_since"),
+        refused_at_ms=moment("refused_at"),
+        why=text(item, "refused_why") if "refused_why" in item else "",
+    )
 
 
 def form_update(number: int) -> Write:

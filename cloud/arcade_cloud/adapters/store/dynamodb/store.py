@@ -21,6 +21,7 @@ Each call of the port is one conditional write or one transaction; nothing scans
     unmatched  orphan#<hash>          orphan              lists    orphans#<shard> (at, hash)
     echo       echo                   echo
     reconciled swept                  swept
+    webhooks   webhooks               webhooks
     form       form                   form                (the form of the orders; missing: the first)
 
 No partition is hot. Each record that is often written has a partition of its own, and each list is spread over
@@ -62,6 +63,7 @@ from arcade_cloud.config.dynamodb_address import TableAddress
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import Hearing, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
+from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken
 from arcade_cloud.ports.store import Move
 
@@ -329,6 +331,19 @@ class DynamoStore:
         """See `Store.reconciled_ms`."""
         item = self.table.get(items.RECONCILED_KEY)
         return None if item is None else int(items.text(item, "swept_at"))
+
+    def note_webhook_accepted(self, at_ms: int) -> None:
+        """See `Store.note_webhook_accepted`."""
+        self._update_if(items.webhook_accepted_update(at_ms))
+
+    def note_webhooks_refused(self, count: int, at_ms: int, why: str) -> None:
+        """See `Store.note_webhooks_refused`. If DynamoDB's answer is lost, they may be counted twice."""
+        self._update_if(items.webhooks_refused_update(count, at_ms, why))
+
+    def webhooks(self) -> Webhooks:
+        """See `Store.webhooks`."""
+        item = self.table.get(items.WEBHOOKS_KEY)
+        return Webhooks() if item is None else items.webhooks(item)
 
     # housekeeping
 

@@ -70,7 +70,7 @@ MIGRATIONS: tuple[Migration, ...] = (
             PRIMARY KEY (machine_id, created_at_ms, order_id)) WITHOUT ROWID""",
     ),
 )
-# Columns and indexes that no older program notices. They are added when a file is opened, whatever its schema.
+# What no older program notices: it is added when a file is opened, whatever its schema.
 ADDED_COLUMNS = (
     # Alerts of older programs have the defaults: they wait for nobody.
     ("alerts", "standing", "INTEGER NOT NULL DEFAULT 0"),
@@ -80,6 +80,10 @@ ADDED_COLUMNS = (
     ("presences", "due_at_ms", "INTEGER DEFAULT 0"),
     ("echo", "since_ms", "INTEGER"),
 )
+ADDED_TABLES = {
+    "webhooks": """CREATE TABLE IF NOT EXISTS webhooks (
+        only_one INTEGER NOT NULL PRIMARY KEY CHECK (only_one = 1), record BLOB NOT NULL)""",
+}
 ADDED_INDEXES = (
     "CREATE INDEX IF NOT EXISTS alerts_standing ON alerts (at_ms, alert_id) WHERE standing = 1",
     "CREATE INDEX IF NOT EXISTS alerts_over ON alerts (at_ms) WHERE sent = 1 AND standing = 0",
@@ -327,13 +331,14 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration], pat
 
 def _add(connection: sqlite3.Connection) -> None:
     """Add what a file of an older program lacks, all of it or nothing."""
-    if not _lacking(connection):
+    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    if not _lacking(connection) and tables >= set(ADDED_TABLES):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         for table, name, kind in _lacking(connection):  # another process may have added it meanwhile
             connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
-        for statement in ADDED_INDEXES:
+        for statement in (*ADDED_TABLES.values(), *ADDED_INDEXES):
             connection.execute(statement)
         connection.execute("COMMIT")
     except BaseException:

@@ -1,16 +1,18 @@
 """The store on one SQLite file: the embedded default, right for one host and any number of its processes."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.forms import FORMS, Forms
 from arcade_cloud.adapters.store.sqlite.file import BUSY_S, MIGRATIONS, Migration, SqliteFile
+from arcade_cloud.domain import webhooks
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import Hearing, Machine, Presence, hearing_after
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
+from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken
 from arcade_cloud.ports.store import Move
 
@@ -32,6 +34,7 @@ RECENT_ORDERS_ALSO_AT = """SELECT orders.record, orders.order_id FROM also_at JO
     WHERE also_at.machine_id = ? AND also_at.created_at_ms < ?
     ORDER BY also_at.created_at_ms DESC, also_at.order_id DESC LIMIT ?"""
 UNMATCHED_ACKS = "SELECT record, credit_id FROM orphans ORDER BY at_ms DESC LIMIT ?"
+WEBHOOKS = "SELECT record FROM webhooks"
 OLD_SEEN = "SELECT event_id FROM seen WHERE at_ms < ? LIMIT ?"
 STANDING_ALERTS = """SELECT record, alert_id FROM alerts WHERE standing = 1
     ORDER BY at_ms DESC, alert_id DESC LIMIT ?"""
@@ -314,6 +317,27 @@ class SqliteStore:
         """See `Store.reconciled_ms`."""
         row = self._one("SELECT at_ms FROM swept")
         return None if row is None else int(row[0])
+
+    def note_webhook_accepted(self, at_ms: int) -> None:
+        """See `Store.note_webhook_accepted`."""
+        self._note_webhooks(lambda before: webhooks.accepted(before, at_ms))
+
+    def note_webhooks_refused(self, count: int, at_ms: int, why: str) -> None:
+        """See `Store.note_webhooks_refused`."""
+        self._note_webhooks(lambda before: webhooks.refused(before, count, at_ms, why))
+
+    def webhooks(self) -> Webhooks:
+        """See `Store.webhooks`."""
+        row = self._one(WEBHOOKS)
+        return Webhooks() if row is None else records.webhooks(row[0])
+
+    def _note_webhooks(self, change: Callable[[Webhooks], Webhooks]) -> None:
+        with self._file.writing() as connection:
+            row = connection.execute(WEBHOOKS).fetchone()
+            after = change(Webhooks() if row is None else records.webhooks(row[0]))
+            connection.execute(
+                "INSERT OR REPLACE INTO webhooks (only_one, record) VALUES (1, ?)", (records.encode(after),)
+            )
 
     # housekeeping
 
