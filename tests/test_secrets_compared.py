@@ -26,7 +26,6 @@ SECRET = re.compile(
 NO_SECRET = {
     "key in secrets": "two settings, at the start",
     "found.get('by') == {'S': token}": "who wrote an item of ours",
-    "event.token in tokens": "the number of a publish",
     "token == _BENCH": "the number of a pulse",
     "token != (credit.credit_id, credit.delivered)": "the number of a pulse",
     "request.why == BAD_SIGNATURE": "a word for what was wrong",

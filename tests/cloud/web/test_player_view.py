@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arcade_cloud.domain.effects import PARTIAL_CAPTURE
 from arcade_cloud.domain.events import CheckoutFailed, CheckoutMade, Due, Outcome, PaymentReported, RefundAsked
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.money import Offer
@@ -178,7 +179,7 @@ def test_of_money_taken_the_rest_is_refunded():
 def test_a_bank_that_takes_no_part_of_a_hold_leads_to_a_refund_of_the_rest():
     life = Life().resolved(2, held())
     life.read(held())
-    life.settled_with("refused", "partial_capture_not_supported")
+    life.settled_with("refused", PARTIAL_CAPTURE)
     assert life.order.settlement.whole_capture
     assert view_of(life).money == "You pay only for 2: RM 2.00. RM 1.00 is being refunded."
     life.read(paid(refunded_minor=100))
