@@ -115,6 +115,34 @@ class Cause:
 
 
 @dataclass(frozen=True)
+class Trouble:
+    """A fault that lasted, or that might happen again and again, from one moment until before another."""
+
+    begin_ms: int
+    end_ms: int
+    what: str
+
+
+@dataclass
+class Unready:
+    """A machine whose ready line says no, or cannot be read; `end_ms` is None while that lasts."""
+
+    line: str
+    begin_ms: int
+    end_ms: int | None = None
+
+
+@dataclass
+class Game:
+    """A game that ended, as its agent was told. `lost_ms`: when that agent died."""
+
+    line: str
+    machine_id: str
+    at_ms: int
+    lost_ms: int | None = None
+
+
+@dataclass(frozen=True)
 class Restore:
     """The cloud's database is what it was at `backup_ms`, from `at_ms` on.
 
@@ -137,6 +165,7 @@ class Limits:
     last_resort_s: int
     answer_s: int
     timer_s: int
+    checkout_life_s: int = 1_860
 
 
 @dataclass
@@ -162,6 +191,12 @@ class Evidence:
     alerts: list[tuple[str, str]] = field(default_factory=list)
     posted: set[str] = field(default_factory=set)
     causes: list[Cause] = field(default_factory=list)
+    troubles: list[Trouble] = field(default_factory=list)
+    unready: list[Unready] = field(default_factory=list)
+    games: list[Game] = field(default_factory=list)
+    game_overs: dict[str, tuple[int, str]] = field(
+        default_factory=dict
+    )  # event id: when first, from which machine
     restores: list[Restore] = field(default_factory=list)
     skew_ms: int = 0  # how far a clock of the cloud's was ever off
     defects: list[str] = field(default_factory=list)

@@ -145,6 +145,39 @@ MUTATIONS = (
     ),
     _bug("silence needs no echo", (CREDIT + "is_silent", "return acks_arrive and", "return")),
     _bug(
+        "no echo is ever read, so every silence waits for the last resort",
+        (
+            "arcade_cloud.services.fulfilment:Fulfilment._context",
+            "self.store.heard_echo_ms() if _is_revoking(order) else None",
+            "None",
+        ),
+    ),
+    _bug(
+        "an echo from before the latest revoke proves that acks would arrive",
+        (CREDIT + "is_silent", "max(last_ms, end_ms)", "end_ms"),
+        weather=(
+            "Pi broken for good",
+            "Pi without power",
+            "message lost after the broker",
+            "message lost before the broker",
+            "acks held up",
+            "link of a Pi down",
+        ),
+    ),
+    _bug(
+        "an echo from before the end of the time proves that acks would arrive",
+        (CREDIT + "is_silent", "max(last_ms, end_ms)", "last_ms"),
+    ),
+    _bug(
+        "a payment by a static link is as old as the cloud's knowledge of it",
+        (
+            "arcade_cloud.services.payment_intake:PaymentIntake._link_order",
+            "created_at_ms=shown.paid_at_ms or now_ms",
+            "created_at_ms=now_ms",
+        ),
+        weather=("database restored from a backup", "webhook ten times", "webhook late"),
+    ),
+    _bug(
         "a retained status proves that acks would arrive",
         (
             "arcade_cloud.services.machine_messages:MachineMessages._status",
@@ -406,6 +439,35 @@ MUTATIONS = (
             "    self._waiting.update({c.credit_id: c for c in closed if not c.final})\n"
             "    closed = [c for c in closed if c.final]\n    if closed:\n",
         ),
+    ),
+    _bug(
+        "the last word is told before it is committed",
+        (
+            DELIVERY + "_end",
+            "    try:\n",
+            "    self._tell_final([credit])\n    try:\n",
+        ),
+        weather=("Pi cut before a journal write", "journal full"),
+    ),
+    _bug(
+        "a ready line that cannot be read counts as what it said last",
+        ("arcade_edge.agent.loop:Agent.tick", "(self._ready_level and not self._ready_lost)", "self._ready_level"),
+        weather=("detector of a Pi fails",),
+    ),
+    _bug(
+        "a credit has its turn though the machine is not ready",
+        ("arcade_edge.agent.loop:Agent.tick", "(self._ready_level and not self._ready_lost)", "True"),
+        weather=("machine not ready",),
+    ),
+    _bug(
+        "a game over is forgotten once it is handed to the link",
+        (
+            "arcade_edge.agent.reports:Reports.send_due",
+            "            self._retry_boot_ms = boot_ms + self._retry_ms\n",
+            "            self._retry_boot_ms = boot_ms + self._retry_ms\n"
+            "        elif self._due[key].until_boot_ms is not None:\n            del self._due[key]\n",
+        ),
+        weather=("message lost before the broker", "broker down"),
     ),
     _bug(
         "an ack that the broker refused is forgotten",

@@ -6,13 +6,22 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from arcade_edge.agent.loop import Agent, AgentConfig, Input
-from arcade_edge.agent.signals import CreditPulsed, MeterPulse, PulseFailed, ReadyChanged
+from arcade_edge.agent.signals import (
+    CreditPulsed,
+    DetectorBack,
+    DetectorFault,
+    GameOver,
+    InputKind,
+    MeterPulse,
+    PulseFailed,
+    ReadyChanged,
+)
 from arcade_edge.domain.credits import Credit
 from arcade_edge.domain.pulses import Profile, sellable_credits
 from arcade_edge.errors import CoinLineError, JournalFault
 from arcade_edge.hardware.coin_line import PulseThread
 from arcade_edge.ports import StopAsked
-from simulation.evidence import Cause, Evidence, Pulse
+from simulation.evidence import Cause, Evidence, Game, Pulse, Unready
 from simulation.faults import HOUR, MINUTE, SECOND, Faults
 from simulation.scheduler import Scheduler
 from simulation.sim_broker import SimBroker
@@ -22,6 +31,7 @@ from support.memory_journal import MemoryJournal
 
 SNAPSHOTS = 6
 IN_VAIN = 5
+TELLS_GAME_OVER = 0.25
 
 
 class SimJournal(MemoryJournal):
@@ -127,7 +137,13 @@ class Pi:
         self.has_ready, self.has_meter = has_ready, has_meter
         self.journal = self._new_journal()
         self.agent: Agent | None = None
-        self.ready = True
+        self.ready = self._ready_told = True
+        self.lost: set[InputKind] = set()  # detectors that cannot be read
+        self._unready: Unready | None = None
+        # Chance of its own, so that other runs stay as they were.
+        self._games = random.Random(f"{evidence.seed} games at {line}")  # it must be the same again
+        self._tells_game_over = self._games.random() < TELLS_GAME_OVER
+        self._playing = False
         self.switched_off = True
         self.broken = False
         self.wall_off_ms = rng.choice((0, 0, 3 * SECOND, -7 * 86_400_000 * 52, 86_400_000 * 365 * 10))
@@ -217,7 +233,10 @@ class Pi:
             self.broken = True
             return
         if self.has_ready:
+            self._ready_told = self.ready
             self.post(ReadyChanged(self.ready, 0))
+        for kind in sorted(self.lost):
+            self.post(DetectorFault(kind, kind, "Remote I/O error", 0))
         self.link.start(f"{self.machine_id}-{self.journal.installation}", self.agent.will)
         self._arm()
 
@@ -269,6 +288,9 @@ class Pi:
             self._befell("cut in a pulse", self._pulse.credit_id)
             self._pulse = None
         self._befell("agent died", self.line)
+        for game in self.evidence.games:
+            if game.line == self.line and game.lost_ms is None:
+                game.lost_ms = self.scheduler.now_ms
         self.agent = None
         self._epoch += 1
         self._tick_at_ms = None
@@ -330,8 +352,42 @@ class Pi:
     def set_ready(self, ready: bool) -> None:
         """The machine's ready line."""
         self.ready = ready
-        if self.has_ready:
+        self._note_unready()
+        if self.has_ready and "ready" not in self.lost:
+            self._ready_told = ready
             self.post(ReadyChanged(ready, 0))
+
+    def lose_detector(self, kind: InputKind) -> None:
+        """An input can no longer be read."""
+        if kind not in self.lost:
+            self.lost.add(kind)
+            self._note_unready()
+            self.post(DetectorFault(kind, kind, "Remote I/O error", 0))
+
+    def find_detector(self, kind: InputKind) -> None:
+        """It can be read again; a change that was missed is told then."""
+        if kind not in self.lost:
+            return
+        self.lost.discard(kind)
+        self._note_unready()
+        self.post(DetectorBack(kind, kind, 0))
+        if kind == "ready" and self.has_ready and self._ready_told != self.ready:
+            self.set_ready(self.ready)
+
+    def _note_unready(self) -> None:
+        unready = self.has_ready and (not self.ready or "ready" in self.lost)
+        if unready and self._unready is None:
+            self._unready = Unready(self.line, self.scheduler.now_ms)
+            self.evidence.unready.append(self._unready)
+        elif not unready and self._unready is not None:
+            self._unready.end_ms, self._unready = self.scheduler.now_ms, None
+
+    def _game_ends(self) -> None:
+        """The machine says so; nobody hears it where the agent is down or the input cannot be read."""
+        self._playing = False
+        if self.agent is not None and "game_over" not in self.lost:
+            self.evidence.games.append(Game(self.line, self.machine_id, self.scheduler.now_ms))
+            self.post(GameOver("gpio", 0))
 
     # --- the coin line (`ports.Pulses`)
 
@@ -397,6 +453,9 @@ class Pi:
                 return
             if self.has_meter and isinstance(outcome, CreditPulsed):
                 self.scheduler.after(self.rng.randint(5, 80), lambda: self._meter(epoch))
+            if self._tells_game_over and not self._playing:
+                self._playing = True
+                self.scheduler.after(self._games.randint(3, 90) * SECOND, self._game_ends)
             self.post(outcome)
             if self._epoch == epoch and self.faults.hit("agent restarted"):
                 self.rng.choice((self.restart_agent, self.stop_in_order))()

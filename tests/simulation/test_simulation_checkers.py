@@ -9,6 +9,7 @@ from simulation.checkers import check
 from simulation.evidence import (
     Command,
     Evidence,
+    Game,
     Limits,
     LineProfile,
     Pulse,
@@ -17,6 +18,7 @@ from simulation.evidence import (
     Restore,
     Said,
     Step,
+    Unready,
 )
 
 CREDIT, HERE = "c-1", "a" * 32
@@ -84,6 +86,7 @@ def good() -> Evidence:
             "uncertain": 0,
             "resolved_by": "ack",
             "paid_at_ms": 0,
+            "created_at_ms": 0,
             "held": False,
         }
     ]
@@ -163,6 +166,16 @@ def _late_by_more_than_clocks(evidence: Evidence) -> None:
     evidence.commands[0] = Command(10, "cab-1", CREDIT, 2, HERE, 90, "confirmed")
 
 
+def _untold_game(evidence: Evidence) -> None:
+    evidence.quiet_from_ms = 60_000
+    evidence.games.append(Game("cab-1", "cab-1", 0))
+
+
+def _game_told_twice(evidence: Evidence) -> None:
+    _untold_game(evidence)
+    evidence.game_overs.update(a=(1, "cab-1"), b=(2, "cab-1"))
+
+
 def _set(**changes: Any) -> Callable[[Evidence], None]:
     return lambda evidence: evidence.orders[0].update(changes)
 
@@ -239,6 +252,15 @@ WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     ),
     "an alert without a cause": ("alerts", lambda e: e.alerts.append(("loss", "o-1"))),
     "no alert of a failed refund": ("alerts", _money(refunds_failed=1)),
+    "begun while the machine was not ready": (
+        "ready",
+        lambda e: e.unready.append(Unready("cab-1", -500, 900)),
+    ),
+    "a game over that nobody told": ("games", _untold_game),
+    "a game over that was told twice": (
+        "games",
+        _game_told_twice,
+    ),
     "a defect": ("defects", lambda e: e.defects.append("Traceback")),
 }
 

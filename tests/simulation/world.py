@@ -14,7 +14,7 @@ from arcade_cloud.domain.machines import Machine
 from arcade_edge.domain.pulses import Profile
 from arcade_shared.signing import machine_key
 from simulation import evidence as seen
-from simulation.evidence import Cause, Evidence, LineProfile, Restore
+from simulation.evidence import Cause, Evidence, LineProfile, Restore, Trouble
 from simulation.faults import DAY, HOUR, MINUTE, SECOND, WINDOWS, Faults, draw
 from simulation.intruders import Intruders
 from simulation.players import People, offers_in
@@ -40,6 +40,7 @@ WATCHING = {
 }
 # Longer than Stripe repeats webhooks, a hold lasts, a refund may come back, and anything may be waited for.
 AFTERWARDS = 40 * DAY
+FOR_GOOD_MS = START_MS + 1_000 * DAY
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class World:
                 limits.last_resort_s,
                 limits.answer_s,
                 timer_s,
+                limits.checkout_life_s,
             ),
         )
         self.secrets = [rng.randbytes(32).hex()]
@@ -213,7 +215,9 @@ class World:
         def begin() -> None:
             self.faults.happened[name] += 1
             self.scheduler.note("window", name, (end_ms - self.scheduler.now_ms) // 1000)
-            self.evidence.causes.append(Cause(self.scheduler.now_ms, name, ""))
+            now_ms, until_ms = self.scheduler.now_ms, FOR_GOOD_MS if name == "acks lost for good" else end_ms
+            self.evidence.causes.append(Cause(now_ms, name, ""))
+            self.evidence.troubles.append(Trouble(now_ms, until_ms, name))
             end = self._begin(name, end_ms)
             if end is not None:
                 self.scheduler.at(end_ms, end)
@@ -275,6 +279,10 @@ class World:
             case "Pi without power":
                 pi.power_cut(end_ms - self.scheduler.now_ms)
                 return None
+            case "detector of a Pi fails":
+                kind: Any = rng.choice(("ready", "game_over"))
+                pi.lose_detector(kind)
+                return lambda: pi.find_detector(kind)
             case "machine not ready":
                 pi.set_ready(False)
                 return lambda: pi.set_ready(True)
@@ -343,6 +351,8 @@ class World:
         self.broker.start()
         for pi in self.pis:
             pi.link.set_network(True)
+            for kind in list(pi.lost):
+                pi.find_detector(kind)
             pi.set_ready(True)
             pi.power_on()
         scheduler.run_until(scheduler.now_ms + REST)
@@ -365,6 +375,7 @@ class World:
         evidence.alerts = [(alert.kind, alert.subject) for alert in store.recent_alerts(100_000)]
         evidence.money = self.payments.stripe.money()
         evidence.faults = dict(self.faults.happened)
+        evidence.troubles += [Trouble(START_MS, evidence.quiet_from_ms, name) for name in self.faults.rates]
         return evidence
 
 
