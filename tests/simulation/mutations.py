@@ -193,7 +193,14 @@ MUTATIONS = (
             "    self._verified(place, fields)\n",
             "    self._verified(place, fields)\n    self.fulfilment.store.note_echo(self.fulfilment.now_ms())\n",
         ),
-        near=105,
+        weather=(
+            "leftovers retained",
+            "Pi without power",
+            "Pi broken for good",
+            "acks lost on their way",
+            "cloud killed before a commit or effect",
+            "message lost after the broker",
+        ),
     ),
     _bug(
         "an echo counts from when it came, not from when it was sent",
@@ -273,7 +280,13 @@ MUTATIONS = (
     _bug(
         "a lost dispute has taken all",
         (SETTLEMENT + "step", "= shown.kept_minor,", '= 0 if shown.dispute == "lost" else shown.kept_minor,'),
-        weather=("dispute", "Pi broken for good", "agent killed in a pulse"),
+        weather=(
+            "dispute",
+            "operator refunds",
+            "refund fails",
+            "agent killed in a pulse",
+            "money moved by hand at Stripe",
+        ),
     ),
     _bug(
         "a lost dispute has taken nothing",
@@ -370,7 +383,15 @@ MUTATIONS = (
             "return self._clock.cloud_ms(self._boottime_ms())",
             "return self._wall_ms() if self._clock.anchor_cloud_ms else None",
         ),
-        near=4,
+        near=24,
+        weather=(
+            "wall clock jumps",
+            "message late",
+            "message repeated",
+            "card stalls",
+            "machine not ready",
+            "link of a Pi down",
+        ),
     ),
     _bug(
         "a refusal is told and not journaled",
