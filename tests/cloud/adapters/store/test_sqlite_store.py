@@ -115,6 +115,18 @@ def test_readers_are_kept_and_reused(store: SqliteStore) -> None:
     assert len(store._file._readers) == 1
 
 
+def test_a_transaction_is_alone_from_its_beginning(path: Path) -> None:
+    """Before its first write too: what it reads decides what it writes."""
+    with (
+        closing(sqlite_file.SqliteFile(path)) as first,
+        closing(sqlite_file.SqliteFile(path, busy_s=0.05)) as other,
+    ):
+        with first.writing(), pytest.raises(StoreUnavailable, match="another process"), other.writing():
+            pytest.fail("two processes are in a transaction that writes")
+        with other.writing():
+            pass
+
+
 # faults
 
 
