@@ -24,6 +24,7 @@ from arcade_cloud.services.payment_intake import PaymentIntake
 from arcade_cloud.services.reconciliation import Reconciliation
 from arcade_cloud.services.sales import Sales
 from arcade_cloud.services.sender import Sender
+from arcade_cloud.services.unsellable import Unsellable
 from arcade_cloud.services.webhook_watch import WebhookWatch
 
 if TYPE_CHECKING:
@@ -79,10 +80,11 @@ def connect(
         store=store, payments=payments, sender=sender, alerts=alerts, limits=limits, now_ms=now_ms, later=later
     )
     alerting = Alerts(store, now_ms)
+    for_players = payments if players_payments is None else players_payments
     sales = Sales(
         fulfilment=fulfilment,
-        alerts=alerting,
-        payments=payments if players_payments is None else players_payments,
+        unsellable=Unsellable(alerts=alerting, payments=payments, now_ms=now_ms),
+        payments=for_players,
         base_url=base_url,
         price_id=price_id,
         random_bytes=random_bytes,
