@@ -843,6 +843,19 @@ def test_only_the_latest_echo_counts(store: Store) -> None:
     assert store.heard_echo_ms() == 300
 
 
+def test_an_echo_from_a_clock_that_was_ahead_is_forgotten(store: Store) -> None:
+    store.forget_echoes(0)
+    store.note_echo(9000)
+    store.forget_echoes(9000)
+    assert store.heard_echo_ms() == 9000
+    store.forget_echoes(8999)
+    assert store.heard_echo_ms() is None
+    assert store.hearing() is None
+    store.note_echo(200)
+    assert store.heard_echo_ms() == 200
+    assert store.hearing() == Hearing(200, 200)
+
+
 def test_echoes_prove_hearing_from_the_first_of_them_that_no_long_gap_precedes(store: Store) -> None:
     assert store.hearing() is None
     start_ms = NOW_MS

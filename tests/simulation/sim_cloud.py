@@ -30,7 +30,7 @@ BASE_URL = "https://play.example"
 WEBHOOK_SECRET = "whsec_simulation"
 STORE_WRITES = (
     "move note_seen raise_alert put_presence note_unmatched_ack note_echo mark_alert_sent note_reconciled "
-    "change_alert note_webhook_accepted note_webhooks_refused"
+    "change_alert note_webhook_accepted note_webhooks_refused forget_echoes"
 )
 STORE_READS = (
     "order order_of_payment order_of_credit due_orders next_due_ms is_seen machine presence unsent_alerts "

@@ -294,6 +294,12 @@ class MemoryStore:
             self._check_up()
             self._hearing = hearing_after(self._hearing, sent_at_ms)
 
+    def forget_echoes(self, later_than_ms: int) -> None:
+        with self._lock:
+            self._check_up()
+            if self._hearing is not None and self._hearing.until_ms > later_than_ms:
+                self._hearing = None
+
     def heard_echo_ms(self) -> int | None:
         with self._lock:
             self._check_up()

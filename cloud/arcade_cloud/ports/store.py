@@ -171,6 +171,10 @@ class Store(Protocol):
         """Note that an echo sent at that time has come back. Only the latest is kept, and what all prove."""
         ...
 
+    def forget_echoes(self, later_than_ms: int) -> None:
+        """Forget what echoes proved if the latest was sent later than that: by a clock that was ahead."""
+        ...
+
     def heard_echo_ms(self) -> int | None:
         """When the latest echo that came back was sent."""
         ...

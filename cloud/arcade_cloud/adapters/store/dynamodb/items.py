@@ -302,6 +302,15 @@ def first_echo_update(sent_at_ms: int) -> Write:
     }
 
 
+def echo_removal(later_than_ms: int) -> Write:
+    """No echo, if the latest is later than that."""
+    return {
+        "Key": ECHO_KEY,
+        "ConditionExpression": "sent_at > :later_than",
+        "ExpressionAttributeValues": {":later_than": {"N": str(later_than_ms)}},
+    }
+
+
 def reconciled_update(at_ms: int) -> Write:
     """The time up to which Stripe's events are reconciled."""
     return {

@@ -50,6 +50,7 @@ A role needs GetItem, BatchGetItem, Query, PutItem, UpdateItem and DeleteItem on
 `<table>/index/*`. Transactions need no other permission.
 """
 
+import contextlib
 import secrets
 import time
 from collections.abc import Callable
@@ -309,6 +310,12 @@ class DynamoStore:
         """See `Store.note_echo`."""
         if not self._update_if(items.echo_update(sent_at_ms)):
             self._update_if(items.first_echo_update(sent_at_ms))
+
+    def forget_echoes(self, later_than_ms: int) -> None:
+        """See `Store.forget_echoes`."""
+        self._form_lately()
+        with contextlib.suppress(Refused):
+            self.table.transact([("Delete", items.echo_removal(later_than_ms))])
 
     def heard_echo_ms(self) -> int | None:
         """See `Store.heard_echo_ms`."""

@@ -299,6 +299,11 @@ class SqliteStore:
                 (now_hears.since_ms, now_hears.until_ms),
             )
 
+    def forget_echoes(self, later_than_ms: int) -> None:
+        """See `Store.forget_echoes`."""
+        with self._file.writing() as connection:
+            connection.execute("DELETE FROM echo WHERE sent_at_ms > ?", (later_than_ms,))
+
     def heard_echo_ms(self) -> int | None:
         """See `Store.heard_echo_ms`."""
         row = self._one("SELECT sent_at_ms FROM echo")
