@@ -187,11 +187,14 @@ def _times(
     paid_ms = first_ms if order["kind"] == "grant" else line.get("paid_ms")
     if paid_ms is None:
         return
+    decision = case.evidence.decisions.get(line.get("id", ""))
     if order["kind"] == "checkout":
-        yield "known to be paid", first_ms, bounds.known(paid_ms)
+        yield "known to be paid", first_ms, bounds.known(line["there_ms"])
+    elif decision is not None:
+        paid_ms = decision.ended_ms  # the time to deliver begins with what a person decided
     elif order["kind"] != "grant" and case.evidence.purchases[line["session"]].order_id is None:
         begun_ms = case.steps_of[name][0].at_ms
-        yield "found", begun_ms, bounds.found(paid_ms)
+        yield "found", begun_ms, bounds.found(line["there_ms"])
     resolved_ms = min(case.steps_into(name, "resolved", "settled", "returning"), default=ended_ms)
     if order["credit_id"] is not None or order["resolved_by"]:
         hold_until_ms = line.get("hold_until_ms") if line.get("method") == "card" else None
@@ -204,7 +207,7 @@ def _times(
     settled_ms = min(case.steps_into(name, "settled"), default=ended_ms)
     moves_again = line.get("refunds_failed") or case.befell("disputed", line.get("id", ""))
     if not moves_again:
-        yield "settled", settled_ms, bounds.settled(max(resolved_ms, paid_ms))
+        yield "settled", settled_ms, bounds.settled(max(resolved_ms, paid_ms, line.get("there_ms") or 0))
 
 
 def _answered(case: Case, order: dict[str, Any]) -> int:

@@ -5,7 +5,7 @@ Nothing here knows the code under test. Each checker takes the evidence of a run
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -78,6 +78,18 @@ class Case:
         self.forgotten_credits = {
             step.credit_id for step in evidence.steps if step.credit_id and step.order_id in self.forgotten
         }
+
+    def bought(self, line: dict[str, Any]) -> Purchase | None:
+        """What a payment is for: what its player chose, or what the operator decided in its place."""
+        purchase, decision = self.evidence.purchases.get(line["session"]), self.evidence.decisions.get(line["id"])
+        order = self.by_intent.get(line["id"])
+        if purchase is None or decision is None or order is None or order["kind"] != "link":
+            return purchase
+        is_subscriber = decision.machine_id in self.evidence.subscribers
+        decided = (decision.machine_id, decision.credits)
+        return replace(
+            purchase, machine_id=decided[0], credits=decided[1], deliverable=True, subscriber=is_subscriber
+        )
 
     def is_forgotten(self, at_ms: int) -> bool:
         """Whether what was heard then may have been lost with a database that was set back."""
@@ -232,21 +244,24 @@ def check_paid(case: Case) -> Iterator[Broken]:
                 yield Broken("2", "paid", f"{credit_id} is not what was granted")
             continue
         line = money.get(order["payment_intent"] or "")
-        if line is None or line["paid_ms"] is None or line["paid_ms"] > commands[0].at_ms:
+        if line is None or line["paid_ms"] is None or line["there_ms"] > commands[0].at_ms:
             yield Broken("2", "paid", f"{credit_id} was published without a payment ({order['order_id']})")
             continue
-        purchase = case.evidence.purchases.get(line["session"])
+        purchase = case.bought(line)
         bought = None if purchase is None else (purchase.machine_id, purchase.credits, purchase.deliverable)
         if bought != (commands[0].machine_id, commands[0].credits, True):
             yield Broken("2", "paid", f"{credit_id} is not what was bought: {bought}")
-        if commands[0].expires_ms > line["paid_ms"] + 1000 * (case.evidence.limits.deliver_within_s + 1):
+        since_ms, decision = line["paid_ms"], case.evidence.decisions.get(line["id"])
+        if decision is not None:
+            since_ms = decision.ended_ms + case.evidence.skew_ms
+        if commands[0].expires_ms > since_ms + 1000 * (case.evidence.limits.deliver_within_s + 1):
             yield Broken("2", "paid", f"{credit_id} lives longer than it may")
 
 
 def check_money(case: Case) -> Iterator[Broken]:
     """Paid = pulsed + given back, for each payment, but for the named exceptions."""
     for line in case.evidence.money:
-        purchase = case.evidence.purchases.get(line["session"])
+        purchase = case.bought(line)
         if line["paid_ms"] is None or purchase is None:
             continue
         order = case.by_intent.get(line["id"])
@@ -255,6 +270,10 @@ def check_money(case: Case) -> Iterator[Broken]:
             continue
         kept = max(0, line["kept"] - line["lost"])
         outside = case.befell("money gone outside", line["id"])
+        if order is None and not purchase.deliverable:
+            if not outside and kept != line["amount"]:
+                yield Broken("1", "money", f"the payment {line['id']} is nobody's, and {kept} are left of it")
+            continue
         if order is None:
             if not outside:
                 yield Broken("1", "money", f"the payment {line['id']} is on no record; {kept} are kept")
@@ -435,6 +454,7 @@ def check(evidence: Evidence) -> tuple[list[Broken], Counter[str]]:
     """What is broken, and how often each named exception was met."""
     from simulation.alert_checker import check_alerts
     from simulation.bound_checker import check_final
+    from simulation.ownership_checker import check_ownership
 
     case = Case(evidence)
     broken: list[Broken] = []
@@ -451,6 +471,7 @@ def check(evidence: Evidence) -> tuple[list[Broken], Counter[str]]:
         check_words,
         check_final,
         check_alerts,
+        check_ownership,
     ):
         broken.extend(checker(case))
     return broken, case.exceptions

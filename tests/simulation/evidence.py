@@ -94,6 +94,29 @@ class Grant:
 
 
 @dataclass(frozen=True)
+class Decision:
+    """What the operator decided about a payment without proof, and between when and when the cloud carried it out.
+
+    `machine_id` and `credits`: what is to be delivered for it; 0 credits: it goes back.
+    """
+
+    begun_ms: int
+    ended_ms: int
+    payment_intent: str
+    machine_id: str
+    credits: int
+
+
+@dataclass(frozen=True)
+class Act:
+    """What the cloud had Stripe do with a payment."""
+
+    at_ms: int
+    what: str
+    payment_intent: str
+
+
+@dataclass(frozen=True)
 class Step:
     """One line of an order's books as the cloud committed it."""
 
@@ -185,6 +208,9 @@ class Evidence:
     purchases: dict[str, Purchase] = field(default_factory=dict)
     refunds: list[Refund] = field(default_factory=list)
     grants: dict[str, Grant] = field(default_factory=dict)
+    foreign: dict[str, str] = field(default_factory=dict)  # sessions of other shops, and what they look like
+    decisions: dict[str, Decision] = field(default_factory=dict)  # by payment intent
+    acts: list[Act] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     orders: list[dict[str, Any]] = field(default_factory=list)
     money: list[dict[str, Any]] = field(default_factory=list)

@@ -20,6 +20,8 @@ LIFE = "arcade_cloud.domain.life:"
 CREDIT = "arcade_cloud.domain.credit:"
 PAYMENT = "arcade_cloud.domain.payment:"
 SETTLEMENT = "arcade_cloud.domain.settlement:"
+OWNERSHIP = "arcade_cloud.domain.ownership:"
+INTAKE = "arcade_cloud.services.payment_intake:PaymentIntake."
 CREDITS = "arcade_edge.domain.credits:"
 DELIVERY = "arcade_edge.agent.delivery:Delivery."
 
@@ -527,10 +529,54 @@ MUTATIONS = (
         "what reconciliation finds is not taken in",
         (
             "arcade_cloud.services.reconciliation:Reconciliation._take_in",
-            "became = self.intake.take_in(report)",
+            "became = self.intake.take_in_found(report)",
             'became = "ignored"',
         ),
         near=57,
+    ),
+    _bug(
+        "any mark proves that a payment is ours",
+        (OWNERSHIP + "is_marked", "return any(", "return True or any("),
+    ),
+    _bug("a mark is good for any amount", (OWNERSHIP + "mark", "ours.amount_minor", "0")),
+    _bug("a mark is good for any machine", (OWNERSHIP + "mark", "ours.machine_id", '""')),
+    _bug("a mark is good for any order", (OWNERSHIP + "mark", "ours.order_id", '""')),
+    _bug(
+        "whoever names an order of ours has paid it",
+        (INTAKE + "_on_record", "_session_of(named) == report.session_id", "True"),
+        (INTAKE + "_on_record", " or report.session_id is None", ""),
+    ),
+    _bug(
+        "a session that names our order is not compared with the order's own",
+        (INTAKE + "_is_read_back", "checkout.payment.payment_intent != payment_intent", "False"),
+        (INTAKE + "_is_read_back", "PaymentRead(checkout.payment, ", "PaymentRead(report.payment, "),
+        (INTAKE + "_is_read_back", "checkout.payment is None or ", ""),
+    ),
+    _bug(
+        "a payment for a machine here is ours at any price",
+        (INTAKE + "_offer_sold", "offer.price_id == price_id and ", ""),
+    ),
+    _bug(
+        "what nobody can prove to be ours goes back",
+        (
+            INTAKE + "_unclaimed",
+            "    reference = (",
+            "    return self._unmatched(shown.payment_intent, report, why)\n    reference = (",
+        ),
+    ),
+    _bug(
+        "what Stripe does not show is asked for again and again",
+        (INTAKE + "take_in", "except PaymentsRefused as error:", "except ZeroDivisionError as error:"),
+    ),
+    _bug(
+        "a payment that was taken is as old as the event that tells it",
+        (
+            "arcade_cloud.adapters.stripe.events:_payment_beyond_doubt",
+            'is_hold = what == "payment_intent.amount_capturable_updated" and subject.get("status") == '
+            '"requires_capture"',
+            'is_hold = what.startswith("payment_intent.") and subject.get("status") in '
+            '("requires_capture", "succeeded")',
+        ),
     ),
     _bug(
         "two pulses have no gap",

@@ -7,6 +7,7 @@ import pytest
 
 from simulation.checkers import check
 from simulation.evidence import (
+    Act,
     Command,
     Evidence,
     Game,
@@ -52,6 +53,7 @@ def good() -> Evidence:
             "amount": 400,
             "status": "succeeded",
             "paid_ms": 0,
+            "there_ms": 0,
             "hold_until_ms": 10**9,
             "captured": 400,
             "part_refused": False,
@@ -198,6 +200,25 @@ def _captured_all(evidence: Evidence) -> None:
     evidence.pulses.pop()
 
 
+def _foreign(evidence: Evidence) -> None:
+    """Another shop's payment, and the cloud gives it back."""
+    evidence.money.append({**evidence.money[0], "id": "pi-lamp", "session": "cs-lamp", "kept": 0})
+    evidence.foreign["cs-lamp"] = "theirs: nothing"
+    evidence.acts.append(Act(900, "refund", "pi-lamp"))
+
+
+def _misspelt(evidence: Evidence, **fields: Any) -> None:
+    """A static link without a machine, which nobody touches."""
+    link = {"id": "pi-2", "session": "cs-2", "amount": 400, "kept": 400, "held": 0}
+    evidence.money.append({**evidence.money[0], **link, **fields})
+    evidence.purchases["cs-2"] = Purchase("cs-2", None, "CAB-1", 2, 400, deliverable=False)
+
+
+def _returned_by_itself(evidence: Evidence) -> None:
+    _misspelt(evidence, kept=0)
+    evidence.acts.append(Act(900, "refund", "pi-2"))
+
+
 WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     "pulsed more than charged for": ("money", lambda e: e.pulses.pop()),
     "kept more than due": ("money", _set(delivered=1)),
@@ -215,6 +236,11 @@ WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
         "money",
         lambda e: (e.orders[0].update(delivered=1, uncertain=1), _money(kept=200)(e))[0],
     ),
+    "money of another shop": ("ownership", _foreign),
+    "a link without a machine that goes back by itself": ("ownership", _returned_by_itself),
+    "a link without a machine of which a part is gone": ("money", lambda e: _misspelt(e, kept=300)),
+    "a link without a machine that nobody is told of": ("alerts", _misspelt),
+    "commanded before the money was there": ("paid", _money(there_ms=11)),
     "never paid": ("paid", _money(paid_ms=None)),
     "another number than was bought": (
         "paid",

@@ -19,6 +19,7 @@ from simulation.faults import DAY, HOUR, MINUTE, SECOND, WINDOWS, Faults, draw
 from simulation.intruders import Intruders
 from simulation.players import People, offers_in
 from simulation.scheduler import START_MS, Scheduler
+from simulation.shops import Shops
 from simulation.sim_broker import SimBroker
 from simulation.sim_cloud import Cloud, Endless
 from simulation.sim_pi import Pi
@@ -121,8 +122,17 @@ class World:
         self.machines: list[str] = []
         self._furnish()
         self.people = People(
-            scheduler, stream("people"), self.faults, evidence, self.cloud, self.side, self.machines, self.offers
+            scheduler,
+            stream("people"),
+            self.faults,
+            evidence,
+            self.cloud,
+            self.side,
+            self.machines,
+            self.offers,
+            stream("claims"),
         )
+        self.shops = Shops(scheduler, stream("shops"), evidence, self.side, self.machines)
         agents = [pi.machine_id for pi in self.pis]
         self.intruders = Intruders(
             scheduler, stream("intruders"), self.faults, evidence, self.broker, self.secrets, agents
@@ -194,6 +204,7 @@ class World:
             self._draw_windows()
         for _ in range(self.players):
             self.people.arrive(START_MS + rng.randint(4_000, self.horizon_ms))
+        self.shops.arrive(START_MS, self.horizon_ms)
         scheduler.run_until(self.end_ms + rng.randint(0, 2 * MINUTE))
         self._come_to_rest()
 
@@ -374,6 +385,7 @@ class World:
         evidence.orders = [msgspec.to_builtins(flattened(order)) for order in store.recent_orders(100_000)]
         evidence.alerts = [(alert.kind, alert.subject) for alert in store.recent_alerts(100_000)]
         evidence.money = self.payments.stripe.money()
+        evidence.acts = [seen.Act(*act) for act in self.payments.acts]
         evidence.faults = dict(self.faults.happened)
         evidence.troubles += [Trouble(START_MS, evidence.quiet_from_ms, name) for name in self.faults.rates]
         return evidence

@@ -54,7 +54,7 @@ from arcade_cloud.services.sender import Sender
 logger = logging.getLogger(__name__)
 
 # The first event in an order's history.
-Beginning = Literal["Ordered", "Granted", "PaidByLink", "Unmatched"]
+Beginning = Literal["Ordered", "Granted", "PaidByLink", "Unmatched", "Claimed"]
 
 # Two workers rarely meet on one order. So many conflicts in a row are a defect.
 CONFLICT_RETRIES = 20

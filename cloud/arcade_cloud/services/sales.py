@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from arcade_cloud.domain.events import CheckoutFailed, CheckoutMade
+from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.machines import Machine, why_not_ready
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.order import Credit, Order, OrderPayment
+from arcade_cloud.domain.ownership import Ours, mark
 from arcade_cloud.errors import BadRequest, NotReady, PaymentsError, PaymentsRefused, UnknownMachine
 from arcade_cloud.ports.payments import CheckoutRequest, Payments
 from arcade_cloud.services.fulfilment import Fulfilment
@@ -31,13 +33,15 @@ class Sales:
 
     Attributes:
         payments: Stripe for what a player waits for. It may say no sooner than that of `fulfilment`.
-        base_url: Where players reach this cloud. It also marks our payments in a shared Stripe account.
+        keyring: Has the key that marks our payments in a shared Stripe account.
+        base_url: Where players reach this cloud. Our payments name it.
         price_id: The price of one credit at Stripe, for machines without offers of their own.
     """
 
     fulfilment: Fulfilment
     unsellable: Unsellable
     payments: Payments
+    keyring: Keyring
     base_url: str
     price_id: str | None = None
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
@@ -87,6 +91,11 @@ class Sales:
         except PaymentsRefused:
             return ()
 
+    def sells_at(self, price_id: str) -> bool:
+        """Whether something is sold at this price. It looks at every machine."""
+        offers = (offer for machine in self.fulfilment.store.machines() for offer in machine.offers)
+        return price_id == self.price_id or any(offer.price_id == price_id for offer in offers)
+
     def _offer(self, machine: Machine, offer_id: str | None, price_id: str | None) -> Offer:
         offers = self.offers(machine)
         for offer in offers:
@@ -132,6 +141,13 @@ class Sales:
         )
         self.fulfilment.begin(order, "Ordered")
         page = f"{self.base_url}/m/{machine.machine_id}"
+        ours = Ours(
+            order_id=order_id,
+            amount_minor=order.amount_minor,
+            currency=order.currency,
+            machine_id=machine.machine_id,
+            site=self.base_url,
+        )
         request = CheckoutRequest(
             order_id=order_id,
             machine_id=machine.machine_id,
@@ -142,6 +158,7 @@ class Sales:
             cancel_url=page,
             expires_at_ms=expires_at_ms,
             site=self.base_url,
+            mark=mark(self.keyring.of_payments[0], ours),
         )
         try:
             checkout = self.payments.create_checkout(request, key=f"checkout:{order_id}")

@@ -47,6 +47,7 @@ def _request(sandbox: StripeSandbox, **fields: Any) -> CheckoutRequest:
         "cancel_url": "https://arcade.example/m/cab-01",
         "expires_at_ms": int(sandbox.clock.now_s() * 1000) + 31 * 60_000,
         "site": "https://arcade.example",
+        "mark": "5e" * 32,
     }
     return CheckoutRequest(**{**values, **fields})
 
@@ -63,7 +64,12 @@ def test_a_checkout_asks_for_what_the_design_says(sandbox: StripeSandbox, gatewa
     request = _request(sandbox)
     made = gateway.create_checkout(request, key="k")
     session = sandbox.object("checkout.session", made.session_id)
-    metadata = {"order_id": "o-1", "machine_id": "cab-01", "site": "https://arcade.example"}
+    metadata = {
+        "order_id": "o-1",
+        "machine_id": "cab-01",
+        "site": "https://arcade.example",
+        "arcade_mark": "5e" * 32,
+    }
     assert session["mode"] == "payment"
     assert session["ui_mode"] == "hosted_page"
     assert session["metadata"] == metadata
