@@ -17,17 +17,18 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from arcade_edge.agent.gate import Gate
 from arcade_edge.agent.health import Beat, Notifier, Watchdog, watchdog_interval_s
 from arcade_edge.agent.journal import SqliteJournal, open_journal
 from arcade_edge.agent.loop import Agent, AgentConfig, Input
 from arcade_edge.agent.reports import Will
 from arcade_edge.agent.signals import DetectorSignal, PulseFailed
 from arcade_edge.config import Settings
-from arcade_edge.domain.pulses import sellable_credits
 from arcade_edge.errors import CoinLineError, JournalFault, JournalInUse, PartDied
 from arcade_edge.hardware.coin_line import CoinLine, PulseThread, force_inactive
 from arcade_edge.hardware.inputs import GpioInput, GpioInputs, SerialInput
 from arcade_edge.hardware.pin_factory import open_pin_factory
+from arcade_edge.hardware.serial_port import SerialPort
 from arcade_edge.mqtt.link import MqttLink, Post
 from arcade_edge.ports import Arrived, StopAsked
 from arcade_shared.client_ids import ClientId
@@ -192,11 +193,17 @@ def run_agent(settings: Settings, *, pin_factory: Any = None, serial: str | None
     with _stop_signals(events), ExitStack() as ending:
         journal = _journal(settings, serial or serial_number(), pin_factory)
         ending.callback(journal.close)
-        pulses = _coin_line(settings, events, pin_factory, ending)
-        agent, link = _agent(settings, events, journal, Line(pulses, events.put))
+        gate = Gate(boottime_ms, has_ready=settings.ready is not None)
+        pulses = _coin_line(settings, events, gate, pin_factory, ending)
+        agent, link = _agent(settings, events, journal, Line(pulses, events.put), gate)
         ending.callback(link.stop)
         pulses.start()
-        inputs = start_inputs(settings, events.put_signal, pin_factory, ending)
+
+        def post(signal: DetectorSignal) -> None:
+            gate.take(signal)
+            events.put_signal(signal)
+
+        inputs = start_inputs(settings, post, pin_factory, ending)
         link.start()
         logger.info("machine %s, installation %s", settings.machine_id, journal.installation)
         if (kind := forgetful_file_system(settings.journal_path.absolute())) is not None:
@@ -255,27 +262,32 @@ def _journal(settings: Settings, serial: str, pin_factory: Any) -> SqliteJournal
         raise
 
 
-def _coin_line(settings: Settings, events: EventQueue, pin_factory: Any, ending: ExitStack) -> PulseThread:
+def _coin_line(
+    settings: Settings, events: EventQueue, gate: Gate, pin_factory: Any, ending: ExitStack
+) -> PulseThread:
     line = CoinLine(settings.coin.pin, settings.coin.active, pin_factory=open_pin_factory(pin_factory))
     ending.callback(line.close)
-    pulses = PulseThread(line, settings.coin.profile, events.put)
+    pulses = PulseThread(line, settings.coin.profile, events.put, may_begin=gate.is_open)
     ending.callback(pulses.stop)
     return pulses
 
 
-def _agent(settings: Settings, events: EventQueue, journal: SqliteJournal, line: Line) -> tuple[Agent, MqttLink]:
+def _agent(
+    settings: Settings, events: EventQueue, journal: SqliteJournal, line: Line, gate: Gate
+) -> tuple[Agent, MqttLink]:
     config = AgentConfig(
         settings.machine_id,
         settings.keys,
-        sellable_credits(settings.coin.profile),
+        settings.max_credits,
+        settings.train,
         allow_unsigned=settings.allow_unsigned,
         has_ready=settings.ready is not None,
-        has_meter=settings.meter is not None,
+        meter=None if settings.meter is None else settings.metering,
         version=f"arcade-edge {importlib.metadata.version('arcade-edge')}",
         gap_ms=settings.coin.profile.gap_ms,
     )
     link = new_link(settings, journal.installation, lambda connection: agent.will(connection), events.offer)
-    agent = Agent(config, journal, line, link, boottime_ms=boottime_ms, wall_ms=wall_ms)
+    agent = Agent(config, journal, line, link, gate, boottime_ms=boottime_ms, wall_ms=wall_ms)
     return agent, link
 
 
@@ -306,7 +318,7 @@ def start_inputs(
     threads: dict[str, Living] = {}
     specs = []
     if (one := settings.game_over_gpio) is not None:
-        specs.append(GpioInput("game_over", one.pin, one.active, one.debounce_ms))
+        specs.append(GpioInput("game_over", one.pin, one.active, one.debounce_ms, one.hold_ms))
     if (one := settings.ready) is not None:
         specs.append(GpioInput("ready", one.pin, one.active, one.debounce_ms))
     if (one := settings.meter) is not None:
@@ -318,7 +330,8 @@ def start_inputs(
         threads["inputs"] = inputs
     if settings.game_over_serial is not None:
         line = settings.game_over_serial
-        serial = SerialInput(line.port, line.baud, line.pattern, post)
+        port = SerialPort(line.port, line.baud, line.parity, line.bytesize)
+        serial = SerialInput(port, line.pattern, post, terminator=line.terminator)
         ending.callback(serial.stop)
         serial.start()
         threads["serial"] = serial

@@ -12,12 +12,14 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from arcade_edge.domain.game_over import compile_pattern
+from arcade_edge.domain.meter import Meter
 from arcade_edge.domain.pulses import Active, Profile, unusual
+from arcade_edge.domain.train import TrainRules, sellable_credits
 from arcade_edge.errors import BadProfile, BadSettings
 from arcade_shared.broker_address import TLS_PORT, BrokerAddress, is_loopback
 from arcade_shared.cabinet import JOURNAL_PATH
@@ -42,6 +44,11 @@ MAX_PIN = 53
 # Enough to rotate with, and each unsigned message costs one HMAC for each.
 MAX_KEYS = 4
 
+MAX_TERMINATOR_BYTES = 8
+
+Parity = Literal["none", "even", "odd"]
+PARITIES: dict[str, Parity] = {"none": "none", "even": "even", "odd": "odd"}
+
 V = TypeVar("V")
 
 
@@ -56,20 +63,24 @@ class Coin:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One GPIO input."""
+    """One GPIO input. `hold_ms`: how long a debounced level must last before it counts (game over)."""
 
     pin: int
     active: Active = "low"
     debounce_ms: int = 20
+    hold_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SerialLine:
-    """A serial line, and the regular expression that is game over on it."""
+    """A serial line, and the regular expression that is game over on it. `terminator`: "" for line ends."""
 
     port: str
     baud: int
     pattern: str
+    terminator: str = ""
+    parity: Parity = "none"
+    bytesize: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,22 @@ class Settings:
     ready: Input | None = None
     meter: Input | None = None
     secret_files: tuple[Path, ...] = ()
+    ready_wait_s: int = 5
+    metering: Meter = Meter()  # noqa: RUF009  # frozen
+
+    @property
+    def train(self) -> TrainRules:
+        """What this cabinet's trains may take."""
+        return TrainRules(
+            self.coin.profile.credit_ms,
+            0 if self.ready is None else 1000 * self.ready_wait_s,
+            0 if self.meter is None else self.metering.settles_within_ms,
+        )
+
+    @property
+    def max_credits(self) -> int:
+        """The most credits that one command may carry."""
+        return sellable_credits(self.coin.profile, self.train)
 
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -109,9 +136,10 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     broker = _broker(root.table("broker", needed=True), folder, credentials)
     coin = _coin(root.table("coin", needed=True))
     game_over = root.table("game_over")
-    gpio = _input(game_over.table("gpio"))
+    gpio = _game_over(game_over.table("gpio"))
     serial = _serial(game_over.table("serial"))
-    ready, meter = _input(root.table("ready")), _input(root.table("meter"))
+    ready, ready_wait_s = _ready(root.table("ready"))
+    meter, metering = _meter(root.table("meter"))
     journal = root.table("journal")
     journal_path = folder / (journal.text("path", "") or _unnamed_journal())
     security = root.table("security", needed=True)
@@ -126,7 +154,19 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     named = (root.content["broker"].get("password_file"), root.content["security"].get("signing_key_file"))
     secret_files = (path, *(folder / name for name in named if name), *credentials.values())
     return Settings(
-        machine_id, broker, coin, journal_path, keys, allow_unsigned, gpio, serial, ready, meter, secret_files
+        machine_id,
+        broker,
+        coin,
+        journal_path,
+        keys,
+        allow_unsigned,
+        gpio,
+        serial,
+        ready,
+        meter,
+        secret_files,
+        ready_wait_s,
+        metering,
     )
 
 
@@ -345,11 +385,36 @@ def _coin(table: _Table) -> Coin:
 
 
 def _input(table: _Table) -> Input | None:
+    """The input in `table`; its own keys are still to be asked for, and its end to be told."""
     if not table.present:
         return None
-    wired = Input(_pin(table), _active(table), table.number("debounce_ms", 20, 0, 5_000))
-    table.end()
+    return Input(_pin(table), _active(table), table.number("debounce_ms", 20, 0, 5_000))
+
+
+def _game_over(table: _Table) -> Input | None:
+    wired = _input(table)
+    if wired is not None:
+        wired = replace(wired, hold_ms=table.number("hold_ms", 0, 0, 60_000))
+        table.end()
     return wired
+
+
+def _ready(table: _Table) -> tuple[Input | None, int]:
+    wired = _input(table)
+    wait_s = table.number("wait_s", 5, 0, 20)
+    table.end()
+    return wired, wait_s
+
+
+def _meter(table: _Table) -> tuple[Input | None, Meter]:
+    wired = _input(table)
+    meter = Meter(
+        counts=table.boolean("counts", False),
+        per_credit=table.number("per_credit", 1, 1, 100),
+        settle_ms=table.number("settle_ms", 300, 50, 5_000),
+    )
+    table.end()
+    return wired, meter
 
 
 def _serial(table: _Table) -> SerialLine | None:
@@ -358,8 +423,11 @@ def _serial(table: _Table) -> SerialLine | None:
     port = table.text("port", "", check=_port, needed="a path such as /dev/serial/by-id/…")
     baud = table.number("baud", 9600, 50, 4_000_000)
     pattern = table.text("pattern", "", check=_pattern, needed="the text that the machine sends, or a pattern")
+    terminator = table.text("terminator", "", check=_terminator)
+    parity = table.text("parity", "none", check=_parity)
+    bytesize = table.number("bytesize", 8, 7, 8)
     table.end()
-    return SerialLine(port, baud, pattern)
+    return SerialLine(port, baud, pattern, terminator, PARITIES[parity], bytesize)
 
 
 def _pin(table: _Table) -> int:
@@ -427,6 +495,19 @@ def _host(text: str) -> None:
 def _port(text: str) -> None:
     if not text:
         raise ValueError("it is empty; write a path such as /dev/serial/by-id/…")
+
+
+def _terminator(text: str) -> None:
+    if not text or len(text.encode()) > MAX_TERMINATOR_BYTES:
+        raise ValueError(
+            f'1 to {MAX_TERMINATOR_BYTES} bytes are needed, such as "\\u0003" or ";"; leave it out where '
+            "lines end with \\r or \\n"
+        )
+
+
+def _parity(text: str) -> None:
+    if text not in PARITIES:
+        raise ValueError(f"{', '.join(PARITIES)} is needed, not {text!r}")
 
 
 def _pattern(text: str) -> None:

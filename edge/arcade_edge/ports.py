@@ -83,7 +83,7 @@ class Link(Protocol):
 
 
 class Pulses(Protocol):
-    """The coin line. One credit at a time: the next one only after `CreditPulsed` or `PulseFailed`."""
+    """The coin line. One credit at a time: the next only after `CreditPulsed`, `PulseHeld` or `PulseFailed`."""
 
     def pulse_credit(self, token: object) -> None:
         """Begin to pulse one credit."""
@@ -104,13 +104,20 @@ class Journal(Protocol):
     def forgotten_before_ms(self) -> int:
         """Ids made before this moment (epoch ms) may have been pruned; 0 if none was."""
 
+    @property
+    def short_trains(self) -> int:
+        """Of how many trains in a row the coin meter has missed coins."""
+
     def find(self, credit_id: str) -> Credit | None:
         """The credit with this id."""
 
-    def commit(self, credits_: Sequence[Credit] = (), told: Collection[str] = ()) -> None:
+    def commit(
+        self, credits_: Sequence[Credit] = (), told: Collection[str] = (), *, short_trains: int | None = None
+    ) -> None:
         """Write all of it, durably, or nothing.
 
         A credit that is final enters the outbox in the same transaction. `told` are ids that leave it.
+        `short_trains`: what it is from now on; None leaves it as it is.
 
         Raises:
             InvariantBroken: A credit would change that is final already.

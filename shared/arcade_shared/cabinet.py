@@ -1,8 +1,14 @@
 """What the cloud says of every cabinet, and the agent in it does: each figure stands here once."""
 
+from typing import Final
+
 # No command keeps a coin line busy for longer: the player stands in front of the machine, and a machine that is
 # still pulsing is not silent. The agent tells how many credits fit (`maxCredits`), and nothing larger is sold.
 MAX_TRAIN_S = 60
+
+# How the reason begins of a train of which the coin meter registered fewer coins than were pulsed, and the reason
+# of a machine that is out of sale for it.
+NOT_REGISTERED: Final = "coins not registered"
 
 # Where the agent's journal is. Another place is another journal, so another installation.
 JOURNAL_PATH = "/var/lib/arcade/journal.sqlite"

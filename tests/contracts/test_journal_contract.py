@@ -181,6 +181,23 @@ def test_counting_probing_and_resting_leave_the_credits_alone(journal: Journal) 
     assert journal.find(written.credit_id) == written
 
 
+def test_how_many_trains_fell_short_is_written_with_the_credit_and_outlives_the_process(opened: Opened) -> None:
+    journal = opened.journal
+    assert journal.short_trains == 0
+    journal.commit([credit(state="done", delivered=2)], short_trains=2)
+    journal.commit([credit(NOW + 1)])
+    assert journal.short_trains == 2
+    done = credit(NOW + 2, state="done")
+    journal.commit([done])
+    with pytest.raises(InvariantBroken):
+        journal.commit([replace(done, delivered=1)], short_trains=3)
+    assert journal.short_trains == 2
+    assert opened.again().short_trains == 2
+    opened.journal = opened.again()
+    opened.journal.commit(short_trains=0)
+    assert opened.again().short_trains == 0
+
+
 def test_the_next_process_finds_all_that_was_committed(opened: Opened) -> None:
     """The journal outlives its process, with its name, its outbox and what it knows to be forgotten."""
     journal = opened.journal

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from arcade_edge.agent.signals import CreditPulsed, PulseFailed, PulseSignal
+from arcade_edge.agent.signals import CreditPulsed, PulseFailed, PulseHeld, PulseSignal
 from arcade_edge.bootstrap import Line
 from arcade_edge.domain.pulses import Profile
 from arcade_edge.errors import CoinLineError
@@ -56,6 +56,10 @@ class Setting(Protocol):
 
     def break_once(self, *, after_the_edge: bool) -> None:
         """The next credit's first pulse fails, before the line is active or just after."""
+        ...
+
+    def allow(self, pulses: int | None) -> None:
+        """So many pulses may begin from now on, and no more; None: as many as may be."""
         ...
 
 
@@ -97,8 +101,18 @@ class Real:
         line = CoinLine(PIN, "high", pin_factory=back_end.factory())
         stack.callback(line.close)
         self._back_end, self._line = back_end, SeenLine(line)
-        thread, self._posted = stack.enter_context(running(self._line, profile))
+        self._allowed: int | None = None
+        thread, self._posted = stack.enter_context(running(self._line, profile, may_begin=self._may_begin))
         self.pulse_credit = Line(thread, self._posted.put).pulse_credit
+
+    def _may_begin(self) -> bool:
+        if self._allowed is None:
+            return True
+        self._allowed -= 1
+        return self._allowed >= 0
+
+    def allow(self, pulses: int | None) -> None:
+        self._allowed = pulses
 
     def outcome(self) -> PulseSignal:
         return self._posted.get(timeout=WAIT_S)
@@ -151,7 +165,7 @@ class Simulated:
         while True:
             self._until(lambda: not self._posted.empty())
             event: PulseSignal = self._posted.get()
-            if isinstance(event, CreditPulsed | PulseFailed):
+            if isinstance(event, CreditPulsed | PulseHeld | PulseFailed):
                 self._world.faults.rates.clear()
                 return event
 
@@ -176,6 +190,14 @@ class Simulated:
         wanted = 2 if after_the_edge else 1
         seed = next(seed for seed in itertools.count() if random.Random(seed).randint(1, 2) == wanted)
         self._pi.rng = random.Random(seed)  # the failure that is drawn next
+
+    def allow(self, pulses: int | None) -> None:
+        shut = len(self._world.evidence.pulses) + pulses if pulses is not None else None
+
+        def is_open() -> bool:
+            return shut is None or len(self._world.evidence.pulses) < shut
+
+        self._pi.gate.is_open = is_open  # type: ignore[method-assign]
 
 
 @dataclass
@@ -252,6 +274,39 @@ def test_a_second_credit_waits_its_turn_and_a_third_is_refused(setting_with: Set
     pulses = setting.pulses()
     assert len(pulses) == 3
     assert all(begin_ns - end_ns >= 5 * MS for (_, end_ns), (begin_ns, _) in itertools.pairwise(pulses))
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 2])
+def test_a_credit_is_handed_back_where_no_pulse_may_begin_and_goes_on_with_the_rest(
+    setting_with: Settings, allowed: int
+) -> None:
+    """Asked right before each pulse; what has begun ends as it should, and no gap is short for it."""
+    setting = setting_with(Profile(pulse_ms=7, gap_ms=5, pulses_per_credit=3))
+    setting.allow(allowed)
+    setting.pulse_credit((CREDIT, 0))
+    assert setting.outcome() == PulseHeld((CREDIT, 0), begun=allowed > 0)
+    assert not setting.is_active()
+    assert len(setting.pulses()) == allowed
+    setting.pulse_credit((CREDIT, 0))
+    assert setting.outcome() == PulseHeld((CREDIT, 0), begun=allowed > 0)
+    setting.allow(None)
+    setting.pulse_credit((CREDIT, 0))
+    assert setting.outcome() == CreditPulsed((CREDIT, 0))
+    pulses = setting.pulses()
+    assert len(pulses) == 3
+    assert all(end_ns - begin_ns >= 7 * MS for begin_ns, end_ns in pulses)
+    assert all(begin_ns - end_ns >= 5 * MS for (_, end_ns), (begin_ns, _) in itertools.pairwise(pulses))
+
+
+def test_another_credit_than_the_one_that_was_handed_back_has_all_its_pulses(setting_with: Settings) -> None:
+    setting = setting_with(Profile(pulse_ms=7, gap_ms=5, pulses_per_credit=3))
+    setting.allow(2)
+    setting.pulse_credit((CREDIT, 0))
+    assert isinstance(setting.outcome(), PulseHeld)
+    setting.allow(None)
+    setting.pulse_credit((CREDIT, 1))
+    assert isinstance(setting.outcome(), CreditPulsed)
+    assert len(setting.pulses()) == 5
 
 
 @pytest.mark.parametrize("after_the_edge", [False, True])

@@ -10,7 +10,9 @@ import pytest
 
 from arcade_edge import config as edge_config
 from arcade_edge.config import Coin, Input, SerialLine, load, load_coin_line
+from arcade_edge.domain.meter import Meter
 from arcade_edge.domain.pulses import Profile
+from arcade_edge.domain.train import TrainRules
 from arcade_edge.errors import BadSettings
 from arcade_shared.broker_address import BrokerAddress, is_loopback
 from arcade_shared.cabinet import JOURNAL_PATH
@@ -127,15 +129,67 @@ allow_unsigned = true
     assert settings.game_over_gpio == Input(5, "high", 5)
     assert settings.game_over_serial == SerialLine("/dev/ttyUSB0", 115200, "GAME OVER")
     assert (settings.ready, settings.meter) == (Input(6), Input(7))
+    assert (settings.ready_wait_s, settings.metering) == (5, Meter())
     assert settings.journal_path == tmp_path / "state/journal.db"
     assert len(settings.keys) == 2
     assert settings.secret_files == (tmp_path / "edge.toml",)
     assert settings.allow_unsigned
 
 
+def test_what_happens_within_a_train_and_how_inputs_are_read_can_be_set(write: Write) -> None:
+    more = """[game_over.gpio]
+pin = 5
+hold_ms = 1500
+[game_over.serial]
+port = "/dev/ttyUSB0"
+pattern = "OVER"
+terminator = "\\u0003"
+parity = "even"
+bytesize = 7
+[ready]
+pin = 6
+wait_s = 0
+[meter]
+pin = 7
+counts = true
+per_credit = 2
+settle_ms = 1000
+[security]"""
+    settings = load(write(SMALL, ("[security]", more)), {})
+    assert settings.game_over_gpio == Input(5, hold_ms=1500)
+    assert settings.game_over_serial == SerialLine("/dev/ttyUSB0", 9600, "OVER", "\x03", "even", 7)
+    assert (settings.ready_wait_s, settings.metering) == (0, Meter(True, 2, 1000))
+    assert settings.train == TrainRules(200, 0, 5_000)
+    assert settings.max_credits == 50
+
+
 @pytest.mark.parametrize(
     ("old", "new", "key", "hint"),
     [
+        ("[security]", "[ready]\npin = 6\nwait_s = 21\n[security]", "ready.wait_s", "0 to 20"),
+        ("[security]", "[ready]\npin = 6\nhold_ms = 5\n[security]", "ready.hold_ms", "unknown"),
+        ("[security]", '[meter]\npin = 6\ncounts = "yes"\n[security]', "meter.counts", "true or false"),
+        ("[security]", "[meter]\npin = 6\nper_credit = 0\n[security]", "meter.per_credit", "1 to 100"),
+        ("[security]", "[meter]\npin = 6\nsettle_ms = 5\n[security]", "meter.settle_ms", "50 to 5000"),
+        ("[security]", "[game_over.gpio]\npin = 6\nhold_ms = -1\n[security]", "game_over.gpio.hold_ms", "0 to"),
+        (
+            "[security]",
+            '[game_over.serial]\nport = "/dev/x"\npattern = "O"\nparity = "mark"\n[security]',
+            "game_over.serial.parity",
+            "none, even, odd",
+        ),
+        (
+            "[security]",
+            '[game_over.serial]\nport = "/dev/x"\npattern = "O"\nbytesize = 9\n[security]',
+            "game_over.serial.bytesize",
+            "7 to 8",
+        ),
+        (
+            "[security]",
+            '[game_over.serial]\nport = "/dev/x"\npattern = "O"\nterminator = ""\n[security]',
+            "game_over.serial.terminator",
+            "1 to 8 bytes",
+        ),
         ('machine_id = "cab-01"', "", "machine_id", "missing"),
         ('"cab-01"', '"cab/01"', "machine_id", "letters"),
         ('"cab-01"', "17", "machine_id", "quotes"),

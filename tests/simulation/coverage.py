@@ -12,7 +12,6 @@ from typing import Any
 import arcade_cloud.services.fulfilment
 import arcade_edge.agent.delivery
 from arcade_edge.domain.credits import Revocation
-from simulation.bound_checker import ENDS
 from simulation.faults import RATES, WINDOWS
 
 Transition = tuple[str, str, str]
@@ -70,12 +69,14 @@ CREDIT: frozenset[Transition] = frozenset(
         ("accepted", "Restarted", "done"),
         ("pulsing", "FirstEdge", "done"),
         ("pulsing", "Pulsed", "done"),
+        ("pulsing", "Paused", "done"),
         ("pulsing", "Settled", "done"),
         ("pulsing", "NotPulsed", "done"),
         ("pulsing", "Restarted", "done"),
     }
 )
-CREDIT_RARE: frozenset[Transition] = frozenset({("accepted", "Turn", "done")})  # expired in that very moment
+# Expired in that very moment; held as the agent stops.
+CREDIT_RARE: frozenset[Transition] = frozenset({("accepted", "Turn", "done"), ("pulsing", "Held", "done")})
 
 
 @dataclass
@@ -84,14 +85,13 @@ class Coverage:
 
     orders: Counter[Transition] = field(default_factory=Counter)
     credits_: Counter[Transition] = field(default_factory=Counter)
-    ends: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     exceptions: Counter[str] = field(default_factory=Counter)
     alerts: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: "Coverage") -> None:
         """Take in another part's counts."""
-        for name in ("orders", "credits_", "ends", "faults", "exceptions", "alerts"):
+        for name in ("orders", "credits_", "faults", "exceptions", "alerts"):
             getattr(self, name).update(getattr(other, name))
 
     def unlisted(self) -> list[str]:
@@ -106,7 +106,6 @@ class Coverage:
         """What was never taken, and should be in a run that is long enough."""
         never = [f"order: {' → '.join(t)}" for t in sorted(ORDER) if not self.orders[t]]
         never += [f"credit: {' → '.join(t)}" for t in sorted(CREDIT) if not self.credits_[t]]
-        never += [f"end of an order: {end}" for end in ENDS if not self.ends[end]]
         return never + [f"fault: {name}" for name in (*RATES, *WINDOWS) if self.faults[name] <= 0]
 
     def table(self) -> str:
@@ -118,12 +117,7 @@ class Coverage:
                 for (before, event, after), count in sorted(counts.items())
                 if before != after
             ]
-        for title, names in (
-            ("end", self.ends),
-            ("fault", self.faults),
-            ("exception", self.exceptions),
-            ("alert", self.alerts),
-        ):
+        for title, names in (("fault", self.faults), ("exception", self.exceptions), ("alert", self.alerts)):
             lines += [f"{count:>10}  {title}: {name}" for name, count in sorted(names.items())]
         return "\n".join(lines)
 

@@ -20,8 +20,6 @@ LIFE = "arcade_cloud.domain.life:"
 CREDIT = "arcade_cloud.domain.credit:"
 PAYMENT = "arcade_cloud.domain.payment:"
 SETTLEMENT = "arcade_cloud.domain.settlement:"
-OWNERSHIP = "arcade_cloud.domain.ownership:"
-INTAKE = "arcade_cloud.services.payment_intake:PaymentIntake."
 CREDITS = "arcade_edge.domain.credits:"
 DELIVERY = "arcade_edge.agent.delivery:Delivery."
 
@@ -147,39 +145,6 @@ MUTATIONS = (
     ),
     _bug("silence needs no echo", (CREDIT + "is_silent", "return acks_arrive and", "return")),
     _bug(
-        "no echo is ever read, so every silence waits for the last resort",
-        (
-            "arcade_cloud.services.fulfilment:Fulfilment._context",
-            "self.store.heard_echo_ms() if _is_revoking(order) else None",
-            "None",
-        ),
-    ),
-    _bug(
-        "an echo from before the latest revoke proves that acks would arrive",
-        (CREDIT + "is_silent", "max(last_ms, end_ms)", "end_ms"),
-        weather=(
-            "Pi broken for good",
-            "Pi without power",
-            "message lost after the broker",
-            "message lost before the broker",
-            "acks held up",
-            "link of a Pi down",
-        ),
-    ),
-    _bug(
-        "an echo from before the end of the time proves that acks would arrive",
-        (CREDIT + "is_silent", "max(last_ms, end_ms)", "last_ms"),
-    ),
-    _bug(
-        "a payment by a static link is as old as the cloud's knowledge of it",
-        (
-            "arcade_cloud.services.payment_intake:PaymentIntake._link_order",
-            "created_at_ms=shown.paid_at_ms or now_ms",
-            "created_at_ms=now_ms",
-        ),
-        weather=("database restored from a backup", "webhook ten times", "webhook late"),
-    ),
-    _bug(
         "a retained status proves that acks would arrive",
         (
             "arcade_cloud.services.machine_messages:MachineMessages._status",
@@ -195,14 +160,7 @@ MUTATIONS = (
             "    self._verified(place, fields)\n",
             "    self._verified(place, fields)\n    self.fulfilment.store.note_echo(self.fulfilment.now_ms())\n",
         ),
-        weather=(
-            "leftovers retained",
-            "Pi without power",
-            "Pi broken for good",
-            "acks lost on their way",
-            "cloud killed before a commit or effect",
-            "message lost after the broker",
-        ),
+        near=105,
     ),
     _bug(
         "an echo counts from when it came, not from when it was sent",
@@ -282,13 +240,7 @@ MUTATIONS = (
     _bug(
         "a lost dispute has taken all",
         (SETTLEMENT + "step", "= shown.kept_minor,", '= 0 if shown.dispute == "lost" else shown.kept_minor,'),
-        weather=(
-            "dispute",
-            "operator refunds",
-            "refund fails",
-            "agent killed in a pulse",
-            "money moved by hand at Stripe",
-        ),
+        weather=("dispute", "Pi broken for good", "agent killed in a pulse"),
     ),
     _bug(
         "a lost dispute has taken nothing",
@@ -385,15 +337,7 @@ MUTATIONS = (
             "return self._clock.cloud_ms(self._boottime_ms())",
             "return self._wall_ms() if self._clock.anchor_cloud_ms else None",
         ),
-        near=24,
-        weather=(
-            "wall clock jumps",
-            "message late",
-            "message repeated",
-            "card stalls",
-            "machine not ready",
-            "link of a Pi down",
-        ),
+        near=4,
     ),
     _bug(
         "a refusal is told and not journaled",
@@ -433,9 +377,9 @@ MUTATIONS = (
         "what a start finds begun counts as delivered",
         (
             CREDITS + "_after_restart",
-            "return _close(credit,",
-            "credit = replace(credit, delivered=credit.delivered + credit.intent, intent=False)\n"
-            "    return _close(credit,",
+            "    delivered = _counted",
+            "    credit = replace(credit, delivered=credit.delivered + credit.intent, intent=False)\n"
+            "    delivered = _counted",
         ),
     ),
     _bug(
@@ -452,9 +396,10 @@ MUTATIONS = (
         ),
         (
             CREDITS + "_after_restart",
-            "    whole =",
+            "    delivered = _counted",
             "    if credit.intent:\n"
-            '        return replace(credit, state="accepted", delivered=0, intent=False)\n    whole =',
+            '        return replace(credit, state="accepted", delivered=0, intent=False)\n'
+            "    delivered = _counted",
         ),
         (
             DELIVERY + "_close_what_was_left",
@@ -462,35 +407,6 @@ MUTATIONS = (
             "    self._waiting.update({c.credit_id: c for c in closed if not c.final})\n"
             "    closed = [c for c in closed if c.final]\n    if closed:\n",
         ),
-    ),
-    _bug(
-        "the last word is told before it is committed",
-        (
-            DELIVERY + "_end",
-            "    try:\n",
-            "    self._tell_final([credit])\n    try:\n",
-        ),
-        weather=("Pi cut before a journal write", "journal full"),
-    ),
-    _bug(
-        "a ready line that cannot be read counts as what it said last",
-        ("arcade_edge.agent.loop:Agent.tick", "(self._ready_level and not self._ready_lost)", "self._ready_level"),
-        weather=("detector of a Pi fails",),
-    ),
-    _bug(
-        "a credit has its turn though the machine is not ready",
-        ("arcade_edge.agent.loop:Agent.tick", "(self._ready_level and not self._ready_lost)", "True"),
-        weather=("machine not ready",),
-    ),
-    _bug(
-        "a game over is forgotten once it is handed to the link",
-        (
-            "arcade_edge.agent.reports:Reports.send_due",
-            "            self._retry_boot_ms = boot_ms + self._retry_ms\n",
-            "            self._retry_boot_ms = boot_ms + self._retry_ms\n"
-            "        elif self._due[key].until_boot_ms is not None:\n            del self._due[key]\n",
-        ),
-        weather=("message lost before the broker", "broker down"),
     ),
     _bug(
         "an ack that the broker refused is forgotten",
@@ -501,8 +417,8 @@ MUTATIONS = (
         "a start resumes what it finds",
         (
             CREDITS + "_after_restart",
-            "    whole =",
-            '    return replace(credit, state="accepted", delivered=0, intent=False)\n    whole =',
+            "    delivered = _counted",
+            '    return replace(credit, state="accepted", delivered=0, intent=False)\n    delivered = _counted',
         ),
         (
             DELIVERY + "_close_what_was_left",
@@ -529,54 +445,59 @@ MUTATIONS = (
         "what reconciliation finds is not taken in",
         (
             "arcade_cloud.services.reconciliation:Reconciliation._take_in",
-            "became = self.intake.take_in_found(report)",
+            "became = self.intake.take_in(report)",
             'became = "ignored"',
         ),
         near=57,
     ),
     _bug(
-        "any mark proves that a payment is ours",
-        (OWNERSHIP + "is_marked", "return any(", "return True or any("),
-    ),
-    _bug("a mark is good for any amount", (OWNERSHIP + "mark", "ours.amount_minor", "0")),
-    _bug("a mark is good for any machine", (OWNERSHIP + "mark", "ours.machine_id", '""')),
-    _bug("a mark is good for any order", (OWNERSHIP + "mark", "ours.order_id", '""')),
-    _bug(
-        "whoever names an order of ours has paid it",
-        (INTAKE + "_on_record", "_session_of(named) == report.session_id", "True"),
-        (INTAKE + "_on_record", " or report.session_id is None", ""),
+        "the line does not ask whether a pulse may begin",
+        ("arcade_edge.hardware.coin_line:PulseThread._pulse_credit", "if not self._may_begin():", "if False:"),
+        weather=("machine not ready in a train", "card stalls"),
     ),
     _bug(
-        "a session that names our order is not compared with the order's own",
-        (INTAKE + "_is_read_back", "checkout.payment.payment_intent != payment_intent", "False"),
-        (INTAKE + "_is_read_back", "PaymentRead(checkout.payment, ", "PaymentRead(report.payment, "),
-        (INTAKE + "_is_read_back", "checkout.payment is None or ", ""),
+        "the ready line does not shut the gate",
+        ("arcade_edge.agent.gate:Gate.is_open", "self._line.ready and", ""),
+        weather=("machine not ready in a train",),
     ),
     _bug(
-        "a payment for a machine here is ours at any price",
-        (INTAKE + "_offer_sold", "offer.price_id == price_id and ", ""),
+        "a train goes on though nothing is confirmed",
+        ("arcade_edge.domain.train:Contact.reported", "return Contact(", "return self or Contact("),
+        weather=("cable pulled in a train",),
     ),
     _bug(
-        "what nobody can prove to be ours goes back",
+        "another train begins though nothing is confirmed",
+        (CREDITS + "_waiting", "and not context.pause", ""),
+        elsewhere="tests/edge/agent/test_trains.py::test_without_the_broker_no_other_train_begins",
+    ),
+    _bug(
+        "a train waits for ever",
+        ("arcade_edge.domain.train:Train.end", "return next(", 'return "" and next('),
+        weather=("machine not ready in a train",),
+    ),
+    _bug(
+        "what the meter has missed is charged for",
+        (CREDITS + "_counted", "if not counts or credit.registered is None:", "if True:"),
+        weather=("coin not registered",),
+    ),
+    _bug(
+        "a restart forgets what the meter has missed",
         (
-            INTAKE + "_unclaimed",
-            "    reference = (",
-            "    return self._unmatched(shown.payment_intent, report, why)\n    reference = (",
+            CREDITS + "_after_restart",
+            "= _counted(credit, context.counts)",
+            "= credit.delivered",
         ),
+        weather=("coin not registered", "Pi cut between pulses"),
     ),
     _bug(
-        "what Stripe does not show is asked for again and again",
-        (INTAKE + "take_in", "except PaymentsRefused as error:", "except ZeroDivisionError as error:"),
+        "progress tells of coins that the meter has not registered",
+        (DELIVERY + "_tell_progress", "counts=self._counts", "counts=False"),
+        weather=("coin not registered", "Pi broken for good", "Pi cut between pulses"),
     ),
     _bug(
-        "a payment that was taken is as old as the event that tells it",
-        (
-            "arcade_cloud.adapters.stripe.events:_payment_beyond_doubt",
-            'is_hold = what == "payment_intent.amount_capturable_updated" and subject.get("status") == '
-            '"requires_capture"',
-            'is_hold = what.startswith("payment_intent.") and subject.get("status") in '
-            '("requires_capture", "succeeded")',
-        ),
+        "a machine whose meter misses every coin is sold on",
+        ("arcade_edge.domain.meter:short_trains", "if registered < pulsed else 0", "if False else 0"),
+        weather=("coin not registered",),
     ),
     _bug(
         "two pulses have no gap",

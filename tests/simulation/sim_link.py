@@ -30,6 +30,7 @@ class SimLink:
         self._connection = 0
         self._connected = False
         self._token = 0
+        self._stuck: list[Callable[[], None]] | None = None  # what a pulled cable holds up
 
     def start(self, client_id: str, will: Callable[[int], Will]) -> None:
         """An agent starts; its link begins to connect."""
@@ -42,15 +43,42 @@ class SimLink:
         client_id, self._client_id = self._client_id, None
         self._agent += 1
         self._connected = False
+        self._stuck = None
         if client_id is not None:
             self._broker.disconnect(client_id, says_goodbye=says_goodbye)
 
     def set_network(self, on: bool) -> None:
         """The Pi's way to the broker."""
         self._network = on
+        if on and self._stuck is not None:
+            stuck, self._stuck = self._stuck, None
+            for work in stuck:
+                work()
         if not on and self._connected and self._client_id is not None:
             self._broker.disconnect(self._client_id)
             self.dropped(self._connection, "the network is gone")
+
+    def pull_cable(self) -> None:
+        """Nothing goes through any more, and neither side notices before its keep-alive is over."""
+        self._network = False
+        if not self._connected or self._stuck is not None:
+            return
+        self._stuck = []
+        agent, connection, client_id = self._agent, self._connection, self._client_id
+
+        def notice() -> None:
+            if self._stuck is not None and (agent, connection) == (self._agent, self._connection) and client_id:
+                self._broker.disconnect(client_id)
+                self.dropped(connection, "keep alive timeout")
+
+        self._scheduler.after(self._rng.randint(15, 23) * SECOND, notice)
+
+    def _held_up(self, work: Callable[[], None]) -> bool:
+        """Whether a pulled cable holds `work` up. It is done if the cable is back in time."""
+        if self._stuck is None:
+            return False
+        self._stuck.append(work)
+        return True
 
     def _connect_later(self, delay_ms: int) -> None:
         agent = self._agent
@@ -78,6 +106,7 @@ class SimLink:
         """The connection is lost."""
         if self._connected and connection == self._connection:
             self._connected = False
+            self._stuck = None
             self._post(LinkDown(connection, why))
             self._connect_later(self._rng.randint(300, 8_000))
 
@@ -86,6 +115,8 @@ class SimLink:
         agent = self._agent
 
         def arrive() -> None:
+            if self._held_up(arrive):
+                return
             if self._agent == agent and self._connected and connection == self._connection:
                 receipt = Receipt(connection, mid, 1)
                 self._post(Arrived(packet.topic, packet.payload, packet.retained, receipt, repeated))
@@ -94,6 +125,8 @@ class SimLink:
 
     def confirmed(self, connection: int, token: object, ok: bool) -> None:
         """The broker's word about a publish."""
+        if self._held_up(lambda: self.confirmed(connection, token, ok)):
+            return
         if self._connected and connection == self._connection:
             self._post(Confirmed(token, ok, "" if ok else "Not authorized"))
 
@@ -104,11 +137,19 @@ class SimLink:
         if not self._connected or self._client_id is None:
             return None
         self._token += 1
-        self._broker.receive(self._client_id, self._connection, topic, payload, retain, self._token)
-        return self._token
+        client_id, connection, token = self._client_id, self._connection, self._token
+
+        def send() -> None:
+            self._broker.receive(client_id, connection, topic, payload, retain, token)
+
+        if not self._held_up(send):
+            send()
+        return token
 
     def acknowledge(self, receipt: Receipt) -> None:
         """`ports.Link`."""
+        if self._held_up(lambda: self.acknowledge(receipt)):
+            return
         if self._client_id is not None:
             self._broker.acknowledge(self._client_id, receipt.connection, receipt.mid)
 

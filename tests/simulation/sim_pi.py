@@ -3,25 +3,21 @@
 import random
 import traceback
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
+from arcade_edge.agent.gate import Gate
 from arcade_edge.agent.loop import Agent, AgentConfig, Input
-from arcade_edge.agent.signals import (
-    CreditPulsed,
-    DetectorBack,
-    DetectorFault,
-    GameOver,
-    InputKind,
-    MeterPulse,
-    PulseFailed,
-    ReadyChanged,
-)
+from arcade_edge.agent.signals import CreditPulsed, MeterPulse, PulseFailed, PulseHeld, ReadyChanged
 from arcade_edge.domain.credits import Credit
-from arcade_edge.domain.pulses import Profile, sellable_credits
+from arcade_edge.domain.meter import Meter
+from arcade_edge.domain.pulses import Profile
+from arcade_edge.domain.train import TrainRules, sellable_credits
 from arcade_edge.errors import CoinLineError, JournalFault
 from arcade_edge.hardware.coin_line import PulseThread
 from arcade_edge.ports import StopAsked
-from simulation.evidence import Cause, Evidence, Game, Pulse, Unready
+from simulation.evidence import Cause, Evidence, Pulse, Registered, Span
 from simulation.faults import HOUR, MINUTE, SECOND, Faults
 from simulation.scheduler import Scheduler
 from simulation.sim_broker import SimBroker
@@ -29,9 +25,13 @@ from simulation.sim_cloud import PowerCut
 from simulation.sim_link import SimLink
 from support.memory_journal import MemoryJournal
 
+READY_WAIT_MS = 5 * SECOND
+# Between two coins, for a while, for longer than a train waits.
+NOT_READY_FOR_MS = (50, 300, 2 * SECOND, 4 * SECOND, 6 * SECOND, 40 * SECOND)
+UNPLUGGED_FOR_MS = (SECOND, 4 * SECOND, 9 * SECOND, 12 * SECOND, 40 * SECOND, 3 * MINUTE)
+LAGS_MS = (150, 250, 400, 2 * SECOND)
 SNAPSHOTS = 6
 IN_VAIN = 5
-TELLS_GAME_OVER = 0.25
 
 
 class SimJournal(MemoryJournal):
@@ -41,22 +41,24 @@ class SimJournal(MemoryJournal):
         super().__init__(installation)
         self._scheduler = scheduler
         self._faults, self._rng = faults, rng
-        self._snapshots: list[tuple[dict[str, Credit], set[str], int]] = []
+        self._snapshots: list[tuple[dict[str, Credit], set[str], int, int]] = []
         self.commits = []
 
-    def commit(self, credits_: Sequence[Credit] = (), told: Collection[str] = ()) -> None:
+    def commit(
+        self, credits_: Sequence[Credit] = (), told: Collection[str] = (), *, short_trains: int | None = None
+    ) -> None:
         faults = self._faults
         if not faults.on:
-            super().commit(credits_, told)
+            super().commit(credits_, told, short_trains=short_trains)
             return
         if "journal rolled back" in faults.rates and self._rng.random() < 0.3:
-            snapshot = (dict(self.credits), set(self.outbox), self._forgotten_before_ms)
+            snapshot = (dict(self.credits), set(self.outbox), self._forgotten_before_ms, self._short_trains)
             self._snapshots = [*self._snapshots[-SNAPSHOTS:], snapshot]
         if faults.hit("Pi cut before a journal write"):
             raise PowerCut("before a journal write")
         if faults.hit("journal full"):
             raise JournalFault("database or disk is full")
-        super().commit(credits_, told)
+        super().commit(credits_, told, short_trains=short_trains)
         self.commits.clear()
         if faults.hit("card stalls"):  # everybody else waits with it, which harms nobody
             self._scheduler.now_ms += self._rng.choice((100, 2 * SECOND, 20 * SECOND, 70 * SECOND))
@@ -69,9 +71,17 @@ class SimJournal(MemoryJournal):
         """An older state of the card; whether there was one."""
         if not self._snapshots:
             return False
-        self.credits, self.outbox, self._forgotten_before_ms = self._rng.choice(self._snapshots)
+        earlier = self._rng.choice(self._snapshots)
+        self.credits, self.outbox, self._forgotten_before_ms, self._short_trains = earlier
         self._snapshots = []
         return True
+
+
+@dataclass
+class _Plan:
+    """The edges of one credit as they were planned. `over`: those that have not come do not come any more."""
+
+    over: bool = False
 
 
 class _Clock:
@@ -130,20 +140,21 @@ class Pi:
         profile: Profile,
         *,
         has_ready: bool = False,
-        has_meter: bool = False,
+        meter: Meter | None = None,
     ) -> None:
         self.scheduler, self.rng, self.faults, self.evidence = scheduler, rng, faults, evidence
         self.machine_id, self.line, self.keys, self.profile = machine_id, line, keys, profile
-        self.has_ready, self.has_meter = has_ready, has_meter
+        self.has_ready, self.meter = has_ready, meter
+        self.has_meter = meter is not None
+        if meter is not None:
+            evidence.metered[line] = meter.counts
+        self.plugged = True
+        self._edge_ms: int | None = None
         self.journal = self._new_journal()
         self.agent: Agent | None = None
-        self.ready = self._ready_told = True
-        self.lost: set[InputKind] = set()  # detectors that cannot be read
-        self._unready: Unready | None = None
-        # Chance of its own, so that other runs stay as they were.
-        self._games = random.Random(f"{evidence.seed} games at {line}")  # it must be the same again
-        self._tells_game_over = self._games.random() < TELLS_GAME_OVER
-        self._playing = False
+        self.ready = True
+        self.registers = True  # coins reach the board, and its meter the Pi
+        self.gate = Gate(self.boot_ms, has_ready=has_ready)
         self.switched_off = True
         self.broken = False
         self.wall_off_ms = rng.choice((0, 0, 3 * SECOND, -7 * 86_400_000 * 52, 86_400_000 * 365 * 10))
@@ -163,6 +174,7 @@ class Pi:
             ("agent stopped in order in a train", self.stop_in_order),
             ("a thread of the agent dies in a train", self.lose_thread),
         )
+        self._may_begin: Callable[[], bool] = lambda: True
         self._plan_clock = _Clock(0)
         self._plan_line = _Line(self._plan_clock)
         self._handed_over = 0  # credits that have not ended: one under way, at most one that waits
@@ -173,8 +185,9 @@ class Pi:
     # --- clocks
 
     def boot_ms(self) -> int:
-        """CLOCK_BOOTTIME, as its crystal has it."""
-        return int((self.scheduler.now_ms - self._booted_ms) * (1 + self._drift))
+        """CLOCK_BOOTTIME, as its crystal has it; at an edge, that edge's."""
+        now_ms = self.scheduler.now_ms if self._edge_ms is None else self._edge_ms
+        return int((now_ms - self._booted_ms) * (1 + self._drift))
 
     def wall_ms(self) -> int:
         """What this computer believes."""
@@ -201,14 +214,27 @@ class Pi:
         self._plan_line = _Line(clock)
         self._handed_over = 0
         self._pulse_thread = PulseThread(
-            self._plan_line, self.profile, lambda _: None, clock_ns=clock.read, sleep=clock.sleep
+            self._plan_line,
+            self.profile,
+            lambda _: None,
+            may_begin=lambda: self._may_begin(),
+            clock_ns=clock.read,
+            sleep=clock.sleep,
+        )
+        self.gate = Gate(self.boot_ms, has_ready=self.has_ready)
+        self.gate.take(ReadyChanged(self.ready, 0))
+        rules = TrainRules(
+            self.profile.credit_ms,
+            READY_WAIT_MS if self.has_ready else 0,
+            0 if self.meter is None else self.meter.settles_within_ms,
         )
         config = AgentConfig(
             self.machine_id,
             self.keys,
-            sellable_credits(self.profile),
+            sellable_credits(self.profile, rules),
+            rules,
             has_ready=self.has_ready,
-            has_meter=self.has_meter,
+            meter=self.meter,
             version="simulated",
             gap_ms=self.profile.gap_ms,
         )
@@ -218,6 +244,7 @@ class Pi:
                 self.journal,
                 self,
                 self.link,
+                self.gate,
                 boottime_ms=self.boot_ms,
                 wall_ms=self.wall_ms,
                 random_bytes=self.rng.randbytes,
@@ -233,10 +260,7 @@ class Pi:
             self.broken = True
             return
         if self.has_ready:
-            self._ready_told = self.ready
             self.post(ReadyChanged(self.ready, 0))
-        for kind in sorted(self.lost):
-            self.post(DetectorFault(kind, kind, "Remote I/O error", 0))
         self.link.start(f"{self.machine_id}-{self.journal.installation}", self.agent.will)
         self._arm()
 
@@ -288,9 +312,6 @@ class Pi:
             self._befell("cut in a pulse", self._pulse.credit_id)
             self._pulse = None
         self._befell("agent died", self.line)
-        for game in self.evidence.games:
-            if game.line == self.line and game.lost_ms is None:
-                game.lost_ms = self.scheduler.now_ms
         self.agent = None
         self._epoch += 1
         self._tick_at_ms = None
@@ -351,43 +372,37 @@ class Pi:
 
     def set_ready(self, ready: bool) -> None:
         """The machine's ready line."""
+        if self.has_ready and ready != self.ready:
+            self._span(self.evidence.not_ready, begins=not ready)
         self.ready = ready
-        self._note_unready()
-        if self.has_ready and "ready" not in self.lost:
-            self._ready_told = ready
+        if self.has_ready:
+            self.gate.take(ReadyChanged(ready, 0))
             self.post(ReadyChanged(ready, 0))
 
-    def lose_detector(self, kind: InputKind) -> None:
-        """An input can no longer be read."""
-        if kind not in self.lost:
-            self.lost.add(kind)
-            self._note_unready()
-            self.post(DetectorFault(kind, kind, "Remote I/O error", 0))
+    def set_network(self, on: bool, *, noticed: bool = True) -> None:
+        """The Pi's way to the broker; off but not `noticed`: the cable was pulled."""
+        if on != self.plugged:
+            self._span(self.evidence.unplugged, begins=not on)
+        self.plugged = on
+        if on or noticed:
+            self.link.set_network(on)
+        else:
+            self.link.pull_cable()
 
-    def find_detector(self, kind: InputKind) -> None:
-        """It can be read again; a change that was missed is told then."""
-        if kind not in self.lost:
-            return
-        self.lost.discard(kind)
-        self._note_unready()
-        self.post(DetectorBack(kind, kind, 0))
-        if kind == "ready" and self.has_ready and self._ready_told != self.ready:
-            self.set_ready(self.ready)
+    def _span(self, spans: list[Span], *, begins: bool) -> None:
+        now_ms = self.scheduler.now_ms
+        if begins:
+            spans.append(Span(self.line, now_ms))
+        else:
+            next(span for span in reversed(spans) if span.line == self.line).until_ms = now_ms
 
-    def _note_unready(self) -> None:
-        unready = self.has_ready and (not self.ready or "ready" in self.lost)
-        if unready and self._unready is None:
-            self._unready = Unready(self.line, self.scheduler.now_ms)
-            self.evidence.unready.append(self._unready)
-        elif not unready and self._unready is not None:
-            self._unready.end_ms, self._unready = self.scheduler.now_ms, None
-
-    def _game_ends(self) -> None:
-        """The machine says so; nobody hears it where the agent is down or the input cannot be read."""
-        self._playing = False
-        if self.agent is not None and "game_over" not in self.lost:
-            self.evidence.games.append(Game(self.line, self.machine_id, self.scheduler.now_ms))
-            self.post(GameOver("gpio", 0))
+    def mend(self) -> None:
+        """A technician repairs the coin line, and has a pulse registered, while no agent runs."""
+        self.registers = True
+        self.restart_agent()
+        with suppress(PowerCut, JournalFault):
+            self.journal.commit(short_trains=0)
+        self.evidence.mended.append(Span(self.line, self.scheduler.now_ms))
 
     # --- the coin line (`ports.Pulses`)
 
@@ -401,6 +416,8 @@ class Pi:
         self._plan_clock.ns = max(self._plan_clock.ns, self.scheduler.now_ms * 1_000_000)
         line = self._plan_line
         line.edges_ms = []
+        thread, began_ns = self._pulse_thread, self._plan_clock.ns
+        before = (thread._held, thread._inactive_since_ns)
         line.broken = self.rng.randint(1, 2) if self.faults.hit("coin line fails") else 0
         outcome = self._pulse_thread._pulse_credit(token)
         credit_id, index = token
@@ -408,11 +425,56 @@ class Pi:
         failed = not isinstance(outcome, CreditPulsed)
         if failed:
             self._befell("coin line failed", credit_id)
+        plan = _Plan()
+
+        def held_at(number: int) -> bool:
+            """The line's gate is shut before that pulse: what the real thread does then."""
+            self._edge_ms = None
+            self._plan_clock.ns = began_ns
+            thread._held, thread._inactive_since_ns = before
+            edges_ms, line.edges_ms, line.broken = line.edges_ms, [], 0
+            answers = iter([True] * number)
+            self._may_begin = lambda: next(answers, False)
+            outcome = thread._pulse_credit(token)
+            self._may_begin = lambda: True
+            line.edges_ms = edges_ms
+            if not isinstance(outcome, PulseHeld):
+                return False
+            plan.over = True
+            self._pulsed(epoch, outcome)()
+            return True
+
         last_ms = now_ms
-        for at_ms, active in line.edges_ms:
+        for number, (at_ms, active) in enumerate(line.edges_ms):
             last_ms = max(at_ms, now_ms)
-            self.scheduler.at(last_ms, self._edge(self._line_epoch, last_ms, active, credit_id, index, failed))
-        self.scheduler.at(last_ms, self._pulsed(epoch, outcome))
+            edge = self._edge(self._line_epoch, last_ms, active, credit_id, index, failed)
+            self.scheduler.at(last_ms, self._gated(plan, edge, last_ms, number // 2 if active else None, held_at))
+        ended = self._pulsed(epoch, outcome)
+        self.scheduler.at(last_ms, lambda: None if plan.over else ended())
+
+    def _gated(
+        self,
+        plan: "_Plan",
+        edge: Callable[[], None],
+        at_ms: int,
+        number: int | None,
+        held_at: Callable[[int], bool],
+    ) -> Callable[[], None]:
+        """An edge that only comes if the gate is open right before it."""
+        line_epoch = self._line_epoch
+
+        def come() -> None:
+            if plan.over:
+                return
+            if number is not None and self._line_epoch == line_epoch:
+                self._edge_ms = at_ms
+                is_open = self.gate.is_open()
+                self._edge_ms = None
+                if not is_open and held_at(number):
+                    return
+            edge()
+
+        return come
 
     def _edge(
         self, line_epoch: int, now_ms: int, active: bool, credit_id: str, index: int, failed: bool
@@ -430,6 +492,7 @@ class Pi:
                 self.line, self.machine_id, self.journal.installation, credit_id, index, now_ms, failed=failed
             )
             self.evidence.pulses.append(self._pulse)
+            self._strike(now_ms)
             self.scheduler.note("edge", self.line, credit_id[-4:], index)
             for name, what in self._ends_in_a_pulse:
                 if self.faults.hit(name):
@@ -438,6 +501,18 @@ class Pi:
                     break
 
         return edge
+
+    def _strike(self, now_ms: int) -> None:
+        """What may befall the cabinet in a train."""
+        rng, most_ms = self.faults.stream("in a train"), self.profile.credit_ms + self.profile.gap_ms
+        if self.has_ready and self.faults.hit("machine not ready in a train"):
+            at_ms = now_ms + rng.randint(0, most_ms)
+            self.scheduler.at(at_ms, lambda: self.set_ready(False))
+            self.scheduler.at(at_ms + rng.choice(NOT_READY_FOR_MS), lambda: self.set_ready(True))
+        if self.faults.hit("cable pulled in a train"):
+            at_ms = now_ms + rng.randint(0, most_ms)
+            self.scheduler.at(at_ms, lambda: self.set_network(False, noticed=False))
+            self.scheduler.at(at_ms + rng.choice(UNPLUGGED_FOR_MS), lambda: self.set_network(True))
 
     def _if_still(self, epoch: int, what: Callable[[], None]) -> Callable[[], None]:
         """`what`, if it is still the same process then."""
@@ -452,16 +527,21 @@ class Pi:
                 self.power_cut()
                 return
             if self.has_meter and isinstance(outcome, CreditPulsed):
-                self.scheduler.after(self.rng.randint(5, 80), lambda: self._meter(epoch))
-            if self._tells_game_over and not self._playing:
-                self._playing = True
-                self.scheduler.after(self._games.randint(3, 90) * SECOND, self._game_ends)
+                credit_id, delay_ms = str(outcome.token[0]), self.rng.randint(5, 80)  # type: ignore[index]
+                if self.faults.hit("meter lags"):
+                    delay_ms = self.faults.stream("in a train").choice(LAGS_MS)
+                self.scheduler.after(delay_ms, lambda: self._meter(epoch, credit_id))
+                if self.faults.hit("coin by hand in a train"):
+                    self.scheduler.after(delay_ms, lambda: self._meter(epoch, credit_id))
             self.post(outcome)
             if self._epoch == epoch and self.faults.hit("agent restarted"):
                 self.rng.choice((self.restart_agent, self.stop_in_order))()
 
         return pulsed
 
-    def _meter(self, epoch: int) -> None:
+    def _meter(self, epoch: int, credit_id: str) -> None:
+        if not self.registers:
+            return
+        self.evidence.registered.append(Registered(self.scheduler.now_ms, self.line, credit_id))
         if self._epoch == epoch:
             self.post(MeterPulse(0))

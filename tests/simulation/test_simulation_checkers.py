@@ -7,10 +7,8 @@ import pytest
 
 from simulation.checkers import check
 from simulation.evidence import (
-    Act,
     Command,
     Evidence,
-    Game,
     Limits,
     LineProfile,
     Pulse,
@@ -18,8 +16,8 @@ from simulation.evidence import (
     Refund,
     Restore,
     Said,
+    Span,
     Step,
-    Unready,
 )
 
 CREDIT, HERE = "c-1", "a" * 32
@@ -36,6 +34,7 @@ def ack(delivered: int, *, at_ms: int = 900, **fields: Any) -> Said:
         "credits": 2,
         "delivered": delivered,
         "uncertain": 0,
+        "reason": "",
     }
     return Said(at_ms, "arcade/machine/cab-1/ack", {**words, **fields})
 
@@ -53,7 +52,6 @@ def good() -> Evidence:
             "amount": 400,
             "status": "succeeded",
             "paid_ms": 0,
-            "there_ms": 0,
             "hold_until_ms": 10**9,
             "captured": 400,
             "part_refused": False,
@@ -88,7 +86,6 @@ def good() -> Evidence:
             "uncertain": 0,
             "resolved_by": "ack",
             "paid_at_ms": 0,
-            "created_at_ms": 0,
             "held": False,
         }
     ]
@@ -168,16 +165,6 @@ def _late_by_more_than_clocks(evidence: Evidence) -> None:
     evidence.commands[0] = Command(10, "cab-1", CREDIT, 2, HERE, 90, "confirmed")
 
 
-def _untold_game(evidence: Evidence) -> None:
-    evidence.quiet_from_ms = 60_000
-    evidence.games.append(Game("cab-1", "cab-1", 0))
-
-
-def _game_told_twice(evidence: Evidence) -> None:
-    _untold_game(evidence)
-    evidence.game_overs.update(a=(1, "cab-1"), b=(2, "cab-1"))
-
-
 def _set(**changes: Any) -> Callable[[Evidence], None]:
     return lambda evidence: evidence.orders[0].update(changes)
 
@@ -200,23 +187,38 @@ def _captured_all(evidence: Evidence) -> None:
     evidence.pulses.pop()
 
 
-def _foreign(evidence: Evidence) -> None:
-    """Another shop's payment, and the cloud gives it back."""
-    evidence.money.append({**evidence.money[0], "id": "pi-lamp", "session": "cs-lamp", "kept": 0})
-    evidence.foreign["cs-lamp"] = "theirs: nothing"
-    evidence.acts.append(Act(900, "refund", "pi-lamp"))
+def _unplugged(evidence: Evidence) -> None:
+    """14 credits after the cable was pulled: 12 are published for a credit of 200 ms, and one is under way."""
+    evidence.unplugged.append(Span("cab-1", 50))
+    evidence.pulses += [
+        Pulse("cab-1", "cab-1", HERE, CREDIT, n, 100 + 200 * n, 200 + 200 * n) for n in range(2, 14)
+    ]
 
 
-def _misspelt(evidence: Evidence, **fields: Any) -> None:
-    """A static link without a machine, which nobody touches."""
-    link = {"id": "pi-2", "session": "cs-2", "amount": 400, "kept": 400, "held": 0}
-    evidence.money.append({**evidence.money[0], **link, **fields})
-    evidence.purchases["cs-2"] = Purchase("cs-2", None, "CAB-1", 2, 400, deliverable=False)
+def _out_of_sale(evidence: Evidence) -> None:
+    """Three trains of which nothing was registered, and another."""
+    evidence.metered["cab-1"] = False
+    for number in range(4):
+        credit_id, at_ms = f"c-{number + 5}", 2_000 + 1_000 * number
+        evidence.pulses.append(Pulse("cab-1", "cab-1", HERE, credit_id, 0, at_ms, at_ms + 100))
+        words = {"creditId": credit_id, "registered": 0, "reason": "coins not registered: 0 of 1"}
+        evidence.told.append(ack(1, at_ms=at_ms + 500, **words))
 
 
-def _returned_by_itself(evidence: Evidence) -> None:
-    _misspelt(evidence, kept=0)
-    evidence.acts.append(Act(900, "refund", "pi-2"))
+def _metered(counts: bool, **words: Any) -> Callable[[Evidence], None]:
+    def change(evidence: Evidence) -> None:
+        evidence.metered["cab-1"] = counts
+        evidence.told = [ack(2, **words)]
+
+    return change
+
+
+def test_a_machine_that_a_technician_has_mended_is_sold_again() -> None:
+    evidence = good()
+    _out_of_sale(evidence)
+    assert "meters" in {broken.checker for broken in check(evidence)[0]}
+    evidence.mended.append(Span("cab-1", 4_800))
+    assert "meters" not in {broken.checker for broken in check(evidence)[0]}
 
 
 WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
@@ -236,11 +238,6 @@ WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
         "money",
         lambda e: (e.orders[0].update(delivered=1, uncertain=1), _money(kept=200)(e))[0],
     ),
-    "money of another shop": ("ownership", _foreign),
-    "a link without a machine that goes back by itself": ("ownership", _returned_by_itself),
-    "a link without a machine of which a part is gone": ("money", lambda e: _misspelt(e, kept=300)),
-    "a link without a machine that nobody is told of": ("alerts", _misspelt),
-    "commanded before the money was there": ("paid", _money(there_ms=11)),
     "never paid": ("paid", _money(paid_ms=None)),
     "another number than was bought": (
         "paid",
@@ -267,6 +264,16 @@ WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     "the line left active": ("line", _pulse(1, off_ms=None)),
     "a short pulse": ("line", _pulse(1, off_ms=350)),
     "merged pulses": ("line", _pulse(1, on_ms=201, off_ms=400)),
+    "pulsed while the machine was not ready": ("trains", lambda e: e.not_ready.append(Span("cab-1", 250))),
+    "pulsed on without its network": ("trains", _unplugged),
+    "a train too long": ("trains", _pulse(1, on_ms=70_000, off_ms=70_100)),
+    "kept more than was registered": ("meters", _metered(True, registered=2, reason="")),
+    "missed coins, and not said": ("meters", _metered(False, registered=1, reason="")),
+    "said to have missed coins, and not so": (
+        "meters",
+        _metered(False, registered=2, reason="coins not registered: 1 of 2"),
+    ),
+    "sold on after three trains without a coin": ("meters", _out_of_sale),
     "closed twice": ("books", lambda e: e.steps.append(Step(970, "o-1", "settled", 1, "ack", CREDIT))),
     "a second credit": ("books", lambda e: e.steps.append(Step(970, "o-1", "settled", 2, "ack", "c-2"))),
     "a word that nobody said": ("words", lambda e: e.told.clear()),
@@ -278,15 +285,6 @@ WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     ),
     "an alert without a cause": ("alerts", lambda e: e.alerts.append(("loss", "o-1"))),
     "no alert of a failed refund": ("alerts", _money(refunds_failed=1)),
-    "begun while the machine was not ready": (
-        "ready",
-        lambda e: e.unready.append(Unready("cab-1", -500, 900)),
-    ),
-    "a game over that nobody told": ("games", _untold_game),
-    "a game over that was told twice": (
-        "games",
-        _game_told_twice,
-    ),
     "a defect": ("defects", lambda e: e.defects.append("Traceback")),
 }
 

@@ -11,15 +11,15 @@ import msgspec
 from arcade_cloud.adapters.store.form_1 import flattened
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.domain.machines import Machine
+from arcade_edge.domain.meter import Meter
 from arcade_edge.domain.pulses import Profile
 from arcade_shared.signing import machine_key
 from simulation import evidence as seen
-from simulation.evidence import Cause, Evidence, LineProfile, Restore, Trouble
+from simulation.evidence import Cause, Evidence, LineProfile, Restore
 from simulation.faults import DAY, HOUR, MINUTE, SECOND, WINDOWS, Faults, draw
 from simulation.intruders import Intruders
 from simulation.players import People, offers_in
 from simulation.scheduler import START_MS, Scheduler
-from simulation.shops import Shops
 from simulation.sim_broker import SimBroker
 from simulation.sim_cloud import Cloud, Endless
 from simulation.sim_pi import Pi
@@ -41,7 +41,6 @@ WATCHING = {
 }
 # Longer than Stripe repeats webhooks, a hold lasts, a refund may come back, and anything may be waited for.
 AFTERWARDS = 40 * DAY
-FOR_GOOD_MS = START_MS + 1_000 * DAY
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,6 @@ class World:
                 limits.last_resort_s,
                 limits.answer_s,
                 timer_s,
-                limits.checkout_life_s,
             ),
         )
         self.secrets = [rng.randbytes(32).hex()]
@@ -122,17 +120,8 @@ class World:
         self.machines: list[str] = []
         self._furnish()
         self.people = People(
-            scheduler,
-            stream("people"),
-            self.faults,
-            evidence,
-            self.cloud,
-            self.side,
-            self.machines,
-            self.offers,
-            stream("claims"),
+            scheduler, stream("people"), self.faults, evidence, self.cloud, self.side, self.machines, self.offers
         )
-        self.shops = Shops(scheduler, stream("shops"), evidence, self.side, self.machines)
         agents = [pi.machine_id for pi in self.pis]
         self.intruders = Intruders(
             scheduler, stream("intruders"), self.faults, evidence, self.broker, self.secrets, agents
@@ -153,7 +142,11 @@ class World:
             profile = rng.choice(PROFILES)
             self.pis.append(
                 self._pi(
-                    machine_id, machine_id, profile, has_ready=rng.random() < 0.4, has_meter=rng.random() < 0.3
+                    machine_id,
+                    machine_id,
+                    profile,
+                    has_ready=rng.random() < 0.4,
+                    meter=self._meter(machine_id) if rng.random() < 0.3 else None,
                 )
             )
             if "second Pi with the same id" in self.faults.windows:
@@ -169,7 +162,7 @@ class World:
                 self.broker.subscribers[machine_id] = lambda payload: None
 
     def _pi(
-        self, machine_id: str, line: str, profile: Profile, *, has_ready: bool = False, has_meter: bool = False
+        self, machine_id: str, line: str, profile: Profile, *, has_ready: bool = False, meter: Meter | None = None
     ) -> Pi:
         self.evidence.profiles[line] = LineProfile(profile.pulse_ms, profile.gap_ms, profile.pulses_per_credit)
         return Pi(
@@ -183,8 +176,11 @@ class World:
             (machine_key(self.secrets[0], machine_id),),
             profile,
             has_ready=has_ready,
-            has_meter=has_meter,
+            meter=meter,
         )
+
+    def _meter(self, machine_id: str) -> Meter:
+        return Meter(counts=self._stream(f"{machine_id}'s meter").random() < 0.5)
 
     # --- a life
 
@@ -204,7 +200,6 @@ class World:
             self._draw_windows()
         for _ in range(self.players):
             self.people.arrive(START_MS + rng.randint(4_000, self.horizon_ms))
-        self.shops.arrive(START_MS, self.horizon_ms)
         scheduler.run_until(self.end_ms + rng.randint(0, 2 * MINUTE))
         self._come_to_rest()
 
@@ -226,9 +221,7 @@ class World:
         def begin() -> None:
             self.faults.happened[name] += 1
             self.scheduler.note("window", name, (end_ms - self.scheduler.now_ms) // 1000)
-            now_ms, until_ms = self.scheduler.now_ms, FOR_GOOD_MS if name == "acks lost for good" else end_ms
-            self.evidence.causes.append(Cause(now_ms, name, ""))
-            self.evidence.troubles.append(Trouble(now_ms, until_ms, name))
+            self.evidence.causes.append(Cause(self.scheduler.now_ms, name, ""))
             end = self._begin(name, end_ms)
             if end is not None:
                 self.scheduler.at(end_ms, end)
@@ -285,18 +278,17 @@ class World:
         pi = rng.choice(self.spares if name == "second Pi with the same id" else self.pis)
         match name:
             case "link of a Pi down":
-                pi.link.set_network(False)
-                return lambda: pi.link.set_network(True)
+                pi.set_network(False)
+                return lambda: pi.set_network(True)
             case "Pi without power":
                 pi.power_cut(end_ms - self.scheduler.now_ms)
                 return None
-            case "detector of a Pi fails":
-                kind: Any = rng.choice(("ready", "game_over"))
-                pi.lose_detector(kind)
-                return lambda: pi.find_detector(kind)
             case "machine not ready":
                 pi.set_ready(False)
                 return lambda: pi.set_ready(True)
+            case "coin not registered":
+                pi.registers = False
+                return pi.mend
             case "second Pi with the same id":
                 pi.power_on()
                 return pi.power_off
@@ -361,10 +353,10 @@ class World:
                 worker.start()
         self.broker.start()
         for pi in self.pis:
-            pi.link.set_network(True)
-            for kind in list(pi.lost):
-                pi.find_detector(kind)
+            pi.set_network(True)
             pi.set_ready(True)
+            if not pi.registers:
+                pi.mend()
             pi.power_on()
         scheduler.run_until(scheduler.now_ms + REST)
         self.evidence.machines_off_ms = scheduler.now_ms
@@ -385,9 +377,7 @@ class World:
         evidence.orders = [msgspec.to_builtins(flattened(order)) for order in store.recent_orders(100_000)]
         evidence.alerts = [(alert.kind, alert.subject) for alert in store.recent_alerts(100_000)]
         evidence.money = self.payments.stripe.money()
-        evidence.acts = [seen.Act(*act) for act in self.payments.acts]
         evidence.faults = dict(self.faults.happened)
-        evidence.troubles += [Trouble(START_MS, evidence.quiet_from_ms, name) for name in self.faults.rates]
         return evidence
 
 

@@ -7,8 +7,11 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
+from arcade_edge.agent.gate import Gate
 from arcade_edge.agent.loop import Agent, AgentConfig
-from arcade_edge.agent.signals import CreditPulsed, PulseFailed
+from arcade_edge.agent.signals import CreditPulsed, DetectorSignal, PulseFailed, PulseHeld
+from arcade_edge.domain.meter import Meter
+from arcade_edge.domain.train import TrainRules
 from arcade_edge.ports import Arrived, Confirmed, LinkDown, LinkUp, Receipt
 from arcade_shared.ids import uuid7
 from arcade_shared.messages import Ack, Gameover, Status, from_object, parse_object
@@ -20,6 +23,7 @@ from support.mqtt_cloud import clock, coinpulse, revoke
 KEY = bytes(range(32))
 MACHINE = "cab-01"
 T0 = 1_790_000_000_000
+TRAIN = TrainRules(credit_ms=200)
 
 
 @dataclass
@@ -99,7 +103,8 @@ class Rig:
         max_credits: int = 50,
         allow_unsigned: bool = False,
         has_ready: bool = False,
-        has_meter: bool = False,
+        meter: Meter | None = None,
+        train: TrainRules = TRAIN,
         keys: tuple[bytes, ...] = (KEY,),
         boot_ms: int = 5_000,
         gap_ms: int = 0,
@@ -111,15 +116,17 @@ class Rig:
         self.journal = journal or MemoryJournal()
         self.line = FakeLine(self.journal)
         self.link = FakeLink(self.journal)
+        self.gate = Gate(lambda: self.boot_ms, has_ready=has_ready)
         self.mid = 0
         self._random = random.Random(seed)
         self.agent = Agent(
             AgentConfig(
-                MACHINE, keys, max_credits, allow_unsigned, has_ready, has_meter, "arcade-edge test", gap_ms
+                MACHINE, keys, max_credits, train, allow_unsigned, has_ready, meter, "arcade-edge test", gap_ms
             ),
             self.journal,
             self.line,
             self.link,
+            self.gate,
             boottime_ms=lambda: self.boot_ms,
             wall_ms=lambda: self.cloud_ms + self.wall_offset_ms,
             random_bytes=self._random.randbytes,
@@ -193,6 +200,16 @@ class Rig:
     def pulse_all(self) -> None:
         while self.line.under_way is not None:
             self.pulsed()
+
+    def held(self, *, begun: bool = False) -> None:
+        """The line hands the credit under way back: it has to wait."""
+        token, self.line.under_way = self.line.under_way, None
+        self.agent.handle(PulseHeld(token, begun))
+
+    def says(self, signal: DetectorSignal) -> None:
+        """An input says so: to the gate at once, then to the loop."""
+        self.gate.take(signal)
+        self.agent.handle(signal)
 
     def failed(self, *, started: bool) -> None:
         token, self.line.under_way = self.line.under_way, None

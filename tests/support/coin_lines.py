@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from arcade_edge.agent.signals import PulseSignal
@@ -68,14 +68,17 @@ class RecordingLine:
 
 @contextmanager
 def running(
-    line: DrivenLine, profile: Profile, clock: JumpingClock | None = None
+    line: DrivenLine,
+    profile: Profile,
+    clock: JumpingClock | None = None,
+    may_begin: Callable[[], bool] = lambda: True,
 ) -> Iterator[tuple[PulseThread, queue.Queue[PulseSignal]]]:
     """A pulse thread and the outcomes that it posts; stopped at the end."""
     posted: queue.Queue[PulseSignal] = queue.Queue()
     if clock is None:
-        thread = PulseThread(line, profile, posted.put)
+        thread = PulseThread(line, profile, posted.put, may_begin=may_begin)
     else:
-        thread = PulseThread(line, profile, posted.put, clock_ns=clock, sleep=clock.sleep)
+        thread = PulseThread(line, profile, posted.put, may_begin=may_begin, clock_ns=clock, sleep=clock.sleep)
     thread.start()
     try:
         yield thread, posted

@@ -23,6 +23,7 @@ class MemoryJournal:
         self.commits: list[list[Credit]] = []
         self._installation = installation
         self._forgotten_before_ms = 0
+        self._short_trains = 0
 
     @property
     def installation(self) -> str:
@@ -35,7 +36,13 @@ class MemoryJournal:
     def find(self, credit_id: str) -> Credit | None:
         return self.credits.get(credit_id)
 
-    def commit(self, credits_: Sequence[Credit] = (), told: Collection[str] = ()) -> None:
+    @property
+    def short_trains(self) -> int:
+        return self._short_trains
+
+    def commit(
+        self, credits_: Sequence[Credit] = (), told: Collection[str] = (), *, short_trains: int | None = None
+    ) -> None:
         self.probe()
         for credit in credits_:
             before = self.credits.get(credit.credit_id)
@@ -48,6 +55,7 @@ class MemoryJournal:
             if credit.final:
                 self.outbox.add(credit.credit_id)
         self.outbox.difference_update(told)
+        self._short_trains = self._short_trains if short_trains is None else short_trains
         if self.faulty_after:
             raise JournalFault("disk I/O error")
 

@@ -7,13 +7,16 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from arcade_cloud.domain.limits import SKEW_MS
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.offers import offer_text
+from arcade_shared.cabinet import NOT_REGISTERED
 from arcade_shared.messages import Status
 
 # A status comes every 30 s. Two may be lost or late before the machine counts as offline.
 FRESH_MS = 75_000
+# A status from the future shows that some clock is wrong. This much is accepted: the agent's estimate of the
+# cloud's time can be ahead by one round trip.
+SKEW_MS = 10_000
 # Two installations within this time are two running Pis, not one Pi after a repair.
 RIVAL_MS = 5 * 60_000
 
@@ -109,22 +112,19 @@ class PresenceUpdate(Struct, frozen=True, kw_only=True):
         answer_nonce: The nonce to answer with the cloud's time; empty if there is none.
         rival: The installation of another Pi with the same machine id that was running until now.
         watched_anew: It was never heard before, or was called silent.
+        unregistered: The machine has gone out of sale, because its coin meter missed coins.
     """
 
     presence: Presence
     answer_nonce: str = ""
     rival: str | None = None
     watched_anew: bool = False
+    unregistered: bool = False
 
 
 def is_fresh(stated_at_ms: int, now_ms: int) -> bool:
     """Whether a status of that moment proves that the machine is online now."""
     return now_ms - FRESH_MS <= stated_at_ms <= now_ms + SKEW_MS
-
-
-def _is_recent(heard_at_ms: int, now_ms: int) -> bool:
-    """Whether what was heard then is heard at the same time. What was heard in the future was not."""
-    return now_ms - RIVAL_MS <= heard_at_ms <= now_ms + SKEW_MS
 
 
 def apply_status(
@@ -147,7 +147,7 @@ def apply_status(
     if presence.installation not in (None, status.installation):
         if not proven:
             return PresenceUpdate(presence=presence, answer_nonce=answer)
-        still_there = presence.ready and _is_recent(presence.heard_at_ms, now_ms)
+        still_there = presence.ready and now_ms - presence.heard_at_ms <= RIVAL_MS
         taken_over = msgspec.structs.replace(
             _updated(presence, status, key_fingerprint, now_ms, silent_ms),
             rival_installation=presence.installation if still_there else None,
@@ -165,8 +165,12 @@ def apply_status(
     elif status.state == "offline" and presence.boot_id:
         return PresenceUpdate(presence=presence, answer_nonce=answer)  # a late will of an earlier boot
     updated = _updated(presence, status, key_fingerprint, now_ms, silent_ms)
-    watched_anew = unwatched and updated.due_at_ms is not None
-    return PresenceUpdate(presence=updated, answer_nonce=answer, watched_anew=watched_anew)
+    return PresenceUpdate(
+        presence=updated,
+        answer_nonce=answer,
+        watched_anew=unwatched and updated.due_at_ms is not None,
+        unregistered=status.reason == NOT_REGISTERED != presence.reason,
+    )
 
 
 def _updated(presence: Presence, status: Status, key_fingerprint: str, now_ms: int, silent_ms: int) -> Presence:
@@ -245,7 +249,7 @@ def readiness(machine: Machine, presence: Presence | None, now_ms: int, credits:
         return "ready"
     if presence is None or presence.installation is None:
         return "never connected"
-    if presence.rival_installation is not None and _is_recent(presence.rival_heard_at_ms, now_ms):
+    if presence.rival_installation is not None and now_ms - presence.rival_heard_at_ms <= RIVAL_MS:
         return "two devices"
     if not presence.online or not is_fresh(presence.stated_at_ms, now_ms):
         return "offline"

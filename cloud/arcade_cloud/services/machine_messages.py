@@ -14,7 +14,6 @@ from arcade_cloud.domain import machines
 from arcade_cloud.domain.alerts import alert
 from arcade_cloud.domain.events import Acked
 from arcade_cloud.domain.keyring import Keyring
-from arcade_cloud.domain.limits import SKEW_MS
 from arcade_cloud.domain.machines import Presence, PresenceUpdate
 from arcade_cloud.domain.order import UnmatchedAck
 from arcade_cloud.errors import Conflict, InvariantBroken
@@ -89,9 +88,8 @@ class MachineMessages:
     def _echo(self, fields: dict[str, Any]) -> TakenAs:
         verify(self.keyring.of_echo, ECHO, fields)
         echo = from_object(Echo, fields)
-        if echo.timestamp_ms > self.fulfilment.now_ms() + SKEW_MS:
+        if echo.timestamp_ms > self.fulfilment.now_ms() + machines.SKEW_MS:
             raise BadMessage("the echo is from the future")
-        self.fulfilment.heard_echo_ms()  # one from the future would stand in the way of this one
         self.fulfilment.store.note_echo(echo.timestamp_ms)
         return "echo"
 
@@ -144,6 +142,13 @@ class MachineMessages:
             store.raise_alert(alert("two_installations", place.machine_id, text, now_ms, each_hour))
         if update.watched_anew:
             self.watch.heard(place.machine_id)
+        if update.unregistered:
+            text = (
+                f"Machine {place.machine_id} is out of sale: its coin meter missed coins of several trains in a "
+                "row. Look at its coin line and its meter, then run `arcade-edge pulse` there."
+            )
+            each_day = str(now_ms // 86_400_000)
+            store.raise_alert(alert("meter", place.machine_id, text, now_ms, each_day))
         if update.answer_nonce:
             self.fulfilment.sender.clock(place.machine_id, update.answer_nonce)
         return "status"

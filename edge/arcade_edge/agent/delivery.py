@@ -1,7 +1,8 @@
 """The one way to move a credit: decide, commit, and only then the line and the talk.
 
-It owns the queue of accepted credits, the one that is under way, and what happens when the journal cannot be
-written: nothing is pulsed, and what had ended is kept until it can be saved.
+It owns the queue of accepted credits, the one that is under way with its pauses and the meter's word on it, and
+what happens when the journal cannot be written: nothing is pulsed, and what had ended is kept until it can be
+saved.
 """
 
 from __future__ import annotations
@@ -10,18 +11,22 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from arcade_edge.agent.gate import Gate
 from arcade_edge.agent.reports import Reports
 from arcade_edge.domain.credits import (
     COIN_LINE,
     JOURNAL,
     STOPPED,
+    UNREGISTERED,
     Answer,
     Command,
     Context,
     Credit,
     FirstEdge,
     Halt,
+    Held,
     NotPulsed,
+    Paused,
     Pulsed,
     Restarted,
     Revocation,
@@ -30,17 +35,19 @@ from arcade_edge.domain.credits import (
     Waited,
     answer_of,
     decide,
+    unsettled,
 )
+from arcade_edge.domain.meter import SHORT_TRAINS_MOST, Meter, Reading, short_trains
+from arcade_edge.domain.train import CONNECTION_LOST, Pause, Train, TrainRules
 from arcade_edge.errors import InvariantBroken, JournalCorrupt, JournalFault
 from arcade_edge.ports import BootClock, Journal, Pulses
-from arcade_shared.messages import MAX_CREDITS
 
 logger = logging.getLogger(__name__)
 
-# A board echoes a coin within some tens of milliseconds; a mechanical meter needs up to 200.
-METER_SETTLES_MS = 300
 # The player's page polls once a second, and the broker allows 10 publishes a second.
 PROGRESS_EVERY_MS = 150
+# The line may hold a credit back a moment before the loop is told why.
+HELD_RETRY_MS = 20
 # After a credit that the line did not take: long enough that a broken line is not sold minute by minute.
 LINE_RESTS_MS = 30_000
 JOURNAL_RETRY_MS = 2_000
@@ -55,10 +62,19 @@ class Conditions:
     """
 
     max_credits: int
-    metered: bool
+    train: TrainRules
+    meter: Meter | None
     machine_ready: bool
     stopping: bool = False
     gap_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """The train waits between two pulses; `begun`: in the middle of a credit. No sooner tried again than then."""
+
+    begun: bool
+    retry_boot_ms: int = 0
 
 
 class Delivery:
@@ -71,6 +87,7 @@ class Delivery:
         self,
         journal: Journal,
         pulses: Pulses,
+        gate: Gate,
         reports: Reports,
         conditions: Conditions,
         boottime_ms: BootClock,
@@ -78,15 +95,19 @@ class Delivery:
     ) -> None:
         self._journal = journal
         self._pulses = pulses
+        self._gate = gate
         self._reports = reports
         self._conditions = conditions
         self._boottime_ms = boottime_ms
         self._count = count
         self._waiting: dict[str, Credit] = {}
         self._running: Credit | None = None
+        self._train: Train | None = None
+        self._pause: _Pause | None = None
+        self._reading: Reading | None = None
+        self._ending: Credit | None = None
+        self._short_trains = journal.short_trains
         self._progress_boot_ms = 0
-        self._settles_boot_ms: int | None = None
-        self._metered = 0
         self._bench_left = 0
         self._bench_pulsing = False
         self._gap_until_ms = boottime_ms() + conditions.gap_ms
@@ -110,6 +131,11 @@ class Delivery:
     def line_rests(self) -> bool:
         """Whether the coin line has failed a moment ago."""
         return self._line_rests_until_ms is not None
+
+    @property
+    def unregistered(self) -> bool:
+        """Whether the meter has missed coins of so many trains that no more may be sold."""
+        return self._conditions.meter is not None and self._short_trains >= SHORT_TRAINS_MOST
 
     @property
     def journal_fault(self) -> str | None:
@@ -146,26 +172,19 @@ class Delivery:
         if token == _BENCH:
             self._bench_pulsing = False
             return
-        credit = self._under_way(token)
-        context = self._context()
-        after = decide(credit, Pulsed(), context).credit or credit
-        if after.final:
-            self._end(after)
+        self._move(Pulsed())
+
+    def held(self, token: object, begun: bool) -> None:
+        """The line has not begun, or not ended, the credit under way: it must wait.
+
+        Why may not be known here yet: then it is tried again in a moment.
+        """
+        if token == _BENCH:
+            self._bench_pulsing, self._bench_left = False, 0
             return
-        try:
-            self._journal.commit([after])
-        except JournalFault as fault:
-            self._running = None
-            halted = replace(context, halt=JOURNAL, metered=False)
-            self._unsaved.append(decide(credit, Pulsed(), halted).credit or credit)
-            self.lose_journal(fault)
-            return
-        self._running = after
-        if after.intent:
-            self._pulses.pulse_credit((after.credit_id, after.delivered))
-        else:
-            self._settles_boot_ms = self._boottime_ms() + METER_SETTLES_MS
-        self._tell_progress(after)
+        self._under_way(token)
+        self._pause = _Pause(begun, self._boottime_ms() + HELD_RETRY_MS)
+        self._move(Held(begun))
 
     def failed(self, token: object, started: bool, error: str) -> None:
         """The line has not made all pulses of the credit under way."""
@@ -174,12 +193,18 @@ class Delivery:
         if token == _BENCH:
             self._bench_pulsing, self._bench_left = False, 0
             return
-        credit = self._under_way(token)
-        self._end(decide(credit, NotPulsed(started), self._context()).credit or credit)
+        self._under_way(token)
+        self._move(NotPulsed(started))
 
     def metered(self) -> None:
-        """The machine's coin meter has moved by one."""
-        self._metered += 1
+        """The machine's coin meter has moved by one; between two trains nobody asks for it."""
+        if self._reading is not None:
+            self._reading = self._reading.moved(self._boottime_ms())
+
+    def link_up(self) -> None:
+        """A new connection: what the last one may have lost is told again, for a train may wait for it."""
+        if self._running is not None and self._reports.contact.unconfirmed:
+            self._tell_progress(self._running, at_once=True)
 
     def lose_journal(self, fault: JournalFault) -> None:
         """The journal could not be written: begin no pulse until it can. Raises a JournalCorrupt again."""
@@ -198,6 +223,9 @@ class Delivery:
         """
         if self._line_rests_until_ms is not None and boot_ms >= self._line_rests_until_ms:
             self._line_rests_until_ms = None
+        self._gate.open_until(self._reports.contact.until_ms)
+        self._go_on(boot_ms)
+        self._settle(boot_ms)
         back = False
         if self._journal_fault is not None:
             back = boot_ms >= self._journal_retry_ms and self._try_journal(boot_ms)
@@ -205,7 +233,6 @@ class Delivery:
                 return False
         try:
             self._close_waiting()
-            self._settle(boot_ms)
             self._advance()
         except JournalFault as fault:
             self.lose_journal(fault)
@@ -213,9 +240,16 @@ class Delivery:
 
     def next_due_ms(self) -> int | None:
         """When (boot clock) `tick` has something to do without a new event."""
+        dues = [self._reading.settled_at_ms if self._reading is not None else None]
+        if self._pause is not None and self._train is not None:
+            contact = self._reports.contact
+            dues.append(self._train.ends_ms(contact))
+            if not self._train.pause(contact, self._boottime_ms()):
+                dues.append(self._pause.retry_boot_ms)
         if self._journal_fault is not None:
-            return self._journal_retry_ms
-        dues = [self._settles_boot_ms, self._line_rests_until_ms]
+            dues.append(self._journal_retry_ms)
+            return min(due for due in dues if due is not None)
+        dues.append(self._line_rests_until_ms)
         dues += [self._reports.boot_ms_at(credit.expires_at_ms) for credit in self._waiting.values()]
         if self._waiting and self.line_free and not self._line_may_begin:
             dues.append(self._gap_until_ms)
@@ -249,14 +283,93 @@ class Delivery:
         elif credit.state == "accepted":
             self._waiting[credit.credit_id] = credit
         else:
-            self._running = credit
-            self._metered = 0
-            self._progress_boot_ms = self._boottime_ms()
-            last_look = decide(credit, FirstEdge(), self._context()).credit or credit
-            if last_look.final:
-                self._end(last_look)
-            else:
-                self._pulses.pulse_credit((credit.credit_id, credit.delivered))
+            self._begin(credit)
+
+    def _begin(self, credit: Credit) -> None:
+        """A train begins: its first intent is committed."""
+        boot_ms = self._boottime_ms()
+        self._running, self._pause, self._progress_boot_ms = credit, None, boot_ms
+        meter = self._conditions.meter
+        self._reading = None if meter is None else Reading(meter)
+        self._train = Train(self._conditions.train, boot_ms)
+        last_look = decide(credit, FirstEdge(), self._context()).credit or credit
+        if last_look.final:
+            self._end(last_look)
+        else:
+            self._pulses.pulse_credit((credit.credit_id, credit.delivered))
+
+    def _move(self, event: Pulsed | Held | Paused | NotPulsed) -> None:
+        """The train that is under way, one step on: commit it, then pulse what is next, wait, or end it."""
+        credit = self._running
+        if credit is None:
+            raise InvariantBroken(f"{event}, and no train is under way")
+        context = self._context()
+        after = decide(credit, event, context).credit or credit
+        if after.final:
+            self._finish(after)
+            return
+        if self._reading is not None:
+            after = replace(after, registered=self._reading.registered)
+        try:
+            if after != credit:
+                self._journal.commit([after])
+        except JournalFault as fault:
+            self.lose_journal(fault)
+            self._finish(decide(credit, event, self._context()).credit or credit)
+            return
+        self._running = after
+        begun = self._pause is not None and self._pause.begun
+        goes_on = isinstance(event, Pulsed | Paused) and after.intent and not context.pause
+        if goes_on:
+            self._pause = None
+            self._pulses.pulse_credit((after.credit_id, after.delivered))
+        elif self._pause is None:
+            self._pause = _Pause(begun=begun)
+        if after.delivered > credit.delivered:
+            self._tell_progress(after)
+
+    def _go_on(self, boot_ms: int) -> None:
+        """What a train waits for may have come, or the wait is over."""
+        if self._train is None or self._running is None or self._ending is not None:
+            return
+        self._train = self._train.machine(self._conditions.machine_ready, boot_ms)
+        if self._pause is None:
+            return
+        contact = self._reports.contact
+        waits = self._train.pause(contact, boot_ms) or boot_ms < self._pause.retry_boot_ms
+        if self._halt or self._train.end(contact, boot_ms) or not waits:
+            self._move(Paused(self._pause.begun))
+
+    def _finish(self, ending: Credit) -> None:
+        """The train is over. Where a meter is wired, it has its time before that is final."""
+        reading = self._reading
+        if reading is None or not ending.delivered + ending.uncertain:
+            self._end(ending)
+            return
+        self._reading = reading = reading.train_over(self._boottime_ms())
+        waits = unsettled(ending, reading.registered)
+        before, self._running = self._running, waits
+        self._ending, self._pause, self._train = ending, None, None
+        try:
+            if waits != before:
+                self._journal.commit([waits])
+        except JournalFault as fault:  # the meter has its time all the same
+            self.lose_journal(fault)
+
+    def _settle(self, boot_ms: int) -> None:
+        """The meter has had its time, or the line is needed no more."""
+        reading, ending, running = self._reading, self._ending, self._running
+        if reading is None or ending is None or running is None:
+            return
+        if reading.settled_at_ms is None or boot_ms < reading.settled_at_ms:
+            return
+        short = short_trains(self._short_trains, ending.delivered, reading.registered)
+        settled = decide(running, Settled(ending, reading.registered), self._context()).credit or running
+        self._end(settled, short)
+
+    def _over(self) -> None:
+        """No train is under way any more."""
+        self._running = self._train = self._pause = self._reading = self._ending = None
 
     def _under_way(self, token: object) -> Credit:
         credit = self._running
@@ -264,11 +377,20 @@ class Delivery:
             raise InvariantBroken(f"the line reports {token}, but {credit} is under way")
         return credit
 
-    def _end(self, credit: Credit) -> None:
-        """The running credit is over; where that cannot be written now, it is kept until it can."""
-        self._running = None
+    def _end(self, credit: Credit, short: int | None = None) -> None:
+        """The running credit is over; where that cannot be written now, it is kept until it can.
+
+        Args:
+            short: How many trains in a row have fallen short by now; None if this one says nothing of it.
+        """
+        self._over()
+        changed = None if short == self._short_trains else short
+        if changed is not None:
+            self._short_trains = changed
+            if self.unregistered:
+                logger.error("out of sale: the meter has missed coins of %d trains in a row", changed)
         try:
-            self._journal.commit([credit])
+            self._journal.commit([credit], short_trains=changed)
         except JournalFault as fault:
             self._unsaved.append(credit)
             self.lose_journal(fault)
@@ -298,12 +420,6 @@ class Delivery:
                 del self._waiting[credit.credit_id]
             self._unsaved += over
             raise
-
-    def _settle(self, boot_ms: int) -> None:
-        if self._running is not None and self._settles_boot_ms is not None and boot_ms >= self._settles_boot_ms:
-            self._settles_boot_ms = None
-            registered = min(self._metered, 2 * MAX_CREDITS)
-            self._end(decide(self._running, Settled(registered), self._context()).credit or self._running)
 
     def _advance(self) -> None:
         """The line is free: the credit that has waited longest has its turn, a bench comes last."""
@@ -345,7 +461,7 @@ class Delivery:
                 if unknown.credit_id not in known:
                     event = Waited() if unknown.state == "accepted" else FirstEdge()
                     ended.append(decide(unknown, event, halted).credit or unknown)
-            self._journal.commit(ended)
+            self._journal.commit(ended, short_trains=self._short_trains)
         except JournalFault as fault:
             if isinstance(fault, JournalCorrupt):
                 raise
@@ -372,11 +488,11 @@ class Delivery:
             )
         self._reports.finals(credits_)
 
-    def _tell_progress(self, credit: Credit) -> None:
+    def _tell_progress(self, credit: Credit, *, at_once: bool = False) -> None:
         boot_ms = self._boottime_ms()
-        if boot_ms - self._progress_boot_ms >= PROGRESS_EVERY_MS:
+        if at_once or boot_ms - self._progress_boot_ms >= PROGRESS_EVERY_MS:
             self._progress_boot_ms = boot_ms
-            self._reports.answer(answer_of(credit))
+            self._reports.progress(answer_of(credit, counts=self._counts))
 
     @property
     def _line_may_begin(self) -> bool:
@@ -390,9 +506,17 @@ class Delivery:
             return STOPPED
         if self._journal_fault is not None:
             return JOURNAL
-        return COIN_LINE if self.line_rests else ""
+        if self.line_rests:
+            return COIN_LINE
+        return UNREGISTERED if self.unregistered else ""
+
+    @property
+    def _counts(self) -> bool:
+        return self._conditions.meter is not None and self._conditions.meter.counts
 
     def _context(self) -> Context:
+        train, contact, boot_ms = self._train, self._reports.contact, self._boottime_ms()
+        pause: Pause = CONNECTION_LOST if contact.lost(boot_ms) else ""
         return Context(
             cloud_ms=self._reports.cloud_ms(),
             max_credits=self._conditions.max_credits,
@@ -400,6 +524,8 @@ class Delivery:
             waiting=len(self._waiting),
             machine_ready=self._conditions.machine_ready,
             halt=self._halt,
-            metered=self._conditions.metered,
+            end="" if train is None else train.end(contact, boot_ms),
+            pause=pause if train is None else train.pause(contact, boot_ms),
+            counts=self._counts,
             started_ms=self._reports.started_ms(),
         )

@@ -13,7 +13,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,7 @@ class SqliteJournal:
         self._lock_fd = lock_fd
         self._installation = _meta(connection, "installation") or ""
         self._forgotten_before_ms = int(_meta(connection, "forgotten_before_ms") or "0")
+        self._short_trains = int(_meta(connection, "short_trains") or "0")
         self._newest_id = _newest_id(connection)
         self._commits = 0
 
@@ -103,6 +104,11 @@ class SqliteJournal:
     def forgotten_before_ms(self) -> int:
         """Ids made before this moment (epoch ms) may have been pruned; 0 if none was."""
         return self._forgotten_before_ms
+
+    @property
+    def short_trains(self) -> int:
+        """Of how many trains in a row the coin meter has missed coins."""
+        return self._short_trains
 
     def find(self, credit_id: str) -> Credit | None:
         """The credit with this id."""
@@ -122,7 +128,9 @@ class SqliteJournal:
             (limit,),
         )
 
-    def commit(self, credits_: Sequence[Credit] = (), told: Collection[str] = ()) -> None:
+    def commit(
+        self, credits_: Sequence[Credit] = (), told: Collection[str] = (), *, short_trains: int | None = None
+    ) -> None:
         """Write all of it, durably, or nothing; a final credit enters the outbox in the same transaction.
 
         Raises:
@@ -131,7 +139,7 @@ class SqliteJournal:
         # Before the attempt: a commit that fails may be in the file all the same.
         self._newest_id = max([self._newest_id, *(credit.credit_id for credit in credits_)])
         self._commits += 1
-        if len(credits_) == 1 and not told and not credits_[0].final:
+        if len(credits_) == 1 and not told and not credits_[0].final and short_trains is None:
             with _faults_named():  # one statement is a transaction by itself, and a first edge waits for it
                 self._write(credits_[0])
             return
@@ -142,6 +150,9 @@ class SqliteJournal:
                     connection.execute("INSERT OR IGNORE INTO outbox VALUES (?)", (credit.credit_id,))
             for credit_id in told:
                 connection.execute("DELETE FROM outbox WHERE credit_id = ?", (credit_id,))
+            if short_trains is not None:
+                _set_meta(connection, "short_trains", str(short_trains))
+        self._short_trains = self._short_trains if short_trains is None else short_trains
 
     def _write(self, credit: Credit) -> None:
         written = self._connection.execute(_WRITE, _row(credit)).rowcount
@@ -274,6 +285,25 @@ def open_journal(path: Path, serial: str, *, replaces: bool = True) -> SqliteJou
     except BaseException:
         os.close(lock_fd)
         raise
+
+
+def clear_short_trains(path: Path) -> bool:
+    """Note that the coin meter registers again; for a process that holds the journal's lock.
+
+    Returns:
+        Whether the journal had noted that it does not.
+
+    Raises:
+        JournalFault: It cannot be written.
+    """
+    if not path.is_file():
+        return False
+    with _faults_named(path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = FULL")
+        had = int(_meta(connection, "short_trains") or "0")
+        if had:
+            _set_meta(connection, "short_trains", "0")
+        return had > 0
 
 
 def read_contents(path: Path, limit: int) -> Contents:

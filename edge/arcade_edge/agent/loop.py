@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from arcade_edge.agent.delivery import Conditions, Delivery
+from arcade_edge.agent.gate import Gate, ReadyLine
 from arcade_edge.agent.inbox import Addressee, BenchPulse, ClockAnswer, Ignored, read_message
 from arcade_edge.agent.reports import Hindrance, Identity, Reports, Standing, Will
 from arcade_edge.agent.signals import (
@@ -22,10 +23,13 @@ from arcade_edge.agent.signals import (
     GameOver,
     MeterPulse,
     PulseFailed,
+    PulseHeld,
     ReadyChanged,
     Signal,
 )
 from arcade_edge.domain.credits import MAX_WAITING, MEMORY_MS, Command, Revocation
+from arcade_edge.domain.meter import Meter
+from arcade_edge.domain.train import TrainRules
 from arcade_edge.errors import JournalFault
 from arcade_edge.ports import (
     Arrived,
@@ -39,6 +43,7 @@ from arcade_edge.ports import (
     StopAsked,
     WallClock,
 )
+from arcade_shared.cabinet import NOT_REGISTERED
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +60,7 @@ Input: TypeAlias = Arrived | LinkUp | LinkDown | Confirmed | StopAsked | Signal
 
 @dataclass(frozen=True, slots=True)
 class AgentConfig:
-    """What the loop needs to know of the settings. `has_ready`, `has_meter`: such an input is wired.
+    """What the loop needs to know of the settings. `has_ready`: such an input is wired; `meter`: if one is.
 
     `gap_ms`: what the coin line rests between two pulses.
     """
@@ -63,9 +68,10 @@ class AgentConfig:
     machine_id: str
     keys: tuple[bytes, ...]
     max_credits: int
+    train: TrainRules
     allow_unsigned: bool = False
     has_ready: bool = False
-    has_meter: bool = False
+    meter: Meter | None = None
     version: str = "arcade-edge"
     gap_ms: int = 0
 
@@ -83,6 +89,7 @@ class Agent:
         journal: Journal,
         pulses: Pulses,
         link: Link,
+        gate: Gate,
         *,
         boottime_ms: BootClock,
         wall_ms: WallClock,
@@ -91,9 +98,7 @@ class Agent:
         self._journal = journal
         self._link = link
         self._boottime_ms = boottime_ms
-        self._has_ready = config.has_ready
-        self._ready_level = False
-        self._ready_lost = False
+        self._ready_line = ReadyLine(wired=config.has_ready)
         self._finished = False
         self._leaving_until_ms: int | None = None
         self._uncounted: Counter[str] = Counter()
@@ -111,9 +116,13 @@ class Agent:
         )
         self._reports = Reports(identity, link, journal, boottime_ms, wall_ms, random_bytes)
         self._conditions = Conditions(
-            config.max_credits, config.has_meter, machine_ready=not config.has_ready, gap_ms=config.gap_ms
+            config.max_credits,
+            config.train,
+            config.meter,
+            machine_ready=self._ready_line.ready,
+            gap_ms=config.gap_ms,
         )
-        self._delivery = Delivery(journal, pulses, self._reports, self._conditions, boottime_ms, self._count)
+        self._delivery = Delivery(journal, pulses, gate, self._reports, self._conditions, boottime_ms, self._count)
 
     @property
     def finished(self) -> bool:
@@ -137,6 +146,8 @@ class Agent:
                 self._on_message(event)
             case CreditPulsed(token):
                 self._delivery.pulsed(token)
+            case PulseHeld(token, begun):
+                self._delivery.held(token, begun)
             case PulseFailed(token, started, error):
                 self._delivery.failed(token, started, error)
             case Confirmed(_, ok, reason):
@@ -145,21 +156,22 @@ class Agent:
                     self._count(f"publish refused by the broker: {reason}")
             case LinkUp():
                 self._reports.link_up(event)
+                self._delivery.link_up()
             case LinkDown():
                 self._reports.link_down(event)
             case GameOver(source):
                 logger.info("game over (%s)", source)
                 self._reports.game_over(source)
-            case ReadyChanged(ready):
-                self._ready_level = ready
+            case ReadyChanged():
+                self._ready_line.take(event)
             case MeterPulse():
                 self._delivery.metered()
-            case DetectorFault(kind, detector, error):
+            case DetectorFault(_, detector, error):
                 logger.warning("%s cannot be read: %s", detector, error)
-                self._ready_lost = self._ready_lost or kind == "ready"
-            case DetectorBack(kind, detector):
+                self._ready_line.take(event)
+            case DetectorBack(_, detector):
                 logger.info("%s can be read again", detector)
-                self._ready_lost = self._ready_lost and kind != "ready"
+                self._ready_line.take(event)
             case StopAsked():
                 self._conditions.stopping = True
         self.tick()
@@ -167,7 +179,7 @@ class Agent:
     def tick(self) -> None:
         """Do what is due; cheap where nothing is."""
         boot_ms = self._boottime_ms()
-        self._conditions.machine_ready = not self._has_ready or (self._ready_level and not self._ready_lost)
+        self._conditions.machine_ready = self._ready_line.ready
         if self._delivery.tick(boot_ms):
             self._link.reconnect("the journal can be written again")
         if self._delivery.line_free and self._delivery.journal_fault is None:
@@ -223,6 +235,8 @@ class Agent:
             return "journal"
         if self._delivery.line_rests:
             return "coin line"
+        if self._delivery.unregistered:
+            return NOT_REGISTERED
         if not self._reports.clock_fresh:
             return "no clock"
         if self._reports.acks_refused:

@@ -14,6 +14,7 @@ from typing import Literal
 from arcade_edge.agent.signals import GameOverSource
 from arcade_edge.domain.cloud_clock import CloudClock
 from arcade_edge.domain.credits import Answer, Credit, answer_of
+from arcade_edge.domain.train import Contact
 from arcade_edge.errors import JournalCorrupt, JournalFault
 from arcade_edge.ports import BootClock, Confirmed, Journal, Link, LinkDown, LinkUp, WallClock
 from arcade_shared.ids import uuid7
@@ -57,6 +58,7 @@ Hindrance = Literal[
     "no clock",
     "acks refused",
     "machine not ready",
+    "coins not registered",
     "busy",
     "connection lost",
 ]
@@ -114,6 +116,7 @@ class Reports:
         self._in_flight: dict[Hashable, tuple[str, int]] = {}
         self._confirmed: set[str] = set()
         self._acks_refused = False
+        self._contact = Contact()
         self._more_in_journal = True
         self._retry_ms = FIRST_RETRY_MS
         self._retry_boot_ms = 0
@@ -137,6 +140,11 @@ class Reports:
     def quiet(self) -> bool:
         """Whether nothing waits for the broker's confirmation."""
         return not self._due and not self._in_flight
+
+    @property
+    def contact(self) -> Contact:
+        """Which reports of what was pulsed the broker has not confirmed."""
+        return self._contact
 
     def cloud_ms(self) -> int | None:
         """The cloud's time now, None while it is unknown."""
@@ -188,8 +196,17 @@ class Reports:
         if self.connected:
             self._publish("", _Due(self._topic("ack"), self._ack(answer)))
 
+    def progress(self, answer: Answer) -> None:
+        """Say once how far a train is. Pulses go on for a while only, unless the broker confirms it."""
+        token = None
+        if self.connected:
+            token = self._publish("", _Due(self._topic("ack"), self._ack(answer)))
+        self._contact = self._contact.reported(token, self._boottime_ms())
+
     def finals(self, credits_: Collection[Credit]) -> None:
         """These have just become final, in a transaction that also put them into the outbox."""
+        if any(credit.delivered + credit.uncertain for credit in credits_):
+            self._contact = self._contact.reported(None, self._boottime_ms())
         for credit in credits_:
             if len(self._due) < DUE_IN_MEMORY:
                 self._due[credit.credit_id] = _Due(self._topic("ack"), self._ack(answer_of(credit)))
@@ -220,6 +237,8 @@ class Reports:
 
     def broker_answered(self, event: Confirmed) -> None:
         """A publish was confirmed or refused."""
+        if event.ok:
+            self._contact = self._contact.confirmed(event.token)
         key, _ = self._in_flight.pop(event.token, ("", 0))
         if key not in self._due:
             return
@@ -254,8 +273,11 @@ class Reports:
         self._refill(boot_ms)
         flying = self._flying()
         for key in [key for key in self._due if key not in flying][: max(0, WINDOW - len(flying))]:
-            if not self._publish(key, self._due[key]):
+            token = self._publish(key, self._due[key])
+            if token is None:
                 self._retry_boot_ms = boot_ms + self._retry_ms
+            elif self._contact.unconfirmed and self._due[key].until_boot_ms is None:
+                self._contact = self._contact.reported(token, boot_ms)
 
     def say_status(self, standing: Standing, *, leaving: bool = False) -> None:
         """Publish the status if it is due, has changed, or should carry a nonce; `leaving`: say offline."""
@@ -311,12 +333,11 @@ class Reports:
             if credit.credit_id not in self._confirmed and credit.credit_id not in self._due:
                 self._due[credit.credit_id] = _Due(self._topic("ack"), self._ack(answer_of(credit)))
 
-    def _publish(self, key: str, due: _Due, *, retain: bool = False) -> bool:
+    def _publish(self, key: str, due: _Due, *, retain: bool = False) -> Hashable | None:
         token = self._link.publish(due.topic, due.payload, retain=retain)
-        if token is None:
-            return False
-        self._in_flight[token] = (key, self._boottime_ms())
-        return True
+        if token is not None:
+            self._in_flight[token] = (key, self._boottime_ms())
+        return token
 
     def _topic(self, kind: Literal["ack", "status", "gameover"]) -> str:
         return machine_topic(self._identity.machine_id, kind)

@@ -21,6 +21,17 @@ class CreditPulsed:
 
 
 @dataclass(frozen=True, slots=True)
+class PulseHeld:
+    """A credit was not pulsed to its end, for no pulse may begin just now.
+
+    `begun`: some of its pulses were made. The same token handed over again goes on with the rest of them.
+    """
+
+    token: object
+    begun: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PulseFailed:
     """A credit was not pulsed to its end.
 
@@ -76,6 +87,6 @@ class DetectorBack:
     at_ms: int
 
 
-PulseSignal: TypeAlias = CreditPulsed | PulseFailed
+PulseSignal: TypeAlias = CreditPulsed | PulseHeld | PulseFailed
 DetectorSignal: TypeAlias = GameOver | ReadyChanged | MeterPulse | DetectorFault | DetectorBack
 Signal: TypeAlias = PulseSignal | DetectorSignal

@@ -2,7 +2,8 @@
 
     –         never seen    valid command → accepted; invalid for good → refused; revoke → revoked
     accepted  waits         its turn, still in life → pulsing; deadline, revoke or stop → done(0)
-    pulsing   under way     last credit pulsed → done(n); stop asked for → done(i); fault → done(i, uncertain?)
+    pulsing   under way     last credit pulsed → done(n); stop asked for → done(i); fault → done(i, uncertain?);
+                            machine not ready, cloud not heard → it waits between two pulses, then done(i)
     done, refused, revoked  final: never changes
 
 Four rules carry the rest. A known id is answered with where it stands, whatever the message says now. The
@@ -16,7 +17,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
+from arcade_edge.domain.train import Pause, TrainEnd
 from arcade_edge.errors import InvariantBroken
+from arcade_shared.cabinet import NOT_REGISTERED
 from arcade_shared.ids import uuid7_ms
 
 State = Literal["accepted", "pulsing", "done", "refused", "revoked"]
@@ -36,13 +39,15 @@ RESTARTED: Final = "restarted"
 COIN_LINE: Final = "coin line fault"
 JOURNAL: Final = "journal fault"
 STOPPED: Final = "stopped"
+UNREGISTERED: Final = NOT_REGISTERED
 FORGOTTEN: Final = "older than the journal"
 MADE_BEFORE_START: Final = "made before this computer started"
 
-Halt = Literal["", "coin line fault", "journal fault", "stopped"]
+Halt = Literal["", "coin line fault", "journal fault", "stopped", "coins not registered"]
 """Why no further pulse may begin; empty where nothing forbids it."""
 Reason = (
     Halt
+    | TrainEnd
     | Literal[
         "expired",
         "too many credits",
@@ -59,9 +64,10 @@ Reason = (
 class Credit:
     """One command as the journal holds it.
 
-    `intent` says that the pulse of credit `delivered + 1` may have begun. A tombstone (`revoked`) has 0
-    credits, because a revoke does not say how many there were. `registered` is what the machine's coin
-    meter counted during the train, None where no meter is wired or the train was broken off.
+    `intent` says that the pulse of credit `delivered + 1` may have begun; while the train pauses between two
+    credits it is False. A tombstone (`revoked`) has 0 credits, because a revoke does not say how many there
+    were. `registered` is what the machine's coin meter has counted of this train, as far as it is known; None
+    where no meter is wired.
     """
 
     credit_id: str
@@ -106,7 +112,8 @@ class Context:
     `cloud_ms` is the cloud's time, None while it is unknown; `started_ms` when this computer started, not
     before, known from then on. `forgotten_before_ms`: ids made earlier may
     have been in the journal and are gone. `waiting` counts the accepted credits. `halt` is the reason why no
-    further pulse may begin ("" where there is none). `metered`: a coin meter is read after each train.
+    further pulse may begin ("" where there is none), and `end` why none of the train that is under way. `pause`:
+    why its next pulse has to wait. `counts`: what the coin meter has not registered counts as not delivered.
     """
 
     cloud_ms: int | None
@@ -115,7 +122,9 @@ class Context:
     waiting: int = 0
     machine_ready: bool = True
     halt: Halt = ""
-    metered: bool = False
+    end: TrainEnd = ""
+    pause: Pause = ""
+    counts: bool = False
     started_ms: int | None = None
 
 
@@ -158,9 +167,24 @@ class NotPulsed:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """The meter has had its time after the last pulse and counted `registered`."""
+class Held:
+    """The line did not pulse the credit under way to its end: it was told to wait. `begun`: some of its pulses."""
 
+    begun: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Time has passed in a pause of the train, or the context has changed. `begun`: as in `Held`."""
+
+    begun: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The train is over as `ending` says, and the meter has had its time: it counted `registered`."""
+
+    ending: Credit
     registered: int
 
 
@@ -174,7 +198,9 @@ class Restarted:
     """The agent has started and found this credit in its journal."""
 
 
-Event: TypeAlias = Command | Revocation | Turn | FirstEdge | Pulsed | NotPulsed | Settled | Waited | Restarted
+Event: TypeAlias = (
+    Command | Revocation | Turn | FirstEdge | Pulsed | NotPulsed | Held | Paused | Settled | Waited | Restarted
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,14 +229,14 @@ class Decision:
     answer: Answer | None = None
 
 
-def answer_of(credit: Credit) -> Answer:
-    """Where `credit` stands, as it is told."""
+def answer_of(credit: Credit, *, counts: bool = False) -> Answer:
+    """Where `credit` stands, as it is told. `counts`: as in `Context`."""
     return Answer(
         credit.credit_id,
         credit.state,
         credit.final,
         credit.credits,
-        credit.delivered,
+        credit.delivered if credit.final else _counted(credit, counts),
         credit.uncertain,
         credit.reason,
         credit.registered,
@@ -243,10 +269,10 @@ def decide(credit: Credit | None, event: Event, context: Context) -> Decision:
             if credit is not None:
                 if isinstance(event, Revocation) and credit.state == "accepted":
                     return Decision(_close(credit, REVOKED))
-                return Decision(credit, answer_of(credit))
+                return Decision(credit, answer_of(credit, counts=context.counts))
             return _first_seen(event, context)
         case Restarted():
-            return Decision(_after_restart(_known(credit)))
+            return Decision(_after_restart(_known(credit), context))
         case Turn() | Waited():
             return Decision(_waiting(_known(credit), event, context))
         case FirstEdge():
@@ -255,8 +281,15 @@ def decide(credit: Credit | None, event: Event, context: Context) -> Decision:
             return Decision(_after_pulse(_under_way(credit), context))
         case NotPulsed(started):
             return Decision(_close(_under_way(credit), COIN_LINE, uncertain=int(started)))
-        case Settled(registered):
-            return Decision(_settled(_known(credit), registered))
+        case Held(begun):
+            held = replace(_under_way(credit), intent=begun)
+            return Decision(_in_pause(held, begun, context))
+        case Paused(begun):
+            paused = _in_pause(_known(credit), begun, context)
+            goes_on = not (paused.final or context.pause)
+            return Decision(replace(paused, intent=True) if goes_on else paused)
+        case Settled(ending, registered):
+            return Decision(_settled(_known(credit), ending, registered, context))
 
 
 def _first_seen(event: Command | Revocation, context: Context) -> Decision:
@@ -294,7 +327,8 @@ def _waiting(credit: Credit, event: Turn | Waited, context: Context) -> Credit:
         return _close(credit, MADE_BEFORE_START)
     if context.halt:
         return _close(credit, context.halt)
-    if isinstance(event, Turn) and context.machine_ready and context.cloud_ms is not None:
+    may_begin = context.machine_ready and not context.pause and context.cloud_ms is not None
+    if isinstance(event, Turn) and may_begin:
         return replace(credit, state="pulsing", intent=True)
     return credit
 
@@ -310,25 +344,60 @@ def _before_first_edge(credit: Credit, context: Context) -> Credit:
 def _after_pulse(credit: Credit, context: Context) -> Credit:
     delivered = credit.delivered + 1
     if delivered == credit.credits:
-        if context.metered:
-            return replace(credit, delivered=delivered, intent=False)
         return replace(credit, state="done", delivered=delivered, intent=False)
-    if context.halt:
-        return _close(replace(credit, delivered=delivered, intent=False), context.halt)
-    return replace(credit, delivered=delivered)
+    if reason := context.halt or context.end:
+        return _close(replace(credit, delivered=delivered, intent=False), reason)
+    return replace(credit, delivered=delivered, intent=not context.pause)
 
 
-def _settled(credit: Credit, registered: int) -> Credit:
-    if credit.state != "pulsing" or credit.intent:
+def _in_pause(credit: Credit, begun: bool, context: Context) -> Credit:
+    """Between two pulses of a train. The first edge of all still has its deadline.
+
+    A credit of which some pulses were made keeps its intent: should the power fail now, it is uncertain.
+    """
+    if credit.state != "pulsing" or (begun and not credit.intent) or credit.delivered == credit.credits:
+        raise InvariantBroken(f"{credit.credit_id}: no train that could pause, in state {credit.state}")
+    reason: Reason = context.halt or context.end
+    if not (reason or credit.delivered or begun) and (expired(credit, context) or context.cloud_ms is None):
+        reason = EXPIRED
+    return _close(credit, reason, uncertain=int(begun)) if reason else credit
+
+
+def unsettled(ending: Credit, registered: int | None) -> Credit:
+    """The train that is over as `ending` says, as it stands in the journal until the meter has had its time."""
+    intent = bool(ending.uncertain)
+    return replace(ending, state="pulsing", uncertain=0, intent=intent, reason="", registered=registered)
+
+
+def _settled(credit: Credit, ending: Credit, registered: int, context: Context) -> Credit:
+    if credit.state != "pulsing" or replace(unsettled(ending, 0), registered=credit.registered) != credit:
         raise InvariantBroken(f"{credit.credit_id}: the meter settled in the middle of a train")
-    return replace(credit, state="done", registered=registered)
+    reason = ending.reason
+    if registered < ending.delivered:
+        told = f"{NOT_REGISTERED}: {registered} of {ending.delivered}"
+        reason = f"{told}; {reason}" if reason else told
+    settled = replace(ending, registered=registered, reason=reason)
+    return replace(settled, delivered=_counted(settled, context.counts))
 
 
-def _after_restart(credit: Credit) -> Credit:
+def _counted(credit: Credit, counts: bool) -> int:
+    """How many credits count as delivered: all that were pulsed or, where the meter counts, were registered."""
+    if not counts or credit.registered is None:
+        return credit.delivered
+    return min(credit.delivered, credit.registered)
+
+
+def _after_restart(credit: Credit, context: Context) -> Credit:
+    """What the meter registered is known as of the last commit. What it said later is lost.
+
+    Where it counts, that is all that counts. Elsewhere half its word would only mislead.
+    """
     if credit.final:
         return credit
-    whole = credit.delivered == credit.credits
-    return _close(credit, "" if whole else RESTARTED, uncertain=int(credit.intent))
+    delivered = _counted(credit, context.counts)
+    reason: Reason = "" if delivered == credit.credits else RESTARTED
+    closed = _close(replace(credit, delivered=delivered), reason, uncertain=int(credit.intent))
+    return closed if context.counts else replace(closed, registered=None)
 
 
 def _close(credit: Credit, reason: Reason, uncertain: int = 0) -> Credit:

@@ -67,23 +67,43 @@ class Debounce:
 class LineSplitter:
     """Cuts a stream of bytes into lines of text, whatever comes: memory is bounded by one line.
 
-    `\\r` and `\\n` both end a line, empty lines are left out, bytes that are no UTF-8 become U+FFFD. Of a
-    line longer than `max_bytes` only the beginning is given.
+    `terminator` ends a line; without one `\\r` and `\\n` both do. So does silence (`silence`): some machines send
+    no end at all, and half a line from before a cable came off is no part of the next. Empty lines are left out,
+    bytes that are no UTF-8 become U+FFFD. Of a line longer than `max_bytes` only the beginning is given.
     """
 
-    def __init__(self, max_bytes: int = MAX_LINE_BYTES) -> None:
+    def __init__(self, max_bytes: int = MAX_LINE_BYTES, terminator: bytes = b"") -> None:
         self._max_bytes = max_bytes
+        self._terminator = re.compile(re.escape(terminator) if terminator else rb"[\r\n]")
+        # What may be the beginning of a terminator whose rest has not come.
+        self._overlap = max(0, len(terminator) - 1)
         self._line = bytearray()
+        self._tail = b""
 
     def feed(self, chunk: bytes) -> Iterator[str]:
         """Yield each line that `chunk` completes."""
-        for piece in re.split(rb"([\r\n])", chunk):
-            if piece in (b"\r", b"\n"):
-                if self._line:
-                    yield self._line.decode(errors="replace")
-                self._line.clear()
-            else:
-                self._line += piece[: self._max_bytes - len(self._line)]
+        *complete, rest = self._terminator.split(self._tail + chunk)
+        for piece in complete:
+            self._add(piece)
+            yield from self._taken()
+        kept = min(self._overlap, len(rest))
+        self._add(rest[: len(rest) - kept])
+        self._tail = rest[len(rest) - kept :]
+
+    def silence(self) -> Iterator[str]:
+        """Nothing has come for so long that nothing more belongs to the line: yield it."""
+        self._add(self._tail)
+        self._tail = b""
+        yield from self._taken()
+
+    def _add(self, piece: bytes) -> None:
+        self._line += piece[: self._max_bytes - len(self._line)]
+
+    def _taken(self) -> Iterator[str]:
+        line = self._line.decode(errors="replace")
+        self._line.clear()
+        if line:
+            yield line
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:

@@ -63,11 +63,6 @@ class Profile:
         return self.pulses_per_credit * (self.pulse_ms + self.gap_ms)
 
 
-def sellable_credits(profile: Profile) -> int:
-    """The most credits that one command may carry: what the config allows and the longest train holds."""
-    return min(profile.max_credits, MAX_TRAIN_MS // profile.credit_ms)
-
-
 def unusual(profile: Profile) -> list[str]:
     """What no board is known to take, though it can be driven: one sentence for each key."""
     low_ms, high_ms = USUAL_MS

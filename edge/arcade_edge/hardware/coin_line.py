@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from arcade_edge.agent.signals import CreditPulsed, PulseFailed, PulseSignal
+from arcade_edge.agent.signals import CreditPulsed, PulseFailed, PulseHeld, PulseSignal
 from arcade_edge.domain.pulses import Active, Profile
 from arcade_edge.errors import CoinLineBusy, CoinLineError
 from arcade_edge.hardware.pin_factory import claim_output, open_pin_factory
@@ -122,6 +122,7 @@ class PulseThread:
         line: Already claimed and inactive; nothing else may drive it.
         post: Takes each credit's outcome, in this thread. It may block; if it raises, the thread ends with the
             line inactive, and `alive` tells the watchdog.
+        may_begin: Asked right before each pulse. If it says no, the credit is handed back (`PulseHeld`).
         clock_ns: A monotonic clock in ns.
     """
 
@@ -131,17 +132,20 @@ class PulseThread:
         profile: Profile,
         post: Callable[[PulseSignal], None],
         *,
+        may_begin: Callable[[], bool] = lambda: True,
         clock_ns: Callable[[], int] = time.monotonic_ns,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._line = line
         self._profile = profile
         self._post = post
+        self._may_begin = may_begin
         self._clock_ns = clock_ns
         self._sleep = sleep
         self._handed_over: queue.SimpleQueue[tuple[object] | None] = queue.SimpleQueue()
         self._stopping = False
         self._cut_short = False
+        self._held: tuple[object, int] = (None, 0)  # the credit that was handed back, and the pulses made of it
         self._stuck: str | None = None
         self._inactive_since_ns = clock_ns()
         self._last_beat_ns = clock_ns()
@@ -222,18 +226,23 @@ class PulseThread:
         """Make one credit's pulses. The line is inactive afterwards, whatever happens, unless it is stuck."""
         edges_ns: list[int] = []
         failure = None
+        (held, before), self._held = self._held, (None, 0)
+        before = before if held == token else 0
         try:
-            for _ in range(self._profile.pulses_per_credit):
+            for made in range(before, self._profile.pulses_per_credit):
                 failure = self._stuck or ("stopped before the credit's end" if self._cut_short else None)
                 if failure is not None:
                     break
                 self._wait_until(self._inactive_since_ns + self._profile.gap_ms * 1_000_000)
+                if not self._may_begin():
+                    self._held = (token, made)
+                    return PulseHeld(token, begun=made > 0)
                 self._make_pulse(edges_ns)
         except Exception as error:  # noqa: BLE001  # whatever it is, it becomes the credit's outcome
             failure = str(error) or repr(error)
         failure = failure or self._stuck
         if failure is not None:
-            return PulseFailed(token, started=bool(edges_ns), error=failure)
+            return PulseFailed(token, started=before > 0 or bool(edges_ns), error=failure)
         return CreditPulsed(token)
 
     def _make_pulse(self, edges_ns: list[int]) -> None:

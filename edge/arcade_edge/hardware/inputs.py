@@ -26,6 +26,7 @@ from arcade_edge.agent.signals import (
 from arcade_edge.domain.game_over import Change, Debounce, LineSplitter, compile_pattern
 from arcade_edge.domain.pulses import Active
 from arcade_edge.hardware.pin_factory import claim_input, open_pin_factory
+from arcade_edge.hardware.serial_port import SerialPort
 
 Post: TypeAlias = Callable[[DetectorSignal], None]
 
@@ -35,6 +36,8 @@ READ_AGAIN_MS = 1_000
 """How often a steady input is read again, in case an edge was lost or the back end's thread has died."""
 
 SERIAL_READ_S = 0.5
+SILENCE_MS = 1_000
+"""No machine pauses for so long within a line: at 300 baud, the slowest in use, a character takes 33 ms."""
 SERIAL_CHUNK_BYTES = 4096
 FIRST_RETRY_S = 0.2
 LAST_RETRY_S = 10.0
@@ -50,12 +53,17 @@ def _monotonic_ms() -> int:
 
 @dataclass(frozen=True, slots=True)
 class GpioInput:
-    """One input: what it means, on which GPIO (BCM number), at which level, and how long a level must hold."""
+    """One input: what it means, on which GPIO (BCM number), at which level, and how long a level must hold.
+
+    `debounce_ms`: without a break, or it is a bounce. `hold_ms`: debounced, or it does not count: a lamp that
+    flashes is neither on nor out.
+    """
 
     kind: InputKind
     pin: int
     active: Active
     debounce_ms: int = 20
+    hold_ms: int = 0
 
     @property
     def name(self) -> str:
@@ -73,6 +81,29 @@ class _Watched:
         self._active_level = spec.active == "high"
         self._device = claim_input(spec.pin, self._active_level, pin_factory, self.on_edge)
         self.debounce = Debounce(spec.debounce_ms, self.read())
+        self.hold = Debounce(spec.hold_ms, self.debounce.active)
+
+    def feed(self, active: bool, at_ms: int) -> Change | None:
+        """The raw level is `active` at `at_ms`; the change that counts by then, if any."""
+        self.debounce, change = self.debounce.feed(active, at_ms)
+        if change is not None:
+            self.hold, held = self.hold.feed(change.active, change.since_ms)
+            if held is not None:
+                return held
+        self.hold, held = self.hold.due(at_ms)
+        return held
+
+    def next_due(self) -> int | None:
+        """When a change may count without another edge."""
+        dues = [due for due in (self.debounce.next_due(), self.hold.next_due()) if due is not None]
+        return min(dues, default=None)
+
+    def begin_anew(self) -> bool:
+        """Forget what was before the input was lost; the level that it has now."""
+        active = self.read()
+        self.debounce = Debounce(self.spec.debounce_ms, active)
+        self.hold = Debounce(self.spec.hold_ms, active)
+        return active
 
     def read(self) -> bool:
         return bool(self._device.pin.state) == self._active_level
@@ -164,7 +195,7 @@ class GpioInputs:
                 edge = None
             if edge is not None:
                 watched, active, at_ms = edge
-                self._settle(watched, *watched.debounce.feed(active, at_ms))
+                self._settle(watched, watched.feed(active, at_ms))
             # While older edges wait, the level of this instant would overtake them.
             if self._edges.empty():
                 for watched in self._watched:
@@ -172,7 +203,7 @@ class GpioInputs:
 
     def _patience_ms(self) -> int:
         now_ms = self._clock_ms()
-        dues = [due for watched in self._watched if (due := watched.debounce.next_due()) is not None]
+        dues = [due for watched in self._watched if (due := watched.next_due()) is not None]
         return max(0, min([due - now_ms for due in dues] + [READ_AGAIN_MS]))
 
     def _read_again(self, watched: _Watched) -> None:
@@ -188,12 +219,22 @@ class GpioInputs:
                 )
             return
         if watched.lost:
-            watched.lost = False
-            self._post(DetectorBack(watched.spec.kind, watched.spec.name, self._clock_ms()))
-        self._settle(watched, *watched.debounce.feed(active, self._clock_ms()))
+            self._found_again(watched)
+        else:
+            self._settle(watched, watched.feed(active, self._clock_ms()))
 
-    def _settle(self, watched: _Watched, debounce: Debounce, change: Change | None) -> None:
-        watched.debounce = debounce
+    def _found_again(self, watched: _Watched) -> None:
+        """What it said before it was lost is old: first the level of now, then that it is back."""
+        try:
+            active = watched.begin_anew()
+        except Exception:  # noqa: BLE001  # it was said to be lost, and still is
+            return
+        watched.lost = False
+        if watched.spec.kind == "ready":
+            self._post(ReadyChanged(active, self._clock_ms()))
+        self._post(DetectorBack(watched.spec.kind, watched.spec.name, self._clock_ms()))
+
+    def _settle(self, watched: _Watched, change: Change | None) -> None:
         if change is None:
             return
         if watched.spec.kind == "ready":
@@ -211,8 +252,9 @@ class SerialInput:
     `DetectorFault` is posted once when it is lost, `DetectorBack` when it is found again.
 
     Args:
-        port: A device path; `/dev/serial/by-id/…` stays the same when the adapter is plugged in elsewhere.
+        port: What to open, and how.
         pattern: A regular expression (`compile_pattern`).
+        terminator: What ends a line; "" for a carriage return or a line feed. A second of silence always does.
 
     Raises:
         ValueError: For a pattern that cannot be used.
@@ -220,17 +262,17 @@ class SerialInput:
 
     def __init__(
         self,
-        port: str,
-        baud: int,
+        port: SerialPort,
         pattern: str,
         post: Post,
         *,
+        terminator: str = "",
         clock_ms: Callable[[], int] = _monotonic_ms,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self.name = f"game_over ({port})"
+        self.name = f"game_over ({port.path})"
         self._port = port
-        self._baud = baud
+        self._terminator = terminator.encode()
         self._pattern: re.Pattern[str] = compile_pattern(pattern)
         self._post = post
         self._clock_ms = clock_ms
@@ -272,18 +314,21 @@ class SerialInput:
 
     def _listen(self) -> None:
         """Open the port and read it until told to stop; raises what pyserial raises when it is lost."""
-        import serial
-
-        # Exclusive: two readers would each get a part of every line.
-        with serial.Serial(self._port, self._baud, timeout=SERIAL_READ_S, exclusive=True) as link:
+        with self._port.open(SERIAL_READ_S) as link:
             if self._lost:
                 self._lost = False
                 self._post(DetectorBack("game_over", self.name, self._clock_ms()))
-            lines = LineSplitter()
+            lines = LineSplitter(terminator=self._terminator)
+            heard_ms = self._clock_ms()
             while not self._stopping.is_set():
                 chunk = link.read(min(max(link.in_waiting, 1), SERIAL_CHUNK_BYTES))
-                for line in lines.feed(chunk):
-                    self._match(line)
+                if chunk:
+                    heard_ms = self._clock_ms()
+                    for line in lines.feed(chunk):
+                        self._match(line)
+                elif self._clock_ms() - heard_ms >= SILENCE_MS:
+                    for line in lines.silence():
+                        self._match(line)
 
     def _match(self, line: str) -> None:
         now_ms = self._clock_ms()

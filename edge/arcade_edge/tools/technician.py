@@ -14,15 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from arcade_edge.agent.journal import read_contents
-from arcade_edge.agent.signals import (
-    DetectorBack,
-    DetectorFault,
-    DetectorSignal,
-    GameOver,
-    MeterPulse,
-    PulseSignal,
-    ReadyChanged,
-)
+from arcade_edge.agent.signals import DetectorSignal, PulseSignal
 from arcade_edge.config import MAX_PIN, Input, SerialLine, Settings
 from arcade_edge.errors import NotPossible
 from arcade_shared.topics import Kind, machine_topic
@@ -41,19 +33,22 @@ _KINDS: tuple[Kind, ...] = ("coinpulse", "revoke", "clock", "ack", "status", "ga
 def pulse_by_hand(settings: Settings, credits_: int, *, say: Say, pin_factory: Any = None) -> None:
     """Pulse the coin line; the journal is taken meanwhile, so never beside a running agent.
 
+    Where a coin meter is wired, it must register every credit. Then a machine that had gone out of sale because
+    it did not is sold again.
+
     Raises:
         JournalInUse: An agent runs.
+        JournalFault: The journal cannot be written.
         GpioUnavailable: The pin cannot be had.
-        NotPossible: So many credits are not pulsed at once, or the line does not obey.
+        NotPossible: So many credits are not pulsed at once, or the line does not obey, or the meter misses some.
     """
     import os
 
-    from arcade_edge.agent.journal import lock_journal
+    from arcade_edge.agent.journal import clear_short_trains, lock_journal
     from arcade_edge.agent.signals import PulseFailed
-    from arcade_edge.domain.pulses import sellable_credits
     from arcade_edge.hardware.coin_line import CoinLine, PulseThread
 
-    most = sellable_credits(settings.coin.profile)
+    most = settings.max_credits
     if credits_ > most:
         raise NotPossible(f"{credits_} credits: at most {most} at once with these settings")
     outcomes: queue.SimpleQueue[PulseSignal] = queue.SimpleQueue()
@@ -63,6 +58,7 @@ def pulse_by_hand(settings: Settings, credits_: int, *, say: Say, pin_factory: A
         ending.callback(line.close)
         pulses = PulseThread(line, settings.coin.profile, outcomes.put)
         ending.callback(pulses.stop, finish=False)
+        meter = _MeterByHand(settings, pin_factory, ending) if settings.meter is not None else None
         pulses.start()
         for number in range(1, credits_ + 1):
             pulses.pulse_credit(number)
@@ -70,6 +66,45 @@ def pulse_by_hand(settings: Settings, credits_: int, *, say: Say, pin_factory: A
             if isinstance(outcome, PulseFailed):
                 raise NotPossible(f"credit {number} of {credits_}: {outcome.error}")
             say(f"credit {number} of {credits_} pulsed on GPIO{settings.coin.pin}")
+        if meter is None:
+            return
+        registered = meter.settled()
+        if registered < credits_:
+            raise NotPossible(
+                f"the coin meter registered {registered} of {credits_}: look at the coin line, the meter's wire "
+                "and pulse_ms (docs/WIRING.md)"
+            )
+        say(f"the coin meter registered {registered}")
+        if clear_short_trains(settings.journal_path):
+            say("the machine had gone out of sale because of its meter; it is sold again once the agent runs")
+
+
+class _MeterByHand:
+    """What the coin meter says while somebody pulses by hand."""
+
+    def __init__(self, settings: Settings, pin_factory: Any, ending: ExitStack) -> None:
+        from arcade_edge.bootstrap import boottime_ms, start_inputs
+        from arcade_edge.domain.meter import Reading
+
+        self._boottime_ms = boottime_ms
+        self._reading = Reading(settings.metering)
+        self._signals: queue.SimpleQueue[DetectorSignal] = queue.SimpleQueue()
+        alone = replace(settings, game_over_gpio=None, game_over_serial=None, ready=None)
+        start_inputs(alone, self._signals.put, pin_factory, ending)
+
+    def settled(self) -> int:
+        """How many credits it has registered, once it is still."""
+        from arcade_edge.agent.signals import MeterPulse
+
+        reading = self._reading.train_over(self._boottime_ms())
+        while True:
+            left_ms = (reading.settled_at_ms or 0) - self._boottime_ms()
+            try:
+                signal = self._signals.get(timeout=max(0, left_ms) / 1000)
+            except queue.Empty:
+                return reading.registered
+            if isinstance(signal, MeterPulse):
+                reading = reading.moved(self._boottime_ms())
 
 
 def watch_inputs(settings: Settings, *, say: Say, pin_factory: Any = None) -> None:
@@ -104,26 +139,7 @@ def watch_inputs(settings: Settings, *, say: Say, pin_factory: Any = None) -> No
         start_inputs(settings, found.put, pin_factory, ending)
         say(f"watching {', '.join(wired)}; Ctrl-C ends it")
         while True:
-            say(f"{time.strftime('%H:%M:%S')} {describe_input(found.get())}")
-
-
-def describe_input(signal: DetectorSignal) -> str:
-    """One line about what an input has said, for people."""
-    match signal:
-        case GameOver(source, _, text):
-            return f"game over ({source}{f': {text}' if text else ''})"
-        case ReadyChanged(ready):
-            return (
-                "ready: active, the machine takes coins"
-                if ready
-                else "ready: inactive, the machine takes no coins"
-            )
-        case MeterPulse():
-            return "meter: one coin"
-        case DetectorFault(_, detector, error):
-            return f"{detector} cannot be read: {error}"
-        case DetectorBack(_, detector):
-            return f"{detector} can be read again"
+            say(f"{time.strftime('%H:%M:%S')} {found.get()}")
 
 
 def watch_topics(settings: Settings, *, say: Say) -> None:
@@ -229,6 +245,8 @@ def simulate(
     play_ms: int,
     min_pulse_ms: float,
     min_gap_ms: float,
+    full_at: int = 0,
+    meter_cut_after: int | None = None,
     serial_text: str | None = None,
     serial: str | None = None,
 ) -> None:
@@ -237,8 +255,7 @@ def simulate(
     If no game over is wired, a free pin is wired for it, so that the cabinet can be seen to play.
 
     Raises:
-        NotPossible: The serial line's pattern is not found in `serial_text`, nor in itself as plain text; or
-            `edge_log` cannot be written.
+        NotPossible: The serial line's pattern is not found in `serial_text`, nor in itself as plain text.
         GpioUnavailable: As in `run_agent`.
         JournalFault: As in `run_agent`.
         PartDied: As in `run_agent`.
@@ -261,15 +278,14 @@ def simulate(
         meter.active if meter else "low",
         _matching_text(line, serial_text),
     )
-    ruling = Ruling(min_pulse_ms, min_gap_ms, settings.coin.profile.pulses_per_credit, start_after_ms, play_ms)
+    ruling = Ruling(
+        min_pulse_ms, min_gap_ms, settings.coin.profile.pulses_per_credit, start_after_ms, play_ms, full_at
+    )
 
     def listen(decision: Decision) -> None:
         logger.info("the board: %s", decision)
 
-    try:
-        cabinet = SimulatedCabinet(wiring, ruling, edge_log=edge_log, listen=listen)
-    except OSError as error:
-        raise NotPossible(f"--edge-log: {edge_log} cannot be written: {error.strerror}") from error
+    cabinet = SimulatedCabinet(wiring, ruling, edge_log=edge_log, meter_cut_after=meter_cut_after, listen=listen)
     if line is not None and cabinet.serial_port is not None:
         settings = replace(settings, game_over_serial=replace(line, port=cabinet.serial_port))
     cabinet.start()

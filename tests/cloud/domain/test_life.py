@@ -475,6 +475,28 @@ def test_a_machine_that_refused_or_was_stopped_in_time_has_delivered_nothing(sta
         assert (life.order.state, life.order.delivered) == ("resolved", 0)
 
 
+@pytest.mark.parametrize(
+    ("delivered", "registered", "reason", "is_missed"),
+    [
+        (3, 3, "", False),
+        (3, 5, "", False),
+        (3, None, "", False),
+        (3, 2, "", True),
+        (2, 2, "coins not registered: 2 of 3", True),
+        (0, None, "coins not registered", False),
+    ],
+)
+def test_what_the_coin_meter_registered_is_in_the_history_and_what_it_missed_is_shown(
+    delivered: int, registered: int | None, reason: str, is_missed: bool
+) -> None:
+    """Where the machine was out of sale already, and pulsed nothing, nothing new has happened."""
+    life = Life().funded()
+    life.ack("done", delivered, registered=registered, reason=reason)
+    assert life.order.delivered == delivered
+    assert ("registered by its meter" in life.order.note) == (registered is not None)
+    assert ({alert.kind for alert in life.alerts.values()} == {"meter"}) is is_missed
+
+
 def test_an_uncertain_credit_is_given_back() -> None:
     life = Life().funded()
     life.ack("done", 1, uncertain=1)

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arcade_cloud.domain.keyring import Keyring
-from arcade_cloud.domain.limits import SKEW_MS
-from arcade_cloud.domain.machines import Presence
+from arcade_cloud.domain.machines import SKEW_MS, Presence
 from arcade_cloud.domain.order import UnmatchedAck
 from arcade_cloud.errors import StoreUnavailable
 from arcade_shared.errors import BadMessage
@@ -277,6 +276,16 @@ def test_a_status_updates_what_is_known() -> None:
     presence = cloud.store.presence(MACHINE)
     assert presence is not None
     assert (presence.ready, presence.reason, presence.max_credits) == (False, "board off", 20)
+
+
+def test_a_machine_that_goes_out_of_sale_for_its_meter_raises_an_alert_once_a_day() -> None:
+    cloud = MortalCloud()
+    for number in range(3):
+        fields = status_fields(ready=False, reason="coins not registered", seq=number + 1)
+        cloud.messages.take_in(STATUS, signed("status", Status, fields))
+    (raised,) = cloud.store.recent_alerts(9)
+    assert (raised.kind, raised.subject) == ("meter", MACHINE)
+    assert "arcade-edge pulse" in raised.text
 
 
 def test_two_pis_with_one_id_raise_an_alert() -> None:

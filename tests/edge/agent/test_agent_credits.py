@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from arcade_edge.agent.delivery import JOURNAL_RETRY_MS, LINE_RESTS_MS, METER_SETTLES_MS
+from arcade_edge.agent.delivery import JOURNAL_RETRY_MS, LINE_RESTS_MS
 from arcade_edge.agent.loop import PRUNE_EVERY_MS
 from arcade_edge.agent.signals import DetectorBack, DetectorFault, MeterPulse, PulseFailed, ReadyChanged
 from arcade_edge.domain.credits import MAX_WAITING, MEMORY_MS
+from arcade_edge.domain.meter import Meter
 from arcade_edge.ports import Arrived, Receipt, StopAsked
 from arcade_shared.ids import uuid7
 from arcade_shared.topics import machine_topic
@@ -153,6 +154,7 @@ def test_the_last_look_at_the_deadline_comes_after_the_lines_gap(life_ms: int) -
     rig.pass_time(3_000)
     rig.command(2)
     rig.pulse_all()
+    rig.confirm_all()
     late = rig.command(1, life_ms=life_ms)
     rig.pass_time(2_000)
     assert len(rig.line.tokens) == 2
@@ -543,7 +545,7 @@ class TestCoinLine:
 class TestMeter:
     def test_the_ack_says_what_the_board_registered(self) -> None:
         """Also what it registers shortly after the last pulse; the next train waits for that."""
-        rig = Rig(has_meter=True).connected()
+        rig = Rig(meter=Meter()).connected()
         credit_id, second = rig.command(2), rig.command(1)
         rig.agent.handle(MeterPulse(0))
         rig.pulsed()
@@ -551,10 +553,10 @@ class TestMeter:
         rig.agent.handle(MeterPulse(0))
         assert not [ack for ack in rig.acks(credit_id) if ack.final]
         assert rig.line.under_way is None
-        rig.pass_time(METER_SETTLES_MS + 1)
+        rig.pass_time(Meter().settle_ms + 1)
         assert (rig.final(credit_id).delivered, rig.final(credit_id).registered) == (2, 2)
         rig.pulse_all()
-        rig.pass_time(METER_SETTLES_MS + 1)
+        rig.pass_time(Meter().settle_ms + 1)
         assert rig.final(second).registered == 0
 
     def test_without_a_meter_nothing_is_said_of_it(self) -> None:

@@ -17,6 +17,7 @@ from arcade_edge.agent.signals import DetectorSignal, GameOver
 from arcade_edge.config import load, load_coin_line
 from arcade_edge.errors import BadSettings
 from arcade_edge.hardware.inputs import SerialInput
+from arcade_edge.hardware.serial_port import SerialPort
 from support.coin_lines import WAIT_S
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -77,7 +78,7 @@ class Cable:
         self.posted: queue.Queue[DetectorSignal] = queue.Queue()
         self.now_ms = 0
         self.detector = SerialInput(
-            os.ttyname(self._slave), 9600, "GAME OVER", self.posted.put, clock_ms=lambda: self.now_ms
+            SerialPort(os.ttyname(self._slave)), "GAME OVER", self.posted.put, clock_ms=lambda: self.now_ms
         )
         self.detector.start()
         while self.posted.empty():  # opening a port throws away what came before

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from arcade_edge.agent.journal import SqliteJournal, open_journal
+from arcade_edge.domain.meter import Meter
 from support.agent_rig import Rig
 
 LEFT = Path(__file__).parents[2] / "fixtures" / "0.1"
@@ -61,7 +62,8 @@ class Left:
 
     def agent(self) -> Rig:
         """This version's agent on it, a minute later, not connected yet."""
-        rig = Rig(journal=Noted(self.opened), has_meter=self.name == "journal-before-the-meter")  # type: ignore[arg-type]
+        meter = Meter() if self.name == "journal-before-the-meter" else None
+        rig = Rig(journal=Noted(self.opened), meter=meter)  # type: ignore[arg-type]
         rig.cloud_offset_ms = self.now_ms + 60_000 - rig.boot_ms
         return rig
 
@@ -125,6 +127,7 @@ def test_a_command_or_a_revoke_that_comes_again_is_answered_from_it(left: Left) 
 
 def test_a_new_credit_is_pulsed_beside_them(left: Left) -> None:
     rig = left.agent().connected()
+    rig.confirm_all()
     rig.pass_time(60_000)
     credit_id = rig.command(2)
     rig.pulse_all()

@@ -21,20 +21,26 @@ from arcade_edge.domain.credits import (
     Command,
     Context,
     Credit,
+    Event,
     FirstEdge,
+    Held,
     NotPulsed,
+    Paused,
     Pulsed,
     Restarted,
     Revocation,
     Settled,
     Turn,
     Waited,
+    answer_of,
     decide,
+    unsettled,
 )
 from arcade_edge.errors import InvariantBroken
 from arcade_shared.ids import uuid7
 
 NOW = 1_790_000_000_000
+EXPIRES = NOW + 120_000
 ID = uuid7(NOW)
 SITUATION = Context(cloud_ms=NOW, max_credits=10)
 COMMAND = Command(ID, 3, NOW + 120_000)
@@ -237,11 +243,107 @@ def test_a_start_resumes_nothing() -> None:
 
 
 def test_a_metered_train_waits_for_the_meter_before_it_is_final() -> None:
-    metered = replace(SITUATION, metered=True)
-    waiting = after(replace(PULSING, delivered=2), Pulsed(), metered)
+    ending = after(replace(PULSING, delivered=2), Pulsed())
+    waiting = unsettled(ending, 1)
     assert (waiting.state, waiting.delivered, waiting.intent) == ("pulsing", 3, False)
-    assert after(waiting, Settled(4), metered) == replace(ACCEPTED, state="done", delivered=3, registered=4)
-    assert after(waiting, Restarted(), metered) == replace(ACCEPTED, state="done", delivered=3)
+    assert after(waiting, Settled(ending, 4)) == replace(ACCEPTED, state="done", delivered=3, registered=4)
+    assert after(waiting, Restarted()) == replace(ACCEPTED, state="done", delivered=3)
+
+
+@pytest.mark.parametrize(
+    ("counts", "registered", "delivered", "reason"),
+    [
+        (False, 3, 3, ""),
+        (False, 2, 3, "coins not registered: 2 of 3"),
+        (True, 5, 3, ""),
+        (True, 2, 2, "coins not registered: 2 of 3"),
+        (True, 0, 0, "coins not registered: 0 of 3"),
+    ],
+)
+def test_where_the_meter_counts_what_it_has_missed_was_not_delivered(
+    counts: bool, registered: int, delivered: int, reason: str
+) -> None:
+    """Coins by hand can only add; fewer are named in any case."""
+    situation = replace(SITUATION, counts=counts)
+    ending = after(replace(PULSING, delivered=2), Pulsed(), situation)
+    settled = after(unsettled(ending, 0), Settled(ending, registered), situation)
+    assert settled == replace(ACCEPTED, state="done", delivered=delivered, registered=registered, reason=reason)
+
+
+def test_a_train_that_was_broken_off_says_both_why_and_what_was_not_registered() -> None:
+    ending = after(replace(PULSING, delivered=1), NotPulsed(True))
+    waiting = unsettled(ending, 0)
+    assert (waiting.delivered, waiting.intent) == (1, True)
+    settled = after(waiting, Settled(ending, 0))
+    assert (settled.delivered, settled.uncertain, settled.registered) == (1, 1, 0)
+    assert settled.reason == f"coins not registered: 0 of 1; {COIN_LINE}"
+
+
+def test_after_a_restart_only_what_was_known_to_be_registered_counts() -> None:
+    """The journal has the meter's word as of the last commit. Without a word there was no meter."""
+    cut = replace(PULSING, delivered=2, registered=1)
+    counting = replace(SITUATION, counts=True)
+    assert (after(cut, Restarted()).delivered, after(cut, Restarted()).registered) == (2, None)
+    assert (after(cut, Restarted(), counting).delivered, after(cut, Restarted(), counting).uncertain) == (1, 1)
+    assert after(replace(cut, registered=None), Restarted(), counting).delivered == 2
+
+
+@pytest.mark.parametrize("counts", [False, True])
+def test_a_final_answer_does_not_change_with_the_settings(counts: bool) -> None:
+    done = replace(ACCEPTED, state="done", delivered=3, registered=1)
+    assert answer_of(done, counts=counts).delivered == 3
+    running = replace(PULSING, delivered=2, registered=1)
+    assert answer_of(running, counts=counts).delivered == (1 if counts else 2)
+
+
+class TestPause:
+    """Between two pulses of a train: nothing is begun, and no intent stands in the journal."""
+
+    NOT_READY = replace(SITUATION, pause="machine not ready")
+    WAITS = replace(PULSING, delivered=1, intent=False)
+
+    def test_a_credit_that_ends_while_the_machine_is_not_ready_is_the_last_for_now(self) -> None:
+        assert after(PULSING, Pulsed(), self.NOT_READY) == self.WAITS
+
+    def test_it_goes_on_once_the_reason_is_gone(self) -> None:
+        assert after(self.WAITS, Paused(False), self.NOT_READY) == self.WAITS
+        assert after(self.WAITS, Paused(False)) == replace(PULSING, delivered=1)
+
+    def test_it_ends_with_the_reason(self) -> None:
+        over = replace(self.NOT_READY, end="machine not ready")
+        done = replace(ACCEPTED, state="done", delivered=1, reason="machine not ready")
+        assert after(self.WAITS, Paused(False), over) == done
+        assert after(PULSING, Pulsed(), over) == done
+
+    def test_a_credit_that_was_held_before_its_pulse_is_not_begun(self) -> None:
+        held = after(replace(PULSING, delivered=1), Held(False), self.NOT_READY)
+        assert held == self.WAITS
+        assert after(held, Restarted()) == replace(ACCEPTED, state="done", delivered=1, reason=RESTARTED)
+
+    def test_a_credit_that_was_held_in_its_middle_is_uncertain_if_it_goes_no_further(self) -> None:
+        held = after(PULSING, Held(True), self.NOT_READY)
+        assert held == PULSING
+        over = replace(self.NOT_READY, end="machine not ready")
+        assert after(held, Paused(True), over) == replace(
+            ACCEPTED, state="done", uncertain=1, reason="machine not ready"
+        )
+        assert after(held, Paused(True)) == PULSING
+        assert after(PULSING, Held(True), over).uncertain == 1
+
+    @pytest.mark.parametrize("event", [Held(False), Paused(False)])
+    def test_a_first_pulse_that_was_held_still_has_its_deadline(self, event: Event) -> None:
+        late = replace(SITUATION, cloud_ms=EXPIRES)
+        begun = replace(PULSING, intent=isinstance(event, Held))
+        assert after(begun, event, late) == replace(ACCEPTED, state="done", reason=EXPIRED)
+        assert after(begun, event, replace(SITUATION, cloud_ms=None)).reason == EXPIRED
+
+    def test_a_train_that_is_over_cannot_pause(self) -> None:
+        for credit in (replace(PULSING, delivered=3, intent=False), *FINALS, ACCEPTED):
+            with pytest.raises(InvariantBroken):
+                after(credit, Paused(False))
+
+    def test_no_train_begins_while_the_cloud_is_not_heard(self) -> None:
+        assert after(ACCEPTED, Turn(), replace(SITUATION, pause="connection lost")) == ACCEPTED
 
 
 @pytest.mark.parametrize("credit", [None, ACCEPTED, *FINALS, replace(PULSING, intent=False)])

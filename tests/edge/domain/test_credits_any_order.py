@@ -14,7 +14,9 @@ from arcade_edge.domain.credits import (
     Event,
     FirstEdge,
     Halt,
+    Held,
     NotPulsed,
+    Paused,
     Pulsed,
     Restarted,
     Revocation,
@@ -22,13 +24,17 @@ from arcade_edge.domain.credits import (
     Turn,
     Waited,
     decide,
+    unsettled,
 )
+from arcade_edge.domain.train import Pause, TrainEnd
 from arcade_shared.ids import uuid7
 
 NOW = 1_790_000_000_000
 ID = uuid7(NOW)
 EXPIRES = NOW + 100
 HALTS: list[Halt] = ["", "", "stopped"]
+PAUSES: list[Pause] = ["", "machine not ready", "connection lost"]
+ENDS: list[TrainEnd] = ["", "", "train too long"]
 
 
 class OneCredit(RuleBasedStateMachine):
@@ -42,23 +48,36 @@ class OneCredit(RuleBasedStateMachine):
         self.doubtful = 0
         self.pulsing = False
         self.running = False
+        self.paused: bool | None = None
+        self.ending: Credit | None = None
         self.revoked_before_begun = False
         self.now = NOW
         self.known = True
         self.ready = True
         self.halt: Halt = ""
+        self.pause: Pause = ""
+        self.end: TrainEnd = ""
         self.metered = False
         self.asked = 0
         self.late_first_edge = False
 
     def context(self) -> Context:
         return Context(
-            self.now if self.known else None, 10, machine_ready=self.ready, halt=self.halt, metered=self.metered
+            self.now if self.known else None,
+            10,
+            machine_ready=self.ready,
+            halt=self.halt,
+            pause=self.pause,
+            end=self.end,
         )
 
     def move(self, event: Event) -> Decision:
         decision = decide(self.journal, event, self.context())
-        self.journal = decision.credit
+        after = decision.credit
+        is_of_train = isinstance(event, Pulsed | NotPulsed | Held | Paused)
+        if is_of_train and self.metered and after is not None and after.final:
+            self.ending, after = after, unsettled(after, None)
+        self.journal = after
         if self.journal is not None and self.journal.final and self.final is None:
             self.final = self.journal
         return decision
@@ -110,31 +129,60 @@ class OneCredit(RuleBasedStateMachine):
         self.pulsing = False
         self.pulsed += 1
         self.move(Pulsed())
+        self.go_on(begun=False)
+
+    def go_on(self, *, begun: bool) -> None:
+        """What the train does after it was decided about."""
         assert self.journal is not None
-        if self.journal.intent:
-            self.begin()
-        elif self.journal.final:
-            self.running = False
+        self.running = not self.journal.final
+        self.paused = None
+        if self.ending is None and self.running:
+            if self.journal.intent and not self.pause:
+                self.begin()
+            else:
+                self.paused = begun
+
+    @precondition(lambda self: self.pulsing)
+    @rule(begun=st.booleans())
+    def is_held(self, begun: bool) -> None:
+        """The line hands the credit back: before its first pulse, or in its middle."""
+        self.pulsing = False
+        self.doubtful += int(begun)
+        self.move(Held(begun))
+        assert self.journal is not None
+        self.running = not self.journal.final
+        self.paused = begun if self.running and self.ending is None else None
+
+    @precondition(lambda self: self.paused is not None)
+    @rule()
+    def looks_again(self) -> None:
+        begun = bool(self.paused)
+        self.move(Paused(begun))
+        goes_on = self.ending is None and self.journal is not None and not self.journal.final and not self.pause
+        self.doubtful -= int(begun and goes_on)  # its remaining pulses follow
+        self.go_on(begun=begun)
 
     @precondition(lambda self: self.pulsing)
     @rule(started=st.booleans())
     def fails(self, started: bool) -> None:
-        self.pulsing = self.running = False
+        self.pulsing = False
         self.doubtful += int(started)
         self.move(NotPulsed(started))
+        self.running = self.ending is not None
 
-    @precondition(lambda self: self.running and not self.pulsing and self.pulsed > 0)
+    @precondition(lambda self: self.ending is not None)
     @rule(registered=st.integers(0, 20))
     def settles(self, registered: int) -> None:
-        if self.journal is not None and self.journal.state == "pulsing" and not self.journal.intent:
-            self.move(Settled(registered))
-            self.running = False
+        assert self.ending is not None
+        self.move(Settled(self.ending, registered))
+        self.running, self.ending = False, None
 
     @rule()
     def power_cut(self) -> None:
         """At any instant; whatever was between two edges then is in doubt."""
         self.doubtful += int(self.pulsing)
         self.pulsing = self.running = False
+        self.paused = self.ending = None
         if self.journal is not None:
             self.move(Restarted())
 
@@ -144,6 +192,7 @@ class OneCredit(RuleBasedStateMachine):
         """The pulse was whole, and nobody wrote it down."""
         self.doubtful += 1
         self.pulsing = self.running = False
+        self.paused = self.ending = None
         self.move(Restarted())
 
     @precondition(lambda self: self.journal is not None)
@@ -152,11 +201,16 @@ class OneCredit(RuleBasedStateMachine):
         known=st.booleans(),
         ready=st.booleans(),
         halt=st.sampled_from(HALTS),
+        pause=st.sampled_from(PAUSES),
+        end=st.sampled_from(ENDS),
         metered=st.booleans(),
     )
-    def time_passes(self, ms: int, known: bool, ready: bool, halt: Halt, metered: bool) -> None:
+    def time_passes(
+        self, ms: int, known: bool, ready: bool, halt: Halt, pause: Pause, end: TrainEnd, metered: bool
+    ) -> None:
         self.now += ms
         self.known, self.ready, self.halt, self.metered = known, ready, halt, metered
+        self.pause, self.end = pause, end
         self.move(Waited())
 
     @invariant()

@@ -102,6 +102,28 @@ def test_whatever_comes_memory_is_bounded_by_one_line(chunks: list[bytes]) -> No
         assert len(splitter._line) <= MAX_LINE_BYTES
 
 
+@given(st.lists(st.sampled_from(["GAME OVER", "x;y", "score: 12"]), max_size=8), st.data())
+def test_lines_with_an_end_of_their_own_come_out_whole_however_the_bytes_arrive(
+    lines: list[str], data: st.DataObject
+) -> None:
+    stream = b"".join(line.encode() + b"\x03;" for line in lines)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
+    splitter = LineSplitter(terminator=b"\x03;")
+    seen: list[str] = []
+    for begin, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        seen += splitter.feed(stream[begin:end])
+    assert seen == lines
+
+
+@pytest.mark.parametrize("terminator", [b"", b"\x03;"])
+def test_silence_ends_a_line_that_has_no_end(terminator: bytes) -> None:
+    splitter = LineSplitter(terminator=terminator)
+    assert list(splitter.feed(b"GAME OV\x03")) == []
+    assert list(splitter.silence()) == ["GAME OV\x03"]
+    assert list(splitter.silence()) == []
+    assert list(splitter.feed(b"GAME OVER" + (terminator or b"\n"))) == ["GAME OVER"]
+
+
 def test_a_flood_without_an_end_of_line_gives_its_beginning_once() -> None:
     splitter = LineSplitter(max_bytes=8)
     assert [line for _ in range(1000) for line in splitter.feed(b"GAME OVER and more")] == []

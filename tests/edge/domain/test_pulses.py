@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
-from arcade_edge.domain.pulses import BOUNDS, MAX_TRAIN_MS, Profile, sellable_credits
+from arcade_edge.domain.pulses import BOUNDS, MAX_TRAIN_MS, Profile
 from arcade_edge.errors import BadProfile
 
 
@@ -52,12 +51,3 @@ def test_a_credit_that_takes_longer_than_the_longest_train_is_refused() -> None:
 
 def test_a_credit_counts_every_pulse_and_the_gap_before_it() -> None:
     assert Profile(pulse_ms=50, gap_ms=70, pulses_per_credit=3).credit_ms == 3 * 120
-
-
-@given(profiles())
-def test_what_is_sold_fits_into_the_longest_train(profile: Profile) -> None:
-    """Never more than configured or than the train holds, and no fewer than could be."""
-    sellable = sellable_credits(profile)
-    assert 1 <= sellable <= profile.max_credits
-    assert sellable * profile.credit_ms <= MAX_TRAIN_MS
-    assert sellable == profile.max_credits or (sellable + 1) * profile.credit_ms > MAX_TRAIN_MS

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import serial
 from gpiozero.pins.mock import MockFactory
 
 from arcade_edge.agent.signals import (
@@ -26,6 +27,7 @@ from arcade_edge.agent.signals import (
 from arcade_edge.errors import GpioUnavailable
 from arcade_edge.hardware import inputs as detectors
 from arcade_edge.hardware.inputs import GpioInput, GpioInputs, SerialInput
+from arcade_edge.hardware.serial_port import SerialPort
 from support.coin_lines import WAIT_S
 
 GAME_OVER, READY, METER = 5, 6, 13
@@ -104,6 +106,47 @@ def test_a_glitch_is_no_game_over(
     clock.now_ms += 1_000
     time.sleep(0.1)
     assert posted.empty()
+
+
+def test_a_lamp_that_flashes_is_one_game_over_once_it_stays_out(
+    factory: Any, posted: queue.Queue[DetectorSignal], watch: Callable[..., GpioInputs]
+) -> None:
+    """At 2 Hz, between games, with noise on its wire; the game is over when it has been out for a second."""
+    now_ms = 1_000
+    watching = GpioInputs(
+        [GpioInput("game_over", GAME_OVER, "low", 20, hold_ms=1_000)],
+        posted.put,
+        pin_factory=factory,
+        clock_ms=lambda: now_ms,
+    )
+    pin = factory.pin(GAME_OVER)
+    for _ in range(8):
+        pin.drive_low()
+        now_ms += 250
+        pin.drive_high()
+        now_ms += 250
+    pin.drive_low()
+    out_since_ms = now_ms
+    now_ms += 500
+    pin.drive_high()
+    now_ms += 5
+    pin.drive_low()
+    now_ms += 500
+    watching.start()
+    assert next_of(posted) == GameOver("gpio", out_since_ms)
+    for _ in range(8):  # it flashes again: it was not on for a second meanwhile
+        pin.drive_high()
+        now_ms += 250
+        pin.drive_low()
+        now_ms += 250
+    pin.drive_high()
+    now_ms += 1_100
+    time.sleep(0.1)
+    assert posted.empty()
+    pin.drive_low()
+    now_ms += 1_100
+    assert isinstance(next_of(posted), GameOver)
+    watching.stop()
 
 
 def test_a_line_already_active_at_the_start_is_no_game_over(
@@ -224,6 +267,36 @@ def test_an_input_that_cannot_be_read_is_said_once_and_when_it_is_back(
     assert back == DetectorBack("game_over", "game_over (GPIO5)", back.at_ms)
 
 
+def test_a_ready_line_that_is_back_says_first_how_it_stands_now(
+    factory: Any,
+    posted: queue.Queue[DetectorSignal],
+    watch: Callable[..., GpioInputs],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it said before it was lost is old: the machine may not be ready any more."""
+    monkeypatch.setattr(detectors, "READ_AGAIN_MS", 20)
+    pin = factory.pin(READY)
+    working = pin._get_state
+    watch(GpioInput("ready", READY, "low", 500))
+    assert isinstance(next_of(posted), ReadyChanged)
+    pin.drive_low()
+    ready = next_of(posted)
+    assert isinstance(ready, ReadyChanged)
+    assert ready.ready
+
+    def broken() -> bool:
+        raise OSError(19, "No such device")
+
+    pin._get_state = broken
+    assert isinstance(next_of(posted), DetectorFault)
+    pin._state = True
+    pin._get_state = working
+    level, back = next_of(posted), next_of(posted)
+    assert isinstance(level, ReadyChanged)
+    assert not level.ready
+    assert isinstance(back, DetectorBack)
+
+
 def test_inputs_that_cannot_all_be_had_are_given_back(factory: Any, posted: queue.Queue[DetectorSignal]) -> None:
     with pytest.raises(GpioUnavailable):
         GpioInputs(
@@ -274,7 +347,9 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 @pytest.fixture
 def listening(machine: Machine, posted: queue.Queue[DetectorSignal]) -> Iterator[SerialInput]:
     """A serial input that has found out that the port is not there yet. Its clock stands still."""
-    listener = SerialInput(str(machine.path), 9600, "GAME OVER", posted.put, jitter=lambda: 0.0, clock_ms=Clock())
+    listener = SerialInput(
+        SerialPort(str(machine.path)), "GAME OVER", posted.put, jitter=lambda: 0.0, clock_ms=Clock()
+    )
     listener.start()
     assert isinstance(next_of(posted), DetectorFault)
     yield listener
@@ -293,6 +368,88 @@ def test_a_line_on_the_serial_port_is_a_game_over(
     machine.say(b" OVER ***\r\n")
     over = next_of(posted)
     assert over == GameOver("serial", over.at_ms, "*** GAME OVER ***")
+
+
+def heard_by(
+    machine: Machine, posted: queue.Queue[DetectorSignal], pattern: str, terminator: str = ""
+) -> SerialInput:
+    """A serial input that has the port open."""
+    port = SerialPort(str(machine.path))
+    listener = SerialInput(port, pattern, posted.put, terminator=terminator, jitter=lambda: 0.0)
+    listener.start()
+    assert isinstance(next_of(posted), DetectorFault)
+    machine.plug_in()
+    assert isinstance(next_of(posted), DetectorBack)
+    return listener
+
+
+def test_half_a_line_from_before_the_adapter_was_unplugged_is_no_part_of_the_next(
+    machine: Machine, posted: queue.Queue[DetectorSignal]
+) -> None:
+    """Else a pattern that wants the line's beginning would not be found."""
+    listener = heard_by(machine, posted, "^GAME OVER$")
+    machine.say(b"GAME OV")
+    time.sleep(0.1)
+    machine.unplug()
+    assert isinstance(next_of(posted), DetectorFault)
+    machine.plug_in()
+    assert isinstance(next_of(posted), DetectorBack)
+    machine.say(b"GAME OVER\r\n")
+    assert isinstance(next_of(posted), GameOver)
+    listener.stop()
+
+
+@pytest.mark.parametrize("terminator", ["", "\x03"])
+def test_a_line_that_no_end_follows_is_heard_after_some_silence(
+    machine: Machine, posted: queue.Queue[DetectorSignal], terminator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And half a line from before the machine's own cable came off is no part of the next."""
+    monkeypatch.setattr(detectors, "SERIAL_READ_S", 0.05)
+    monkeypatch.setattr(detectors, "SILENCE_MS", 200)
+    listener = heard_by(machine, posted, "^GAME OVER$", terminator)
+    machine.say(b"GAME O")
+    time.sleep(0.5)
+    machine.say(b"GAME OVER")
+    over = next_of(posted)
+    assert over == GameOver("serial", over.at_ms, "GAME OVER")
+    listener.stop()
+
+
+def test_a_line_may_end_otherwise_than_lines_do(machine: Machine, posted: queue.Queue[DetectorSignal]) -> None:
+    listener = heard_by(machine, posted, "^2OVER$", "\x03\x02")
+    machine.say(b"1SCORE\x03\x022OVER\x03")
+    machine.say(b"\x021SCORE")
+    over = next_of(posted)
+    assert over == GameOver("serial", over.at_ms, "2OVER")
+    listener.stop()
+
+
+def test_the_port_is_the_listeners_alone(
+    machine: Machine, listening: SerialInput, posted: queue.Queue[DetectorSignal]
+) -> None:
+    """A second reader would get a part of every line; it is told, and the first hears on."""
+    machine.plug_in()
+    assert isinstance(next_of(posted), DetectorBack)
+    with pytest.raises(serial.SerialException, match="lock"):
+        SerialPort(str(machine.path)).open()
+    machine.say(b"GAME OVER\n")
+    assert isinstance(next_of(posted), GameOver)
+
+
+@pytest.mark.parametrize(("parity", "bits"), [("none", 8), ("even", 7), ("odd", 8)])
+def test_the_port_is_opened_with_its_frame(monkeypatch: pytest.MonkeyPatch, parity: Any, bits: int) -> None:
+    """A pseudo-terminal has no frame of its own: what the library is asked for."""
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(serial, "Serial", lambda path, baud, **more: asked.update(more, path=path, baud=baud))
+    SerialPort("/dev/ttyUSB0", 4800, parity, bits).open(0.5)
+    assert asked == {
+        "path": "/dev/ttyUSB0",
+        "baud": 4800,
+        "parity": {"none": "N", "even": "E", "odd": "O"}[parity],
+        "bytesize": bits,
+        "timeout": 0.5,
+        "exclusive": True,
+    }
 
 
 def test_an_adapter_that_is_unplugged_is_said_once_and_found_again(
@@ -323,4 +480,4 @@ def test_a_machine_that_repeats_its_line_has_ended_one_game(
 
 def test_a_pattern_that_cannot_be_used_is_refused_before_anything_starts() -> None:
     with pytest.raises(ValueError, match=r"^pattern: "):
-        SerialInput("/dev/null", 9600, "(", lambda _signal: None)
+        SerialInput(SerialPort("/dev/null"), "(", lambda _signal: None)

@@ -211,6 +211,8 @@ def _state(cloud: "Cloud", machine: "Machine", presence: "Presence | None") -> s
     from arcade_cloud.domain.machines import why_not_ready
 
     why_not = why_not_ready(machine, presence, cloud.services.fulfilment.now_ms())
+    if why_not is not None and presence is not None and presence.reason:
+        why_not = f"{why_not} ({presence.reason})"  # in the agent's own words
     return "only listens" if machine.kind == "subscriber" else why_not or "ready"
 
 

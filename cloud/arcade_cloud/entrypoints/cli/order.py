@@ -50,8 +50,7 @@ def _moment(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
 
 
-def line(order: "Order") -> str:
-    """An order in one line."""
+def _line(order: "Order") -> str:
     from arcade_cloud.domain.money import format_amount
 
     delivered = "-" if order.delivered is None else str(order.delivered)
@@ -71,7 +70,7 @@ def _list(settings: "Settings", options: argparse.Namespace) -> int:
             _check_machine(cloud, options.machine)
         orders = list(cloud.store.recent_orders(limit, machine_id=options.machine, before_ms=before_ms))
         for order in orders:
-            print(line(order))
+            print(_line(order))
     if not orders:
         print(f"no such order is in {place_of(settings)}", file=sys.stderr)
     return 0
@@ -105,7 +104,7 @@ def _show(settings: "Settings", options: argparse.Namespace) -> int:
         if order is None:
             raise BadRequest(f"there is no order {options.order_id}")
         history = cloud.store.history(order.order_id)
-    print(line(order))
+    print(_line(order))
     amounts = {
         "to keep": order.books.target_minor,
         "given back out of goodwill": order.books.goodwill_minor,
@@ -134,7 +133,7 @@ def _refund(settings: "Settings", options: argparse.Namespace) -> int:
         order = cloud.services.operations.refund(
             options.order_id, by="command line", reason=options.reason, keep_minor=max(0, options.keep)
         )
-        print(line(cloud.store.order(order.order_id) or order))
+        print(_line(cloud.store.order(order.order_id) or order))
     return 0
 
 
@@ -149,5 +148,5 @@ def _grant(settings: "Settings", options: argparse.Namespace) -> int:
             reason=options.reason,
             token=options.token or secrets.token_hex(16),
         )
-        print(line(cloud.store.order(order.order_id) or order))
+        print(_line(cloud.store.order(order.order_id) or order))
     return 0
