@@ -33,9 +33,11 @@ class Ruling:
     start_after_ms: int = 1_000
     """How long the player takes to press START once there are credits."""
     play_ms: int = 10_000
+    full_at: int = 0
+    """With so many credits it is full: not ready, and it swallows coins until a game has begun. 0: it never is."""
 
 
-Verdict: TypeAlias = Literal["counted", "too_short", "too_close"]
+Verdict: TypeAlias = Literal["counted", "too_short", "too_close", "swallowed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,14 @@ class CoinCounted:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadyTurned:
+    """The board takes coins from now on, or takes none."""
+
+    ready: bool
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class GameStarted:
     """START was pressed and a credit used."""
 
@@ -69,7 +79,7 @@ class GameEnded:
     at_ns: int
 
 
-Decision: TypeAlias = PulseSeen | CoinCounted | GameStarted | GameEnded
+Decision: TypeAlias = PulseSeen | CoinCounted | ReadyTurned | GameStarted | GameEnded
 State: TypeAlias = Literal["attract", "playing"]
 
 
@@ -87,6 +97,7 @@ class Board:
         self.pulses: deque[PulseSeen] = deque(maxlen=REMEMBERED)
         self._pulses_towards_coin = 0
         self._began_ns: int | None = None
+        self._swallows = False
         self._inactive_since_ns: int | None = None
         self._due_ns: int | None = None
 
@@ -95,7 +106,7 @@ class Board:
         decisions = self.tick(at_ns)
         self.edges.append(Edge(active, at_ns))
         if active and self._began_ns is None:
-            self._began_ns = at_ns
+            self._began_ns, self._swallows = at_ns, not self.ready
         elif not active and self._began_ns is not None:
             decisions += self._judge(self._began_ns, at_ns)
             self._began_ns, self._inactive_since_ns = None, at_ns
@@ -107,8 +118,11 @@ class Board:
         while self._due_ns is not None and self._due_ns <= now_ns:
             at_ns, self._due_ns = self._due_ns, None
             if self.state == "attract":
+                was_ready = self.ready
                 self.state = "playing"
                 self.credits -= 1
+                if self.ready and not was_ready:
+                    decisions.append(ReadyTurned(True, at_ns))
                 self._due_ns = at_ns + self.ruling.play_ms * 1_000_000
                 decisions.append(GameStarted(at_ns))
             else:
@@ -117,6 +131,11 @@ class Board:
                 self._await_start(at_ns)
                 decisions.append(GameEnded(at_ns))
         return decisions
+
+    @property
+    def ready(self) -> bool:
+        """Whether a coin would be taken."""
+        return not self.ruling.full_at or self.credits < self.ruling.full_at
 
     def next_due_ns(self) -> int | None:
         """When `tick` has something to do next."""
@@ -129,6 +148,8 @@ class Board:
             verdict = "too_close"
         elif ended_ns - began_ns < self.ruling.min_pulse_ms * 1_000_000:
             verdict = "too_short"
+        elif self._swallows:
+            verdict = "swallowed"
         pulse = PulseSeen(began_ns, ended_ns, verdict)
         self.pulses.append(pulse)
         if verdict != "counted":
@@ -142,7 +163,8 @@ class Board:
         self.credits += 1
         if self.state == "attract" and self._due_ns is None:
             self._await_start(ended_ns)
-        return [pulse, CoinCounted(self.coins, ended_ns)]
+        counted: list[Decision] = [pulse, CoinCounted(self.coins, ended_ns)]
+        return counted if self.ready else [*counted, ReadyTurned(False, ended_ns)]
 
     def _await_start(self, from_ns: int) -> None:
         if self.credits > 0:

@@ -28,6 +28,7 @@ from arcade_edge.simulator.board import (
     GameEnded,
     GameStarted,
     PulseSeen,
+    ReadyTurned,
     Ruling,
     State,
 )
@@ -82,6 +83,7 @@ class SimulatedCabinet:
         edge_log: A file that each edge of the coin line is appended to at once, so that it survives a SIGKILL: one
             JSON object a line, `{"t_ns": monotonic, "wall_ms": …, "active": …}`; what the board decides stands
             between them as `{"t_ns": …, "wall_ms": …, "event": …}`. `read_edge_log` reads it.
+        meter_cut_after: After so many coins nothing comes from the meter any more; None: it goes on.
         listen: Is told each decision of the board, in its thread.
     """
 
@@ -91,12 +93,14 @@ class SimulatedCabinet:
         ruling: Ruling | None = None,
         *,
         edge_log: Path | None = None,
+        meter_cut_after: int | None = None,
         listen: Callable[[Decision], None] | None = None,
     ) -> None:
         from gpiozero.pins.mock import MockFactory
 
         self.wiring = wiring
         self._board = Board(ruling or Ruling())
+        self._meter_cut_after = meter_cut_after
         self._listen = listen
         self._edges: queue.SimpleQueue[Edge | None] = queue.SimpleQueue()
         self._to_drive: list[tuple[int, _Output, bool]] = []
@@ -182,7 +186,11 @@ class SimulatedCabinet:
                     self._log_event(at_ns, "pulse", verdict=verdict)
                 case CoinCounted(coins=coins, at_ns=at_ns):
                     self._log_event(at_ns, "coin", coins=coins)
-                    self._pulse(self.wiring.meter_pin, self.wiring.meter_active, METER_MS)
+                    if self._meter_cut_after is None or coins <= self._meter_cut_after:
+                        self._pulse(self.wiring.meter_pin, self.wiring.meter_active, METER_MS)
+                case ReadyTurned(ready=ready, at_ns=at_ns):
+                    self._log_event(at_ns, "ready", ready=ready)
+                    self._turn(self.wiring.ready_pin, ready == (self.wiring.ready_active == "high"))
                 case GameStarted(at_ns=at_ns):
                     self._log_event(at_ns, "game_started")
                 case GameEnded(at_ns=at_ns):
@@ -199,6 +207,12 @@ class SimulatedCabinet:
             os.write(self._master, self.wiring.serial_text.encode() + b"\r\n")
         except BlockingIOError:
             return  # nobody reads: a real port loses the line as well
+
+    def _turn(self, pin: int | None, level: bool) -> None:
+        """Have an output of the board at this level from now on."""
+        if pin is not None:
+            driven = self._factory.pin(pin)
+            driven.drive_high() if level else driven.drive_low()
 
     def _pulse(self, pin: int | None, active: Active, width_ms: int) -> None:
         """Have an output of the board pulsed, after the pulses that it still owes."""

@@ -12,6 +12,7 @@ from arcade_edge.simulator.board import (
     GameEnded,
     GameStarted,
     PulseSeen,
+    ReadyTurned,
     Ruling,
 )
 from support.coins import count_coins
@@ -50,6 +51,18 @@ def test_pulses_without_a_gap_between_them_merge_into_one() -> None:
 def test_a_coin_may_take_several_pulses() -> None:
     ruling = Ruling(pulses_per_coin=3)
     assert count_coins(edges_of([(100, 60)] * 8), ruling) == 2
+
+
+def test_a_board_that_is_full_is_not_ready_and_swallows_coins_until_a_game_has_begun() -> None:
+    board = Board(Ruling(min_pulse_ms=50, min_gap_ms=40, start_after_ms=1_000, play_ms=9_000, full_at=2))
+    edges = edges_of([(100, 60)] * 3)
+    decisions = [decision for edge in edges for decision in board.edge(edge.active, edge.at_ns)]
+    assert [d.verdict for d in decisions if isinstance(d, PulseSeen)] == ["counted", "counted", "swallowed"]
+    assert [d.ready for d in decisions if isinstance(d, ReadyTurned)] == [False]
+    assert (board.coins, board.credits, board.ready) == (2, 2, False)
+    later = board.tick(3_000 * MS)
+    assert [d.ready for d in later if isinstance(d, ReadyTurned)] == [True]
+    assert (board.credits, board.ready) == (1, True)
 
 
 def test_a_line_that_stays_active_is_no_coin_yet() -> None:

@@ -20,6 +20,7 @@ from arcade_edge.agent.signals import CreditPulsed, DetectorSignal, GameOver, Me
 from arcade_edge.domain.pulses import Profile
 from arcade_edge.hardware.coin_line import CoinLine
 from arcade_edge.hardware.inputs import GpioInput, GpioInputs, SerialInput
+from arcade_edge.hardware.serial_port import SerialPort
 from arcade_edge.simulator.board import CoinCounted, GameEnded, GameStarted, PulseSeen, Ruling
 from arcade_edge.simulator.cabinet import SimulatedCabinet, Wiring, read_edge_log
 from support.coin_lines import WAIT_S, running
@@ -107,7 +108,7 @@ def test_a_game_is_played_and_its_end_is_signalled_on_every_line(cabinet: Simula
         pin_factory=cabinet.factory(),
     )
     assert cabinet.serial_port is not None
-    serial_input = SerialInput(cabinet.serial_port, 9600, "GAME OVER", posted.put)
+    serial_input = SerialInput(SerialPort(cabinet.serial_port), "GAME OVER", posted.put)
     inputs.start()
     serial_input.start()
     wait_for(lambda: serial_input.alive)
