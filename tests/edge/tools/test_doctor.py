@@ -19,7 +19,7 @@ import trustme
 
 from arcade_edge import cli
 from arcade_edge import config as edge_settings
-from arcade_edge.agent.journal import open_journal
+from arcade_edge.agent.journal import open_journal, read_contents
 from arcade_edge.errors import GpioUnavailable, JournalInUse
 from arcade_edge.mqtt.link import RECEIVE_MAXIMUM
 from arcade_edge.simulator.cabinet import SimulatedCabinet, Wiring
@@ -396,6 +396,39 @@ def test_beside_a_running_agent_nothing_is_tried_that_it_would_notice(
     assert asked(cloud) == []
 
 
+def test_a_running_agent_keeps_its_connection_and_counts_nothing(
+    tmp_path: Path, broker: Broker, cloud: MqttCloud
+) -> None:
+    """The doctor beside it has names of its own, and says nothing that the agent or the cloud would take."""
+    config = write_config(tmp_path, broker.port)
+    with AgentProcess(config, "--serial-number", SERIAL) as agent:
+        cloud.ready()
+        heard = len(cloud.heard.statuses)
+        verdicts = doctor(config)
+        assert levels(verdicts, "access list") == {"ok"}
+        assert [status for status in cloud.heard.statuses[heard:] if not status.ready] == []
+        assert "no connection" not in agent.log()
+        assert agent.stop() == 0
+    assert read_contents(tmp_path / "journal.db", 10).counters == {}
+
+
+@pytest.mark.parametrize(("role", "words"), [("bench", "publish on them"), ("listener", "may not publish")])
+def test_a_user_with_more_or_other_rights_is_told_where_the_broker_says_so_too(
+    tmp_path: Path, role: Any, words: str
+) -> None:
+    """With Mosquitto's plugin, whose word on a subscription is true."""
+    users = [User(MACHINE, "machine password", role), USERS[1]]
+    with (
+        Broker(tmp_path / "broker", users=users) as broker,
+        MqttCloud(broker.port, KEY, MACHINE, username="cloud", password="cloud password"),
+    ):
+        verdicts = doctor(write_config(tmp_path, broker.port))
+    told = {verdict.what: verdict for verdict in verdicts if verdict.what in ("access list", "other machines")}
+    assert words in " ".join(str(verdict) for verdict in verdicts)
+    assert told["other machines"].level == "warn"
+    assert "read their topics" in told["other machines"].text
+
+
 def test_no_agent_starts_while_it_looks(tmp_path: Path, broker: Broker, cloud: MqttCloud) -> None:
     config = write_config(tmp_path, broker.port)
     factory = SimulatedCabinet(Wiring(PIN)).factory()
@@ -573,7 +606,7 @@ def test_root_leaves_no_file_behind_that_the_agent_cannot_open() -> None:
         "import os, sys\n"
         "from pathlib import Path\n"
         "from arcade_edge.tools.account import become_owner_of\n"
-        "from arcade_edge.agent.journal import open_journal\n"
+        "from arcade_edge.agent.journal import open_journal, read_contents\n"
         "from arcade_edge.errors import JournalInUse\n"
         "folder = Path(sys.argv[1])\n"
         "print(become_owner_of(folder), become_owner_of(folder))\n"
