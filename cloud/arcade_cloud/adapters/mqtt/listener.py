@@ -16,12 +16,10 @@ everything, which does no harm.
 
 import platform
 import re
-import secrets
-import threading
 import time
 from collections.abc import Callable
 
-from arcade_cloud.adapters.mqtt.connection import KEEPALIVE_S, OPEN_WITHIN_S, cloud_connection
+from arcade_cloud.adapters.mqtt.connection import KEEPALIVE_S, cloud_connection
 from arcade_cloud.adapters.mqtt.feed import RECEIVE_MAXIMUM, Feed, FeedState
 from arcade_shared.broker_address import BrokerAddress
 from arcade_shared.client_ids import ClientId
@@ -104,20 +102,3 @@ class Listener:
         """What is wrong, each in a sentence; empty if both feeds listen to all that they should."""
         found = [state.problem for state in self.state if state.problem is not None]
         return list(dict.fromkeys(found))
-
-
-def try_listening(address: BrokerAddress) -> str | None:
-    """Connect and subscribe once, in a separate session. Returns what is wrong, in a sentence, or None."""
-    connection = cloud_connection(
-        address,
-        f"arcade-cloud-check-{secrets.token_hex(6)}",
-        topics=(*ACK_TOPICS, *STATUS_TOPICS),
-        keepalive_s=KEEPALIVE_S,
-    )
-    threading.Thread(target=connection.run, name="check", daemon=True).start()
-    try:
-        if not connection.wait_until_settled(3 * OPEN_WITHIN_S):
-            return connection.end or "the broker does not answer"
-        return connection.refusal or None
-    finally:
-        connection.close()

@@ -16,6 +16,7 @@ from arcade_sandbox.broker.launcher import Broker, User
 from arcade_shared.broker_address import BrokerAddress
 from arcade_shared.errors import BadMessage
 from arcade_shared.topics import ECHO
+from support.mosquitto_acl_file import mosquitto_with_acl_file
 from support.mqtt_probe import WAIT_S, Probe
 
 ACK = "arcade/machine/cab-01/ack"
@@ -469,3 +470,25 @@ def test_a_check_subscribes_once_and_says_what_is_wrong(broker: Broker) -> None:
     assert "check MQTT_USERNAME" in (try_listening(address(broker, "cloud", "wrong")) or "")
     broker.stop()
     assert "nobody listens on" in (try_listening(address(broker)) or "")
+
+
+@pytest.mark.parametrize(
+    ("list_", "words"),
+    [
+        ("topic readwrite #", None),
+        ("topic write #", "arcade/cloud/echo, arcade/machine/+/ack, arcade/machine/+/status"),
+        (
+            "topic write #\ntopic read arcade/machine/+/ack\ntopic read arcade/cloud/echo",
+            "arcade/machine/+/status",
+        ),
+        ("topic write #\ntopic read arcade/machine/#", "read arcade/cloud/echo"),
+        ("topic readwrite arcade/cloud/echo\ntopic read arcade/machine/#", None),
+    ],
+)
+def test_a_check_believes_no_broker_that_grants_every_subscription(
+    tmp_path: Path, list_: str, words: str | None
+) -> None:
+    """Mosquitto does so, where its access list is a file."""
+    with mosquitto_with_acl_file(tmp_path / "broker", f"user cloud\n{list_}\n") as port:
+        said = try_listening(BrokerAddress(host="127.0.0.1", port=port, tls=False, username="cloud", password="-"))
+    assert said is None if words is None else said is not None and said.endswith(words), said
