@@ -116,7 +116,7 @@ class ObedientMachine:
 
     def receive(self, topic: str, payload: bytes) -> None:
         fields: dict[str, Any] = msgspec.json.decode(payload)
-        if not self.is_up:
+        if not self.is_up or "signature" not in fields:
             return
         if topic.endswith("/clock"):
             self.clock_answers.append(msgspec.convert(fields, Clock).nonce)

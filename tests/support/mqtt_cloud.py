@@ -20,6 +20,7 @@ from arcade_shared.messages import Ack, Clock, Coinpulse, Gameover, Revoke, Stat
 from arcade_shared.signing import seal, verify
 from arcade_shared.times import format_ms
 from arcade_shared.topics import every_machine, machine_topic
+from arcade_shared.trial import DOCTOR, trial
 
 WAIT_S = 60.0
 
@@ -97,11 +98,20 @@ class MqttCloud:
     """One machine's cloud. Use it as a context manager."""
 
     def __init__(
-        self, port: int, key: bytes, machine_id: str, *, username: str, password: str, answers: bool = True
+        self,
+        port: int,
+        key: bytes,
+        machine_id: str,
+        *,
+        username: str,
+        password: str,
+        answers: bool = True,
+        tries: bool = True,
     ) -> None:
         self.key = key
         self.machine_id = machine_id
         self.answers = answers
+        self.tries = tries
         self.heard = Heard()
         self.seen: list[tuple[str, bytes]] = []
         self.faults: list[str] = []
@@ -137,6 +147,8 @@ class MqttCloud:
                     self.heard.statuses.append(status)
                     if status.nonce and self.answers:
                         self.answer(status.nonce)
+                        if status.agent == DOCTOR and self.tries:
+                            self._publish_trials(status.nonce)
                 elif message.topic.endswith("/ack"):
                     self.heard.acks.append(from_object(Ack, fields))
                 elif message.topic.endswith("/gameover"):
@@ -149,6 +161,10 @@ class MqttCloud:
         """Tell the machine the time."""
         moment_ms = now_ms() if timestamp_ms is None else timestamp_ms
         self.publish("clock", clock(self.key, self.machine_id, nonce, moment_ms))
+
+    def _publish_trials(self, mark: str) -> None:
+        for kind in ("coinpulse", "revoke"):
+            self.publish(kind, trial(kind, mark, format_ms(now_ms())))
 
     def publish(self, kind: Any, payload: bytes, *, retain: bool = False) -> None:
         """Publish at QoS 1 on one of the machine's topics."""

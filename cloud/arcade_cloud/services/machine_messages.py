@@ -24,6 +24,7 @@ from arcade_shared.errors import BadMessage
 from arcade_shared.messages import Ack, Echo, Gameover, Status, from_object, parse_object
 from arcade_shared.signing import key_fingerprint, verify
 from arcade_shared.topics import ECHO, MachineTopic, parse_machine_topic
+from arcade_shared.trial import DOCTOR
 
 # What a message was taken in as. `stale`: a status older than the known one. `unsigned`: a game over without a
 # signature. `unmatched`: an ack for a credit that no order knows.
@@ -151,6 +152,8 @@ class MachineMessages:
             store.raise_alert(alert("meter", place.machine_id, text, now_ms, each_day))
         if update.answer_nonce:
             self.fulfilment.sender.clock(place.machine_id, update.answer_nonce)
+            if status.agent == DOCTOR:
+                self.fulfilment.sender.trials(place.machine_id, update.answer_nonce)
         return "status"
 
     def _update(self, machine_id: str, change: Callable[[Presence], PresenceUpdate]) -> PresenceUpdate | None:

@@ -13,6 +13,7 @@ from arcade_shared.messages import Clock, Coinpulse, Echo, Gameover, Message, Re
 from arcade_shared.signing import seal
 from arcade_shared.times import format_ms
 from arcade_shared.topics import ECHO, Kind, machine_topic
+from arcade_shared.trial import EXPIRY_S, trial
 
 # How long the broker keeps an echo for a cloud that is down. An older echo proves nothing new.
 ECHO_EXPIRY_S = 3600
@@ -58,6 +59,13 @@ class Sender:
     def clock(self, machine_id: str, nonce: str) -> Outcome:
         """Answer a machine's nonce with the time."""
         return self._send(machine_id, "clock", Clock, CLOCK_EXPIRY_S, nonce=nonce)
+
+    def trials(self, machine_id: str, mark: str) -> None:
+        """Publish what shows a doctor that the machine may read what else the cloud sends it."""
+        kinds: tuple[Kind, ...] = ("coinpulse", "revoke")
+        for kind in kinds:
+            payload = trial(kind, mark, format_ms(self.now_ms()))
+            self.broker.publish(machine_topic(machine_id, kind), payload, expiry_s=EXPIRY_S)
 
     def game_over(self, machine_id: str, event_id: str) -> Outcome:
         """Publish a game over for game software."""

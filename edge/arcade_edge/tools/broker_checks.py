@@ -5,15 +5,13 @@ nothing. So each right is shown by a message that comes, or does not. All visits
 a clean start and without a will, so a running agent keeps its connection and a stopped one what waits for it.
 
 What is published is harmless, and gone after ten seconds. A status that says "offline", for that is the truth,
-carries a nonce: the cloud answers it, whoever asks, and an answer signed with the machine's own key proves both
-ways and the key; never beside a running agent, which is not offline. All else is a note without a signature, which
-cloud and agent drop; to software that believes a coinpulse without one it is zero credits, for a machine that does
-not exist. Nothing is tried on the gameover topic, where everybody would hear it.
+carries a nonce: the cloud answers it, whoever asks. An answer signed with the machine's own key proves both ways
+and the key; with it come trial messages on the topics that this user may not publish on itself. That status is
+never sent beside a running agent, which is not offline. All else is trial messages, and none is on gameover.
 """
 
 from __future__ import annotations
 
-import json
 import queue
 import secrets
 import time
@@ -32,6 +30,7 @@ from arcade_shared.mqtt import Puback
 from arcade_shared.signing import seal
 from arcade_shared.times import format_ms
 from arcade_shared.topics import ROOT, Kind, every_machine, machine_topic, parse_machine_topic
+from arcade_shared.trial import DOCTOR, trial
 
 # Beyond it, TLS certificates and log lines begin to suffer. Credits do not: they go by the cloud's clock.
 CLOCK_OFF_MS = 60_000
@@ -41,10 +40,10 @@ CONFIRM_WITHIN_S = 10.0
 LISTEN_S = 2.0
 # What the agent publishes, but for gameover.
 _TRIED: tuple[Kind, ...] = ("status", "ack")
+# On these the cloud answers with trial messages, since this program's version.
+_TRIED_BY_CLOUD: tuple[Kind, ...] = ("coinpulse", "revoke")
 # Of other machines: enough to show a list without bounds, within EMQX Serverless' ten subscriptions for a client.
 _OTHERS: tuple[Kind, ...] = ("coinpulse", "ack", "status")
-# No machine's id: it is in the payload of notes, so that software that reads coinpulses finds none.
-NOBODY = "arcade-edge-doctor"
 
 
 @dataclass
@@ -124,8 +123,7 @@ class _Examination:
         self._installation = installation
         self._happened = happened
         self._agent, self._reader, self._writer = agent, reader, writer
-        self._mark = secrets.token_hex(16).encode()
-        self._nonce = secrets.token_hex(16)
+        self._nonce = secrets.token_hex(16)  # and the mark of trial messages
         self._sent: dict[tuple[Visit, int], str] = {}
         self._began_s = time.monotonic()
         refused = {parse_machine_topic(topic).kind: why for topic, why in agent.connection.refused_topics.items()}
@@ -142,25 +140,23 @@ class _Examination:
     def publish(self, stranger: str) -> None:
         """Publish everything that is tried."""
         machine_id = self._settings.machine_id
-        notes: Sequence[Kind] = ("ack",)
+        tried: Sequence[Kind] = ("ack",)
         if self._installation is not None:
-            notes = ("ack", *LISTENS_TO)
+            tried = ("ack", *LISTENS_TO)
             topic = machine_topic(machine_id, "status")
             self._send(self._agent, topic, _status(self._settings, self._installation, self._nonce))
-        for kind in notes:
-            self._send(self._agent, machine_topic(machine_id, kind), self._note(kind))
+        for kind in tried:
+            self._send(self._agent, machine_topic(machine_id, kind), self._trial(kind))
         for kind in ("coinpulse", "ack"):
-            self._send(self._writer, machine_topic(stranger, kind), self._note(kind))
+            self._send(self._writer, machine_topic(stranger, kind), self._trial(kind))
 
     def _send(self, visit: Visit, topic: str, payload: bytes) -> None:
         number = visit.publish(topic, payload)
         if number is not None:
             self._sent[visit, number] = topic
 
-    def _note(self, kind: Kind) -> bytes:
-        note = {"machineId": NOBODY, "timestamp": format_ms(wall_ms())}
-        text = f"arcade-edge doctor tries what this user may do ({self._mark.decode()})"
-        return json.dumps({**note, **({"credits": 0} if kind == "coinpulse" else {}), "note": text}).encode()
+    def _trial(self, kind: Kind) -> bytes:
+        return trial(kind, self._nonce, format_ms(wall_ms()))
 
     def collect(self, answer_within_s: float) -> None:
         """Look at what comes."""
@@ -183,10 +179,10 @@ class _Examination:
         if found.lost or waited_s >= max(CONFIRM_WITHIN_S, answer_within_s):
             return True
         wants_answer = self._installation is not None and found.answer is None and waited_s < answer_within_s
-        open_notes = self._sent or any(
+        under_way = self._sent or any(
             _taken(found.rights[kind]) and not found.rights[kind].came for kind in LISTENS_TO
         )
-        return not wants_answer and not (open_notes and waited_s < CONFIRM_WITHIN_S)
+        return not wants_answer and not (under_way and waited_s < CONFIRM_WITHIN_S)
 
     def _look_at(self, event: Happened) -> None:
         match event:
@@ -212,7 +208,7 @@ class _Examination:
             place = parse_machine_topic(topic)
         except BadTopic:
             return
-        ours = self._mark in payload
+        ours = self._nonce.encode() in payload and b"signature" not in payload
         if place.machine_id != self._settings.machine_id:
             if topic not in found.others_came:
                 found.others_came.append(topic)
@@ -244,7 +240,7 @@ def _status(settings: Settings, installation: str, nonce: str) -> bytes:
         max_credits=0,
         nonce=nonce,
         boot_id=secrets.token_hex(16),
-        agent="arcade-edge doctor",
+        agent=DOCTOR,
         connection=1,
         seq=0,
         timestamp=format_ms(wall_ms()),
@@ -267,11 +263,13 @@ def _needed(machine_id: str, found: _Found, *, running: bool) -> Iterator[Verdic
             yield bad(what, f"it may not publish {kind}: {puback.text}; {_allow(machine_id, 'publish', (kind,))}")
         ok = ok and _taken(found.rights[kind])
     unshown: list[Kind] = []
+    # What came on a topic that this user may not publish on was sent by the cloud, and then on all of them.
+    cloud_tries = any(right.came and not _taken(right) for right in map(found.rights.__getitem__, _TRIED_BY_CLOUD))
     for kind in LISTENS_TO:
         right = found.rights[kind]
         if right.refused:
             text = f"it may not subscribe to {kind}: {right.refused}"
-        elif _taken(right) and not right.came:
+        elif not right.came and (_taken(right) or (cloud_tries and kind in _TRIED_BY_CLOUD)):
             text = f"it may not read {kind}: the broker grants the subscription, but nothing comes"
         else:
             if not right.came and not found.honest:
@@ -282,7 +280,8 @@ def _needed(machine_id: str, found: _Found, *, running: bool) -> Iterator[Verdic
     if unshown:
         yield doubtful(
             what,
-            f"whether it may read {_listed(unshown)} is not shown: this broker grants every subscription. "
+            f"whether it may read {_listed(unshown)} is not shown: this broker grants every subscription, "
+            "and nothing has come. "
             + (
                 "More is tried while the agent is stopped and its journal is sound"
                 if running

@@ -64,9 +64,13 @@ def examine(
         return
     yield from _settings(path, settings)
     yield from _credentials(environ)
+    by_systemd = credential_files(environ)  # those are read for the agent, by root
     user = become_owner_of(settings.journal_path.parent)
-    if user is not None and not os.access(path, os.R_OK):
-        yield bad("settings", f"the agent's user {user} cannot read {path}: chown {user} {path}")
+    if user is not None:
+        needed = [*settings.secret_files, *([Path(settings.broker.ca_file)] if settings.broker.ca_file else [])]
+        for file in needed:
+            if file not in by_systemd and not os.access(file, os.R_OK):
+                yield bad("settings", f"the agent's user {user} cannot read {file}: chown {user} {file}")
     with ExitStack() as ending:
         try:
             journal, verdict = _journal(settings, serial)

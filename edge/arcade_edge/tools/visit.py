@@ -14,10 +14,9 @@ from arcade_edge.config import Settings
 from arcade_edge.mqtt.link import GREET_WITHIN_S, HINTS
 from arcade_shared.client_ids import ClientId
 from arcade_shared.mqtt import CONNECT_WITHIN_S, Connection, Puback, Received
+from arcade_shared.trial import EXPIRY_S
 
 KEEPALIVE_S = 15
-# Longer than any broker needs to hand a message on; and no longer, for nobody else is to find it later.
-EXPIRY_S = 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,11 @@ from arcade_cloud.domain.machines import SKEW_MS, Presence
 from arcade_cloud.domain.order import UnmatchedAck
 from arcade_cloud.errors import StoreUnavailable
 from arcade_shared.errors import BadMessage
-from arcade_shared.messages import Ack, Clock, Coinpulse, Echo, Gameover, Status
+from arcade_shared.messages import Ack, Clock, Coinpulse, Echo, Gameover, Status, parse_object
 from arcade_shared.signing import echo_key, machine_key, seal, signature
 from arcade_shared.times import format_ms
 from arcade_shared.topics import ECHO, Kind, machine_topic
+from arcade_shared.trial import DOCTOR, NOBODY
 from support.mortal_cloud import INSTALLATION, MACHINE, SECRET, START_MS, MortalCloud, new_credit_id
 from support.orders import only_command
 from support.sealed import unseal
@@ -260,6 +261,23 @@ def test_a_status_with_a_nonce_is_answered_with_the_signed_time() -> None:
     (sent,) = cloud.broker.on(topic)
     clock = unseal([machine_key(SECRET, MACHINE)], topic, sent.payload, Clock)
     assert (clock.nonce, clock.timestamp_ms) == (NONCE, cloud.now_ms)
+
+
+@pytest.mark.parametrize(("agent", "trials"), [("arcade-edge 1.0", 0), (DOCTOR, 1)])
+def test_a_doctor_is_answered_with_what_it_cannot_publish_itself_and_nothing_that_counts(
+    agent: str, trials: int
+) -> None:
+    """Trial messages: without a signature, for no credits, on the two topics that only the cloud writes."""
+    cloud = MortalCloud()
+    status = status_fields(nonce=NONCE, agent=agent, state="offline", ready=False)
+    assert cloud.messages.take_in(STATUS, signed("status", Status, status)) == "status"
+    assert cloud.machine.clock_answers == [NONCE]
+    for kind in ("coinpulse", "revoke"):
+        sent = cloud.broker.on(machine_topic(MACHINE, kind))
+        assert len(sent) == trials
+        for fields in (parse_object(one.payload) for one in sent):
+            assert NONCE in fields["note"]
+            assert (fields["machineId"], fields.get("credits", 0), "signature" in fields) == (NOBODY, 0, False)
 
 
 def test_a_nonce_is_answered_once_however_often_its_status_comes() -> None:

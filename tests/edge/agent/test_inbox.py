@@ -23,7 +23,9 @@ from arcade_edge.agent.inbox import (
 )
 from arcade_edge.domain.credits import Command, Revocation
 from arcade_shared.ids import uuid7
-from arcade_shared.topics import machine_topic
+from arcade_shared.times import format_ms
+from arcade_shared.topics import Kind, machine_topic
+from arcade_shared.trial import trial
 from support.mqtt_cloud import clock, coinpulse, revoke
 
 KEY = bytes(range(32))
@@ -53,6 +55,14 @@ def test_what_the_cloud_asks_is_understood() -> None:
     assert read_message(topic, revoke(KEY, "cab-01", ID, US), False, ADDRESSEE) == Revocation(ID)
     topic = machine_topic("cab-01", "clock")
     assert read_message(topic, clock(KEY, "cab-01", US, NOW), False, ADDRESSEE) == ClockAnswer(US, NOW)
+
+
+@pytest.mark.parametrize("addressee", [ADDRESSEE, BENCH])
+def test_a_trial_message_asks_for_nothing_even_on_a_bench(addressee: Addressee) -> None:
+    expected_of: dict[Kind, str] = {"coinpulse": MALFORMED, "revoke": BAD_SIGNATURE, "clock": BAD_SIGNATURE}
+    for kind, expected in expected_of.items():
+        message = trial(kind, "a mark", format_ms(NOW))
+        assert why(message, machine_topic("cab-01", kind), addressee=addressee) == expected
 
 
 @pytest.mark.parametrize(

@@ -23,13 +23,13 @@ from arcade_edge.agent.journal import open_journal, read_contents
 from arcade_edge.errors import GpioUnavailable, JournalInUse
 from arcade_edge.mqtt.link import RECEIVE_MAXIMUM
 from arcade_edge.simulator.cabinet import SimulatedCabinet, Wiring
-from arcade_edge.tools.broker_checks import NOBODY
 from arcade_edge.tools.doctor import examine
 from arcade_edge.tools.verdicts import Verdict
 from arcade_sandbox.broker import access as broker_access
 from arcade_sandbox.broker.launcher import Broker, User
 from arcade_sandbox.processes import dies_with_parent, free_port
 from arcade_shared.messages import Status
+from arcade_shared.trial import NOBODY
 from support.agent_process import KEY, MACHINE, AgentProcess, write_config
 from support.coin_back_ends import PIN, LgpioDoubleBackEnd
 from support.mosquitto_acl_file import mosquitto_with_acl_file
@@ -211,8 +211,8 @@ BY_TOPIC = of_topics("write", "ack", "status", "gameover") + of_topics("read", "
 @pytest.mark.parametrize(
     ("list_", "expected"),
     [
-        # by topic, as docs/DEPLOY.md has it: what the cloud does not send cannot be shown
-        (BY_TOPIC, {"access list": ("warn", "may read coinpulse and revoke is not shown")}),
+        # by topic, as docs/DEPLOY.md has it
+        (BY_TOPIC, {}),
         # one line for all of its own topics: what others' topics hold cannot be shown
         ("pattern readwrite arcade/machine/%u/#\n", {"other machines": ("warn", "is not shown")}),
         # nothing that the cloud sends
@@ -236,9 +236,18 @@ BY_TOPIC = of_topics("write", "ack", "status", "gameover") + of_topics("read", "
         ("topic readwrite #\n", {"other machines": ("warn", "read their topics")}),
         (of_topics("write", "#") + "topic read #\n", {"other machines": ("warn", "cab-02/status has come")}),
         (
-            BY_TOPIC + "topic write arcade/machine/+/ack\n",
-            {"access list": ("warn", "not shown"), "other machines": ("warn", "publish on them")},
+            of_topics("write", "ack", "status") + of_topics("read", "coinpulse", "clock"),
+            {"access list": ("FAIL", "may not read revoke")},
         ),
+        (
+            of_topics("write", "ack", "status") + of_topics("read", "revoke", "clock"),
+            {"access list": ("FAIL", "may not read coinpulse")},
+        ),
+        (
+            of_topics("write", "ack", "status") + of_topics("read", "clock"),
+            {"access list": ("warn", "may read coinpulse and revoke is not shown")},
+        ),
+        (BY_TOPIC + "topic write arcade/machine/+/ack\n", {"other machines": ("warn", "publish on them")}),
     ],
 )
 def test_what_a_broker_grants_is_tried_by_messages(
@@ -260,6 +269,18 @@ def test_what_a_broker_grants_is_tried_by_messages(
         assert words in told[what][1]
 
 
+def test_a_cloud_of_before_leaves_open_what_only_it_could_show(tmp_path: Path) -> None:
+    """It answers with the time alone."""
+    acl = f"user cloud\ntopic readwrite #\nuser {MACHINE}\n{BY_TOPIC}"
+    with (
+        mosquitto_with_acl_file(tmp_path / "broker", acl) as port,
+        MqttCloud(port, KEY, MACHINE, username="cloud", password="-", tries=False),
+    ):
+        verdicts = doctor(write_config(tmp_path, port), answer_within_s=PATIENT_S)
+    assert failed(verdicts) == []
+    assert "coinpulse and revoke is not shown" in text_of(verdicts, "access list", "warn")
+
+
 def test_what_the_doctor_publishes_is_nothing_to_anybody(tmp_path: Path) -> None:
     """Where it may publish coinpulses, neither the agent nor software that trusts the broker takes one."""
     with (
@@ -276,7 +297,11 @@ def test_what_the_doctor_publishes_is_nothing_to_anybody(tmp_path: Path) -> None
             cloud.ready()
             assert agent.stop() == 0
         assert agent.pulses() == 0
-    by_doctor = [(topic, payload) for topic, payload in cloud.seen if b"arcade-edge doctor" in payload]
+    by_doctor = [
+        (topic, payload)
+        for topic, payload in cloud.seen
+        if b"arcade-edge doctor" in payload or b"a trial message" in payload
+    ]
     assert {topic.rpartition("/")[2] for topic, _ in by_doctor} == {
         "status",
         "ack",
@@ -617,3 +642,33 @@ def test_root_leaves_no_file_behind_that_the_agent_cannot_open() -> None:
         os.chown(folder, 65534, 65534)
         done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["nobody", "None", "True", "True"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_files_that_root_can_read_and_the_agent_cannot_are_named() -> None:
+    """As when they were copied with sudo: the agent would not start."""
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from arcade_edge.tools.doctor import examine\n"
+        "for verdict in examine(Path(sys.argv[1]), 1, environ={}, pin_factory=None, serial='x'):\n"
+        "    print(verdict)\n"
+        "    if verdict.what == 'agent': break\n"
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        config = write_config(folder, free_port())
+        text = config.read_text().replace(f'signing_key = "{KEY.hex()}"', 'signing_key_file = "key"')
+        config.write_text(
+            text.replace("tls = false", 'ca_file = "ca.pem"').replace("journal.db", "state/journal.db")
+        )
+        (folder / "key").write_text(KEY.hex())
+        trustme.CA().cert_pem.write_to_path(str(folder / "ca.pem"))
+        for file in (config, folder / "key", folder / "ca.pem"):
+            file.chmod(0o600)
+        (folder / "state").mkdir()
+        os.chown(folder / "state", 65534, 65534)
+        done = subprocess.run([sys.executable, "-c", code, config], capture_output=True, text=True, check=True)
+    for file in (config, folder / "key", folder / "ca.pem"):
+        assert f"the agent's user nobody cannot read {file}: chown nobody {file}" in done.stdout
