@@ -16,6 +16,7 @@ from arcade_cloud.ports.payments import Payments
 from arcade_cloud.ports.store import Store
 from arcade_cloud.services.alerts import Alerts
 from arcade_cloud.services.broker_watch import BrokerWatch
+from arcade_cloud.services.claims import Claims
 from arcade_cloud.services.fulfilment import Fulfilment, at_once
 from arcade_cloud.services.machine_messages import MachineMessages
 from arcade_cloud.services.machine_watch import MachineWatch
@@ -24,6 +25,7 @@ from arcade_cloud.services.payment_intake import PaymentIntake
 from arcade_cloud.services.reconciliation import Reconciliation
 from arcade_cloud.services.sales import Sales
 from arcade_cloud.services.sender import Sender
+from arcade_cloud.services.unsellable import Unsellable
 from arcade_cloud.services.webhook_watch import WebhookWatch
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class Services:
     sales: Sales
     intake: PaymentIntake
     operations: Operations
+    claims: Claims
     reconciliation: Reconciliation
     messages: MachineMessages
     watch: MachineWatch
@@ -65,6 +68,7 @@ def connect(
     base_url: str,
     price_id: str | None = None,
     machine_silent_s: int = 0,
+    is_live: bool = False,
     now_ms: Callable[[], int] = wall_clock_ms,
     later: Callable[[Callable[[], None]], None] = at_once,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
@@ -73,16 +77,19 @@ def connect(
 
     Args:
         players_payments: Stripe for what a player waits for; None: as for everything else.
+        is_live: Stripe moves real money.
     """
     sender = Sender(store=store, broker=broker, keyring=keyring, now_ms=now_ms)
     fulfilment = Fulfilment(
         store=store, payments=payments, sender=sender, alerts=alerts, limits=limits, now_ms=now_ms, later=later
     )
     alerting = Alerts(store, now_ms)
+    for_players = payments if players_payments is None else players_payments
     sales = Sales(
         fulfilment=fulfilment,
-        alerts=alerting,
-        payments=payments if players_payments is None else players_payments,
+        unsellable=Unsellable(alerts=alerting, payments=payments, now_ms=now_ms),
+        payments=for_players,
+        keyring=keyring,
         base_url=base_url,
         price_id=price_id,
         random_bytes=random_bytes,
@@ -91,7 +98,7 @@ def connect(
         store=store, alerts=alerting, sender=sender, now_ms=now_ms, silent_ms=machine_silent_s * 1000
     )
     webhooks = WebhookWatch(store=store, alerts=alerting, now_ms=now_ms)
-    intake = PaymentIntake(fulfilment=fulfilment, sales=sales)
+    intake = PaymentIntake(fulfilment=fulfilment, sales=sales, keyring=keyring, is_live=is_live)
     return Services(
         sender=sender,
         alerts=alerting,
@@ -99,6 +106,7 @@ def connect(
         sales=sales,
         intake=intake,
         operations=Operations(fulfilment=fulfilment, sales=sales, random_bytes=random_bytes),
+        claims=Claims(fulfilment=fulfilment, sales=sales, alerts=alerting),
         reconciliation=Reconciliation(fulfilment=fulfilment, intake=intake, webhooks=webhooks),
         webhooks=webhooks,
         messages=MachineMessages(fulfilment, keyring, watch),
@@ -224,6 +232,7 @@ def build(
             base_url=settings.public_base_url,
             price_id=settings.stripe_price_id,
             machine_silent_s=settings.machine_silent_s,
+            is_live=settings.stripe_is_live,
             now_ms=now_ms,
             later=later,
         )

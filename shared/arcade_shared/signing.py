@@ -37,6 +37,11 @@ def session_key(secret: str) -> bytes:
     return hmac.digest(secret.encode(), b"arcade session key 1\n", hashlib.sha256)
 
 
+def payment_key(secret: str) -> bytes:
+    """The key (32 bytes) with which the cloud marks its own payments at Stripe. No machine has it."""
+    return hmac.digest(secret.encode(), b"arcade payment key 1\n", hashlib.sha256)
+
+
 def key_fingerprint(key: bytes) -> str:
     """8 hexadecimal digits that tell two keys apart and reveal neither."""
     return hashlib.sha256(b"arcade key fingerprint 1\n" + key).hexdigest()[:8]

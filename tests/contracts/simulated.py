@@ -181,6 +181,10 @@ class SimulatedStripe(Simulated):
 
     def pay(self, session_id: str, method: Any = "card") -> str:
         """Raises ValueError, as the account does, where the simulation's player is just turned away."""
+        if method == "fpx_later":  # the simulation's bank would decide by itself, this one does when it is told
+            intent = self._stripe.pay(session_id, method)
+            self.side.flush()
+            return intent
         return self.side.pay(session_id, method) or self._stripe.pay(session_id, method)
 
     def advance(self, seconds: int) -> None:

@@ -191,6 +191,7 @@ def test_after_the_upgrade_this_version_refuses_in_words_and_writes_nothing(shar
         lambda: this.note_seen("evt_1", NOW_MS),
         lambda: this.raise_alert(an_alert("a-1")),
         lambda: this.note_echo(NOW_MS),
+        lambda: this.forget_echoes(NOW_MS),
         lambda: this.postpone("o-1", NOW_MS + 10**9),
         this.form,
         this.upgrade,

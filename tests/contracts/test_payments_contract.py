@@ -110,6 +110,7 @@ def _request(world: World, order_id: str = "o-1", **fields: Any) -> CheckoutRequ
         "cancel_url": "https://arcade.example/back",
         "expires_at_ms": world.now_ms() + 31 * 60_000,
         "site": "arcade.example",
+        "mark": "5e" * 32,
     }
     return CheckoutRequest(**{**values, **fields})
 
@@ -587,19 +588,33 @@ def test_a_hold_is_reported_with_the_payment_itself(world: World) -> None:
     assert completed.payment is None
 
 
-def test_a_charge_in_a_checkout_that_holds_cards_is_reported_to_be_read_back(world: World) -> None:
-    """The same event may tell of a capture, long after the player paid."""
-    _, payment_intent = _bought(world, "fpx")
-    taken, completed = _told(world)
-    assert (taken.what, taken.kind, taken.payment) == ("payment_intent.succeeded", "payment", None)
-    assert (completed.kind, completed.payment_intent) == ("payment", payment_intent)
-
-
-def test_a_charge_that_could_not_be_held_is_reported_with_the_payment(world: World) -> None:
+def test_a_charge_is_reported_to_be_read_back(world: World) -> None:
+    """The same event may tell of a capture, or of what a slow bank decided, long after the player paid."""
     world.add_price("price_one", 250, "1 credit")
-    payment_intent = world.pay(world.visit_link("price_one", 1, "cab-07"), "card")
-    taken, _ = _told(world)
-    assert taken.payment == world.payments.read_payment(payment_intent)
+    by_link = world.pay(world.visit_link("price_one", 1, "cab-07"), "card")
+    _, by_checkout = _bought(world, "fpx")
+    taken = [report for report in _told(world) if report.what == "payment_intent.succeeded"]
+    assert [(report.kind, report.payment_intent) for report in taken] == [
+        ("payment", by_link),
+        ("payment", by_checkout),
+    ]
+    assert [report.payment for report in taken] == [None, None]
+
+
+def test_a_session_says_whether_a_static_link_made_it(world: World) -> None:
+    world.add_price("price_one", 250, "1 credit")
+    world.pay(world.visit_link("price_one", 1, "cab-07"), "fpx")
+    _bought(world, "fpx")
+    completed = [report for report in _told(world) if report.what == "checkout.session.completed"]
+    assert [report.by_link for report in completed] == [True, False]
+    assert {report.is_live for report in completed} == {False}
+
+
+def test_the_mark_is_on_session_and_payment_with_what_they_ask_for(world: World) -> None:
+    _bought(world, "card")
+    held, completed = _told(world)
+    assert (held.mark, held.amount_minor, held.currency) == ("5e" * 32, 900, "myr")
+    assert (completed.mark, completed.amount_minor, completed.currency) == ("5e" * 32, 900, "myr")
 
 
 def test_what_happens_to_a_payment_later_is_reported_as_a_change(world: World) -> None:
@@ -665,13 +680,8 @@ def test_a_checkout_that_nobody_paid_is_reported(world: World) -> None:
     assert (report.order_id, report.session_id, report.payment_intent) == ("o-1", checkout.session_id, None)
 
 
-def test_a_payment_is_as_old_as_the_players_wish_however_late_its_bank_decides(
-    world: World, request: pytest.FixtureRequest
-) -> None:
+def test_a_payment_is_as_old_as_the_players_wish_however_late_its_bank_decides(world: World) -> None:
     """Stripe makes the charge at once, pending; `created` stays."""
-    if isinstance(world, SimulatedStripe):
-        why = "the simulation dates a charge from the bank's word: to be changed with its digest"
-        request.applymarker(pytest.mark.xfail(reason=why))
     _, payment_intent = _bought(world, "fpx_later")
     began_ms = world.now_ms()
     world.advance(3_600)

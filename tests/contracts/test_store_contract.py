@@ -27,6 +27,7 @@ from arcade_cloud.domain import alerts
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import HEARS_FOR_MS, Hearing, Machine, Presence
 from arcade_cloud.domain.order import Command, HistoryEntry, Order, UnmatchedAck
+from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
 from arcade_cloud.ports.store import ALERTS_AT_MOST, Move, Store
@@ -834,6 +835,34 @@ def test_the_same_orphan_is_kept_once_and_the_latest_comes_first(store: Store) -
     assert [orphan.at_ms for orphan in store.unmatched_acks(1)] == [300]
 
 
+def _unclaimed(payment_intent: str, at_ms: int, **fields: object) -> Unclaimed:
+    values = {"amount_minor": 200, "currency": "myr", "why": "it names no machine"}
+    return Unclaimed(payment_intent=payment_intent, at_ms=at_ms, **{**values, **fields})  # type: ignore[arg-type]
+
+
+def test_an_unclaimed_payment_is_listed_once_until_it_is_forgotten(store: Store) -> None:
+    first = _unclaimed("pi_1", 100, reference="CAB-01 ", likely_machine="cab-01", price_id="price_1", quantity=3)
+    assert store.unclaimed_payment("pi_1") is None
+    assert store.note_unclaimed(first)
+    assert not store.note_unclaimed(_unclaimed("pi_1", 500, why="anything else"))
+    assert store.note_unclaimed(_unclaimed("pi_3", 300))
+    assert store.note_unclaimed(_unclaimed("pi_2", 200))
+    assert [payment.payment_intent for payment in store.unclaimed(10)] == ["pi_3", "pi_2", "pi_1"]
+    assert [payment.payment_intent for payment in store.unclaimed(1)] == ["pi_3"]
+    assert store.unclaimed(10)[-1] == store.unclaimed_payment("pi_1") == first
+    for _ in range(2):
+        store.forget_unclaimed("pi_1")
+    assert store.unclaimed_payment("pi_1") is None
+    assert [payment.payment_intent for payment in store.unclaimed(10)] == ["pi_3", "pi_2"]
+    assert store.note_unclaimed(first), "it may be noted again"
+
+
+def test_pruning_forgets_no_unclaimed_payment(store: Store) -> None:
+    store.note_unclaimed(_unclaimed("pi_1", 100))
+    store.prune(NOW_MS)
+    assert store.unclaimed_payment("pi_1") is not None
+
+
 def test_only_the_latest_echo_counts(store: Store) -> None:
     assert store.heard_echo_ms() is None
     store.note_echo(200)
@@ -841,6 +870,19 @@ def test_only_the_latest_echo_counts(store: Store) -> None:
     assert store.heard_echo_ms() == 200
     store.note_echo(300)
     assert store.heard_echo_ms() == 300
+
+
+def test_an_echo_from_a_clock_that_was_ahead_is_forgotten(store: Store) -> None:
+    store.forget_echoes(0)
+    store.note_echo(9000)
+    store.forget_echoes(9000)
+    assert store.heard_echo_ms() == 9000
+    store.forget_echoes(8999)
+    assert store.heard_echo_ms() is None
+    assert store.hearing() is None
+    store.note_echo(200)
+    assert store.heard_echo_ms() == 200
+    assert store.hearing() == Hearing(200, 200)
 
 
 def test_echoes_prove_hearing_from_the_first_of_them_that_no_long_gap_precedes(store: Store) -> None:

@@ -55,7 +55,7 @@ ENDS = {
     "abandoned, nobody came": End("abandoned"),
     "abandoned, no page": End("abandoned"),
     "open, waiting": End("abandoned"),
-    "open, bank decides": End("settled", 3, "ack", 300),
+    "open, bank decides": End("settled"),  # too late: the player paid long before the bank decided
     "open, paid and not told": End("settled", 3, "ack", 300),
     "open, pays later": End("settled", 3, "ack", 300),
     "revoking, silent": End("settled", 1, "silence", 100),
@@ -75,7 +75,7 @@ ENDS = {
     "grant": End("settled", 2, "ack"),
 }
 # Three credits each for what was funded or paid in time, and two for the grant; the others had been pulsed before.
-PULSED_NOW = 7 * 3 + 2
+PULSED_NOW = 6 * 3 + 2
 
 
 @dataclass(frozen=True)
@@ -167,6 +167,8 @@ def end_of(world: TakenOver, label: str) -> End:
 def check_ends(world: TakenOver) -> None:
     assert {label: end_of(world, label) for label in world.labels} == ENDS
     assert world.machine.pulsed == PULSED_NOW
+    kinds = {alert.kind for alert in world.store.recent_alerts(1000)}
+    assert not kinds & {"unclaimed", "unmatched_payment"}, "all that was under way is ours by its record"
     assert [line for line in world.account.money() if line["held"]] == []
     for label in world.labels:
         assert world.labelled(label).due_at_ms is None, label

@@ -13,11 +13,12 @@ import pytest
 
 from arcade_edge import cli
 from arcade_edge.agent.journal import lock_journal, open_journal
-from arcade_edge.agent.signals import MeterPulse
+from arcade_edge.agent.signals import DetectorBack, DetectorFault, GameOver, MeterPulse, ReadyChanged
 from arcade_edge.bootstrap import MESSAGES_WAITING, SIGNALS_WAITING, EventQueue
 from arcade_edge.domain.credits import Credit
+from arcade_edge.hardware.pin_factory import _why_no_pins
 from arcade_edge.ports import Arrived, Confirmed, Receipt
-from arcade_edge.tools.technician import describe
+from arcade_edge.tools.technician import describe, describe_input
 from arcade_shared.ids import uuid7
 from support.agent_process import KEY, MACHINE, write_config
 from support.mqtt_cloud import coinpulse
@@ -138,6 +139,101 @@ def test_watching_inputs_where_none_is_wired_says_where_to_name_them(
 def test_watching_without_a_broker_says_which_one(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["watch", "--config", str(config)]) == cli.FAILED
     assert "broker: nobody listens on 127.0.0.1:1" in capsys.readouterr().err
+
+
+def test_the_settings_may_be_named_before_the_command_or_after_it(
+    config: Path, mock_pins: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in (["--config", str(config), "pulse"], ["pulse", "--config", str(config)]):
+        assert cli.main(arguments) == cli.OK
+        assert "pulsed on GPIO17" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["simulate", "--play-s", "nan"], "a number from 0"),
+        (["simulate", "--play-s", "-5"], "a number from 0"),
+        (["simulate", "--min-pulse-ms", "x"], "a number from 0"),
+        (["simulate", "--min-gap-ms", "-1"], "a number from 0"),
+        (["release", "--pin", "99", "--active", "low"], "a GPIO number from 0 to 53"),
+        (["release", "--pin", "header 11", "--active", "low"], "a GPIO number from 0 to 53"),
+        (["doctor", "--wait", "0"], "a whole number from 1"),
+        (["journal", "--limit", "-3"], "a whole number from 1"),
+    ],
+)
+def test_an_argument_that_cannot_be_is_refused_with_what_is_wanted(
+    config: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*arguments, "--config", str(config)])
+    assert ended.value.code == cli.MISUSED
+    assert words in capsys.readouterr().err
+
+
+def test_an_edge_log_that_cannot_be_written_is_said_in_words(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["simulate", "--config", str(config), "--edge-log", "/no/such/folder/log"]) == cli.FAILED
+    assert "--edge-log: /no/such/folder/log cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["pulse", "watch", "run", "journal", "release", "doctor"])
+def test_settings_that_are_a_folder_are_said_to_be_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert cli.main([command, "--config", str(tmp_path)]) != cli.OK
+    told = capsys.readouterr()
+    assert f"{tmp_path}: " in (told.out + told.err).replace(":\n  ", ": ")
+    assert "it is a folder" in told.out + told.err
+
+
+def test_whoever_reads_only_the_first_lines_gets_no_trace(config: Path) -> None:
+    """As with `| head -1`."""
+    command = [sys.executable, "-m", "arcade_edge.cli", "doctor", "--config", str(config)]
+    environment = {**os.environ, "GPIOZERO_PIN_FACTORY": "mock"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.close()
+        assert child.stderr.read() == b""
+        assert child.wait(60) == cli.FAILED
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "words"),
+    [
+        ("lgpio", ModuleNotFoundError("No module named 'lgpio'"), "apt-get install python3-lgpio"),
+        ("lgpio", OSError("no board"), "no /dev/gpiochip"),
+        ("nonsense", OSError("Unable to find pin factory 'nonsense'"), "leave GPIOZERO_PIN_FACTORY unset"),
+    ],
+)
+def test_why_there_are_no_pins_is_told_apart(name: str, error: Exception, words: str) -> None:
+    if Path("/dev/gpiochip0").exists():
+        pytest.skip("this computer has pins")
+    assert words in _why_no_pins(name, error)
+
+
+def test_what_inputs_say_is_told_in_words() -> None:
+    said = [
+        describe_input(signal)
+        for signal in (
+            GameOver("serial", 1, "GAME OVER"),
+            ReadyChanged(True, 1),
+            ReadyChanged(False, 1),
+            MeterPulse(1),
+            DetectorFault("ready", "ready (GPIO22)", "unplugged", 1),
+            DetectorBack("ready", "ready (GPIO22)", 1),
+        )
+    ]
+    assert said == [
+        "game over (serial: GAME OVER)",
+        "ready: active, the machine takes coins",
+        "ready: inactive, the machine takes no coins",
+        "meter: one coin",
+        "ready (GPIO22) cannot be read: unplugged",
+        "ready (GPIO22) can be read again",
+    ]
 
 
 def test_the_journal_is_listed_for_people(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

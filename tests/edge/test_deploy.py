@@ -129,9 +129,8 @@ def test_what_is_installed_runs(first: Path) -> None:
     done = subprocess.run(
         [installed / "arcade-edge", "doctor", "--config", settings], capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stdout.splitlines()[0][:30]) == (1, "FAIL  settings      security.s"), (
-        done.stderr
-    )
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.startswith(f"FAIL  settings      {settings}: security.signing_key")
     subprocess.run([installed / "python", "-c", "import lgpio, gpiozero"], check=True, cwd=first)
 
 

@@ -43,6 +43,7 @@ class AccountPayments:
         self.fault: Callable[[str], Fault | None] | None = None
         self.refuse_partial_capture = False
         self.calls: list[str] = []
+        self.acts: list[tuple[int, str, str]] = []  # when, what, of which payment: only what was done
         self._now_ms = now_ms
         self._keys: dict[str, Done] = {}
 
@@ -54,7 +55,12 @@ class AccountPayments:
             if not 30 * 60_000 - 1_000 <= request.expires_at_ms - self._now_ms() <= KEY_LIFE_MS:
                 raise PaymentsRefused("invalid_request_error", "expires_at must be 30 minutes to 24 hours ahead")
             self.stripe.check_total(offer.amount_minor * request.quantity, offer.currency)
-            metadata = {"order_id": request.order_id, "machine_id": request.machine_id, "site": request.site}
+            metadata = {
+                "order_id": request.order_id,
+                "machine_id": request.machine_id,
+                "site": request.site,
+                "arcade_mark": request.mark,
+            }
             session = self.stripe.new_session(
                 amount=offer.amount_minor * request.quantity,
                 currency=offer.currency,
@@ -63,6 +69,7 @@ class AccountPayments:
                 client_reference_id=request.order_id,
                 manual=True,
                 expires_at_s=request.expires_at_ms // 1000,
+                intent_metadata=metadata,
             )
             return self.stripe.checkout(session, with_prices=False)
 
@@ -95,15 +102,26 @@ class AccountPayments:
                     raise
                 self.stripe.intent(payment_intent).part_refused = True
                 raise PaymentsRefused(PARTIAL_CAPTURE, str(refusal)) from None
+            self._acted("capture", payment_intent)
 
         self._call("capture", work, key, (payment_intent, amount_minor))
 
     def cancel(self, payment_intent: str, *, key: str) -> None:
-        self._call("cancel", lambda: self.stripe.cancel_by_hand(payment_intent), key, (payment_intent,))
+        def work() -> None:
+            self.stripe.cancel_by_hand(payment_intent)
+            self._acted("cancel", payment_intent)
+
+        self._call("cancel", work, key, (payment_intent,))
 
     def refund(self, payment_intent: str, amount_minor: int, *, key: str) -> None:
-        request = (payment_intent, amount_minor)
-        self._call("refund", lambda: self.stripe.refund_by_hand(payment_intent, amount_minor), key, request)
+        def work() -> None:
+            self.stripe.refund_by_hand(payment_intent, amount_minor)
+            self._acted("refund", payment_intent)
+
+        self._call("refund", work, key, (payment_intent, amount_minor))
+
+    def _acted(self, what: str, payment_intent: str) -> None:
+        self.acts.append((self._now_ms(), what, payment_intent))
 
     def read_price(self, price_id: str) -> Price:
         found = self._call("read_price", lambda: self.stripe.price(price_id))

@@ -66,15 +66,12 @@ def _wanted(case: Case) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
                 allowed.add(("discrepancy", name))
         if order["kind"] == "stray":
             allowed.add(("unmatched_payment", name))
-            purchase = evidence.purchases.get(line.get("session", ""))
-            if purchase is not None and not purchase.deliverable:
-                required.add(("unmatched_payment", name))
         if any(what == "journal rolled back" for what, _ in case.causes):
             allowed.add(("discrepancy", name))  # the card has forgotten what the machine said before
         if case.befell("money gone outside", line.get("id", "")):
             allowed |= {("loss", name), ("wrong_payment", name)}
         if case.befell("bank took weeks", line.get("id", "")):
-            (required if order["kind"] != "stray" else allowed).add(("undecided", name))
+            (required if order["kind"] == "checkout" else allowed).add(("undecided", name))
         if case.befell("disputed", line.get("id", "")):
             allowed.add(("dispute", name))
         short = any(_says_short(said.fields) for said in case.finals.get(credit_id, ()))
@@ -86,6 +83,17 @@ def _wanted(case: Case) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
             allowed.add(("owed", name))
         if any(evidence.faults.get(fault) for fault in STRIPE_FAULTS):
             allowed |= {("settle_slow", name), ("settle_refused", name)}
+    for line in evidence.money:
+        purchase = evidence.purchases.get(line["session"])
+        if purchase is not None and not purchase.deliverable:
+            # If its money went elsewhere, or an older database was put back, it may not be shown (any more).
+            certain = line["paid_ms"] is not None and line["kept"] == line["amount"] and not evidence.restores
+            (required if certain else allowed).add(("unclaimed", line["id"]))
+        looks_ours = evidence.foreign.get(line["session"], "").startswith("ours")
+        if looks_ours or (purchase is not None and purchase.order_id in case.forgotten):
+            allowed.add(("unclaimed", line["id"]))
+    if case.befell("an event from elsewhere"):
+        allowed |= {("wrong_endpoint", "Stripe"), ("unreadable", "Stripe")}
     unmatched: list[tuple[str, str]] = []
     for said in evidence.heard:
         order = case.by_credit.get(said.fields.get("creditId", ""), {})

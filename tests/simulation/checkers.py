@@ -5,7 +5,7 @@ Nothing here knows the code under test. Each checker takes the evidence of a run
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -15,7 +15,9 @@ from simulation.stripe_account import STEPS
 SILENT = ("silence", "last resort", "unconfirmed")
 CONFIRMED = ("confirmed", "nobody")
 FINAL = ("settled", "abandoned")
-HOUR_MS = 3_600_000
+# Between the loop's decision and the edge that it plans.
+PLANNED_MS = 10
+GAME_OVER_LIFE_MS = 600_000
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Case:
     # Orders that moved between a backup and its coming back, and their credits.
     forgotten: set[str] = field(default_factory=set)
     forgotten_credits: set[str] = field(default_factory=set)
-    remembered: list[Step] = field(default_factory=list)  # what the database still knows
+    steps_of: dict[str, list[Step]] = field(default_factory=lambda: defaultdict(list))  # what is still on record
+    heard: dict[str, list[Said]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
         evidence = self.evidence
@@ -64,13 +67,29 @@ class Case:
         for cause in evidence.causes:
             self.causes[cause.what, cause.subject].append(cause.at_ms)
         self.alerts = set(evidence.alerts)
-        self.remembered = list(evidence.steps)
+        for said in evidence.heard:
+            self.heard[said.fields.get("creditId", "")].append(said)
+        remembered = list(evidence.steps)
         for restore in reversed(evidence.restores):
             self.forgotten.update(step.order_id for step in evidence.steps[restore.first : restore.end])
-            del self.remembered[restore.first : restore.end]
+            del remembered[restore.first : restore.end]
+        for step in remembered:
+            self.steps_of[step.order_id].append(step)
         self.forgotten_credits = {
             step.credit_id for step in evidence.steps if step.credit_id and step.order_id in self.forgotten
         }
+
+    def bought(self, line: dict[str, Any]) -> Purchase | None:
+        """What a payment is for: what its player chose, or what the operator decided in its place."""
+        purchase, decision = self.evidence.purchases.get(line["session"]), self.evidence.decisions.get(line["id"])
+        order = self.by_intent.get(line["id"])
+        if purchase is None or decision is None or order is None or order["kind"] != "link":
+            return purchase
+        is_subscriber = decision.machine_id in self.evidence.subscribers
+        decided = (decision.machine_id, decision.credits)
+        return replace(
+            purchase, machine_id=decided[0], credits=decided[1], deliverable=True, subscriber=is_subscriber
+        )
 
     def is_forgotten(self, at_ms: int) -> bool:
         """Whether what was heard then may have been lost with a database that was set back."""
@@ -87,7 +106,7 @@ class Case:
 
     def steps_into(self, order_id: str, *states: str) -> list[int]:
         """When the order was committed in one of the states, as far as the database still knows of it."""
-        return [step.at_ms for step in self.remembered if step.order_id == order_id and step.state in states]
+        return [step.at_ms for step in self.steps_of[order_id] if step.state in states]
 
 
 def whole_credits(pulses: list[Pulse], profile: LineProfile) -> int:
@@ -153,6 +172,37 @@ def check_pulses(case: Case) -> Iterator[Broken]:
             yield Broken("3", "pulses", f"{credit_id} was pulsed after its final answer")
 
 
+def check_ready(case: Case) -> Iterator[Broken]:
+    """No credit is begun while the machine's ready line says no, or cannot be read."""
+    stalled = bool(case.evidence.faults.get("card stalls"))  # a look at the line is as old as the card is slow
+    for credit_id, pulses in case.pulses.items():
+        first = pulses[0]
+        for span in case.evidence.unready:
+            begin_ms = span.begin_ms + case.evidence.profiles[span.line].gap_ms + PLANNED_MS
+            end_ms = case.evidence.ended_ms if span.end_ms is None else span.end_ms
+            if span.line == first.line and begin_ms < first.on_ms < end_ms and not stalled:
+                yield Broken("1", "ready", f"{first.line} began {credit_id} while it was not ready")
+
+
+def check_games(case: Case) -> Iterator[Broken]:
+    """The end of a game is told once, unless its agent dies or cannot reach the broker for ten minutes."""
+    judged_ms = case.evidence.quiet_from_ms + 120_000
+    for machine_id in {game.machine_id for game in case.evidence.games}:
+        games = [game for game in case.evidence.games if game.machine_id == machine_id]
+        told = [at_ms for at_ms, told_of in case.evidence.game_overs.values() if told_of == machine_id]
+        if len(told) > len(games):
+            yield Broken("3", "games", f"{machine_id}: {len(told)} games were told of {len(games)}")
+        due = [
+            game.at_ms
+            for game in games
+            if judged_ms - GAME_OVER_LIFE_MS < game.at_ms < judged_ms - 60_000
+            and (game.lost_ms is None or game.lost_ms > judged_ms)
+        ]
+        for number, at_ms in enumerate(due):
+            if sum(told_ms >= at_ms for told_ms in told) < len(due) - number:
+                yield Broken("1", "games", f"{machine_id}: the end of a game at {at_ms} was never told")
+
+
 def _by(said: Said, pulse: Pulse) -> bool:
     return bool(said.fields["installation"] == pulse.installation)
 
@@ -194,21 +244,24 @@ def check_paid(case: Case) -> Iterator[Broken]:
                 yield Broken("2", "paid", f"{credit_id} is not what was granted")
             continue
         line = money.get(order["payment_intent"] or "")
-        if line is None or line["paid_ms"] is None or line["paid_ms"] > commands[0].at_ms:
+        if line is None or line["paid_ms"] is None or line["there_ms"] > commands[0].at_ms:
             yield Broken("2", "paid", f"{credit_id} was published without a payment ({order['order_id']})")
             continue
-        purchase = case.evidence.purchases.get(line["session"])
+        purchase = case.bought(line)
         bought = None if purchase is None else (purchase.machine_id, purchase.credits, purchase.deliverable)
         if bought != (commands[0].machine_id, commands[0].credits, True):
             yield Broken("2", "paid", f"{credit_id} is not what was bought: {bought}")
-        if commands[0].expires_ms > line["paid_ms"] + 1000 * (case.evidence.limits.deliver_within_s + 1):
+        since_ms, decision = line["paid_ms"], case.evidence.decisions.get(line["id"])
+        if decision is not None:
+            since_ms = decision.ended_ms + case.evidence.skew_ms
+        if commands[0].expires_ms > since_ms + 1000 * (case.evidence.limits.deliver_within_s + 1):
             yield Broken("2", "paid", f"{credit_id} lives longer than it may")
 
 
 def check_money(case: Case) -> Iterator[Broken]:
     """Paid = pulsed + given back, for each payment, but for the named exceptions."""
     for line in case.evidence.money:
-        purchase = case.evidence.purchases.get(line["session"])
+        purchase = case.bought(line)
         if line["paid_ms"] is None or purchase is None:
             continue
         order = case.by_intent.get(line["id"])
@@ -217,6 +270,10 @@ def check_money(case: Case) -> Iterator[Broken]:
             continue
         kept = max(0, line["kept"] - line["lost"])
         outside = case.befell("money gone outside", line["id"])
+        if order is None and not purchase.deliverable:
+            if not outside and kept != line["amount"]:
+                yield Broken("1", "money", f"the payment {line['id']} is nobody's, and {kept} are left of it")
+            continue
         if order is None:
             if not outside:
                 yield Broken("1", "money", f"the payment {line['id']} is on no record; {kept} are kept")
@@ -393,40 +450,12 @@ def check_words(case: Case) -> Iterator[Broken]:
                 yield Broken("5", "words", f"{name} was closed for a silence that nobody proved")
             if any(
                 said.fields.get("final") and said.at_ms < closed_ms and said.fields == true.fields
-                for said in case.evidence.heard
+                for said in case.heard[credit_id or ""]
                 for true in case.finals.get(credit_id, ())
             ):
                 yield Broken("5", "words", f"{name} was closed for silence after its machine had been heard")
         elif by == "unsent" and case.commands.get(credit_id or ""):
             yield Broken("1", "words", f"{name} was closed as unsent, and was sent")
-
-
-def check_final(case: Case) -> Iterator[Broken]:
-    """Every order becomes final by itself, in the published time."""
-    evidence, limits = case.evidence, case.evidence.limits
-    money = {line["id"]: line for line in evidence.money}
-    for order in evidence.orders:
-        name = order["order_id"]
-        if order["state"] not in FINAL:
-            yield Broken("5", "final", f"{name} is {order['state']} days after the last fault")
-            continue
-        if order["paid_at_ms"] is None:
-            continue
-        line = money.get(order["payment_intent"], {})
-        known_ms = min(case.steps_into(name, "funded", "returning"), default=evidence.quiet_from_ms)
-        since_ms = max(known_ms, evidence.quiet_from_ms) if evidence.faults else known_ms
-        limit_s = limits.deliver_within_s + limits.last_resort_s + 60 + limits.answer_s + 2 * limits.timer_s
-        if not evidence.faults and known_ms + 300_000 < evidence.machines_off_ms:
-            limit_s = limits.deliver_within_s + 60 + limits.answer_s + 2 * limits.timer_s
-        resolved_ms = min(case.steps_into(name, "resolved", "settled", "returning"), default=evidence.ended_ms)
-        if resolved_ms > since_ms + 1000 * limit_s:
-            yield Broken("5", "final", f"{name} was closed {(resolved_ms - since_ms) // 1000} s after it might be")
-        late = line.get("refunds_failed") or case.befell("disputed", line.get("id", ""))
-        settled_ms = min(case.steps_into(name, "settled"), default=None)
-        if settled_ms is not None and not late:
-            limit_ms = max(resolved_ms, evidence.quiet_from_ms) + 4 * HOUR_MS
-            if settled_ms > limit_ms:
-                yield Broken("5", "final", f"{name} was settled {(settled_ms - limit_ms) // 1000} s late")
 
 
 def check_defects(case: Case) -> Iterator[Broken]:
@@ -438,6 +467,8 @@ def check_defects(case: Case) -> Iterator[Broken]:
 def check(evidence: Evidence) -> tuple[list[Broken], Counter[str]]:
     """What is broken, and how often each named exception was met."""
     from simulation.alert_checker import check_alerts
+    from simulation.bound_checker import check_final
+    from simulation.ownership_checker import check_ownership
     from simulation.train_checkers import check_meters, check_trains
 
     case = Case(evidence)
@@ -446,6 +477,8 @@ def check(evidence: Evidence) -> tuple[list[Broken], Counter[str]]:
         check_defects,
         check_line,
         check_pulses,
+        check_ready,
+        check_games,
         check_answers,
         check_paid,
         check_money,
@@ -455,6 +488,7 @@ def check(evidence: Evidence) -> tuple[list[Broken], Counter[str]]:
         check_trains,
         check_meters,
         check_alerts,
+        check_ownership,
     ):
         broken.extend(checker(case))
     return broken, case.exceptions

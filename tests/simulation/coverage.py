@@ -12,6 +12,7 @@ from typing import Any
 import arcade_cloud.services.fulfilment
 import arcade_edge.agent.delivery
 from arcade_edge.domain.credits import Revocation
+from simulation.bound_checker import ENDS
 from simulation.faults import RATES, WINDOWS
 
 Transition = tuple[str, str, str]
@@ -85,13 +86,14 @@ class Coverage:
 
     orders: Counter[Transition] = field(default_factory=Counter)
     credits_: Counter[Transition] = field(default_factory=Counter)
+    ends: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     exceptions: Counter[str] = field(default_factory=Counter)
     alerts: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: "Coverage") -> None:
         """Take in another part's counts."""
-        for name in ("orders", "credits_", "faults", "exceptions", "alerts"):
+        for name in ("orders", "credits_", "ends", "faults", "exceptions", "alerts"):
             getattr(self, name).update(getattr(other, name))
 
     def unlisted(self) -> list[str]:
@@ -106,6 +108,7 @@ class Coverage:
         """What was never taken, and should be in a run that is long enough."""
         never = [f"order: {' → '.join(t)}" for t in sorted(ORDER) if not self.orders[t]]
         never += [f"credit: {' → '.join(t)}" for t in sorted(CREDIT) if not self.credits_[t]]
+        never += [f"end of an order: {end}" for end in ENDS if not self.ends[end]]
         return never + [f"fault: {name}" for name in (*RATES, *WINDOWS) if self.faults[name] <= 0]
 
     def table(self) -> str:
@@ -117,7 +120,12 @@ class Coverage:
                 for (before, event, after), count in sorted(counts.items())
                 if before != after
             ]
-        for title, names in (("fault", self.faults), ("exception", self.exceptions), ("alert", self.alerts)):
+        for title, names in (
+            ("end", self.ends),
+            ("fault", self.faults),
+            ("exception", self.exceptions),
+            ("alert", self.alerts),
+        ):
             lines += [f"{count:>10}  {title}: {name}" for name, count in sorted(names.items())]
         return "\n".join(lines)
 

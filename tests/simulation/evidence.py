@@ -112,6 +112,29 @@ class Grant:
 
 
 @dataclass(frozen=True)
+class Decision:
+    """What the operator decided about a payment without proof, and between when and when the cloud carried it out.
+
+    `machine_id` and `credits`: what is to be delivered for it; 0 credits: it goes back.
+    """
+
+    begun_ms: int
+    ended_ms: int
+    payment_intent: str
+    machine_id: str
+    credits: int
+
+
+@dataclass(frozen=True)
+class Act:
+    """What the cloud had Stripe do with a payment."""
+
+    at_ms: int
+    what: str
+    payment_intent: str
+
+
+@dataclass(frozen=True)
 class Step:
     """One line of an order's books as the cloud committed it."""
 
@@ -130,6 +153,34 @@ class Cause:
     at_ms: int
     what: str
     subject: str
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A fault that lasted, or that might happen again and again, from one moment until before another."""
+
+    begin_ms: int
+    end_ms: int
+    what: str
+
+
+@dataclass
+class Unready:
+    """A machine whose ready line says no, or cannot be read; `end_ms` is None while that lasts."""
+
+    line: str
+    begin_ms: int
+    end_ms: int | None = None
+
+
+@dataclass
+class Game:
+    """A game that ended, as its agent was told. `lost_ms`: when that agent died."""
+
+    line: str
+    machine_id: str
+    at_ms: int
+    lost_ms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -155,6 +206,7 @@ class Limits:
     last_resort_s: int
     answer_s: int
     timer_s: int
+    checkout_life_s: int = 1_860
 
 
 @dataclass
@@ -179,12 +231,21 @@ class Evidence:
     purchases: dict[str, Purchase] = field(default_factory=dict)
     refunds: list[Refund] = field(default_factory=list)
     grants: dict[str, Grant] = field(default_factory=dict)
+    foreign: dict[str, str] = field(default_factory=dict)  # sessions of other shops, and what they look like
+    decisions: dict[str, Decision] = field(default_factory=dict)  # by payment intent
+    acts: list[Act] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     orders: list[dict[str, Any]] = field(default_factory=list)
     money: list[dict[str, Any]] = field(default_factory=list)
     alerts: list[tuple[str, str]] = field(default_factory=list)
     posted: set[str] = field(default_factory=set)
     causes: list[Cause] = field(default_factory=list)
+    troubles: list[Trouble] = field(default_factory=list)
+    unready: list[Unready] = field(default_factory=list)
+    games: list[Game] = field(default_factory=list)
+    game_overs: dict[str, tuple[int, str]] = field(
+        default_factory=dict
+    )  # event id: when first, from which machine
     restores: list[Restore] = field(default_factory=list)
     skew_ms: int = 0  # how far a clock of the cloud's was ever off
     defects: list[str] = field(default_factory=list)

@@ -20,6 +20,8 @@ LIFE = "arcade_cloud.domain.life:"
 CREDIT = "arcade_cloud.domain.credit:"
 PAYMENT = "arcade_cloud.domain.payment:"
 SETTLEMENT = "arcade_cloud.domain.settlement:"
+OWNERSHIP = "arcade_cloud.domain.ownership:"
+INTAKE = "arcade_cloud.services.payment_intake:PaymentIntake."
 CREDITS = "arcade_edge.domain.credits:"
 DELIVERY = "arcade_edge.agent.delivery:Delivery."
 
@@ -145,6 +147,39 @@ MUTATIONS = (
     ),
     _bug("silence needs no echo", (CREDIT + "is_silent", "return acks_arrive and", "return")),
     _bug(
+        "no echo is ever read, so every silence waits for the last resort",
+        (
+            "arcade_cloud.services.fulfilment:Fulfilment._context",
+            "self.store.heard_echo_ms() if _is_revoking(order) else None",
+            "None",
+        ),
+    ),
+    _bug(
+        "an echo from before the latest revoke proves that acks would arrive",
+        (CREDIT + "is_silent", "max(last_ms, end_ms)", "end_ms"),
+        weather=(
+            "Pi broken for good",
+            "Pi without power",
+            "message lost after the broker",
+            "message lost before the broker",
+            "acks held up",
+            "link of a Pi down",
+        ),
+    ),
+    _bug(
+        "an echo from before the end of the time proves that acks would arrive",
+        (CREDIT + "is_silent", "max(last_ms, end_ms)", "last_ms"),
+    ),
+    _bug(
+        "a payment by a static link is as old as the cloud's knowledge of it",
+        (
+            "arcade_cloud.services.payment_intake:PaymentIntake._link_order",
+            "created_at_ms=shown.paid_at_ms or now_ms",
+            "created_at_ms=now_ms",
+        ),
+        weather=("database restored from a backup", "webhook ten times", "webhook late"),
+    ),
+    _bug(
         "a retained status proves that acks would arrive",
         (
             "arcade_cloud.services.machine_messages:MachineMessages._status",
@@ -160,7 +195,14 @@ MUTATIONS = (
             "    self._verified(place, fields)\n",
             "    self._verified(place, fields)\n    self.fulfilment.store.note_echo(self.fulfilment.now_ms())\n",
         ),
-        near=105,
+        weather=(
+            "leftovers retained",
+            "Pi without power",
+            "Pi broken for good",
+            "acks lost on their way",
+            "cloud killed before a commit or effect",
+            "message lost after the broker",
+        ),
     ),
     _bug(
         "an echo counts from when it came, not from when it was sent",
@@ -240,7 +282,13 @@ MUTATIONS = (
     _bug(
         "a lost dispute has taken all",
         (SETTLEMENT + "step", "= shown.kept_minor,", '= 0 if shown.dispute == "lost" else shown.kept_minor,'),
-        weather=("dispute", "Pi broken for good", "agent killed in a pulse"),
+        weather=(
+            "dispute",
+            "operator refunds",
+            "refund fails",
+            "agent killed in a pulse",
+            "money moved by hand at Stripe",
+        ),
     ),
     _bug(
         "a lost dispute has taken nothing",
@@ -337,7 +385,15 @@ MUTATIONS = (
             "return self._clock.cloud_ms(self._boottime_ms())",
             "return self._wall_ms() if self._clock.anchor_cloud_ms else None",
         ),
-        near=4,
+        near=24,
+        weather=(
+            "wall clock jumps",
+            "message late",
+            "message repeated",
+            "card stalls",
+            "machine not ready",
+            "link of a Pi down",
+        ),
     ),
     _bug(
         "a refusal is told and not journaled",
@@ -409,6 +465,35 @@ MUTATIONS = (
         ),
     ),
     _bug(
+        "the last word is told before it is committed",
+        (
+            DELIVERY + "_end",
+            "    try:\n",
+            "    self._tell_final([credit])\n    try:\n",
+        ),
+        weather=("Pi cut before a journal write", "journal full"),
+    ),
+    _bug(
+        "a ready line that cannot be read counts as what it said last",
+        ("arcade_edge.agent.loop:Agent.tick", "(self._ready_level and not self._ready_lost)", "self._ready_level"),
+        weather=("detector of a Pi fails",),
+    ),
+    _bug(
+        "a credit has its turn though the machine is not ready",
+        ("arcade_edge.agent.loop:Agent.tick", "(self._ready_level and not self._ready_lost)", "True"),
+        weather=("machine not ready",),
+    ),
+    _bug(
+        "a game over is forgotten once it is handed to the link",
+        (
+            "arcade_edge.agent.reports:Reports.send_due",
+            "            self._retry_boot_ms = boot_ms + self._retry_ms\n",
+            "            self._retry_boot_ms = boot_ms + self._retry_ms\n"
+            "        elif self._due[key].until_boot_ms is not None:\n            del self._due[key]\n",
+        ),
+        weather=("message lost before the broker", "broker down"),
+    ),
+    _bug(
         "an ack that the broker refused is forgotten",
         ("arcade_edge.agent.reports:Reports.broker_answered", "    if event.ok:\n", "    if True:\n"),
         elsewhere="tests/edge/agent/test_agent_reports.py::test_a_refusal_of_the_broker_is_no_confirmation",
@@ -445,10 +530,54 @@ MUTATIONS = (
         "what reconciliation finds is not taken in",
         (
             "arcade_cloud.services.reconciliation:Reconciliation._take_in",
-            "became = self.intake.take_in(report)",
+            "became = self.intake.take_in_found(report)",
             'became = "ignored"',
         ),
         near=57,
+    ),
+    _bug(
+        "any mark proves that a payment is ours",
+        (OWNERSHIP + "is_marked", "return any(", "return True or any("),
+    ),
+    _bug("a mark is good for any amount", (OWNERSHIP + "mark", "ours.amount_minor", "0")),
+    _bug("a mark is good for any machine", (OWNERSHIP + "mark", "ours.machine_id", '""')),
+    _bug("a mark is good for any order", (OWNERSHIP + "mark", "ours.order_id", '""')),
+    _bug(
+        "whoever names an order of ours has paid it",
+        (INTAKE + "_on_record", "_session_of(named) == report.session_id", "True"),
+        (INTAKE + "_on_record", " or report.session_id is None", ""),
+    ),
+    _bug(
+        "a session that names our order is not compared with the order's own",
+        (INTAKE + "_is_read_back", "checkout.payment.payment_intent != payment_intent", "False"),
+        (INTAKE + "_is_read_back", "PaymentRead(checkout.payment, ", "PaymentRead(report.payment, "),
+        (INTAKE + "_is_read_back", "checkout.payment is None or ", ""),
+    ),
+    _bug(
+        "a payment for a machine here is ours at any price",
+        (INTAKE + "_offer_sold", "offer.price_id == price_id and ", ""),
+    ),
+    _bug(
+        "what nobody can prove to be ours goes back",
+        (
+            INTAKE + "_unclaimed",
+            "    reference = (",
+            "    return self._unmatched(shown.payment_intent, report, why)\n    reference = (",
+        ),
+    ),
+    _bug(
+        "what Stripe does not show is asked for again and again",
+        (INTAKE + "take_in", "except PaymentsRefused as error:", "except ZeroDivisionError as error:"),
+    ),
+    _bug(
+        "a payment that was taken is as old as the event that tells it",
+        (
+            "arcade_cloud.adapters.stripe.events:_payment_beyond_doubt",
+            'is_hold = what == "payment_intent.amount_capturable_updated" and subject.get("status") == '
+            '"requires_capture"',
+            'is_hold = what.startswith("payment_intent.") and subject.get("status") in '
+            '("requires_capture", "succeeded")',
+        ),
     ),
     _bug(
         "the line does not ask whether a pulse may begin",

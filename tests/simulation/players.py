@@ -1,12 +1,13 @@
 """The people of a run: players who buy and pay in every way, and the operator."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 from arcade_cloud.domain.events import PlayerReturned
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.order import Order
-from simulation.evidence import Evidence, Grant, Purchase, Refund
+from simulation.evidence import Decision, Evidence, Grant, Purchase, Refund
 from simulation.faults import HOUR, MINUTE, SECOND, Faults
 from simulation.scheduler import Scheduler
 from simulation.sim_cloud import BASE_URL, Cloud, CloudDown
@@ -42,9 +43,11 @@ class People:
         stripe_side: StripeSide,
         machines: list[str],
         offers: tuple[Offer, ...],
+        claims: random.Random,
     ) -> None:
+        """`claims`: the chance of what the operator decides about payments without proof."""
         self._scheduler, self._rng, self._faults, self._evidence = scheduler, rng, faults, evidence
-        self._cloud, self._side, self._machines = cloud, stripe_side, machines
+        self._cloud, self._side, self._machines, self._claims = cloud, stripe_side, machines, claims
         self._offers = offers
         self._grants = 0
 
@@ -118,9 +121,9 @@ class People:
         """A static Payment Link: its machine, and sometimes a price or a machine that nobody knows."""
         offer, machine_id = self._rng.choice(self._offers), self._rng.choice(self._machines)
         quantity = self._rng.choice((1, 1, 2))
-        known = self._rng.random() < 0.8
+        known, meant = self._rng.random() < 0.8, machine_id
         if not known:
-            machine_id = "cab-gone"
+            machine_id = self._claims.choice(("cab-gone", machine_id.upper(), f"{machine_id} "))
         metadata, reference = {"machine_id": machine_id}, None
         if known and self._rng.random() < 0.4:
             metadata, reference = {}, machine_id
@@ -138,9 +141,28 @@ class People:
             currency=offer.currency,
         )
         self._scheduler.note("link", machine_id, quantity)
-        self._pay(session_id, self._rng.choice(("card", "fpx", "grabpay", "fpx_later")))
+        intent = self._side.pay(session_id, self._rng.choice(("card", "fpx", "grabpay", "fpx_later")))
+        if not known and intent is not None and self._claims.random() < 0.7:
+            decides_ms = self._claims.choice((SECOND, MINUTE, 20 * MINUTE, HOUR))
+            credits = offer.credits * quantity if self._claims.random() < 0.5 else 0
+            self._scheduler.after(decides_ms, lambda: self._decide(intent, meant, credits))
 
     # --- the operator
+
+    def _decide(self, intent: str, machine_id: str, credits: int) -> None:
+        """Have a payment without proof delivered or, for no credits, given back."""
+        begun_ms = self._scheduler.now_ms
+        # It counts even if the answer never comes.
+        decision = Decision(begun_ms, begun_ms, intent, machine_id, credits)
+        self._evidence.decisions[intent] = decision
+        if credits:
+            order = self._cloud.ask(
+                "claim", lambda worker: worker.claims.deliver(intent, machine_id, credits, by="op")
+            )
+        else:
+            order = self._cloud.ask("claim", lambda worker: worker.claims.give_back(intent, by="op"))
+        self._scheduler.note("decided", intent, credits, order is not None)
+        self._evidence.decisions[intent] = replace(decision, ended_ms=self._scheduler.now_ms)
 
     def _give_credits(self) -> None:
         self._grants += 1

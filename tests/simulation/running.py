@@ -9,7 +9,8 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from simulation.checkers import Broken, check
+from simulation.bound_checker import ends_of
+from simulation.checkers import Broken, Case, check
 from simulation.coverage import Coverage, recording
 from simulation.digest import digest
 from simulation.world import run
@@ -46,6 +47,7 @@ def one(seed: int, weather: Sequence[str] = (), *, whole_trace: bool = False) ->
     finally:
         logging.disable(before)
     broken += [Broken("3", "coverage", f"an unlisted transition: {what}") for what in coverage.unlisted()]
+    coverage.ends.update(ends_of(Case(evidence)))
     coverage.faults.update(evidence.faults)
     coverage.exceptions.update(exceptions)
     coverage.alerts.update(kind for kind, _ in evidence.alerts)

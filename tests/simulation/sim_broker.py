@@ -284,6 +284,11 @@ class SimBroker:
             session = self._sessions.get(client_id)
             if not self.is_up or session is None or session.connection != connection:
                 return
+            if topic.endswith("/gameover"):
+                fields = _fields(payload)
+                self._evidence.game_overs.setdefault(
+                    fields["eventId"], (self._scheduler.now_ms, fields["machineId"])
+                )
             if not refused and not unheard:
                 self._accept(topic, payload, retain)
             if not word_lost:

@@ -29,12 +29,14 @@ T = TypeVar("T")
 BASE_URL = "https://play.example"
 WEBHOOK_SECRET = "whsec_simulation"
 STORE_WRITES = (
-    "move note_seen raise_alert put_presence note_unmatched_ack note_echo mark_alert_sent note_reconciled "
-    "change_alert note_webhook_accepted note_webhooks_refused"
+    "move note_seen raise_alert put_presence note_unmatched_ack note_unclaimed forget_unclaimed note_echo "
+    "mark_alert_sent note_reconciled change_alert note_webhook_accepted note_webhooks_refused "
+    "forget_echoes"
 )
 STORE_READS = (
-    "order order_of_payment order_of_credit due_orders next_due_ms is_seen machine presence unsent_alerts "
-    "heard_echo_ms reconciled_ms alert lasting_alert webhooks hearing due_presences"
+    "order order_of_payment order_of_credit due_orders next_due_ms is_seen machine machines presence "
+    "unsent_alerts heard_echo_ms reconciled_ms alert lasting_alert webhooks hearing due_presences "
+    "unclaimed unclaimed_payment"
 )
 PAYMENT_WRITES = "create_checkout capture cancel refund"
 PAYMENT_READS = "read_checkout read_payment read_price read_events"
@@ -116,7 +118,7 @@ class Worker:
             random_bytes=cloud.rng.randbytes,
         )
         self.fulfilment, self.messages, self.sales = services.fulfilment, services.messages, services.sales
-        self.intake, self.operations = services.intake, services.operations
+        self.intake, self.operations, self.claims = services.intake, services.operations, services.claims
         self.reconciliation = services.reconciliation
         cloud.listens()
 
@@ -137,6 +139,8 @@ class Worker:
                 answer = call(*args, **fields)
                 if name == "SimPayments.read_payment" and faults.hit("Stripe's answer waits before it is used"):
                     cloud.let_others_work(self, generation, name, (300, 3_000, 8_000, 12_000, 20_000))
+                if faults.on and faults.hit("another worker before the answer is used"):
+                    cloud.let_others_work(self, generation, name)
                 return answer
 
             return read

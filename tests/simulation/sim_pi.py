@@ -9,7 +9,18 @@ from typing import Any
 
 from arcade_edge.agent.gate import Gate
 from arcade_edge.agent.loop import Agent, AgentConfig, Input
-from arcade_edge.agent.signals import CreditPulsed, MeterPulse, PulseFailed, PulseHeld, ReadyChanged
+from arcade_edge.agent.signals import (
+    CreditPulsed,
+    DetectorBack,
+    DetectorFault,
+    DetectorSignal,
+    GameOver,
+    InputKind,
+    MeterPulse,
+    PulseFailed,
+    PulseHeld,
+    ReadyChanged,
+)
 from arcade_edge.domain.credits import Credit
 from arcade_edge.domain.meter import Meter
 from arcade_edge.domain.pulses import Profile
@@ -17,7 +28,7 @@ from arcade_edge.domain.train import TrainRules, sellable_credits
 from arcade_edge.errors import CoinLineError, JournalFault
 from arcade_edge.hardware.coin_line import PulseThread
 from arcade_edge.ports import StopAsked
-from simulation.evidence import Cause, Evidence, Pulse, Registered, Span
+from simulation.evidence import Cause, Evidence, Game, Pulse, Registered, Span, Unready
 from simulation.faults import HOUR, MINUTE, SECOND, Faults
 from simulation.scheduler import Scheduler
 from simulation.sim_broker import SimBroker
@@ -32,6 +43,7 @@ UNPLUGGED_FOR_MS = (SECOND, 4 * SECOND, 9 * SECOND, 12 * SECOND, 40 * SECOND, 3 
 LAGS_MS = (150, 250, 400, 2 * SECOND)
 SNAPSHOTS = 6
 IN_VAIN = 5
+TELLS_GAME_OVER = 0.25
 
 
 class SimJournal(MemoryJournal):
@@ -152,7 +164,13 @@ class Pi:
         self._edge_ms: int | None = None
         self.journal = self._new_journal()
         self.agent: Agent | None = None
-        self.ready = True
+        self.ready = self._ready_told = True
+        self.lost: set[InputKind] = set()  # detectors that cannot be read
+        self._unready: Unready | None = None
+        # Chance of its own, so that other runs stay as they were.
+        self._games = random.Random(f"{evidence.seed} games at {line}")  # it must be the same again
+        self._tells_game_over = self._games.random() < TELLS_GAME_OVER
+        self._playing = False
         self.registers = True  # coins reach the board, and its meter the Pi
         self.gate = Gate(self.boot_ms, has_ready=has_ready)
         self.switched_off = True
@@ -260,7 +278,10 @@ class Pi:
             self.broken = True
             return
         if self.has_ready:
+            self._ready_told = self.ready
             self.post(ReadyChanged(self.ready, 0))
+        for kind in sorted(self.lost):
+            self._tell(DetectorFault(kind, kind, "Remote I/O error", 0))
         self.link.start(f"{self.machine_id}-{self.journal.installation}", self.agent.will)
         self._arm()
 
@@ -312,6 +333,9 @@ class Pi:
             self._befell("cut in a pulse", self._pulse.credit_id)
             self._pulse = None
         self._befell("agent died", self.line)
+        for game in self.evidence.games:
+            if game.line == self.line and game.lost_ms is None:
+                game.lost_ms = self.scheduler.now_ms
         self.agent = None
         self._epoch += 1
         self._tick_at_ms = None
@@ -375,9 +399,47 @@ class Pi:
         if self.has_ready and ready != self.ready:
             self._span(self.evidence.not_ready, begins=not ready)
         self.ready = ready
-        if self.has_ready:
-            self.gate.take(ReadyChanged(ready, 0))
-            self.post(ReadyChanged(ready, 0))
+        self._note_unready()
+        if self.has_ready and "ready" not in self.lost:
+            self._ready_told = ready
+            self._tell(ReadyChanged(ready, 0))
+
+    def _tell(self, signal: DetectorSignal) -> None:
+        """What a detector says: to the gate first, then to the loop."""
+        self.gate.take(signal)
+        self.post(signal)
+
+    def lose_detector(self, kind: InputKind) -> None:
+        """An input can no longer be read."""
+        if kind not in self.lost:
+            self.lost.add(kind)
+            self._note_unready()
+            self._tell(DetectorFault(kind, kind, "Remote I/O error", 0))
+
+    def find_detector(self, kind: InputKind) -> None:
+        """It can be read again; a change that was missed is told then."""
+        if kind not in self.lost:
+            return
+        self.lost.discard(kind)
+        self._note_unready()
+        self._tell(DetectorBack(kind, kind, 0))
+        if kind == "ready" and self.has_ready and self._ready_told != self.ready:
+            self.set_ready(self.ready)
+
+    def _note_unready(self) -> None:
+        unready = self.has_ready and (not self.ready or "ready" in self.lost)
+        if unready and self._unready is None:
+            self._unready = Unready(self.line, self.scheduler.now_ms)
+            self.evidence.unready.append(self._unready)
+        elif not unready and self._unready is not None:
+            self._unready.end_ms, self._unready = self.scheduler.now_ms, None
+
+    def _game_ends(self) -> None:
+        """The machine says so; nobody hears it where the agent is down or the input cannot be read."""
+        self._playing = False
+        if self.agent is not None and "game_over" not in self.lost:
+            self.evidence.games.append(Game(self.line, self.machine_id, self.scheduler.now_ms))
+            self.post(GameOver("gpio", 0))
 
     def set_network(self, on: bool, *, noticed: bool = True) -> None:
         """The Pi's way to the broker; off but not `noticed`: the cable was pulled."""
@@ -533,6 +595,9 @@ class Pi:
                 self.scheduler.after(delay_ms, lambda: self._meter(epoch, credit_id))
                 if self.faults.hit("coin by hand in a train"):
                     self.scheduler.after(delay_ms, lambda: self._meter(epoch, credit_id))
+            if self._tells_game_over and not self._playing:
+                self._playing = True
+                self.scheduler.after(self._games.randint(3, 90) * SECOND, self._game_ends)
             self.post(outcome)
             if self._epoch == epoch and self.faults.hit("agent restarted"):
                 self.rng.choice((self.restart_agent, self.stop_in_order))()

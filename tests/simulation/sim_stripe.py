@@ -121,7 +121,9 @@ class StripeSide:
             event["pending_webhooks"] = 0
         if status == 400:
             self._evidence.defects.append(f"a true event of Stripe's was refused: {event['type']}")
-        elif status != 200 and tries < len(REPEATS_S):
+        elif status != 200 and tries == len(REPEATS_S):
+            self._evidence.defects.append(f"Stripe has given up on an event: {event['type']}")
+        elif status != 200:
             self._scheduler.after(REPEATS_S[tries] * SECOND, lambda: self._deliver(event, tries + 1))
 
     def _notice(self, event: dict[str, Any]) -> None:
@@ -232,4 +234,4 @@ class StripeSide:
 
 def _tells_of_a_link(event: dict[str, Any]) -> bool:
     """Nothing is on record of a payment by a static link: if no webhook says so, only reconciliation finds it."""
-    return event["type"].startswith("checkout.") and "order_id" not in event["data"]["object"]["metadata"]
+    return event["type"].startswith("checkout.") and event["data"]["object"]["payment_link"] is not None

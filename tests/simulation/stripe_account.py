@@ -53,10 +53,16 @@ class _Intent:
     received: int = 0
     capturable: int = 0
     charged_s: int | None = None
+    there_ms: int | None = None  # since when the money is held or taken: with a slow bank, long after `charged_s`
     hold_until_ms: int | None = None
     part_refused: bool = False
     refunds: list[_Refund] = field(default_factory=list)
     disputes: dict[str, _Dispute] = field(default_factory=dict)
+
+    @property
+    def paid_ms(self) -> int | None:
+        """When the player paid: the date of a charge that has succeeded."""
+        return None if self.charged_s is None or self.status == "processing" else self.charged_s * 1000
 
     @property
     def given_back(self) -> int:
@@ -84,6 +90,8 @@ class _Session:
     metadata: dict[str, str]
     client_reference_id: str | None
     manual: bool
+    intent_metadata: dict[str, str] = field(default_factory=dict)
+    payment_link: str | None = None
     status: Literal["open", "complete", "expired"] = "open"
     intent_id: str | None = None
 
@@ -120,6 +128,7 @@ class StripeAccount:
         *,
         metadata: dict[str, str] | None = None,
         client_reference_id: str | None = None,
+        intent_metadata: dict[str, str] | None = None,
     ) -> str:
         """Somebody opens a static Payment Link; the id of the session that this makes. It charges at once."""
         with self.lock:
@@ -132,8 +141,51 @@ class StripeAccount:
                 client_reference_id=client_reference_id,
                 manual=False,
                 expires_at_s=self.now_ms() // 1000 + 24 * 3600,
+                intent_metadata=intent_metadata or {},
+                payment_link=self.new_id("plink"),
             )
             return session.session_id
+
+    def visit_shop(self, amount_minor: int, currency: str, metadata: dict[str, str], *, held: bool) -> str:
+        """Somebody goes to pay in another shop on the account, which has its own metadata; the session's id."""
+        with self.lock:
+            session = self.new_session(
+                amount=amount_minor,
+                currency=currency,
+                price_ids={self.new_id("price"): 1},
+                metadata=dict(metadata),
+                client_reference_id=None,
+                manual=held,
+                expires_at_s=self.now_ms() // 1000 + 24 * 3600,
+                intent_metadata=dict(metadata),
+            )
+            return session.session_id
+
+    def tell_elsewhere(self, **fields: Any) -> Json:
+        """An event about a paid session of another account or mode, which this account does not have."""
+        with self.lock:
+            session = {
+                "id": self.new_id("cs_elsewhere"),
+                "object": "checkout.session",
+                "mode": "payment",
+                "status": "complete",
+                "payment_status": "paid",
+                "payment_intent": self.new_id("pi_elsewhere"),
+                "payment_link": self.new_id("plink"),
+                "amount_total": 200,
+                "currency": "myr",
+                "client_reference_id": "cab-1",
+                "metadata": {},
+            }
+            self._emit("checkout.session.completed", session)
+            self.told.pop()  # it is in the other account's list
+            self.events[-1].update(fields)
+            return self.events[-1]
+
+    def metadata_of(self, session_id: str) -> dict[str, str]:
+        """What a session carries: everybody on the account may read it."""
+        with self.lock:
+            return dict(self.session(session_id).metadata)
 
     def capture_by_hand(self, payment_intent: str, amount_minor: int | None = None) -> None:
         """Capture a hold. Raises PaymentsRefused as Stripe does."""
@@ -197,11 +249,13 @@ class StripeAccount:
             intent.method = method.removesuffix("_later")
             session.status = "complete"
             if method == "fpx_later":
-                intent.status = "processing"
+                # The charge is made now, pending, and keeps this date, however late the bank decides.
+                intent.status, intent.charged_s = "processing", now_ms // 1000
                 self._emit("payment_intent.processing", self._intent_json(intent))
             elif session.manual and intent.method in HELD:
                 intent.status, intent.capturable = "requires_capture", intent.amount
                 intent.charged_s, intent.hold_until_ms = now_ms // 1000, now_ms + HOLD_LIFE_MS
+                intent.there_ms = now_ms
                 heapq.heappush(self._lapses, (intent.hold_until_ms, intent.intent_id))
                 self._emit("payment_intent.amount_capturable_updated", self._intent_json(intent))
             else:
@@ -222,7 +276,7 @@ class StripeAccount:
                 self._take(intent)
                 self._emit("checkout.session.async_payment_succeeded", self._session_json(session))
                 return
-            intent.status = "requires_payment_method"
+            intent.status, intent.charged_s = "requires_payment_method", None
             self._emit("payment_intent.payment_failed", self._intent_json(intent))
             self._emit("checkout.session.async_payment_failed", self._session_json(session))
 
@@ -303,7 +357,8 @@ class StripeAccount:
             "method": intent.method,
             "held": intent.capturable,
             "hold_until_ms": intent.hold_until_ms,
-            "paid_ms": None if intent.charged_s is None else intent.charged_s * 1000,
+            "paid_ms": intent.paid_ms,
+            "there_ms": intent.there_ms,
             "captured": intent.received,
             "part_refused": intent.part_refused,
             "refunded": intent.given_back,
@@ -345,7 +400,7 @@ class StripeAccount:
                 session_id=session.session_id,
                 amount=session.amount,
                 currency=session.currency,
-                metadata=session.metadata if session.manual else {},
+                metadata=session.intent_metadata,
                 manual=session.manual,
                 created_s=self.now_ms() // 1000,
             )
@@ -353,7 +408,8 @@ class StripeAccount:
 
     def _take(self, intent: _Intent) -> None:
         intent.status, intent.received = "succeeded", intent.amount
-        intent.charged_s = self.now_ms() // 1000
+        intent.charged_s = intent.charged_s or self.now_ms() // 1000
+        intent.there_ms = self.now_ms()
         self._emit("payment_intent.succeeded", self._intent_json(intent))
 
     def _end(self, intent: _Intent) -> None:
@@ -394,7 +450,7 @@ class StripeAccount:
             refunds_failed=sum(refund.status == "failed" for refund in intent.refunds),
             dispute=intent.dispute,
             lost_minor=intent.disputed("lost") or None,
-            paid_at_ms=None if intent.charged_s is None else intent.charged_s * 1000,
+            paid_at_ms=intent.paid_ms,
             capture_before_ms=intent.hold_until_ms if intent.method == "card" else None,
         )
 
@@ -412,7 +468,8 @@ class StripeAccount:
     # --- events, in the shape of Stripe's ----------------------------------------------------------------
 
     def _emit(self, what: str, subject: Json) -> None:
-        event = {"id": self.new_id("evt"), "object": "event", "type": what, "created": self.now_ms() // 1000}
+        event: Json = {"id": self.new_id("evt"), "object": "event", "type": what, "livemode": False}
+        event["created"] = self.now_ms() // 1000
         self.events.append({**event, "pending_webhooks": 1, "data": {"object": subject}})
         self.told.append(self.events[-1])
 
@@ -445,6 +502,7 @@ class StripeAccount:
             "amount_total": session.amount,
             "currency": session.currency,
             "client_reference_id": session.client_reference_id,
+            "payment_link": session.payment_link,
             "metadata": dict(session.metadata),
         }
 

@@ -7,8 +7,10 @@ import pytest
 
 from simulation.checkers import check
 from simulation.evidence import (
+    Act,
     Command,
     Evidence,
+    Game,
     Limits,
     LineProfile,
     Pulse,
@@ -18,6 +20,7 @@ from simulation.evidence import (
     Said,
     Span,
     Step,
+    Unready,
 )
 
 CREDIT, HERE = "c-1", "a" * 32
@@ -52,6 +55,7 @@ def good() -> Evidence:
             "amount": 400,
             "status": "succeeded",
             "paid_ms": 0,
+            "there_ms": 0,
             "hold_until_ms": 10**9,
             "captured": 400,
             "part_refused": False,
@@ -86,6 +90,7 @@ def good() -> Evidence:
             "uncertain": 0,
             "resolved_by": "ack",
             "paid_at_ms": 0,
+            "created_at_ms": 0,
             "held": False,
         }
     ]
@@ -165,6 +170,16 @@ def _late_by_more_than_clocks(evidence: Evidence) -> None:
     evidence.commands[0] = Command(10, "cab-1", CREDIT, 2, HERE, 90, "confirmed")
 
 
+def _untold_game(evidence: Evidence) -> None:
+    evidence.quiet_from_ms = 60_000
+    evidence.games.append(Game("cab-1", "cab-1", 0))
+
+
+def _game_told_twice(evidence: Evidence) -> None:
+    _untold_game(evidence)
+    evidence.game_overs.update(a=(1, "cab-1"), b=(2, "cab-1"))
+
+
 def _set(**changes: Any) -> Callable[[Evidence], None]:
     return lambda evidence: evidence.orders[0].update(changes)
 
@@ -185,6 +200,25 @@ def _captured_all(evidence: Evidence) -> None:
     _set(delivered=1)(evidence)
     _money(kept=200)(evidence)
     evidence.pulses.pop()
+
+
+def _foreign(evidence: Evidence) -> None:
+    """Another shop's payment, and the cloud gives it back."""
+    evidence.money.append({**evidence.money[0], "id": "pi-lamp", "session": "cs-lamp", "kept": 0})
+    evidence.foreign["cs-lamp"] = "theirs: nothing"
+    evidence.acts.append(Act(900, "refund", "pi-lamp"))
+
+
+def _misspelt(evidence: Evidence, **fields: Any) -> None:
+    """A static link without a machine, which nobody touches."""
+    link = {"id": "pi-2", "session": "cs-2", "amount": 400, "kept": 400, "held": 0}
+    evidence.money.append({**evidence.money[0], **link, **fields})
+    evidence.purchases["cs-2"] = Purchase("cs-2", None, "CAB-1", 2, 400, deliverable=False)
+
+
+def _returned_by_itself(evidence: Evidence) -> None:
+    _misspelt(evidence, kept=0)
+    evidence.acts.append(Act(900, "refund", "pi-2"))
 
 
 def _unplugged(evidence: Evidence) -> None:
@@ -238,6 +272,11 @@ WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
         "money",
         lambda e: (e.orders[0].update(delivered=1, uncertain=1), _money(kept=200)(e))[0],
     ),
+    "money of another shop": ("ownership", _foreign),
+    "a link without a machine that goes back by itself": ("ownership", _returned_by_itself),
+    "a link without a machine of which a part is gone": ("money", lambda e: _misspelt(e, kept=300)),
+    "a link without a machine that nobody is told of": ("alerts", _misspelt),
+    "commanded before the money was there": ("paid", _money(there_ms=11)),
     "never paid": ("paid", _money(paid_ms=None)),
     "another number than was bought": (
         "paid",
@@ -285,6 +324,15 @@ WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     ),
     "an alert without a cause": ("alerts", lambda e: e.alerts.append(("loss", "o-1"))),
     "no alert of a failed refund": ("alerts", _money(refunds_failed=1)),
+    "begun while the machine was not ready": (
+        "ready",
+        lambda e: e.unready.append(Unready("cab-1", -500, 900)),
+    ),
+    "a game over that nobody told": ("games", _untold_game),
+    "a game over that was told twice": (
+        "games",
+        _game_told_twice,
+    ),
     "a defect": ("defects", lambda e: e.defects.append("Traceback")),
 }
 

@@ -15,11 +15,12 @@ from arcade_edge.domain.meter import Meter
 from arcade_edge.domain.pulses import Profile
 from arcade_shared.signing import machine_key
 from simulation import evidence as seen
-from simulation.evidence import Cause, Evidence, LineProfile, Restore
+from simulation.evidence import Cause, Evidence, LineProfile, Restore, Trouble
 from simulation.faults import DAY, HOUR, MINUTE, SECOND, WINDOWS, Faults, draw
 from simulation.intruders import Intruders
 from simulation.players import People, offers_in
 from simulation.scheduler import START_MS, Scheduler
+from simulation.shops import Shops
 from simulation.sim_broker import SimBroker
 from simulation.sim_cloud import Cloud, Endless
 from simulation.sim_pi import Pi
@@ -41,6 +42,7 @@ WATCHING = {
 }
 # Longer than Stripe repeats webhooks, a hold lasts, a refund may come back, and anything may be waited for.
 AFTERWARDS = 40 * DAY
+FOR_GOOD_MS = START_MS + 1_000 * DAY
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class World:
                 limits.last_resort_s,
                 limits.answer_s,
                 timer_s,
+                limits.checkout_life_s,
             ),
         )
         self.secrets = [rng.randbytes(32).hex()]
@@ -120,8 +123,17 @@ class World:
         self.machines: list[str] = []
         self._furnish()
         self.people = People(
-            scheduler, stream("people"), self.faults, evidence, self.cloud, self.side, self.machines, self.offers
+            scheduler,
+            stream("people"),
+            self.faults,
+            evidence,
+            self.cloud,
+            self.side,
+            self.machines,
+            self.offers,
+            stream("claims"),
         )
+        self.shops = Shops(scheduler, stream("shops"), evidence, self.side, self.machines)
         agents = [pi.machine_id for pi in self.pis]
         self.intruders = Intruders(
             scheduler, stream("intruders"), self.faults, evidence, self.broker, self.secrets, agents
@@ -200,6 +212,7 @@ class World:
             self._draw_windows()
         for _ in range(self.players):
             self.people.arrive(START_MS + rng.randint(4_000, self.horizon_ms))
+        self.shops.arrive(START_MS, self.horizon_ms)
         scheduler.run_until(self.end_ms + rng.randint(0, 2 * MINUTE))
         self._come_to_rest()
 
@@ -221,7 +234,9 @@ class World:
         def begin() -> None:
             self.faults.happened[name] += 1
             self.scheduler.note("window", name, (end_ms - self.scheduler.now_ms) // 1000)
-            self.evidence.causes.append(Cause(self.scheduler.now_ms, name, ""))
+            now_ms, until_ms = self.scheduler.now_ms, FOR_GOOD_MS if name == "acks lost for good" else end_ms
+            self.evidence.causes.append(Cause(now_ms, name, ""))
+            self.evidence.troubles.append(Trouble(now_ms, until_ms, name))
             end = self._begin(name, end_ms)
             if end is not None:
                 self.scheduler.at(end_ms, end)
@@ -283,6 +298,10 @@ class World:
             case "Pi without power":
                 pi.power_cut(end_ms - self.scheduler.now_ms)
                 return None
+            case "detector of a Pi fails":
+                kind: Any = rng.choice(("ready", "game_over"))
+                pi.lose_detector(kind)
+                return lambda: pi.find_detector(kind)
             case "machine not ready":
                 pi.set_ready(False)
                 return lambda: pi.set_ready(True)
@@ -354,6 +373,8 @@ class World:
         self.broker.start()
         for pi in self.pis:
             pi.set_network(True)
+            for kind in list(pi.lost):
+                pi.find_detector(kind)
             pi.set_ready(True)
             if not pi.registers:
                 pi.mend()
@@ -377,7 +398,9 @@ class World:
         evidence.orders = [msgspec.to_builtins(flattened(order)) for order in store.recent_orders(100_000)]
         evidence.alerts = [(alert.kind, alert.subject) for alert in store.recent_alerts(100_000)]
         evidence.money = self.payments.stripe.money()
+        evidence.acts = [seen.Act(*act) for act in self.payments.acts]
         evidence.faults = dict(self.faults.happened)
+        evidence.troubles += [Trouble(START_MS, evidence.quiet_from_ms, name) for name in self.faults.rates]
         return evidence
 
 

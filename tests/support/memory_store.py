@@ -12,6 +12,7 @@ from arcade_cloud.domain import webhooks
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import Hearing, Machine, Presence, hearing_after
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
+from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
 from arcade_cloud.ports.store import Move
@@ -36,6 +37,7 @@ class MemoryStore:
         self._unsent: dict[str, Alert] = {}
         self._lasting: dict[str, str] = {}
         self._unmatched: dict[tuple[str, str, str, str, int, int], UnmatchedAck] = {}
+        self._unclaimed: dict[str, Unclaimed] = {}
         self._hearing: Hearing | None = None
         self._reconciled: int | None = None
         self._webhooks = Webhooks()
@@ -287,12 +289,43 @@ class MemoryStore:
             self._check_up()
             return sorted(self._unmatched.values(), key=lambda ack: ack.at_ms, reverse=True)[: max(0, limit)]
 
+    # payments that nobody can prove to be ours
+
+    def note_unclaimed(self, payment: Unclaimed) -> bool:
+        with self._lock:
+            self._check_up()
+            is_new = payment.payment_intent not in self._unclaimed
+            self._unclaimed.setdefault(payment.payment_intent, payment)
+            return is_new
+
+    def unclaimed_payment(self, payment_intent: str) -> Unclaimed | None:
+        with self._lock:
+            self._check_up()
+            return self._unclaimed.get(payment_intent)
+
+    def unclaimed(self, limit: int) -> list[Unclaimed]:
+        with self._lock:
+            self._check_up()
+            newest = sorted(self._unclaimed.values(), key=lambda p: (p.at_ms, p.payment_intent), reverse=True)
+        return newest[: max(0, limit)]
+
+    def forget_unclaimed(self, payment_intent: str) -> None:
+        with self._lock:
+            self._check_up()
+            self._unclaimed.pop(payment_intent, None)
+
     # what the cloud hears
 
     def note_echo(self, sent_at_ms: int) -> None:
         with self._lock:
             self._check_up()
             self._hearing = hearing_after(self._hearing, sent_at_ms)
+
+    def forget_echoes(self, later_than_ms: int) -> None:
+        with self._lock:
+            self._check_up()
+            if self._hearing is not None and self._hearing.until_ms > later_than_ms:
+                self._hearing = None
 
     def heard_echo_ms(self) -> int | None:
         with self._lock:

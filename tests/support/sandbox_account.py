@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from arcade_cloud.adapters.stripe.events import EVENT_TYPES
 from arcade_sandbox.stripe.catalogue import create_link, update_price
+from arcade_sandbox.stripe.checkout import create_session
 from arcade_sandbox.stripe.world import StripeWorld
 
 Json = dict[str, Any]
@@ -38,12 +39,39 @@ class SandboxAccount:
         client_reference_id: str | None = None,
         *,
         metadata: dict[str, str] | None = None,
+        intent_metadata: dict[str, str] | None = None,
     ) -> str:
         """Somebody opens a static Payment Link; the id of the session that this makes. It charges at once."""
-        params = {"line_items": [{"price": price_id, "quantity": quantity}], "metadata": metadata or {}}
+        params: Json = {"line_items": [{"price": price_id, "quantity": quantity}], "metadata": metadata or {}}
+        if intent_metadata is not None:
+            params["payment_intent_data"] = {"metadata": intent_metadata}
         with self.world.world() as (state, now_s):
             token = create_link(state, params, now_s)["url"].rsplit("/", 1)[1]
         return str(self.world.visit_link(token, client_reference_id)["id"])
+
+    def visit_shop(
+        self,
+        amount_minor: int = 4_900,
+        *,
+        metadata: dict[str, str] | None = None,
+        held: bool = False,
+        **more: Any,
+    ) -> str:
+        """Somebody goes to pay in another shop on the same account; the id of the session.
+
+        `metadata` are the shop's own, on session and payment intent.
+        """
+        lamp = {"currency": "myr", "unit_amount": amount_minor, "product_data": {"name": "A lamp"}}
+        params: Json = {
+            "mode": "payment",
+            "success_url": "https://lamps.example/thanks",
+            "line_items": [{"quantity": 1, "price_data": lamp}],
+            "metadata": metadata or {},
+            "payment_intent_data": {"metadata": metadata or {}},
+            "payment_method_options": {"card": {"capture_method": "manual"}} if held else {},
+        }
+        with self.world.world() as (state, now_s):
+            return str(create_session(state, params | more, now_s)["id"])
 
     def refund_by_hand(self, payment_intent: str, amount_minor: int) -> None:
         """Give a part back."""

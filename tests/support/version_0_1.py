@@ -78,13 +78,16 @@ def _fill(account: StripeAccount, left: dict[str, Any]) -> None:
     for price_id, amount_minor in left["prices"].items():
         account.add_price(price_id, amount_minor)
     for fields in left["sessions"]:
-        session = _Session(**fields)
+        # Version 0.1 set the same metadata on the payment intent of a checkout of its own, and no mark.
+        session = _Session(**fields, intent_metadata=fields["metadata"] if fields["manual"] else {})
         account._sessions[session.session_id] = session
         heapq.heappush(account._lapses, (session.expires_at_s * 1000, session.session_id))
     for fields in left["intents"]:
         refunds = [_Refund(**refund) for refund in fields["refunds"]]
         disputes = {name: _Dispute(fields["received"], status) for name, status in fields["disputes"].items()}
         intent = _Intent(**{**fields, "refunds": refunds, "disputes": disputes})
+        if intent.status == "processing":  # a pending charge has its date already
+            intent.charged_s = intent.created_s
         account._intents[intent.intent_id] = intent
         if intent.hold_until_ms is not None:
             heapq.heappush(account._lapses, (intent.hold_until_ms, intent.intent_id))

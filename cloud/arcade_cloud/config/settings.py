@@ -90,6 +90,11 @@ class Settings:
     remarks: tuple[str, ...]
     misspelt: tuple[str, ...]
 
+    @property
+    def stripe_is_live(self) -> bool:
+        """Whether the key moves real money."""
+        return _is_live(self.stripe_api_key)
+
 
 def load(environ: Mapping[str, str], env_file: Path | None = ENV_FILE) -> Settings:
     """Read the settings from `environ`, and from `env_file` what `environ` does not set.
@@ -159,8 +164,12 @@ def _check_stripe(env: Environment) -> None:
                 env.fault(name, f"holds {_KINDS[kind]} ({kind}…): it must begin with {begins}")
             elif not env.is_given("STRIPE_API_BASE"):
                 env.remarks.append(f"{name} does not begin with {begins}, as values from Stripe do.")
-    if "_live_" in (env.text("STRIPE_API_KEY") or "") and not _stripe_host(env).endswith(".stripe.com"):
+    if _is_live(env.text("STRIPE_API_KEY") or "") and not _stripe_host(env).endswith(".stripe.com"):
         env.fault("STRIPE_API_BASE", "would send a live key of Stripe to somebody else: remove one of the two")
+
+
+def _is_live(api_key: str) -> bool:
+    return api_key.startswith(("sk_live_", "rk_live_"))
 
 
 def _check_keys(env: Environment) -> None:

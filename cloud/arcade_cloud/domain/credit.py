@@ -12,7 +12,7 @@ import msgspec
 from arcade_cloud.domain.decisions import Context, Notice, Step, later
 from arcade_cloud.domain.effects import SendCoinpulse, SendEcho, SendRevoke
 from arcade_cloud.domain.events import Outcome, Sent
-from arcade_cloud.domain.limits import Patience
+from arcade_cloud.domain.limits import SKEW_MS, Patience
 from arcade_cloud.domain.order import Command, Credit, Delivery, Resolution, ResolvedBy, Revoking, Sending
 from arcade_cloud.errors import InvariantBroken
 from arcade_shared.cabinet import NOT_REGISTERED
@@ -23,6 +23,8 @@ PUBLISH_BACKOFF_S = (1, 2, 4, 8, 15)
 REVOKE_BACKOFF_S = (1, 2, 4, 8, 15, 30, 60)
 # A subscriber machine is told once. After this time no publish can be under way, and its outcome stays unknown.
 UNCONFIRMED_AFTER_S = 60
+# No credit under way waits longer for its next step.
+LONGEST_WAIT_S = max(*PUBLISH_BACKOFF_S, *REVOKE_BACKOFF_S, UNCONFIRMED_AFTER_S)
 SENDING: Sending = "sending"
 CONFIRMED = frozenset({Outcome.CONFIRMED.value, Outcome.NOBODY.value})
 
@@ -202,7 +204,8 @@ def is_silent(delivery: Delivery, patience: Patience, context: Context) -> bool:
 
     The time runs from the first revoke that the broker confirmed. Three things prove that an ack would have come:
     the broker has confirmed the latest revoke, the machine has had time to answer it, and an echo has come back
-    that was sent after that revoke and after the end of the time. So a cloud that was down listens first.
+    that was sent after that revoke and after the end of the time. So a cloud that was down listens first. An echo
+    from the future was sent by a clock that was ahead, and proves nothing.
     """
     revoking = delivery.revoking
     if revoking is None or delivery.last_sent not in CONFIRMED:
@@ -211,7 +214,8 @@ def is_silent(delivery: Delivery, patience: Patience, context: Context) -> bool:
     if first_ms is None or last_ms is None:
         return False
     end_ms = _at_latest(first_ms + 1000 * patience.silence_s, patience.silent_until_ms)
-    acks_arrive = context.last_echo_ms is not None and context.last_echo_ms >= max(last_ms, end_ms)
+    echo_ms = context.last_echo_ms
+    acks_arrive = echo_ms is not None and max(last_ms, end_ms) <= echo_ms <= context.now_ms + SKEW_MS
     return acks_arrive and context.now_ms >= last_ms + 1000 * context.limits.answer_s
 
 

@@ -1,11 +1,11 @@
-"""The keys of all machines, derived from the cloud's signing secrets. The first secret is the current one."""
+"""The keys of machines, echoes and payments, derived from the signing secrets. The first secret is current."""
 
 import hashlib
 import hmac
 from collections.abc import Sequence
 from functools import lru_cache
 
-from arcade_shared.signing import echo_key, key_fingerprint, machine_key, session_key
+from arcade_shared.signing import echo_key, key_fingerprint, machine_key, payment_key, session_key
 
 # Deriving a key takes 2 µs. The keys of a large fleet fit into memory.
 _CACHED_MACHINES = 4096
@@ -24,6 +24,7 @@ class Keyring:
         self.of_machine = lru_cache(_CACHED_MACHINES)(self._of_machine)
         self.of_echo = tuple(echo_key(secret) for secret in self._secrets)
         self.of_sessions = session_key(self._secrets[0])
+        self.of_payments = tuple(payment_key(secret) for secret in self._secrets)
 
     def _of_machine(self, machine_id: str) -> tuple[bytes, ...]:
         return tuple(machine_key(secret, machine_id) for secret in self._secrets)

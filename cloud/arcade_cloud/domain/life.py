@@ -24,6 +24,7 @@ from arcade_cloud.domain import credit as credits
 from arcade_cloud.domain import payment as payments
 from arcade_cloud.domain import settlement
 from arcade_cloud.domain.alerts import Alert, alert
+from arcade_cloud.domain.clocks import without_future
 from arcade_cloud.domain.decisions import Context, Decision, Notice, Step
 from arcade_cloud.domain.effects import ReadPayment
 from arcade_cloud.domain.events import (
@@ -50,7 +51,7 @@ def decide(order: Order, event: Event, context: Context) -> Decision:
         The order to store, with the next version, and the effects to perform after that. If the event changes
         nothing, the order is the given one.
     """
-    decision = _decide(order, event, context)
+    decision = _decide(without_future(order, context.now_ms), event, context)
     if decision.order == order:
         return Decision(order, decision.effects, decision.alerts, decision.text)
     moved = _with(decision.order, version=order.version + 1)

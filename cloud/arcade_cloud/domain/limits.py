@@ -7,6 +7,9 @@ from arcade_shared.cabinet import MAX_TRAIN_S
 # A hold on a card lasts seven days, on some cards less than five. After the last resort there must be time left to
 # capture it, even if Stripe is down then.
 LAST_RESORT_AT_MOST_S = 3 * 86_400
+# The clocks of the cloud's processes may differ by this much, and an agent's estimate of the cloud's time is ahead
+# by one round trip. What comes from further ahead shows that some clock is wrong.
+SKEW_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

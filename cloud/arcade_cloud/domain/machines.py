@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from arcade_cloud.domain.limits import SKEW_MS
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.offers import offer_text
 from arcade_shared.cabinet import NOT_REGISTERED
@@ -14,9 +15,6 @@ from arcade_shared.messages import Status
 
 # A status comes every 30 s. Two may be lost or late before the machine counts as offline.
 FRESH_MS = 75_000
-# A status from the future shows that some clock is wrong. This much is accepted: the agent's estimate of the
-# cloud's time can be ahead by one round trip.
-SKEW_MS = 10_000
 # Two installations within this time are two running Pis, not one Pi after a repair.
 RIVAL_MS = 5 * 60_000
 
@@ -127,6 +125,11 @@ def is_fresh(stated_at_ms: int, now_ms: int) -> bool:
     return now_ms - FRESH_MS <= stated_at_ms <= now_ms + SKEW_MS
 
 
+def _is_recent(heard_at_ms: int, now_ms: int) -> bool:
+    """Whether what was heard then is heard at the same time. What was heard in the future was not."""
+    return now_ms - RIVAL_MS <= heard_at_ms <= now_ms + SKEW_MS
+
+
 def apply_status(
     presence: Presence, status: Status, key_fingerprint: str, now_ms: int, silent_ms: int = 0
 ) -> PresenceUpdate:
@@ -147,7 +150,7 @@ def apply_status(
     if presence.installation not in (None, status.installation):
         if not proven:
             return PresenceUpdate(presence=presence, answer_nonce=answer)
-        still_there = presence.ready and now_ms - presence.heard_at_ms <= RIVAL_MS
+        still_there = presence.ready and _is_recent(presence.heard_at_ms, now_ms)
         taken_over = msgspec.structs.replace(
             _updated(presence, status, key_fingerprint, now_ms, silent_ms),
             rival_installation=presence.installation if still_there else None,
@@ -249,7 +252,7 @@ def readiness(machine: Machine, presence: Presence | None, now_ms: int, credits:
         return "ready"
     if presence is None or presence.installation is None:
         return "never connected"
-    if presence.rival_installation is not None and now_ms - presence.rival_heard_at_ms <= RIVAL_MS:
+    if presence.rival_installation is not None and _is_recent(presence.rival_heard_at_ms, now_ms):
         return "two devices"
     if not presence.online or not is_fresh(presence.stated_at_ms, now_ms):
         return "offline"

@@ -23,6 +23,8 @@ OPEN_READ_BACKOFF_S = (90, 60, 120, 300, 600, 600, 600, 600, 3600)
 RETURNED_READ_S, RETURNED_READS = 3, 3
 # For a payment that was reported and not read, because Stripe failed or this process died. A player is waiting.
 REPORTED_READ_BACKOFF_S = (5, 10, 15, 30, 60, 120, 300, 600, 600, 600, 3600)
+# No unpaid order waits longer until Stripe is asked about it.
+LONGEST_WAIT_S = max(*OPEN_READ_BACKOFF_S, *REPORTED_READ_BACKOFF_S)
 # The bank transfers that Stripe calls asynchronous are decided within 14 days.
 OPEN_AT_MOST_S = 14 * 86_400
 # The payment of a closed order is read in vain at most this often: for two weeks and some hours.

@@ -34,6 +34,8 @@ OTHER_KEY_USE_MS = 600_000
 # After this time the last attempt with a key is over: it waits at most an hour (effects.EFFECT_LIFE_MS), and a
 # call takes less than ten minutes.
 ATTEMPT_LIFE_MS = EFFECT_LIFE_MS + 600_000
+# No settlement waits longer for its next attempt.
+LONGEST_WAIT_S = max(*SETTLE_BACKOFF_S, *PATIENT_BACKOFF_S, ATTEMPT_LIFE_MS // 1000)
 # Some in the first minutes, then hourly for two weeks. By then a hold has ended, and only a person can find out
 # more.
 SETTLE_ATTEMPTS = 340

@@ -8,7 +8,10 @@ from arcade_cloud.domain.money import Offer, Payment, SessionStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckoutRequest:
-    """A Checkout Session to create, for `quantity` offers. Our ids go into its metadata and its payment's."""
+    """A Checkout Session to create, for `quantity` offers. Our ids go into its metadata and its payment's.
+
+    `mark` goes there too: it proves later that the payment is ours (`domain.ownership`).
+    """
 
     order_id: str
     machine_id: str
@@ -19,6 +22,7 @@ class CheckoutRequest:
     cancel_url: str
     expires_at_ms: int
     site: str
+    mark: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +62,9 @@ ReportKind = Literal["payment", "checkout_ended", "changed", "ignored"]
 class Report:
     """What one of Stripe's events is about.
 
-    `order_id`, `machine_id` and `site` come from the metadata that we set on sessions and payment intents. Refunds
-    and disputes have none; only `payment_intent` leads from them to the order. On a shared account these texts,
-    and `client_reference_id`, may come from another business.
+    `order_id`, `machine_id`, `site` and `mark` come from the metadata of sessions and payment intents. We set them
+    there, and so may others who use the same Stripe account: without a `mark` that is verified they prove nothing.
+    Refunds and disputes have none; only `payment_intent` leads from them to the order.
 
     Attributes:
         kind: `payment`: money is or was held or taken. `checkout_ended`: the session expired, or its payment
@@ -68,12 +72,17 @@ class Report:
             us.
         what: Stripe's name for the event.
         created_ms: When Stripe created the event.
+        machine_id: As it is written there, which may not be a machine id at all; so is `client_reference_id`.
+        amount_minor: What the session or the payment intent asks for; None for any other object.
         payment: The payment as of this event, with the event's time as `paid_at_ms`. It is given only if the event
             shows beyond doubt what was paid and when: for a hold (`payment_intent.amount_capturable_updated` with
-            status `requires_capture`), and for a payment that was never a hold (`payment_intent.succeeded` without
-            manual capture; with it, the event may be a capture days after the player paid). A session never shows
-            enough: neither whether money is held or taken, nor when it was paid.
+            status `requires_capture`). Of a payment that was taken, the event may come days after the player paid:
+            it was captured then, or a slow bank took so long. A session never shows enough: neither whether money
+            is held or taken, nor when it was paid.
+        by_link: A session that a static Payment Link made.
         is_delivered: Every webhook endpoint has accepted the event.
+        is_live: Of Stripe's live mode, not of a test mode. None: the event does not say.
+        account: The connected account that the event comes from; None for the account of the endpoint itself.
     """
 
     event_id: str
@@ -83,11 +92,17 @@ class Report:
     order_id: str | None = None
     machine_id: str | None = None
     site: str | None = None
+    mark: str | None = None
+    amount_minor: int | None = None
+    currency: str | None = None
     payment_intent: str | None = None
     session_id: str | None = None
     client_reference_id: str | None = None
     payment: Payment | None = None
+    by_link: bool = False
     is_delivered: bool = False
+    is_live: bool | None = None
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

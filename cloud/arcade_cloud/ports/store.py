@@ -12,6 +12,7 @@ from typing import Protocol
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import Hearing, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
+from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.webhooks import Webhooks
 
 # Far more alerts than any decision raises, and few enough for one transaction in every store.
@@ -166,9 +167,28 @@ class Store(Protocol):
 
     def unmatched_acks(self, limit: int) -> list[UnmatchedAck]: ...
 
+    # payments that nobody can prove to be ours
+    def note_unclaimed(self, payment: Unclaimed) -> bool:
+        """Store a payment that a person must decide about. False if it is on record already."""
+        ...
+
+    def unclaimed_payment(self, payment_intent: str) -> Unclaimed | None: ...
+
+    def unclaimed(self, limit: int) -> list[Unclaimed]:
+        """The newest, newest first."""
+        ...
+
+    def forget_unclaimed(self, payment_intent: str) -> None:
+        """Take a payment off the list: somebody has decided about it."""
+        ...
+
     # echoes, reconciliation and webhooks
     def note_echo(self, sent_at_ms: int) -> None:
         """Note that an echo sent at that time has come back. Only the latest is kept, and what all prove."""
+        ...
+
+    def forget_echoes(self, later_than_ms: int) -> None:
+        """Forget what echoes proved if the latest was sent later than that: by a clock that was ahead."""
         ...
 
     def heard_echo_ms(self) -> int | None:

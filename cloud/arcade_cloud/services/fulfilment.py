@@ -12,6 +12,7 @@ from functools import partial
 from typing import Literal
 
 from arcade_cloud.domain.alerts import Alert, alert
+from arcade_cloud.domain.clocks import without_future
 from arcade_cloud.domain.decisions import Context, Decision
 from arcade_cloud.domain.effects import (
     EFFECT_LIFE_MS,
@@ -32,7 +33,7 @@ from arcade_cloud.domain.events import (
     credit_of,
 )
 from arcade_cloud.domain.life import decide
-from arcade_cloud.domain.limits import Limits
+from arcade_cloud.domain.limits import SKEW_MS, Limits
 from arcade_cloud.domain.order import Command, Credit, HistoryEntry, Order
 from arcade_cloud.domain.payment import is_another
 from arcade_cloud.errors import (
@@ -53,7 +54,7 @@ from arcade_cloud.services.sender import Sender
 logger = logging.getLogger(__name__)
 
 # The first event in an order's history.
-Beginning = Literal["Ordered", "Granted", "PaidByLink", "Unmatched"]
+Beginning = Literal["Ordered", "Granted", "PaidByLink", "Unmatched", "Claimed"]
 
 # Two workers rarely meet on one order. So many conflicts in a row are a defect.
 CONFLICT_RETRIES = 20
@@ -62,6 +63,10 @@ MAX_CHAIN = 24
 ALERTS_PER_PASS = 20
 # An order that cannot be moved is due again after this time. Until then other orders get their turn.
 STUCK_AGAIN_MS = 10_000
+# Later than any due time, even of a clock that is years ahead: the year 2286.
+FAR_FUTURE_MS = 10**13
+# Orders that are looked at after a clock was set back: more than are under way at a large site.
+RECHECKED = 1000
 
 
 def at_once(work: Callable[[], None]) -> None:
@@ -193,8 +198,21 @@ class Fulfilment:
                 for found in presences
                 if found is not None and found.installation is not None
             },
-            last_echo_ms=self.store.heard_echo_ms() if _is_revoking(order) else None,
+            last_echo_ms=self.heard_echo_ms() if _is_revoking(order) else None,
         )
+
+    def heard_echo_ms(self) -> int | None:
+        """When the latest echo that came back was sent.
+
+        One from the future, of a clock that was ahead, is forgotten: it would be believed as soon as that time has
+        come.
+        """
+        believed_until_ms = self.now_ms() + SKEW_MS
+        heard_ms = self.store.heard_echo_ms()
+        if heard_ms is None or heard_ms <= believed_until_ms:
+            return heard_ms
+        self.store.forget_echoes(believed_until_ms)
+        return None
 
     # --- acting ------------------------------------------------------------------------------------------
 
@@ -257,8 +275,8 @@ class Fulfilment:
         return None
 
     def _settle(self, order: Order, effect: Settle) -> SettlementAttempted | None:
-        if self.now_ms() - effect.decided_at_ms > EFFECT_LIFE_MS:
-            return None  # too old to be safe; the order is due, and its payment is read again
+        if not -SKEW_MS <= self.now_ms() - effect.decided_at_ms <= EFFECT_LIFE_MS:
+            return None  # too old to be safe, or nobody knows; the order is due, and its payment is read again
         if order.payment_intent is None:
             raise InvariantBroken(f"order {order.order_id}: nothing to {effect.operation}")
         payment_intent, key = order.payment_intent, effect.key
@@ -299,20 +317,41 @@ class Fulfilment:
         for order_id in due:
             if until_ms is not None and self.now_ms() >= until_ms:
                 break
-            try:
-                self.move(order_id, Due())
-            except FormTooNew as error:
-                self.store.form()  # raises it again where the whole store is newer, and not only this order
-                logger.warning("order %s cannot be moved; it stays due: %s", order_id, error)
-                self._leave_stuck(order_id, f"The order cannot be moved: {error}.")
-            except StoreUnavailable:
-                raise
-            except Exception:  # a defect in one order must not stop the others
-                logger.exception("order %s cannot be moved; it stays due", order_id)
-                text = "A defect keeps the order from moving. Send the timer's log to the maintainers."
-                self._leave_stuck(order_id, text)
+            self._move_due(order_id)
         self.post_alerts(until_ms=until_ms)
         return len(due)
+
+    def put_clocks_right(self) -> int:
+        """Move the orders whose next step a clock that was ahead has put off. Call it when a clock was set back.
+
+        Returns:
+            How many there were, among the RECHECKED that are due first.
+
+        Raises:
+            StoreUnavailable: The store is down.
+        """
+        self.heard_echo_ms()
+        found = 0
+        for order_id in self.store.due_orders(FAR_FUTURE_MS, RECHECKED):
+            order = self.store.order(order_id)
+            if order is not None and without_future(order, self.now_ms()) != order:
+                self._move_due(order_id)
+                found += 1
+        return found
+
+    def _move_due(self, order_id: str) -> None:
+        try:
+            self.move(order_id, Due())
+        except FormTooNew as error:
+            self.store.form()  # raises it again where the whole store is newer, and not only this order
+            logger.warning("order %s cannot be moved; it stays due: %s", order_id, error)
+            self._leave_stuck(order_id, f"The order cannot be moved: {error}.")
+        except StoreUnavailable:
+            raise
+        except Exception:  # a defect in one order must not stop the others
+            logger.exception("order %s cannot be moved; it stays due", order_id)
+            text = "A defect keeps the order from moving. Send the timer's log to the maintainers."
+            self._leave_stuck(order_id, text)
 
     def _leave_stuck(self, order_id: str, text: str) -> None:
         """Let the other orders go first, and tell a person."""

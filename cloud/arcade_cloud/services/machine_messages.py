@@ -14,6 +14,7 @@ from arcade_cloud.domain import machines
 from arcade_cloud.domain.alerts import alert
 from arcade_cloud.domain.events import Acked
 from arcade_cloud.domain.keyring import Keyring
+from arcade_cloud.domain.limits import SKEW_MS
 from arcade_cloud.domain.machines import Presence, PresenceUpdate
 from arcade_cloud.domain.order import UnmatchedAck
 from arcade_cloud.errors import Conflict, InvariantBroken
@@ -89,8 +90,9 @@ class MachineMessages:
     def _echo(self, fields: dict[str, Any]) -> TakenAs:
         verify(self.keyring.of_echo, ECHO, fields)
         echo = from_object(Echo, fields)
-        if echo.timestamp_ms > self.fulfilment.now_ms() + machines.SKEW_MS:
+        if echo.timestamp_ms > self.fulfilment.now_ms() + SKEW_MS:
             raise BadMessage("the echo is from the future")
+        self.fulfilment.heard_echo_ms()  # one from the future would stand in the way of this one
         self.fulfilment.store.note_echo(echo.timestamp_ms)
         return "echo"
 

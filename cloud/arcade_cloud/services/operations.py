@@ -52,7 +52,8 @@ class Operations:
         """Register a machine.
 
         Raises:
-            BadRequest: It is registered already, or its id differs from another's in case alone.
+            BadRequest: It is registered already, its id differs from another's in case alone, or Stripe would
+                refuse one of its offers.
             BadTopic: It is not a machine id at all.
         """
         store = self.fulfilment.store
@@ -64,6 +65,7 @@ class Operations:
             )
         blank = Machine(machine_id=machine_id, version=1, created_at_ms=self.fulfilment.now_ms())
         machine = msgspec.structs.replace(blank, **change.named)
+        self._refuse_unsellable(machine)
         try:
             store.put_machine(machine, 0)
         except Conflict:
@@ -82,11 +84,14 @@ class Operations:
         Raises:
             UnknownMachine: No such machine is registered.
             BadTopic: It is not a machine id at all.
+            BadRequest: Stripe would refuse one of the new offers.
             Conflict: Others keep changing it.
         """
         for attempt in range(CHANGE_RETRIES):
             before = self.machine(machine_id)
             after = changed(before, change)
+            if after.offers != before.offers:
+                self._refuse_unsellable(after)
             try:
                 if after != before:
                     self.fulfilment.store.put_machine(after, before.version)
@@ -95,7 +100,15 @@ class Operations:
                     raise
             else:
                 break
+        if after.offers != before.offers:
+            self.sales.unsellable.offers_changed(after)
         return before, after
+
+    def _refuse_unsellable(self, machine: Machine) -> None:
+        """Refuse offers that Stripe would not sell, or would sell at another price."""
+        faults = self.sales.unsellable.faults_if_known(machine.offers)
+        if faults:
+            raise BadRequest("; ".join(faults))
 
     # --- money and credits -------------------------------------------------------------------------------
 

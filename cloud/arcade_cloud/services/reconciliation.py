@@ -77,7 +77,9 @@ class Reconciliation:
             StoreUnavailable: Only if work for Stripe is done at once. The page is scanned again.
         """
         fulfilment = self.fulfilment
-        if fulfilment.now_ms() < self._next_ms and not self.webhooks.wants_stripes_list():
+        wait_ms = self._next_ms - fulfilment.now_ms()
+        waits = 0 < wait_ms <= RECONCILE_EVERY_S * 1000  # a longer wait comes from a clock that was ahead
+        if waits and not self.webhooks.wants_stripes_list():
             return False
         self._next_ms = fulfilment.now_ms() + RECONCILE_AGAIN_S * 1000
         fulfilment.later(self._page)
@@ -144,14 +146,9 @@ class Reconciliation:
             StoreUnavailable: It must be scanned again.
         """
         try:
-            is_paid = report.kind == "payment"
-            if is_paid and report.order_id is not None:
-                return True  # the order asks Stripe itself
-            if self.fulfilment.store.is_seen(report.event_id):
+            if self.fulfilment.store.is_seen(report.event_id) or self._is_nothing_new(report):
                 return True
-            if is_paid and report.is_delivered and not self.intake.is_for_registered_machine(report):
-                return True  # it was delivered to whoever has that machine
-            became = self.intake.take_in(report)
+            became = self.intake.take_in_found(report)
         except StoreUnavailable:
             raise
         except PaymentsUnavailable as error:
@@ -162,9 +159,18 @@ class Reconciliation:
             text = f"An event about a payment cannot be taken in: {error}. Look up the payment at Stripe."
             self._alert(report.event_id, text)
             return False
-        if became in {"moved", "unmatched"}:
+        if became in {"moved", "unmatched", "unclaimed"}:
             logger.warning("event %s was found in Stripe's list, not by a webhook", report.event_id)
         return True
+
+    def _is_nothing_new(self, report: Report) -> bool:
+        """Whether a payment is nothing to us, or is being looked after."""
+        if report.kind != "payment":
+            return False
+        if report.order_id is not None and self.intake.is_on_record(report):
+            return True  # the order asks Stripe itself
+        # It was delivered to whoever has that machine, if anybody.
+        return report.is_delivered and not self.intake.may_be_ours(report)
 
     def _failed(self, error: Exception) -> None:
         """Log the first failure. The event or page is tried again."""

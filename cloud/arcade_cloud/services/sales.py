@@ -9,13 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from arcade_cloud.domain.events import CheckoutFailed, CheckoutMade
+from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.machines import Machine, why_not_ready
-from arcade_cloud.domain.money import Offer, format_amount
+from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.order import Credit, Order, OrderPayment
+from arcade_cloud.domain.ownership import Ours, mark
 from arcade_cloud.errors import BadRequest, NotReady, PaymentsError, PaymentsRefused, UnknownMachine
 from arcade_cloud.ports.payments import CheckoutRequest, Payments
-from arcade_cloud.services.alerts import Alerts
 from arcade_cloud.services.fulfilment import Fulfilment
+from arcade_cloud.services.unsellable import Unsellable
 from arcade_shared.ids import uuid7
 from arcade_shared.messages import MAX_CREDITS
 from arcade_shared.topics import check_machine_id
@@ -31,13 +33,15 @@ class Sales:
 
     Attributes:
         payments: Stripe for what a player waits for. It may say no sooner than that of `fulfilment`.
-        base_url: Where players reach this cloud. It also marks our payments in a shared Stripe account.
+        keyring: Has the key that marks our payments in a shared Stripe account.
+        base_url: Where players reach this cloud. Our payments name it.
         price_id: The price of one credit at Stripe, for machines without offers of their own.
     """
 
     fulfilment: Fulfilment
-    alerts: Alerts
+    unsellable: Unsellable
     payments: Payments
+    keyring: Keyring
     base_url: str
     price_id: str | None = None
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
@@ -67,7 +71,7 @@ class Sales:
         try:
             price = self.payments.read_price(self.price_id)
         except PaymentsRefused as error:
-            self._refused(machine, f"STRIPE_PRICE_ID ({self.price_id})", error)
+            self.unsellable.refused(machine, None, 1, error)
             raise
         return (
             Offer(
@@ -79,6 +83,18 @@ class Sales:
                 label=price.label,
             ),
         )
+
+    def offers_shown(self, machine: Machine) -> tuple[Offer, ...]:
+        """As `offers`; nothing where Stripe refuses the configured price, which a person is told."""
+        try:
+            return self.offers(machine)
+        except PaymentsRefused:
+            return ()
+
+    def sells_at(self, price_id: str) -> bool:
+        """Whether something is sold at this price. It looks at every machine."""
+        offers = (offer for machine in self.fulfilment.store.machines() for offer in machine.offers)
+        return price_id == self.price_id or any(offer.price_id == price_id for offer in offers)
 
     def _offer(self, machine: Machine, offer_id: str | None, price_id: str | None) -> Offer:
         offers = self.offers(machine)
@@ -98,7 +114,7 @@ class Sales:
 
         Raises:
             UnknownMachine: No such machine is registered.
-            NotReady: The machine cannot take so many credits now.
+            NotReady: The machine cannot take so many credits now, or Stripe has just refused to sell this.
             BadRequest: The machine has no such offer, or the quantity is out of range.
             PaymentsUnavailable: Try again later.
             PaymentsRefused: The set-up at Stripe is wrong.
@@ -110,6 +126,9 @@ class Sales:
         self.ready_installation(machine, 1)
         offer = self._offer(machine, offer_id, price_id)
         installation = self.ready_installation(machine, offer.credits * quantity)
+        refused = self.unsellable.why_not(machine, offer, quantity)
+        if refused is not None:
+            raise NotReady(refused)
         now_ms = self.fulfilment.now_ms()
         order_id = "ord_" + uuid7(now_ms, self.random_bytes).replace("-", "")
         expires_at_ms = now_ms + self.fulfilment.limits.checkout_life_s * 1000
@@ -122,6 +141,13 @@ class Sales:
         )
         self.fulfilment.begin(order, "Ordered")
         page = f"{self.base_url}/m/{machine.machine_id}"
+        ours = Ours(
+            order_id=order_id,
+            amount_minor=order.amount_minor,
+            currency=order.currency,
+            machine_id=machine.machine_id,
+            site=self.base_url,
+        )
         request = CheckoutRequest(
             order_id=order_id,
             machine_id=machine.machine_id,
@@ -132,29 +158,22 @@ class Sales:
             cancel_url=page,
             expires_at_ms=expires_at_ms,
             site=self.base_url,
+            mark=mark(self.keyring.of_payments[0], ours),
         )
         try:
             checkout = self.payments.create_checkout(request, key=f"checkout:{order_id}")
         except PaymentsError as error:
             self.fulfilment.move(order_id, CheckoutFailed(f"Stripe created no checkout: {type(error).__name__}"))
             if isinstance(error, PaymentsRefused):
-                self._refused(machine, f"{offer.credits * quantity} credits for {_price(offer, quantity)}", error)
+                self.unsellable.refused(machine, offer, quantity, error)
             raise
-        self.alerts.end("unsellable", machine.machine_id, "Players can pay for the machine again.")
+        self.unsellable.sold(machine, offer, quantity)
         if checkout.url is None:
             self.fulfilment.move(order_id, CheckoutFailed("Stripe created a checkout without an address"))
             raise BadRequest("the payment page could not be opened; try again")
         made = CheckoutMade(checkout.session_id, checkout.url, checkout.expires_at_ms)
         moved = self.fulfilment.move(order_id, made)
         return order if moved is None else moved
-
-    def _refused(self, machine: Machine, what: str, error: PaymentsRefused) -> None:
-        """Tell a person that Stripe sells nothing for this machine."""
-        text = (
-            f"Players cannot pay for machine {machine.machine_id}: Stripe refuses {what} ({error}). "
-            "Run arcade-cloud check, and correct the price, the offer or the key."
-        )
-        self.alerts.begin("unsellable", machine.machine_id, text)
 
     # --- the parts of an order ---------------------------------------------------------------------------
 
@@ -191,7 +210,3 @@ class Sales:
             price_minor=offer.amount_minor * quantity,
             ready_installation=installation,
         )
-
-
-def _price(offer: Offer, quantity: int) -> str:
-    return format_amount(offer.amount_minor * quantity, offer.currency)

@@ -35,7 +35,10 @@ def routes(dependencies: Dependencies) -> Blueprint:
         view = kiosk_view(machine, presence, now_ms(), sells=sells)
         if wants_json():
             return jsonify(machineId=machine.machine_id, page=_version(machine), **asdict(view))
-        choices = machine_view(machine, sales.offers(machine), presence, now_ms()).choices
+        offers = sales.offers_shown(machine)
+        if not offers:
+            view = kiosk_view(machine, presence, now_ms(), sells=False)
+        choices = machine_view(machine, offers, presence, now_ms()).choices
         return _page(dependencies, machine, view, [choice for choice in choices if choice.quantity == 1])
 
     return blueprint

@@ -86,7 +86,7 @@ def _for_software() -> Schema:
 def _for_brokers_and_stripe() -> Schema:
     def stripe(summary: str) -> Schema:
         signature = {"in": "header", "name": SIGNATURE_HEADER, "required": True, "schema": {"type": "string"}}
-        operation = _operation(summary, _json("Received"), errors=(400, 413, 502, 503))
+        operation = _operation(summary, _json("Received"), errors=(400, 413, 503))
         body = {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
         return {**operation, "parameters": [signature], "requestBody": body}
 

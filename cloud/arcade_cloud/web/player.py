@@ -3,6 +3,7 @@
 import re
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 
 from flask import Blueprint, Response, jsonify, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -79,7 +80,13 @@ class Pages:
 
     def machine(self, machine: Machine, notice: str = "", status: int = 200) -> Response:
         """The page of a machine. `notice` says why the last attempt failed."""
-        view = machine_view(machine, self._sales.offers(machine), self._presence(machine), self._now_ms())
+        view = machine_view(
+            machine,
+            self._sales.offers_shown(machine),
+            self._presence(machine),
+            self._now_ms(),
+            why_not_sold=partial(self._sales.unsellable.why_not, machine),
+        )
         return make_response(self._render("machine.html", machine, view=view, notice=notice), status)
 
     def machine_state(self, machine: Machine) -> Response:

@@ -5,7 +5,7 @@ counts here: that the player has come back from the checkout proves nothing.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -64,7 +64,12 @@ class View:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """One button of a machine's page. `why_not` says why it is off; it is empty when the button works."""
+    """One button of a machine's page.
+
+    Attributes:
+        why_not: Why it is off; empty when the button works.
+        unsold: Whether it stays off until the page is loaded again, because Stripe has refused to sell this.
+    """
 
     offer_id: str
     quantity: int
@@ -72,6 +77,7 @@ class Choice:
     price: str
     label: str
     why_not: str
+    unsold: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +89,28 @@ class MachineView:
     max_credits: int
     choices: tuple[Choice, ...]
 
+    @property
+    def unsold(self) -> str:
+        """Why some of the choices are not sold now; empty if all are."""
+        return next((choice.why_not for choice in self.choices if choice.unsold), "")
+
 
 # --- a machine -------------------------------------------------------------------------------------------
 
 
-def machine_view(machine: Machine, offers: Sequence[Offer], presence: Presence | None, now_ms: int) -> MachineView:
-    """What the machine sells, and whether it can be bought now."""
+def machine_view(
+    machine: Machine,
+    offers: Sequence[Offer],
+    presence: Presence | None,
+    now_ms: int,
+    *,
+    why_not_sold: Callable[[Offer, int], str | None] = lambda _offer, _quantity: None,
+) -> MachineView:
+    """What the machine sells, and whether it can be bought now.
+
+    Args:
+        why_not_sold: Why so many of an offer are not sold now, in a sentence; None if they are.
+    """
     why_not = why_not_ready(machine, presence, now_ms)
     quantities = QUANTITIES if len(offers) == 1 else (1,)
     reported = 0 if machine.kind == "subscriber" or presence is None else presence.max_credits
@@ -104,7 +126,10 @@ def machine_view(machine: Machine, offers: Sequence[Offer], presence: Presence |
                 credits=offer.credits * quantity,
                 price=_amount(offer.amount_minor * quantity, offer.currency),
                 label=offer.label if quantity == 1 and offer.label != credits_text(offer.credits) else "",
-                why_not=why_not_ready(machine, presence, now_ms, offer.credits * quantity) or "",
+                why_not=why_not_sold(offer, quantity)
+                or why_not_ready(machine, presence, now_ms, offer.credits * quantity)
+                or "",
+                unsold=why_not_sold(offer, quantity) is not None,
             )
             for offer in offers
             for quantity in quantities

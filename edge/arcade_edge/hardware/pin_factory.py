@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from arcade_edge.errors import GpioUnavailable
@@ -34,12 +35,28 @@ def open_pin_factory(pin_factory: Any = None) -> Any:
         try:
             Device.ensure_pin_factory()
         except Exception as error:
+            name = os.environ["GPIOZERO_PIN_FACTORY"]
             raise GpioUnavailable(
-                f"the pin factory {os.environ['GPIOZERO_PIN_FACTORY']!r} cannot be opened: {error}. On a "
-                "Raspberry Pi install python3-lgpio and let the user read and write /dev/gpiochip*; "
-                "elsewhere set GPIOZERO_PIN_FACTORY=mock"
+                f"the pin factory {name!r} cannot be opened: {_why_no_pins(name, error)}"
             ) from error
     return Device.pin_factory
+
+
+def _why_no_pins(name: str, error: Exception) -> str:
+    """What is missing, and what to do."""
+    if name != "lgpio":
+        return f"{error}. On a Raspberry Pi leave GPIOZERO_PIN_FACTORY unset; elsewhere GPIOZERO_PIN_FACTORY=mock"
+    if isinstance(error, ImportError):
+        return (
+            f"{sys.executable} has no lgpio. On Raspberry Pi OS: apt-get install python3-lgpio, then install.sh "
+            "again. Plain Debian 13 has none: use a Python 3.11 or 3.12 there"
+        )
+    chips = sorted(Path("/dev").glob("gpiochip*"))
+    if not chips:
+        return "this computer has no /dev/gpiochip*, so no pins; to try without: GPIOZERO_PIN_FACTORY=mock"
+    if not any(os.access(chip, os.R_OK | os.W_OK) for chip in chips):
+        return f"this user may not use {', '.join(map(str, chips))}: try with sudo, or add it to the group gpio"
+    return f"{error}"
 
 
 def claim_output(pin: int, level: bool, pin_factory: Any) -> Any:

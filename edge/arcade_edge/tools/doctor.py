@@ -60,7 +60,7 @@ def examine(
         settings = load(path, environ)
     except BadSettings as error:
         for fault in error.faults:
-            yield bad("settings", fault)
+            yield bad("settings", f"{path}: {fault}")
         return
     yield from _settings(path, settings)
     yield from _credentials(environ)

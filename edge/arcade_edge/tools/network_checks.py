@@ -34,9 +34,22 @@ def examine_connection(broker: BrokerAddress) -> Iterator[Verdict]:
             yield good("network", f"{broker} can be reached")
             yield _tls(broker, connection) if broker.tls else _no_tls(broker)
     except OSError as error:
-        yield bad(
-            "network", f"{broker} cannot be reached: {error}; check host and port in [broker], and the network"
-        )
+        yield bad("network", f"{broker} cannot be reached: {_why_not(broker, error)}")
+
+
+def _why_not(broker: BrokerAddress, error: OSError) -> str:
+    match error:
+        case socket.gaierror(errno=socket.EAI_AGAIN):
+            return "no name can be looked up: check this computer's network"
+        case socket.gaierror():
+            return f"there is no host named {broker.host}: check host in [broker], and this computer's network"
+        case ConnectionRefusedError():
+            return (
+                f"nobody listens on port {broker.port} there: check port in [broker], and whether the broker runs"
+            )
+        case TimeoutError():
+            return "it does not answer: check host and port in [broker], and firewalls on the way"
+    return f"{error.strerror or error}: check host and port in [broker], and this computer's network"
 
 
 def _connected(broker: BrokerAddress) -> socket.socket:

@@ -108,16 +108,23 @@ def _nobody_listens(_ticks: Any, _level: Any) -> None:
 
 
 def _serial(line: SerialLine) -> Verdict:
+    if not os.path.exists(line.port):
+        return bad("serial", f"{line.port} is not there; {_other_ports()}")
+    if not os.access(line.port, os.R_OK | os.W_OK):
+        text = "let the agent's user read and write it (on Raspberry Pi OS: the group dialout)"
+        return bad("serial", f"{line.port} may not be opened: {text}")
     try:
         SerialPort(line.port, line.baud, line.parity, line.bytesize).open().close()
     except (OSError, ValueError) as error:
-        return bad("serial", f"{error}; {_other_ports(line.port)}")
+        return bad("serial", f"{line.port} cannot be opened at {line.baud} baud: {error}")
     frame = f"{line.bytesize} bits, {line.parity} parity"
     return good("serial", f"{line.port} can be opened at {line.baud} baud, {frame}")
 
 
-def _other_ports(port: str) -> str:
-    if os.path.exists(port) and not os.access(port, os.R_OK | os.W_OK):
-        return "let the agent's user read and write it (on Raspberry Pi OS: the group dialout)"
+def _other_ports() -> str:
     found = sorted(map(str, BY_ID.glob("*"))) if BY_ID.is_dir() else []
-    return f"ports that are there: {', '.join(found)}" if found else f"there is no port in {BY_ID}"
+    return (
+        f"ports that are there: {', '.join(found)}"
+        if found
+        else f"there is no port in {BY_ID}: plug the adapter in"
+    )

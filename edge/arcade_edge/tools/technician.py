@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from arcade_edge.agent.journal import read_contents
-from arcade_edge.agent.signals import DetectorSignal, PulseSignal
+from arcade_edge.agent.signals import (
+    DetectorBack,
+    DetectorFault,
+    DetectorSignal,
+    GameOver,
+    MeterPulse,
+    PulseSignal,
+    ReadyChanged,
+)
 from arcade_edge.config import MAX_PIN, Input, SerialLine, Settings
 from arcade_edge.errors import NotPossible
 from arcade_shared.topics import Kind, machine_topic
@@ -139,7 +147,26 @@ def watch_inputs(settings: Settings, *, say: Say, pin_factory: Any = None) -> No
         start_inputs(settings, found.put, pin_factory, ending)
         say(f"watching {', '.join(wired)}; Ctrl-C ends it")
         while True:
-            say(f"{time.strftime('%H:%M:%S')} {found.get()}")
+            say(f"{time.strftime('%H:%M:%S')} {describe_input(found.get())}")
+
+
+def describe_input(signal: DetectorSignal) -> str:
+    """One line about what an input has said, for people."""
+    match signal:
+        case GameOver(source, _, text):
+            return f"game over ({source}{f': {text}' if text else ''})"
+        case ReadyChanged(ready):
+            return (
+                "ready: active, the machine takes coins"
+                if ready
+                else "ready: inactive, the machine takes no coins"
+            )
+        case MeterPulse():
+            return "meter: one coin"
+        case DetectorFault(_, detector, error):
+            return f"{detector} cannot be read: {error}"
+        case DetectorBack(_, detector):
+            return f"{detector} can be read again"
 
 
 def watch_topics(settings: Settings, *, say: Say) -> None:
@@ -255,7 +282,8 @@ def simulate(
     If no game over is wired, a free pin is wired for it, so that the cabinet can be seen to play.
 
     Raises:
-        NotPossible: The serial line's pattern is not found in `serial_text`, nor in itself as plain text.
+        NotPossible: The serial line's pattern is not found in `serial_text`, nor in itself as plain text; or
+            `edge_log` cannot be written.
         GpioUnavailable: As in `run_agent`.
         JournalFault: As in `run_agent`.
         PartDied: As in `run_agent`.
@@ -285,7 +313,12 @@ def simulate(
     def listen(decision: Decision) -> None:
         logger.info("the board: %s", decision)
 
-    cabinet = SimulatedCabinet(wiring, ruling, edge_log=edge_log, meter_cut_after=meter_cut_after, listen=listen)
+    try:
+        cabinet = SimulatedCabinet(
+            wiring, ruling, edge_log=edge_log, meter_cut_after=meter_cut_after, listen=listen
+        )
+    except OSError as error:
+        raise NotPossible(f"--edge-log: {edge_log} cannot be written: {error.strerror}") from error
     if line is not None and cabinet.serial_port is not None:
         settings = replace(settings, game_over_serial=replace(line, port=cabinet.serial_port))
     cabinet.start()

@@ -158,6 +158,13 @@ CONTROLS: tuple[Control, ...] = (
             "secret": _TEXT,
         },
     ),
+    Control(
+        "POST",
+        "elsewhere",
+        "send an event of another account, or of the live mode",
+        lambda world, given: world.tell_elsewhere(account=given.get("account"), live=given.get("live", False)),
+        {"account": _TEXT, "live": _FLAG},
+    ),
     Control("POST", "redeliver", "send an event again", _redeliver, {"event": _TEXT}, ("event",)),
     Control(
         "POST",

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from arcade_sandbox.errors import SandboxMisuse
+from arcade_sandbox.stripe import objects as shapes
 from arcade_sandbox.stripe import payments, refunds
 from arcade_sandbox.stripe.catalogue import create_price
 from arcade_sandbox.stripe.checkout import expire_session, session_from_link
@@ -268,6 +269,31 @@ class StripeWorld:
         """
         with self.world() as (state, now_s):
             return expire_session(state, self.session_id_of(session), now_s)
+
+    # What happens elsewhere at Stripe.
+
+    def tell_elsewhere(self, *, account: str | None = None, live: bool = False) -> Json:
+        """Deliver an event about a paid session that this account does not have, and does not list.
+
+        Args:
+            account: The connected account that it comes from, as an endpoint for Connect is told.
+            live: It is of the live mode.
+
+        Returns:
+            The event.
+        """
+        with self.world() as (state, now_s):
+            session = shapes.checkout_session(
+                state.new_id("checkout.session"), now_s, total=500, currency="myr", expires_at=now_s, url=""
+            )
+            session |= {"status": "complete", "payment_status": "paid", "url": None, "livemode": live}
+            session |= {"payment_intent": state.new_id("payment_intent"), "payment_link": "plink_elsewhere"}
+            event = shapes.event(state.new_id("event"), now_s, "checkout.session.completed", session, None, None)
+            event["livemode"] = live
+            if account is not None:
+                event["account"] = account
+            self.delivery.offer(event)
+            return event
 
     # Webhooks.
 

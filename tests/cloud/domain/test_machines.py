@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arcade_cloud.domain.limits import SKEW_MS
 from arcade_cloud.domain.machines import (
     FRESH_MS,
     RIVAL_MS,
-    SKEW_MS,
     Machine,
     Presence,
     PresenceUpdate,
@@ -251,3 +251,14 @@ def test_a_status_that_was_replayed_after_the_machine_went_away_makes_nobody_pay
     later_ms = NOW_MS + FRESH_MS + 1
     again = heard(known, a_status(boot_id=NEXT_BOOT), later_ms).presence
     assert why_not_ready(Machine(machine_id="cab-01"), again, later_ms) is not None
+
+
+def test_a_pi_that_was_heard_in_the_future_is_no_rival() -> None:
+    """The cloud's clock was ahead, and was put right: nobody is kept from paying for as long as it was ahead."""
+    ahead_ms = NOW_MS + 8 * 3_600_000
+    known = heard(after(a_status()), a_status(seq=2, at_ms=ahead_ms), ahead_ms).presence
+    taken_over = heard(known, a_status(installation=SECOND, at_ms=NOW_MS + 1000), NOW_MS + 1000)
+    assert (taken_over.presence.installation, taken_over.rival) == (SECOND, None)
+    two = heard(known, a_status(installation=SECOND, at_ms=ahead_ms + 1000), ahead_ms + 1000).presence
+    right = heard(two, a_status(installation=SECOND, seq=2, at_ms=NOW_MS + 2000), NOW_MS + 2000).presence
+    assert why_not_ready(Machine(machine_id="cab-01"), right, NOW_MS + 2000) is None

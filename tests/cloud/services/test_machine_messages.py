@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arcade_cloud.domain.keyring import Keyring
-from arcade_cloud.domain.machines import SKEW_MS, Presence
+from arcade_cloud.domain.limits import SKEW_MS
+from arcade_cloud.domain.machines import Presence
 from arcade_cloud.domain.order import UnmatchedAck
 from arcade_cloud.errors import StoreUnavailable
 from arcade_shared.errors import BadMessage

@@ -117,6 +117,68 @@ def test_a_damaged_journal_is_put_aside_and_a_new_installation_begins(path: Path
     assert reopened(path)[0] == installation
 
 
+class Killed(BaseException):
+    """The process ended here."""
+
+
+@pytest.mark.parametrize("renamed", [0, 1, 2])
+def test_a_damaged_journal_is_kept_with_its_log_wherever_the_agent_is_killed(
+    path: Path, renamed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new journal beside an old log, or an old one without it: SQLite would throw the log away."""
+    killed = open_journal(path, SERIAL)
+    killed.commit([DONE])
+    log = Path(f"{path}-wal").read_bytes()
+    killed.close()
+    damaged = os.urandom(20_000)
+    path.write_bytes(damaged)
+    Path(f"{path}-wal").write_bytes(log)
+    Path(f"{path}-shm").write_bytes(b"")
+    rename, left = Path.rename, [None] * renamed
+
+    def rename_or_die(self: Path, target: Any) -> Path:
+        if not left:
+            raise Killed
+        left.pop()
+        return rename(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", rename_or_die)
+        with pytest.raises(Killed):
+            open_journal(path, SERIAL)
+    installation, known = reopened(path)
+    assert installation != killed.installation
+    assert known is None
+    assert aside(path) == ["journal.db.aside-1"]
+    assert path.with_name("journal.db.aside-1").read_bytes() == damaged
+    assert path.with_name("journal.db.aside-1-wal").read_bytes() == log
+
+
+def test_an_id_is_looked_up_once_its_commit_was_tried(journal: SqliteJournal) -> None:
+    """A commit that fails may be in the file all the same: the card took it, and its answer was lost."""
+    accepted = Credit(uuid7(NOW), 3, "accepted", NOW + 60_000)
+    connection = journal._connection
+
+    class NoAnswer:
+        """Does what it is told, and reports a failure of the card."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(connection, name)
+
+        def execute(self, sql: str, *parameters: Any) -> Any:
+            done = connection.execute(sql, *parameters)
+            if sql.startswith(("INSERT", "COMMIT")) and not connection.in_transaction:
+                raise sqlite3.OperationalError("disk I/O error")
+            return done
+
+    for credit in (accepted, replace(DONE, credit_id=uuid7(NOW + 1))):
+        journal._connection = NoAnswer()  # type: ignore[assignment]
+        with pytest.raises(JournalFault):
+            journal.commit([credit])
+        journal._connection = connection
+        assert journal.find(credit.credit_id) == credit
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_whoever_only_looks_leaves_a_damaged_journal_where_it_is(path: Path, damage: str) -> None:
     damage_it(path, damage)

@@ -80,6 +80,22 @@ def test_webhooks_are_steered_over_http(sandbox: StripeSandbox, client: stripe.S
         assert look(sandbox, "deliveries")["receivers"] == [inbox.url]
 
 
+def test_an_event_from_elsewhere_is_signed_delivered_and_on_no_record(
+    sandbox: StripeSandbox, client: stripe.StripeClient
+) -> None:
+    """As an endpoint for Connect gets them; the key of this account does not see what they are about."""
+    with WebhookInbox() as inbox:
+        control(sandbox, "webhooks", urls=[inbox.url], secret="whsec_http")
+        control(sandbox, "elsewhere", account="acct_1")
+        control(sandbox, "elsewhere", live=True)
+        first, second = (got.event for got in inbox.wait_for("checkout.session.completed", 2))
+        assert (first["account"], first["livemode"]) == ("acct_1", False)
+        assert ("account" in second, second["livemode"]) == (False, True)
+        with pytest.raises(stripe.InvalidRequestError, match="No such"):
+            client.v1.checkout.sessions.retrieve(first["data"]["object"]["id"])
+        assert first["id"] not in {event.id for event in client.v1.events.list()}
+
+
 def test_faults_rules_and_the_clock_are_set_over_http(sandbox: StripeSandbox, client: stripe.StripeClient) -> None:
     control(sandbox, "fail", kind="429", when="before", times=1, pattern="GET /v1/balance")
     with pytest.raises(stripe.RateLimitError):

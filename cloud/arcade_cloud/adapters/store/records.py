@@ -13,6 +13,7 @@ from arcade_cloud.adapters.store.forms import Forms
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
+from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import InvariantBroken
 from arcade_cloud.ports.store import ALERTS_AT_MOST, Move
@@ -31,6 +32,7 @@ _PRESENCE = msgspec.json.Decoder(Presence)
 _ALERT = msgspec.json.Decoder(Alert)
 _UNMATCHED_ACK = msgspec.json.Decoder(UnmatchedAck)
 _WEBHOOKS = msgspec.json.Decoder(Webhooks)
+_UNCLAIMED = msgspec.json.Decoder(Unclaimed)
 
 
 def check_move(move: Move) -> None:
@@ -156,6 +158,15 @@ def unmatched_ack(record: bytes, credit_id: str) -> UnmatchedAck:
         InvariantBroken: The record cannot be read.
     """
     return _decoded(_UNMATCHED_ACK, record, f"the ack for the unknown credit {credit_id}")
+
+
+def unclaimed(record: bytes, payment_intent: str) -> Unclaimed:
+    """A payment that a person must decide about.
+
+    Raises:
+        InvariantBroken: The record cannot be read.
+    """
+    return _decoded(_UNCLAIMED, record, f"the unclaimed payment {payment_intent}")
 
 
 def webhooks(record: bytes) -> Webhooks:

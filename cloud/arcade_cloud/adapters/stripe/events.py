@@ -14,8 +14,11 @@ import msgspec
 from arcade_cloud.adapters.stripe.objects import (
     Json,
     Unreadable,
+    as_written,
     created_ms,
-    metadata_text,
+    metadata_of,
+    optional_amount,
+    optional_currency,
     optional_id,
     payment_from,
     reference,
@@ -56,6 +59,8 @@ _KINDS: dict[str, ReportKind] = {
 }
 # The events that a webhook endpoint at Stripe must be subscribed to.
 EVENT_TYPES = tuple(_KINDS)
+# Under this name the mark is in the metadata of our sessions and payment intents.
+MARK = "arcade_mark"
 
 
 def verify(body: bytes, signature_header: str | None, secrets: Sequence[str], now_s: int) -> dict[str, Any]:
@@ -158,36 +163,43 @@ def _interpret(event: Json) -> Report:
     is_session, is_intent = what.startswith("checkout."), what.startswith("payment_intent.")
     if is_session and subject.get("mode") != "payment":
         return Report(event_id=event_id, kind="ignored", what=what, created_ms=at_ms)
-    payment = _payment_beyond_doubt(what, subject, at_ms)
     if is_intent and kind == "payment" and subject.get("status") not in ("requires_capture", "succeeded"):
         kind = "changed"
+    ours = metadata_of(subject)
     return Report(
         event_id=event_id,
         kind=kind,
         what=what,
         created_ms=at_ms,
-        order_id=metadata_text(subject, "order_id"),
-        machine_id=metadata_text(subject, "machine_id"),
-        site=metadata_text(subject, "site"),
+        order_id=optional_id(ours, "order_id"),
+        machine_id=as_written(ours, "machine_id"),
+        site=optional_id(ours, "site"),
+        mark=optional_id(ours, MARK),
+        amount_minor=_asked_for(subject, is_session=is_session, is_intent=is_intent),
+        currency=optional_currency(subject),
         payment_intent=required_id(subject, "id") if is_intent else reference(subject, "payment_intent"),
         session_id=required_id(subject, "id") if is_session else None,
-        client_reference_id=optional_id(subject, "client_reference_id") if is_session else None,
-        payment=payment,
+        client_reference_id=as_written(subject, "client_reference_id") if is_session else None,
+        payment=_payment_beyond_doubt(what, subject, at_ms),
+        by_link=is_session and subject.get("payment_link") is not None,
         is_delivered=event.get("pending_webhooks") == 0,
+        is_live=_is_live(event),
+        account=as_written(event, "account"),
     )
+
+
+def _is_live(event: Json) -> bool | None:
+    found = event.get("livemode")
+    return found if isinstance(found, bool) else None
+
+
+def _asked_for(subject: Json, *, is_session: bool, is_intent: bool) -> int | None:
+    if is_session:
+        return optional_amount(subject, "amount_total")
+    return optional_amount(subject, "amount") if is_intent else None
 
 
 def _payment_beyond_doubt(what: str, subject: Json, at_ms: int) -> Payment | None:
     """The payment that the event shows, on the conditions in `Report`."""
-    status = subject.get("status")
-    is_hold = what == "payment_intent.amount_capturable_updated" and status == "requires_capture"
-    is_taken = what == "payment_intent.succeeded" and status == "succeeded" and not _may_have_been_held(subject)
-    return payment_from(subject, paid_at_ms=at_ms) if is_hold or is_taken else None
-
-
-def _may_have_been_held(intent: Json) -> bool:
-    options = intent.get("payment_method_options")
-    methods = options.values() if isinstance(options, Mapping) else ()
-    return intent.get("capture_method") == "manual" or any(
-        isinstance(method, Mapping) and method.get("capture_method") == "manual" for method in methods
-    )
+    is_hold = what == "payment_intent.amount_capturable_updated" and subject.get("status") == "requires_capture"
+    return payment_from(subject, paid_at_ms=at_ms) if is_hold else None

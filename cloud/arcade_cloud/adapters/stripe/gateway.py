@@ -15,7 +15,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from arcade_cloud.adapters.stripe.events import reports_of
+from arcade_cloud.adapters.stripe.events import MARK, reports_of
 from arcade_cloud.adapters.stripe.objects import (
     Unreadable,
     checkout_from,
@@ -347,7 +347,12 @@ def _session_params(request: CheckoutRequest) -> "SessionCreateParams":
     offer = request.offer
     word = "credit" if offer.credits == 1 else "credits"
     name = f"{offer.credits} {word} · {request.machine_name or request.machine_id}"[:_MAX_PRODUCT_NAME]
-    metadata = {"order_id": request.order_id, "machine_id": request.machine_id, "site": request.site}
+    metadata = {
+        "order_id": request.order_id,
+        "machine_id": request.machine_id,
+        "site": request.site,
+        MARK: request.mark,
+    }
     item: SessionCreateParamsLineItem = {"quantity": request.quantity}
     if offer.price_id is not None:
         item["price"] = offer.price_id

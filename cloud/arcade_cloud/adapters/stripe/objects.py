@@ -19,7 +19,8 @@ _MAX_TIME_S = 1 << 40
 
 _STATUSES = frozenset(get_args(PaymentStatus))
 _SESSION_STATUSES = frozenset(get_args(SessionStatus))
-# A refund that is under way counts as money given back. One that failed or was cancelled does not.
+# A refund that is under way counts as money given back, and so does one whose status is null: nothing says that it
+# failed. One that failed or was cancelled does not.
 _REFUND_COUNTS = frozenset({"succeeded", "pending", "requires_action"})
 _REFUND_FAILED = frozenset({"failed", "canceled"})
 _DISPUTE_WON = frozenset({"won", "warning_closed"})
@@ -57,7 +58,7 @@ def payment_from(
     refunded, failed = 0, 0
     for refund in refunds or ():
         refund_status = _word(refund, "status")
-        if refund_status in _REFUND_COUNTS:
+        if refund_status in _REFUND_COUNTS or refund.get("status") is None:
             refunded += _amount(refund, "amount")
         elif refund_status in _REFUND_FAILED:
             failed += 1
@@ -217,10 +218,34 @@ def optional_id(thing: Json, name: str) -> str | None:
     return cast(str, found) if _is_id(found) else None
 
 
-def metadata_text(thing: Json, name: str) -> str | None:
-    """A value in the metadata, which others may also fill: None unless it could be one of our ids."""
+def optional_amount(thing: Json, name: str) -> int | None:
+    """An amount of an object that may be somebody else's: None unless it is one."""
+    try:
+        return _amount(thing, name) if name in thing else None
+    except Unreadable:
+        return None
+
+
+def optional_currency(thing: Json) -> str | None:
+    """The currency of an object that may be somebody else's: None unless it is one."""
+    try:
+        return _currency(thing)
+    except Unreadable:
+        return None
+
+
+def as_written(thing: Json, name: str) -> str | None:
+    """The text of a field that people fill in, as far as it can be shown; None if there is none."""
+    found = thing.get(name)
+    if not isinstance(found, str):
+        return None
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in found[:MAX_ID_LENGTH]) or None
+
+
+def metadata_of(thing: Json) -> Json:
+    """The metadata, which others may also fill; empty if there are none."""
     metadata = thing.get("metadata")
-    return optional_id(metadata, name) if isinstance(metadata, Mapping) else None
+    return metadata if isinstance(metadata, Mapping) else {}
 
 
 def created_ms(thing: Json) -> int:

@@ -11,7 +11,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from arcade_cloud.entrypoints.cli import alert, backup, check, database, machine, order, serve, store, table
+from arcade_cloud.entrypoints.cli import (
+    alert,
+    backup,
+    check,
+    database,
+    machine,
+    order,
+    payment,
+    serve,
+    store,
+    table,
+)
 from arcade_cloud.errors import ArcadeError
 from arcade_shared.command_line import Version
 from arcade_shared.errors import BadMessage
@@ -79,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-v", "--verbose", action="store_true", help="log every step")
     parser.set_defaults(makes_database=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for noun in (serve, machine, order, alert, store, backup, table, check):
+    for noun in (serve, machine, order, payment, alert, store, backup, table, check):
         noun.add_to(commands)
     return parser
 

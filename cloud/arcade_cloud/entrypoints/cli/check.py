@@ -57,6 +57,7 @@ def verdicts(cloud: "Cloud") -> Iterator[tuple[str, str | None]]:
     stripe = _stripe(cloud)
     yield "Stripe", stripe
     if stripe is None:
+        yield from _offers(cloud)
         events = _events(cloud)
         yield "Stripe, events", events
         if events is None:
@@ -76,18 +77,37 @@ def _database(cloud: "Cloud") -> str | None:
 
 
 def _stripe(cloud: "Cloud") -> str | None:
-    price_ids = {
-        offer.price_id for machine in cloud.store.machines() for offer in machine.offers if offer.price_id
-    }
-    if cloud.settings.stripe_price_id is not None:
-        price_ids.add(cloud.settings.stripe_price_id)
     try:
         cloud.services.fulfilment.payments.check()
-        for price_id in sorted(price_ids):
-            cloud.services.fulfilment.payments.read_price(price_id)
     except ArcadeError as error:
         return str(error)
     return None
+
+
+def _offers(cloud: "Cloud") -> Iterator[tuple[str, str | None]]:
+    """Try each offer of each machine, by what Stripe publishes and by the prices that it shows."""
+    from arcade_cloud.services.unsellable import too_cheap
+
+    unsellable, payments = cloud.services.sales.unsellable, cloud.services.fulfilment.payments
+    machines = cloud.store.machines()
+    price_id = cloud.settings.stripe_price_id
+    if price_id is not None:
+        try:
+            payments.read_price(price_id)
+        except ArcadeError as error:
+            users = ", ".join(machine.machine_id for machine in machines if not machine.offers)
+            yield "STRIPE_PRICE_ID", f"{error} (sold by {users or 'no machine'})"
+        else:
+            yield "STRIPE_PRICE_ID", None
+    for machine in machines:
+        try:
+            faults = unsellable.faults(machine.offers)
+        except ArcadeError as error:
+            faults = [str(error)]
+        if not machine.offers and price_id is None:
+            faults.append("it has no offers, and STRIPE_PRICE_ID is not set")
+        faults += [text for text in map(too_cheap, machine.offers) if text is not None]
+        yield f"machine {machine.machine_id}, offers", "; ".join(faults) or None
 
 
 def _events(cloud: "Cloud") -> str | None:

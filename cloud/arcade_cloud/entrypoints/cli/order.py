@@ -50,7 +50,8 @@ def _moment(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
 
 
-def _line(order: "Order") -> str:
+def line(order: "Order") -> str:
+    """An order in one line."""
     from arcade_cloud.domain.money import format_amount
 
     delivered = "-" if order.delivered is None else str(order.delivered)
@@ -70,7 +71,7 @@ def _list(settings: "Settings", options: argparse.Namespace) -> int:
             _check_machine(cloud, options.machine)
         orders = list(cloud.store.recent_orders(limit, machine_id=options.machine, before_ms=before_ms))
         for order in orders:
-            print(_line(order))
+            print(line(order))
     if not orders:
         print(f"no such order is in {place_of(settings)}", file=sys.stderr)
     return 0
@@ -104,7 +105,7 @@ def _show(settings: "Settings", options: argparse.Namespace) -> int:
         if order is None:
             raise BadRequest(f"there is no order {options.order_id}")
         history = cloud.store.history(order.order_id)
-    print(_line(order))
+    print(line(order))
     amounts = {
         "to keep": order.books.target_minor,
         "given back out of goodwill": order.books.goodwill_minor,
@@ -133,7 +134,7 @@ def _refund(settings: "Settings", options: argparse.Namespace) -> int:
         order = cloud.services.operations.refund(
             options.order_id, by="command line", reason=options.reason, keep_minor=max(0, options.keep)
         )
-        print(_line(cloud.store.order(order.order_id) or order))
+        print(line(cloud.store.order(order.order_id) or order))
     return 0
 
 
@@ -148,5 +149,5 @@ def _grant(settings: "Settings", options: argparse.Namespace) -> int:
             reason=options.reason,
             token=options.token or secrets.token_hex(16),
         )
-        print(_line(cloud.store.order(order.order_id) or order))
+        print(line(cloud.store.order(order.order_id) or order))
     return 0

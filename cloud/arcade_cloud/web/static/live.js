@@ -35,7 +35,7 @@
     field("word", state.word);
     if (leaving) return;
     for (const button of main.querySelectorAll("button[data-credits]")) {
-      button.disabled = !state.ready || Number(button.dataset.credits) > state.maxCredits;
+      button.disabled = !state.ready || "unsold" in button.dataset || Number(button.dataset.credits) > state.maxCredits;
     }
   };
 

@@ -100,6 +100,7 @@ MUTATING: dict[str, tuple[Call, Call, object]] = {
     "note_echo, another": (lambda s: s.note_echo(5), lambda s: s.note_echo(6), None),
     "note_webhook_accepted": (lambda _: None, lambda s: s.note_webhook_accepted(5), None),
     "note_webhooks_refused": (lambda _: None, lambda s: s.note_webhooks_refused(2, 5, "why"), None),
+    "forget_echoes": (lambda s: s.note_echo(9), lambda s: s.forget_echoes(5), None),
     "note_reconciled": (lambda _: None, lambda s: s.note_reconciled(6), None),
     "prune": (lambda s: s.note_seen("evt_old", OLD_MS), lambda s: s.prune(NOW_MS), 1),
 }

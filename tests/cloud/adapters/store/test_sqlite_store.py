@@ -15,6 +15,7 @@ from arcade_cloud.adapters.store.sqlite import store as sqlite
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import UnmatchedAck
+from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.errors import InvariantBroken, StoreUnavailable
 from support.order_records import an_alert, new_order, next_version, step
 from support.orders import NOW_MS
@@ -50,6 +51,7 @@ def _raw(path: Path) -> sqlite3.Connection:
         sqlite.UNSENT_ALERTS,
         sqlite.RECENT_ALERTS,
         sqlite.UNMATCHED_ACKS,
+        sqlite.UNCLAIMED,
         sqlite.OLD_SEEN,
         sqlite.OLD_ALERTS,
         sqlite.OLD_STANDING_ALERTS,
@@ -113,6 +115,18 @@ def test_readers_are_kept_and_reused(store: SqliteStore) -> None:
     for _ in range(50):
         assert store.order("nobody") is None
     assert len(store._file._readers) == 1
+
+
+def test_a_transaction_is_alone_from_its_beginning(path: Path) -> None:
+    """Before its first write too: what it reads decides what it writes."""
+    with (
+        closing(sqlite_file.SqliteFile(path)) as first,
+        closing(sqlite_file.SqliteFile(path, busy_s=0.05)) as other,
+    ):
+        with first.writing(), pytest.raises(StoreUnavailable, match="another process"), other.writing():
+            pytest.fail("two processes are in a transaction that writes")
+        with other.writing():
+            pass
 
 
 # faults
@@ -263,8 +277,9 @@ def test_every_other_broken_record_is_found_out_too(store: SqliteStore, path: Pa
         machine_id="cab-01", credit_id="c", installation="i", state="done", delivered=1, uncertain=0, at_ms=1
     )
     store.note_unmatched_ack(orphan)
+    store.note_unclaimed(Unclaimed(payment_intent="pi", amount_minor=1, currency="myr", why="", at_ms=1))
     with closing(_raw(path)) as connection:
-        for table in ("history", "machines", "presences", "alerts", "orphans"):
+        for table in ("history", "machines", "presences", "alerts", "orphans", "unclaimed"):
             connection.execute(f"UPDATE {table} SET record = ?", (b'{"version": "one"}',))
     for read in (
         lambda: store.history("o-1"),
@@ -276,6 +291,8 @@ def test_every_other_broken_record_is_found_out_too(store: SqliteStore, path: Pa
         lambda: store.standing_alerts(5),
         lambda: store.alert("a-1"),
         lambda: store.unmatched_acks(5),
+        lambda: store.unclaimed(5),
+        lambda: store.unclaimed_payment("pi"),
     ):
         with pytest.raises(InvariantBroken, match="cannot be read"):
             read()

@@ -290,6 +290,8 @@ def test_a_hold_shows_itself() -> None:
         what="payment_intent.amount_capturable_updated",
         created_ms=NOW_S * 1000,
         order_id="o-1",
+        amount_minor=900,
+        currency="myr",
         payment_intent="pi_1",
         payment=Payment(
             payment_intent="pi_1",
@@ -305,8 +307,8 @@ def test_a_hold_shows_itself() -> None:
 @pytest.mark.parametrize(
     ("what", "subject", "kind", "shows_payment"),
     [
-        ("payment_intent.succeeded", {**TAKEN, "payment_method_options": {}}, "payment", True),
-        ("payment_intent.succeeded", {**TAKEN, "payment_method_options": None}, "payment", True),
+        ("payment_intent.amount_capturable_updated", INTENT, "payment", True),
+        ("payment_intent.succeeded", {**TAKEN, "payment_method_options": {}}, "payment", False),
         ("payment_intent.succeeded", TAKEN, "payment", False),
         (
             "payment_intent.succeeded",
@@ -325,7 +327,7 @@ def test_a_hold_shows_itself() -> None:
 def test_a_payment_is_shown_only_where_nothing_is_in_doubt(
     what: str, subject: Json, kind: str, shows_payment: bool
 ) -> None:
-    """A capture and a charge look alike, and only one of them is a payment of this moment."""
+    """A capture, a slow bank's word and a charge look alike, and only one of them is a payment of this moment."""
     report = interpret(_event(what, subject))
     assert report.kind == kind
     assert (report.payment is not None) == shows_payment
@@ -367,12 +369,63 @@ def test_other_events_are_none_of_ours_whatever_they_hold(what: str) -> None:
     assert (report.kind, report.event_id, report.what) == ("ignored", "evt_1", what)
 
 
-@pytest.mark.parametrize("reference", [7, [], {}, "", "x" * 300, "two words", "tab\t", "é"])
-def test_a_reference_that_others_wrote_is_passed_over(reference: object) -> None:
+@pytest.mark.parametrize(
+    ("reference", "shown"),
+    [
+        (7, None),
+        ([], None),
+        ({}, None),
+        ("", None),
+        ("x" * 300, "x" * 255),
+        ("two words", "two words"),
+        ("cab-01 ", "cab-01 "),
+        ("cab-01\n", "cab-01\ufffd"),
+        ("é", "é"),
+    ],
+)
+def test_a_reference_that_others_wrote_is_shown_to_people_and_never_read_as_an_id(
+    reference: object, shown: str | None
+) -> None:
     """It may be another business's; refusing the event would have Stripe repeat it for days."""
-    subject = {**SESSION, "client_reference_id": reference, "metadata": {"order_id": reference}}
+    metadata = dict.fromkeys(("order_id", "machine_id", "site", "arcade_mark"), reference)
+    subject = {**SESSION, "client_reference_id": reference, "metadata": metadata}
     report = interpret(_event("checkout.session.completed", subject))
-    assert (report.client_reference_id, report.order_id) == (None, None)
+    assert (report.client_reference_id, report.machine_id) == (shown, shown)
+    assert (report.order_id, report.site, report.mark) == (None, None, None)
+
+
+@pytest.mark.parametrize("amount", [None, "900", -1, 10**40, True, 9.5])
+def test_the_amount_of_another_business_may_be_anything(amount: object) -> None:
+    session = {**SESSION, "amount_total": amount, "currency": None}
+    for what, subject in (
+        ("checkout.session.completed", session),
+        ("payment_intent.succeeded", {**TAKEN, "amount": amount, "currency": 7}),
+    ):
+        report = interpret(_event(what, subject))
+        assert (report.kind, report.amount_minor, report.currency) == ("payment", None, None)
+
+
+def test_the_event_of_another_account_or_mode_says_so() -> None:
+    report = interpret(_event("payment_intent.succeeded", TAKEN, livemode=True, account="acct_1"))
+    assert (report.is_live, report.account) == (True, "acct_1")
+    report = interpret(_event("payment_intent.succeeded", TAKEN, livemode=False, account=None))
+    assert (report.is_live, report.account) == (False, None)
+    report = interpret(_event("payment_intent.succeeded", TAKEN, livemode="yes"))
+    assert (report.is_live, report.account) == (None, None)
+
+
+def test_only_a_session_that_a_static_link_made_says_so() -> None:
+    for link, by_link in (("plink_1", True), (None, False)):
+        report = interpret(_event("checkout.session.completed", {**SESSION, "payment_link": link}))
+        assert report.by_link == by_link
+
+
+def test_a_refund_whose_status_is_null_and_one_of_no_payment_intent_are_understood() -> None:
+    """Both are in Stripe's reference. `charge.refund.updated` is the older name, told beside the new one."""
+    refund: Json = {"id": "re_1", "object": "refund", "payment_intent": "pi_1", "status": None, "metadata": {}}
+    assert interpret(_event("refund.updated", refund)).kind == "changed"
+    assert interpret(_event("refund.updated", {**refund, "payment_intent": None})).payment_intent is None
+    assert interpret(_event("charge.refund.updated", refund)).kind == "ignored"
 
 
 @pytest.mark.parametrize(
@@ -449,8 +502,10 @@ def test_a_real_event_with_anything_anywhere_is_understood_or_refused(
     except BadWebhook:
         return
     assert isinstance(report, Report)
-    for text in (report.event_id, report.what, report.order_id, report.machine_id, report.site, report.session_id):
+    for text in (report.event_id, report.what, report.order_id, report.mark, report.site, report.session_id):
         assert text is None or (0 < len(text) <= 255 and text.isascii())
+    for text in (report.machine_id, report.client_reference_id, report.account):
+        assert text is None or (0 < len(text) <= 255 and text.isprintable())
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)

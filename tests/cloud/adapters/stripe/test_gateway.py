@@ -47,6 +47,7 @@ def _request(sandbox: StripeSandbox, **fields: Any) -> CheckoutRequest:
         "cancel_url": "https://arcade.example/m/cab-01",
         "expires_at_ms": int(sandbox.clock.now_s() * 1000) + 31 * 60_000,
         "site": "https://arcade.example",
+        "mark": "5e" * 32,
     }
     return CheckoutRequest(**{**values, **fields})
 
@@ -63,7 +64,12 @@ def test_a_checkout_asks_for_what_the_design_says(sandbox: StripeSandbox, gatewa
     request = _request(sandbox)
     made = gateway.create_checkout(request, key="k")
     session = sandbox.object("checkout.session", made.session_id)
-    metadata = {"order_id": "o-1", "machine_id": "cab-01", "site": "https://arcade.example"}
+    metadata = {
+        "order_id": "o-1",
+        "machine_id": "cab-01",
+        "site": "https://arcade.example",
+        "arcade_mark": "5e" * 32,
+    }
     assert session["mode"] == "payment"
     assert session["ui_mode"] == "hosted_page"
     assert session["metadata"] == metadata
@@ -114,6 +120,29 @@ def test_more_line_items_than_a_page_holds_are_all_read(sandbox: StripeSandbox, 
     link = client.v1.payment_links.create({"line_items": [{"price": price, "quantity": 2} for price in prices]})
     session = sandbox.visit_link(link.url.rsplit("/", 1)[1])
     assert gateway.read_checkout(session["id"]).price_ids == dict.fromkeys(prices, 2)
+
+
+def test_every_page_of_every_list_is_read(
+    sandbox: StripeSandbox, gateway: StripeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is on the second page is money too. Stripe gives 100 a page; here it is asked for two."""
+    monkeypatch.setattr(stripe_gateway, "_PAGE", 2)
+    client = stripe.StripeClient(KEY, base_addresses={"api": sandbox.base_url})
+    prices = [str(sandbox.create_price(200, name=f"game {number}")["id"]) for number in range(13)]
+    link = client.v1.payment_links.create({"line_items": [{"price": price, "quantity": 1} for price in prices]})
+    session_id = sandbox.visit_link(link.url.rsplit("/", 1)[1])["id"]
+    payment_intent = sandbox.pay(session_id, "grabpay", wait=False).payment_intent
+    for number in range(13):
+        gateway.refund(payment_intent, 100, key=f"r{number}")
+    for outcome in ("lost", "won", "won", "won", "won"):
+        dispute = sandbox.open_dispute(payment_intent, 100)
+        sandbox.close_dispute(dispute["id"], outcome)
+    checkout = gateway.read_checkout(session_id)
+    assert checkout.price_ids == dict.fromkeys(prices, 1)
+    for payment in (checkout.payment, gateway.read_payment(payment_intent)):
+        assert payment is not None
+        assert payment.refunded_minor == 1_300
+        assert payment.dispute == "lost"  # the first of five, on the last page
 
 
 def test_nothing_is_imported_or_opened_before_the_first_call() -> None:

@@ -10,7 +10,8 @@ from arcade_cloud.adapters.stripe.objects import (
     Unreadable,
     checkout_from,
     dispute_from,
-    metadata_text,
+    metadata_of,
+    optional_id,
     payment_from,
     price_from,
 )
@@ -136,7 +137,7 @@ def test_a_dispute_takes_the_amount_that_it_names(disputes: list[tuple[str, int]
     "metadata", [None, [], {}, {"order_id": 7}, {"order_id": ""}, {"order_id": "o 1"}, {"order_id": "x" * 256}]
 )
 def test_what_others_wrote_into_the_metadata_is_no_order_of_ours(metadata: object) -> None:
-    assert metadata_text({**INTENT, "metadata": metadata}, "order_id") is None
+    assert optional_id(metadata_of({**INTENT, "metadata": metadata}), "order_id") is None
 
 
 # prices

@@ -20,6 +20,7 @@ from arcade_cloud.adapters.store import records
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import HEARS_FOR_MS, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
+from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import InvariantBroken
 
@@ -44,6 +45,7 @@ SHARDS = {
     "standing": 2,
     "over": 2,
     "orphans": 2,
+    "unclaimed": 2,
     "machines": 8,
 }
 # DynamoDB takes 400 KB, including the attributes' names and the keys.
@@ -279,6 +281,26 @@ def unmatched_ack_put(ack: UnmatchedAck, by: str) -> Write:
     )
 
 
+def unclaimed_put(payment: Unclaimed, by: str) -> Write:
+    """A payment that a person must decide about, unless it is on record already."""
+    name = payment.payment_intent
+    return _put(
+        {
+            **key("unclaimed", name),
+            "listed_in": {"S": _shard("unclaimed", name)},
+            "listed_at": {"S": _rank(payment.at_ms, name)},
+            "body": _body(payment, f"the unclaimed payment {name}"),
+            "by": {"S": by},
+        },
+        IS_NEW,
+    )
+
+
+def unclaimed_delete(payment_intent: str) -> Write:
+    """Take a payment off the list."""
+    return {"Key": key("unclaimed", payment_intent)}
+
+
 def echo_update(sent_at_ms: int) -> Write:
     """The echo, if it is later than the latest and proves hearing together with it."""
     return {
@@ -299,6 +321,15 @@ def first_echo_update(sent_at_ms: int) -> Write:
         "UpdateExpression": "SET sent_at = :sent_at, hears_since = :sent_at",
         "ConditionExpression": "attribute_not_exists(sent_at) OR sent_at < :sent_at",
         "ExpressionAttributeValues": {":sent_at": {"N": str(sent_at_ms)}},
+    }
+
+
+def echo_removal(later_than_ms: int) -> Write:
+    """No echo, if the latest is later than that."""
+    return {
+        "Key": ECHO_KEY,
+        "ConditionExpression": "sent_at > :later_than",
+        "ExpressionAttributeValues": {":later_than": {"N": str(later_than_ms)}},
     }
 
 

@@ -19,6 +19,7 @@ Each call of the port is one conditional write or one transaction; nothing scans
                                                           of_machine  standing#<shard> or over#<shard>  (at, id)
     lasting    lasting#<kind>:<subject>  lasting          (names the condition that lasts)
     unmatched  orphan#<hash>          orphan              lists    orphans#<shard> (at, hash)
+    unclaimed  unclaimed#<intent>     unclaimed           lists    unclaimed#<shard> (at, intent)
     echo       echo                   echo
     reconciled swept                  swept
     webhooks   webhooks               webhooks
@@ -36,7 +37,7 @@ decision depends on is read consistently from the table itself:
   unsent_alerts    Read again from the table without those sent meanwhile, so a late index sends no alert twice.
                    A new alert may be missed for one pass.
   standing_alerts  Read again from the table without those that are over.
-  recent_orders, recent_alerts, unmatched_acks
+  recent_orders, recent_alerts, unmatched_acks, unclaimed
                    The records are current, but one made this very moment may be missing. Only people read them.
   machines         No index: read from the table, so a machine is listed as soon as it is registered.
   prune            Deletes a record only if it is still what the index showed.
@@ -50,6 +51,7 @@ A role needs GetItem, BatchGetItem, Query, PutItem, UpdateItem and DeleteItem on
 `<table>/index/*`. Transactions need no other permission.
 """
 
+import contextlib
 import secrets
 import time
 from collections.abc import Callable
@@ -63,6 +65,7 @@ from arcade_cloud.config.dynamodb_address import TableAddress
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import Hearing, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
+from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken
 from arcade_cloud.ports.store import Move
@@ -303,12 +306,40 @@ class DynamoStore:
         found = self._listed("orphans", None, None, limit)
         return [records.unmatched_ack(items.body(item), items.name_of(item)) for item in found]
 
+    # payments that nobody can prove to be ours
+
+    def note_unclaimed(self, payment: Unclaimed) -> bool:
+        """See `Store.note_unclaimed`."""
+        token = _token()
+        return self._is_put(items.unclaimed_put(payment, token), token)
+
+    def unclaimed_payment(self, payment_intent: str) -> Unclaimed | None:
+        """See `Store.unclaimed_payment`."""
+        item = self.table.get(items.key("unclaimed", payment_intent))
+        return None if item is None else records.unclaimed(items.body(item), payment_intent)
+
+    def unclaimed(self, limit: int) -> list[Unclaimed]:
+        """See `Store.unclaimed`; a moment late."""
+        found = self._listed("unclaimed", None, None, limit)
+        return [records.unclaimed(items.body(item), items.name_of(item)) for item in found]
+
+    def forget_unclaimed(self, payment_intent: str) -> None:
+        """See `Store.forget_unclaimed`."""
+        self._form_lately()
+        self.table.write("delete_item", items.unclaimed_delete(payment_intent))
+
     # what the cloud hears
 
     def note_echo(self, sent_at_ms: int) -> None:
         """See `Store.note_echo`."""
         if not self._update_if(items.echo_update(sent_at_ms)):
             self._update_if(items.first_echo_update(sent_at_ms))
+
+    def forget_echoes(self, later_than_ms: int) -> None:
+        """See `Store.forget_echoes`."""
+        self._form_lately()
+        with contextlib.suppress(Refused):
+            self.table.transact([("Delete", items.echo_removal(later_than_ms))])
 
     def heard_echo_ms(self) -> int | None:
         """See `Store.heard_echo_ms`."""

@@ -81,6 +81,8 @@ ADDED_COLUMNS = (
     ("echo", "since_ms", "INTEGER"),
 )
 ADDED_TABLES = {
+    "unclaimed": """CREATE TABLE IF NOT EXISTS unclaimed (
+        payment_intent TEXT NOT NULL PRIMARY KEY, at_ms INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID""",
     "webhooks": """CREATE TABLE IF NOT EXISTS webhooks (
         only_one INTEGER NOT NULL PRIMARY KEY CHECK (only_one = 1), record BLOB NOT NULL)""",
 }
@@ -89,6 +91,7 @@ ADDED_INDEXES = (
     "CREATE INDEX IF NOT EXISTS alerts_over ON alerts (at_ms) WHERE sent = 1 AND standing = 0",
     "CREATE INDEX IF NOT EXISTS presences_due ON presences (due_at_ms, machine_id) WHERE due_at_ms IS NOT NULL",
     "CREATE UNIQUE INDEX IF NOT EXISTS alerts_lasting ON alerts (lasts) WHERE lasts IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS unclaimed_at ON unclaimed (at_ms, payment_intent)",
 )
 # The last schema that goes with orders of form 1. Each later one goes with the next form. Opening a file brings it
 # up to this schema, and `arcade-cloud store upgrade` further. Until then, older programs can use it.

@@ -12,6 +12,7 @@ from arcade_cloud.domain import webhooks
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import Hearing, Machine, Presence, hearing_after
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
+from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken
 from arcade_cloud.ports.store import Move
@@ -35,6 +36,7 @@ RECENT_ORDERS_ALSO_AT = """SELECT orders.record, orders.order_id FROM also_at JO
     ORDER BY also_at.created_at_ms DESC, also_at.order_id DESC LIMIT ?"""
 UNMATCHED_ACKS = "SELECT record, credit_id FROM orphans ORDER BY at_ms DESC LIMIT ?"
 WEBHOOKS = "SELECT record FROM webhooks"
+UNCLAIMED = "SELECT record, payment_intent FROM unclaimed ORDER BY at_ms DESC, payment_intent DESC LIMIT ?"
 OLD_SEEN = "SELECT event_id FROM seen WHERE at_ms < ? LIMIT ?"
 STANDING_ALERTS = """SELECT record, alert_id FROM alerts WHERE standing = 1
     ORDER BY at_ms DESC, alert_id DESC LIMIT ?"""
@@ -287,6 +289,32 @@ class SqliteStore:
         """The latest first."""
         return [records.unmatched_ack(row[0], row[1]) for row in self._all(UNMATCHED_ACKS, max(0, limit))]
 
+    # payments that nobody can prove to be ours
+
+    def note_unclaimed(self, payment: Unclaimed) -> bool:
+        """See `Store.note_unclaimed`."""
+        row = (payment.payment_intent, payment.at_ms, records.encode(payment))
+        with self._file.writing() as connection:
+            return _is_new(
+                connection,
+                "INSERT INTO unclaimed (payment_intent, at_ms, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                row,
+            )
+
+    def unclaimed_payment(self, payment_intent: str) -> Unclaimed | None:
+        """See `Store.unclaimed_payment`."""
+        row = self._one("SELECT record FROM unclaimed WHERE payment_intent = ?", payment_intent)
+        return None if row is None else records.unclaimed(row[0], payment_intent)
+
+    def unclaimed(self, limit: int) -> list[Unclaimed]:
+        """See `Store.unclaimed`."""
+        return [records.unclaimed(row[0], row[1]) for row in self._all(UNCLAIMED, max(0, limit))]
+
+    def forget_unclaimed(self, payment_intent: str) -> None:
+        """See `Store.forget_unclaimed`."""
+        with self._file.writing() as connection:
+            connection.execute("DELETE FROM unclaimed WHERE payment_intent = ?", (payment_intent,))
+
     # what the cloud hears
 
     def note_echo(self, sent_at_ms: int) -> None:
@@ -298,6 +326,11 @@ class SqliteStore:
                 "INSERT OR REPLACE INTO echo (only_one, since_ms, sent_at_ms) VALUES (1, ?, ?)",
                 (now_hears.since_ms, now_hears.until_ms),
             )
+
+    def forget_echoes(self, later_than_ms: int) -> None:
+        """See `Store.forget_echoes`."""
+        with self._file.writing() as connection:
+            connection.execute("DELETE FROM echo WHERE sent_at_ms > ?", (later_than_ms,))
 
     def heard_echo_ms(self) -> int | None:
         """See `Store.heard_echo_ms`."""

@@ -1,0 +1,71 @@
+"""What a clock that was ahead has written: a time in the future proves nothing (pure).
+
+The clocks of the cloud's processes agree within some seconds. If one was hours ahead and was then corrected, the
+record of an order may say that it is due in hours, or that a machine was asked in some hours. Such times are put
+right with the next event, so that they neither hold an order up nor count as proof.
+"""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from arcade_cloud.domain.credit import LONGEST_WAIT_S as LONGEST_CREDIT_WAIT_S
+from arcade_cloud.domain.order import Credit, Order
+from arcade_cloud.domain.payment import LONGEST_WAIT_S as LONGEST_READ_WAIT_S
+from arcade_cloud.domain.settlement import LONGEST_WAIT_S as LONGEST_SETTLE_WAIT_S
+from arcade_cloud.domain.settlement import REFUND_KEY_USE_MS
+
+_Part = TypeVar("_Part", bound=msgspec.Struct)
+
+# Clocks that differ by no more than this harm nobody: an order waits that much longer.
+AHEAD_MS = 60_000
+
+
+def without_future(order: Order, now_ms: int) -> Order:
+    """The order without times that lie further ahead than any rule puts them; the given one if there are none."""
+    payment, settlement = order.payment, order.settlement
+    if payment is not None and payment.stage in {"open", "abandoned"}:
+        payment = _changed(payment, due_at_ms=_due(payment.due_at_ms, LONGEST_READ_WAIT_S, now_ms))
+    if not settlement.done:
+        serial_at_ms = settlement.serial_at_ms
+        if serial_at_ms is not None and serial_at_ms > now_ms + AHEAD_MS:
+            serial_at_ms = now_ms - REFUND_KEY_USE_MS  # nobody knows its age, so the key is not used again
+        settlement = _changed(
+            settlement,
+            due_at_ms=_due(settlement.due_at_ms, LONGEST_SETTLE_WAIT_S, now_ms),
+            key_at_ms=_past(settlement.key_at_ms, now_ms),
+            serial_at_ms=serial_at_ms,
+        )
+    credits = tuple(_credit(credit, now_ms) for credit in order.credits)
+    return _changed(order, payment=payment, settlement=settlement, credits=credits)
+
+
+def _credit(credit: Credit, now_ms: int) -> Credit:
+    delivery = credit.delivery
+    if delivery is None or delivery.resolution is not None:
+        return credit
+    revoking = delivery.revoking
+    if revoking is not None:
+        revoking = _changed(
+            revoking,
+            since_ms=_past(revoking.since_ms, now_ms),
+            first_confirmed_at_ms=_past(revoking.first_confirmed_at_ms, now_ms),
+            last_confirmed_at_ms=_past(revoking.last_confirmed_at_ms, now_ms),
+        )
+    due_at_ms = _due(delivery.due_at_ms, LONGEST_CREDIT_WAIT_S, now_ms)
+    return _changed(credit, delivery=_changed(delivery, revoking=revoking, due_at_ms=due_at_ms))
+
+
+def _due(at_ms: int | None, longest_s: int, now_ms: int) -> int | None:
+    return now_ms if at_ms is not None and at_ms > now_ms + 1000 * longest_s + AHEAD_MS else at_ms
+
+
+def _past(at_ms: int | None, now_ms: int) -> int | None:
+    return now_ms if at_ms is not None and at_ms > now_ms + AHEAD_MS else at_ms
+
+
+def _changed(part: _Part, **values: Any) -> _Part:
+    """The part with these values; the part itself if it has them already."""
+    if all(getattr(part, name) == value for name, value in values.items()):
+        return part
+    return msgspec.structs.replace(part, **values)

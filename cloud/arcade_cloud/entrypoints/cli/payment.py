@@ -1,0 +1,125 @@
+"""`arcade-cloud payment`: decide about payments that nobody can prove to be ours."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from arcade_shared.times import format_ms
+
+if TYPE_CHECKING:
+    from arcade_cloud.bootstrap import Cloud
+    from arcade_cloud.config.settings import Settings
+    from arcade_cloud.domain.money import Payment
+    from arcade_cloud.domain.ownership import Unclaimed
+
+_BY = "command line"
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `payment list`, `payment return`, `payment deliver` and `payment dismiss`."""
+    payment = commands.add_parser(
+        "payment", help="decide about payments that may be meant for this arcade, without proof"
+    ).add_subparsers(dest="what", required=True, metavar="list|return|deliver|dismiss")
+    listing = payment.add_parser("list", help="list the payments that wait for a decision")
+    listing.add_argument("--limit", type=int, default=20, help="how many (%(default)s)")
+    listing.set_defaults(run=_list)
+    back = payment.add_parser("return", help="give the money back to whoever paid it")
+    back.add_argument("payment_intent", metavar="PAYMENT")
+    back.add_argument("--yes", action="store_true", help="do not ask")
+    back.set_defaults(run=_return)
+    deliver = payment.add_parser("deliver", help="have a machine pulse what was paid for, now")
+    deliver.add_argument("payment_intent", metavar="PAYMENT")
+    deliver.add_argument("--machine", required=True, metavar="ID", help="the machine that was meant")
+    deliver.add_argument(
+        "--credits", type=int, help="how many; without it, what an offer of the machine sells at this price"
+    )
+    deliver.add_argument("--yes", action="store_true", help="do not ask")
+    deliver.set_defaults(run=_deliver)
+    dismiss = payment.add_parser("dismiss", help="take somebody else's payment off the list, and leave it alone")
+    dismiss.add_argument("payment_intent", metavar="PAYMENT")
+    dismiss.set_defaults(run=_dismiss)
+
+
+def _line(payment: "Unclaimed") -> str:
+    from arcade_cloud.domain.money import format_amount
+
+    amount = format_amount(payment.amount_minor, payment.currency)
+    return f"{payment.payment_intent:<30} {format_ms(payment.at_ms)}  {amount:<12} {payment.why}"
+
+
+def _list(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.bootstrap import build
+
+    with build(settings) as cloud:
+        for payment in cloud.services.claims.waiting(max(1, min(options.limit, 1000))):
+            print(_line(payment))
+            if payment.reference:
+                print(f"  names the machine    {payment.reference!r}")
+            if payment.likely_machine not in {"", payment.reference}:
+                print(f"  probably means       {payment.likely_machine}")
+            if payment.price_id is not None:
+                print(f"  bought               {payment.quantity} × {payment.price_id}")
+    return 0
+
+
+def _return(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.bootstrap import build
+    from arcade_cloud.entrypoints.cli.order import line
+
+    with build(settings) as cloud:
+        shown = _show(cloud, options.payment_intent)
+        act = "cancel this hold" if shown.status == "requires_capture" else "refund this payment"
+        _confirm(f"Is it meant for this arcade, and shall Stripe {act}?", options)
+        order = cloud.services.claims.give_back(options.payment_intent, by=_BY)
+        print(line(cloud.store.order(order.order_id) or order))
+    return 0
+
+
+def _deliver(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.bootstrap import build
+    from arcade_cloud.domain.money import format_amount
+    from arcade_cloud.entrypoints.cli.order import line
+    from arcade_cloud.errors import BadRequest
+
+    with build(settings) as cloud:
+        claims = cloud.services.claims
+        shown = _show(cloud, options.payment_intent)
+        noted, _ = claims.look(options.payment_intent)
+        credits = options.credits
+        if credits is None:
+            credits = claims.machine_credits(noted, options.machine)
+        if credits is None:
+            amount = format_amount(shown.amount_minor, shown.currency)
+            raise BadRequest(f"machine {options.machine} sells nothing for {amount}: add --credits")
+        _confirm(f"Shall machine {options.machine} pulse {credits} credits for it now?", options)
+        order = claims.deliver(options.payment_intent, options.machine, credits, by=_BY)
+        print(line(cloud.store.order(order.order_id) or order))
+    return 0
+
+
+def _dismiss(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.bootstrap import build
+
+    with build(settings) as cloud:
+        cloud.services.claims.dismiss(options.payment_intent, by=_BY)
+    print(f"payment {options.payment_intent} is left alone; only Stripe can move its money")
+    return 0
+
+
+def _show(cloud: "Cloud", payment_intent: str) -> "Payment":
+    """Print what is known about the payment; as Stripe shows it now."""
+    noted, shown = cloud.services.claims.look(payment_intent)
+    print(_line(noted))
+    print(f"  Stripe shows         {shown.status}", flush=True)
+    return shown
+
+
+def _confirm(question: str, options: argparse.Namespace) -> None:
+    """Have the person at the terminal say yes; where there is none, nobody does."""
+    from arcade_cloud.errors import BadRequest
+
+    if options.yes:
+        return
+    print(f"{question} [yes/no] ", end="", flush=True)
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise BadRequest("nothing was done: answer yes, or add --yes")
