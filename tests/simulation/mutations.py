@@ -299,8 +299,7 @@ MUTATIONS = (
         "what was read before an act counts after it",
         (SETTLEMENT + "is_outdated", "acts != order.settlement.acts or", ""),
         (PAYMENT + "was_read_before", "shown.is_older_than(known)", "False"),
-        elsewhere="tests/cloud/services/test_old_readings.py::"
-        "test_a_reading_from_before_an_operators_refund_refunds_nothing",
+        near=300,
         weather=(
             "Stripe's answer waits before it is used",
             "a cloud process has another time",

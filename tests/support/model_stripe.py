@@ -31,6 +31,8 @@ class ModelStripe:
     refunds: list[int] = field(default_factory=list)
     failed: int = 0
     dispute: Dispute = "none"
+    disputed: int = 0
+    lost: int = 0
     gone_outside: bool = False
     """Whether money left in a way that is not the cloud's doing."""
     double_refund: bool = False
@@ -58,6 +60,13 @@ class ModelStripe:
         self.refunds.append(min(amount, self.kept))
         self.gone_outside = True
 
+    def dispute_outside(self, amount: int) -> None:
+        """The player disputes the payment, or a part of it."""
+        self.dispute, self.disputed = "open", min(amount, self.kept)
+
+    def lose_dispute(self) -> None:
+        self.dispute, self.lost, self.gone_outside = "lost", self.lost + self.disputed, True
+
     def fail_latest_refund(self) -> None:
         self.refunds.pop()
         self.failed += 1
@@ -71,7 +80,7 @@ class ModelStripe:
     @property
     def kept(self) -> int:
         """What the operator has of it for good."""
-        return 0 if self.dispute == "lost" else self.captured - sum(self.refunds)
+        return self.captured - sum(self.refunds) - self.lost
 
     def show(self, now_ms: int) -> Payment:
         self.pass_time(now_ms)
@@ -85,6 +94,7 @@ class ModelStripe:
             refunded_minor=sum(self.refunds),
             refunds_failed=self.failed,
             dispute=self.dispute,
+            lost_minor=self.lost or None,
             paid_at_ms=self.paid_at_ms,
             capture_before_ms=self.capture_before_ms if self.manual and self.paid_at_ms is not None else None,
         )
@@ -121,7 +131,7 @@ class ModelStripe:
             case "refund":
                 if self.status != "succeeded" or not 1 <= amount <= self.kept:
                     return "refused"
-                if self.dispute in {"open", "lost"}:
+                if self.dispute == "open":
                     return "refused"
                 if self.refunds_fail:
                     self.failed += 1

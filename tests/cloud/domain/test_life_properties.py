@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from arcade_cloud.domain.credit import REVOKE_BACKOFF_S
 from arcade_cloud.domain.effects import (
     EFFECT_LIFE_MS,
+    PARTIAL_CAPTURE,
     Effect,
     ReadPayment,
     SendCoinpulse,
@@ -162,7 +163,9 @@ class OrderLife(RuleBasedStateMachine):
                     return None
                 verdict = self.stripe.execute(effect, self.now_ms, fate)
                 self.life.now_ms += 1  # what is done at Stripe takes time
-                return SettlementAttempted(effect.operation, effect.key, verdict, "code")
+                whole = effect.operation != "capture" or effect.amount_minor == self.stripe.amount
+                code = "code" if whole or self.stripe.partial else PARTIAL_CAPTURE
+                return SettlementAttempted(effect.operation, effect.key, verdict, code)
 
     def reading(self) -> PaymentRead:
         if self.session == "open" and self.now_ms - NOW_MS > LIMITS.checkout_life_s * SECOND_MS:
@@ -242,11 +245,11 @@ class OrderLife(RuleBasedStateMachine):
             case "refunds fail":
                 stripe.refunds_fail = not stripe.refunds_fail
             case "dispute" if stripe.kept > 0:
-                stripe.dispute = "open"
+                stripe.dispute_outside(amount)
             case "won" if stripe.dispute == "open":
-                stripe.dispute = "won"
+                stripe.dispute = "lost" if stripe.lost else "won"
             case "lost" if stripe.dispute == "open":
-                stripe.dispute, stripe.gone_outside = "lost", True
+                stripe.lose_dispute()
         self.restless = self.restless or before != stripe.show(self.now_ms) or stripe.refunds_fail
 
     # --- effects
@@ -395,7 +398,7 @@ class OrderLife(RuleBasedStateMachine):
         for reading in self.readings:
             self.step(reading)
         if self.stripe.dispute == "open":
-            self.stripe.dispute = "won"
+            self.stripe.dispute = "lost" if self.stripe.lost else "won"
         if self.restless and self.life.order.payment_intent is not None:
             self.step(PaymentReported("pi_1", "Stripe's webhook, at last"))
         self.drain()
