@@ -179,7 +179,9 @@ class Crowd:
             keep = dice.choice((0, 0, PRICE_MINOR))
             self.deeds.refunds[order_id] = (keep, False)
         try:
-            self._plant.system.cli("order", "refund", order_id, "--keep", str(keep))
+            self._plant.system.cli(
+                "order", "refund", order_id, "--keep", f"{keep // 100}.{keep % 100:02d}", "--yes"
+            )
         except SystemFailed:
             self.deeds.note("refund without effect, or unknown")
             return

@@ -70,7 +70,7 @@ def test_what_was_paid_is_pulsed_and_captured(on_dynamodb: Whole) -> None:
 
 def test_a_refund_from_the_command_line_gives_all_back(on_dynamodb: Whole) -> None:
     order = on_dynamodb.final(on_dynamodb.system.buy("cab-01", 2))
-    on_dynamodb.system.cli("order", "refund", order.order_id)
+    on_dynamodb.system.cli("order", "refund", order.order_id, "--yes")
     refunded = on_dynamodb.final(order.order_id)
     assert (refunded.delivered, refunded.books.target_minor, refunded.books.goodwill_minor) == (
         2,

@@ -146,7 +146,7 @@ def test_a_machine_gone_right_after_paying_costs_the_player_nothing_and_pulses_n
 
 def test_an_operator_refund_after_delivery_goes_back_and_is_booked_as_goodwill(whole):
     order = whole.final(whole.system.buy("cab-01", 2))
-    whole.system.cli("order", "refund", order.order_id, "--reason", "the ball got stuck")
+    whole.system.cli("order", "refund", order.order_id, "--yes", "--reason", "the ball got stuck")
     settled = wait_for(
         "the refund",
         lambda: (o := whole.order(order.order_id)).state == "settled" and whole.kept(o) == 0 and o,

@@ -255,7 +255,10 @@ def live_through_everything(seen: Witness, alerts: AlertTaker) -> None:
     link = system.create_link("cab-02", 1)
     system.cabinets["cab-02"].agent.kill()
     system.stripe.pay(link["url"], "card")
-    assert seen.run("arcade_cloud.entrypoints.cli", "order", "refund", link["orderId"], "--reason", "a test") == 0
+    assert (
+        seen.run("arcade_cloud.entrypoints.cli", "order", "refund", link["orderId"], "--yes", "--reason", "a test")
+        == 0
+    )
     topic = "arcade/machine/cab-01/ack"
     claim = {"machine_id": "cab-01", "credit_id": uuid7(1), "installation": "a" * 32, "state": "revoked"}
     more = {"final": True, "credits": 0, "delivered": 0, "uncertain": 0, "reason": "", "timestamp": format_ms(1)}

@@ -42,6 +42,7 @@ from arcade_cloud.domain.events import (
 )
 from arcade_cloud.domain.money import Payment, currency_of
 from arcade_cloud.domain.order import Books, Credit, Delivery, Order, OrderPayment, credit_id_of
+from arcade_cloud.domain.refunds import can_refund
 
 
 def decide(order: Order, event: Event, context: Context) -> Decision:
@@ -263,13 +264,6 @@ def _read_while_delivering(order: Order, payment: OrderPayment, shown: Payment, 
 
 
 # --- the operator ----------------------------------------------------------------------------------------
-
-
-def can_refund(order: Order, keep_minor: int) -> bool:
-    """Whether an operator can give back all but `keep_minor`: there is money, and more would be kept."""
-    return order.state in {"funded", "revoking"} or (
-        order.state in {"resolved", "settled"} and max(0, keep_minor) < order.books.target_minor
-    )
 
 
 def _refund_asked(order: Order, event: RefundAsked, context: Context) -> Decision:

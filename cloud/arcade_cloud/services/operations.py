@@ -2,16 +2,16 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import msgspec
 
 from arcade_cloud.domain.events import Due, Outcome, RefundAsked
-from arcade_cloud.domain.life import can_refund
-from arcade_cloud.domain.machines import Machine, MachineChange, changed, look_alike, near_matches
+from arcade_cloud.domain.machines import Machine, MachineChange, changed, look_alike, near_matches, readiness
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.order import Delivery, Order
+from arcade_cloud.domain.refunds import RefundPlan, RefundWish, can_refund, plan
 from arcade_cloud.errors import BadRequest, Conflict, UnknownMachine
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.services.sales import Sales
@@ -20,6 +20,8 @@ from arcade_shared.topics import check_machine_id
 
 # Two people rarely change one machine at the same moment.
 CHANGE_RETRIES = 5
+# A machine that does not hear at once that it is to stop.
+OUT_OF_REACH = frozenset({"never connected", "offline"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +147,39 @@ class Operations:
         self.fulfilment.begin_once(order, "Granted")
         moved = self.fulfilment.move(order_id, Due())
         return order if moved is None else moved
+
+    def plan_refund(self, order_id: str, wish: RefundWish) -> tuple[RefundPlan, tuple[str, ...]]:
+        """Work out what a refund would do, and what the operator should know first. Nothing is changed.
+
+        Raises:
+            BadRequest: There is no such order, nothing to give back, or the wish makes no sense for the order.
+        """
+        order = self.fulfilment.store.order(order_id)
+        if order is None:
+            raise BadRequest(f"there is no order {order_id}")
+        found = plan(order, wish)
+        return found, tuple(self._warnings(found))
+
+    def _warnings(self, found: RefundPlan) -> Iterator[str]:
+        order = found.order
+        shown = None if order.payment is None else order.payment.shown
+        if shown is not None and shown.dispute == "open":
+            yield "The player disputes the payment. Stripe makes no refund until the bank has decided."
+        for credit in order.credits if found.is_delivering else ():
+            if credit.command is None or not credit.under_way:
+                continue
+            if credit.subscriber:
+                yield f"Machine {credit.machine_id} only listens: it cannot be told to stop."
+                continue
+            machine = self.fulfilment.store.machine(credit.machine_id)
+            presence = self.fulfilment.store.presence(credit.machine_id)
+            if machine is None or readiness(machine, presence, self.fulfilment.now_ms()) in OUT_OF_REACH:
+                yield (
+                    f"Machine {credit.machine_id} is out of reach: it may have pulsed these credits already, "
+                    "or may still pulse them before it hears of this."
+                )
+            else:
+                yield f"Machine {credit.machine_id} is told to stop; what it has pulsed by then is given away."
 
     def refund(self, order_id: str, *, by: str, reason: str, keep_minor: int = 0) -> Order:
         """Give money back, all but `keep_minor` at most.

@@ -207,6 +207,11 @@ def _was_stopped(order: Order) -> bool:
     return order.books.keep_at_most_minor is not None
 
 
+def _was_all_given_back(order: Order) -> bool:
+    """Whether the operator keeps nothing of what was delivered, out of goodwill."""
+    return order.books.goodwill_minor > 0 and order.books.target_minor == order.books.lost_minor == 0
+
+
 def _deliveries(order: Order) -> tuple[Delivery, ...]:
     """The credits that are on their way, or were."""
     return tuple(credit.delivery for credit in order.credits if credit.delivery is not None)
@@ -309,6 +314,8 @@ def _closed(order: Order, delivered: int) -> View:
     if slow:
         money += SLOW
     phase: Phase = "added" if delivered == order.ordered else "part" if delivered else "given_back"
+    if _was_all_given_back(order):
+        phase = "given_back"
     return View(
         phase="help" if order.books.owed_minor > 0 else phase,
         title=_closed_title(order, delivered, done=back_done),
@@ -322,7 +329,7 @@ def _closed(order: Order, delivered: int) -> View:
 
 
 def _closed_title(order: Order, delivered: int, *, done: bool) -> str:
-    if delivered == 0 and order.kind != "grant":
+    if order.kind != "grant" and (delivered == 0 or _was_all_given_back(order)):
         return _title_of_return(order, done=done)
     if delivered < order.ordered:
         return f"{delivered} of {order.ordered} credits added" if delivered else "No credits were added"
@@ -333,6 +340,9 @@ def _closed_title(order: Order, delivered: int, *, done: bool) -> str:
 
 def _closed_detail(order: Order, delivered: int) -> str:
     uncertain = " After a power cut, one credit is uncertain. You do not pay for it." if order.uncertain else ""
+    if _was_all_given_back(order):
+        added = "1 credit was added" if delivered == 1 else f"{delivered} credits were added"
+        return f"The operator gave all your money back, although {added}."
     if delivered == order.ordered:
         return "Press START on the machine."
     if _resolved_by(order) & {"silence", "last resort", "unconfirmed"}:
@@ -419,7 +429,7 @@ def _money_of_closed(order: Order) -> tuple[str, bool]:
         return f"{only} The rest of the hold, {back}, {verb}.", done
     if not done:
         return f"{only if order.books.target_minor else ''} {back} is being refunded.".strip(), done
-    if not order.delivered:  # the title says that a refund has started
+    if not order.delivered or _was_all_given_back(order):  # the title says that a refund has started
         return "You pay nothing. Banks take a few days to show a refund.", done
     started = f"Refund started: {back}. Banks take a few days to show it."
     return f"{only} {started}" if order.books.target_minor else started, done

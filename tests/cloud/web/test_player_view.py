@@ -260,12 +260,35 @@ def test_a_stray_hold_that_was_released_was_not_a_charge():
 
 def test_goodwill_after_delivery_shows_as_a_refund_and_keeps_the_credits():
     life = Life().settled(3, paid())
+    life.on(RefundAsked("ops", "sticky button", 100))
+    life.read(paid(refunded_minor=200))
+    view = view_of(life)
+    assert (view.phase, view.title) == ("added", "3 credits added")
+    assert view.money == "You pay RM 1.00. Refund started: RM 2.00. Banks take a few days to show it."
+    assert "sticky" not in said(view)
+
+
+def test_a_full_refund_after_delivery_is_a_refund_first_of_all_and_nothing_says_press_start():
+    life = Life().settled(3, paid())
     life.on(RefundAsked("ops", "sticky button"))
+    under_way = view_of(life)
+    assert (under_way.phase, under_way.title) == ("given_back", "Your money is on its way back")
     life.read(paid(refunded_minor=300))
     view = view_of(life)
-    assert view.title == "3 credits added"
-    assert view.money.startswith("Refund started: RM 3.00.")
-    assert "sticky" not in said(view)
+    assert (view.phase, view.title) == ("given_back", "Refund started: RM 3.00")
+    assert view.detail == "The operator gave all your money back, although 3 credits were added."
+    for each in (under_way, view):
+        assert "START" not in said(each)
+        assert "sticky" not in said(each)
+
+
+def test_a_hold_that_the_operator_let_go_after_the_delivery_is_no_charge():
+    life = Life().resolved(3, held())
+    life.on(RefundAsked("ops", "sticky button"))
+    life.read(gone())
+    view = view_of(life)
+    assert (view.phase, view.title) == ("given_back", "You were not charged")
+    assert "START" not in said(view)
 
 
 def test_a_refund_that_stripe_cannot_make_sends_the_player_to_the_operator():

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from arcade_cloud.bootstrap import Cloud
     from arcade_cloud.config.settings import Settings
     from arcade_cloud.domain.order import Order
+    from arcade_cloud.domain.refunds import RefundPlan
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -32,9 +33,19 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     show = order.add_parser("show", help="show one order and its history")
     show.add_argument("order_id")
     show.set_defaults(run=_show)
-    refund = order.add_parser("refund", help="give money back; credits not yet pulsed are revoked first")
+    refund = order.add_parser(
+        "refund",
+        help="give money back; credits not yet pulsed are revoked first",
+        description="Give the whole payment back, or a part of it. Credits not yet pulsed are revoked first.",
+    )
     refund.add_argument("order_id")
-    refund.add_argument("--keep", type=int, default=0, metavar="MINOR", help="minor units to keep (%(default)s)")
+    part = refund.add_mutually_exclusive_group()
+    part.add_argument("--keep", metavar="AMOUNT", help="keep this much, such as 5.00 or RM5: the rest goes back")
+    part.add_argument("--amount", metavar="AMOUNT", help="give this much back, such as 2.50")
+    part.add_argument("--credits", type=int, metavar="K", help="give back the price of so many credits")
+    refund.add_argument(
+        "--yes", action="store_true", help="do not ask, as in a script; with --keep it may be repeated"
+    )
     refund.add_argument("--reason", default="asked for", help="for the order's history (%(default)s)")
     refund.set_defaults(run=_refund)
 
@@ -56,10 +67,25 @@ def line(order: "Order") -> str:
 
     delivered = "-" if order.delivered is None else str(order.delivered)
     price = "free" if order.kind == "grant" else format_amount(order.amount_minor, order.currency)
+    if order.payment is not None and (what := _what_is_kept(order)):
+        price += f", {what}"
     return (
         f"{order.order_id:<38} {_moment(order.created_at_ms)}  {order.machine_id:<16} {order.state:<10} "
         f"{delivered}/{order.ordered} credits  {price}"
     )
+
+
+def _what_is_kept(order: "Order") -> str:
+    """What is kept of a payment where that is not all; empty if it is all, or not known yet."""
+    from arcade_cloud.domain.money import format_amount
+
+    books = order.books
+    if order.state in {"funded", "revoking"}:
+        return "" if books.keep_at_most_minor is None else "a refund was asked for"
+    if order.state not in {"resolved", "settled", "returning"} or books.target_minor == order.amount_minor:
+        return ""
+    kept = f"{format_amount(books.target_minor, order.currency)} kept"
+    return kept if order.state == "settled" else f"{kept} once Stripe has done it"
 
 
 def _list(settings: "Settings", options: argparse.Namespace) -> int:
@@ -107,7 +133,7 @@ def _show(settings: "Settings", options: argparse.Namespace) -> int:
         history = cloud.store.history(order.order_id)
     print(line(order))
     amounts = {
-        "to keep": order.books.target_minor,
+        "kept at most": order.books.keep_at_most_minor,
         "given back out of goodwill": order.books.goodwill_minor,
         "lost": order.books.lost_minor,
         "owed to the player": order.books.owed_minor,
@@ -120,6 +146,9 @@ def _show(settings: "Settings", options: argparse.Namespace) -> int:
         "due": "-" if order.due_at_ms is None else _moment(order.due_at_ms),
         **{name: format_amount(amount, order.currency) for name, amount in amounts.items() if amount},
     }
+    if order.payment is not None and order.state in {"resolved", "settled", "returning"}:
+        word = "kept" if order.state == "settled" else "to keep"
+        facts[word] = format_amount(order.books.target_minor, order.currency)
     for name, value in facts.items():
         print(f"  {name:<28} {value}")
     for entry in history:
@@ -129,13 +158,47 @@ def _show(settings: "Settings", options: argparse.Namespace) -> int:
 
 def _refund(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
+    from arcade_cloud.domain.refunds import RefundWish
 
+    wish = RefundWish(keep=options.keep, amount=options.amount, credits=options.credits)
     with build(settings) as cloud:
-        order = cloud.services.operations.refund(
-            options.order_id, by="command line", reason=options.reason, keep_minor=max(0, options.keep)
+        operations = cloud.services.operations
+        plan, warnings = operations.plan_refund(options.order_id, wish)
+        print(line(plan.order))
+        print(_what_it_does(plan))
+        for warning in warnings:
+            print(f"warning: {warning}")
+        if not options.yes and not sys.stdin.isatty():
+            print("arcade-cloud: nothing was done: nobody can be asked here, so add --yes", file=sys.stderr)
+            return 2
+        if not options.yes and not _is_sure():
+            print("arcade-cloud: nothing was done", file=sys.stderr)
+            return 1
+        order = operations.refund(
+            options.order_id, by="command line", reason=options.reason, keep_minor=plan.keep_minor
         )
         print(line(cloud.store.order(order.order_id) or order))
     return 0
+
+
+def _what_it_does(plan: "RefundPlan") -> str:
+    from arcade_cloud.domain.money import format_amount
+
+    order = plan.order
+    if order.payment is None:
+        return "The free credits that are not pulsed yet are stopped."
+    back, kept, keep = (
+        format_amount(amount, order.currency) for amount in (plan.back_minor, plan.kept_minor, plan.keep_minor)
+    )
+    rest = f"{keep} are kept" if plan.keep_minor else "nothing is kept"
+    if plan.is_delivering:
+        return f"Of {kept}, {back} or more go back; {rest}{' at most' if plan.keep_minor else ''}."
+    return f"Of {kept} that are kept now, {back} go back; {rest}."
+
+
+def _is_sure() -> bool:
+    print("Give it back? [yes/no] ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _grant(settings: "Settings", options: argparse.Namespace) -> int:
