@@ -17,8 +17,6 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 
-_OF_AWS = "AWS_"
-
 
 class Environment:
     """The values, the faults (one sentence each), remarks on anything odd, and on names that mean nothing.
@@ -86,9 +84,10 @@ class Environment:
             The name that was meant, as far as one can tell, and what is set instead of it.
         """
         known = {name: variable.name for variable in VARIABLES for name in (variable.name, *variable.aliases)}
-        for name in sorted(
-            {*from_file, *(one for one in environ if not one.startswith(_OF_AWS))} - {*known, *FORMER}
-        ):
+        # The environment holds much that is for others. A cold start waits for this, and a look at ends is quick.
+        ends = {end for name in known for end in (name[:4], name[-4:])}
+        near_ours = {name for name in environ if name[:4].upper() in ends or name[-4:].upper() in ends}
+        for name in sorted({*from_file, *near_ours} - {*known, *FORMER}):
             where = str(env_file) if name in from_file else "the environment"
             near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.8 if name in from_file else 0.85)
             if near:
