@@ -17,6 +17,7 @@ from arcade_cloud.ports.store import Store
 from arcade_cloud.services.alerts import Alerts
 from arcade_cloud.services.broker_watch import BrokerWatch
 from arcade_cloud.services.claims import Claims
+from arcade_cloud.services.clock_watch import ClockWatch
 from arcade_cloud.services.fulfilment import Fulfilment, at_once
 from arcade_cloud.services.machine_messages import MachineMessages
 from arcade_cloud.services.machine_watch import MachineWatch
@@ -30,6 +31,7 @@ from arcade_cloud.services.webhook_watch import WebhookWatch
 
 if TYPE_CHECKING:
     from arcade_cloud.adapters.mqtt import Listener, Publisher
+    from arcade_cloud.adapters.stripe.clock import StripeClock
     from arcade_cloud.adapters.stripe.gateway import Places, StripeGateway
     from arcade_cloud.web.dependencies import Dependencies
 
@@ -162,6 +164,21 @@ class Cloud:
             listener_id=settings.mqtt_listener_id,
         )
 
+    def watch_clock(self, name: str) -> ClockWatch:
+        """What tells of a clock that is off Stripe's.
+
+        Args:
+            name: The process, as people know it.
+        """
+        fulfilment = self.services.fulfilment
+        return ClockWatch(
+            alerts=self.services.alerts,
+            payments=fulfilment.payments,
+            name=name,
+            later=fulfilment.later,
+            monotonic_ms=lambda: time.monotonic_ns() // 1_000_000,
+        )
+
     def watch_broker(self, name: str, listener: "Listener | None" = None) -> BrokerWatch:
         """What tells of trouble with the broker.
 
@@ -211,7 +228,9 @@ def build(
     """
     from arcade_cloud.adapters.alert_sinks import alert_sink
     from arcade_cloud.adapters.mqtt import Publisher
+    from arcade_cloud.adapters.stripe.clock import StripeClock
 
+    clock = StripeClock(now_ms)
     with ExitStack() as opened:
         store = open_store(settings.database_url, dynamodb_endpoint=settings.dynamodb_endpoint)
         opened.callback(store.close)
@@ -223,8 +242,10 @@ def build(
         opened.callback(publisher.close)
         services = connect(
             store=store,
-            payments=_payments(settings, time_left_s),
-            players_payments=None if players_places is None else _players_payments(settings, players_places),
+            payments=_payments(settings, time_left_s, clock),
+            players_payments=None
+            if players_places is None
+            else _players_payments(settings, players_places, clock),
             broker=publisher,
             alerts=alert_sink(settings.alert_webhook_url),
             keyring=Keyring(settings.signing_secrets),
@@ -241,22 +262,25 @@ def build(
         )
 
 
-def _payments(settings: Settings, time_left_s: Callable[[], float] | None) -> "StripeGateway":
+def _payments(
+    settings: Settings, time_left_s: Callable[[], float] | None, clock: "StripeClock"
+) -> "StripeGateway":
     from arcade_cloud.adapters.stripe.gateway import ANSWER_IN_A_HURRY_S, RETRIES_IN_A_HURRY, StripeGateway
 
     api_key, api_base = settings.stripe_api_key, settings.stripe_api_base
     if time_left_s is None:
-        return StripeGateway(api_key, api_base=api_base)
+        return StripeGateway(api_key, api_base=api_base, clock=clock)
     return StripeGateway(
         api_key,
         api_base=api_base,
         retries=RETRIES_IN_A_HURRY,
         answer_s=ANSWER_IN_A_HURRY_S,
         time_left_s=time_left_s,
+        clock=clock,
     )
 
 
-def _players_payments(settings: Settings, places: "Places") -> "StripeGateway":
+def _players_payments(settings: Settings, places: "Places", clock: "StripeClock") -> "StripeGateway":
     from arcade_cloud.adapters.stripe.gateway import ANSWER_TO_A_PLAYER_S, RETRIES_IN_A_HURRY, StripeGateway
 
     return StripeGateway(
@@ -265,4 +289,5 @@ def _players_payments(settings: Settings, places: "Places") -> "StripeGateway":
         retries=RETRIES_IN_A_HURRY,
         answer_s=ANSWER_TO_A_PLAYER_S,
         places=places,
+        clock=clock,
     )

@@ -47,6 +47,9 @@ class AccountPayments:
         self._now_ms = now_ms
         self._keys: dict[str, Done] = {}
 
+    def clock_off_ms(self) -> int | None:
+        return 0
+
     def create_checkout(self, request: CheckoutRequest, *, key: str) -> Checkout:
         def work() -> Checkout:
             offer = request.offer

@@ -104,9 +104,11 @@ class Worker:
         cloud = self.cloud
         self.up = True
         self.generation += 1
+        payments = self._guarded(cloud.payments, PAYMENT_WRITES, PAYMENT_READS)
+        payments.clock_off_ms = lambda: self.skew_ms
         services = connect(
             store=self._guarded(cloud.store, STORE_WRITES, STORE_READS),
-            payments=self._guarded(cloud.payments, PAYMENT_WRITES, PAYMENT_READS),
+            payments=payments,
             broker=self._guarded(cloud.broker, "publish", ""),
             alerts=self._guarded(cloud, "post", ""),
             keyring=Keyring(cloud.secrets),

@@ -14,6 +14,7 @@ from flask import Flask
 from requests.structures import CaseInsensitiveDict
 from werkzeug.test import create_environ, run_wsgi_app
 
+from arcade_cloud.adapters.stripe.clock import StripeClock
 from arcade_cloud.adapters.stripe.gateway import StripeGateway
 from arcade_sandbox.stripe.api import add_api
 from arcade_sandbox.stripe.state import StripeRules
@@ -100,6 +101,7 @@ class SandboxPayments(StripeGateway):
             retries=0,
             monotonic_s=lambda: now_ms() / 1000,
             http_client=InProcess(world, self._asked),
+            clock=StripeClock(now_ms),
         )
         self.stripe = SandboxAccount(world)
         self.calls: list[str] = []

@@ -41,7 +41,7 @@ AlertKind = Literal[
     "wrong_payment",
 ]
 # What lasts until it ends.
-ConditionKind = Literal["broker", "deaf", "machine_silent", "unsellable", "webhook_refused"]
+ConditionKind = Literal["broker", "clock_off", "deaf", "machine_silent", "unsellable", "webhook_refused"]
 
 
 class Alert(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -15,6 +15,23 @@ from arcade_cloud.domain.payment import LONGEST_WAIT_S as LONGEST_READ_WAIT_S
 from arcade_cloud.domain.settlement import LONGEST_WAIT_S as LONGEST_SETTLE_WAIT_S
 from arcade_cloud.domain.settlement import REFUND_KEY_USE_MS
 
+# Off Stripe's clock by so much, a person is told; by so much more, nobody may pay: a payment would go back as too
+# late soon after, or Stripe's webhooks would be taken for forged.
+TOLD_OFF_MS = 10_000
+CLOSED_OFF_MS = 60_000
+CLOSED = "Nobody can pay right now, because a clock is wrong. The operator has been told."
+
+
+def why_closed(off_ms: int | None) -> str | None:
+    """Why nobody may pay with a clock that is so far off Stripe's, in a sentence for players; None if they may."""
+    return CLOSED if off_ms is not None and abs(off_ms) >= CLOSED_OFF_MS else None
+
+
+def off_text(off_ms: int) -> str:
+    """How far a clock is off, for people."""
+    return f"{abs(off_ms) / 1000:.0f} s {'ahead of' if off_ms >= 0 else 'behind'}"
+
+
 _Part = TypeVar("_Part", bound=msgspec.Struct)
 
 # Clocks that differ by no more than this harm nobody: an order waits that much longer.

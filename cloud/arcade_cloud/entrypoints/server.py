@@ -102,7 +102,8 @@ class Timer:
     def __init__(self, cloud: Cloud, listener: Listener) -> None:
         self._cloud = cloud
         self._listener = listener
-        self._broker = cloud.watch_broker(cloud.settings.mqtt_listener_id or host_id(), listener)
+        name = cloud.settings.mqtt_listener_id or host_id()
+        self._broker, self._clock = cloud.watch_broker(name, listener), cloud.watch_clock(name)
         self._told: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="timer", daemon=True)
@@ -135,6 +136,7 @@ class Timer:
                 self._cloud.services.reconciliation.run_once()
                 self._cloud.services.watch.run_once()
                 self._broker.run_once()
+                self._clock.run_once()
                 self._tell_contested()
                 now_ms = self._cloud.services.fulfilment.now_ms()
                 if not 0 < next_prune_ms - now_ms <= PRUNE_EVERY_S * 1000:

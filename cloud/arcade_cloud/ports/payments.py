@@ -153,6 +153,13 @@ class Payments(Protocol):
         """
         ...
 
+    def clock_off_ms(self) -> int | None:
+        """How far this process's clock is ahead of Stripe's at least, by the latest answer; negative: behind.
+
+        None before the first answer. It asks nobody, and never raises.
+        """
+        ...
+
     def check(self) -> None:
         """Check the key by reading something that every valid key may read."""
         ...

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from arcade_cloud.domain.clocks import why_closed
 from arcade_cloud.domain.events import CheckoutFailed, CheckoutMade
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.machines import Machine, why_not_ready
@@ -126,7 +127,7 @@ class Sales:
         self.ready_installation(machine, 1)
         offer = self._offer(machine, offer_id, price_id)
         installation = self.ready_installation(machine, offer.credits * quantity)
-        refused = self.unsellable.why_not(machine, offer, quantity)
+        refused = self.why_not_sold(machine, offer, quantity)
         if refused is not None:
             raise NotReady(refused)
         now_ms = self.fulfilment.now_ms()
@@ -168,12 +169,23 @@ class Sales:
                 self.unsellable.refused(machine, offer, quantity, error)
             raise
         self.unsellable.sold(machine, offer, quantity)
+        if (closed := self.why_closed()) is not None:  # the first answer of Stripe's has shown it
+            self.fulfilment.move(order_id, CheckoutFailed("this process's clock is off Stripe's"))
+            raise NotReady(closed)
         if checkout.url is None:
             self.fulfilment.move(order_id, CheckoutFailed("Stripe created a checkout without an address"))
             raise BadRequest("the payment page could not be opened; try again")
         made = CheckoutMade(checkout.session_id, checkout.url, checkout.expires_at_ms)
         moved = self.fulfilment.move(order_id, made)
         return order if moved is None else moved
+
+    def why_closed(self) -> str | None:
+        """Why nobody may pay at any machine now, in a sentence; None if they may."""
+        return why_closed(self.payments.clock_off_ms())
+
+    def why_not_sold(self, machine: Machine, offer: Offer, quantity: int) -> str | None:
+        """Why players are not offered so many of this now, whatever the machine's state; None if they are."""
+        return self.why_closed() or self.unsellable.why_not(machine, offer, quantity)
 
     # --- the parts of an order ---------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ def routes(dependencies: Dependencies) -> Blueprint:
         """The screen; `?format=json` keeps it live."""
         machine = known_machine(sales, machine_id)
         presence = store.presence(machine.machine_id)
-        sells = bool(machine.offers) or sales.price_id is not None
+        sells = (bool(machine.offers) or sales.price_id is not None) and sales.why_closed() is None
         view = kiosk_view(machine, presence, now_ms(), sells=sells)
         if wants_json():
             return jsonify(machineId=machine.machine_id, page=_version(machine), **asdict(view))

@@ -85,7 +85,7 @@ class Pages:
             self._sales.offers_shown(machine),
             self._presence(machine),
             self._now_ms(),
-            why_not_sold=partial(self._sales.unsellable.why_not, machine),
+            why_not_sold=partial(self._sales.why_not_sold, machine),
         )
         return make_response(self._render("machine.html", machine, view=view, notice=notice), status)
 

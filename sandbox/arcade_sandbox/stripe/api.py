@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import formatdate
 from urllib.parse import parse_qsl, urlencode
 
 from flask import Flask, Response, request
@@ -40,6 +41,11 @@ def add_api(app: Flask, world: StripeWorld) -> None:
             status=404,
         )
         return _response(_answer_of(refusal, f"req_{random_letters(14)}"))
+
+    @app.after_request
+    def dated(response: Response) -> Response:
+        response.headers["Date"] = formatdate(world.clock.date_s(), usegmt=True)
+        return response
 
     app.add_url_rule("/v1/<path:path>", "unrecognized", unrecognized, methods=["GET", "POST", "DELETE", "PUT"])
 

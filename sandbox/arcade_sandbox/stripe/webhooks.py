@@ -30,15 +30,24 @@ _HEARTBEAT_S = 0.5
 
 
 class SandboxClock:
-    """The wall clock or another one, plus what the sandbox was told to skip. Seconds since the epoch."""
+    """The wall clock or another one, plus what the sandbox was told to skip. Seconds since the epoch.
+
+    Attributes:
+        date_off_s: How far the `Date` of the API's answers is ahead: as seen by callers whose clocks are behind.
+    """
 
     def __init__(self, now_s: Callable[[], float] = time.time) -> None:
         self._now_s = now_s
         self._skipped_s = 0.0
+        self.date_off_s = 0.0
 
     def now_s(self) -> float:
         """The sandbox's time."""
         return self._now_s() + self._skipped_s
+
+    def date_s(self) -> float:
+        """The time that the `Date` of an answer says. It knows nothing of what was skipped: no time has passed."""
+        return self._now_s() + self.date_off_s
 
     def skip(self, seconds: float) -> None:
         """Let time jump ahead.

@@ -15,6 +15,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from arcade_cloud.adapters.stripe.clock import StripeClock
 from arcade_cloud.adapters.stripe.events import MARK, reports_of
 from arcade_cloud.adapters.stripe.objects import (
     Unreadable,
@@ -122,6 +123,7 @@ class StripeGateway:
         time_left_s: Callable[[], float] = lambda: math.inf,
         http_client: "stripe.HTTPClient | None" = None,
         places: Places | None = None,
+        clock: StripeClock | None = None,
     ) -> None:
         """Store the parameters. The first call imports the library and opens a connection.
 
@@ -130,6 +132,7 @@ class StripeGateway:
                 raises PaymentsUnavailable.
             http_client: How the library reaches `api_base`; None for its own connections.
             places: Where each call needs a place; None: there are enough for all.
+            clock: Where each answer's time is noted; None: in one of its own.
         """
         self._api_key = api_key
         self._api_base = api_base
@@ -139,6 +142,7 @@ class StripeGateway:
         self._time_left_s = time_left_s
         self._http_client = http_client
         self._places = places
+        self._clock = StripeClock(lambda: time.time_ns() // 1_000_000) if clock is None else clock
         self._longest_s = (retries + 1) * (CONNECT_S + answer_s) + retries * PAUSE_S
         self._lock = threading.Lock()
         self._client: stripe.StripeClient | None = None
@@ -283,6 +287,10 @@ class StripeGateway:
         events, next_page = self._read("events", lambda: events_from(page))
         return EventPage(tuple(reports_of(events)), next_page)
 
+    def clock_off_ms(self) -> int | None:
+        """Compare this process's clock with the `Date` of Stripe's latest answer."""
+        return self._clock.off_ms
+
     def check(self) -> None:
         """List one payment: every key that is sufficient for this program may do that."""
         self._ask("checking the key", lambda client: client.v1.payment_intents.list({"limit": 1}))
@@ -303,7 +311,13 @@ class StripeGateway:
             return self._client
 
     def _ask(self, what: str, call: Callable[["stripe.StripeClient"], _HasDict]) -> Json:
-        return self._verdict(what, lambda client: call(client).to_dict())
+        def ask(client: "stripe.StripeClient") -> Json:
+            asked_ms = self._clock.now_ms()
+            found = call(client)
+            self._clock.answered(getattr(getattr(found, "last_response", None), "headers", None), asked_ms)
+            return found.to_dict()
+
+        return self._verdict(what, ask)
 
     def _ask_all(self, what: str, call: Callable[["stripe.StripeClient"], "stripe.ListObject[Any]"]) -> list[Json]:
         """All members of a list, page by page.
@@ -328,10 +342,12 @@ class StripeGateway:
         client = self._stripe()
         from stripe import StripeError
 
+        asked_ms = self._clock.now_ms()
         try:
             with nullcontext() if self._places is None else self._places.one(what):
                 return call(client)
         except StripeError as error:
+            self._clock.answered(error.headers, asked_ms)
             raise _translated(what, error) from None  # the library's error contains the whole answer
         except _LIBRARY_TRIPS as error:
             raise PaymentsUnavailable(f"{what}: the answer is not Stripe's ({type(error).__name__})") from error

@@ -26,6 +26,7 @@ from arcade_cloud.config.settings import load, warnings
 from arcade_cloud.entrypoints.aws_lambda.wsgi import BadEvent, respond, shape_of
 from arcade_cloud.errors import ArcadeError, StoreUnavailable
 from arcade_cloud.services.broker_watch import BrokerWatch
+from arcade_cloud.services.clock_watch import ClockWatch
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.services.machine_watch import MachineWatch
 from arcade_cloud.services.reconciliation import Reconciliation
@@ -103,7 +104,7 @@ class LambdaFunction:
     app: "WSGIApplication"
     fulfilment: Fulfilment
     reconciliation: Reconciliation
-    watches: tuple[MachineWatch | BrokerWatch, ...]
+    watches: tuple[MachineWatch | BrokerWatch | ClockWatch, ...]
     deadline: Deadline
     sleep_s: Callable[[float], None] = time.sleep
 
@@ -191,7 +192,7 @@ def lambda_function() -> LambdaFunction:
     cloud = build(settings, later=deadline.run_in_time, time_left_s=deadline.left_s)
     for warning in warnings(settings):
         logger.warning("%s", warning)
-    watches = (cloud.services.watch, cloud.watch_broker("AWS Lambda"))
+    watches = (cloud.services.watch, cloud.watch_broker("AWS Lambda"), cloud.watch_clock("AWS Lambda"))
     services, app = cloud.services, create_app(cloud.web_dependencies())
     return LambdaFunction(app, services.fulfilment, services.reconciliation, watches, deadline)
 

@@ -56,6 +56,7 @@ def verdicts(cloud: "Cloud") -> Iterator[tuple[str, str | None]]:
     yield "machines", None if cloud.store.machines() else "none is registered: run arcade-cloud machine add"
     stripe = _stripe(cloud)
     yield "Stripe", stripe
+    yield from _clock(cloud)
     if stripe is None:
         yield from _offers(cloud)
         events = _events(cloud)
@@ -82,6 +83,18 @@ def _stripe(cloud: "Cloud") -> str | None:
     except ArcadeError as error:
         return str(error)
     return None
+
+
+def _clock(cloud: "Cloud") -> Iterator[tuple[str, str | None]]:
+    """How far this host's clock is off Stripe's, if Stripe has just answered."""
+    from arcade_cloud.domain.clocks import TOLD_OFF_MS, off_text
+
+    off_ms = cloud.services.fulfilment.payments.clock_off_ms()
+    if off_ms is None:
+        return
+    text = f"{off_text(off_ms)} Stripe's"
+    wrong = f"it is {text}: set it right (timedatectl), or payments go back as too late"
+    yield f"clock ({text})", wrong if abs(off_ms) >= TOLD_OFF_MS else None
 
 
 def _offers(cloud: "Cloud") -> Iterator[tuple[str, str | None]]:
