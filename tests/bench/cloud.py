@@ -16,10 +16,12 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
+from arcade_cloud.domain.ownership import Ours, mark
 from arcade_sandbox.demo import pulses
 from arcade_sandbox.processes import free_port, wait_for
 from arcade_sandbox.stripe.sender import signature_header
 from arcade_sandbox.system import PRICE_MINOR, Profile, System
+from arcade_shared.signing import payment_key
 from bench.rows import Row, percentile
 from support.order_records import new_order, step
 
@@ -149,7 +151,7 @@ def _events(system: System) -> list[dict[str, object]]:
     system.stripe.pay(link["url"], "card", wait=False)
     (pattern,) = system.stripe.events("payment_intent.amount_capturable_updated")
     store = SqliteStore(system.folder / "cloud.sqlite")
-    now_ms = time.time_ns() // 1_000_000
+    now_ms, key = time.time_ns() // 1_000_000, payment_key(system.signing_secret)
     events = []
     for number in range(WEBHOOKS):
         order = new_order(
@@ -163,8 +165,16 @@ def _events(system: System) -> list[dict[str, object]]:
         event = json.loads(json.dumps(pattern))
         event["id"] = f"evt_bench{number}"
         event["created"] = int(time.time())
-        event["data"]["object"]["id"] = f"pi_bench{number}"
-        event["data"]["object"]["metadata"]["order_id"] = order.order_id
+        intent = event["data"]["object"]
+        intent["id"] = f"pi_bench{number}"
+        ours = Ours(
+            order_id=order.order_id,
+            amount_minor=intent["amount"],
+            currency=intent["currency"],
+            machine_id=intent["metadata"]["machine_id"],
+            site=intent["metadata"]["site"],
+        )
+        intent["metadata"] |= {"order_id": order.order_id, "arcade_mark": mark(key, ours)}
         events.append(event)
     store.close()
     return events

@@ -103,6 +103,17 @@ def test_who_copies_our_order_id_without_the_mark_is_shown_and_left_alone(site: 
     assert site.order(order_id).state == "funded"
 
 
+def test_who_copies_the_id_of_an_order_that_is_just_being_paid_is_shown_too(site: Site) -> None:
+    """The order's own session shows a payment then, but another one."""
+    order_id = site.begin()
+    site.payments.stripe.pay(session_of(site.order(order_id)) or "")
+    site.payments.stripe.take_events()
+    intent = paid(site, site.payments.stripe.visit_shop(metadata={"order_id": order_id}))
+    assert is_untouched(site, intent)
+    assert list(listed(site)) == [intent]
+    assert site.order(order_id).payment_intent != intent
+
+
 def test_news_about_a_payment_that_only_names_our_order_do_not_bind_it(site: Site) -> None:
     """Such a failed payment had been taken for the order's own, and the good one then went back."""
     order_id = site.begin()

@@ -41,7 +41,7 @@ CHARGE: Json = {
 }
 
 
-def _refund(amount: int, status: str) -> Json:
+def _refund(amount: int, status: str | None) -> Json:
     return {"id": "re_1", "object": "refund", "amount": amount, "status": status}
 
 
@@ -74,11 +74,12 @@ def test_refunds_count_unless_they_failed() -> None:
         _refund(1, "succeeded"),
         _refund(20, "pending"),
         _refund(300, "requires_action"),
+        _refund(600_000, None),  # "nullable", says Stripe's reference
         _refund(4_000, "failed"),
         _refund(50_000, "canceled"),
     ]
     payment = payment_from(INTENT, refunds)
-    assert (payment.refunded_minor, payment.refunds_failed) == (321, 2)
+    assert (payment.refunded_minor, payment.refunds_failed) == (600_321, 2)
 
 
 def test_refunds_of_the_expanded_charge_are_used_unless_all_are_given() -> None:
