@@ -150,7 +150,7 @@ MUTATIONS = (
         "no echo is ever read, so every silence waits for the last resort",
         (
             "arcade_cloud.services.fulfilment:Fulfilment._context",
-            "self.store.heard_echo_ms() if _is_revoking(order) else None",
+            "self.heard_echo_ms() if _is_revoking(order) else None",
             "None",
         ),
     ),

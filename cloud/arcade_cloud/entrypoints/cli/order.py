@@ -6,6 +6,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from arcade_cloud.entrypoints.cli.asking import is_sure
 from arcade_cloud.entrypoints.cli.database import place_of
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def _refund(settings: "Settings", options: argparse.Namespace) -> int:
         if not options.yes and not sys.stdin.isatty():
             print("arcade-cloud: nothing was done: nobody can be asked here, so add --yes", file=sys.stderr)
             return 2
-        if not options.yes and not _is_sure():
+        if not options.yes and not is_sure("Give it back?"):
             print("arcade-cloud: nothing was done", file=sys.stderr)
             return 1
         order = operations.refund(
@@ -194,11 +195,6 @@ def _what_it_does(plan: "RefundPlan") -> str:
     if plan.is_delivering:
         return f"Of {kept}, {back} or more go back; {rest}{' at most' if plan.keep_minor else ''}."
     return f"Of {kept} that are kept now, {back} go back; {rest}."
-
-
-def _is_sure() -> bool:
-    print("Give it back? [yes/no] ", end="", flush=True)
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _grant(settings: "Settings", options: argparse.Namespace) -> int:

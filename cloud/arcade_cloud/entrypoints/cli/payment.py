@@ -1,9 +1,9 @@
 """`arcade-cloud payment`: decide about payments that nobody can prove to be ours."""
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
+from arcade_cloud.entrypoints.cli.asking import is_sure
 from arcade_shared.times import format_ms
 
 if TYPE_CHECKING:
@@ -118,8 +118,5 @@ def _confirm(question: str, options: argparse.Namespace) -> None:
     """Have the person at the terminal say yes; where there is none, nobody does."""
     from arcade_cloud.errors import BadRequest
 
-    if options.yes:
-        return
-    print(f"{question} [yes/no] ", end="", flush=True)
-    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+    if not options.yes and not is_sure(question):
         raise BadRequest("nothing was done: answer yes, or add --yes")

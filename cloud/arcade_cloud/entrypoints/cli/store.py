@@ -1,8 +1,9 @@
 """`arcade-cloud store`: the form in which the database keeps its orders."""
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
+
+from arcade_cloud.entrypoints.cli.asking import is_sure
 
 if TYPE_CHECKING:
     from arcade_cloud.config.settings import Settings
@@ -57,13 +58,7 @@ def _upgrade(settings: "Settings", options: argparse.Namespace) -> int:
             print(f"the store already writes form {before}: there is nothing to do")
             return 0
         print(_UPGRADE.format(form=before, newest=FORMS.newest), flush=True)
-        if not options.yes and not _is_sure():
+        if not options.yes and not is_sure("Are all processes of older versions stopped?"):
             raise BadRequest("the store was not upgraded: answer yes, or add --yes")
         print(f"the store now writes form {cloud.store.upgrade()}")
     return 0
-
-
-def _is_sure() -> bool:
-    """Whether the person at the terminal says yes; where there is none, nobody does."""
-    print("Are all processes of older versions stopped? [yes/no] ", end="", flush=True)
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
