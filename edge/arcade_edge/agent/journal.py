@@ -326,6 +326,8 @@ def read_contents(path: Path, limit: int) -> Contents:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
             connection.execute("BEGIN")  # one transaction sees one state, whatever the agent commits meanwhile
+            if _schema_version(connection, path) == 0:
+                raise JournalFault(f"{path}: there is nothing in it yet; the agent writes it when it first starts")
             rows = connection.execute(
                 f"SELECT {_COLUMNS} FROM credits ORDER BY credit_id DESC LIMIT ?",  # noqa: S608 - own names  # nosec B608
                 (limit,),
@@ -413,12 +415,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise JournalCorrupt(f"{path}: {verdict}")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > SCHEMA_VERSION:
-        raise JournalTooNew(
-            f"{path} was written by a newer version (schema {version}, this one knows {SCHEMA_VERSION}): "
-            "install that version again, or move the journal away"
-        )
+    version = _schema_version(connection, path)
     if version == 0:
         connection.execute("BEGIN IMMEDIATE")
         for statement in _SCHEMA:
@@ -427,6 +424,21 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("COMMIT")
     for row in connection.execute(f"SELECT {_COLUMNS} FROM credits"):  # noqa: S608 - our own column names  # nosec B608
         _credit(row)
+
+
+def _schema_version(connection: sqlite3.Connection, path: Path) -> int:
+    """0 where there are no tables yet.
+
+    Raises:
+        JournalTooNew: A newer version of this program has written it.
+    """
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > SCHEMA_VERSION:
+        raise JournalTooNew(
+            f"{path} was written by a newer version (schema {version}, this one knows {SCHEMA_VERSION}): "
+            "install that version again, or move the journal away"
+        )
+    return version
 
 
 def _with_room(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:

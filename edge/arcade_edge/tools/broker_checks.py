@@ -92,7 +92,7 @@ def examine_broker(settings: Settings, installation: str | None, answer_within_s
             return
         yield good("broker login", f"as {settings.broker.username or 'nobody'}")
         if not agent.connection.was_open:
-            yield bad("access list", f"{refusal}; {_allow(settings.machine_id, 'subscribe to', LISTENS_TO)}")
+            yield bad("access list", f"{refusal}; {_allow(settings, 'subscribe to', LISTENS_TO)}")
             return
         # Apart, for some brokers end the connection of a client that tries what it may not do.
         reader = ending.enter_context(Visit(settings, happened, [own["ack"], *foreign]))
@@ -101,7 +101,7 @@ def examine_broker(settings: Settings, installation: str | None, answer_within_s
         examination.publish(stranger)
         examination.collect(answer_within_s)
         found = examination.found
-    yield from _needed(settings.machine_id, found, running=installation is None)
+    yield from _needed(settings, found, running=installation is None)
     yield _bounds(found)
     if installation is not None:
         yield from _cloud(found, answer_within_s)
@@ -247,12 +247,12 @@ def _status(settings: Settings, installation: str, nonce: str) -> bytes:
     )
 
 
-def _needed(machine_id: str, found: _Found, *, running: bool) -> Iterator[Verdict]:
+def _needed(settings: Settings, found: _Found, *, running: bool) -> Iterator[Verdict]:
     """What the agent must be able to do."""
-    what, ok = "access list", True
+    what, ok, machine_id = "access list", True, settings.machine_id
     if found.lost:
         yield bad(
-            what, f"what was tried ended the connection: {found.lost}; {_allow(machine_id, 'publish', _TRIED)}"
+            what, f"what was tried ended the connection: {found.lost}; {_allow(settings, 'publish', _TRIED)}"
         )
         return
     for kind in _TRIED if not running else ("ack",):
@@ -260,7 +260,7 @@ def _needed(machine_id: str, found: _Found, *, running: bool) -> Iterator[Verdic
         if puback is None:
             yield bad(what, f"the broker does not confirm what is published on {kind}")
         elif puback.is_refusal:
-            yield bad(what, f"it may not publish {kind}: {puback.text}; {_allow(machine_id, 'publish', (kind,))}")
+            yield bad(what, f"it may not publish {kind}: {puback.text}; {_allow(settings, 'publish', (kind,))}")
         ok = ok and _taken(found.rights[kind])
     unshown: list[Kind] = []
     # What came on a topic that this user may not publish on was sent by the cloud, and then on all of them.
@@ -276,7 +276,7 @@ def _needed(machine_id: str, found: _Found, *, running: bool) -> Iterator[Verdic
                 unshown.append(kind)
             continue
         ok = False
-        yield bad(what, f"{text}; {_allow(machine_id, 'subscribe to', (kind,))}")
+        yield bad(what, f"{text}; {_allow(settings, 'subscribe to', (kind,))}")
     if unshown:
         yield doubtful(
             what,
@@ -312,8 +312,11 @@ def _listed(names: Sequence[str]) -> str:
     return " and ".join([*([", ".join(names[:-1])] if names[:-1] else []), names[-1]])
 
 
-def _allow(machine_id: str, verb: str, kinds: Sequence[Kind]) -> str:
-    return f"let this user {verb} {_topics(machine_id, kinds)} in the broker's access list"
+def _allow(settings: Settings, verb: str, kinds: Sequence[Kind]) -> str:
+    text = f"let this user {verb} {_topics(settings.machine_id, kinds)} in the broker's access list"
+    if settings.broker.username != settings.machine_id:
+        text += ". Such lists go by the user's name: username in [broker] should be the machine's id"
+    return text
 
 
 def _bounds(found: _Found) -> Verdict:

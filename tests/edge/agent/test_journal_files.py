@@ -273,8 +273,9 @@ def test_a_journal_of_a_newer_version_is_not_touched(path: Path) -> None:
     with sqlite3.connect(path) as raw:
         raw.execute("PRAGMA user_version = 99")
     raw.close()
-    with pytest.raises(JournalTooNew, match="newer version"):
-        open_journal(path, SERIAL)
+    for use in (lambda: open_journal(path, SERIAL), lambda: read_contents(path, 10)):
+        with pytest.raises(JournalTooNew, match="newer version"):
+            use()
     assert aside(path) == []
 
 
@@ -421,6 +422,17 @@ def test_a_list_is_of_one_moment_though_the_agent_writes_meanwhile(
 def test_a_journal_that_is_not_there_cannot_be_listed(path: Path) -> None:
     with pytest.raises(JournalFault, match="no journal"):
         read_contents(path, 10)
+
+
+def test_a_journal_that_nobody_has_written_yet_is_no_damaged_one(tmp_path: Path) -> None:
+    empty = tmp_path / "journal.db"
+    empty.touch()
+    with pytest.raises(JournalFault, match="nothing in it yet") as fault:
+        read_contents(empty, 10)
+    assert not isinstance(fault.value, JournalCorrupt)
+    opened = open_journal(empty, SERIAL)
+    opened.close()
+    assert aside(empty) == []
 
 
 def test_the_write_ahead_log_does_not_grow_with_every_credit(journal: SqliteJournal, path: Path) -> None:

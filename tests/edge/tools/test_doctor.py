@@ -269,6 +269,17 @@ def test_what_a_broker_grants_is_tried_by_messages(
         assert words in told[what][1]
 
 
+def test_a_user_that_is_not_named_after_the_machine_is_told_so(tmp_path: Path) -> None:
+    """Access lists go by the user's name."""
+    with mosquitto_with_acl_file(tmp_path / "broker", "pattern readwrite arcade/machine/%u/#\n") as port:
+        config = write_config(tmp_path, port)
+        config.write_text(config.read_text().replace(f'username = "{MACHINE}"', 'username = "pi"'))
+        verdicts = doctor(config)
+    said = [verdict.text for verdict in verdicts if (verdict.what, verdict.level) == ("access list", "FAIL")]
+    assert said
+    assert all("username in [broker] should be the machine's id" in text for text in said)
+
+
 def test_a_cloud_of_before_leaves_open_what_only_it_could_show(tmp_path: Path) -> None:
     """It answers with the time alone."""
     acl = f"user cloud\ntopic readwrite #\nuser {MACHINE}\n{BY_TOPIC}"
