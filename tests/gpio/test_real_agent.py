@@ -241,9 +241,27 @@ def test_the_ready_line_decides_whether_anybody_may_pay(cabinet: Cabinet) -> Non
 
 
 @low_only
-def test_the_meter_says_what_the_board_has_registered(cabinet: Cabinet) -> None:
+def test_no_pulse_begins_once_the_ready_line_is_lost_in_a_train(cabinet: Cabinet) -> None:
+    """The pulse that is under way just then ends as it should, and is the last."""
+    pull(READY, False)
+    config = cabinet.config(60, 100, more=f"[ready]\npin = {READY}\ndebounce_ms = 10\nwait_s = 1")
+    with ready_agent(cabinet, config) as (agent, installation):
+        credit = cabinet.cloud.command(installation, 10)
+        agent.wait_for_pulses(3)
+        pull(READY, True)
+        ack = cabinet.cloud.final(credit)
+        agent.stop()
+    assert (ack.delivered, ack.uncertain, ack.reason) == (3, 0, "machine not ready")
+    train = pulses(COIN, cabinet.active)
+    assert len(train) == 3
+    assert min(end - begin for begin, end in train) >= 60_000_000
+
+
+@low_only
+@pytest.mark.parametrize(("counts", "delivered"), [("false", 3), ("true", 2)])
+def test_the_meter_says_what_the_board_has_registered(cabinet: Cabinet, counts: str, delivered: int) -> None:
     """A board that swallows the second of three coins."""
-    config = cabinet.config(60, 100, more=f"[meter]\npin = {METER}\ndebounce_ms = 5")
+    config = cabinet.config(60, 100, more=f"[meter]\npin = {METER}\ndebounce_ms = 5\ncounts = {counts}")
     with ready_agent(cabinet, config) as (agent, installation):
         credit = cabinet.cloud.command(installation, 3)
         for number in (1, 2, 3):
@@ -254,4 +272,5 @@ def test_the_meter_says_what_the_board_has_registered(cabinet: Cabinet) -> None:
                 pull(METER, True)
         ack = cabinet.cloud.final(credit)
         agent.stop()
-    assert (ack.delivered, ack.registered) == (3, 2)
+    assert (ack.delivered, ack.registered) == (delivered, 2)
+    assert ack.reason == "coins not registered: 2 of 3"

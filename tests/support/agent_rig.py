@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,13 +31,16 @@ class FakeLine:
     """Remembers what it was told to pulse; the test says how each ends."""
 
     journal: MemoryJournal
+    boot_ms: Callable[[], int]
     tokens: list[Any] = field(default_factory=list)
+    at_ms: list[int] = field(default_factory=list)
     under_way: Any = None
     without_intent: list[Any] = field(default_factory=list)
 
     def pulse_credit(self, token: object) -> None:
         assert self.under_way is None, "one credit at a time"
         self.tokens.append(token)
+        self.at_ms.append(self.boot_ms())
         self.under_way = token
         if isinstance(token, tuple):
             credit_id, delivered = token
@@ -114,7 +117,7 @@ class Rig:
         self.cloud_offset_ms = T0 - boot_ms
         self.wall_offset_ms = -40 * 365 * 24 * 3600 * 1000  # a Pi that thinks it is decades ago
         self.journal = journal or MemoryJournal()
-        self.line = FakeLine(self.journal)
+        self.line = FakeLine(self.journal, lambda: self.boot_ms)
         self.link = FakeLink(self.journal)
         self.gate = Gate(lambda: self.boot_ms, has_ready=has_ready)
         self.mid = 0

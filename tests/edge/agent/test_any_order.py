@@ -11,7 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 
-from arcade_edge.agent.signals import ReadyChanged
+from arcade_edge.agent.signals import MeterPulse, ReadyChanged
+from arcade_edge.domain.meter import Meter
 from arcade_edge.ports import StopAsked
 from support.agent_rig import Rig
 from support.memory_journal import MemoryJournal
@@ -26,8 +27,9 @@ class OneMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.begun: object = None
         self.rig = Rig(journal=MemoryJournal(), has_ready=True)
-        self.rig.agent.handle(ReadyChanged(True, 0))
+        self.rig.says(ReadyChanged(True, 0))
         self.rig.connected()
         self.asked: dict[str, int] = {}
         self.expires: dict[str, int] = {}
@@ -41,12 +43,17 @@ class OneMachine(RuleBasedStateMachine):
 
     def started(self) -> None:
         """Look at every pulse that has begun since the last look."""
-        for token in self.rig.line.tokens[self.watched_tokens :]:
+        handed_over = list(zip(self.rig.line.tokens, self.rig.line.at_ms, strict=True))
+        for token, boot_ms in handed_over[self.watched_tokens :]:
             credit_id, delivered = token
+            if token == self.begun:  # the rest of its pulses
+                self.doubtful[credit_id] -= 1
+                self.begun = None
             assert delivered == self.pulsed[credit_id], "a credit pulsed twice, or left out"
             assert credit_id not in self.revoked, "pulsed after a final answer to its revoke"
             if delivered == 0:
-                assert self.rig.cloud_ms < self.expires[credit_id], "a first edge after the deadline"
+                cloud_ms = boot_ms + self.rig.cloud_offset_ms
+                assert cloud_ms < self.expires[credit_id], "a first edge after the deadline"
         self.watched_tokens = len(self.rig.line.tokens)
         assert self.rig.line.without_intent == []
 
@@ -69,6 +76,7 @@ class OneMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.rig.line.under_way is not None)
     @rule()
     def pulse(self) -> None:
+        self.started()
         self.pulsed[self.rig.line.under_way[0]] += 1
         self.rig.pulsed()
         self.started()
@@ -78,6 +86,21 @@ class OneMachine(RuleBasedStateMachine):
     def line_fails(self, started: bool) -> None:
         self.doubtful[self.rig.line.under_way[0]] += int(started)
         self.rig.failed(started=started)
+
+    @precondition(lambda self: self.rig.line.under_way is not None)
+    @rule(begun=st.booleans())
+    def line_holds(self, begun: bool) -> None:
+        """It may not begin the next pulse, of this credit or in its middle."""
+        token = self.rig.line.under_way
+        if begun:
+            self.doubtful[token[0]] += 1
+            self.begun = token
+        self.rig.held(begun=begun)
+
+    @rule(moves=st.integers(1, 3))
+    def board_registers(self, moves: int) -> None:
+        for _ in range(moves):
+            self.rig.says(MeterPulse(0))
 
     @rule(ms=st.sampled_from([1, 50, 500, 3_000, 40_000]))
     def time_passes(self, ms: int) -> None:
@@ -89,7 +112,7 @@ class OneMachine(RuleBasedStateMachine):
 
     @rule(ready=st.booleans())
     def machine(self, ready: bool) -> None:
-        self.rig.agent.handle(ReadyChanged(ready, 0))
+        self.rig.says(ReadyChanged(ready, 0))
 
     @rule(ok=st.booleans())
     def broker_answers(self, ok: bool) -> None:
@@ -100,9 +123,9 @@ class OneMachine(RuleBasedStateMachine):
         self.rig.disconnected()
         self.rig.connected(tell_time=tell_time)
 
-    @rule(orderly=st.booleans())
-    def restart(self, orderly: bool) -> None:
-        """In order, or by a power cut at whatever instant this is."""
+    @rule(orderly=st.booleans(), metered=st.booleans())
+    def restart(self, orderly: bool, metered: bool) -> None:
+        """In order, or by a power cut at whatever instant this is; a meter is wired then, or not."""
         line = self.rig.line
         if orderly:
             self.rig.agent.handle(StopAsked())
@@ -115,9 +138,16 @@ class OneMachine(RuleBasedStateMachine):
         self.look_at_the_acks()
         self.starts += 1
         self.card("")
-        self.rig = Rig(journal=self.rig.journal, has_ready=True, boot_ms=self.rig.boot_ms, seed=self.starts)
+        self.begun = None
+        self.rig = Rig(
+            journal=self.rig.journal,
+            has_ready=True,
+            meter=Meter() if metered else None,
+            boot_ms=self.rig.boot_ms,
+            seed=self.starts,
+        )
         self.seen_acks = self.watched_tokens = 0
-        self.rig.agent.handle(ReadyChanged(True, 0))
+        self.rig.says(ReadyChanged(True, 0))
         self.rig.connected()
 
     def look_at_the_acks(self) -> None:
@@ -142,15 +172,19 @@ class OneMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Once everything works again, everything that was ever accepted becomes final by itself, and is told."""
         self.card("")
+        self.machine(True)
         for _ in range(100):
+            self.rig.confirm_all()
             if self.rig.line.under_way is None:
                 break
             self.pulse()
         self.rig.pass_time(70_000)
         self.rig.disconnected()
         self.rig.connected()
+        self.rig.confirm_all()
         while self.rig.line.under_way is not None:
             self.pulse()
+            self.rig.confirm_all()
         self.rig.pass_time(70_000)
         for _ in range(3):
             self.rig.confirm_all()
