@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -39,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return MISUSED
     except KeyboardInterrupt:
         return FAILED
+    except BrokenPipeError:  # as `| head` does; Python would meet it again when it flushes at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except InvariantBroken:
         raise  # of a defect the trace is wanted
     except EdgeError as error:
@@ -50,17 +55,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="arcade-edge", description="The agent in the arcade cabinet.")
     parser.add_argument("--version", action=Version, help="print the version and exit")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
+    _take_config(parser, edge_settings.DEFAULT_PATH)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
-        added.add_argument(
-            "--config",
-            type=Path,
-            default=edge_settings.DEFAULT_PATH,
-            metavar="FILE",
-            help="the settings (default: %(default)s)",
-        )
+        _take_config(added, argparse.SUPPRESS)
         added.set_defaults(run=run, log_level=logging.INFO)
         return added
 
@@ -75,7 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     pulse = command("pulse", _pulse, "pulse the coin line by hand, while no agent runs")
     pulse.add_argument("credits", type=_positive, metavar="N", nargs="?", default=1, help="credits (1)")
     release = command("release", _release, "force the coin line inactive, whatever a process left on it")
-    release.add_argument("--pin", type=int, help="instead of the pin in the settings; needs --active")
+    release.add_argument(
+        "--pin", type=_pin, metavar="N", help="the GPIO number, instead of the pin in the settings; needs --active"
+    )
     release.add_argument("--active", choices=("low", "high"), help="instead of the level in the settings")
     watch = command("watch", _watch, "print what happens on the machine's topics, until Ctrl-C")
     watch.add_argument(
@@ -89,13 +91,13 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument(
         "--start-after-ms", type=_positive, default=1_000, metavar="MS", help="from the coin to START"
     )
-    simulate.add_argument("--play-s", type=float, default=10.0, metavar="S", help="length of a game")
+    simulate.add_argument("--play-s", type=_amount, default=10.0, metavar="S", help="length of a game")
     simulate.add_argument(
-        "--min-pulse-ms", type=float, default=50.0, metavar="MS", help="to the board, a shorter pulse is noise"
+        "--min-pulse-ms", type=_amount, default=50.0, metavar="MS", help="to the board, a shorter pulse is noise"
     )
     simulate.add_argument(
         "--min-gap-ms",
-        type=float,
+        type=_amount,
         default=50.0,
         metavar="MS",
         help="to the board, pulses that are closer than this are one",
@@ -117,10 +119,33 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _take_config(parser: argparse.ArgumentParser, default: object) -> None:
+    """Take --config, before the command or after it."""
+    text = f"the settings (default: {edge_settings.DEFAULT_PATH})"
+    parser.add_argument("--config", type=Path, default=default, metavar="FILE", help=text)
+
+
+def _amount(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1e6:  # nor is NaN
+        raise argparse.ArgumentTypeError("a number from 0 is needed")
+    return number
+
+
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError("a whole number from 1 is needed")
     return int(text)
+
+
+def _pin(text: str) -> int:
+    digits = re.fullmatch(r"(?:GPIO|BCM)?([0-9]{1,2})", text)
+    if digits is None or int(digits[1]) > edge_settings.MAX_PIN:
+        raise argparse.ArgumentTypeError(f"a GPIO number from 0 to {edge_settings.MAX_PIN} is needed, such as 17")
+    return int(digits[1])
 
 
 def _settings(arguments: argparse.Namespace, journal: Path | None = None) -> edge_settings.Settings:
