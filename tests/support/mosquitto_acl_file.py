@@ -20,8 +20,8 @@ _UP_WITHIN_S = 10.0
 
 
 @contextmanager
-def mosquitto_with_acl_file(folder: Path, acl: str) -> Iterator[int]:
-    """Run one in `folder` that believes every user name; its port on 127.0.0.1."""
+def mosquitto_with_acl_file(folder: Path, acl: str, *more: str) -> Iterator[int]:
+    """Run one in `folder` that believes every user name, with `more` lines of settings; its port on 127.0.0.1."""
     folder.mkdir(parents=True, exist_ok=True)
     mosquitto = find_mosquitto()
     port = free_port()
@@ -30,6 +30,7 @@ def mosquitto_with_acl_file(folder: Path, acl: str) -> Iterator[int]:
     user = "user root\n" if os.geteuid() == 0 else ""
     (folder / "mosquitto.conf").write_text(
         f"{user}listener {port} 127.0.0.1\nallow_anonymous true\nacl_file {folder / 'acl'}\nset_tcp_nodelay true\n"
+        + "".join(f"{line}\n" for line in more)
     )
     environment = dict(os.environ)
     if mosquitto.libraries:

@@ -64,9 +64,9 @@ class _Found:
     others_granted: list[str] = field(default_factory=list)
     others_came: list[str] = field(default_factory=list)
     others_took: list[str] = field(default_factory=list)
-    own_ack_granted: bool = False
     own_ack_came: bool = False
     lost: str = ""  # why the connection as the agent has ended, if it has
+    alone: bool = False  # the broker does not keep several connections of this user
     answer: ClockAnswer | None = None
     answered_after_s: float = 0.0
     clock_off_ms: int = 0
@@ -98,12 +98,14 @@ def examine_broker(settings: Settings, installation: str | None, answer_within_s
         reader = ending.enter_context(Visit(settings, happened, [own["ack"], *foreign]))
         writer = ending.enter_context(Visit(settings, happened, []))
         examination = _Examination(settings, installation, happened, agent, reader, writer)
-        examination.publish(stranger)
-        examination.collect(answer_within_s)
+        if not examination.found.alone:
+            examination.publish(stranger)
+            examination.collect(answer_within_s)
         found = examination.found
     yield from _needed(settings, found, running=installation is None)
-    yield _bounds(found)
-    if installation is not None:
+    if not found.alone:
+        yield _bounds(found)
+    if installation is not None and not found.alone:
         yield from _cloud(found, answer_within_s)
 
 
@@ -132,10 +134,10 @@ class _Examination:
         own_ack = machine_topic(settings.machine_id, "ack")
         # A connection that was ended for what it asked is refused all of it.
         hidden = reader.connection.refused_topics
+        self.found.alone = not (agent.is_open and writer.is_open)  # and nothing was published yet
         self.found.honest = bool(refused or hidden or not reader.connection.was_open)
         if reader.connection.was_open:
             self.found.others_granted = [topic for topic in reader.topics if topic not in (own_ack, *hidden)]
-            self.found.own_ack_granted = own_ack not in hidden
 
     def publish(self, stranger: str) -> None:
         """Publish everything that is tried."""
@@ -250,6 +252,13 @@ def _status(settings: Settings, installation: str, nonce: str) -> bytes:
 def _needed(settings: Settings, found: _Found, *, running: bool) -> Iterator[Verdict]:
     """What the agent must be able to do."""
     what, ok, machine_id = "access list", True, settings.machine_id
+    if found.alone:
+        yield doubtful(
+            what,
+            "not tried: the broker lets this user have one connection at a time (such as Mosquitto with "
+            "use_username_as_clientid). See a free credit pulsed: arcade-cloud grant " + machine_id + " 1",
+        )
+        return
     if found.lost:
         yield bad(
             what, f"what was tried ended the connection: {found.lost}; {_allow(settings, 'publish', _TRIED)}"

@@ -280,6 +280,15 @@ def test_a_user_that_is_not_named_after_the_machine_is_told_so(tmp_path: Path) -
     assert all("username in [broker] should be the machine's id" in text for text in said)
 
 
+def test_a_broker_that_gives_a_user_one_connection_is_told(tmp_path: Path) -> None:
+    """Each visit then throws off the one before: that is no fault of the access list."""
+    one = "use_username_as_clientid true"
+    with mosquitto_with_acl_file(tmp_path / "broker", "pattern readwrite arcade/machine/%u/#\n", one) as port:
+        verdicts = doctor(write_config(tmp_path, port))
+    assert "access list" not in failed(verdicts)
+    assert "one connection at a time" in text_of(verdicts, "access list", "warn")
+
+
 def test_a_cloud_of_before_leaves_open_what_only_it_could_show(tmp_path: Path) -> None:
     """It answers with the time alone."""
     acl = f"user cloud\ntopic readwrite #\nuser {MACHINE}\n{BY_TOPIC}"
