@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -26,7 +27,7 @@ from arcade_cloud.config.dynamodb_address import parse
 from arcade_cloud.domain import alerts
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import HEARS_FOR_MS, Hearing, Machine, Presence
-from arcade_cloud.domain.order import Command, HistoryEntry, Order, UnmatchedAck
+from arcade_cloud.domain.order import Arrival, Command, HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
@@ -962,6 +963,74 @@ def test_pruning_forgets_old_events_and_sent_alerts_and_nothing_else(store: Stor
     assert [alert.alert_id for alert in store.unsent_alerts(10)] == ["waiting"]
     assert store.order("o-1") == order
     assert store.history("o-1") == [entry]
+
+
+def _unpaid(order_id: str = "o-1", **fields: Any) -> Order:
+    return new_order(order_id, stage="abandoned", **fields)
+
+
+def test_an_order_that_nobody_paid_is_forgotten_with_all_that_belongs_to_it(store: Store) -> None:
+    begun, other = new_order("o-1", payment_intent="pi_1"), _unpaid("o-2", due_at_ms=NOW_MS + 1)
+    order = next_version(begun, stage="abandoned", due_at_ms=NOW_MS)
+    store.move(step(begun))
+    store.move(step(order))
+    store.move(step(other))
+    store.forget(order)
+    assert store.order("o-1") is None
+    assert store.history("o-1") == []
+    assert store.order_of_payment("pi_1") is None
+    assert store.due_orders(NOW_MS + 10, 10) == ["o-2"]
+    assert store.recent_orders(10) == store.recent_orders(10, machine_id=other.machine_id) == [other]
+    assert (store.order("o-2"), len(store.history("o-2"))) == (other, 1)
+
+
+def test_what_was_forgotten_may_be_stored_again(store: Store) -> None:
+    order = _unpaid(payment_intent="pi_1")
+    store.move(step(order))
+    store.forget(order)
+    store.move(step(new_order("o-2", payment_intent="pi_1")))
+    store.move(step(_unpaid(note="again")))
+    assert store.order_of_payment("pi_1") == "o-2"
+    assert [entry.version for entry in store.history("o-1")] == [1]
+
+
+def test_an_order_that_has_moved_or_is_gone_is_not_forgotten(store: Store) -> None:
+    order = _unpaid(payment_intent="pi_1")
+    store.move(step(order))
+    paid = funded(order, "pi_1")
+    store.move(step(paid))
+    with pytest.raises(Conflict):
+        store.forget(order)
+    assert store.order("o-1") == paid
+    assert (len(store.history("o-1")), store.order_of_payment("pi_1")) == (2, "o-1")
+    with pytest.raises(Conflict):
+        store.forget(_unpaid("o-2"))
+
+
+def test_an_order_that_had_money_is_never_forgotten(store: Store) -> None:
+    order = new_order("o-1")
+    store.move(step(order))
+    with pytest.raises(InvariantBroken):
+        store.forget(order)
+    paid = funded(order, "pi_1")
+    store.move(step(paid))
+    with pytest.raises(InvariantBroken):
+        store.forget(paid)
+    gone = _unpaid("o-2", arrival=Arrival(paid_at_ms=NOW_MS))
+    store.move(step(gone))
+    with pytest.raises(InvariantBroken):
+        store.forget(gone)
+    assert [store.order("o-1"), store.order("o-2")] == [paid, gone]
+
+
+def test_a_long_history_is_forgotten_whole(store: Store) -> None:
+    order = _unpaid()
+    store.move(step(order))
+    for _ in range(130):
+        order = next_version(order, due_at_ms=NOW_MS)
+        store.move(step(order))
+    store.forget(order)
+    assert (store.order("o-1"), store.history("o-1")) == (None, [])
 
 
 def test_pruning_takes_all_that_is_old_however_much(store: Store) -> None:

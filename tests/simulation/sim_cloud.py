@@ -31,7 +31,7 @@ WEBHOOK_SECRET = "whsec_simulation"
 STORE_WRITES = (
     "move note_seen raise_alert put_presence note_unmatched_ack note_unclaimed forget_unclaimed note_echo "
     "mark_alert_sent note_reconciled change_alert note_webhook_accepted note_webhooks_refused "
-    "forget_echoes"
+    "forget_echoes forget"
 )
 STORE_READS = (
     "order order_of_payment order_of_credit due_orders next_due_ms is_seen machine machines presence "

@@ -84,6 +84,7 @@ class Life:
         self.alerts: dict[str, Alert] = {}
         self.effects: tuple[Effect, ...] = ()
         self.texts: list[str] = []
+        self.forgotten = False
 
     # --- the steps
 
@@ -100,6 +101,7 @@ class Life:
         before, decision = self.order, decide(self.order, event, self.context())
         check_step(before, decision, self.now_ms)
         self.order, self.effects = decision.order, decision.effects
+        self.forgotten = decision.forget
         self.texts.append(decision.text)
         for alert in decision.alerts:
             self.alerts.setdefault(alert.alert_id, alert)

@@ -93,6 +93,22 @@ class MemoryStore:
             self._due_at[order_id] = due_at_ms
             bisect.insort(self._due, (due_at_ms, order_id))
 
+    def forget(self, order: Order) -> None:
+        records.check_forgettable(order)
+        with self._lock:
+            self._check_up()
+            before = self._orders.get(order.order_id)
+            if before is None or before.version != order.version:
+                raise Conflict(order.order_id)
+            self._forget(order)
+
+    def _forget(self, order: Order) -> None:
+        self._set_due(order.order_id, None)
+        del self._orders[order.order_id]
+        del self._history[order.order_id]
+        if order.payment_intent is not None and self._payments.get(order.payment_intent) == order.order_id:
+            del self._payments[order.payment_intent]
+
     def order(self, order_id: str) -> Order | None:
         with self._lock:
             self._check_up()

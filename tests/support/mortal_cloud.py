@@ -59,6 +59,20 @@ class Killer:
             raise Killed(self.points)
 
 
+class Remembering:
+    """A store that passes calls on, and keeps what it is told to forget."""
+
+    def __init__(self, inner: Any, forgotten: dict[str, Order]) -> None:
+        self._inner, self._forgotten = inner, forgotten
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def forget(self, order: Order) -> None:
+        self._inner.forget(order)
+        self._forgotten[order.order_id] = order
+
+
 class Mortal:
     """Passes calls on; before and after each of the named ones the process may die."""
 
@@ -200,6 +214,7 @@ class MortalCloud:
         self.webhooks = True
         self.webhooks_twice = False
         self.deaf = False
+        self.forgotten: dict[str, Order] = {}
         self._ids = 0
         kind: Any = "subscriber" if subscriber else "agent"
         self.store.put_machine(Machine(machine_id=MACHINE, version=1, kind=kind, offers=(PLAY,)), 0)
@@ -217,9 +232,9 @@ class MortalCloud:
         killer = self.killer
         usual: dict[str, Any] = {
             "store": Mortal(
-                self.store,
+                Remembering(self.store, self.forgotten),
                 killer,
-                "move note_seen raise_alert put_presence note_unmatched_ack mark_alert_sent change_alert",
+                "move forget note_seen raise_alert put_presence note_unmatched_ack mark_alert_sent change_alert",
             ),
             "payments": Mortal(
                 self.payments, killer, "create_checkout read_checkout read_payment capture cancel refund"
@@ -309,8 +324,8 @@ class MortalCloud:
         return str(money["id"])
 
     def order(self, order_id: str) -> Order:
-        """The order as it is on record."""
-        found = self.store.order(order_id)
+        """The order as it is on record, or was when it was forgotten."""
+        found = self.store.order(order_id) or self.forgotten.get(order_id)
         assert found is not None
         return found
 

@@ -12,6 +12,7 @@ import msgspec
 from arcade_cloud.domain.credit import LONGEST_WAIT_S as LONGEST_CREDIT_WAIT_S
 from arcade_cloud.domain.order import Credit, Order
 from arcade_cloud.domain.payment import LONGEST_WAIT_S as LONGEST_READ_WAIT_S
+from arcade_cloud.domain.payment import UNPAID_KEPT_S, is_kept_for_a_while
 from arcade_cloud.domain.settlement import LONGEST_WAIT_S as LONGEST_SETTLE_WAIT_S
 from arcade_cloud.domain.settlement import REFUND_KEY_USE_MS
 
@@ -42,7 +43,8 @@ def without_future(order: Order, now_ms: int) -> Order:
     """The order without times that lie further ahead than any rule puts them; the given one if there are none."""
     payment, settlement = order.payment, order.settlement
     if payment is not None and payment.stage in {"open", "abandoned"}:
-        payment = _changed(payment, due_at_ms=_due(payment.due_at_ms, LONGEST_READ_WAIT_S, now_ms))
+        longest_s = UNPAID_KEPT_S if is_kept_for_a_while(payment) else LONGEST_READ_WAIT_S
+        payment = _changed(payment, due_at_ms=_due(payment.due_at_ms, longest_s, now_ms))
     if not settlement.done:
         serial_at_ms = settlement.serial_at_ms
         if serial_at_ms is not None and serial_at_ms > now_ms + AHEAD_MS:

@@ -49,12 +49,17 @@ class Step(Generic[Part]):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The order to store, the effects to perform after that, alerts and a history line."""
+    """The order to store, the effects to perform after that, alerts and a history line.
+
+    Attributes:
+        forget: Delete the order instead: nobody ever paid it.
+    """
 
     order: Order
     effects: tuple[Effect, ...] = ()
     alerts: tuple[Alert, ...] = ()
     text: str = ""
+    forget: bool = False
 
 
 def later(context: Context, backoff_s: Sequence[int], attempt: int) -> int:

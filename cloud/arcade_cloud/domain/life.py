@@ -54,7 +54,7 @@ def decide(order: Order, event: Event, context: Context) -> Decision:
     """
     decision = _decide(without_future(order, context.now_ms), event, context)
     if decision.order == order:
-        return Decision(order, decision.effects, decision.alerts, decision.text)
+        return Decision(order, decision.effects, decision.alerts, decision.text, decision.forget)
     moved = _with(decision.order, version=order.version + 1)
     return Decision(moved, decision.effects, decision.alerts, decision.text)
 
@@ -75,7 +75,11 @@ def _decide(order: Order, event: Event, context: Context) -> Decision:
             return _paying(order, payments.checkout_made(payment, event), context)
         case CheckoutFailed():
             is_open = order.state == "open"
-            return _paying(order, payments.abandon(payment, event.reason), context) if is_open else Decision(order)
+            return (
+                _paying(order, payments.no_checkout(payment, event.reason, context), context)
+                if is_open
+                else Decision(order)
+            )
         case PaymentReported():
             return _reported(order, payment, event, context)
         case PlayerReturned():
@@ -176,6 +180,8 @@ def _due(order: Order, context: Context) -> Decision:
         match order.state:
             case "open":
                 return _paying(order, payments.poll(order.payment, order.created_at_ms, context), context)
+            case "abandoned" if payments.is_forgettable(order.payment, order.created_at_ms, context):
+                return Decision(order, forget=True)
             case "abandoned" | "settled":
                 return _paying(order, payments.look_again(order.payment, context), context)
     if order.state in {"resolved", "returning"}:
@@ -226,7 +232,7 @@ def _read(order: Order, payment: OrderPayment, event: PaymentRead, context: Cont
         case "open" | "abandoned":
             if shown is not None and shown.has_money:
                 return _money(order, payment, shown, context)
-            return _paying(order, payments.read_without_money(payment, event), context)
+            return _paying(order, payments.read_without_money(payment, event, context), context)
         case "funded" | "revoking":
             return Decision(order) if shown is None else _read_while_delivering(order, payment, shown, context)
     if shown is None:

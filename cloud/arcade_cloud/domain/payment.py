@@ -27,6 +27,8 @@ REPORTED_READ_BACKOFF_S = (5, 10, 15, 30, 60, 120, 300, 600, 600, 600, 3600)
 LONGEST_WAIT_S = max(*OPEN_READ_BACKOFF_S, *REPORTED_READ_BACKOFF_S)
 # The bank transfers that Stripe calls asynchronous are decided within 14 days.
 OPEN_AT_MOST_S = 14 * 86_400
+# An order that nobody paid is kept this long after Stripe has shown that nobody can pay it any more.
+UNPAID_KEPT_S = 30 * 86_400
 # The payment of a closed order is read in vain at most this often: for two weeks and some hours.
 READS_AT_MOST = 340
 DISPUTED = Notice("dispute", "The player disputes the payment. Answer the dispute at Stripe.")
@@ -56,7 +58,7 @@ def poll(payment: OrderPayment, created_at_ms: int, context: Context) -> Step[Or
     age_s = (context.now_ms - created_at_ms) // 1000
     nothing_to_pay = payment.checkout is None and payment.payment_intent is None
     if nothing_to_pay and age_s >= context.limits.checkout_life_s:
-        return abandon(payment, "Stripe created no checkout")
+        return no_checkout(payment, "Stripe created no checkout", context)
     if age_s >= OPEN_AT_MOST_S:
         text = "For two weeks Stripe has not said whether this order was paid. Look up its checkout at Stripe."
         return abandon(payment, text, Notice("undecided", text))
@@ -81,6 +83,34 @@ def _read_backoff_s(payment: OrderPayment) -> tuple[int, ...]:
 def abandon(payment: OrderPayment, why: str, *notices: Notice) -> Step[OrderPayment]:
     """Give up waiting for a payment. `why` is for people."""
     return Step(_with(payment, stage="abandoned", due_at_ms=None, reads=0), notices=notices, text=why)
+
+
+def no_checkout(payment: OrderPayment, why: str, context: Context) -> Step[OrderPayment]:
+    """Give up, because there is no checkout: nobody was ever sent to one."""
+    return _to_be_forgotten(abandon(payment, why), context)
+
+
+def _to_be_forgotten(step: Step[OrderPayment], context: Context) -> Step[OrderPayment]:
+    """The step, with the order due again when it has been kept for long enough."""
+    due = context.now_ms + 1000 * UNPAID_KEPT_S
+    return Step(_with(step.part, due_at_ms=due), step.effects, step.notices, step.text)
+
+
+def is_kept_for_a_while(payment: OrderPayment) -> bool:
+    """Whether it was abandoned, never paid, and nothing was heard since: it may be waiting to be forgotten."""
+    return payment.stage == "abandoned" and payment.arrival is None and not payment.recheck and payment.reads == 0
+
+
+def is_forgettable(payment: OrderPayment, created_at_ms: int, context: Context) -> bool:
+    """Whether the record of an abandoned order that is due may go: nobody paid it, and nothing was heard since.
+
+    Money that comes all the same is unmatched, and goes back.
+    """
+    shown = payment.shown
+    nothing_shown = shown is None or not (shown.has_money or shown.status == "processing")
+    # A program that does not forget may have left the order due for another reason; clocks differ a little.
+    is_old = context.now_ms - created_at_ms >= 1000 * UNPAID_KEPT_S // 2
+    return is_kept_for_a_while(payment) and nothing_shown and is_old
 
 
 # --- what Stripe says ------------------------------------------------------------------------------------
@@ -114,7 +144,9 @@ def reported(
     if delivering:
         noted = _with(noted, recheck=True)
     elif not closing:
-        noted = _with(noted, reads=0, due_at_ms=later(context, _read_backoff_s(noted), 1))
+        is_abandoned = payment.stage == "abandoned"  # its record must not go before the payment has been read
+        due = later(context, _read_backoff_s(noted), 1)
+        noted = _with(noted, recheck=noted.recheck or is_abandoned, reads=0, due_at_ms=due)
     return Step(noted, (ReadPayment(),), text=event.what)
 
 
@@ -127,16 +159,19 @@ def returned(payment: OrderPayment, context: Context) -> Step[OrderPayment]:
     return Step(_with(payment, due_at_ms=soon), text="the player is back from the checkout")
 
 
-def read_without_money(payment: OrderPayment, event: PaymentRead) -> Step[OrderPayment]:
+def read_without_money(payment: OrderPayment, event: PaymentRead, context: Context) -> Step[OrderPayment]:
     """Handle a reading that shows no money: go on waiting, or give up."""
     shown = event.payment
     failed = shown is not None and (
         shown.status == "canceled" or (event.session == "complete" and shown.status == "requires_payment_method")
     )
-    if payment.stage == "open" and (failed or event.session == "expired"):
-        return abandon(payment, "the payment failed" if failed else "nobody paid in time")
+    if payment.stage == "open" and failed:
+        return abandon(payment, "the payment failed")
+    if payment.stage == "open" and event.session == "expired":
+        return _to_be_forgotten(abandon(payment, "nobody paid in time"), context)
     if payment.stage == "abandoned":
-        return Step(_with(payment, due_at_ms=None, reads=0))
+        still = Step(_with(payment, recheck=False, due_at_ms=None, reads=0))
+        return _to_be_forgotten(still, context) if event.session == "expired" and not failed else still
     if shown is not None and payment.payment_intent is None:
         return Step(_with(payment, payment_intent=shown.payment_intent, shown=shown))
     return Step(payment)
@@ -169,6 +204,7 @@ def arrive(payment: OrderPayment, shown: Payment, context: Context) -> Arrived:
             held=shown.status == "requires_capture",
             capture_before_ms=shown.capture_before_ms,
         ),
+        recheck=False,
         reads=0,
         due_at_ms=None,
     )

@@ -52,6 +52,17 @@ class Store(Protocol):
         """
         ...
 
+    def forget(self, order: Order) -> None:
+        """Delete an order that nobody paid, with its history and its claim to a payment intent.
+
+        What is stored must have the order's version. An order that had money, or a credit that was drawn, is never
+        deleted: that is InvariantBroken.
+
+        Raises:
+            Conflict: The stored version is another one, or there is no such order. Nothing is deleted.
+        """
+        ...
+
     def order(self, order_id: str) -> Order | None: ...
 
     def order_of_payment(self, payment_intent: str) -> str | None:
@@ -233,7 +244,7 @@ class Store(Protocol):
 
         An event's id goes after 90 days (Stripe repeats an event for 3 days). An alert that was sent goes after 90
         days if it no longer stands, and after 400 days if nobody has acknowledged it. A condition that lasts
-        stays, as do orders, histories and payment claims.
+        stays. Orders, histories and payment claims go with `forget` only.
         """
         ...
 

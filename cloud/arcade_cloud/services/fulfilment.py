@@ -151,6 +151,9 @@ class Fulfilment:
                 raise PaymentTaken(f"order {order_id} has another payment intent")
             decision = decide(order, event, self._context(order))
             try:
+                if decision.forget:
+                    self.store.forget(order)
+                    return None, ()
                 return self._save(order, event, decision, seen), decision.effects
             except Conflict:
                 continue

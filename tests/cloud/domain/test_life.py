@@ -26,6 +26,7 @@ from arcade_cloud.domain.payment import (
     READS_AT_MOST,
     RETURNED_READ_S,
     RETURNED_READS,
+    UNPAID_KEPT_S,
 )
 from arcade_cloud.errors import InvariantBroken
 from arcade_shared.ids import uuid7_ms
@@ -38,6 +39,8 @@ WEEK_S = 7 * 86_400
 def link_paid() -> Life:
     return Life(new_order(checkout=None, payment_intent="pi_1"))
 
+
+FORGOTTEN_AT_MS = NOW_MS + 1000 * UNPAID_KEPT_S
 
 # --- open ------------------------------------------------------------------------------------------------
 
@@ -52,7 +55,7 @@ def test_the_checkout_is_kept_with_the_order_once() -> None:
 def test_an_order_without_a_checkout_is_abandoned() -> None:
     life = Life(new_order(checkout=None))
     life.on(CheckoutFailed("Stripe said no"))
-    assert (life.order.state, life.order.due_at_ms, life.effects) == ("abandoned", None, ())
+    assert (life.order.state, life.order.due_at_ms, life.effects) == ("abandoned", FORGOTTEN_AT_MS, ())
 
 
 def test_a_failed_checkout_does_not_abandon_an_order_that_was_paid() -> None:
@@ -92,7 +95,8 @@ def test_a_payment_without_money_funds_nothing(status: Any) -> None:
 def test_an_order_that_can_not_be_paid_any_more_is_abandoned(payment: Payment | None, session: str) -> None:
     life = Life()
     life.read(payment, session)
-    assert (life.order.state, life.order.due_at_ms) == ("abandoned", None)
+    assert life.order.state == "abandoned"
+    assert life.order.due_at_ms == (FORGOTTEN_AT_MS if session == "expired" else None)
 
 
 def test_a_player_who_tries_another_card_is_waited_for() -> None:
@@ -172,7 +176,64 @@ def test_the_end_of_a_checkout_whose_making_was_never_answered_sets_nothing_goin
     life = Life(new_order(checkout=None))
     life.on(CheckoutFailed("no checkout: PaymentsUnavailable"))
     life.on(PaymentReported(None, "checkout.session.expired"))
-    assert (life.order.state, life.order.due_at_ms, life.effects) == ("abandoned", None, ())
+    assert (life.order.state, life.order.due_at_ms, life.effects) == ("abandoned", FORGOTTEN_AT_MS, ())
+
+
+# --- an order that nobody paid ---------------------------------------------------------------------------
+
+
+def unpaid() -> Life:
+    life = Life()
+    life.read(None, "expired")
+    return life
+
+
+@pytest.mark.parametrize("without", ["an expired checkout", "any checkout"])
+def test_an_order_that_nobody_could_pay_any_more_is_forgotten_after_a_month(without: str) -> None:
+    life = unpaid()
+    if without == "any checkout":
+        life = Life(new_order(checkout=None))
+        life.on(CheckoutFailed("Stripe said no"))
+    life.now_ms = FORGOTTEN_AT_MS - 1
+    assert not life.on(Due()).forget
+    assert life.due().forget
+    assert life.effects == ()
+
+
+def test_an_order_whose_payment_failed_or_is_undecided_is_kept() -> None:
+    failed = Life()
+    failed.read(gone(), "open")
+    undecided = Life()
+    while undecided.order.state == "open":
+        undecided.due()
+    assert [life.order.due_at_ms for life in (failed, undecided)] == [None, None]
+
+
+def test_what_is_reported_about_an_unpaid_order_is_read_before_the_order_is_forgotten() -> None:
+    """Even if the reading is lost, with the process that was to make it."""
+    life = unpaid()
+    life.now_ms = FORGOTTEN_AT_MS - 1
+    life.on(PaymentReported("pi_1", "payment_intent.succeeded", good_news=True))
+    assert not life.due().forget
+    assert plain(life.effects) == ["ReadPayment"]
+    life.read(paid())
+    assert life.order.state in {"funded", "returning"}
+    assert not life.due().forget
+
+
+def test_an_unpaid_order_that_was_read_once_more_is_forgotten_all_the_same() -> None:
+    life = unpaid()
+    life.now_ms = FORGOTTEN_AT_MS - 1
+    life.on(PaymentReported(None, "checkout.session.expired"))
+    life.read(None, "expired")
+    assert life.due().forget
+
+
+def test_an_order_that_an_older_program_left_due_is_not_taken_for_forgettable() -> None:
+    """It has no mark that something was reported, but it is young."""
+    life = Life(new_order(stage="abandoned", due_at_ms=NOW_MS + 5_000))
+    assert not life.due().forget
+    assert plain(life.effects) == ["ReadPayment"]
 
 
 def test_an_order_that_stripe_never_decides_is_abandoned_after_two_weeks_and_shown() -> None:

@@ -34,6 +34,7 @@ from arcade_cloud.domain.events import (
 )
 from arcade_cloud.domain.life import decide
 from arcade_cloud.domain.order import Order
+from arcade_cloud.domain.payment import UNPAID_KEPT_S
 from arcade_cloud.domain.settlement import REFUND_LOOKS_S, SETTLE_ATTEMPTS, SETTLE_BACKOFF_S
 from arcade_shared.messages import Ack
 from support.lives import ELSEWHERE, HERE, LIMITS, Life, an_ack, new_order
@@ -418,11 +419,16 @@ class OrderLife(RuleBasedStateMachine):
             due_ms = self.life.order.due_at_ms
             if due_ms is None:
                 break
-            if self.life.order.state != "settled":
+            waits = self.life.order.state == "abandoned" and due_ms - self.now_ms > FINAL_AFTER_MS
+            if self.life.order.state != "settled" and not waits:
                 assert max(self.now_ms, due_ms) - began_ms <= FINAL_AFTER_MS, f"still {self.life.order.state}"
             self.life.now_ms = max(self.now_ms, due_ms)
-            assert self.now_ms - began_ms <= LAST_LOOK_MS + FINAL_AFTER_MS
+            assert self.now_ms - began_ms <= LAST_LOOK_MS + FINAL_AFTER_MS + 1000 * UNPAID_KEPT_S
             self.step(Due())
+            if self.life.forgotten:
+                assert (self.life.order.state, self.stripe.kept) == ("abandoned", 0)
+                assert self.now_ms - self.life.order.created_at_ms >= 1000 * UNPAID_KEPT_S
+                break
         assert self.life.order.state in {"settled", "abandoned"}
 
     def check_money(self) -> None:

@@ -86,6 +86,18 @@ def lasts_as(alert: Alert) -> str | None:
     return lasting_name(alert.kind, alert.subject) if alert.lasts else None
 
 
+def check_forgettable(order: Order) -> None:
+    """Check that nobody ever paid the order.
+
+    Raises:
+        InvariantBroken: It had money, or a credit was drawn, or it is not abandoned.
+    """
+    payment = order.payment
+    unpaid = payment is not None and payment.stage == "abandoned" and payment.arrival is None
+    if not unpaid or any(credit.delivery is not None for credit in order.credits):
+        raise InvariantBroken(f"order {order.order_id} ({order.state}): it may not be deleted, for it was paid")
+
+
 def check_next(record_id: str, version: int, expected_version: int) -> None:
     """Check the new version of a machine or presence.
 

@@ -65,6 +65,7 @@ def _move_all(store: DynamoStore) -> None:
     store.move(step(order, seen="evt_1", alerts=(an_alert("a-1"), an_alert("a-2"))))
 
 
+UNPAID = new_order("o-9", stage="abandoned", payment_intent="pi_9")
 BEGUN = alerts.condition("unsellable", "cab-01", "no price", NOW_MS)
 OVER = alerts.ended(BEGUN, NOW_MS + 5)
 ACKED = alerts.acknowledged(an_alert("a-1"), "ana", NOW_MS)
@@ -102,6 +103,7 @@ MUTATING: dict[str, tuple[Call, Call, object]] = {
     "note_webhooks_refused": (lambda _: None, lambda s: s.note_webhooks_refused(2, 5, "why"), None),
     "forget_echoes": (lambda s: s.note_echo(9), lambda s: s.forget_echoes(5), None),
     "note_reconciled": (lambda _: None, lambda s: s.note_reconciled(6), None),
+    "forget": (lambda s: s.move(step(UNPAID)), lambda s: s.forget(UNPAID), None),
     "prune": (lambda s: s.note_seen("evt_old", OLD_MS), lambda s: s.prune(NOW_MS), 1),
 }
 READING: tuple[Call, ...] = (
@@ -204,7 +206,8 @@ def test_a_call_that_changes_something_is_one_write_and_reads_at_most_an_index(
     ((operation, arguments),) = [(operation, given) for operation, given in asked if operation in WRITES]
     assert arguments["ClientRequestToken" if operation == "TransactWriteItems" else "ConditionExpression"]
     # An alert is read before it is changed: whether it has been sent decides how long it is kept.
-    reads = {"prune": {"Query"}}.get(name, {"GetItem"} if name.startswith("change_alert") else set())
+    looks = {"prune": {"Query"}, "forget": {"Query"}}
+    reads = looks.get(name, {"GetItem"} if name.startswith("change_alert") else set())
     assert {operation for operation, _ in asked} - WRITES == reads
 
 

@@ -153,6 +153,24 @@ def postponing(order_id: str, until_ms: int) -> Write:
     }
 
 
+def order_delete(order: Order) -> Write:
+    """Delete the order, if its version is stored."""
+    return {
+        "Key": key("order", order.order_id),
+        "ConditionExpression": "version = :version",
+        "ExpressionAttributeValues": {":version": {"N": str(order.version)}},
+    }
+
+
+def claim_delete(kind: str, name: str, order_id: str) -> Write:
+    """Delete the order's claim to a payment or credit, if it has one."""
+    return {
+        "Key": key(kind, name),
+        "ConditionExpression": f"{IS_NEW} OR order_id = :order_id",
+        "ExpressionAttributeValues": {":order_id": {"S": order_id}},
+    }
+
+
 def history_put(entry: HistoryEntry) -> Write:
     """A line of an order's history. It is never overwritten."""
     return _put(

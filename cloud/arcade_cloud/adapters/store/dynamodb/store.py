@@ -131,6 +131,31 @@ class DynamoStore:
         except Refused as refused:
             raise _why(move, dict(zip(writes, refused.found, strict=True))) from refused
 
+    def forget(self, order: Order) -> None:
+        """See `Store.forget`. What does not fit into one transaction goes after it, and nothing leads there.
+
+        Raises:
+            InvariantBroken: The order was paid, or another order has its payment intent.
+        """
+        records.check_forgettable(order)
+        self._form_lately()
+        found = self.table.query("pk = :pk", {":pk": items.text(items.key("order", order.order_id), "pk")})
+        writes: list[tuple[str, Write]] = [("Delete", items.order_delete(order))]
+        if order.payment_intent is not None:
+            writes.append(("Delete", items.claim_delete("payment", order.payment_intent, order.order_id)))
+        rest: list[tuple[str, Write]] = [
+            ("Delete", {"Key": items.key_of(item)}) for item in found if items.text(item, "sk") != "order"
+        ]
+        first = _PRUNE_BATCH - len(writes)
+        try:
+            self.table.transact([*writes, *rest[:first]])
+        except Refused as refused:
+            if refused.found[0] is not None:
+                raise Conflict(f"order {order.order_id} has another version than {order.version}") from refused
+            raise InvariantBroken(f"{order.payment_intent} belongs to another order") from refused
+        for start in range(first, len(rest), _PRUNE_BATCH):
+            self.table.transact(rest[start : start + _PRUNE_BATCH])
+
     def order(self, order_id: str) -> Order | None:
         """See `Store.order`.
 

@@ -114,6 +114,33 @@ class SqliteStore:
             for alert in move.alerts:
                 _put_alert(connection, alert)
 
+    def forget(self, order: Order) -> None:
+        """See `Store.forget`.
+
+        Raises:
+            InvariantBroken: The order was paid.
+        """
+        records.check_forgettable(order)
+        with self._file.writing() as connection:
+            form = self._file.form(connection)
+            gone = connection.execute(
+                "DELETE FROM orders WHERE order_id = ? AND version = ?", (order.order_id, order.version)
+            ).rowcount
+            if gone != 1:
+                raise Conflict(f"order {order.order_id} has another version than {order.version}")
+            connection.execute("DELETE FROM history WHERE order_id = ?", (order.order_id,))
+            if order.payment_intent is not None:
+                connection.execute(
+                    "DELETE FROM payments WHERE payment_intent = ? AND order_id = ?",
+                    (order.payment_intent, order.order_id),
+                )
+            if form > 1:
+                for machine_id in order.machine_ids[1:]:
+                    connection.execute(
+                        "DELETE FROM also_at WHERE machine_id = ? AND created_at_ms = ? AND order_id = ?",
+                        (machine_id, order.created_at_ms, order.order_id),
+                    )
+
     def order(self, order_id: str) -> Order | None:
         """See `Store.order`.
 
