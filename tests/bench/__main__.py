@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import agent, cloud, pages, pulses, store
+from bench import agent, busy, cloud, pages, pulses, store
 from bench.rows import Row
 
 PARTS: dict[str, Callable[[], list[Row]]] = {
@@ -20,6 +20,7 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
     "idle": agent.idle,
     "store": store.store,
     "page": pages.page_weight,
+    "busy": busy.busy,
 }
 
 

@@ -2,12 +2,14 @@
 
 import pytest
 
-from bench import agent, cloud, pulses, store
+from bench import agent, busy, cloud, pulses, store
 from bench.__main__ import PARTS, main
 
 FEW = (
     (agent, {"ROUNDS": 3, "IDLE_S": 1}),
     (cloud, {"ROUNDS": 2, "WEBHOOKS": 40, "CONNECTIONS": 3, "COLD_RUNS": 1}),
+    (busy, {"PAGES": 5, "IDLE": 5, "CABINETS": 1, "STOCK": 5, "LOAD_S": 8.0, "CEILING_S": 1.0}),
+    (busy, {"HANGS_AFTER_S": 2.0, "HANGS_S": 1.0, "LATENCY_S": 2.0}),
     (pulses, {"PULSES": 20, "SIMULATED": 200}),
     (store, {"SMALL": 20, "LARGE": 200, "ROUNDS": 3, "TIMER_ROUNDS": 3}),
 )

@@ -126,11 +126,11 @@ def test_what_is_being_worked_out_is_never_closed(served: Served) -> None:
 def test_a_connection_that_asks_for_nothing_ends_after_a_while(
     served: Served, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr(http_server, "IDLE_S", 0.1)
-    monkeypatch.setattr(http_server, "REQUEST_S", 0.1)
     connection = served.connect(sent)
     if sent == FINISHED:
         assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+    monkeypatch.setattr(http_server, "IDLE_S", 0.1)
+    monkeypatch.setattr(http_server, "REQUEST_S", 0.1)
     assert is_closed(connection)
 
 
