@@ -91,6 +91,7 @@ class Simulated:
             self.sim_payments,
             self.sim_broker,
             ["00" * 32],
+            random.Random(5),
         )
         cloud.told, cloud.is_down = [], True
         self.side = StripeSide(scheduler, random.Random(4), faults, evidence, self.sim_payments, cloud)

@@ -1,9 +1,22 @@
 """The alerts of a run: each that should be there is there, and none without its cause."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from simulation.checkers import SILENT, Broken, Case
+from simulation.evidence import Condition
+from simulation.faults import MINUTE, SECOND
+
+# What lasts is checked with its times.
+CONDITIONS = ("broker", "clock_off", "deaf", "machine_silent", "unsellable", "webhook_refused")
+# As published: the cloud has heard itself for so long before it calls a machine silent.
+HEARING_PROVEN_MS = 5 * MINUTE
+# Until a machine that is silent for longer than the limit is told.
+PROVEN_WITHIN_MS = 12 * MINUTE
+SLACK_MS = 5 * SECOND
+# What keeps the machines' words, or the cloud's echoes, from the cloud.
+DEAFENING = ("acks lost on their way", "acks held up", "message lost after the broker", "cloud down", "store down")
 
 STRIPE_FAULTS = (
     "Stripe busy",
@@ -33,7 +46,8 @@ STRIPE_FAULTS = (
 def check_alerts(case: Case) -> Iterator[Broken]:
     """Both directions, kind by kind."""
     required, allowed = _wanted(case)
-    have = {(kind, subject) for kind, subject in case.evidence.alerts}
+    have = {(kind, subject) for kind, subject in case.evidence.alerts if kind not in CONDITIONS}
+    yield from _check_machines_watched(case)
     for kind, subject in sorted(required - have):
         if subject in case.forgotten:
             continue
@@ -49,6 +63,61 @@ def check_alerts(case: Case) -> Iterator[Broken]:
 def _says_short(word: dict[str, Any]) -> bool:
     """Whether the machine says that its meter missed coins; `check_meters` knows whether that is so."""
     return word.get("registered") is not None and word["reason"].startswith("coins not registered")
+
+
+def _check_machines_watched(case: Case) -> Iterator[Broken]:
+    """Who is called silent was so, while the cloud heard; who is silent for days is called so, until heard."""
+    evidence = case.evidence
+    silent_ms = evidence.limits.machine_silent_s * 1000
+    for condition in evidence.conditions:
+        if condition.kind == "machine_silent" and not _is_forgotten(case, condition, silent_ms):
+            yield from _check_accusation(case, condition, silent_ms)
+        elif condition.kind == "deaf" and not any(evidence.faults.get(fault) for fault in DEAFENING):
+            yield Broken("5", "alerts", "the cloud calls itself deaf without a cause")
+        elif condition.kind not in ("machine_silent", "deaf"):
+            yield Broken("5", "alerts", f"a condition {condition.kind} of {condition.subject} without a cause")
+    if not silent_ms or not evidence.machines_on_ms:
+        return
+    told_ms = evidence.machines_off_ms + silent_ms + PROVEN_WITHIN_MS
+    for machine_id in {s.machine_id for s in evidence.stated if evidence.quiet_from_ms < s.at_ms}:
+        mine = [c for c in evidence.conditions if (c.kind, c.subject) == ("machine_silent", machine_id)]
+        off = [c for c in mine if c.began_ms <= told_ms and _ends_after(c, evidence.machines_on_ms)]
+        if len(off) != 1:
+            yield Broken("5", "alerts", f"{len(off)} alerts tell that {machine_id} is silent for days")
+        is_back = any(s.machine_id == machine_id and s.at_ms > evidence.machines_on_ms for s in evidence.stated)
+        if is_back and any(c.ended_ms is None for c in mine):
+            yield Broken("5", "alerts", f"{machine_id} is heard, and still called silent")
+
+
+def _check_accusation(case: Case, condition: Condition, silent_ms: int) -> Iterator[Broken]:
+    evidence, slack_ms = case.evidence, 2 * case.evidence.skew_ms + SLACK_MS
+    since_ms = condition.began_ms - silent_ms + slack_ms
+    # A message may come late, and a Pi that has not been told the time may say one that is years ahead.
+    heard = [min(s.stated_ms, s.at_ms) for s in evidence.stated if s.machine_id == condition.subject]
+    heard = [at_ms for at_ms in heard if since_ms < at_ms < condition.began_ms - slack_ms]
+    if heard:
+        yield Broken("5", "alerts", f"{condition.subject} is called silent, and was heard")
+    sent = sorted(sent_ms for at_ms, sent_ms in evidence.echoes if at_ms <= condition.began_ms + slack_ms)
+    proof_ms = condition.began_ms - HEARING_PROVEN_MS + slack_ms
+    chain = [ms for ms in sent if ms > condition.began_ms - 2 * HEARING_PROVEN_MS - slack_ms]
+    gaps = [after - before for before, after in pairwise(chain)]
+    if not chain or chain[0] > proof_ms or any(gap > HEARING_PROVEN_MS + slack_ms for gap in gaps):
+        yield Broken(
+            "5", "alerts", f"{condition.subject} is called silent, and nobody knows whether the cloud hears"
+        )
+
+
+def _ends_after(condition: Condition, at_ms: int) -> bool:
+    return condition.ended_ms is None or condition.ended_ms >= at_ms
+
+
+def _is_forgotten(case: Case, condition: Condition, silent_ms: int) -> bool:
+    """Whether a database that was set back may not have known what had been heard, or told."""
+    long_ms = silent_ms + 3 * HEARING_PROVEN_MS
+    return any(
+        restore.backup_ms - long_ms <= condition.began_ms <= restore.at_ms + long_ms
+        for restore in case.evidence.restores
+    )
 
 
 def _wanted(case: Case) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:

@@ -197,6 +197,25 @@ class Restore:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """Something that lasted, as it is on record at the end; `ended_ms` is None if it still does."""
+
+    kind: str
+    subject: str
+    began_ms: int
+    ended_ms: int | None
+
+
+@dataclass(frozen=True)
+class Stated:
+    """A status that said online, when the cloud heard it, and when the machine said it."""
+
+    at_ms: int
+    machine_id: str
+    stated_ms: int
+
+
+@dataclass(frozen=True)
 class Limits:
     """The published limits of this run, seconds."""
 
@@ -207,6 +226,7 @@ class Limits:
     answer_s: int
     timer_s: int
     checkout_life_s: int = 1_860
+    machine_silent_s: int = 0
 
 
 @dataclass
@@ -238,6 +258,9 @@ class Evidence:
     orders: list[dict[str, Any]] = field(default_factory=list)
     money: list[dict[str, Any]] = field(default_factory=list)
     alerts: list[tuple[str, str]] = field(default_factory=list)
+    conditions: list[Condition] = field(default_factory=list)
+    stated: list[Stated] = field(default_factory=list)
+    machines_on_ms: int = 0
     posted: set[str] = field(default_factory=set)
     causes: list[Cause] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)

@@ -628,6 +628,45 @@ MUTATIONS = (
         weather=("coin not registered",),
     ),
     _bug(
+        "a machine is called silent though the cloud may be deaf",
+        (
+            "arcade_cloud.domain.machines:look",
+            "hearing is None or now_ms - hearing.until_ms > HEARS_FOR_MS",
+            "False",
+        ),
+        (
+            "arcade_cloud.domain.machines:look",
+            "if now_ms - hearing.since_ms < HEARS_FOR_MS:",
+            "if False:",
+        ),
+        weather=("cloud down", "broker down"),
+    ),
+    _bug(
+        "a machine that is heard again stays silent on record",
+        (
+            "arcade_cloud.services.machine_messages:MachineMessages._status",
+            "if update.watched_anew:",
+            "if False:",
+        ),
+    ),
+    _bug(
+        "a status that was long on its way is a sign of life",
+        (
+            "arcade_cloud.domain.machines:_is_sign_of_life",
+            "return status.timestamp_ms >= now_ms - FRESH_MS",
+            "return True",
+        ),
+        near=50,
+    ),
+    _bug(
+        "a machine that fell silent once is never looked at again",
+        (
+            "arcade_cloud.domain.machines:_updated",
+            "if due_at_ms is None and silent_ms and is_alive:",
+            "if due_at_ms is None and silent_ms and is_alive and not presence.alive_at_ms:",
+        ),
+    ),
+    _bug(
         "two pulses have no gap",
         (
             "arcade_edge.hardware.coin_line:PulseThread._pulse_credit",

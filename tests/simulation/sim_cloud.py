@@ -6,6 +6,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
+import msgspec
+
 from arcade_cloud.adapters.stripe.events import interpret, verify
 from arcade_cloud.bootstrap import connect
 from arcade_cloud.domain.alerts import Alert
@@ -20,7 +22,8 @@ from arcade_cloud.errors import (
 from arcade_cloud.ports.store import Move
 from arcade_cloud.services.fulfilment import at_once
 from arcade_shared.errors import BadMessage
-from simulation.evidence import Evidence, Step
+from arcade_shared.times import parse_ms
+from simulation.evidence import Evidence, Stated, Step
 from simulation.faults import MINUTE, SECOND, Faults
 from simulation.scheduler import Scheduler
 from support.memory_store import MemoryStore
@@ -40,7 +43,7 @@ STORE_READS = (
 )
 PAYMENT_WRITES = "create_checkout capture cancel refund"
 PAYMENT_READS = "read_checkout read_payment read_price read_events"
-NO_RECORDS = ("unavailable", "_lock", "_committed", "_alerted")
+NO_RECORDS = ("unavailable", "_lock", "_committed", "_alerted", "_watched")
 # A worker that waits for Stripe or the broker lets others work; so deep may that go.
 MAX_DEPTH = 2
 ALLOWED = (StoreUnavailable,)
@@ -67,9 +70,14 @@ class CloudDown(Exception):
 class SimStore(MemoryStore):
     """The disk of all processes; tells what is committed, and that there is an alert to post."""
 
-    def __init__(self, committed: Callable[[Move], None], alerted: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        committed: Callable[[Move], None],
+        alerted: Callable[[], None],
+        watched: Callable[[int], None] = lambda due_ms: None,
+    ) -> None:
         super().__init__()
-        self._committed, self._alerted = committed, alerted
+        self._committed, self._alerted, self._watched = committed, alerted, watched
 
     def backup(self) -> dict[str, Any]:
         """All that is on record, as it is now."""
@@ -78,6 +86,15 @@ class SimStore(MemoryStore):
     def restore(self, backup: dict[str, Any]) -> None:
         """What is on record is what it was."""
         vars(self).update(backup)
+
+    def put_presence(self, presence: Any, expected_version: int) -> None:
+        super().put_presence(presence, expected_version)
+        if presence.due_at_ms is not None:
+            self._watched(presence.due_at_ms)
+
+    def next_look_ms(self) -> int | None:
+        """When a machine is to be looked at next."""
+        return min((p.due_at_ms for p in self._presences.values() if p.due_at_ms is not None), default=None)
 
     def _put_alert(self, alert: Any) -> bool:
         self._alerted()
@@ -115,13 +132,14 @@ class Worker:
             limits=cloud.limits,
             base_url=BASE_URL,
             price_id="price_default",
+            machine_silent_s=cloud.evidence.limits.machine_silent_s,
             now_ms=lambda: cloud.scheduler.now_ms + self.skew_ms,
             later=at_once if cloud.serverless else self._later,
             random_bytes=cloud.rng.randbytes,
         )
         self.fulfilment, self.messages, self.sales = services.fulfilment, services.messages, services.sales
         self.intake, self.operations, self.claims = services.intake, services.operations, services.claims
-        self.reconciliation = services.reconciliation
+        self.reconciliation, self.watch = services.reconciliation, services.watch
         cloud.listens()
 
     def _guarded(self, inner: Any, writes: str, reads: str) -> Any:
@@ -203,6 +221,7 @@ class Cloud:
         payments: Any,
         broker: Any,
         secrets: list[str],
+        watch_rng: random.Random,
     ) -> None:
         self.scheduler, self.rng, self.faults, self.evidence, self.limits = (
             scheduler,
@@ -213,7 +232,9 @@ class Cloud:
         )
         self.payments, self.broker, self.secrets = payments, broker, secrets
         self._timer_at_ms: int | None = None
-        self.store = SimStore(self._committed, lambda: self._wake(scheduler.now_ms))
+        self._watch_rng = watch_rng
+        self._look_at_ms: int | None = None
+        self.store = SimStore(self._committed, lambda: self._wake(scheduler.now_ms), self._look_from)
         self.store.note_reconciled(scheduler.now_ms)
         self._reconcile_until_ms: int | None = None
         self.serverless = rng.random() < 0.3
@@ -330,6 +351,24 @@ class Cloud:
         if next_ms is not None:
             self._wake(next_ms if up and not unavailable else max(next_ms, self.scheduler.now_ms + 5 * SECOND))
 
+    def _look_from(self, due_ms: int) -> None:
+        """A machine is to be looked at then: the timer does, some moments later."""
+        due_ms = max(due_ms, self.scheduler.now_ms) + self._watch_rng.randint(1, self.timer_ms)
+        if self._look_at_ms is None or due_ms < self._look_at_ms:
+            self._look_at_ms = due_ms
+            self.scheduler.at(due_ms, lambda: self._look(due_ms))
+
+    def _look(self, due_ms: int) -> None:
+        if due_ms != self._look_at_ms:
+            return  # another one was set
+        self._look_at_ms = None
+        up = [worker for worker in self.workers if worker.up]
+        if up and not self.is_down:
+            self.try_on(self._watch_rng.choice(up), "watch", lambda worker: worker.watch.run_once())
+        next_ms = self.store.next_look_ms()
+        if next_ms is not None:
+            self._look_from(max(next_ms, self.scheduler.now_ms + 11 * SECOND))
+
     def reconcile_from_now(self) -> None:
         """Stripe has told of something: reconcile until all of this moment has been looked through."""
         if self._reconcile_until_ms is None:
@@ -368,7 +407,10 @@ class Cloud:
         if self.is_down or not any(worker.up for worker in self.workers):
             return None
         try:
-            return self.run("hear", lambda worker: worker.messages.take_in(topic, payload))
+            word = self.run("hear", lambda worker: worker.messages.take_in(topic, payload))
+            if word == "status":
+                self._note_status(payload)
+            return word
         except BadMessage:
             return "refused"
         except (CloudDown, *ALLOWED):
@@ -376,6 +418,12 @@ class Cloud:
         except Exception:  # noqa: BLE001  # evidence of a defect
             self.defect(f"hear {topic}")
             return "refused"
+
+    def _note_status(self, payload: bytes) -> None:
+        fields = msgspec.json.decode(payload)
+        if fields["state"] == "online":
+            stated_ms = parse_ms(fields["timestamp"])
+            self.evidence.stated.append(Stated(self.scheduler.now_ms, fields["machineId"], stated_ms))
 
     def webhook(self, body: bytes, header: str) -> int:
         """Stripe's door; the status."""

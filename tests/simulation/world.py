@@ -15,7 +15,7 @@ from arcade_edge.domain.meter import Meter
 from arcade_edge.domain.pulses import Profile
 from arcade_shared.signing import machine_key
 from simulation import evidence as seen
-from simulation.evidence import Cause, Evidence, LineProfile, Restore, Trouble
+from simulation.evidence import Cause, Condition, Evidence, LineProfile, Restore, Trouble
 from simulation.faults import DAY, HOUR, MINUTE, SECOND, WINDOWS, Faults, draw
 from simulation.intruders import Intruders
 from simulation.players import People, offers_in
@@ -94,6 +94,7 @@ class World:
                 limits.answer_s,
                 timer_s,
                 limits.checkout_life_s,
+                self._machine_silent_s(),
             ),
         )
         self.secrets = [rng.randbytes(32).hex()]
@@ -108,6 +109,7 @@ class World:
             self.payments,
             self.broker,
             list(self.secrets),
+            stream("watch"),
         )
         self.broker.hear = self.cloud.hear
         if not self.cloud.serverless:
@@ -145,6 +147,12 @@ class World:
     def _stream(self, name: str) -> random.Random:
         """Each part has chance of its own, so that one that is asked more often does not change all others."""
         return random.Random(f"{self.seed} {name}")
+
+    def _machine_silent_s(self) -> int:
+        """Where the cloud stays deaf for good, it would try to hear for all the days that follow."""
+        if "acks lost for good" in self.faults.windows:
+            return 0
+        return self._stream("silent machines").choice((0, 120, 300, 600))
 
     def _furnish(self) -> None:
         rng = self.rng
@@ -384,6 +392,7 @@ class World:
         for pi in [*self.pis, *self.spares]:
             pi.power_off()
         scheduler.run_until(scheduler.now_ms + AFTERWARDS)
+        self.evidence.machines_on_ms = scheduler.now_ms
         for pi in self.pis:
             pi.power_on()
         scheduler.run_until(scheduler.now_ms + 2 * MINUTE)
@@ -397,6 +406,11 @@ class World:
         evidence.ended_ms = self.scheduler.now_ms
         evidence.orders = [msgspec.to_builtins(flattened(order)) for order in store.recent_orders(100_000)]
         evidence.alerts = [(alert.kind, alert.subject) for alert in store.recent_alerts(100_000)]
+        evidence.conditions = [
+            Condition(alert.kind, alert.subject, alert.at_ms, alert.ended_at_ms)
+            for alert in store.recent_alerts(100_000)
+            if alert.condition
+        ]
         evidence.money = self.payments.stripe.money()
         evidence.acts = [seen.Act(*act) for act in self.payments.acts]
         evidence.faults = dict(self.faults.happened)

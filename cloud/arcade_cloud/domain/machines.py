@@ -15,6 +15,8 @@ from arcade_shared.messages import Status
 
 # A status comes every 30 s. Two may be lost or late before the machine counts as offline.
 FRESH_MS = 75_000
+# The reason of an agent that does not know the time yet. Its statuses have a time of its own making.
+NO_CLOCK = "no clock"
 # Two installations within this time are two running Pis, not one Pi after a repair.
 RIVAL_MS = 5 * 60_000
 
@@ -101,6 +103,13 @@ class Presence(Struct, frozen=True, kw_only=True):
     rival_heard_at_ms: int = 0
     # When to look whether it is silent, or somewhat earlier. None: it was never heard, or is known to be silent.
     due_at_ms: int | None = None
+    # The latest sign of life, and not only of a message that was long on its way. 0: none since this is recorded.
+    alive_at_ms: int = 0
+
+    @property
+    def last_alive_ms(self) -> int:
+        """The latest sign of life."""
+        return self.alive_at_ms or self.heard_at_ms
 
 
 class PresenceUpdate(Struct, frozen=True, kw_only=True):
@@ -178,7 +187,8 @@ def apply_status(
 
 def _updated(presence: Presence, status: Status, key_fingerprint: str, now_ms: int, silent_ms: int) -> Presence:
     due_at_ms = presence.due_at_ms
-    if due_at_ms is None and silent_ms and status.state == "online":
+    is_alive = status.state == "online" and _is_sign_of_life(presence, status, now_ms)
+    if due_at_ms is None and silent_ms and is_alive:
         due_at_ms = now_ms + silent_ms
     return msgspec.structs.replace(
         presence,
@@ -195,7 +205,19 @@ def _updated(presence: Presence, status: Status, key_fingerprint: str, now_ms: i
         stated_at_ms=status.timestamp_ms,
         heard_at_ms=now_ms,
         due_at_ms=due_at_ms,
+        alive_at_ms=now_ms if is_alive else presence.alive_at_ms,
     )
+
+
+def _is_sign_of_life(presence: Presence, status: Status, now_ms: int) -> bool:
+    """Whether a status was not long on its way.
+
+    An agent that does not know the time says so; the first such status of a boot may be one of an earlier boot. An
+    agent's time may be ahead, by as much as its answer was held up.
+    """
+    if status.reason == NO_CLOCK:
+        return status.boot_id == presence.boot_id
+    return status.timestamp_ms >= now_ms - FRESH_MS
 
 
 # A machine is called silent only while the cloud's own echoes have come back for so long, until now. By then a
@@ -236,9 +258,11 @@ def look(presence: Presence, now_ms: int, silent_ms: int, hearing: Hearing | Non
     def due(at_ms: int | None) -> Presence:
         return msgspec.structs.replace(presence, due_at_ms=at_ms)
 
-    if now_ms - presence.heard_at_ms < silent_ms:
-        return Watched(due(presence.heard_at_ms + silent_ms), "alive")
-    if hearing is None or now_ms - hearing.until_ms > HEARS_FOR_MS or now_ms - hearing.since_ms < HEARS_FOR_MS:
+    if now_ms - presence.last_alive_ms < silent_ms:
+        return Watched(due(presence.last_alive_ms + silent_ms), "alive")
+    if hearing is None or now_ms - hearing.until_ms > HEARS_FOR_MS:
+        return Watched(due(now_ms + HEARS_FOR_MS - ECHO_EVERY_MS), "unproven")
+    if now_ms - hearing.since_ms < HEARS_FOR_MS:
         return Watched(due(now_ms + ECHO_EVERY_MS), "unproven")
     return Watched(due(None), "silent")
 

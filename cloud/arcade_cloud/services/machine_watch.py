@@ -114,12 +114,12 @@ class MachineWatch:
 
 def _silent(machine: Machine | None, presence: Presence, now_ms: int) -> str:
     called = f" ({machine.name})" if machine is not None and machine.name else ""
-    minutes = (now_ms - presence.heard_at_ms) // 60_000
+    minutes = (now_ms - presence.last_alive_ms) // 60_000
     last = "offline" if not presence.online else "ready" if presence.ready else f"not ready ({presence.reason})"
     return (
         f"Machine {presence.machine_id}{called} has said nothing for {minutes} minutes. Its last word, at "
-        f"{format_ms(presence.heard_at_ms)}, was that it is {last}. Nobody can pay for it. Look at its power and "
-        "its network; on the Pi, run arcade-edge doctor."
+        f"{format_ms(presence.last_alive_ms)}, was that it is {last}. Nobody can pay for it. Look at its power "
+        "and its network; on the Pi, run arcade-edge doctor."
     )
 
 

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from arcade_cloud.domain.machines import ECHO_EVERY_MS, HEARS_FOR_MS, Presence
+from arcade_shared.times import format_ms
 from arcade_shared.topics import ECHO
 from simulation.account_payments import AccountPayments
 from support.mortal_cloud import MACHINE, Killed, MortalCloud
@@ -155,6 +156,26 @@ def test_a_will_that_comes_late_does_not_make_the_machine_heard(watching: Watchi
     watching.tick(0)
     assert watching.accused
     assert watching.told == [("machine_silent", "began")]
+
+
+def test_a_status_that_was_long_on_its_way_is_no_sign_of_life(watching: Watching) -> None:
+    """Somebody who has the broker could hold statuses back, and hide a dead machine with them."""
+    said_ms = watching.world.now_ms
+    watching.tick(SILENT_MS - 60_000)
+    watching.world.machine.say_status(timestamp=format_ms(said_ms))
+    watching.tick(TOLD_MS - SILENT_MS)
+    assert watching.accused
+    watching.world.machine.say_status(timestamp=format_ms(said_ms))
+    watching.tick(0)
+    assert watching.accused
+
+
+def test_a_machine_that_is_not_told_the_time_is_alive(watching: Watching) -> None:
+    for _ in range(4):
+        watching.tick(SILENT_MS // 2)
+        watching.world.machine.say_status(timestamp=format_ms(0), ready=False, reason="no clock")
+        watching.tick(0)
+    assert watching.told == []
 
 
 def test_a_machine_that_speaks_at_the_very_moment_is_not_left_accused(watching: Watching) -> None:
