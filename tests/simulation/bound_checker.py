@@ -110,22 +110,29 @@ class Bounds:
         limit_ms = 1000 * (limits.hold_silence_limit_s if held else limits.silence_limit_s)
         deadline_ms = paid_ms + 1000 * limits.deliver_within_s
         half_ms = None if hold_until_ms is None else (paid_ms + hold_until_ms) // 2
+        end_known_ms = self._end_known(deadline_ms)
         rest_ms = 1000 * (2 * REPEAT_S + limits.answer_s) + self.passes(4)
         for begin_ms, end_ms in clear_spans(self._deaf, paid_ms, self.evidence.ended_ms):
             asked_ms = deadline_ms if begin_ms <= deadline_ms else begin_ms + 1000 * REPEAT_S
             silent_ms = asked_ms + limit_ms
             if half_ms is not None:
-                silent_ms = max(asked_ms, min(silent_ms, half_ms))
+                silent_ms = max(asked_ms, min(silent_ms, max(half_ms, end_known_ms)))
             if silent_ms + rest_ms <= end_ms:
                 return silent_ms + rest_ms
         return self.evidence.ended_ms
+
+    def _end_known(self, asked_ms: int) -> int:
+        """By when the end of a hold is known: only Stripe tells it, and it is read while the machine is asked."""
+        clear_ms = clear_from(self._no_stripe, asked_ms)
+        return clear_ms + 1000 * REPEAT_S + self.passes(1)
 
     def last_resort(self, paid_ms: int, hold_until_ms: int | None) -> int:
         """By when nothing is waited for any more, whatever is down but the cloud itself."""
         asked_ms = clear_from(self._away, paid_ms + 1000 * self.limits.deliver_within_s)
         end_ms = asked_ms + 1000 * self.limits.last_resort_s
         if hold_until_ms is not None:
-            end_ms = min(end_ms, max(asked_ms, paid_ms + (hold_until_ms - paid_ms) * 3 // 4))
+            three_quarters_ms = paid_ms + (hold_until_ms - paid_ms) * 3 // 4
+            end_ms = min(end_ms, max(asked_ms, three_quarters_ms, self._end_known(asked_ms)))
         return clear_from(self._away, end_ms) + 1000 * REPEAT_S + self.passes(3)
 
     def subscriber(self, paid_ms: int) -> int:

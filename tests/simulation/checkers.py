@@ -417,6 +417,7 @@ def check_words(case: Case) -> Iterator[Broken]:
     """What closed an order truly happened: the addressed machine's own word, or silence as published."""
     limits = case.evidence.limits
     slack_ms = 2 * case.evidence.skew_ms  # begun by a process with one clock, ended by one with another
+    money = {line["id"]: line for line in case.evidence.money}
     for order in case.evidence.orders:
         name, by, credit_id = order["order_id"], order["resolved_by"], order["credit_id"]
         if name in case.forgotten and by != "ack":
@@ -437,11 +438,13 @@ def check_words(case: Case) -> Iterator[Broken]:
             revoked_ms = [at_ms for at_ms in revoked_ms if at_ms <= closed_ms]
             if by == "last resort":
                 since_ms = min(case.steps_into(name, "revoking"), default=closed_ms)
-                if closed_ms < since_ms + 1000 * limits.last_resort_s - slack_ms:
+                end_ms = _before_the_hold_ends(money, order, since_ms + 1000 * limits.last_resort_s, 3)
+                if closed_ms < end_ms - slack_ms:
                     yield Broken("5", "words", f"{name}: the last resort came too early")
                 continue
             limit_s = limits.hold_silence_limit_s if order["held"] else limits.silence_limit_s
             end_ms = min(revoked_ms, default=closed_ms) + 1000 * limit_s
+            end_ms = _before_the_hold_ends(money, order, end_ms, 2)
             proven = any(
                 at_ms <= closed_ms and sent_ms >= max(end_ms, revoked_ms[-1]) - slack_ms
                 for at_ms, sent_ms in case.evidence.echoes
@@ -456,6 +459,16 @@ def check_words(case: Case) -> Iterator[Broken]:
                 yield Broken("5", "words", f"{name} was closed for silence after its machine had been heard")
         elif by == "unsent" and case.commands.get(credit_id or ""):
             yield Broken("1", "words", f"{name} was closed as unsent, and was sent")
+
+
+def _before_the_hold_ends(
+    money: dict[str, dict[str, Any]], order: dict[str, Any], end_ms: int, quarters: int
+) -> int:
+    """The end of a time limit: sooner where so many quarters of a card's hold are over before. Link tells no end."""
+    line = money.get(order["payment_intent"] or "", {})
+    if line.get("method") != "card" or line["hold_until_ms"] is None:
+        return end_ms
+    return min(end_ms, int(line["paid_ms"] + (line["hold_until_ms"] - line["paid_ms"]) * quarters // 4))
 
 
 def check_defects(case: Case) -> Iterator[Broken]:

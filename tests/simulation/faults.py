@@ -46,6 +46,7 @@ RATES: dict[str, tuple[float, float]] = {
     "Stripe refuses a capture": (0.05, 0.5),
     "refund fails": (0.05, 0.9),
     "hold ends early": (0.02, 0.5),
+    "hold is short": (0.1, 1.0),
     "money moved by hand at Stripe": (0.02, 0.3),
     "dispute": (0.02, 0.4),
     "Pi cut before a journal write": (0.002, 0.05),

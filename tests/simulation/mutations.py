@@ -239,6 +239,28 @@ MUTATIONS = (
         (CREDIT + "_silent", "_resolve(credit, reported,", "_resolve(credit, credit.count,"),
     ),
     _bug(
+        "a machine may be silent for as long as ever, however short the hold",
+        (PAYMENT + "patience", "if arrival.capture_before_ms is None:", "if True:"),
+        weather=(
+            "hold is short",
+            "Pi broken for good",
+            "Pi without power",
+            "link of a Pi down",
+            "Pi cut in a pulse",
+        ),
+    ),
+    _bug(
+        "the end of a hold is never learnt",
+        (PAYMENT + "read_while_delivering", "arrival is not None and arrival.capture_before_ms is None", "False"),
+        weather=(
+            "hold is short",
+            "Pi broken for good",
+            "Pi without power",
+            "link of a Pi down",
+            "Pi cut in a pulse",
+        ),
+    ),
+    _bug(
         "nothing is the last resort",
         (CREDIT + "revoke", "context.now_ms >= last_resort_ms(revoking, patience, context)", "False"),
         near=13,

@@ -16,7 +16,7 @@ from simulation.evidence import Cause, Evidence
 from simulation.faults import DAY, HOUR, MINUTE, SECOND, Faults
 from simulation.scheduler import START_MS, Scheduler
 from simulation.sim_cloud import WEBHOOK_SECRET, Cloud
-from simulation.stripe_account import STEPS
+from simulation.stripe_account import HOLD_LIFE_MS, STEPS
 
 # Stripe repeats an event for up to three days, less and less often.
 REPEATS_S = (5, 60, 300, 3_600, 10_800, 36_000, 43_200, 43_200, 43_200, 43_200)
@@ -151,6 +151,10 @@ class StripeSide:
 
     def pay(self, session_id: str, method: Any) -> str | None:
         """Pay, if the page is still open; the payment intent."""
+        short_ms = 0
+        if method == "card" and self._faults.hit("hold is short"):
+            short_ms = self._faults.stream("hold is short").choice((20, 30, 60, 12 * 60)) * MINUTE
+        self.stripe.hold_life_ms = short_ms or HOLD_LIFE_MS
         try:
             intent = self.stripe.pay(session_id, method)
         except ValueError:
@@ -160,6 +164,8 @@ class StripeSide:
         self.flush()
         if money["status"] == "requires_capture":
             self.flush_at(money["hold_until_ms"])
+            if short_ms:
+                self._scheduler.at(money["hold_until_ms"] - 1, lambda: self._end_hold(intent))
             if self._faults.hit("hold ends early"):
                 self._scheduler.after(self._rng.choice((MINUTE, HOUR, 10 * HOUR)), lambda: self._end_hold(intent))
         if money["status"] == "processing":

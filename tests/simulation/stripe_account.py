@@ -100,6 +100,7 @@ class StripeAccount:
     """One account. Thread-safe: `lock` is held by every method, and by `AccountPayments` for a whole request."""
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
+        self.hold_life_ms = HOLD_LIFE_MS
         self.events: list[Json] = []
         self.told: list[Json] = []
         self.now_ms = now_ms
@@ -254,7 +255,7 @@ class StripeAccount:
                 self._emit("payment_intent.processing", self._intent_json(intent))
             elif session.manual and intent.method in HELD:
                 intent.status, intent.capturable = "requires_capture", intent.amount
-                intent.charged_s, intent.hold_until_ms = now_ms // 1000, now_ms + HOLD_LIFE_MS
+                intent.charged_s, intent.hold_until_ms = now_ms // 1000, now_ms + self.hold_life_ms
                 intent.there_ms = now_ms
                 heapq.heappush(self._lapses, (intent.hold_until_ms, intent.intent_id))
                 self._emit("payment_intent.amount_capturable_updated", self._intent_json(intent))
