@@ -385,8 +385,9 @@ def test_a_webhook_s_own_picture_of_a_closed_order_is_read_back() -> None:
 # --- funded ----------------------------------------------------------------------------------------------
 
 
-def test_the_credit_is_sent_again_with_backoff_under_the_same_id_while_life_remains() -> None:
-    life = Life().funded()
+@pytest.mark.parametrize("deliver_within_s", [100, 120])  # within a wait, and at the end of one
+def test_the_credit_is_sent_again_with_backoff_under_the_same_id_while_life_remains(deliver_within_s: int) -> None:
+    life = Life(limits=replace(LIMITS, deliver_within_s=deliver_within_s)).funded()
     credit = (life.command.credit_id, life.command.installation, life.command.expires_at_ms)
     waits = []
     life.installation = ELSEWHERE

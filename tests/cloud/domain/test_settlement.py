@@ -9,7 +9,13 @@ from arcade_cloud.domain.effects import EFFECT_LIFE_MS, PARTIAL_CAPTURE, ReadPay
 from arcade_cloud.domain.events import PaymentRead, PaymentReported, RefundAsked, SettlementAttempted
 from arcade_cloud.domain.money import Payment
 from arcade_cloud.domain.order import check
-from arcade_cloud.domain.settlement import ALERT_ATTEMPTS, ATTEMPT_LIFE_MS, REFUND_FAILURES, SETTLE_ATTEMPTS
+from arcade_cloud.domain.settlement import (
+    ALERT_ATTEMPTS,
+    ATTEMPT_LIFE_MS,
+    REFUND_FAILURES,
+    REFUND_KEY_USE_MS,
+    SETTLE_ATTEMPTS,
+)
 from support.lives import Life, gone, held, new_order, paid, plain
 from support.orders import NOW_MS
 
@@ -177,6 +183,22 @@ def test_a_refund_for_a_new_target_goes_out_once_the_one_under_way_can_not_happe
             life.read(paid())
     assert life.now_ms - first.decided_at_ms >= ATTEMPT_LIFE_MS
     assert life.settle == ("refund", 200)
+
+
+def test_a_refund_that_failed_frees_no_key_while_another_attempt_may_be_under_way() -> None:
+    """Two refunds would be made: the one that had no answer, and one under a new key."""
+    life = Life().resolved(2)
+    life.read(paid())
+    (first,) = life.asked(Settle)
+    life.on(SettlementAttempted("refund", first.key, "unknown"))
+    keys = {first.key}
+    while life.now_ms - first.decided_at_ms < REFUND_KEY_USE_MS:
+        if ReadPayment() in life.effects:
+            life.read(paid(refunds_failed=1))
+        keys |= {effect.key for effect in life.asked(Settle)}
+        life.due()
+    assert keys == {first.key}
+    assert "refund_failed" in life.kinds
 
 
 def test_rule_a_result_counts_only_for_the_attempt_under_way() -> None:
