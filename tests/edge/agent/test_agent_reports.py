@@ -16,6 +16,7 @@ from arcade_edge.agent.signals import GameOver, ReadyChanged
 from arcade_edge.domain.cloud_clock import MAX_AGE_MS, REFRESH_MS
 from arcade_edge.domain.credits import Credit
 from arcade_edge.errors import JournalCorrupt
+from arcade_edge.ports import Confirmed
 from arcade_shared.messages import WILL_SEQ, Status
 from arcade_shared.topics import machine_topic
 from support.agent_rig import KEY, MACHINE, Rig
@@ -162,6 +163,7 @@ class TestOutbox:
         for _ in range(10):
             rig.pass_time(LAST_RETRY_MS)
             rig.confirm_all(ok=False)
+            assert rig.journal.outbox == {credit_id}, "a restart must find it there"
         assert sent + 5 <= len(rig.acks(credit_id)) <= sent + 25
         rig.pass_time(LAST_RETRY_MS)
         rig.confirm_all()
@@ -189,6 +191,16 @@ class TestOutbox:
         rig.agent.handle(GameOver("gpio", 0))
         rig.confirm_all(ok=False)
         assert rig.stands() == (True, "")
+
+    def test_the_brokers_word_about_something_else_confirms_nothing(self) -> None:
+        rig = Rig().connected()
+        rig.confirm_all()
+        credit_id = rig.command()
+        rig.pulse_all()
+        for _ in range(WINDOW):
+            rig.agent.handle(Confirmed("no token of this connection", True))
+        rig.pass_time(5_000)
+        assert rig.journal.outbox == {credit_id}
 
     def test_an_ack_that_the_broker_never_answers_is_sent_again(self) -> None:
         rig = Rig().connected()

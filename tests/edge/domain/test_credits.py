@@ -196,8 +196,9 @@ def test_the_deadline_ends_what_waits() -> None:
 
 def test_the_deadline_is_read_once_more_before_the_first_edge() -> None:
     """A commit may take seconds on a dying card; surely nothing was pulsed, so nothing is uncertain."""
-    late = replace(SITUATION, cloud_ms=PULSING.expires_at_ms)
-    assert after(PULSING, FirstEdge(), late) == replace(ACCEPTED, state="done", reason=EXPIRED)
+    for cloud_ms in (PULSING.expires_at_ms, None):
+        late = replace(SITUATION, cloud_ms=cloud_ms)
+        assert after(PULSING, FirstEdge(), late) == replace(ACCEPTED, state="done", reason=EXPIRED)
     assert after(PULSING, FirstEdge()) == PULSING
 
 
