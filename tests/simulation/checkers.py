@@ -15,8 +15,6 @@ from simulation.stripe_account import STEPS
 SILENT = ("silence", "last resort", "unconfirmed")
 CONFIRMED = ("confirmed", "nobody")
 FINAL = ("settled", "abandoned")
-# Between the loop's decision and the edge that it plans.
-PLANNED_MS = 10
 GAME_OVER_LIFE_MS = 600_000
 
 
@@ -170,18 +168,6 @@ def check_pulses(case: Case) -> Iterator[Broken]:
         said = min((said.at_ms for said in case.finals[credit_id] if _by(said, first)), default=None)
         if said is not None and pulses[-1].on_ms > said:
             yield Broken("3", "pulses", f"{credit_id} was pulsed after its final answer")
-
-
-def check_ready(case: Case) -> Iterator[Broken]:
-    """No credit is begun while the machine's ready line says no, or cannot be read."""
-    stalled = bool(case.evidence.faults.get("card stalls"))  # a look at the line is as old as the card is slow
-    for credit_id, pulses in case.pulses.items():
-        first = pulses[0]
-        for span in case.evidence.unready:
-            begin_ms = span.begin_ms + case.evidence.profiles[span.line].gap_ms + PLANNED_MS
-            end_ms = case.evidence.ended_ms if span.end_ms is None else span.end_ms
-            if span.line == first.line and begin_ms < first.on_ms < end_ms and not stalled:
-                yield Broken("1", "ready", f"{first.line} began {credit_id} while it was not ready")
 
 
 def check_games(case: Case) -> Iterator[Broken]:
@@ -390,7 +376,7 @@ def _registered_in_time(case: Case, order: dict[str, Any]) -> int:
     end_ms = min([end_ms, *died_ms])
     if end_ms in died_ms:  # what the journal had was written with the last whole pulse, or earlier
         end_ms = pulses[-1].on_ms
-    return sum(moved.credit_id == credit_id and moved.at_ms <= end_ms for moved in case.evidence.registered)
+    return sum(moved.credit_id == credit_id and moved.at_ms < end_ms for moved in case.evidence.registered)
 
 
 def check_books(case: Case) -> Iterator[Broken]:
@@ -464,7 +450,7 @@ def check_words(case: Case) -> Iterator[Broken]:
 def _before_the_hold_ends(
     money: dict[str, dict[str, Any]], order: dict[str, Any], end_ms: int, quarters: int
 ) -> int:
-    """The end of a time limit: sooner where so many quarters of a card's hold are over before. Link tells no end."""
+    """The end of a time limit: sooner where so many quarters of a hold are over before. Link tells no end."""
     line = money.get(order["payment_intent"] or "", {})
     if line.get("method") != "card" or line["hold_until_ms"] is None:
         return end_ms
@@ -490,7 +476,6 @@ def check(evidence: Evidence) -> tuple[list[Broken], Counter[str]]:
         check_defects,
         check_line,
         check_pulses,
-        check_ready,
         check_games,
         check_answers,
         check_paid,

@@ -165,15 +165,6 @@ class Trouble:
 
 
 @dataclass
-class Unready:
-    """A machine whose ready line says no, or cannot be read; `end_ms` is None while that lasts."""
-
-    line: str
-    begin_ms: int
-    end_ms: int | None = None
-
-
-@dataclass
 class Game:
     """A game that ended, as its agent was told. `lost_ms`: when that agent died."""
 
@@ -238,7 +229,7 @@ class Evidence:
     profiles: dict[str, LineProfile] = field(default_factory=dict)
     subscribers: set[str] = field(default_factory=set)
     pulses: list[Pulse] = field(default_factory=list)
-    not_ready: list[Span] = field(default_factory=list)  # as the ready line was read
+    not_ready: list[Span] = field(default_factory=list)  # as the ready line was read, or could not be
     unplugged: list[Span] = field(default_factory=list)
     registered: list[Registered] = field(default_factory=list)
     metered: dict[str, bool] = field(default_factory=dict)  # the lines with a meter: whether it counts
@@ -264,7 +255,6 @@ class Evidence:
     posted: set[str] = field(default_factory=set)
     causes: list[Cause] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
-    unready: list[Unready] = field(default_factory=list)
     games: list[Game] = field(default_factory=list)
     game_overs: dict[str, tuple[int, str]] = field(
         default_factory=dict

@@ -496,12 +496,12 @@ MUTATIONS = (
     ),
     _bug(
         "a ready line that cannot be read counts as what it said last",
-        ("arcade_edge.agent.loop:Agent.tick", "(self._ready_level and not self._ready_lost)", "self._ready_level"),
+        ("arcade_edge.agent.gate:ReadyLine.take", "self._lost.add(detector)", "pass"),
         weather=("detector of a Pi fails",),
     ),
     _bug(
         "a credit has its turn though the machine is not ready",
-        ("arcade_edge.agent.loop:Agent.tick", "(self._ready_level and not self._ready_lost)", "True"),
+        ("arcade_edge.agent.gate:ReadyLine.take", "self._level = ready", "self._level = True"),
         weather=("machine not ready",),
     ),
     _bug(
@@ -516,7 +516,11 @@ MUTATIONS = (
     ),
     _bug(
         "an ack that the broker refused is forgotten",
-        ("arcade_edge.agent.reports:Reports.broker_answered", "    if event.ok:\n", "    if True:\n"),
+        (
+            "arcade_edge.agent.reports:Reports.broker_answered",
+            "    if event.ok:\n        if",
+            "    if True:\n        if",
+        ),
         elsewhere="tests/edge/agent/test_agent_reports.py::test_a_refusal_of_the_broker_is_no_confirmation",
     ),
     _bug(

@@ -28,7 +28,7 @@ from arcade_edge.domain.train import TrainRules, sellable_credits
 from arcade_edge.errors import CoinLineError, JournalFault
 from arcade_edge.hardware.coin_line import PulseThread
 from arcade_edge.ports import StopAsked
-from simulation.evidence import Cause, Evidence, Game, Pulse, Registered, Span, Unready
+from simulation.evidence import Cause, Evidence, Game, Pulse, Registered, Span
 from simulation.faults import HOUR, MINUTE, SECOND, Faults
 from simulation.scheduler import Scheduler
 from simulation.sim_broker import SimBroker
@@ -166,7 +166,7 @@ class Pi:
         self.agent: Agent | None = None
         self.ready = self._ready_told = True
         self.lost: set[InputKind] = set()  # detectors that cannot be read
-        self._unready: Unready | None = None
+        self._seen_ready = True
         # Chance of its own, so that other runs stay as they were.
         self._games = random.Random(f"{evidence.seed} games at {line}")  # it must be the same again
         self._tells_game_over = self._games.random() < TELLS_GAME_OVER
@@ -396,10 +396,8 @@ class Pi:
 
     def set_ready(self, ready: bool) -> None:
         """The machine's ready line."""
-        if self.has_ready and ready != self.ready:
-            self._span(self.evidence.not_ready, begins=not ready)
         self.ready = ready
-        self._note_unready()
+        self._note_ready()
         if self.has_ready and "ready" not in self.lost:
             self._ready_told = ready
             self._tell(ReadyChanged(ready, 0))
@@ -413,7 +411,7 @@ class Pi:
         """An input can no longer be read."""
         if kind not in self.lost:
             self.lost.add(kind)
-            self._note_unready()
+            self._note_ready()
             self._tell(DetectorFault(kind, kind, "Remote I/O error", 0))
 
     def find_detector(self, kind: InputKind) -> None:
@@ -421,18 +419,17 @@ class Pi:
         if kind not in self.lost:
             return
         self.lost.discard(kind)
-        self._note_unready()
+        self._note_ready()
         self._tell(DetectorBack(kind, kind, 0))
         if kind == "ready" and self.has_ready and self._ready_told != self.ready:
             self.set_ready(self.ready)
 
-    def _note_unready(self) -> None:
-        unready = self.has_ready and (not self.ready or "ready" in self.lost)
-        if unready and self._unready is None:
-            self._unready = Unready(self.line, self.scheduler.now_ms)
-            self.evidence.unready.append(self._unready)
-        elif not unready and self._unready is not None:
-            self._unready.end_ms, self._unready = self.scheduler.now_ms, None
+    def _note_ready(self) -> None:
+        """A ready line that cannot be read says no."""
+        seen = not self.has_ready or (self.ready and "ready" not in self.lost)
+        if seen != self._seen_ready:
+            self._span(self.evidence.not_ready, begins=not seen)
+        self._seen_ready = seen
 
     def _game_ends(self) -> None:
         """The machine says so; nobody hears it where the agent is down or the input cannot be read."""

@@ -50,6 +50,13 @@ def test_a_bug_is_found(mutation: Mutation) -> None:
     assert not one(mutation.near + number - 1, mutation.weather).broken, "the bug is to blame, not the weather"
 
 
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_a_bug_can_be_planted(mutation: Mutation) -> None:
+    """The code that it changes is still there, also where a unit test finds it."""
+    with planted(mutation):
+        pass
+
+
 def test_a_bug_that_breaks_no_promise_names_the_unit_test_that_finds_it() -> None:
     for mutation in MUTATIONS:
         path, _, name = mutation.elsewhere.partition("::")

@@ -20,7 +20,6 @@ from simulation.evidence import (
     Said,
     Span,
     Step,
-    Unready,
 )
 
 CREDIT, HERE = "c-1", "a" * 32
@@ -324,10 +323,6 @@ WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     ),
     "an alert without a cause": ("alerts", lambda e: e.alerts.append(("loss", "o-1"))),
     "no alert of a failed refund": ("alerts", _money(refunds_failed=1)),
-    "begun while the machine was not ready": (
-        "ready",
-        lambda e: e.unready.append(Unready("cab-1", -500, 900)),
-    ),
     "a game over that nobody told": ("games", _untold_game),
     "a game over that was told twice": (
         "games",
