@@ -171,6 +171,21 @@ def test_an_argument_that_cannot_be_is_refused_with_what_is_wanted(
     assert words in capsys.readouterr().err
 
 
+def test_run_remarks_on_what_doctor_remarks_on(
+    tmp_path: Path, mock_pins: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody runs the doctor on a machine that seems to work; its log is read when it does not."""
+    config = write_config(tmp_path, 1, pulse_ms=5, security="allow_unsigned = true")
+    config.chmod(0o644)
+    lock = lock_journal(tmp_path / "journal.db")
+    try:
+        assert cli.main(["run", "--config", str(config)]) == cli.FAILED
+    finally:
+        os.close(lock)
+    for words in (f"chmod 600 {config}", "coin.pulse_ms is 5 ms", "allow_unsigned is true"):
+        assert any(words in record.message for record in caplog.records), words
+
+
 def test_an_edge_log_that_cannot_be_written_is_said_in_words(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
