@@ -6,10 +6,15 @@ from pathlib import Path
 
 import botocore.loaders
 import pytest
+from hypothesis import settings
 
 from arcade_sandbox.dynamodb import DynamoDBLocal, find_dynamodb
 from arcade_sandbox.errors import DynamoDBNotInstalled
 from support.dynamodb_tables import ENVIRONMENT
+
+# No test asserts a time: whoever runs it may have other work beside it.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # Fixtures that stand for what `make test` does without; a contract asks for them by the name of a parameter.
 HEAVY = {"browser", "dynamodb", "emulator", "package_index"}

@@ -27,6 +27,8 @@ NO_SECRET = {
     "key in secrets": "two settings, at the start",
     "found.get('by') == {'S': token}": "who wrote an item of ours",
     "token == _BENCH": "the number of a pulse",
+    "sent == token": "the number of a progress message",
+    "held == token": "the number of a train",
     "token != (credit.credit_id, credit.delivered)": "the number of a pulse",
     "request.why == BAD_SIGNATURE": "a word for what was wrong",
 }

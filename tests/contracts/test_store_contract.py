@@ -52,7 +52,7 @@ from support.orders import NOW_MS
 
 DAY_MS = 86_400_000
 _HYPOTHESIS = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
 )
 
 

@@ -234,7 +234,7 @@ def test_what_no_machine_signed_for_itself_is_refused_and_leaves_no_trace(which:
     assert trace(cloud) == before
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     topic=st.sampled_from([ACK, STATUS, machine_topic(MACHINE, "gameover"), ECHO]) | st.text(max_size=40),
     payload=st.binary(max_size=300)

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from arcade_cloud.services.rate_limit import Bucket, Rate, RateLimiter, Share, client_of, take
@@ -49,7 +49,6 @@ def test_a_clock_that_goes_back_gives_nothing_away() -> None:
 
 
 @given(every_ms=st.integers(1, 700), per_minute=st.sampled_from([1, 6, 60, 100, 120]))
-@settings(deadline=None)
 def test_whoever_knocks_steadily_gets_the_whole_of_the_rate(every_ms: int, per_minute: int) -> None:
     """However fast: a bucket that refills by whole units would give next to nothing to whoever knocks often."""
     limiter, share, passed, until_ms = (

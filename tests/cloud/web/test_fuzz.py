@@ -11,7 +11,7 @@ from support.site import INGEST_SECRET, Site, check_error
 
 SECRET = {"X-Ingest-Secret": INGEST_SECRET}
 # One application for all examples: what one of them leaves behind must not hurt the next.
-FUZZ = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 SCALARS = (
     st.none()

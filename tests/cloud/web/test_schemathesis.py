@@ -33,7 +33,7 @@ CHECKED = (
 )
 # What the description cannot express: the messages of a batch are refused one by one, in an answer of 200.
 ACCEPTING = ("/ingest",)
-FUZZ = settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+FUZZ = settings(max_examples=25, database=None, suppress_health_check=list(HealthCheck))
 
 
 @dataclass(frozen=True)

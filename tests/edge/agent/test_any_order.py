@@ -195,5 +195,5 @@ class OneMachine(RuleBasedStateMachine):
         assert set(self.rig.journal.credits) <= set(self.told)
 
 
-OneMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+OneMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
 TestOneMachine = OneMachine.TestCase

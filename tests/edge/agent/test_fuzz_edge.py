@@ -20,7 +20,7 @@ from arcade_edge.hardware.inputs import SerialInput
 from arcade_edge.hardware.serial_port import SerialPort
 from support.coin_lines import WAIT_S
 
-FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 EXAMPLE = (Path(__file__).parents[3] / "edge" / "deploy" / "edge.toml").read_text()
 LINES = EXAMPLE.splitlines()
 TOML = st.sampled_from(
@@ -116,7 +116,7 @@ def cable() -> Iterator[Cable]:
     made.close()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chunks=st.lists(st.binary(max_size=700) | st.just(b"\x00" * 3000) | st.just(b"GAME OVER"), max_size=6))
 def test_any_bytes_in_any_chunks_leave_a_serial_line_that_hears(cable: Cable, chunks: list[bytes]) -> None:
     for chunk in chunks:

@@ -230,5 +230,5 @@ class OneCredit(RuleBasedStateMachine):
             assert self.doubtful <= credit.uncertain, "a doubtful credit that nobody is told of"
 
 
-OneCredit.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+OneCredit.TestCase.settings = settings(max_examples=150, stateful_step_count=30)
 TestOneCredit = OneCredit.TestCase

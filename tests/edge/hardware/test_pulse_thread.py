@@ -19,7 +19,7 @@ from support.coin_lines import MS, WAIT_S, JumpingClock, RecordingLine, running
 SHORT = Profile(pulse_ms=5, gap_ms=5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     pulse_ms=st.integers(5, 200),
     gap_ms=st.integers(5, 200),

@@ -174,7 +174,7 @@ def test_no_secret_and_no_body_is_told() -> None:
         assert "evt_1" not in str(refusal.value)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(
     body=st.binary(max_size=200),
     header=st.none() | st.text(max_size=MAX_HEADER_LENGTH // 8) | st.text("t=v10,. 9", max_size=40),
@@ -184,7 +184,7 @@ def test_whatever_comes_unsigned_is_refused_and_nothing_else(body: bytes, header
         verify(body, header, [SECRET], NOW_S)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(body=st.binary(max_size=200) | st.text('[]{}":,0123456789.eEtrufalsn\\ud8', max_size=60).map(str.encode))
 def test_whatever_comes_signed_is_an_object_or_refused(body: bytes) -> None:
     try:
@@ -481,7 +481,7 @@ def _changed(thing: Any, path: tuple[Any, ...], change: Callable[[Json, Any], No
     return copy
 
 
-@settings(max_examples=250, deadline=None, derandomize=True)
+@settings(max_examples=250, derandomize=True)
 @given(data=st.data())
 def test_a_real_event_with_anything_anywhere_is_understood_or_refused(
     events: list[Json], data: st.DataObject
@@ -508,7 +508,7 @@ def test_a_real_event_with_anything_anywhere_is_understood_or_refused(
         assert text is None or (0 < len(text) <= 255 and text.isprintable())
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(
     event=st.dictionaries(st.sampled_from(["id", "type", "created", "data", "object"]), _json),
     what=st.sampled_from(EVENT_TYPES),

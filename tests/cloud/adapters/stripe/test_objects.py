@@ -209,7 +209,7 @@ _PATHS = [
 ]
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(path=st.sampled_from(_PATHS), value=_json)
 def test_whatever_stands_in_a_payment_it_is_read_or_refused(path: list[str], value: object) -> None:
     try:
@@ -221,7 +221,7 @@ def test_whatever_stands_in_a_payment_it_is_read_or_refused(path: list[str], val
     assert payment.refunded_minor >= 0
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(thing=st.dictionaries(st.sampled_from([*PRICE, "status", "expires_at", "url", "metadata"]), _json))
 def test_whatever_stands_in_other_objects_it_is_read_or_refused(thing: Json) -> None:
     for read, kind in ((price_from, Price), (lambda it: checkout_from(it, None, [it]), Checkout)):

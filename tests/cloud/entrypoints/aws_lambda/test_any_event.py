@@ -64,13 +64,13 @@ def check_answered(function: LambdaFunction, event: object) -> dict[str, Any] | 
 
 
 @given(event=JSON)
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_json_is_answered_or_refused_in_words(function: LambdaFunction, event: object) -> None:
     check_answered(function, event)
 
 
 @given(name=st.sampled_from(SAMPLES), data=st.data())
-@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_an_event_of_aws_with_anything_anywhere_is_answered_or_refused(
     function: LambdaFunction, name: str, data: st.DataObject
 ) -> None:
