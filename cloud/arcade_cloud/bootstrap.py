@@ -83,7 +83,14 @@ def connect(
     """
     sender = Sender(store=store, broker=broker, keyring=keyring, now_ms=now_ms)
     fulfilment = Fulfilment(
-        store=store, payments=payments, sender=sender, alerts=alerts, limits=limits, now_ms=now_ms, later=later
+        store=store,
+        payments=payments,
+        sender=sender,
+        alerts=alerts,
+        limits=limits,
+        now_ms=now_ms,
+        later=later,
+        capture_keys=keyring.of_captures,
     )
     alerting = Alerts(store, now_ms)
     for_players = payments if players_payments is None else players_payments

@@ -246,6 +246,13 @@ def test_a_capture_takes_its_amount_and_lets_go_of_the_rest(world: World, amount
     assert (payment.refunded_minor, payment.kept_minor) == (0, amount)
 
 
+def test_a_payment_shows_the_mark_of_its_capture(world: World) -> None:
+    _, payment_intent = _bought(world)
+    assert world.payments.read_payment(payment_intent).capture_mark is None
+    world.payments.capture(payment_intent, 600, key="c", mark="600.abc")
+    assert world.payments.read_payment(payment_intent).capture_mark == "600.abc"
+
+
 def test_a_hold_is_captured_once(world: World) -> None:
     _, payment_intent = _bought(world)
     world.payments.capture(payment_intent, 600, key="c")

@@ -92,7 +92,7 @@ class AccountPayments:
         assert isinstance(found, Payment)
         return found
 
-    def capture(self, payment_intent: str, amount_minor: int, *, key: str) -> None:
+    def capture(self, payment_intent: str, amount_minor: int, *, key: str, mark: str = "") -> None:
         def work() -> None:
             held = self.stripe.intent(payment_intent).capturable
             if self.refuse_partial_capture and amount_minor < held:
@@ -105,9 +105,11 @@ class AccountPayments:
                     raise
                 self.stripe.intent(payment_intent).part_refused = True
                 raise PaymentsRefused(PARTIAL_CAPTURE, str(refusal)) from None
+            if mark:
+                self.stripe.intent(payment_intent).metadata["arcade_capture"] = mark
             self._acted("capture", payment_intent)
 
-        self._call("capture", work, key, (payment_intent, amount_minor))
+        self._call("capture", work, key, (payment_intent, amount_minor, mark))
 
     def cancel(self, payment_intent: str, *, key: str) -> None:
         def work() -> None:

@@ -311,6 +311,7 @@ def _forgotten(case: Case, line: dict[str, Any], purchase: Purchase) -> Iterator
     Of an order that is gone altogether nobody can say more than the machine (an orphan) and Stripe.
     """
     order = case.by_intent.get(line["id"])
+    yield from _captured(case, line, purchase)
     if order is None:
         case.exceptions["restored, and gone"] += 1
         return
@@ -321,6 +322,17 @@ def _forgotten(case: Case, line: dict[str, Any], purchase: Purchase) -> Iterator
         yield Broken("1", "money", text)
     if pulsed > (order["delivered"] or 0) or kept < _share(purchase, pulsed):
         case.exceptions["restored, and set back"] += 1
+
+
+def _captured(case: Case, line: dict[str, Any], purchase: Purchase) -> Iterator[Broken]:
+    """What was captured for what was delivered stays, unless a person or a bank takes it back."""
+    if line["capture_mark"] is None or case.befell("money gone outside", line["id"]) or line["lost"]:
+        return
+    asked = any(refund.order_id == purchase.order_id for refund in case.evidence.refunds)
+    decided = line["id"] in case.evidence.decisions
+    target = int(line["capture_mark"].partition(".")[0])
+    if line["kept"] < target and not (asked or decided):
+        yield Broken("1", "money", f"{line['id']}, restored: {line['kept']} of {target} kept that were captured")
 
 
 def _only_credit(case: Case, order: dict[str, Any]) -> str | None:

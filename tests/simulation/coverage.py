@@ -51,6 +51,9 @@ ORDER: frozenset[Transition] = frozenset(
 ORDER_RARE: frozenset[Transition] = frozenset(
     {
         ("funded", "PaymentRead", "resolved"),
+        # Captured already, but an older database was put back.
+        *((state, "PaymentRead", "settled") for state in ("open", "abandoned", "funded", "revoking")),
+        *((state, "PaymentRead", "resolved") for state in ("open", "abandoned", "revoking")),
         ("funded", "RefundAsked", "resolved"),
         ("funded", "RefundAsked", "settled"),
         ("abandoned", "PaymentRead", "returning"),

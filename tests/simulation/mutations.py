@@ -364,6 +364,11 @@ MUTATIONS = (
         ),
     ),
     _bug(
+        "a capture that an older database does not know goes back",
+        (OWNERSHIP + "captured_for", "return int(target) if known else None", "return None"),
+        weather=("database restored from a backup",),
+    ),
+    _bug(
         "a refund that fails is not made anew",
         (SETTLEMENT + "step", "if kept > target:", "if kept > target and not shown.refunds_failed:"),
         near=10,

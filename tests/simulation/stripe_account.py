@@ -362,6 +362,7 @@ class StripeAccount:
             "there_ms": intent.there_ms,
             "captured": intent.received,
             "part_refused": intent.part_refused,
+            "capture_mark": intent.metadata.get("arcade_capture"),
             "refunded": intent.given_back,
             "refunds_failed": sum(refund.status == "failed" for refund in intent.refunds),
             "kept": intent.received - intent.given_back,
@@ -451,6 +452,7 @@ class StripeAccount:
             refunds_failed=sum(refund.status == "failed" for refund in intent.refunds),
             dispute=intent.dispute,
             lost_minor=intent.disputed("lost") or None,
+            capture_mark=intent.metadata.get("arcade_capture"),
             paid_at_ms=intent.paid_ms,
             capture_before_ms=intent.hold_until_ms if intent.method == "card" else None,
         )

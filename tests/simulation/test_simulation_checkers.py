@@ -58,6 +58,7 @@ def good() -> Evidence:
             "hold_until_ms": 10**9,
             "captured": 400,
             "part_refused": False,
+            "capture_mark": "400.ours",
             "kept": 400,
             "lost": 0,
             "dispute": "none",
@@ -123,7 +124,7 @@ def test_what_a_database_that_was_set_back_can_not_know_is_a_named_exception() -
     evidence = good()
     _set_back(evidence)
     evidence.orders[0].update(state="settled", delivered=None, credit_id=None, resolved_by="")
-    evidence.money[0]["kept"] = 0
+    evidence.money[0].update(kept=0, capture_mark=None)
     broken, exceptions = check(evidence)
     assert not broken
     assert exceptions == {"restored, and set back": 1}
@@ -195,6 +196,11 @@ def _pulse(number: int, **changes: Any) -> Callable[[Evidence], None]:
     return change
 
 
+def _given_back_after_set_back(evidence: Evidence) -> None:
+    _kept_after_set_back(evidence)
+    _money(kept=0)(evidence)
+
+
 def _captured_all(evidence: Evidence) -> None:
     _set(delivered=1)(evidence)
     _money(kept=200)(evidence)
@@ -262,6 +268,7 @@ WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     "given back more than due": ("money", _money(kept=300)),
     "a refund that was promised": ("money", lambda e: e.refunds.append(Refund(970, "o-1", 0, True))),
     "kept more than was pulsed, after a database was set back": ("money", _kept_after_set_back),
+    "what was captured given back, after a database was set back": ("money", _given_back_after_set_back),
     "a second credit, after a database was set back": ("books", _second_after_set_back),
     "addressed anew, after a database was set back": ("paid", _readdressed_after_set_back),
     "begun later than the clocks differ": ("pulses", _late_by_more_than_clocks),

@@ -74,11 +74,17 @@ class Life:
     """An order, the time, and what surrounds its decisions. Every step is checked, by `check_step`."""
 
     def __init__(
-        self, order: Order | None = None, *, limits: Limits = LIMITS, installation: str | None = HERE
+        self,
+        order: Order | None = None,
+        *,
+        limits: Limits = LIMITS,
+        installation: str | None = HERE,
+        keys: tuple[bytes, ...] = (),
     ) -> None:
         self.order = new_order() if order is None else order
         self.limits = limits
         self.installation = installation
+        self.keys = keys
         self.now_ms = NOW_MS
         self.last_echo_ms: int | None = None
         self.alerts: dict[str, Alert] = {}
@@ -94,6 +100,7 @@ class Life:
             limits=self.limits,
             installations={} if self.installation is None else {self.order.machine_id: self.installation},
             last_echo_ms=self.last_echo_ms,
+            capture_keys=self.keys,
         )
 
     def on(self, event: Event) -> Decision:

@@ -30,6 +30,7 @@ AlertKind = Literal[
     "unclaimed",
     "unconfirmed",
     "undecided",
+    "unknown_capture",
     "unmatched_ack",
     "unmatched_payment",
     "unreadable",

@@ -237,6 +237,17 @@ def _silent(credit: Credit, by: ResolvedBy, context: Context) -> Step[Credit]:
     return _resolve(credit, reported, by, text, context, Notice("unconfirmed", text))
 
 
+def found_delivered(credit: Credit, delivered: int, paid_at_ms: int, context: Context) -> Credit:
+    """Close the credit because its price was captured earlier, which the record does not know."""
+    if credit.resolution is not None:
+        return credit
+    before = credit.delivery or Delivery(drawn_at_ms=paid_at_ms, due_at_ms=None)
+    uncertain = min(before.uncertain, credit.count - delivered)
+    there = msgspec.structs.replace(credit, delivery=msgspec.structs.replace(before, uncertain=uncertain))
+    text = "captured before an older database was put back"
+    return _resolve(there, delivered, "unconfirmed", text, context).part
+
+
 def _resolve(
     credit: Credit, delivered: int, by: ResolvedBy, text: str, context: Context, *notices: Notice
 ) -> Step[Credit]:

@@ -20,12 +20,14 @@ class Context:
         installations: The installation that each machine's credits are addressed to now. A machine without a
             verified status is missing.
         last_echo_ms: When the latest echo that came back was sent.
+        capture_keys: Captures are marked with the first; a mark by any of them is ours.
     """
 
     now_ms: int
     limits: Limits
     installations: Mapping[str, str] = field(default_factory=dict)
     last_echo_ms: int | None = None
+    capture_keys: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

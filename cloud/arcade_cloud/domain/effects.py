@@ -41,12 +41,16 @@ class SendEcho:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Capture, cancel or refund. `amount_minor` is the sum to capture or refund; 0 for a cancellation."""
+    """Capture, cancel or refund. `amount_minor` is the sum to capture or refund; 0 for a cancellation.
+
+    A capture carries `mark` (`ownership.capture_mark`).
+    """
 
     operation: Operation
     amount_minor: int
     key: str
     decided_at_ms: int
+    mark: str = ""
 
 
 Effect = ReadPayment | SendCoinpulse | SendRevoke | SendEcho | Settle

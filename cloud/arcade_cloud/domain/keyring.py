@@ -16,6 +16,11 @@ def visitor_key(secret: str) -> bytes:
     return hmac.digest(secret.encode(), b"arcade visitor key 1\n", hashlib.sha256)
 
 
+def capture_key(secret: str) -> bytes:
+    """The key (32 bytes) with which the cloud marks its captures at Stripe. No machine has it."""
+    return hmac.digest(secret.encode(), b"arcade capture key 1\n", hashlib.sha256)
+
+
 class Keyring:
     """Keys by machine. The previous secret stays valid while secrets are rotated."""
 
@@ -25,6 +30,7 @@ class Keyring:
         self.of_echo = tuple(echo_key(secret) for secret in self._secrets)
         self.of_sessions = session_key(self._secrets[0])
         self.of_payments = tuple(payment_key(secret) for secret in self._secrets)
+        self.of_captures = tuple(capture_key(secret) for secret in self._secrets)
 
     def _of_machine(self, machine_id: str) -> tuple[bytes, ...]:
         return tuple(machine_key(secret, machine_id) for secret in self._secrets)

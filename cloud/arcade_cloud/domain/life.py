@@ -228,6 +228,10 @@ def _read(order: Order, payment: OrderPayment, event: PaymentRead, context: Cont
         return Decision(order)  # another payment gets an order of its own
     if event.read_at_ms is not None and payments.was_read_before(shown, payment):
         return Decision(order)  # it was read before what is on record, and comes after it
+    if shown is not None and order.state in {"open", "abandoned", "funded", "revoking"}:
+        captured = _captured_before(order, payment, shown, context)
+        if captured is not None:
+            return captured
     match order.state:
         case "open" | "abandoned":
             if shown is not None and shown.has_money:
@@ -260,6 +264,31 @@ def _money(order: Order, payment: OrderPayment, shown: Payment, context: Context
     return decision
 
 
+def _captured_before(order: Order, payment: OrderPayment, shown: Payment, context: Context) -> Decision | None:
+    """Close an order whose record is older than its capture: it was delivered as far as was captured for.
+
+    None: there is no such capture. A capture is decided only once every credit is resolved, so nothing of the
+    order can be pulsed any more.
+    """
+    target = settlement.unknown_capture(order, shown, context)
+    if target is None or (shown.amount_minor, shown.currency) != (payment.amount_minor, payment.currency):
+        return None
+    arrived = payments.arrive_captured(payment, shown, context)
+    credits_there, left = [], min(target, order.amount_minor)
+    for credit in order.credits:
+        paid_at_ms = context.now_ms if arrived.arrival is None else arrived.arrival.paid_at_ms
+        there = credits.found_delivered(credit, credit.paid_by(left, order.currency), paid_at_ms, context)
+        left = max(0, left - there.earned_minor(order.currency))
+        credits_there.append(there)
+    closed = _with(order, payment=arrived, credits=tuple(credits_there))
+    keep = min(target, _books(closed).target_minor)
+    books = msgspec.structs.replace(order.books, target_minor=keep, goodwill_minor=closed.earned_minor - keep)
+    decision = settlement.step(settlement.knowing(_with(closed, books=books)), shown, context)
+    text = "; ".join(filter(None, ("captured before an older database was put back", decision.text)))
+    told = settlement.captured_alert(closed, target, context)
+    return Decision(_with(decision.order, note=text), decision.effects, (told, *decision.alerts), text)
+
+
 def _read_while_delivering(order: Order, payment: OrderPayment, shown: Payment, context: Context) -> Decision:
     step, is_there = payments.read_while_delivering(payment, shown)
     read = _paying(order, step, context)
@@ -289,7 +318,7 @@ def _refund_asked(order: Order, event: RefundAsked, context: Context) -> Decisio
         ),
         settlement=msgspec.structs.replace(settled, done=False, attempts=0, due_at_ms=context.now_ms),
     )
-    decision = settlement.begin(lowered, context)
+    decision = settlement.begin(settlement.knowing(lowered), context)
     return Decision(decision.order, decision.effects, decision.alerts, text)
 
 

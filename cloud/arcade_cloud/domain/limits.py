@@ -32,6 +32,11 @@ class Limits:
     answer_s: int = 10
     checkout_life_s: int = 31 * 60
 
+    @property
+    def delivery_ms(self) -> int:
+        """From the payment until no machine pulses for it any more, and its report has had time to come."""
+        return 1000 * (self.deliver_within_s + MAX_TRAIN_S + self.answer_s) + SKEW_MS
+
     def faults(self, longest_train_s: int = MAX_TRAIN_S) -> list[str]:
         """What is wrong with these limits: one sentence for each fault, naming the setting.
 

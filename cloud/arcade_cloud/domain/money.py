@@ -162,6 +162,7 @@ class Payment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
         dispute: Of all disputes: open if one is, else lost if one was.
         lost_minor: What lost disputes took. None: nothing; or all, if `dispute` is "lost", for version 0.1 did not
             store how much.
+        capture_mark: What a capture of ours left there (`ownership.captured_for` says whether it is ours).
         paid_at_ms: When it was authorised.
         capture_before_ms: When the hold ends.
     """
@@ -178,6 +179,7 @@ class Payment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     lost_minor: int | None = None
     paid_at_ms: int | None = None
     capture_before_ms: int | None = None
+    capture_mark: str | None = None
 
     @property
     def has_money(self) -> bool:

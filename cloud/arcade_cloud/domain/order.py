@@ -171,6 +171,11 @@ class Credit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         done = self.resolution
         return 0 if done is None else kept_for(self.price_minor, done.delivered, self.count, currency)
 
+    def paid_by(self, amount_minor: int, currency: str) -> int:
+        """How many delivered credits a sum pays for: the fewest that it does not exceed."""
+        sums = (kept_for(self.price_minor, number, self.count, currency) for number in range(self.count))
+        return next((number for number, price in enumerate(sums) if price >= amount_minor), self.count)
+
 
 # --- books and settlement --------------------------------------------------------------------------------
 

@@ -20,6 +20,8 @@ from arcade_cloud.domain.machines import near_matches
 
 # Longer than any machine id with something around it.
 _MAX_MISSPELT = 80
+# Of a sum in minor units. Stripe's largest has 14.
+_MAX_DIGITS = 15
 
 
 class Ours(Struct, frozen=True, kw_only=True):
@@ -64,6 +66,21 @@ def is_marked(keys: Sequence[bytes], ours: Ours, given: str | None) -> bool:
     if given is None or not given.isascii():
         return False
     return any(hmac.compare_digest(mark(key, ours), given) for key in keys)
+
+
+def capture_mark(key: bytes, payment_intent: str, target_minor: int) -> str:
+    """What a capture carries at Stripe: the sum that is to be kept, and proof that this cloud decided so."""
+    signed = msgspec.json.encode([payment_intent, target_minor])
+    return f"{target_minor}.{hmac.digest(key, signed, hashlib.sha256).hex()}"
+
+
+def captured_for(keys: Sequence[bytes], payment_intent: str, given: str | None) -> int | None:
+    """The sum that was to be kept when this cloud captured the payment; None without a mark of ours."""
+    target = "" if given is None else given.partition(".")[0]
+    if given is None or not given.isascii() or not target.isdigit() or len(target) > _MAX_DIGITS:
+        return None
+    known = any(hmac.compare_digest(capture_mark(key, payment_intent, int(target)), given) for key in keys)
+    return int(target) if known else None
 
 
 def likely_machine(reference: str, machine_ids: Iterable[str]) -> str:

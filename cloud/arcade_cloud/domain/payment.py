@@ -215,7 +215,18 @@ def arrive(payment: OrderPayment, shown: Payment, context: Context) -> Arrived:
         why_not = "part of the money is gone already"
     elif context.now_ms - paid_at_ms >= context.limits.deliver_within_s * 1000:
         why_not, wrong = "the payment became known too late to deliver the credits", False
+    elif _ends_too_soon(shown, paid_at_ms, context.limits):
+        why_not = "the hold ends too soon to deliver the credits and to capture it then"
     return Arrived(_with(arrived, stage="returning" if why_not else "funded"), paid_at_ms, why_not, wrong)
+
+
+def arrive_captured(payment: OrderPayment, shown: Payment, context: Context) -> OrderPayment:
+    """Accept a hold that this cloud has captured already, though the record does not know it."""
+    arrived = arrive(payment, shown, context).payment
+    arrival = payment.arrival or arrived.arrival
+    if payment.arrival is None and arrival is not None:
+        arrival = msgspec.structs.replace(arrival, held=True)
+    return _with(arrived, stage="funded", arrival=arrival, recheck=False)
 
 
 def read_while_delivering(payment: OrderPayment, shown: Payment) -> tuple[Step[OrderPayment], bool]:
@@ -243,8 +254,16 @@ def patience(payment: OrderPayment | None, limits: Limits) -> Patience:
     silence_s = limits.hold_silence_limit_s if arrival.held else limits.silence_limit_s
     if arrival.capture_before_ms is None:
         return Patience(silence_s)
-    life_ms = arrival.capture_before_ms - arrival.paid_at_ms
-    return Patience(silence_s, arrival.paid_at_ms + life_ms * 2 // 4, arrival.paid_at_ms + life_ms * 3 // 4)
+    life_ms, least_ms = arrival.capture_before_ms - arrival.paid_at_ms, limits.delivery_ms
+    half_ms, most_ms = max(life_ms // 2, least_ms), max(life_ms * 3 // 4, least_ms)
+    return Patience(silence_s, arrival.paid_at_ms + half_ms, arrival.paid_at_ms + most_ms)
+
+
+def _ends_too_soon(shown: Payment, paid_at_ms: int, limits: Limits) -> bool:
+    """Whether half of the hold's life does not suffice to deliver and to hear of it."""
+    if shown.status != "requires_capture" or shown.capture_before_ms is None:
+        return False
+    return (shown.capture_before_ms - paid_at_ms) // 2 < limits.delivery_ms
 
 
 def end_unknown(payment: OrderPayment | None) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from arcade_cloud.domain import ownership
 from arcade_cloud.domain.alerts import Alert, AlertKind, alert
 from arcade_cloud.domain.decisions import Context, Decision, later
 from arcade_cloud.domain.effects import EFFECT_LIFE_MS, PARTIAL_CAPTURE, Operation, ReadPayment, Settle
@@ -126,6 +127,11 @@ def is_outdated(order: Order, read_at_ms: int, acts: Acts, context: Context) -> 
 def step(order: Order, shown: Payment, context: Context) -> Decision:
     """Compare what Stripe shows with the target: done, act, wait, or a loss. For closed orders only."""
     read = _in_steps(_paying(_found_again(order, shown), shown=shown, reads=0))
+    stands = unknown_capture(read, shown, context)
+    if stands is not None and stands > read.books.target_minor:
+        return _stands(read, shown, context)
+    if stands is not None and stands < read.books.target_minor:
+        read = _given_earlier(read, stands)
     kept, target = shown.kept_minor, read.books.target_minor
     alerts: tuple[Alert, ...] = ()
     if shown.refunds_failed > order.settlement.refunds_seen_failed:
@@ -158,6 +164,47 @@ def step(order: Order, shown: Payment, context: Context) -> Decision:
         return _lost(read, target - kept, context, alerts)
     text = "" if order.settlement.done else f"Stripe shows {_target(read)}"
     return Decision(_settled(read, context), alerts=alerts, text=text)
+
+
+def unknown_capture(order: Order, shown: Payment, context: Context) -> int | None:
+    """What was to be kept of a payment that this cloud has captured, though the record has never tried to.
+
+    That happens if an older database was put back. None: there is no such capture.
+    """
+    if shown.status != "succeeded" or order.settlement.serial:
+        return None
+    return ownership.captured_for(context.capture_keys, shown.payment_intent, shown.capture_mark)
+
+
+def knowing(order: Order) -> Order:
+    """The order after somebody has decided about what is captured: nothing of it stands by itself any more."""
+    return _settling(order, serial=max(1, order.settlement.serial))
+
+
+def captured_alert(order: Order, target_minor: int, context: Context) -> Alert:
+    """Tell a person of such a capture."""
+    amount = format_amount(target_minor, order.currency)
+    text = (
+        f"Stripe shows that this cloud has captured the payment in order to keep {amount}, which the record of "
+        "the order does not know. Was an older database put back? That sum is not given back by itself. Compare "
+        "it with what the machine reports; if that is less, refund the difference at Stripe."
+    )
+    return _alert(order, "unknown_capture", text, context)
+
+
+def _stands(order: Order, shown: Payment, context: Context) -> Decision:
+    """Leave what was captured where it is, though the record says that less was delivered."""
+    stands = unknown_capture(order, shown, context) or 0
+    text = f"{format_amount(stands, order.currency)} stay captured: the record is older than the payment"
+    settled = _settled(_booked(order, text), context)
+    return Decision(settled, alerts=(captured_alert(order, stands, context),), text=text)
+
+
+def _given_earlier(order: Order, target_minor: int) -> Order:
+    """The order with a target that had been lowered before an older record was put back."""
+    books = order.books
+    goodwill = books.goodwill_minor + books.target_minor - target_minor
+    return knowing(_booked(order, order.note, target_minor=target_minor, goodwill_minor=goodwill))
 
 
 def _in_steps(order: Order) -> Order:
@@ -199,7 +246,11 @@ def _act(
     acting = _settling(trying, key=key, key_at_ms=now, key_over=False)
     acting = _due(acting, _next_try(trying, trying.settlement.attempts, context))
     text = f"{operation} {format_amount(amount_minor, order.currency)}"
-    return Decision(acting, (Settle(operation, amount_minor, key, now),), alerts, text)
+    mark = ""
+    if operation == "capture" and context.capture_keys:
+        intent = _paid_by(order).payment_intent or ""
+        mark = ownership.capture_mark(context.capture_keys[0], intent, order.books.target_minor)
+    return Decision(acting, (Settle(operation, amount_minor, key, now, mark),), alerts, text)
 
 
 def _name(operation: Operation, order: Order) -> str:

@@ -127,8 +127,8 @@ class Payments(Protocol):
 
     def read_payment(self, payment_intent: str) -> Payment: ...
 
-    def capture(self, payment_intent: str, amount_minor: int, *, key: str) -> None:
-        """Capture a part of a hold, or all.
+    def capture(self, payment_intent: str, amount_minor: int, *, key: str, mark: str = "") -> None:
+        """Capture a part of a hold, or all. The payment shows `mark` from then on, as its `capture_mark`.
 
         Raises:
             PaymentsRefused: With the code `effects.PARTIAL_CAPTURE` if it is this amount that Stripe refuses: it

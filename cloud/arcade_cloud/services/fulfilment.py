@@ -80,6 +80,7 @@ class Fulfilment:
 
     Attributes:
         later: Runs work that waits for Stripe. It may drop work, because the order stays due.
+        capture_keys: Our captures carry a mark by the first, and are known by any of them.
     """
 
     store: Store
@@ -89,6 +90,7 @@ class Fulfilment:
     limits: Limits
     now_ms: Callable[[], int]
     later: Callable[[Callable[[], None]], None] = at_once
+    capture_keys: tuple[bytes, ...] = ()
 
     # --- moving ------------------------------------------------------------------------------------------
 
@@ -202,6 +204,7 @@ class Fulfilment:
                 if found is not None and found.installation is not None
             },
             last_echo_ms=self.heard_echo_ms() if _is_revoking(order) else None,
+            capture_keys=self.capture_keys,
         )
 
     def heard_echo_ms(self) -> int | None:
@@ -286,7 +289,7 @@ class Fulfilment:
         try:
             match effect.operation:
                 case "capture":
-                    self.payments.capture(payment_intent, effect.amount_minor, key=key)
+                    self.payments.capture(payment_intent, effect.amount_minor, key=key, mark=effect.mark)
                 case "cancel":
                     self.payments.cancel(payment_intent, key=key)
                 case "refund":

@@ -320,11 +320,14 @@ class PaymentIntake:
         """Take in a report that carries our mark and names an order that is not on record."""
         if report.kind != "payment" or report.payment_intent is None or report.site != self.sales.base_url:
             return "ignored"  # another site may have the same signing secret
-        why = "its order is not on record"
-        if is_news:
+        why, shown = "its order is not on record", self._payment(report.payment_intent, report)
+        target = ownership.captured_for(self.keyring.of_captures, shown.payment_intent, shown.capture_mark)
+        if is_news and target is None:
             return self._unmatched(report.payment_intent, report, why)
         why += ", as after an older database was put back, so its credits may have been delivered"
-        return self._unclaimed(self._payment(report.payment_intent, report), report, why)
+        if target is not None:
+            why += f"; {format_amount(target, shown.currency)} of it was to be kept for them"
+        return self._unclaimed(shown, report, why)
 
     def _unmatched(self, payment_intent: str, report: Report, why: str) -> TakenAs:
         """Begin an order that gives an unmatched payment back."""

@@ -770,6 +770,34 @@ def test_a_short_hold_is_resolved_while_a_quarter_of_its_life_remains(hold_s: in
     assert life.now_ms - NOW_MS <= hold_s * 1000 * (3 if broken else 2) // 4 + 130_000
 
 
+def test_rule_a_hold_that_is_too_short_for_a_delivery_is_let_go() -> None:
+    life = Life()
+    life.read(held(capture_before_ms=NOW_MS + 2 * LIMITS.delivery_ms - 1))
+    assert (life.order.state, plain(life.effects)) == ("returning", ["ReadPayment"])
+    assert "ends too soon" in life.order.note
+    life.read(held(capture_before_ms=NOW_MS + 2 * LIMITS.delivery_ms - 1))
+    assert life.settle == ("cancel", 0)
+    life = Life()
+    life.read(held(capture_before_ms=NOW_MS + 2 * LIMITS.delivery_ms))
+    assert (life.order.state, plain(life.effects)) == ("funded", ["SendCoinpulse"])
+
+
+@pytest.mark.parametrize("hold_s", [60, 200, 399])
+@pytest.mark.parametrize("broken", [True, False], ids=["nothing heard", "silent"])
+def test_rule_a_machine_may_be_silent_as_long_as_it_may_still_pulse_however_short_the_hold(
+    hold_s: int, broken: bool
+) -> None:
+    """A webhook does not show the end of a hold: it becomes known when the credits are under way."""
+    life = Life()
+    life.on(PaymentRead(held(capture_before_ms=None)))
+    life.coinpulse()
+    life.read(held(capture_before_ms=NOW_MS + hold_s * 1000))
+    life.on(RefundAsked("kim", "a complaint", 100))
+    last_pulse_ms = NOW_MS + 1000 * (LIMITS.deliver_within_s + 60)
+    _silent_for(life, until="resolved", echo=not broken)
+    assert life.now_ms >= last_pulse_ms
+
+
 def test_the_end_of_a_hold_that_a_webhook_did_not_show_is_read_when_the_machine_does_not_answer() -> None:
     life = Life()
     life.on(PaymentRead(held(capture_before_ms=None)))

@@ -9,6 +9,7 @@ from arcade_cloud.domain.effects import EFFECT_LIFE_MS, PARTIAL_CAPTURE, ReadPay
 from arcade_cloud.domain.events import PaymentRead, PaymentReported, RefundAsked, SettlementAttempted
 from arcade_cloud.domain.money import Payment
 from arcade_cloud.domain.order import check
+from arcade_cloud.domain.ownership import capture_mark
 from arcade_cloud.domain.settlement import (
     ALERT_ATTEMPTS,
     ATTEMPT_LIFE_MS,
@@ -698,3 +699,118 @@ def test_a_hold_that_is_to_be_captured_is_tried_more_often_as_its_end_comes() ->
     assert len(last_hour) >= 4
     assert len(looks) < 60
     assert len(looks) < SETTLE_ATTEMPTS
+
+
+# --- captures that the record does not know --------------------------------------------------------------
+
+KEY = b"k" * 32
+
+
+def marked(target_minor: int, **fields: object) -> Payment:
+    """The payment, captured by this cloud in order to keep so much."""
+    return paid(capture_mark=capture_mark(KEY, "pi_1", target_minor), **fields)
+
+
+def set_back(stage: str) -> Life:
+    """An order as an older database has it: all that came after is forgotten."""
+    life = Life(new_order(stage="abandoned", due_at_ms=None) if stage == "abandoned" else None, keys=(KEY,))
+    if stage in {"funded", "revoking"}:
+        life.funded(held())
+    if stage == "revoking":
+        life.due()
+        while life.order.state == "funded":
+            life.due()
+    assert life.order.state == stage
+    life.wait_s(3600)
+    return life
+
+
+@pytest.mark.parametrize("stage", ["open", "abandoned", "funded", "revoking"])
+@pytest.mark.parametrize(("target", "delivered", "goodwill"), [(300, 3, 0), (200, 2, 0), (150, 2, 50)])
+def test_rule_a_capture_of_ours_that_the_record_does_not_know_stands_and_is_shown(
+    stage: str, target: int, delivered: int, goodwill: int
+) -> None:
+    life = set_back(stage)
+    life.read(marked(target, received_minor=target))
+    assert (life.order.state, life.effects, life.kinds) == ("settled", (), {"unknown_capture"})
+    books = life.order.books
+    assert (life.order.delivered, books.target_minor, books.goodwill_minor) == (delivered, target, goodwill)
+    check(life.order)
+    life.on(RefundAsked("kim", "a complaint", 100))
+    life.read(marked(target, received_minor=target))
+    assert life.settle == ("refund", target - 100), "it is an order like any other"
+
+
+def test_what_the_operator_asked_back_goes_back_although_it_was_captured() -> None:
+    life = Life(keys=(KEY,)).funded(held())
+    life.on(RefundAsked("kim", "a complaint", 100))
+    assert life.order.state == "revoking"
+    life.read(marked(200, received_minor=200))
+    assert (life.order.delivered, life.settle) == (2, ("refund", 100))
+    life = Life(keys=(KEY,)).resolved(2, held())
+    life.on(RefundAsked("kim", "a complaint", 100))
+    life.read(marked(200, received_minor=200))
+    assert life.settle == ("refund", 100)
+
+
+def test_of_a_whole_hold_that_was_captured_the_rest_goes_back_and_no_more() -> None:
+    life = set_back("open")
+    life.read(marked(100))
+    assert (life.order.state, life.settle) == ("resolved", ("refund", 200))
+    life.settled_with("done")
+    life.read(marked(100, refunded_minor=200))
+    assert (life.order.state, life.order.delivered, life.order.books.lost_minor) == ("settled", 1, 0)
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        None,
+        "300",
+        "300.",
+        "300." + "0" * 64,
+        capture_mark(b"x" * 32, "pi_1", 300),
+        capture_mark(KEY, "pi_2", 300),
+        "400" + capture_mark(KEY, "pi_1", 300)[3:],
+        "\u0663" + capture_mark(KEY, "pi_1", 300)[1:],
+        "9" * 400 + ".0",
+    ],
+)
+def test_money_that_was_taken_without_our_mark_goes_back(mark: str | None) -> None:
+    life = set_back("open")
+    life.read(paid(capture_mark=mark))
+    assert (life.order.state, life.kinds) == ("returning", set())
+    life.read(paid(capture_mark=mark))
+    assert life.settle == ("refund", 300)
+
+
+def test_a_capture_stands_even_if_the_record_was_closed_without_the_machine_meanwhile() -> None:
+    life = Life(keys=(KEY,)).resolved(0, held())
+    for _ in range(2):
+        life.read(marked(200, received_minor=200))
+        assert (life.order.state, life.effects, life.kinds) == ("settled", (), {"unknown_capture"})
+        life.wait_s(60)
+        life.on(PaymentReported("pi_1", "charge.updated"))
+
+
+def test_a_capture_for_less_than_the_record_says_was_goodwill() -> None:
+    life = Life(keys=(KEY,)).resolved(3, held())
+    life.read(marked(100, received_minor=100))
+    books = life.order.books
+    assert (life.order.state, books.target_minor, books.goodwill_minor, books.lost_minor) == (
+        "settled",
+        100,
+        200,
+        0,
+    )
+
+
+def test_our_own_capture_carries_its_target_and_is_no_news() -> None:
+    life = Life(keys=(KEY,)).resolved(2, held())
+    life.read(held())
+    (effect,) = life.asked(Settle)
+    assert effect.mark == capture_mark(KEY, "pi_1", 200)
+    life.settled_with("done")
+    life.on(RefundAsked("kim", "a complaint", 100))
+    life.read(marked(200, received_minor=200))
+    assert (life.settle, life.kinds) == (("refund", 100), set())

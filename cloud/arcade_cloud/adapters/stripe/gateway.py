@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from arcade_cloud.adapters.stripe.clock import StripeClock
 from arcade_cloud.adapters.stripe.events import MARK, reports_of
 from arcade_cloud.adapters.stripe.objects import (
+    CAPTURE_MARK,
     Unreadable,
     checkout_from,
     events_from,
@@ -34,7 +35,7 @@ from arcade_cloud.ports.payments import Checkout, CheckoutRequest, EventPage, Pr
 
 if TYPE_CHECKING:
     import stripe
-    from stripe.params import EventListParams
+    from stripe.params import EventListParams, PaymentIntentCaptureParams
     from stripe.params.checkout import SessionCreateParams, SessionCreateParamsLineItem
 
 Json = dict[str, Any]
@@ -207,13 +208,16 @@ class StripeGateway:
             )
         return self._read("a payment", lambda: payment_from(intent, refunds, disputes))
 
-    def capture(self, payment_intent: str, amount_minor: int, *, key: str) -> None:
+    def capture(self, payment_intent: str, amount_minor: int, *, key: str, mark: str = "") -> None:
         """Capture `amount_minor` of a hold, for good. Stripe releases the rest."""
+        params: PaymentIntentCaptureParams = {"amount_to_capture": amount_minor}
+        if mark:
+            params["metadata"] = {CAPTURE_MARK: mark}
         try:
             self._ask(
                 "capturing",
                 lambda client: client.v1.payment_intents.capture(
-                    _id(payment_intent), {"amount_to_capture": amount_minor}, {"idempotency_key": key}
+                    _id(payment_intent), params, {"idempotency_key": key}
                 ),
             )
         except PaymentsRefused as refusal:

@@ -12,6 +12,9 @@ from arcade_cloud.ports.payments import Checkout, Price
 
 Json = Mapping[str, Any]
 
+# Under this name the mark of a capture is in the metadata of its payment intent.
+CAPTURE_MARK = "arcade_capture"
+
 # Stripe: "IDs … can be up to 255 characters"; metadata values up to 500.
 MAX_ID_LENGTH = 255
 _MAX_AMOUNT_MINOR = 10**12
@@ -77,6 +80,7 @@ def payment_from(
         lost_minor=_lost_minor(disputes),
         paid_at_ms=paid_at_ms,
         capture_before_ms=capture_before_ms,
+        capture_mark=optional_id(metadata_of(intent), CAPTURE_MARK),
     )
 
 
