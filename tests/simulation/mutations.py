@@ -554,6 +554,19 @@ MUTATIONS = (
         ),
     ),
     _bug(
+        "an order that nobody paid is forgotten at once",
+        (PAYMENT + "_to_be_forgotten", "1000 * UNPAID_KEPT_S", "0"),
+        (PAYMENT + "is_forgettable", "and is_old", ""),
+        elsewhere="tests/cloud/domain/test_life.py::"
+        "test_an_order_that_nobody_could_pay_any_more_is_forgotten_after_a_month",
+    ),
+    _bug(
+        "what is reported about an order that nobody paid does not keep it",
+        (PAYMENT + "reported", "noted.recheck or is_abandoned", "noted.recheck"),
+        elsewhere="tests/cloud/domain/test_life.py::"
+        "test_what_is_reported_about_an_unpaid_order_is_read_before_the_order_is_forgotten",
+    ),
+    _bug(
         "what was pruned counts as never seen", (CREDITS + "forgets_before_ms", "return", "return 0  #"), near=15
     ),
     _bug(
