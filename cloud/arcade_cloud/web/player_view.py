@@ -12,6 +12,7 @@ from typing import Literal
 from arcade_cloud.domain.machines import Machine, Presence, why_not_ready
 from arcade_cloud.domain.money import Offer, Payment, format_amount
 from arcade_cloud.domain.order import Delivery, Order
+from arcade_cloud.domain.payment import is_kept_for_a_while
 from arcade_cloud.domain.settlement import ALERT_ATTEMPTS
 from arcade_cloud.errors import InvariantBroken
 from arcade_shared.messages import MAX_CREDITS
@@ -238,7 +239,8 @@ def _open(order: Order, now_ms: int) -> View:
 
 
 def _abandoned(order: Order) -> View:
-    if order.due_at_ms is not None:  # Stripe has reported something, and is being asked
+    is_over = order.payment is None or is_kept_for_a_while(order.payment)
+    if order.due_at_ms is not None and not is_over:  # Stripe has reported something, and is being asked
         return View(
             phase="checking",
             title="Checking your payment",

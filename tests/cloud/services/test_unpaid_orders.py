@@ -30,6 +30,8 @@ def test_an_order_that_nobody_paid_goes_a_month_after_its_checkout_has_expired(s
     assert site.order(order_id).state == "abandoned"
     let_time_pass(site, KEPT_MS - 2 * DAY_MS)
     assert site.order(order_id).state == "abandoned"
+    page = site.client.get(f"/m/cab-01/o/{order_id}?format=json").get_json()
+    assert (page["phase"], page["final"]) == ("not_paid", True)
     asked = len(site.payments.calls)
     let_time_pass(site, 2 * DAY_MS)
     assert site.store.order(order_id) is None
