@@ -11,6 +11,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from arcade_edge.simulator.cabinet import read_edge_log
 from arcade_sandbox.demo import pulses
+from arcade_sandbox.errors import SystemFailed
 from arcade_sandbox.processes import wait_for
 from arcade_sandbox.system import PRICE_MINOR, Profile, System
 from arcade_shared.ids import uuid7
@@ -81,6 +82,18 @@ def final_page(system, order_id, machine_id="cab-01"):
         return page if page["final"] else None
 
     return wait_for("the order is final", look, 40)
+
+
+def bought(system, machine_id, credits):
+    """Buy as soon as that can be done: whoever seems to have a wrong key is not ready until the next status."""
+
+    def attempt():
+        try:
+            return system.buy(machine_id, credits)
+        except SystemFailed:
+            return None
+
+    return wait_for("a purchase", attempt, 70)
 
 
 def test_replayed_redirected_retained_and_forged_coinpulses_pulse_nothing(system, attacker):
@@ -158,11 +171,13 @@ def test_forged_and_replayed_acks_take_no_money(system, attacker):
             "arcade/cloud/echo",
         ):
             attacker.publish(topic, payload)
+    # Nobody can say whether the forged acks are the machine's, so it is asked until it answers.
+    time.sleep(float(LIMITS["DELIVER_WITHIN_S"]) + 1)
+    agent.start()
     page = final_page(system, link["orderId"])
     assert "not charged" in page["title"].lower()
     (entry,) = [entry for entry in system.stripe.money() if entry["status"] == "canceled"]
     assert (entry["amount"], entry["kept"]) == (2 * PRICE_MINOR, 0)
-    agent.start()
     system.wait_ready("cab-01")
 
 
@@ -222,8 +237,7 @@ def test_noise_on_every_topic_kills_nothing_and_a_good_credit_still_arrives(syst
     attacker.publish("arcade/cloud/echo", b"the last of it")
     agents = {name: cabinet.agent for name, cabinet in system.cabinets.items()}
     for machine_id in agents:
-        system.wait_ready(machine_id)
-        final_page(system, system.buy(machine_id, 2), machine_id)
+        final_page(system, bought(system, machine_id, 2), machine_id)
     wait_for("all pulses", lambda: (count(system), count(system, "cab-02")) == (before[0] + 2, before[1] + 2))
     assert system.cloud.running
     assert all(agent.running for agent in agents.values())

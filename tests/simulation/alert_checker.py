@@ -9,7 +9,15 @@ from simulation.evidence import Condition
 from simulation.faults import MINUTE, SECOND
 
 # What lasts is checked with its times.
-CONDITIONS = ("broker", "clock_off", "deaf", "machine_silent", "unsellable", "webhook_refused")
+CONDITIONS = (
+    "broker",
+    "clock_off",
+    "deaf",
+    "machine_silent",
+    "signature_refused",
+    "unsellable",
+    "webhook_refused",
+)
 # As published: the cloud has heard itself for so long before it calls a machine silent.
 HEARING_PROVEN_MS = 5 * MINUTE
 # Until a machine that is silent for longer than the limit is told.
@@ -18,6 +26,13 @@ SLACK_MS = 5 * SECOND
 # What keeps the machines' words, or the cloud's echoes, from the cloud.
 DEAFENING = ("acks lost on their way", "acks held up", "message lost after the broker", "cloud down", "store down")
 
+FORGING = (
+    "attacker has the broker",
+    "careless Pi answers for others",
+    "thief with another machine's key",
+    "leftovers retained",
+    "signing secret rotated",
+)
 STRIPE_FAULTS = (
     "Stripe busy",
     "Stripe failed and keeps the key",
@@ -74,6 +89,9 @@ def _check_machines_watched(case: Case) -> Iterator[Broken]:
             yield from _check_accusation(case, condition, silent_ms)
         elif condition.kind == "deaf" and not any(evidence.faults.get(fault) for fault in DEAFENING):
             yield Broken("5", "alerts", "the cloud calls itself deaf without a cause")
+        elif condition.kind == "signature_refused":
+            if not any(evidence.faults.get(fault) for fault in FORGING):
+                yield Broken("5", "alerts", f"{condition.subject} is said to have a wrong key without a cause")
         elif condition.kind not in ("machine_silent", "deaf"):
             yield Broken("5", "alerts", f"a condition {condition.kind} of {condition.subject} without a cause")
     if not silent_ms or not evidence.machines_on_ms:

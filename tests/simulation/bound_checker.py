@@ -28,8 +28,17 @@ AWAY = frozenset(
         "signing secret rotated",
     }
 )
+# Messages with a wrong signature come on a machine's topics. While they do, it is not called silent.
+FORGING = frozenset(
+    {
+        "attacker has the broker",
+        "careless Pi answers for others",
+        "thief with another machine's key",
+        "leftovers retained",
+    }
+)
 # The cloud cannot ask a machine, or could not hear its answer.
-DEAF = AWAY | {
+DEAF = (AWAY | FORGING) | {
     "message lost before the broker",
     "message lost after the broker",
     "broker's word lost",

@@ -42,7 +42,9 @@ AlertKind = Literal[
     "wrong_payment",
 ]
 # What lasts until it ends.
-ConditionKind = Literal["broker", "clock_off", "deaf", "machine_silent", "unsellable", "webhook_refused"]
+ConditionKind = Literal[
+    "broker", "clock_off", "deaf", "machine_silent", "signature_refused", "unsellable", "webhook_refused"
+]
 
 
 class Alert(Struct, frozen=True, kw_only=True, omit_defaults=True):

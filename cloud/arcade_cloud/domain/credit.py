@@ -188,7 +188,7 @@ def revoke(credit: Credit, patience: Patience, context: Context) -> Step[Credit]
         return _resolve(credit, 0, "broker", "the broker did not deliver the credits", context)
     if context.now_ms >= last_resort_ms(revoking, patience, context):
         return _silent(credit, "last resort", context)
-    if is_silent(delivery, patience, context):
+    if credit.machine_id not in context.unheard and is_silent(delivery, patience, context):
         return _silent(credit, "silence", context)
     asked = _with(
         credit,

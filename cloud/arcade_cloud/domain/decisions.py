@@ -21,6 +21,7 @@ class Context:
             verified status is missing.
         last_echo_ms: When the latest echo that came back was sent.
         capture_keys: Captures are marked with the first; a mark by any of them is ours.
+        unheard: Machines on whose topics messages with a wrong signature come now.
     """
 
     now_ms: int
@@ -28,6 +29,7 @@ class Context:
     installations: Mapping[str, str] = field(default_factory=dict)
     last_echo_ms: int | None = None
     capture_keys: tuple[bytes, ...] = ()
+    unheard: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,12 @@ def look_alike(machine_id: str, known: Iterable[str]) -> str | None:
 
 
 class Presence(Struct, frozen=True, kw_only=True):
-    """The latest state of a machine's agent, from messages with a valid signature only."""
+    """The latest state of a machine's agent, from messages with a valid signature only.
+
+    Attributes:
+        refused_at_ms: When a message with a wrong signature came last, on one of the machine's topics. Not every
+            one is recorded.
+    """
 
     machine_id: str
     version: int = 0
@@ -105,6 +110,7 @@ class Presence(Struct, frozen=True, kw_only=True):
     due_at_ms: int | None = None
     # The latest sign of life, and not only of a message that was long on its way. 0: none since this is recorded.
     alive_at_ms: int = 0
+    refused_at_ms: int = 0
 
     @property
     def last_alive_ms(self) -> int:
@@ -127,6 +133,38 @@ class PresenceUpdate(Struct, frozen=True, kw_only=True):
     rival: str | None = None
     watched_anew: bool = False
     unregistered: bool = False
+
+
+# While messages with a wrong signature come, one is recorded this often.
+REFUSED_EVERY_MS = 10_000
+# So long after the last one, a machine that speaks with a valid signature is well again.
+WELL_AFTER_MS = 5 * 60_000
+
+
+def refused(presence: Presence, now_ms: int) -> Presence:
+    """The presence after a message with a wrong signature. Nothing that the message says counts."""
+    if now_ms - REFUSED_EVERY_MS < presence.refused_at_ms <= now_ms + SKEW_MS:
+        return presence
+    return msgspec.structs.replace(presence, refused_at_ms=now_ms)
+
+
+def is_well_again(presence: Presence, now_ms: int) -> bool:
+    """Whether a machine that speaks with a valid signature was refused before, and that is over."""
+    return presence.refused_at_ms > 0 and not now_ms - WELL_AFTER_MS < presence.refused_at_ms <= now_ms + SKEW_MS
+
+
+def well_again(presence: Presence) -> Presence:
+    """The presence of such a machine."""
+    return msgspec.structs.replace(presence, refused_at_ms=0)
+
+
+def speaks_unheard(presence: Presence | None, now_ms: int) -> bool:
+    """Whether messages with a wrong signature come now: perhaps the machine's own, so it is not silent.
+
+    Someone who may publish on the machine's topics can make it look so, but not for ever: the last resort needs no
+    silence.
+    """
+    return presence is not None and is_fresh(presence.refused_at_ms, now_ms)
 
 
 def is_fresh(stated_at_ms: int, now_ms: int) -> bool:
@@ -267,7 +305,9 @@ def look(presence: Presence, now_ms: int, silent_ms: int, hearing: Hearing | Non
     return Watched(due(None), "silent")
 
 
-Readiness = Literal["ready", "never connected", "two devices", "offline", "not ready", "too many credits"]
+Readiness = Literal[
+    "ready", "never connected", "two devices", "wrong key", "offline", "not ready", "too many credits"
+]
 
 
 def readiness(machine: Machine, presence: Presence | None, now_ms: int, credits: int = 1) -> Readiness:
@@ -278,6 +318,8 @@ def readiness(machine: Machine, presence: Presence | None, now_ms: int, credits:
         return "never connected"
     if presence.rival_installation is not None and _is_recent(presence.rival_heard_at_ms, now_ms):
         return "two devices"
+    if presence.refused_at_ms > presence.heard_at_ms and speaks_unheard(presence, now_ms):
+        return "wrong key"
     if not presence.online or not is_fresh(presence.stated_at_ms, now_ms):
         return "offline"
     if not presence.ready:
@@ -294,6 +336,8 @@ def why_not_ready(machine: Machine, presence: Presence | None, now_ms: int, cred
             return "This machine has not been connected yet."
         case "two devices":
             return "Two devices use this machine's id; the operator has been told."
+        case "wrong key":
+            return "This machine is not ready; the operator has been told."
         case "offline":
             return "This machine is offline."
         case "not ready":

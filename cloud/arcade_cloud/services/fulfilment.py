@@ -34,6 +34,7 @@ from arcade_cloud.domain.events import (
 )
 from arcade_cloud.domain.life import decide
 from arcade_cloud.domain.limits import SKEW_MS, Limits
+from arcade_cloud.domain.machines import speaks_unheard
 from arcade_cloud.domain.order import Command, Credit, HistoryEntry, Order
 from arcade_cloud.domain.payment import is_another
 from arcade_cloud.errors import (
@@ -205,7 +206,13 @@ class Fulfilment:
             },
             last_echo_ms=self.heard_echo_ms() if _is_revoking(order) else None,
             capture_keys=self.capture_keys,
+            unheard=self._unheard(order, now_ms),
         )
+
+    def _unheard(self, order: Order, now_ms: int) -> frozenset[str]:
+        """The machines of revoked credits whose messages cannot be verified."""
+        asked = dict.fromkeys(credit.machine_id for credit in order.credits if credit.is_revoking)
+        return frozenset(one for one in asked if speaks_unheard(self.store.presence(one), now_ms))
 
     def heard_echo_ms(self) -> int | None:
         """When the latest echo that came back was sent.

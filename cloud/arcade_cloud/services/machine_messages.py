@@ -4,6 +4,7 @@ They come in two ways: a cloud that runs as a process subscribes to them; a serv
 broker's rule engine through `/ingest`. Both call `MachineMessages.take_in`.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -21,7 +22,7 @@ from arcade_cloud.errors import Conflict, InvariantBroken
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.services.machine_watch import MachineWatch
 from arcade_cloud.services.rate_limit import Rate, RateLimiter, Share
-from arcade_shared.errors import BadMessage
+from arcade_shared.errors import BadMessage, BadSignature
 from arcade_shared.messages import Ack, Echo, Gameover, Status, from_object, parse_object
 from arcade_shared.signing import key_fingerprint, verify
 from arcade_shared.topics import ECHO, MachineTopic, parse_machine_topic
@@ -36,6 +37,7 @@ PRESENCE_RETRIES = 10
 # with a stolen key from filling the store.
 UNMATCHED_ACKS_PER_MINUTE = 30
 _UNMATCHED = Rate(per_minute=UNMATCHED_ACKS_PER_MINUTE, burst=UNMATCHED_ACKS_PER_MINUTE)
+_SIGNATURE = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,14 @@ class MachineMessages:
             return self._echo(parse_object(payload))
         place = parse_machine_topic(topic)
         fields = parse_object(payload)
+        try:
+            return self._take_in(place, fields)
+        except BadSignature:
+            if place.kind in {"ack", "status"} and _looks_signed(place, fields):
+                self._note_refused(place.machine_id)
+            raise
+
+    def _take_in(self, place: MachineTopic, fields: dict[str, Any]) -> TakenAs:
         match place.kind:
             case "ack":
                 return self._ack(place, fields)
@@ -80,6 +90,29 @@ class MachineMessages:
             "name. If there is none, somebody knows the id: let nobody but the broker's operator read $SYS/#."
         )
         self.fulfilment.store.raise_alert(alert("taken_over", client_id, text, self.fulfilment.now_ms()))
+
+    def _note_refused(self, machine_id: str) -> None:
+        """Note that a registered machine may speak with a key that is not valid, and tell a person."""
+        store, now_ms = self.fulfilment.store, self.fulfilment.now_ms()
+        machine, presence = store.machine(machine_id), store.presence(machine_id)
+        if machine is None or machine.kind == "subscriber":
+            return
+        if presence is not None and machines.refused(presence, now_ms) == presence:
+            return
+        text = (
+            f"Messages of machine {machine_id} have a wrong signature, so nothing that it says counts. Nobody can "
+            "pay for it, and its orders wait. If SIGNING_SECRET was replaced, put the old secret back behind the "
+            "new one, with a comma between. Otherwise compare its signing_key with arcade-cloud machine config."
+        )
+        self.watch.alerts.begin("signature_refused", machine_id, text)
+        self._update(machine_id, lambda before: PresenceUpdate(presence=machines.refused(before, now_ms)))
+
+    def _well_again(self, machine_id: str) -> None:
+        # First the condition, then the record: if this process dies in between, the next status does it again.
+        self.watch.alerts.end(
+            "signature_refused", machine_id, f"Machine {machine_id} signs with a valid key again."
+        )
+        self._update(machine_id, lambda before: PresenceUpdate(presence=machines.well_again(before)))
 
     def _verified(self, place: MachineTopic, fields: dict[str, Any]) -> bytes:
         key = verify(self.keyring.of_machine(place.machine_id), str(place), fields)
@@ -145,6 +178,8 @@ class MachineMessages:
             store.raise_alert(alert("two_installations", place.machine_id, text, now_ms, each_hour))
         if update.watched_anew:
             self.watch.heard(place.machine_id)
+        if machines.is_well_again(update.presence, now_ms):
+            self._well_again(place.machine_id)
         if update.unregistered:
             text = (
                 f"Machine {place.machine_id} is out of sale: its coin meter missed coins of several trains in a "
@@ -193,3 +228,10 @@ class MachineMessages:
             raise BadMessage(
                 f"more than {UNMATCHED_ACKS_PER_MINUTE} a minute from one machine: a defect or a stolen key"
             )
+
+
+def _looks_signed(place: MachineTopic, fields: dict[str, Any]) -> bool:
+    """Whether it is what a machine with another key would send. The doctor's trial messages have no signature."""
+    signature = fields.get("signature")
+    is_one = isinstance(signature, str) and _SIGNATURE.fullmatch(signature) is not None
+    return is_one and fields.get("machineId") == place.machine_id

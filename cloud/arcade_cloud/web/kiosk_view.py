@@ -39,5 +39,5 @@ def kiosk_view(machine: Machine, presence: Presence | None, now_ms: int, *, sell
             return KioskView(state="offline", title="Offline", detail="Phone payments resume automatically.")
         case "not ready" if presence is not None and presence.reason in PASSING:
             return KioskView(state="wait", title="One moment", detail="The machine cannot take credits right now.")
-        case "not ready" | "two devices" | "too many credits":
+        case "not ready" | "two devices" | "wrong key" | "too many credits":
             return KioskView(state="out_of_order", title="Out of order", detail="Please tell the staff.")

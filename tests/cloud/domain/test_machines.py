@@ -12,11 +12,17 @@ from arcade_cloud.domain.limits import SKEW_MS
 from arcade_cloud.domain.machines import (
     FRESH_MS,
     RIVAL_MS,
+    WELL_AFTER_MS,
     Machine,
     Presence,
     PresenceUpdate,
     apply_status,
     is_fresh,
+    is_well_again,
+    readiness,
+    refused,
+    speaks_unheard,
+    well_again,
     why_not_ready,
 )
 from arcade_shared.messages import WILL_SEQ, Status
@@ -262,3 +268,24 @@ def test_a_pi_that_was_heard_in_the_future_is_no_rival() -> None:
     two = heard(known, a_status(installation=SECOND, at_ms=ahead_ms + 1000), ahead_ms + 1000).presence
     right = heard(two, a_status(installation=SECOND, seq=2, at_ms=NOW_MS + 2000), NOW_MS + 2000).presence
     assert why_not_ready(Machine(machine_id="cab-01"), right, NOW_MS + 2000) is None
+
+
+def test_a_machine_that_is_refused_is_not_ready_until_its_next_good_status() -> None:
+    known = refused(after(a_status()), NOW_MS + 1000)
+    machine = Machine(machine_id="cab-01")
+    assert readiness(machine, known, NOW_MS + 1000) == "wrong key"
+    assert "operator has been told" in (why_not_ready(machine, known, NOW_MS + 1000) or "")
+    good = heard(known, a_status(seq=2, at_ms=NOW_MS + 2000), NOW_MS + 2000).presence
+    assert readiness(machine, good, NOW_MS + 2000) == "ready"
+    assert speaks_unheard(good, NOW_MS + 2000)
+    assert not is_well_again(good, NOW_MS + 2000)
+    assert is_well_again(good, NOW_MS + 1000 + WELL_AFTER_MS)
+    assert well_again(good).refused_at_ms == 0
+
+
+def test_a_refusal_in_the_future_holds_nothing_up() -> None:
+    known = refused(after(a_status()), NOW_MS + 8 * 3_600_000)
+    assert not speaks_unheard(known, NOW_MS)
+    assert readiness(Machine(machine_id="cab-01"), known, NOW_MS) == "ready"
+    assert refused(known, NOW_MS).refused_at_ms == NOW_MS
+    assert is_well_again(known, NOW_MS)

@@ -14,7 +14,7 @@ from arcade_cloud.domain.limits import SKEW_MS
 from arcade_cloud.domain.machines import Presence
 from arcade_cloud.domain.order import UnmatchedAck
 from arcade_cloud.errors import StoreUnavailable
-from arcade_shared.errors import BadMessage
+from arcade_shared.errors import BadMessage, BadSignature
 from arcade_shared.messages import Ack, Clock, Coinpulse, Echo, Gameover, Status, parse_object
 from arcade_shared.signing import echo_key, machine_key, seal, signature
 from arcade_shared.times import format_ms
@@ -76,10 +76,27 @@ def waiting(cloud: MortalCloud) -> str:
     return order_id
 
 
+ALERTS = {"_alerts", "_unsent", "_lasting"}
+# Refused, but not what a machine with another key would send.
+NOT_EVEN_SIGNED = {
+    "unsigned",
+    "empty signature",
+    "no text as signature",
+    "on another machine's topic",
+    "about another machine",
+    "an echo signed by a machine",
+    "a forged game over",
+}
+
+
 def trace(cloud: MortalCloud) -> Any:
-    """All that is stored."""
+    """All that is stored, but alerts, and that a machine was refused."""
     kept = {name: value for name, value in vars(cloud.store).items() if name not in {"_lock", "unavailable"}}
-    return copy.deepcopy(kept)
+    kept = {name: copy.deepcopy(value) for name, value in kept.items() if name not in ALERTS}
+    presences = kept["_presences"]
+    for machine_id, presence in presences.items():
+        presences[machine_id] = msgspec.structs.replace(presence, version=0, refused_at_ms=0)
+    return kept
 
 
 # --- acks ------------------------------------------------------------------------------------------------
@@ -229,9 +246,13 @@ def test_what_no_machine_signed_for_itself_is_refused_and_leaves_no_trace(which:
     cloud = MortalCloud()
     before = trace(cloud)
     topic, payload = _refusals()[which]
-    with pytest.raises(BadMessage):
+    with pytest.raises(BadMessage) as refusal:
         cloud.messages.take_in(topic, payload)
+    looks_signed = refusal.type is BadSignature and which not in NOT_EVEN_SIGNED
     assert trace(cloud) == before
+    assert [(alert.kind, alert.subject) for alert in cloud.store.recent_alerts(9)] == (
+        [("signature_refused", MACHINE)] if looks_signed else []
+    )
 
 
 @settings(max_examples=300)
