@@ -61,6 +61,24 @@ def test_a_grant_is_one_order_for_its_token_and_costs_nothing(site: Site) -> Non
     assert site.payments.stripe.money() == []
 
 
+def test_a_grant_that_is_sent_again_is_answered_though_the_machine_is_gone_by_now(site: Site) -> None:
+    operations = site.dependencies.operations
+    first = operations.grant("cab-01", 2, by="operator", reason="sorry", token="form-1")
+    site.say_status("cab-01", state="offline", ready=False)
+    again = operations.grant("cab-01", 2, by="operator", reason="sorry", token="form-1")
+    assert again.order_id == first.order_id
+    with pytest.raises(NotReady):
+        operations.grant("cab-01", 2, by="operator", reason="sorry", token="form-2")
+
+
+def test_no_more_is_sold_than_one_train_of_the_machine_holds(site: Site) -> None:
+    """What the agent says counts for the whole purchase, not for one of the offers in it."""
+    site.say_status("cab-01", max_credits=3)
+    assert site.dependencies.sales.begin_checkout("cab-01", quantity=3).ordered == 3
+    with pytest.raises(NotReady, match="at most 3"):
+        site.dependencies.sales.begin_checkout("cab-01", quantity=4)
+
+
 def test_credits_are_for_the_computer_that_was_ready_when_they_were_ordered(site: Site) -> None:
     sales, operations = site.dependencies.sales, site.dependencies.operations
     presence = site.store.presence("cab-01")

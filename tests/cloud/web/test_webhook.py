@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from arcade_cloud.domain.events import Acked
+from support.lives import an_ack
 from support.orders import only_delivery, session_of
 from support.site import WEBHOOK_SECRET, Site, check_error
 
@@ -147,3 +149,29 @@ def test_a_large_event_is_read_and_one_beyond_all_bounds_is_not(site):
     assert site.post_event(event).status_code == 200
     event = {"id": "evt_2", "type": "invoice.paid", "data": {"object": {"note": "x" * 600_000}}}
     check_error(site.post_event(event), 413, "too_large")
+
+
+def test_rule_an_old_event_is_not_believed_before_its_payment_was_read(site):
+    """The hold that it tells of is gone by now: what was published would be a free play."""
+    order_id, events = paid_events(site)
+    held = next(event for event in events if event["type"] == "payment_intent.amount_capturable_updated")
+    payment_intent = held["data"]["object"]["id"]
+    site.payments.stripe.world.cancel(payment_intent)
+    site.payments.stripe.take_events()
+    site.now_ms += 61_000
+    assert site.post_event(held).status_code == 200
+    assert site.broker.on("arcade/machine/cab-01/coinpulse") == []
+    assert site.order(order_id).state == "abandoned"
+
+
+def test_an_event_counts_as_seen_only_once_its_alert_is_stored(site, monkeypatch):
+    """The process dies in between, and Stripe sends it again: a seen one would be passed over."""
+    order_id, events = paid_events(site, quantity=1)
+    for event in events:
+        site.post_event(event)
+    fulfilment, noted = site.dependencies.fulfilment, []
+    monkeypatch.setattr(site.store, "raise_alert", lambda alert: noted.append(alert.kind))
+    monkeypatch.setattr(site.store, "note_seen", lambda event_id, at_ms: bool(noted.append(event_id)) or True)
+    strange = an_ack(site.order(order_id), delivered=1, installation="f" * 32)
+    fulfilment.move(order_id, Acked(strange), seen="evt_strange")
+    assert noted == ["wrong_installation", "evt_strange"]
