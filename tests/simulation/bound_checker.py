@@ -204,11 +204,12 @@ def _times(
     if paid_ms is None:
         return
     decision = case.evidence.decisions.get(line.get("id", ""))
+    purchase = case.evidence.purchases.get(line.get("session", ""))
     if order["kind"] == "checkout":
         yield "known to be paid", first_ms, bounds.known(line["there_ms"])
     elif decision is not None:
         paid_ms = decision.ended_ms  # the time to deliver begins with what a person decided
-    elif order["kind"] != "grant" and case.evidence.purchases[line["session"]].order_id is None:
+    elif purchase is not None and purchase.order_id is None:
         begun_ms = case.steps_of[name][0].at_ms
         yield "found", begun_ms, bounds.found(line["there_ms"])
     resolved_ms = min(case.steps_into(name, "resolved", "settled", "returning"), default=ended_ms)

@@ -211,7 +211,14 @@ MUTATIONS = (
             "note_echo(echo.timestamp_ms)",
             "note_echo(self.fulfilment.now_ms())",
         ),
-        near=2,
+        near=17,
+        weather=(
+            "message very late",
+            "message late",
+            "Pi broken for good",
+            "link of a Pi down",
+            "Pi without power",
+        ),
     ),
     _bug(
         "a status counts from when it came, not from when it was made",
@@ -581,20 +588,23 @@ MUTATIONS = (
     _bug(
         "any mark proves that a payment is ours",
         (OWNERSHIP + "is_marked", "return any(", "return True or any("),
+        near=9,
     ),
-    _bug("a mark is good for any amount", (OWNERSHIP + "mark", "ours.amount_minor", "0")),
-    _bug("a mark is good for any machine", (OWNERSHIP + "mark", "ours.machine_id", '""')),
-    _bug("a mark is good for any order", (OWNERSHIP + "mark", "ours.order_id", '""')),
+    _bug("a mark is good for any amount", (OWNERSHIP + "mark", "ours.amount_minor", "0"), near=33),
+    _bug("a mark is good for any machine", (OWNERSHIP + "mark", "ours.machine_id", '""'), near=9),
+    _bug("a mark is good for any order", (OWNERSHIP + "mark", "ours.order_id", '""'), near=9),
     _bug(
         "whoever names an order of ours has paid it",
         (INTAKE + "_on_record", "_session_of(named) == report.session_id", "True"),
         (INTAKE + "_on_record", " or report.session_id is None", ""),
+        near=9,
     ),
     _bug(
         "a session that names our order is not compared with the order's own",
         (INTAKE + "_is_read_back", "checkout.payment.payment_intent != payment_intent", "False"),
         (INTAKE + "_is_read_back", "PaymentRead(checkout.payment, ", "PaymentRead(report.payment, "),
         (INTAKE + "_is_read_back", "checkout.payment is None or ", ""),
+        near=39,
     ),
     _bug(
         "a payment for a machine here is ours at any price",
@@ -607,10 +617,12 @@ MUTATIONS = (
             "    reference = (",
             "    return self._unmatched(shown.payment_intent, report, why)\n    reference = (",
         ),
+        near=6,
     ),
     _bug(
         "what Stripe does not show is asked for again and again",
         (INTAKE + "take_in", "except PaymentsRefused as error:", "except ZeroDivisionError as error:"),
+        near=28,
     ),
     _bug(
         "a payment that was taken is as old as the event that tells it",
