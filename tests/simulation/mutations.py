@@ -221,6 +221,37 @@ MUTATIONS = (
         ),
     ),
     _bug(
+        "an echo from the future proves silence",
+        (CREDIT + "is_silent", " <= context.now_ms + SKEW_MS", ""),
+        within=1,
+        elsewhere="tests/cloud/domain/test_clocks.py::test_an_echo_from_the_future_is_no_proof_that_the_cloud_hears",
+    ),
+    _bug(
+        "what a clock that was ahead has put off stays put off",
+        ("arcade_cloud.domain.life:decide", "without_future(order, context.now_ms)", "order"),
+        within=1,
+        elsewhere="tests/cloud/domain/test_clocks.py::"
+        "test_an_order_that_waits_for_its_payment_is_not_put_off_by_hours",
+    ),
+    _bug(
+        "a machine whose signatures are refused is silent",
+        (CREDIT + "revoke", "credit.machine_id not in context.unheard and ", ""),
+        within=1,
+        elsewhere="tests/cloud/services/test_wrong_key.py::"
+        "test_its_order_is_not_closed_as_silent_and_ends_right_once_the_old_secret_is_back",
+    ),
+    _bug(
+        "somebody pays for a machine whose signatures are refused",
+        (
+            "arcade_cloud.domain.machines:readiness",
+            "presence.refused_at_ms > presence.heard_at_ms and ",
+            "False and ",
+        ),
+        within=1,
+        elsewhere="tests/cloud/services/test_wrong_key.py::"
+        "test_nobody_can_pay_from_its_first_refused_status_until_its_next_good_one",
+    ),
+    _bug(
         "a status counts from when it came, not from when it was made",
         ("arcade_cloud.domain.machines:_updated", "stated_at_ms=status.timestamp_ms", "stated_at_ms=now_ms"),
         elsewhere="tests/cloud/domain/test_machines.py::test_a_status_is_fresh_for_a_while",
