@@ -20,6 +20,7 @@ from arcade_cloud.bootstrap import Cloud, build
 from arcade_cloud.config.settings import Settings
 from arcade_cloud.domain.clocks import AHEAD_MS
 from arcade_cloud.errors import ArcadeError, StoreError
+from arcade_cloud.services import watches
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ class Timer:
         self._cloud = cloud
         self._listener = listener
         name = cloud.settings.mqtt_listener_id or host_id()
-        self._broker, self._clock = cloud.watch_broker(name, listener), cloud.watch_clock(name)
+        self._watches = (cloud.services.watch, cloud.watch_broker(name, listener), cloud.watch_clock(name))
         self._told: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="timer", daemon=True)
@@ -134,9 +135,7 @@ class Timer:
                     self._put_clocks_right()
                 self._cloud.services.fulfilment.run_once()
                 self._cloud.services.reconciliation.run_once()
-                self._cloud.services.watch.run_once()
-                self._broker.run_once()
-                self._clock.run_once()
+                watches.look(self._watches)
                 self._tell_contested()
                 now_ms = self._cloud.services.fulfilment.now_ms()
                 if not 0 < next_prune_ms - now_ms <= PRUNE_EVERY_S * 1000:

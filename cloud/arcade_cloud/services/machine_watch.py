@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import msgspec
 
+from arcade_cloud.domain.alerts import alert
 from arcade_cloud.domain.events import Outcome
 from arcade_cloud.domain.machines import ECHO_EVERY_MS, HEARS_FOR_MS, Hearing, Machine, Presence, look
-from arcade_cloud.errors import Conflict
+from arcade_cloud.errors import Conflict, InvariantBroken
 from arcade_cloud.ports.store import Store
 from arcade_cloud.services.alerts import Alerts
 from arcade_cloud.services.sender import Sender
@@ -55,11 +56,20 @@ class MachineWatch:
         if not due:
             return
         hearing = self.store.hearing()
-        found = {self._look(machine_id, hearing) for machine_id in due}
+        found = {self._look_safely(machine_id, hearing) for machine_id in due}
         if "unproven" in found:
             self._prove_hearing(hearing)
         else:
             self._hears()
+
+    def _look_safely(self, machine_id: str, hearing: Hearing | None) -> str:
+        """As `_look`; a machine whose record is broken keeps no other from being looked at."""
+        try:
+            return self._look(machine_id, hearing)
+        except InvariantBroken as error:
+            text = f"A defect keeps machine {machine_id} from being watched: {error}. Tell the maintainers."
+            self.store.raise_alert(alert("stuck", machine_id, text, self.now_ms()))
+            return "alive"
 
     def _look(self, machine_id: str, hearing: Hearing | None) -> str:
         presence = self.store.presence(machine_id)

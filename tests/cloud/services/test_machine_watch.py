@@ -4,6 +4,8 @@ import msgspec
 import pytest
 
 from arcade_cloud.domain.machines import ECHO_EVERY_MS, HEARS_FOR_MS, Presence
+from arcade_cloud.errors import InvariantBroken
+from arcade_cloud.services import watches
 from arcade_shared.times import format_ms
 from arcade_shared.topics import ECHO
 from simulation.account_payments import AccountPayments
@@ -168,6 +170,40 @@ def test_a_status_that_was_long_on_its_way_is_no_sign_of_life(watching: Watching
     watching.world.machine.say_status(timestamp=format_ms(said_ms))
     watching.tick(0)
     assert watching.accused
+
+
+def test_a_broken_record_keeps_no_other_machine_from_being_watched(
+    watching: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = watching.world.store.presence
+    watching.world.store.put_presence(Presence(machine_id="cab-00", version=1, due_at_ms=0), 0)
+
+    def presence(machine_id: str) -> Presence | None:
+        if machine_id == "cab-00":
+            raise InvariantBroken("the presence of machine cab-00: the stored record cannot be read")
+        return real(machine_id)
+
+    monkeypatch.setattr(watching.world.store, "presence", presence)
+    watching.restart()
+    watching.tick(TOLD_MS)
+    assert watching.accused
+    assert watching.told.count(("stuck", "began")) == 1
+
+
+def test_a_defect_in_one_watch_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    done: list[str] = []
+
+    class Broken:
+        def run_once(self) -> None:
+            raise ZeroDivisionError
+
+    class Sound:
+        def run_once(self) -> None:
+            done.append("looked")
+
+    watches.look([Broken(), Sound()])
+    assert done == ["looked"]
+    assert "Broken failed" in caplog.text
 
 
 def test_a_machine_that_is_not_told_the_time_is_alive(watching: Watching) -> None:

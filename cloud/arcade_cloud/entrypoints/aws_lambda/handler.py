@@ -25,10 +25,8 @@ from arcade_cloud.bootstrap import build
 from arcade_cloud.config.settings import load, warnings
 from arcade_cloud.entrypoints.aws_lambda.wsgi import BadEvent, respond, shape_of
 from arcade_cloud.errors import ArcadeError, StoreUnavailable
-from arcade_cloud.services.broker_watch import BrokerWatch
-from arcade_cloud.services.clock_watch import ClockWatch
+from arcade_cloud.services import watches
 from arcade_cloud.services.fulfilment import Fulfilment
-from arcade_cloud.services.machine_watch import MachineWatch
 from arcade_cloud.services.reconciliation import Reconciliation
 from arcade_cloud.web.app import create_app
 from arcade_cloud.web.error_responses import STORE_DOWN
@@ -104,7 +102,7 @@ class LambdaFunction:
     app: "WSGIApplication"
     fulfilment: Fulfilment
     reconciliation: Reconciliation
-    watches: tuple[MachineWatch | BrokerWatch | ClockWatch, ...]
+    watches: tuple[watches.Watch, ...]
     deadline: Deadline
     sleep_s: Callable[[float], None] = time.sleep
 
@@ -134,8 +132,7 @@ class LambdaFunction:
         Returns:
             How many orders were due. One that stays due counts each time it is tried.
         """
-        for watch in self.watches:
-            watch.run_once()  # what it finds is posted with the other alerts
+        watches.look(self.watches)  # what they find is posted with the other alerts
         leave_at_s = max(0.0, self.deadline.left_s() - stay_s)
         moved = 0
         while True:
@@ -192,9 +189,9 @@ def lambda_function() -> LambdaFunction:
     cloud = build(settings, later=deadline.run_in_time, time_left_s=deadline.left_s)
     for warning in warnings(settings):
         logger.warning("%s", warning)
-    watches = (cloud.services.watch, cloud.watch_broker("AWS Lambda"), cloud.watch_clock("AWS Lambda"))
+    all_watches = (cloud.services.watch, cloud.watch_broker("AWS Lambda"), cloud.watch_clock("AWS Lambda"))
     services, app = cloud.services, create_app(cloud.web_dependencies())
-    return LambdaFunction(app, services.fulfilment, services.reconciliation, watches, deadline)
+    return LambdaFunction(app, services.fulfilment, services.reconciliation, all_watches, deadline)
 
 
 def handler(event: object, context: Context) -> dict[str, Any]:

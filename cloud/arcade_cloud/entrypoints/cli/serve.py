@@ -33,9 +33,10 @@ def _serve(settings: "Settings", options: argparse.Namespace) -> int:
 
 def _tick(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
+    from arcade_cloud.services import watches
 
     with build(settings) as cloud:
-        cloud.services.watch.run_once()
+        watches.look([cloud.services.watch])
         moved = cloud.services.fulfilment.run_once()
         while cloud.services.reconciliation.run_once():
             pass
