@@ -63,6 +63,7 @@ def connect(
     store: Store,
     payments: Payments,
     players_payments: Payments | None = None,
+    webhooks_payments: Payments | None = None,
     broker: Broker,
     alerts: AlertSink,
     keyring: Keyring,
@@ -79,6 +80,7 @@ def connect(
 
     Args:
         players_payments: Stripe for what a player waits for; None: as for everything else.
+        webhooks_payments: The same for what a webhook waits for.
         is_live: Stripe moves real money.
     """
     sender = Sender(store=store, broker=broker, keyring=keyring, now_ms=now_ms)
@@ -107,7 +109,13 @@ def connect(
         store=store, alerts=alerting, sender=sender, now_ms=now_ms, silent_ms=machine_silent_s * 1000
     )
     webhooks = WebhookWatch(store=store, alerts=alerting, now_ms=now_ms)
-    intake = PaymentIntake(fulfilment=fulfilment, sales=sales, keyring=keyring, is_live=is_live)
+    intake = PaymentIntake(
+        fulfilment=fulfilment,
+        payments=payments if webhooks_payments is None else webhooks_payments,
+        sales=sales,
+        keyring=keyring,
+        is_live=is_live,
+    )
     return Services(
         sender=sender,
         alerts=alerting,
@@ -221,6 +229,7 @@ def build(
     now_ms: Callable[[], int] = wall_clock_ms,
     time_left_s: Callable[[], float] | None = None,
     players_places: "Places | None" = None,
+    webhooks_places: "Places | None" = None,
 ) -> Cloud:
     """Make the cloud for `settings`. If that fails, nothing stays open.
 
@@ -228,6 +237,7 @@ def build(
         later: Runs work that waits for Stripe.
         now_ms: The wall clock, epoch milliseconds.
         players_places: For a process that answers many players at once: their places at Stripe.
+        webhooks_places: The same for webhooks.
         time_left_s: For a process that may be stopped at any moment: how long it can still wait for Stripe.
 
     Raises:
@@ -250,9 +260,8 @@ def build(
         services = connect(
             store=store,
             payments=_payments(settings, time_left_s, clock),
-            players_payments=None
-            if players_places is None
-            else _players_payments(settings, players_places, clock),
+            players_payments=_waited_for(settings, players_places, clock),
+            webhooks_payments=_waited_for(settings, webhooks_places, clock),
             broker=publisher,
             alerts=alert_sink(settings.alert_webhook_url),
             keyring=Keyring(settings.signing_secrets),
@@ -287,9 +296,12 @@ def _payments(
     )
 
 
-def _players_payments(settings: Settings, places: "Places", clock: "StripeClock") -> "StripeGateway":
+def _waited_for(settings: Settings, places: "Places | None", clock: "StripeClock") -> "StripeGateway | None":
+    """Stripe for whoever waits for the response to a request; None where there are places for all."""
     from arcade_cloud.adapters.stripe.gateway import ANSWER_TO_A_PLAYER_S, RETRIES_IN_A_HURRY, StripeGateway
 
+    if places is None:
+        return None
     return StripeGateway(
         settings.stripe_api_key,
         api_base=settings.stripe_api_base,

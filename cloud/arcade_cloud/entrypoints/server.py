@@ -32,6 +32,8 @@ WEB_THREADS = 32
 # Calls to Stripe for which a player waits: so many at once, so many more that wait for one of them, and how long.
 # The other threads are for whoever does not need Stripe, such as pages, /ingest and webhooks.
 PLAYERS_CALLS, PLAYERS_WAITING, PLAYERS_WAIT_S = 12, 6, 2.0
+# The same for the few webhooks that need Stripe for their answer; Stripe sends again what finds no place.
+WEBHOOKS_CALLS, WEBHOOKS_WAITING, WEBHOOKS_WAIT_S = 6, 2, 1.0
 STRIPE_THREADS = 8
 # Work beyond this is dropped: its order stays due, and the timer comes back to it.
 STRIPE_QUEUE = 500
@@ -168,7 +170,8 @@ def running(settings: Settings) -> Iterator[Cloud]:
     """Run the cloud with its timer and listener, and stop them in order at the end."""
     workers = StripeWorkers()
     places = Places(PLAYERS_CALLS, PLAYERS_WAITING, PLAYERS_WAIT_S)
-    with build(settings, later=workers.later, players_places=places) as cloud:
+    webhooks = Places(WEBHOOKS_CALLS, WEBHOOKS_WAITING, WEBHOOKS_WAIT_S)
+    with build(settings, later=workers.later, players_places=places, webhooks_places=webhooks) as cloud:
         listener = cloud.listener()
         timer = Timer(cloud, listener)
         try:

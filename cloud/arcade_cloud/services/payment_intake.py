@@ -22,7 +22,7 @@ from arcade_cloud.domain.order import CheckoutPage, Credit, Order, OrderPayment,
 from arcade_cloud.domain.ownership import Ours, Unclaimed
 from arcade_cloud.domain.payment import is_another
 from arcade_cloud.errors import InvariantBroken, PaymentsRefused, PaymentTaken, UnknownMachine
-from arcade_cloud.ports.payments import Checkout, Report
+from arcade_cloud.ports.payments import Checkout, Payments, Report
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.services.sales import Sales
 from arcade_shared.messages import MAX_CREDITS
@@ -46,10 +46,12 @@ class PaymentIntake:
     """Takes in reports from Stripe, and begins orders for payments without one.
 
     Attributes:
+        payments: Stripe for what a webhook waits for. It may say no sooner than that of `fulfilment`.
         is_live: The key is of Stripe's live mode.
     """
 
     fulfilment: Fulfilment
+    payments: Payments
     sales: Sales
     keyring: Keyring
     is_live: bool = False
@@ -194,7 +196,7 @@ class PaymentIntake:
             return self._unclaimed(self._payment(payment_intent, report), report, _NO_PROOF)
         if machine is None and report.machine_id is None and not report.by_link and not is_named:
             return "ignored"  # the checkout of another business: what it may name as its reference is its own
-        checkout = self.fulfilment.payments.read_checkout(report.session_id)
+        checkout = self.payments.read_checkout(report.session_id)
         if checkout.payment is None or not checkout.payment.has_money:
             return "ignored"  # if a slow bank takes it after all, that is another event
         sold = None if machine is None else self._offer_sold(machine, checkout)
@@ -214,7 +216,7 @@ class PaymentIntake:
         if session_id is None or named.payment_intent is not None:
             return False
         read_at_ms = self.fulfilment.now_ms()
-        checkout = self.fulfilment.payments.read_checkout(session_id)
+        checkout = self.payments.read_checkout(session_id)
         if checkout.payment is None or checkout.payment.payment_intent != payment_intent:
             return False
         read = PaymentRead(checkout.payment, checkout.status, read_at_ms)
@@ -232,7 +234,7 @@ class PaymentIntake:
         return None
 
     def _payment(self, payment_intent: str, report: Report) -> Payment:
-        return report.payment or self.fulfilment.payments.read_payment(payment_intent)
+        return report.payment or self.payments.read_payment(payment_intent)
 
     def _unclaimed(self, shown: Payment, report: Report, why: str, checkout: Checkout | None = None) -> TakenAs:
         """Show the payment to a person, who gives it back or has it delivered."""

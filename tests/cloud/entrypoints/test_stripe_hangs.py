@@ -3,15 +3,26 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import requests
 from waitress import wasyncore
 
 from arcade_cloud.adapters.stripe.gateway import Places
+from arcade_cloud.bootstrap import build
+from arcade_cloud.config.settings import load
 from arcade_cloud.entrypoints.http_server import make_server
-from arcade_cloud.entrypoints.server import PLAYERS_CALLS, PLAYERS_WAITING, WEB_THREADS, bind
-from support.site import INGEST_SECRET, Site
+from arcade_cloud.entrypoints.server import (
+    PLAYERS_CALLS,
+    PLAYERS_WAITING,
+    WEB_THREADS,
+    WEBHOOKS_CALLS,
+    WEBHOOKS_WAITING,
+    bind,
+)
+from arcade_cloud.errors import PaymentsUnavailable
+from support.site import ENVIRONMENT, INGEST_SECRET, Site
 
 TIMEOUT_S = 15.0
 
@@ -54,6 +65,20 @@ def hanging() -> Iterator[Hanging]:
     found = Hanging()
     yield found
     found.close()
+
+
+def test_players_and_webhooks_have_places_of_their_own_and_what_nobody_waits_for_needs_none(
+    tmp_path: Path,
+) -> None:
+    settings = load({**ENVIRONMENT, "DATABASE_URL": f"sqlite:///{tmp_path}/cloud.sqlite"}, None)
+    full, free = Places(0, 0, 0.0), Places(1, 0, 0.0)
+    with build(settings, players_places=free, webhooks_places=full) as cloud:
+        services = cloud.services
+        assert services.sales.payments is not services.intake.payments
+        assert services.fulfilment.payments not in (services.sales.payments, services.intake.payments)
+        with pytest.raises(PaymentsUnavailable, match="too many calls wait"):
+            services.intake.payments.read_checkout("cs_1")
+    assert PLAYERS_CALLS + PLAYERS_WAITING + WEBHOOKS_CALLS + WEBHOOKS_WAITING < WEB_THREADS
 
 
 def test_only_those_who_pay_wait_for_stripe(hanging: Hanging) -> None:
