@@ -288,6 +288,12 @@ MUTATIONS = (
         ),
     ),
     _bug(
+        "a silence about a short hold ends while the machine may still pulse",
+        (PAYMENT + "patience", "max(life_ms // 2, least_ms), max(life_ms * 3 // 4, least_ms)", "life_ms // 2, 0"),
+        elsewhere="tests/cloud/domain/test_life.py::"
+        "test_rule_a_machine_may_be_silent_as_long_as_it_may_still_pulse_however_short_the_hold",
+    ),
+    _bug(
         "the end of a hold is never learnt",
         (PAYMENT + "read_while_delivering", "arrival is not None and arrival.capture_before_ms is None", "False"),
         weather=(
