@@ -243,10 +243,13 @@ def test_the_ready_line_decides_whether_anybody_may_pay(cabinet: Cabinet) -> Non
 @low_only
 def test_no_pulse_begins_once_the_ready_line_is_lost_in_a_train(cabinet: Cabinet) -> None:
     """The pulse that is under way just then ends as it should, and is the last."""
-    pull(READY, False)
     config = cabinet.config(60, 100, more=f"[ready]\npin = {READY}\ndebounce_ms = 10\nwait_s = 1")
-    with ready_agent(cabinet, config) as (agent, installation):
-        credit = cabinet.cloud.command(installation, 10)
+    begin = len(cabinet.cloud.heard.statuses)
+    with RealAgent(config, cabinet.active) as agent:
+        cabinet.cloud.wait(partial(heard_reasons, "machine not ready", begin), "a machine that is not ready yet")
+        pull(READY, False)
+        (ready, *_) = cabinet.cloud.wait(partial(heard_reasons, "", begin), "a ready machine")
+        credit = cabinet.cloud.command(cabinet.cloud.heard.statuses[ready].installation, 10)
         agent.wait_for_pulses(3)
         pull(READY, True)
         ack = cabinet.cloud.final(credit)

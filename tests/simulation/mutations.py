@@ -516,7 +516,7 @@ MUTATIONS = (
     _bug(
         "an orderly stop does not wait for the credit, and the next start pulses it again",
         (
-            "arcade_edge.agent.loop:Agent.tick",
+            "arcade_edge.agent.loop:Agent._do_what_is_due",
             "if self._conditions.stopping and self._delivery.line_free:",
             "if self._conditions.stopping:",
         ),

@@ -38,7 +38,7 @@ from arcade_edge.domain.credits import (
     unsettled,
 )
 from arcade_edge.domain.meter import SHORT_TRAINS_MOST, Meter, Reading, short_trains
-from arcade_edge.domain.train import CONNECTION_LOST, Pause, Train, TrainRules
+from arcade_edge.domain.train import CONNECTION_LOST, TOO_LONG, Pause, Train, TrainEnd, TrainRules
 from arcade_edge.errors import InvariantBroken, JournalCorrupt, JournalFault
 from arcade_edge.ports import BootClock, Journal, Pulses
 
@@ -95,7 +95,6 @@ class Delivery:
     ) -> None:
         self._journal = journal
         self._pulses = pulses
-        self._gate = gate
         self._reports = reports
         self._conditions = conditions
         self._boottime_ms = boottime_ms
@@ -115,6 +114,8 @@ class Delivery:
         self._journal_fault: str | None = None
         self._journal_retry_ms = 0
         self._unsaved: list[Credit] = []
+        self._idle = False
+        gate.keep_to(lambda: reports.contact.until_ms)
         self._close_what_was_left()
 
     @property
@@ -215,15 +216,25 @@ class Delivery:
         self._journal_fault = str(fault)
         self._journal_retry_ms = self._boottime_ms() + JOURNAL_RETRY_MS
 
-    def tick(self, boot_ms: int) -> bool:
+    def tick(self, boot_ms: int, *, idle: bool) -> bool:
         """Do what is due; whether the journal has just come back.
+
+        Args:
+            idle: No event waits. Only then has time run out for what the broker, the ready line or the meter may
+                have said: a card that stalls holds up the loop, and they were not silent meanwhile.
 
         Raises:
             JournalCorrupt: Only a restart helps.
         """
+        self._idle = idle
+        try:
+            return self._do_what_is_due(boot_ms)
+        finally:
+            self._idle = False
+
+    def _do_what_is_due(self, boot_ms: int) -> bool:
         if self._line_rests_until_ms is not None and boot_ms >= self._line_rests_until_ms:
             self._line_rests_until_ms = None
-        self._gate.open_until(self._reports.contact.until_ms)
         self._go_on(boot_ms)
         self._settle(boot_ms)
         back = False
@@ -337,8 +348,13 @@ class Delivery:
             return
         contact = self._reports.contact
         waits = self._train.pause(contact, boot_ms) or boot_ms < self._pause.retry_boot_ms
-        if self._halt or self._train.end(contact, boot_ms) or not waits:
+        if self._halt or self._end_of(self._train, boot_ms) or not waits:
             self._move(Paused(self._pause.begun))
+
+    def _end_of(self, train: Train, boot_ms: int) -> TrainEnd:
+        if self._idle:
+            return train.end(self._reports.contact, boot_ms)
+        return TOO_LONG if train.is_too_long(boot_ms) else ""
 
     def _finish(self, ending: Credit) -> None:
         """The train is over. Where a meter is wired, it has its time before that is final."""
@@ -361,7 +377,7 @@ class Delivery:
         reading, ending, running = self._reading, self._ending, self._running
         if reading is None or ending is None or running is None:
             return
-        if reading.settled_at_ms is None or boot_ms < reading.settled_at_ms:
+        if not self._idle or reading.settled_at_ms is None or boot_ms < reading.settled_at_ms:
             return
         short = short_trains(self._short_trains, ending.delivered, reading.registered)
         settled = decide(running, Settled(ending, reading.registered), self._context()).credit or running
@@ -524,7 +540,7 @@ class Delivery:
             waiting=len(self._waiting),
             machine_ready=self._conditions.machine_ready,
             halt=self._halt,
-            end="" if train is None else train.end(contact, boot_ms),
+            end="" if train is None else self._end_of(train, boot_ms),
             pause=pause if train is None else train.pause(contact, boot_ms),
             counts=self._counts,
             started_ms=self._reports.started_ms(),

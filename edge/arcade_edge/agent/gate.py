@@ -1,11 +1,13 @@
 """Whether a pulse may begin at this very moment: the pulse thread asks right before each edge.
 
 The loop decides about a credit when it hands it over, and a gap of the coin line later that may be old. So those
-who know write it here at once: the thread that reads the ready line, and the loop about the cloud. Each writes a
-value of its own and nobody waits for another, so an edge is not delayed.
+who know say it here at once: the thread that reads the ready line, and the loop about the cloud. Each has a value
+of its own and nobody waits for another, so an edge is not delayed.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from arcade_edge.agent.signals import DetectorBack, DetectorFault, DetectorSignal, ReadyChanged
 from arcade_edge.ports import BootClock
@@ -36,22 +38,25 @@ class ReadyLine:
 
 
 class Gate:
-    """Open while the machine is ready and the time that the loop has given is not over."""
+    """Open while the machine is ready and the loop's time is not over."""
 
     def __init__(self, boottime_ms: BootClock, *, has_ready: bool = False) -> None:
         self._boottime_ms = boottime_ms
         self._line = ReadyLine(wired=has_ready)
-        self._until_ms: int | None = None
+        self._until_ms: Callable[[], int | None] = lambda: None
 
     def take(self, signal: DetectorSignal) -> None:
         """Take in what a detector says; for the detectors' thread, before the loop hears of it."""
         self._line.take(signal)
 
-    def open_until(self, boot_ms: int | None) -> None:
-        """No pulse may begin from then on (boot clock); None: time does not matter. For the loop."""
-        self._until_ms = boot_ms
+    def keep_to(self, until_ms: Callable[[], int | None]) -> None:
+        """From what it gives on (boot clock) no pulse may begin; None: time does not matter.
+
+        The pulse thread calls it, so it may only read what the loop replaces as a whole.
+        """
+        self._until_ms = until_ms
 
     def is_open(self) -> bool:
         """Whether a pulse may begin now."""
-        until_ms = self._until_ms
+        until_ms = self._until_ms()
         return self._line.ready and (until_ms is None or self._boottime_ms() < until_ms)

@@ -174,13 +174,16 @@ class Agent:
                 self._ready_line.take(event)
             case StopAsked():
                 self._conditions.stopping = True
-        self.tick()
+        self._do_what_is_due(idle=False)
 
     def tick(self) -> None:
-        """Do what is due; cheap where nothing is."""
+        """Do what is due; cheap where nothing is. No event waits to be handled."""
+        self._do_what_is_due(idle=True)
+
+    def _do_what_is_due(self, *, idle: bool) -> None:
         boot_ms = self._boottime_ms()
         self._conditions.machine_ready = self._ready_line.ready
-        if self._delivery.tick(boot_ms):
+        if self._delivery.tick(boot_ms, idle=idle):
             self._link.reconnect("the journal can be written again")
         if self._delivery.line_free and self._delivery.journal_fault is None:
             self._tidy(boot_ms)

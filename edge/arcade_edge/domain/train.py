@@ -109,6 +109,14 @@ class Train:
         """Why no further pulse may begin at all."""
         return next((reason for reason, due_ms in self._ends(contact) if now_ms >= due_ms), "")
 
+    def is_too_long(self, now_ms: int) -> bool:
+        """Whether a pulse that is begun now would end after the longest train."""
+        return now_ms >= self._longest_until_ms
+
+    @property
+    def _longest_until_ms(self) -> int:
+        return self.began_ms + MAX_TRAIN_MS - self.rules.settles_ms - self.rules.credit_ms + 1
+
     def ends_ms(self, contact: Contact) -> int:
         """When it ends at the latest, if nothing changes and it waits until then."""
         return min(due_ms for _, due_ms in self._ends(contact))
@@ -119,6 +127,4 @@ class Train:
             ends.append((NOT_READY, self.unready_since_ms + self.rules.ready_wait_ms))
         if contact.unconfirmed:
             ends.append((CONNECTION_LOST, contact.unconfirmed[0][1] + UNCONFIRMED_ENDS_MS))
-        # What is begun after that would end after the longest train.
-        longest_ms = MAX_TRAIN_MS - self.rules.settles_ms - self.rules.credit_ms
-        return [*ends, (TOO_LONG, self.began_ms + longest_ms + 1)]
+        return [*ends, (TOO_LONG, self._longest_until_ms)]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from arcade_edge.agent.delivery import HELD_RETRY_MS, JOURNAL_RETRY_MS
+from arcade_edge.agent.delivery import HELD_RETRY_MS, JOURNAL_RETRY_MS, PROGRESS_EVERY_MS
 from arcade_edge.agent.signals import DetectorBack, DetectorFault, MeterPulse, ReadyChanged
 from arcade_edge.domain.meter import Meter
-from arcade_edge.domain.train import TrainRules
+from arcade_edge.domain.train import UNCONFIRMED_ENDS_MS, UNCONFIRMED_PAUSES_MS, TrainRules
 from arcade_edge.ports import StopAsked
 from support.agent_rig import Rig
 
@@ -36,6 +39,17 @@ def pulse_on(rig: Rig, *, confirmed: bool = True) -> None:
     """For as long as the train goes on."""
     while rig.line.under_way is not None:
         pulse(rig, confirmed=confirmed)
+
+
+def test_the_published_bound_is_what_the_figures_give() -> None:
+    """A report is due with the first credit that ends so long after the last, and is tolerated for so long."""
+    unheard_ms = PROGRESS_EVERY_MS + UNCONFIRMED_PAUSES_MS
+    text = " ".join((Path(__file__).parents[3] / "docs/ORDER_LIFE.md").read_text().split())
+    assert f"at most `{unheard_ms} ms / credit time + 2` credits" in text
+    assert f"{unheard_ms // 200 + 2} credits at 100 ms and 100 ms, {unheard_ms // 1_100 + 2} of a credit" in text
+    assert f"the first credit that ends {PROGRESS_EVERY_MS} ms or more after the last report" in text
+    assert f"{UNCONFIRMED_PAUSES_MS // 1000} s after a report that is not confirmed" in text
+    assert f"and ends after {UNCONFIRMED_ENDS_MS // 1000} s" in text
 
 
 class TestReady:
@@ -192,6 +206,17 @@ class TestConnection:
         assert rig.line.under_way is not None
         assert rig.gate.is_open()
 
+    def test_the_line_keeps_to_the_time_though_the_loop_hears_of_nothing_meanwhile(self) -> None:
+        """A credit of many slow pulses, begun right after a train whose end nobody has confirmed yet."""
+        rig = Rig().connected()
+        rig.command(1)
+        slow = rig.command(1)
+        rig.pulsed()
+        assert rig.line.under_way == (slow, 0)
+        assert rig.gate.is_open()
+        rig.boot_ms += 2_000
+        assert not rig.gate.is_open()
+
     def test_a_broker_that_is_slow_is_waited_for(self) -> None:
         rig = Rig().connected()
         credit_id = rig.command(40)
@@ -294,6 +319,23 @@ class TestMeter:
             assert not [ack for ack in rig.acks(credit_id) if ack.final]
         rig.pass_time(300)
         assert (rig.final(credit_id).delivered, rig.final(credit_id).registered) == (8, 8)
+
+    def test_a_card_that_stalls_is_no_silence_of_the_meter(self) -> None:
+        """What it has said meanwhile waits for the loop, and is heard before its time is over."""
+        rig = Rig(meter=Meter(counts=True)).connected()
+        credit_id = rig.command(1)
+        stalled = rig.journal.commit
+
+        def stall(*arguments: Any, **more: Any) -> None:
+            stalled(*arguments, **more)
+            rig.boot_ms += 20_000
+
+        rig.journal.commit = stall  # type: ignore[method-assign]
+        rig.pulsed()
+        rig.journal.commit = stalled  # type: ignore[method-assign]
+        self.registered(rig, 1)
+        rig.pass_time(300)
+        assert (rig.final(credit_id).delivered, rig.final(credit_id).registered) == (1, 1)
 
     def test_a_train_that_is_broken_off_has_its_word_too(self) -> None:
         rig = Rig(meter=Meter(counts=True)).connected()

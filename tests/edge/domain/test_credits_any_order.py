@@ -101,7 +101,7 @@ class OneCredit(RuleBasedStateMachine):
             turned = self.move(Turn()).credit
             self.running = turned is not None and turned.state == "pulsing"
 
-    @precondition(lambda self: self.running and not self.pulsing and self.pulsed == 0)
+    @precondition(lambda self: self.running and not self.pulsing and self.pulsed == 0 and self.paused is None)
     @rule(later=st.booleans())
     def first_edge(self, later: bool) -> None:
         if self.journal is None or not self.journal.intent or self.journal.delivered:
