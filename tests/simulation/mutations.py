@@ -157,6 +157,7 @@ MUTATIONS = (
     _bug(
         "an echo from before the latest revoke proves that acks would arrive",
         (CREDIT + "is_silent", "max(last_ms, end_ms)", "end_ms"),
+        near=16,
         weather=(
             "Pi broken for good",
             "Pi without power",
