@@ -137,6 +137,7 @@ MUTATIONS = (
             "current is None or credit.ready_installation not in (None, current)",
             "current is None",
         ),
+        near=319,
         weather=(
             "database restored from a backup",
             "second Pi with the same id",
