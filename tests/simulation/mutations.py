@@ -116,6 +116,7 @@ MUTATIONS = (
             "    command = msgspec.structs.replace(command, installation=anew)\n    due = min(later",
         ),
         ("arcade_cloud.services.fulfilment:Fulfilment._context", "c.command is None and ", ""),
+        near=95,
     ),
     _bug(
         "every publish prolongs the credit's life",
@@ -213,7 +214,7 @@ MUTATIONS = (
             "note_echo(echo.timestamp_ms)",
             "note_echo(self.fulfilment.now_ms())",
         ),
-        near=17,
+        near=100,
         weather=(
             "message very late",
             "message late",
