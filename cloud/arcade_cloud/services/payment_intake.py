@@ -322,7 +322,10 @@ class PaymentIntake:
         """Take in a report that carries our mark and names an order that is not on record."""
         if report.kind != "payment" or report.payment_intent is None or report.site != self.sales.base_url:
             return "ignored"  # another site may have the same signing secret
-        why, shown = "its order is not on record", self._payment(report.payment_intent, report)
+        why = "its order is not on record"
+        shown = self.fulfilment.payments.read_payment(
+            report.payment_intent
+        )  # the event may be older than a capture
         target = ownership.captured_for(self.keyring.of_captures, shown.payment_intent, shown.capture_mark)
         if is_news and target is None:
             return self._unmatched(report.payment_intent, report, why)
@@ -359,7 +362,8 @@ def giving_back(shown: Payment, machine_id: str, why: str, now_ms: int) -> Order
             shown=shown,
         ),
         credits=(Credit(machine_id=machine_id, count=1, price_minor=shown.amount_minor),),
-        settlement=Settlement(due_at_ms=now_ms),
+        # It is decided that it goes back, also what was captured of it (`settlement.knowing`).
+        settlement=Settlement(due_at_ms=now_ms, serial=1),
     )
 
 
