@@ -42,3 +42,26 @@ def test_a_capture_of_an_order_that_is_gone_stands_and_money_taken_without_one_g
     else:
         assert became == "unmatched"
         assert money["kept"] == kept
+
+
+def test_a_late_event_about_the_hold_gives_nothing_back_and_a_person_may() -> None:
+    cloud = MortalCloud()
+    assert cloud.buy("card")
+    cloud.settle_down()
+    (told,) = cloud.payments.stripe.world.events("payment_intent.amount_capturable_updated")  # type: ignore[union-attr]
+    store = MemoryStore()
+    store.put_machine(Machine(machine_id=MACHINE, version=1, offers=(PLAY,)), 0)
+    services = connect(
+        store=store,
+        payments=cloud.payments,
+        broker=cloud.broker,
+        alerts=cloud.alerts,
+        keyring=Keyring([SECRET]),
+        limits=cloud.limits,
+        base_url=BASE_URL,
+        now_ms=lambda: cloud.now_ms,
+    )
+    assert services.intake.take_in(webhook.interpret(told)) == "unclaimed"
+    assert cloud.payments.stripe.money()[0]["kept"] == 300
+    services.claims.give_back(cloud.intent(), by="kim")
+    assert cloud.payments.stripe.money()[0]["kept"] == 0
