@@ -12,7 +12,7 @@ from simulation.running import one
 from simulation.sim_cloud import SimStore
 
 # The first dozen in which people buy a lot.
-SEEDS = (1, 2, 4, 6, 8, 15, 16, 17, 24, 25, 26, 29)
+SEEDS = (1, 2, 6, 15, 16, 17, 24, 26, 29, 30, 31, 38)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
