@@ -180,6 +180,7 @@ MUTATIONS = (
             "created_at_ms=shown.paid_at_ms or now_ms",
             "created_at_ms=now_ms",
         ),
+        near=83,
         weather=("database restored from a backup", "webhook ten times", "webhook late"),
     ),
     _bug(
