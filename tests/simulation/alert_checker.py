@@ -23,6 +23,8 @@ HEARING_PROVEN_MS = 5 * MINUTE
 # Until a machine that is silent for longer than the limit is told.
 PROVEN_WITHIN_MS = 12 * MINUTE
 SLACK_MS = 5 * SECOND
+# docs/SECURITY.md: an older status is no sign of life.
+OLD_MS = 75 * SECOND
 # What keeps the machines' words, or the cloud's echoes, from the cloud.
 DEAFENING = ("acks lost on their way", "acks held up", "message lost after the broker", "cloud down", "store down")
 
@@ -110,10 +112,10 @@ def _check_machines_watched(case: Case) -> Iterator[Broken]:
 def _check_accusation(case: Case, condition: Condition, silent_ms: int) -> Iterator[Broken]:
     evidence, slack_ms = case.evidence, 2 * case.evidence.skew_ms + SLACK_MS
     since_ms = condition.began_ms - silent_ms + slack_ms
-    # A message may come late, and a Pi that has not been told the time may say one that is years ahead.
-    heard = [min(s.stated_ms, s.at_ms) for s in evidence.stated if s.machine_id == condition.subject]
-    heard = [at_ms for at_ms in heard if since_ms < at_ms < condition.began_ms - slack_ms]
-    if heard:
+    # A Pi that has not been told the time may say one that is years ahead.
+    signs = [s for s in evidence.stated if s.machine_id == condition.subject]
+    signs = [s for s in signs if s.at_ms - s.stated_ms < OLD_MS - slack_ms]
+    if any(since_ms < min(s.stated_ms, s.at_ms) < condition.began_ms - slack_ms for s in signs):
         yield Broken("5", "alerts", f"{condition.subject} is called silent, and was heard")
     sent = sorted(sent_ms for at_ms, sent_ms in evidence.echoes if at_ms <= condition.began_ms + slack_ms)
     proof_ms = condition.began_ms - HEARING_PROVEN_MS + slack_ms

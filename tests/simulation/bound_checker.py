@@ -68,6 +68,8 @@ NO_STRIPE = AWAY | {
 }
 # The longest wait between two messages to a machine, and between two readings of a payment.
 REPEAT_S, READ_S = 60, 3_600
+# A bank that decides about money that is to go back is asked rarely after a while.
+PATIENT_AFTER_S, PATIENT_S = 3 * 86_400, 6 * 3_600
 # A refund to which Stripe never answered is not repeated under another key before.
 REFUND_S = 70 * 60
 RECONCILE_S = 15 * 60
@@ -153,6 +155,11 @@ class Bounds:
         """By when a payment is known that no webhook tells of."""
         return clear_from(self._no_stripe, paid_ms) + 1000 * READ_S + self.passes(2)
 
+    def decided(self, closed_ms: int, decided_ms: int) -> int:
+        """By when it is known that a bank has decided about money that is to go back already."""
+        look_s = READ_S if decided_ms < closed_ms + 1000 * PATIENT_AFTER_S - 1000 * READ_S else PATIENT_S
+        return clear_from(self._no_stripe, decided_ms) + 1000 * look_s + self.passes(2)
+
     def found(self, paid_ms: int) -> int:
         """By when a payment by a static link is found that no webhook tells of."""
         return clear_from(self._no_stripe, paid_ms) + 1000 * RECONCILE_S + self.passes(4)
@@ -224,7 +231,9 @@ def _times(
     settled_ms = min(case.steps_into(name, "settled"), default=ended_ms)
     moves_again = line.get("refunds_failed") or case.befell("disputed", line.get("id", ""))
     if not moves_again:
-        yield "settled", settled_ms, bounds.settled(max(resolved_ms, paid_ms, line.get("there_ms") or 0))
+        there_ms = line.get("there_ms") or 0
+        known_ms = bounds.decided(resolved_ms, there_ms) if there_ms > resolved_ms else resolved_ms
+        yield "settled", settled_ms, bounds.settled(max(known_ms, paid_ms))
 
 
 def _answered(case: Case, order: dict[str, Any]) -> int:

@@ -242,6 +242,7 @@ class Cloud:
         self.flush_webhooks: Callable[..., None] = lambda early=False: None
         self.listens: Callable[[], None] = lambda: None
         self._depth = 0
+        self._boots: frozenset[tuple[str, str]] = frozenset()
         self.is_down = False
         # The longest silence, with a revoke and its echo a minute; and what is brief where silence is.
         self.most_steps = 1_000 if limits.last_resort_s < 10_000 else 10_000
@@ -420,8 +421,11 @@ class Cloud:
             return "refused"
 
     def _note_status(self, payload: bytes) -> None:
+        """A sign of life. The first status of a boot without the time may be of an earlier one, so it is none."""
         fields = msgspec.json.decode(payload)
-        if fields["state"] == "online":
+        boot = (fields["machineId"], fields["bootId"])
+        is_first, self._boots = boot not in self._boots, self._boots | {boot}
+        if fields["state"] == "online" and not (is_first and fields["reason"] == "no clock"):
             stated_ms = parse_ms(fields["timestamp"])
             self.evidence.stated.append(Stated(self.scheduler.now_ms, fields["machineId"], stated_ms))
 

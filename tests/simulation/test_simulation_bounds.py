@@ -128,6 +128,14 @@ def test_money_is_where_it_belongs_soon_after_stripe_can_be_reached() -> None:
     assert late(evidence) == []
 
 
+@pytest.mark.parametrize(("decided_s", "look_s"), [(9_000, 3_600), (4 * 86_400, 6 * 3_600)])
+def test_money_that_a_bank_sends_after_all_goes_back_at_the_next_look(decided_s: int, look_s: int) -> None:
+    for late_s, expected in ((look_s, 0), (look_s + 200, 1)):
+        evidence = _moved((10, "returning"), (decided_s + late_s, "settled"), kind="stray")
+        evidence.money[0]["there_ms"] = decided_s * S
+        assert len([text for text in late(evidence) if "settled" in text]) == expected
+
+
 def test_an_order_that_nobody_pays_is_given_up_within_an_hour_of_its_pages_end() -> None:
     for at_s, expected in ((1_860 + 3_600, 0), (1_860 + 3_700, 1)):
         evidence = _moved((at_s, "abandoned"), state="abandoned")

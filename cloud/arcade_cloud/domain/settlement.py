@@ -24,8 +24,10 @@ from arcade_cloud.domain.payment import DISPUTED
 from arcade_cloud.errors import InvariantBroken
 
 SETTLE_BACKOFF_S = (5, 15, 60, 300, 900, 3600)
-# While a dispute is open or Stripe is processing. Rare looks lose nothing: a webhook brings the news earlier.
+# While a dispute is open, and while the player's bank decides. Rare looks lose nothing: a webhook brings the news
+# earlier.
 PATIENT_BACKOFF_S = (6 * 3600,)
+PROCESSING_BACKOFF_S = (3600,) * 72 + PATIENT_BACKOFF_S
 # The same act is not repeated sooner, whatever is read in between: it may still be under way.
 AGAIN_MS = 1000 * SETTLE_BACKOFF_S[0]
 # For at least 24 hours Stripe repeats its first answer to a key, its own errors included. So a failed attempt
@@ -149,7 +151,7 @@ def step(order: Order, shown: Payment, context: Context) -> Decision:
         waiting = _settled(read, context) if kept == target else read
         return Decision(_due(waiting, later(context, PATIENT_BACKOFF_S, 1)), alerts=alerts)
     if shown.status == "processing":
-        return Decision(_due(_reopened(read), later(context, PATIENT_BACKOFF_S, 1)), alerts=alerts)
+        return Decision(_due(_reopened(read), later(context, PROCESSING_BACKOFF_S, order.settlement.attempts)), alerts=alerts)
     if shown.status == "requires_capture":
         if target == 0:
             return _act(read, "cancel", 0, context, alerts)

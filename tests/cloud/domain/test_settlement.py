@@ -653,6 +653,21 @@ def test_nobody_is_told_to_look_at_stripe_while_a_bank_takes_its_days(waiting: P
     assert life.kinds <= {"dispute"}
 
 
+def test_a_bank_that_has_not_decided_is_asked_every_hour_for_three_days_and_then_every_six() -> None:
+    """Its webhook may be lost, and the money is to go back."""
+    life = Life().resolved(2, held())
+    life.read(paid(status="processing"))
+    waits = []
+    for _ in range(80):
+        before_ms = life.now_ms
+        life.due()
+        life.read(paid(status="processing"))
+        waits.append((life.now_ms - before_ms) / HOUR_MS)
+    assert set(waits[:60]) == {1.0}
+    assert set(waits[-5:]) == {6.0}
+    assert 3 * 86_400_000 <= sum(wait for wait in waits if wait == 1.0) * HOUR_MS <= 3 * 86_400_000 + HOUR_MS
+
+
 @pytest.mark.parametrize("payment", [paid(), held()], ids=["taken", "held"])
 def test_an_order_whose_payment_can_never_be_read_ends_after_two_weeks_and_is_shown(payment: Payment) -> None:
     life = Life().resolved(2, payment)
