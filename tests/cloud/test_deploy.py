@@ -139,7 +139,8 @@ def test_the_broker_lets_each_user_do_what_it_is_for_and_nothing_else(arcade: Ar
         first.say("arcade/machine/cab-01/gameover", "over")
 
         def all_arrived() -> bool:
-            return len(cloud.heard) >= 3 and len(kiosk.heard) >= 2 and len(first.heard) >= 1
+            # Mosquitto delivers once for each filter that fits.
+            return len(cloud.heard) >= 3 and len(set(kiosk.heard)) >= 2 and len(set(first.heard)) >= 2
 
         wait_for("the messages", all_arrived, WITHIN_S)
         assert sorted(cloud.heard) == [
@@ -147,7 +148,6 @@ def test_the_broker_lets_each_user_do_what_it_is_for_and_nothing_else(arcade: Ar
             ("arcade/machine/cab-01/ack", b"true"),
             ("arcade/machine/cab-01/gameover", b"over"),
         ]
-        # Mosquitto delivers once for each filter that fits.
         assert set(first.heard) == {
             ("arcade/machine/cab-01/coinpulse", b"coin"),
             ("arcade/machine/cab-01/revoke", b"revoke"),

@@ -151,7 +151,8 @@ def step(order: Order, shown: Payment, context: Context) -> Decision:
         waiting = _settled(read, context) if kept == target else read
         return Decision(_due(waiting, later(context, PATIENT_BACKOFF_S, 1)), alerts=alerts)
     if shown.status == "processing":
-        return Decision(_due(_reopened(read), later(context, PROCESSING_BACKOFF_S, order.settlement.attempts)), alerts=alerts)
+        look_ms = later(context, PROCESSING_BACKOFF_S, order.settlement.attempts)
+        return Decision(_due(_reopened(read), look_ms), alerts=alerts)
     if shown.status == "requires_capture":
         if target == 0:
             return _act(read, "cancel", 0, context, alerts)

@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 CONNECTIONS = 4000
 # Pages ask every 15 s at the latest. A request has this long from its first byte to its last.
 IDLE_S, REQUEST_S = 20.0, 15.0
+# Whoever has come within that time is closed last, and of these, that part of the most connections never.
+# Otherwise somebody who has just come would give way where all others are being answered.
+NEW_S, NEW = 1.0, 0.1
 # Parts of the most connections that there may be. With so many, those that wait for longest are closed until only
 # so many are left. As many are accepted at once.
 CROWDED, ROOMY, ACCEPTED_AT_ONCE = 0.9, 0.8, 0.015
@@ -72,6 +75,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
         """Whether the caller is to do something: nothing is being worked out for it."""
         return not self.requests and not self.will_close
 
+    def is_new(self, now: float) -> bool:
+        """Whether it has just been accepted: its request may have come, and nobody has looked yet."""
+        is_unread: bool = self.last_activity == self.creation_time
+        return is_unread and now - self.creation_time < NEW_S
+
     def waiting_since(self) -> float:
         """Since when the caller has been owing a request, or the rest of one."""
         last: float = self.last_activity
@@ -114,12 +122,16 @@ class Server(TcpWSGIServer):  # type: ignore[misc]  # as above
         staying = [channel for channel in self.active_channels.values() if not channel.will_close]
         beyond = len(staying) - int(ROOMY * self.adj.connection_limit)
         waiting = [channel for channel in staying if channel.is_waited_for()]
-        for channel in sorted(waiting, key=Channel.waiting_since)[: max(0, beyond)]:
+        waiting.sort(key=lambda channel: (channel.is_new(now), channel.waiting_since()))
+        # Whoever has just come may have sent a request that nobody has read yet.
+        kept = min(int(NEW * self.adj.connection_limit), sum(channel.is_new(now) for channel in waiting))
+        leaving = waiting[: max(0, min(beyond, len(waiting) - kept))]
+        for channel in leaving:
             channel.will_close = True
-        if beyond > 0 and now - self._told_at > TELL_AGAIN_S:
+        if leaving and now - self._told_at > TELL_AGAIN_S:
             self._told_at = now
             logger.warning(
-                "%d connections are open: the %d that wait for longest are closed", len(staying), beyond
+                "%d connections are open: the %d that wait for longest are closed", len(staying), len(leaving)
             )
 
     def make_room_for(self, channel: Channel) -> None:
