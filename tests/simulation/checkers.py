@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
+from arcade_shared.times import parse_ms
 from simulation.evidence import Command, Evidence, LineProfile, Pulse, Purchase, Said, Step
 from simulation.stripe_account import STEPS
 
@@ -331,7 +332,11 @@ def _captured(case: Case, line: dict[str, Any], purchase: Purchase) -> Iterator[
     asked = any(refund.order_id == purchase.order_id for refund in case.evidence.refunds)
     decided = line["id"] in case.evidence.decisions
     target = int(line["capture_mark"].partition(".")[0])
-    if line["kept"] < target and not (asked or decided):
+    # docs/SECURITY.md: what was marked with a secret that was taken away since is not known for ours.
+    rotated = [fault.end_ms for fault in case.evidence.troubles if fault.what == "signing secret rotated"]
+    if any(end_ms > (line["there_ms"] or 0) for end_ms in rotated):
+        case.exceptions["restored, and its secret gone"] += 1
+    elif line["kept"] < target and not (asked or decided):
         yield Broken("1", "money", f"{line['id']}, restored: {line['kept']} of {target} kept that were captured")
 
 
@@ -382,7 +387,10 @@ def _compare(case: Case, order: dict[str, Any], pulsed: int, delivered: int) -> 
 def _registered_in_time(case: Case, order: dict[str, Any]) -> int:
     """How many coins of the order the machine's meter had counted by its final word, or by its death."""
     credit_id = order["credit_id"]
-    end_ms = min((said.at_ms for said in case.finals[credit_id]), default=case.evidence.ended_ms)
+    # A word may be told long after it was written down, which it has the time of.
+    said = case.finals[credit_id]
+    written = [min(word.at_ms, parse_ms(word.fields["timestamp"])) for word in said]
+    end_ms = min(written, default=case.evidence.ended_ms)
     pulses = case.pulses[credit_id]
     died_ms = [at_ms for at_ms in case.causes.get(("agent died", pulses[0].line), ()) if at_ms > pulses[0].on_ms]
     end_ms = min([end_ms, *died_ms])

@@ -242,6 +242,7 @@ class Cloud:
         self.flush_webhooks: Callable[..., None] = lambda early=False: None
         self.listens: Callable[[], None] = lambda: None
         self._depth = 0
+        self._statuses: set[bytes] = set()
         self._boots: frozenset[tuple[str, str]] = frozenset()
         self.is_down = False
         # The longest silence, with a revoke and its echo a minute; and what is brief where silence is.
@@ -422,6 +423,9 @@ class Cloud:
 
     def _note_status(self, payload: bytes) -> None:
         """A sign of life. The first status of a boot without the time may be of an earlier one, so it is none."""
+        if payload in self._statuses:
+            return  # somebody has repeated it
+        self._statuses.add(payload)
         fields = msgspec.json.decode(payload)
         boot = (fields["machineId"], fields["bootId"])
         is_first, self._boots = boot not in self._boots, self._boots | {boot}
