@@ -25,7 +25,6 @@ ORDER: frozenset[Transition] = frozenset(
         ("open", "PaymentRead", "returning"),
         ("open", "CheckoutFailed", "abandoned"),
         ("open", "Due", "abandoned"),
-        ("abandoned", "PaymentRead", "funded"),
         ("funded", "Acked", "resolved"),
         ("funded", "Acked", "settled"),  # a grant: there is no money to settle
         ("funded", "Sent(coinpulse)", "resolved"),
@@ -56,6 +55,8 @@ ORDER_RARE: frozenset[Transition] = frozenset(
         *((state, "PaymentRead", "resolved") for state in ("open", "abandoned", "revoking")),
         ("funded", "RefundAsked", "resolved"),
         ("funded", "RefundAsked", "settled"),
+        # A payment that was on its way when its page expired, in time and too late.
+        ("abandoned", "PaymentRead", "funded"),
         ("abandoned", "PaymentRead", "returning"),
         ("resolved", "Due", "settled"),
         ("returning", "Due", "settled"),
