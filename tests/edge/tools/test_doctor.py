@@ -38,6 +38,7 @@ from support.mqtt_cloud import MqttCloud, clock
 SERIAL = "10000000abcdef01"
 READY, GAME_OVER = 22, 27
 QUICK_S = 2.0  # for an answer that does not come
+pytestmark = pytest.mark.heavy  # a real broker for most of them, with all that may be wrong about it
 PATIENT_S = 60.0  # for one that does, however busy this computer is
 
 USERS = [User(MACHINE, "machine password", "machine"), User("cloud", "cloud password", "cloud")]
