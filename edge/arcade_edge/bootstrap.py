@@ -187,10 +187,11 @@ def run_agent(settings: Settings, *, pin_factory: Any = None, serial: str | None
         JournalFault: The journal cannot be opened.
         PartDied: A thread has ended that never should.
     """
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     events = EventQueue()
     notifier = Notifier.from_environment()
     with _stop_signals(events), ExitStack() as ending:
+        ending.callback(sys.setswitchinterval, sys.getswitchinterval())
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         journal = _journal(settings, serial or serial_number(), pin_factory)
         ending.callback(journal.close)
         gate = Gate(boottime_ms, has_ready=settings.ready is not None)

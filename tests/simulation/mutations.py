@@ -369,7 +369,7 @@ MUTATIONS = (
         "what was read before an act counts after it",
         (SETTLEMENT + "is_outdated", "acts != order.settlement.acts or", ""),
         (PAYMENT + "was_read_before", "shown.is_older_than(known)", "False"),
-        near=300,
+        near=520,
         weather=(
             "Stripe's answer waits before it is used",
             "a cloud process has another time",

@@ -21,6 +21,7 @@ from arcade_edge.agent.signals import (
     PulseHeld,
     ReadyChanged,
 )
+from arcade_edge.bootstrap import SWITCH_INTERVAL_S
 from arcade_edge.domain.credits import Credit
 from arcade_edge.domain.meter import Meter
 from arcade_edge.domain.pulses import Profile
@@ -238,6 +239,7 @@ class Pi:
             may_begin=lambda: self._may_begin(),
             clock_ns=clock.read,
             sleep=clock.sleep,
+            switch_interval_s=SWITCH_INTERVAL_S,
         )
         self.gate = Gate(self.boot_ms, has_ready=self.has_ready)
         self.gate.take(ReadyChanged(self.ready, 0))

@@ -37,6 +37,16 @@ def test_the_same_seed_is_the_same_run_in_another_process_too() -> None:
     assert one(8).fingerprint != here
 
 
+def test_the_same_seed_is_the_same_run_whatever_ran_before() -> None:
+    """An agent of another test changes how long a thread keeps the interpreter, for its whole process."""
+    here, before = one(7).fingerprint, sys.getswitchinterval()
+    sys.setswitchinterval(before / 50)
+    try:
+        assert one(7).fingerprint == here
+    finally:
+        sys.setswitchinterval(before)
+
+
 # Of the others no promise breaks: a unit test finds each, and `--mutations` looks for them too.
 QUICK = [mutation for mutation in MUTATIONS if not mutation.elsewhere]
 

@@ -124,6 +124,7 @@ class PulseThread:
             line inactive, and `alive` tells the watchdog.
         may_begin: Asked right before each pulse. If it says no, the credit is handed back (`PulseHeld`).
         clock_ns: A monotonic clock in ns.
+        switch_interval_s: How long another thread may keep the interpreter; None for what holds in this process.
     """
 
     def __init__(
@@ -135,6 +136,7 @@ class PulseThread:
         may_begin: Callable[[], bool] = lambda: True,
         clock_ns: Callable[[], int] = time.monotonic_ns,
         sleep: Callable[[float], None] = time.sleep,
+        switch_interval_s: float | None = None,
     ) -> None:
         self._line = line
         self._profile = profile
@@ -150,8 +152,10 @@ class PulseThread:
         self._inactive_since_ns = clock_ns()
         self._last_beat_ns = clock_ns()
         # Woken this much early, then spinning: getting the interpreter back from another thread that computes
-        # takes up to one switch interval.
-        self._wake_early_ns = int((sys.getswitchinterval() + 0.001) * 1e9)
+        # takes up to one switch interval (this process's, unless another is named).
+        if switch_interval_s is None:
+            switch_interval_s = sys.getswitchinterval()
+        self._wake_early_ns = int((switch_interval_s + 0.001) * 1e9)
         self._thread = threading.Thread(target=self._run, name="coin-line", daemon=True)
 
     @property
