@@ -19,6 +19,8 @@ UNITS = ("arcade-cloud.service", "arcade-cloud-backup.service", "arcade-cloud-ba
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 WITHIN_S = 10.0
 
+pytestmark = pytest.mark.heavy  # real brokers, and whole installations
+
 needs_systemd = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here"
 )

@@ -397,6 +397,7 @@ MUTATIONS = (
     _bug(
         "a refund for another target does not wait for the one under way",
         (SETTLEMENT + "_act", 'operation == "refund" and alive and not repeat', "False"),
+        near=70,
         weather=("Stripe's answer lost", "Stripe does it later", "operator refunds"),
     ),
     _bug(

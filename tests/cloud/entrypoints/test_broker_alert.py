@@ -17,6 +17,8 @@ from arcade_sandbox.broker.launcher import Broker, User
 from arcade_sandbox.processes import free_port
 from support.mqtt_probe import WAIT_S
 
+pytestmark = pytest.mark.heavy  # a broker that is away, and comes back: seconds each
+
 USERS = [User("cloud", "cloud password", role="cloud"), User("cab-01", "machine password", role="machine")]
 
 
