@@ -86,7 +86,7 @@ image-test: packages emulator ## the same Dockerfile on a stand-in base, run as 
 	@sandbox/setup.sh image
 	@$(PY) cloud/deploy/try_image.py
 
-gpio-test: setup ## the agent on a real kernel's GPIO chip, and its unit under a real systemd: Linux in a program
+gpio-test: setup ## the agent on a real kernel's GPIO chip, its unit and the cloud's under a real systemd: Linux in a program
 	@sandbox/setup.sh kernel
 	ARCADE_VIRTUAL_PI=1 $(PY) -m pytest -s tests/gpio/test_virtual_pi.py $(PYTEST_ARGS)
 

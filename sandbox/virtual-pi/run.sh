@@ -9,6 +9,7 @@
 #
 #   --systemd               a real systemd is its first process; the command runs when that has started
 #   VIRTUAL_PI_TIMEOUT_S    the longest that it may take (600)
+#   VIRTUAL_PI_MEMORY       its memory (512M), of which half may be taken by what is written
 #
 # From within, the chip's far side is in /sys/devices/platform/gpio-sim.0/gpiochip0/sim_gpio<N>: `value` is what the
 # line has, `pull` what the world outside does to it. /sys/module/gpio_sim/parameters/persist set to Y: a line that
@@ -35,7 +36,7 @@ trap 'rm -rf "$talk"' EXIT
 trap 'exit 130' INT TERM
 {
     echo "cd $(quoted "$PWD")"
-    for name in PATH PYTHONPATH PYTEST_ADDOPTS LANG ARCADE_BUNDLE ARCADE_PYTHON; do
+    for name in PATH PYTHONPATH PYTEST_ADDOPTS LANG ARCADE_BUNDLE ARCADE_PYTHON ARCADE_PACKAGES PIP_NO_INDEX PIP_FIND_LINKS; do
         eval "value=\${$name-}"
         [ -z "$value" ] || echo "export $name=$(quoted "$value")"
     done
@@ -46,7 +47,7 @@ trap 'exit 130' INT TERM
 ulimit -c 0 # it ends in a panic, of which nobody wants the core
 tail -f "$talk/output" &
 showing=$!
-timeout -k 5 "${VIRTUAL_PI_TIMEOUT_S:-600}" "$kernel" mem=512M rootfstype=hostfs rootflags=/ ro quiet \
+timeout -k 5 "${VIRTUAL_PI_TIMEOUT_S:-600}" "$kernel" mem="${VIRTUAL_PI_MEMORY:-512M}" rootfstype=hostfs rootflags=/ ro quiet \
     init="$here/init.sh" VIRTUAL_PI_TALK="$talk" VIRTUAL_PI_FIRST="$first" \
     con=null con0=null,fd:1 </dev/null >"$talk/console" 2>&1 || true
 sleep 0.2

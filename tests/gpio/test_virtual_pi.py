@@ -56,3 +56,25 @@ def test_the_unit_under_a_real_systemd(tmp_path: Path) -> None:
     _on_the_virtual_pi(
         "tests/gpio/test_real_service.py", systemd=True, ARCADE_BUNDLE=str(bundle), ARCADE_PYTHON=python
     )
+
+
+@pytest.mark.skipif(not Path("/lib/systemd/systemd").exists(), reason="there is no systemd here")
+@pytest.mark.skipif(
+    not Path("/lib/systemd/system/mosquitto.service").exists(), reason="no Mosquitto of the system's"
+)
+def test_the_cloud_as_a_service_of_one_host(tmp_path: Path) -> None:
+    """docs/HOSTING.md. There is no network there: the packages are fetched before, and their hashes still hold."""
+    python = _python_for_services()
+    pins = [f"--requirement=requirements/{use}.txt" for use in ("cloud", "build")]
+    command = [python, "-m", "pip", "--quiet", "download", "--require-hashes", *pins, "--dest", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True)
+    _on_the_virtual_pi(
+        "tests/gpio/test_real_host.py",
+        systemd=True,
+        ARCADE_PYTHON=python,
+        ARCADE_PACKAGES=str(tmp_path),
+        PIP_NO_INDEX="1",
+        PIP_FIND_LINKS=str(tmp_path),
+        VIRTUAL_PI_MEMORY="2G",
+        VIRTUAL_PI_TIMEOUT_S="840",
+    )

@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from arcade_sandbox.processes import dies_with_parent, free_port, wait_for
+from support.player_by_hand import press
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -125,8 +126,8 @@ def test_the_lines_of_readme_lead_to_a_paid_credit(newcomer: Newcomer) -> None:
     player = requests.Session()
     page = player.get(f"{newcomer.url}/m/cab-01", timeout=10)
     assert "Space Duel" in page.text
-    to_pay = _press(player, page)
-    paid = _press(player, to_pay)
+    to_pay = press(player, page)
+    paid = press(player, to_pay)
     order_page = paid.url
 
     def is_delivered() -> bool:
@@ -139,16 +140,3 @@ def test_the_lines_of_readme_lead_to_a_paid_credit(newcomer: Newcomer) -> None:
 
     wait_for("the money", is_settled, 30)
     assert "1 of 1 delivered" in newcomer.said()
-
-
-def _press(player: requests.Session, page: requests.Response) -> requests.Response:
-    """Press the first button of the page's first form that has one."""
-    (form, *_) = re.findall(r"<form[^>]*>.*?</form>", page.text, re.DOTALL)
-    (action, *_) = re.findall(r'action="([^"]*)"', form) or [page.url]
-    fields = dict(re.findall(r'<input[^>]*name="([^"]+)"[^>]*value="([^"]*)"', form))
-    button = re.search(r'<button[^>]*name="([^"]+)"[^>]*value="([^"]*)"', form)
-    if button is not None:
-        fields[button[1]] = button[2]
-    answer = player.post(requests.compat.urljoin(page.url, action), data=fields, timeout=20)
-    assert answer.ok, f"{answer.url} {answer.status_code} {answer.text[:500]}"
-    return answer
