@@ -17,6 +17,7 @@ from arcade_cloud.ports.store import Store
 from arcade_cloud.services.alerts import Alerts
 from arcade_cloud.services.broker_watch import BrokerWatch
 from arcade_cloud.services.claims import Claims
+from arcade_cloud.services.clock_recheck import ClockRecheck
 from arcade_cloud.services.clock_watch import ClockWatch
 from arcade_cloud.services.fulfilment import Fulfilment, at_once
 from arcade_cloud.services.machine_messages import MachineMessages
@@ -41,6 +42,11 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def monotonic_clock_ms() -> int:
+    """A clock that nobody sets, in milliseconds."""
+    return time.monotonic_ns() // 1_000_000
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """All services of one process, connected."""
@@ -54,6 +60,7 @@ class Services:
     claims: Claims
     reconciliation: Reconciliation
     messages: MachineMessages
+    recheck: ClockRecheck
     watch: MachineWatch
     webhooks: WebhookWatch
 
@@ -73,6 +80,7 @@ def connect(
     machine_silent_s: int = 0,
     is_live: bool = False,
     now_ms: Callable[[], int] = wall_clock_ms,
+    monotonic_ms: Callable[[], int] = monotonic_clock_ms,
     later: Callable[[Callable[[], None]], None] = at_once,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
 ) -> Services:
@@ -126,6 +134,7 @@ def connect(
         claims=Claims(fulfilment=fulfilment, sales=sales, alerts=alerting),
         reconciliation=Reconciliation(fulfilment=fulfilment, intake=intake, webhooks=webhooks),
         webhooks=webhooks,
+        recheck=ClockRecheck(fulfilment=fulfilment, monotonic_ms=monotonic_ms),
         messages=MachineMessages(fulfilment, keyring, watch),
         watch=watch,
     )
@@ -191,7 +200,7 @@ class Cloud:
             payments=fulfilment.payments,
             name=name,
             later=fulfilment.later,
-            monotonic_ms=lambda: time.monotonic_ns() // 1_000_000,
+            monotonic_ms=monotonic_clock_ms,
         )
 
     def watch_broker(self, name: str, listener: "Listener | None" = None) -> BrokerWatch:

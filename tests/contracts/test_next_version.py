@@ -26,7 +26,7 @@ from arcade_cloud.config.dynamodb_address import TableAddress, parse
 from arcade_cloud.domain.machines import Machine
 from arcade_cloud.domain.order import Order
 from arcade_cloud.errors import FormTooNew, InvariantBroken, StoreUnavailable
-from arcade_cloud.ports.store import Store
+from arcade_cloud.ports.store import Store, Waiting
 from arcade_sandbox.dynamodb import DynamoDBLocal
 from simulation.account_payments import AccountPayments
 from support.dynamodb_tables import a_table
@@ -193,6 +193,8 @@ def test_after_the_upgrade_this_version_refuses_in_words_and_writes_nothing(shar
         lambda: this.note_echo(NOW_MS),
         lambda: this.forget_echoes(NOW_MS),
         lambda: this.postpone("o-1", NOW_MS + 10**9),
+        lambda: this.note_rechecked(Waiting(NOW_MS, "o-1")),
+        lambda: this.note_rechecked(None),
         this.form,
         this.upgrade,
     ]

@@ -31,7 +31,7 @@ from arcade_cloud.domain.order import Arrival, Command, HistoryEntry, Order, Unm
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
-from arcade_cloud.ports.store import ALERTS_AT_MOST, Move, Store
+from arcade_cloud.ports.store import ALERTS_AT_MOST, Move, Store, Waiting
 from arcade_sandbox.dynamodb import DynamoDBLocal
 from contracts.simulated import simulated_store
 from support.dynamodb_tables import a_table
@@ -404,6 +404,36 @@ def test_the_queue_holds_exactly_what_is_due(store: Store, due: list[int | None]
     finally:
         for order in made:
             store.move(step(next_version(order, due_at_ms=None)))
+
+
+def test_waiting_orders_are_read_on_from_one_to_the_next(store: Store) -> None:
+    for number, due_at_ms in enumerate([500, 100, 300, None, 300, 9_000]):
+        store.move(step(new_order(f"o-{number}", due_at_ms=due_at_ms)))
+    queue = [
+        Waiting(100, "o-1"),
+        Waiting(300, "o-2"),
+        Waiting(300, "o-4"),
+        Waiting(500, "o-0"),
+        Waiting(9_000, "o-5"),
+    ]
+    assert store.waiting_orders(Waiting(0, ""), 10) == queue
+    assert store.waiting_orders(Waiting(0, ""), 2) == queue[:2]
+    for number, one in enumerate(queue):
+        assert store.waiting_orders(one, 10) == queue[number + 1 :]
+    assert store.waiting_orders(Waiting(300, ""), 10) == queue[1:]
+    assert store.waiting_orders(Waiting(300, "o-3"), 10) == queue[2:]
+    assert store.waiting_orders(Waiting(0, ""), 0) == []
+
+
+def test_how_far_waiting_orders_were_looked_at_is_on_record_until_the_end(store: Store) -> None:
+    assert store.rechecked_until() is None
+    store.note_rechecked(None)
+    store.note_rechecked(Waiting(300, "o-2"))
+    assert store.rechecked_until() == Waiting(300, "o-2")
+    store.note_rechecked(Waiting(200, "o-9"))
+    assert store.rechecked_until() == Waiting(200, "o-9")
+    store.note_rechecked(None)
+    assert store.rechecked_until() is None
 
 
 # lists for people
@@ -1165,6 +1195,7 @@ def test_opening_again_finds_everything(durable: Durable) -> None:
     store.note_unmatched_ack(_orphan(100))
     store.note_echo(7)
     store.note_reconciled(8)
+    store.note_rechecked(Waiting(9, "o-1"))
     before = _all_of(store, ["o-1"])
     store.close()
 
@@ -1176,6 +1207,7 @@ def test_opening_again_finds_everything(durable: Durable) -> None:
     assert again.unmatched_acks(10) == [_orphan(100)]
     assert again.heard_echo_ms() == 7
     assert again.reconciled_ms() == 8
+    assert again.rechecked_until() == Waiting(9, "o-1")
     again.close()
 
 

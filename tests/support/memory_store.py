@@ -15,7 +15,7 @@ from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
-from arcade_cloud.ports.store import Move
+from arcade_cloud.ports.store import Move, Waiting
 
 
 class MemoryStore:
@@ -40,6 +40,7 @@ class MemoryStore:
         self._unclaimed: dict[str, Unclaimed] = {}
         self._hearing: Hearing | None = None
         self._reconciled: int | None = None
+        self._rechecked: Waiting | None = None
         self._webhooks = Webhooks()
         self._form = FORMS.newest
 
@@ -138,6 +139,22 @@ class MemoryStore:
             self._check_up()
             if self._due_at.get(order_id, until_ms) < until_ms:
                 self._set_due(order_id, until_ms)
+
+    def waiting_orders(self, after: Waiting, limit: int) -> list[Waiting]:
+        with self._lock:
+            self._check_up()
+            first = bisect.bisect_right(self._due, after)
+            return [Waiting(*due) for due in self._due[first : first + max(0, limit)]]
+
+    def note_rechecked(self, until: Waiting | None) -> None:
+        with self._lock:
+            self._check_up()
+            self._rechecked = until
+
+    def rechecked_until(self) -> Waiting | None:
+        with self._lock:
+            self._check_up()
+            return self._rechecked
 
     def next_due_ms(self) -> int | None:
         with self._lock:

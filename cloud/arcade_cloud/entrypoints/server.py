@@ -18,7 +18,6 @@ from arcade_cloud.adapters.mqtt import Listener, host_id
 from arcade_cloud.adapters.stripe.gateway import Places
 from arcade_cloud.bootstrap import Cloud, build
 from arcade_cloud.config.settings import Settings
-from arcade_cloud.domain.clocks import AHEAD_MS
 from arcade_cloud.errors import ArcadeError, StoreError
 from arcade_cloud.services import watches
 
@@ -126,15 +125,9 @@ class Timer:
     def _run(self) -> None:
         failures = 0
         next_prune_ms = 0
-        ahead_ms: float | None = None  # of the monotonic clock
         while not self._stop.wait(min(TIMER_BACKOFF_S, TIMER_S * 2**failures)):
             try:
-                ahead_before_ms, ahead_ms = (
-                    ahead_ms,
-                    self._cloud.services.fulfilment.now_ms() - time.monotonic() * 1000,
-                )
-                if ahead_before_ms is None or ahead_ms < ahead_before_ms - AHEAD_MS:
-                    self._put_clocks_right()
+                self._cloud.services.recheck.run_once()
                 self._cloud.services.fulfilment.run_once()
                 self._cloud.services.reconciliation.run_once()
                 watches.look(self._watches)
@@ -151,12 +144,6 @@ class Timer:
                 logger.exception("the timer failed; trying again")
             else:
                 failures = 0
-
-    def _put_clocks_right(self) -> None:
-        """Look for what a clock that was ahead has left. It may have been set right before this process began."""
-        found = self._cloud.services.fulfilment.put_clocks_right()
-        if found:
-            logger.warning("a clock was ahead: %d orders had been put off, and were moved now", found)
 
     def _tell_contested(self) -> None:
         for feed in self._listener.state:

@@ -7,7 +7,7 @@ a newer version of this program has written.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import Hearing, Machine, Presence
@@ -17,6 +17,13 @@ from arcade_cloud.domain.webhooks import Webhooks
 
 # Far more alerts than any decision raises, and few enough for one transaction in every store.
 ALERTS_AT_MOST = 50
+
+
+class Waiting(NamedTuple):
+    """An order that waits for its time."""
+
+    due_at_ms: int
+    order_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +87,18 @@ class Store(Protocol):
 
         The record is neither read nor changed, because it may be broken. The next step sets the time again.
         """
+        ...
+
+    def waiting_orders(self, after: Waiting, limit: int) -> list[Waiting]:
+        """The orders that come after that one in the order of (due_at_ms, order_id), at most `limit`."""
+        ...
+
+    def note_rechecked(self, until: Waiting | None) -> None:
+        """Note how far the waiting orders have been looked at; None: to the end. The last note counts."""
+        ...
+
+    def rechecked_until(self) -> Waiting | None:
+        """The last `note_rechecked`; None before the first."""
         ...
 
     def next_due_ms(self) -> int | None:

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Literal
 
 from arcade_cloud.domain.alerts import Alert, alert
-from arcade_cloud.domain.clocks import without_future
 from arcade_cloud.domain.decisions import Context, Decision
 from arcade_cloud.domain.effects import (
     EFFECT_LIFE_MS,
@@ -64,10 +63,6 @@ MAX_CHAIN = 24
 ALERTS_PER_PASS = 20
 # An order that cannot be moved is due again after this time. Until then other orders get their turn.
 STUCK_AGAIN_MS = 10_000
-# Later than any due time, even of a clock that is years ahead: the year 2286.
-FAR_FUTURE_MS = 10**13
-# Orders that are looked at after a clock was set back: more than are under way at a large site.
-RECHECKED = 1000
 
 
 def at_once(work: Callable[[], None]) -> None:
@@ -330,29 +325,16 @@ class Fulfilment:
         for order_id in due:
             if until_ms is not None and self.now_ms() >= until_ms:
                 break
-            self._move_due(order_id)
+            self.move_due(order_id)
         self.post_alerts(until_ms=until_ms)
         return len(due)
 
-    def put_clocks_right(self) -> int:
-        """Move the orders whose next step a clock that was ahead has put off. Call it when a clock was set back.
-
-        Returns:
-            How many there were, among the RECHECKED that are due first.
+    def move_due(self, order_id: str) -> None:
+        """Move an order as the timer does: one that cannot be moved raises an alert, and no exception.
 
         Raises:
-            StoreUnavailable: The store is down.
+            StoreUnavailable: The store is down, or, as FormTooNew, a newer version has upgraded it.
         """
-        self.heard_echo_ms()
-        found = 0
-        for order_id in self.store.due_orders(FAR_FUTURE_MS, RECHECKED):
-            order = self.store.order(order_id)
-            if order is not None and without_future(order, self.now_ms()) != order:
-                self._move_due(order_id)
-                found += 1
-        return found
-
-    def _move_due(self, order_id: str) -> None:
         try:
             self.move(order_id, Due())
         except FormTooNew as error:

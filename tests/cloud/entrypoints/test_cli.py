@@ -20,6 +20,7 @@ from arcade_cloud.domain.offers import parse_offer
 from arcade_cloud.entrypoints.cli import main
 from arcade_sandbox.processes import free_port, wait_for
 from arcade_shared.signing import machine_key
+from support.order_records import new_order, step
 
 SETTINGS = {
     "STRIPE_API_KEY": "sk_test_nobody",
@@ -313,6 +314,19 @@ def test_orders_and_one_timer_pass_of_an_empty_cloud(settings, tmp_path, capsys)
     assert capsys.readouterr().out == ""
     assert main(["tick"]) == 0
     assert capsys.readouterr().out == "0 orders were due\n"
+
+
+def test_a_timer_pass_moves_what_a_clock_that_was_ahead_has_put_off(settings, tmp_path, capsys):
+    now_ms = time.time_ns() // 1_000_000
+    due_at_ms = now_ms + 8 * 3_600_000
+    with closing(SqliteStore(tmp_path / "cloud.sqlite")) as store:
+        store.move(step(new_order("o-1", due_at_ms=due_at_ms, created_at_ms=now_ms)))
+    assert main(["tick"]) == 0
+    assert capsys.readouterr().out == "0 orders were due\n"
+    with closing(SqliteStore(tmp_path / "cloud.sqlite")) as store:
+        moved = store.order("o-1")
+    assert moved is not None
+    assert (moved.due_at_ms or due_at_ms) < due_at_ms - 3_600_000
 
 
 def test_check_gives_each_part_its_verdict(settings, capsys):

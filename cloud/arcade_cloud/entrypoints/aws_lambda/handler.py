@@ -26,6 +26,7 @@ from arcade_cloud.config.settings import load, warnings
 from arcade_cloud.entrypoints.aws_lambda.wsgi import BadEvent, respond, shape_of
 from arcade_cloud.errors import ArcadeError, StoreUnavailable
 from arcade_cloud.services import watches
+from arcade_cloud.services.clock_recheck import ClockRecheck
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.services.reconciliation import Reconciliation
 from arcade_cloud.web.app import create_app
@@ -102,6 +103,7 @@ class LambdaFunction:
     app: "WSGIApplication"
     fulfilment: Fulfilment
     reconciliation: Reconciliation
+    recheck: ClockRecheck
     watches: tuple[watches.Watch, ...]
     deadline: Deadline
     sleep_s: Callable[[float], None] = time.sleep
@@ -133,11 +135,11 @@ class LambdaFunction:
             How many orders were due. One that stays due counts each time it is tried.
         """
         watches.look(self.watches)  # what they find is posted with the other alerts
+        self.recheck.look(until_ms=self._until_ms())
         leave_at_s = max(0.0, self.deadline.left_s() - stay_s)
         moved = 0
         while True:
-            now_ms = self.fulfilment.now_ms()
-            due = self.fulfilment.run_once(BATCH, until_ms=now_ms + int(self.deadline.left_s() * 1000))
+            due = self.fulfilment.run_once(BATCH, until_ms=self._until_ms())
             moved += due
             if due == BATCH and self.deadline.left_s() > 0:
                 continue
@@ -147,6 +149,9 @@ class LambdaFunction:
             if wait_s is None or self.deadline.left_s() - wait_s <= leave_at_s:
                 return moved
             self.sleep_s(min(wait_s, LOOK_S))
+
+    def _until_ms(self) -> int:
+        return self.fulfilment.now_ms() + int(self.deadline.left_s() * 1000)
 
     def _until_due_s(self) -> float | None:
         due_ms = self.fulfilment.store.next_due_ms()
@@ -191,7 +196,9 @@ def lambda_function() -> LambdaFunction:
         logger.warning("%s", warning)
     all_watches = (cloud.services.watch, cloud.watch_broker("AWS Lambda"), cloud.watch_clock("AWS Lambda"))
     services, app = cloud.services, create_app(cloud.web_dependencies())
-    return LambdaFunction(app, services.fulfilment, services.reconciliation, all_watches, deadline)
+    return LambdaFunction(
+        app, services.fulfilment, services.reconciliation, services.recheck, all_watches, deadline
+    )
 
 
 def handler(event: object, context: Context) -> dict[str, Any]:

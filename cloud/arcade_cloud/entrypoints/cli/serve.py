@@ -37,6 +37,7 @@ def _tick(settings: "Settings", options: argparse.Namespace) -> int:
 
     with build(settings) as cloud:
         watches.look([cloud.services.watch])
+        cloud.services.recheck.look()
         moved = cloud.services.fulfilment.run_once()
         while cloud.services.reconciliation.run_once():
             pass

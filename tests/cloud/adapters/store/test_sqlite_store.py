@@ -47,6 +47,7 @@ def _raw(path: Path) -> sqlite3.Connection:
         sqlite.NEXT_DUE,
         sqlite.DUE_PRESENCES,
         sqlite.RECENT_ORDERS,
+        sqlite.WAITING_ORDERS,
         sqlite.RECENT_ORDERS_OF_MACHINE,
         sqlite.UNSENT_ALERTS,
         sqlite.RECENT_ALERTS,

@@ -44,6 +44,7 @@ def function() -> LambdaFunction:
         site.app,
         site.dependencies.fulfilment,
         site.reconciliation,
+        site.cloud.recheck,
         (site.cloud.watch,),
         Deadline(lambda: 0.0),
         lambda _: None,

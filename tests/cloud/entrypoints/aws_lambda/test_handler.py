@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,12 @@ from arcade_cloud.entrypoints.aws_lambda.handler import (
     lambda_function,
 )
 from arcade_cloud.errors import PaymentsUnavailable, StoreUnavailable
+from arcade_cloud.services.clock_recheck import BATCH as RECHECKED
+from arcade_cloud.services.clock_recheck import ClockRecheck
 from arcade_cloud.services.reconciliation import RECONCILE_EVERY_S
 from arcade_cloud.web.assets import STATIC
 from support.lambda_events import PREFIXES, SHAPES, Answer, answer_of, http_event, sample
+from support.order_records import new_order, step
 from support.orders import session_of
 from support.site import INGEST_SECRET, Site
 
@@ -66,6 +70,7 @@ class Lambda:
             self.site.app,
             self.site.dependencies.fulfilment,
             self.site.reconciliation,
+            self.site.cloud.recheck,
             (self.site.cloud.watch,),
             Deadline(lambda: self.site.now_ms / 1000),
             self.sleep,
@@ -259,6 +264,23 @@ def test_a_tick_finds_what_no_webhook_told_of_page_by_page(aws: Lambda, monkeypa
         stripe.pay(stripe.visit_link("price_play", metadata={"machine_id": "cab-01"}), "fpx")
     aws.tick()
     assert aws.coinpulses() == 5
+
+
+def test_a_tick_moves_what_a_clock_that_was_ahead_has_put_off(aws: Lambda) -> None:
+    """Also where more orders wait than one tick looks at, and each tick is another process."""
+    site, hours_ms = aws.site, 8 * 3_600_000
+    order_ids = [f"o-{number:03}" for number in range(RECHECKED + 1)]
+    for order_id in order_ids:
+        site.store.move(step(new_order(order_id, due_at_ms=site.now_ms + hours_ms, created_at_ms=site.now_ms)))
+    left = []
+    for _ in range(2):
+        aws.function = replace(
+            aws.function, recheck=ClockRecheck(fulfilment=aws.function.fulfilment, monotonic_ms=int)
+        )
+        aws.tick()
+        due = [site.order(order_id).due_at_ms or 0 for order_id in order_ids]
+        left.append(sum(due_at_ms > site.now_ms + hours_ms // 2 for due_at_ms in due))
+    assert left == [1, 0]
 
 
 def test_more_than_one_batch_is_moved_at_once(aws: Lambda) -> None:

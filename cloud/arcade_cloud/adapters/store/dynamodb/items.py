@@ -61,6 +61,7 @@ IS_NEW = "attribute_not_exists(pk)"
 EXISTS = "attribute_exists(pk)"
 ECHO_KEY: Item = {"pk": {"S": "echo"}, "sk": {"S": "echo"}}
 RECONCILED_KEY: Item = {"pk": {"S": "swept"}, "sk": {"S": "swept"}}
+RECHECKED_KEY: Item = {"pk": {"S": "rechecked"}, "sk": {"S": "rechecked"}}
 WEBHOOKS_KEY: Item = {"pk": {"S": "webhooks"}, "sk": {"S": "webhooks"}}
 FORM_KEY: Item = {"pk": {"S": "form"}, "sk": {"S": "form"}}
 
@@ -93,6 +94,11 @@ def of_machine(machine_id: str) -> str:
 def before(at_ms: int | None) -> str:
     """A bound that only ranks of earlier times sort before. With None, all ranks do."""
     return ":" if at_ms is None else _stamp(max(0, min(at_ms, _LATEST_MS)))
+
+
+def rank_of(at_ms: int, name: str) -> str:
+    """A bound that ranks of later times sort after, and of the same time those of later ids."""
+    return f"{_stamp(max(0, min(at_ms, _LATEST_MS)))}#{_short(name)}"
 
 
 def time_of(rank: str) -> int:
@@ -359,6 +365,20 @@ def reconciled_update(at_ms: int) -> Write:
         "ConditionExpression": "attribute_not_exists(swept_at) OR swept_at <> :swept_at",
         "ExpressionAttributeValues": {":swept_at": {"N": str(at_ms)}},
     }
+
+
+def rechecked_update(at_ms: int, order_id: str) -> Write:
+    """How far the waiting orders have been looked at."""
+    return {
+        "Key": RECHECKED_KEY,
+        "UpdateExpression": "SET rechecked_at = :at, order_id = :order_id",
+        "ExpressionAttributeValues": {":at": {"N": str(at_ms)}, ":order_id": {"S": order_id}},
+    }
+
+
+def rechecked_removal() -> Write:
+    """They have been looked at to the end."""
+    return {"Key": RECHECKED_KEY, "ConditionExpression": EXISTS}
 
 
 def webhook_accepted_update(at_ms: int) -> Write:

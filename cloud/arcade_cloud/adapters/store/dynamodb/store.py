@@ -22,6 +22,7 @@ Each call of the port is one conditional write or one transaction; nothing scans
     unclaimed  unclaimed#<intent>     unclaimed           lists    unclaimed#<shard> (at, intent)
     echo       echo                   echo
     reconciled swept                  swept
+    rechecked  rechecked              rechecked           (how far the waiting orders have been looked at)
     webhooks   webhooks               webhooks
     form       form                   form                (the form of the orders; missing: the first)
 
@@ -34,6 +35,7 @@ decision depends on is read consistently from the table itself:
   due_presences    As due_orders: a listed machine is looked at again.
   due_orders       A listed order that has moved since is loaded again and found not to be due. An order that is
                    not listed yet is found by the next pass. Nothing else acts on this list.
+  waiting_orders   As due_orders; one that is not listed yet is looked at in the next round.
   unsent_alerts    Read again from the table without those sent meanwhile, so a late index sends no alert twice.
                    A new alert may be missed for one pass.
   standing_alerts  Read again from the table without those that are over.
@@ -68,7 +70,7 @@ from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken
-from arcade_cloud.ports.store import Move
+from arcade_cloud.ports.store import Move, Waiting
 
 # How long a form that was read is taken to be current.
 FORM_LIFE_S = 60.0
@@ -182,6 +184,36 @@ class DynamoStore:
     def postpone(self, order_id: str, until_ms: int) -> None:
         """See `Store.postpone`."""
         self._update_if(items.postponing(order_id, until_ms))
+
+    def waiting_orders(self, after: Waiting, limit: int) -> list[Waiting]:
+        """See `Store.waiting_orders`; a moment late."""
+        lists = [
+            self.table.query(
+                "waits_in = :shard AND waits_from > :after",
+                {":shard": shard, ":after": items.rank_of(*after)},
+                limit=max(0, limit),
+                index="waiting",
+            )
+            for shard in items.shards("due")
+        ]
+        found = items.merged(lists, "waits_from", max(0, limit), newest_first=False)
+        return [Waiting(items.time_of(items.text(item, "waits_from")), items.name_of(item)) for item in found]
+
+    def note_rechecked(self, until: Waiting | None) -> None:
+        """See `Store.note_rechecked`."""
+        if until is not None:
+            self._update_if(items.rechecked_update(*until))
+            return
+        self._form_lately()
+        with contextlib.suppress(Refused):
+            self.table.transact([("Delete", items.rechecked_removal())])
+
+    def rechecked_until(self) -> Waiting | None:
+        """See `Store.rechecked_until`."""
+        item = self.table.get(items.RECHECKED_KEY)
+        return (
+            None if item is None else Waiting(int(items.text(item, "rechecked_at")), items.text(item, "order_id"))
+        )
 
     def next_due_ms(self) -> int | None:
         """See `Store.next_due_ms`; a moment late."""

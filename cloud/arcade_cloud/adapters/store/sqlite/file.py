@@ -85,6 +85,9 @@ ADDED_TABLES = {
         payment_intent TEXT NOT NULL PRIMARY KEY, at_ms INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID""",
     "webhooks": """CREATE TABLE IF NOT EXISTS webhooks (
         only_one INTEGER NOT NULL PRIMARY KEY CHECK (only_one = 1), record BLOB NOT NULL)""",
+    "rechecked": """CREATE TABLE IF NOT EXISTS rechecked (
+        only_one INTEGER NOT NULL PRIMARY KEY CHECK (only_one = 1), due_at_ms INTEGER NOT NULL,
+        order_id TEXT NOT NULL)""",
 }
 ADDED_INDEXES = (
     "CREATE INDEX IF NOT EXISTS alerts_standing ON alerts (at_ms, alert_id) WHERE standing = 1",

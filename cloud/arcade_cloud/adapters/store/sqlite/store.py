@@ -15,13 +15,16 @@ from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken
-from arcade_cloud.ports.store import Move
+from arcade_cloud.ports.store import Move, Waiting
 
 # Records in one transaction of `prune`: few enough not to delay a webhook beside it.
 _PRUNE_BATCH = 500
 
 # An index finds the rows of each query, so the cost is that of the rows returned (a test asks SQLite).
 DUE_ORDERS = "SELECT order_id FROM orders WHERE due_at_ms <= ? ORDER BY due_at_ms, order_id LIMIT ?"
+WAITING_ORDERS = """SELECT due_at_ms, order_id FROM orders
+    WHERE due_at_ms IS NOT NULL AND (due_at_ms, order_id) > (?, ?)
+    ORDER BY due_at_ms, order_id LIMIT ?"""
 POSTPONE = "UPDATE orders SET due_at_ms = ? WHERE order_id = ? AND due_at_ms < ?"
 DUE_PRESENCES = "SELECT machine_id FROM presences WHERE due_at_ms <= ? ORDER BY due_at_ms, machine_id LIMIT ?"
 NEXT_DUE = "SELECT due_at_ms FROM orders WHERE due_at_ms IS NOT NULL ORDER BY due_at_ms LIMIT 1"
@@ -168,6 +171,22 @@ class SqliteStore:
         """See `Store.postpone`."""
         with self._file.writing() as connection:
             connection.execute(POSTPONE, (until_ms, order_id, until_ms))
+
+    def waiting_orders(self, after: Waiting, limit: int) -> list[Waiting]:
+        """See `Store.waiting_orders`."""
+        return [Waiting(*row) for row in self._all(WAITING_ORDERS, *after, max(0, limit))]
+
+    def note_rechecked(self, until: Waiting | None) -> None:
+        """See `Store.note_rechecked`."""
+        with self._file.writing() as connection:
+            connection.execute("DELETE FROM rechecked")
+            if until is not None:
+                connection.execute("INSERT INTO rechecked (only_one, due_at_ms, order_id) VALUES (1, ?, ?)", until)
+
+    def rechecked_until(self) -> Waiting | None:
+        """See `Store.rechecked_until`."""
+        row = self._one("SELECT due_at_ms, order_id FROM rechecked")
+        return None if row is None else Waiting(*row)
 
     def next_due_ms(self) -> int | None:
         """See `Store.next_due_ms`."""

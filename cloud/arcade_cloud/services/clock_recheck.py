@@ -1,0 +1,101 @@
+"""Puts right what a clock that was ahead has written: orders that wait for hours, and echoes from the future.
+
+Nobody can tell when that is needed: the process whose clock was ahead may be gone. So the timer looks at all
+orders that wait, some at each pass and round and round. A process whose own clock was set back hurries.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from arcade_cloud.domain.clocks import AHEAD_MS, without_future
+from arcade_cloud.errors import FormTooNew, StoreUnavailable
+from arcade_cloud.ports.store import Waiting
+from arcade_cloud.services.fulfilment import Fulfilment
+
+logger = logging.getLogger(__name__)
+
+# So many orders are looked at in a pass, which takes some milliseconds, and so often where there is no hurry.
+BATCH = 100
+EVERY_MS = 60_000
+# A round that is under way has passed some orders already. After this one more, all have been looked at.
+ROUNDS = 2
+
+
+@dataclass(kw_only=True)
+class ClockRecheck:
+    """Looks at the orders that wait. The store knows how far the last pass came, whichever process made it.
+
+    Attributes:
+        monotonic_ms: A clock that nobody sets.
+    """
+
+    fulfilment: Fulfilment
+    monotonic_ms: Callable[[], float]
+    _ahead_ms: float | None = None  # of the monotonic clock
+    _rounds: int = 0  # that are to be made in a hurry
+    _next_ms: float = 0.0
+
+    def run_once(self) -> int:
+        """Look if it is time. The timer of a process that stays calls it at every pass.
+
+        The first passes hurry too: the clock may have been set right before this process began.
+
+        Returns:
+            How many orders had been put off, and were moved.
+
+        Raises:
+            StoreUnavailable: The next pass looks again.
+        """
+        now_ms = self.monotonic_ms()
+        before_ms, self._ahead_ms = self._ahead_ms, self.fulfilment.now_ms() - now_ms
+        if before_ms is None or self._ahead_ms < before_ms - AHEAD_MS:
+            self._rounds = ROUNDS
+        if not self._rounds and now_ms < self._next_ms:
+            return 0
+        self._next_ms = now_ms + EVERY_MS
+        return self.look()
+
+    def look(self, *, until_ms: int | None = None) -> int:
+        """Look at the next BATCH orders, wherever the last pass has ended.
+
+        Args:
+            until_ms: After this time no further order is looked at.
+
+        Returns:
+            How many orders had been put off, and were moved.
+
+        Raises:
+            StoreUnavailable: The next pass looks again.
+        """
+        fulfilment = self.fulfilment
+        store, found = fulfilment.store, 0
+        fulfilment.heard_echo_ms()
+        before = store.rechecked_until()
+        waiting = store.waiting_orders(before or Waiting(fulfilment.now_ms(), ""), BATCH)
+        until = waiting[-1] if len(waiting) == BATCH else None
+        for number, one in enumerate(waiting):
+            if number and until_ms is not None and fulfilment.now_ms() >= until_ms:
+                until = waiting[number - 1]
+                break
+            if self._is_put_off(one.order_id):
+                fulfilment.move_due(one.order_id)
+                found += 1
+        if until != before:
+            store.note_rechecked(until)
+        self._rounds -= until is None and self._rounds > 0
+        if found:
+            logger.warning("a clock was ahead: %d orders had been put off, and were moved now", found)
+        return found
+
+    def _is_put_off(self, order_id: str) -> bool:
+        try:
+            order = self.fulfilment.store.order(order_id)
+        except FormTooNew:
+            return False  # the newer program looks at it
+        except StoreUnavailable:
+            raise
+        except Exception:  # a broken record: it is told when it is due
+            logger.exception("order %s cannot be looked at", order_id)
+            return False
+        return order is not None and without_future(order, self.fulfilment.now_ms()) != order
