@@ -19,6 +19,7 @@ from arcade_cloud.services.broker_watch import BrokerWatch
 from arcade_cloud.services.claims import Claims
 from arcade_cloud.services.clock_recheck import ClockRecheck
 from arcade_cloud.services.clock_watch import ClockWatch
+from arcade_cloud.services.contest_watch import ContestWatch
 from arcade_cloud.services.fulfilment import Fulfilment, at_once
 from arcade_cloud.services.machine_messages import MachineMessages
 from arcade_cloud.services.machine_watch import MachineWatch
@@ -29,6 +30,7 @@ from arcade_cloud.services.sales import Sales
 from arcade_cloud.services.sender import Sender
 from arcade_cloud.services.unsellable import Unsellable
 from arcade_cloud.services.webhook_watch import WebhookWatch
+from arcade_shared.client_ids import CALM_S
 
 if TYPE_CHECKING:
     from arcade_cloud.adapters.mqtt import Listener, Publisher
@@ -224,6 +226,20 @@ class Cloud:
             name=name,
             problems=problems,
             is_answered=lambda: self.publisher.is_answered,
+        )
+
+    def watch_contests(self, name: str, listener: "Listener") -> ContestWatch:
+        """What tells of client ids that somebody else takes.
+
+        Args:
+            name: The process, as people know it.
+        """
+        return ContestWatch(
+            alerts=self.services.alerts,
+            name=name,
+            contested=lambda: [client_id for feed in listener.state for client_id in feed.contested],
+            calm_ms=round(CALM_S * 1000),
+            monotonic_ms=lambda: time.monotonic_ns() // 1_000_000,
         )
 
     def close(self) -> None:

@@ -45,10 +45,14 @@ class LinkUp:
 
 @dataclass(frozen=True, slots=True)
 class LinkDown:
-    """The connection is lost, with all that the broker had not confirmed."""
+    """The connection is lost, with all that the broker had not confirmed.
+
+    `contested`: somebody else keeps taking the client id; the next connection has another one.
+    """
 
     connection: int
     reason: str
+    contested: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ ENOUGH = 4
 WINDOW_S = 60.0
 # Each fresh id leaves a session behind at the broker, which keeps it for a while and a limited number of them.
 FRESH_EVERY_S = 3600.0
+# An id that nobody has taken for so long is not contested any more.
+CALM_S = 600.0
 
 
 class ClientId:

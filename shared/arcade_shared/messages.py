@@ -135,7 +135,9 @@ class Status(SignedMessage, frozen=True, kw_only=True):
 
     `ready` is said only by an agent that knows the cloud's time, so its timestamp then proves a live round
     trip. `nonce` is empty where no answer is wanted. (`connection`, `seq`) orders the statuses of one boot:
-    the n-th connection since the agent started, and the count within it; the will has WILL_SEQ.
+    the n-th connection since the agent started, and the count within it; the will has WILL_SEQ. `contested`:
+    within the last ten minutes, somebody else has kept taking the agent's client id at the broker. Which id is not
+    told: a restarted agent has it again, and whoever knows it can take it.
     """
 
     machine_id: MachineId
@@ -149,6 +151,7 @@ class Status(SignedMessage, frozen=True, kw_only=True):
     agent: ShortText
     connection: Ordinal
     seq: Ordinal
+    contested: bool = False
 
 
 class Clock(SignedMessage, frozen=True, kw_only=True):

@@ -21,12 +21,13 @@ from paho.mqtt.properties import Properties
 
 from arcade_cloud.adapters.mqtt import FeedState, Listener
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
+from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.keyring import Keyring
 from arcade_edge.agent.reports import Will
 from arcade_edge.bootstrap import new_link
 from arcade_edge.config import load
 from arcade_edge.mqtt.link import Event, LinkState, MqttLink
-from arcade_edge.ports import Arrived
+from arcade_edge.ports import Arrived, LinkDown
 from arcade_sandbox.broker.launcher import Broker, User
 from arcade_sandbox.processes import wait_for
 from arcade_shared.broker_address import BrokerAddress
@@ -96,8 +97,10 @@ class Agent:
         path.write_text(AGENT_CONFIG % broker.port)
         path.chmod(0o600)
         self.events: SimpleQueue[Event] = SimpleQueue()
+        self.seen: list[Event] = []
 
         def post(event: Event) -> bool:
+            self.seen.append(event)
             self.events.put(event)
             return True
 
@@ -258,6 +261,9 @@ def test_an_agent_whose_client_id_leaked_goes_on_with_another_within_seconds(bro
         for number in range(20):
             machines.publish(COINPULSE, str(number).encode())
             assert agent.heard(str(number).encode())
+    ends = [event for event in agent.seen if isinstance(event, LinkDown)]
+    assert [end.contested for end in ends].count(True) == 1
+    assert ends[-1].contested, "only what makes it take another id"
 
 
 # --- the whole system ------------------------------------------------------------------------------------
@@ -274,8 +280,31 @@ def test_a_taken_client_id_is_an_alert_and_sells_on(whole: Whole) -> None:
             (raised,) = wait_for(
                 "the alert", lambda: [a for a in store.recent_alerts(10) if a.kind == "taken_over"] or None
             )
-        assert raised.subject == leaked
+        assert raised.subject == f"cloud on {platform.node()}"
+        assert leaked in raised.text
+        assert raised.lasts
         assert whole.final(whole.system.buy("cab-01", 2)).delivered == 2
+
+
+def test_an_agent_s_taken_client_id_is_an_alert_until_nobody_takes_it_and_it_sells_on(whole: Whole) -> None:
+    system = whole.system
+    (leaked,) = (client_id for client_id in ids_at(system.broker) if "-cab-01-" in client_id)
+
+    def told() -> list[Alert]:
+        with closing(SqliteStore(system.folder / "cloud.sqlite")) as store:
+            return [a for a in store.recent_alerts(50) if (a.kind, a.subject) == ("taken_over", "cab-01")]
+
+    with attack(system.broker, leaked, ("bench", system.bench_password)):
+        (raised,) = wait_for("the alert", lambda: told() or None)
+        assert raised.lasts
+        assert "second agent" in raised.text
+        assert leaked not in raised.text
+        system.wait_ready("cab-01")
+        assert whole.final(system.buy("cab-01", 2)).delivered == 2
+    system.cabinets["cab-01"].agent.kill()
+    system.cabinets["cab-01"].agent.start()  # with the usual id again, which nobody takes any more
+    ended, begun = wait_for("its end", lambda: told() if len(told()) == 2 else None)
+    assert (ended.recovers, begun.alert_id, begun.lasts) == (raised.alert_id, raised.alert_id, False)
 
 
 def test_an_ack_that_waits_in_a_session_of_an_older_secret_or_version_is_asked_for_again(whole: Whole) -> None:

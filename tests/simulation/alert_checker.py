@@ -15,6 +15,7 @@ CONDITIONS = (
     "deaf",
     "machine_silent",
     "signature_refused",
+    "taken_over",
     "unsellable",
     "webhook_refused",
 )
@@ -34,6 +35,17 @@ FORGING = (
     "thief with another machine's key",
     "leftovers retained",
     "signing secret rotated",
+)
+# What keeps a machine's word that its client id is taken from being told with the first status that has it.
+UNTOLD = (
+    "second Pi with the same id",
+    "journal lost",
+    "cloud killed before a commit or effect",
+    "cloud killed after a commit or effect",
+    "store down",
+    "store lost the answer",
+    "a cloud process has another time",
+    "database restored from a backup",
 )
 STRIPE_FAULTS = (
     "Stripe busy",
@@ -94,8 +106,13 @@ def _check_machines_watched(case: Case) -> Iterator[Broken]:
         elif condition.kind == "signature_refused":
             if not any(evidence.faults.get(fault) for fault in FORGING):
                 yield Broken("5", "alerts", f"{condition.subject} is said to have a wrong key without a cause")
+        elif condition.kind == "taken_over":
+            causes = [c for c in evidence.causes if (c.what, c.subject) == ("client id taken", condition.subject)]
+            if not any(cause.at_ms <= condition.began_ms for cause in causes):
+                yield Broken("5", "alerts", f"nobody has taken the client id of {condition.subject}")
         elif condition.kind not in ("machine_silent", "deaf"):
             yield Broken("5", "alerts", f"a condition {condition.kind} of {condition.subject} without a cause")
+    yield from _check_contests(case)
     if not silent_ms or not evidence.machines_on_ms:
         return
     told_ms = evidence.machines_off_ms + silent_ms + PROVEN_WITHIN_MS
@@ -107,6 +124,25 @@ def _check_machines_watched(case: Case) -> Iterator[Broken]:
         is_back = any(s.machine_id == machine_id and s.at_ms > evidence.machines_on_ms for s in evidence.stated)
         if is_back and any(c.ended_ms is None for c in mine):
             yield Broken("5", "alerts", f"{machine_id} is heard, and still called silent")
+
+
+def _check_contests(case: Case) -> Iterator[Broken]:
+    """A client id that is taken is told while it is, and that it is not any more."""
+    evidence = case.evidence
+    told = [c for c in evidence.conditions if c.kind == "taken_over"]
+    if not any(evidence.faults.get(fault) for fault in UNTOLD):
+        for said in evidence.stated:
+            if not said.contested or abs(said.at_ms - said.stated_ms) > SLACK_MS:
+                continue  # what was long on its way is no news
+            mine = [c for c in told if c.subject == said.machine_id and c.began_ms <= said.at_ms]
+            if not any(_ends_after(c, said.at_ms - SLACK_MS) for c in mine):
+                yield Broken("5", "alerts", f"nobody is told that the client id of {said.machine_id} is taken")
+    for condition in told:
+        later = [
+            s for s in evidence.stated if s.machine_id == condition.subject and s.at_ms > evidence.machines_on_ms
+        ]
+        if evidence.machines_on_ms and later and condition.ended_ms is None:
+            yield Broken("5", "alerts", f"the client id of {condition.subject} is said to be taken for ever")
 
 
 def _check_accusation(case: Case, condition: Condition, silent_ms: int) -> Iterator[Broken]:

@@ -204,6 +204,7 @@ class Stated:
     at_ms: int
     machine_id: str
     stated_ms: int
+    contested: bool = False
 
 
 @dataclass(frozen=True)

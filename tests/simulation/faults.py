@@ -84,6 +84,7 @@ WINDOWS: dict[str, tuple[int, int, int]] = {
     "store down": (3, 1 * SECOND, 20 * MINUTE),
     "cloud down": (2, 10 * SECOND, 3 * HOUR),
     "link of a Pi down": (4, 1 * SECOND, 90 * MINUTE),
+    "client id of a Pi taken": (2, 5 * SECOND, 30 * MINUTE),
     "Pi without power": (3, 5 * SECOND, 3 * HOUR),
     "machine not ready": (4, 5 * SECOND, 1 * HOUR),
     "detector of a Pi fails": (3, 5 * SECOND, 1 * HOUR),

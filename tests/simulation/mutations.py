@@ -256,6 +256,29 @@ MUTATIONS = (
         "test_nobody_can_pay_from_its_first_refused_status_until_its_next_good_one",
     ),
     _bug(
+        "nobody is told that a machine's client id is taken",
+        (
+            "arcade_cloud.domain.machines:_news_of_contest",
+            "status.contested != presence.contested",
+            "presence.contested",
+        ),
+        weather=("client id of a Pi taken",),
+    ),
+    _bug(
+        "a client id that was taken once is said to be taken for ever",
+        (
+            "arcade_cloud.domain.machines:_news_of_contest",
+            "status.contested != presence.contested",
+            "status.contested",
+        ),
+        weather=("client id of a Pi taken",),
+    ),
+    _bug(
+        "a will says that a client id is taken no more",
+        ("arcade_cloud.domain.machines:_news_of_contest", 'status.state == "online" and ', ""),
+        elsewhere="tests/cloud/domain/test_machines.py::test_a_will_says_nothing_about_a_client_id",
+    ),
+    _bug(
         "a status counts from when it came, not from when it was made",
         ("arcade_cloud.domain.machines:_updated", "stated_at_ms=status.timestamp_ms", "stated_at_ms=now_ms"),
         elsewhere="tests/cloud/domain/test_machines.py::test_a_status_is_fresh_for_a_while",

@@ -431,7 +431,8 @@ class Cloud:
         is_first, self._boots = boot not in self._boots, self._boots | {boot}
         if fields["state"] == "online" and not (is_first and fields["reason"] == "no clock"):
             stated_ms = parse_ms(fields["timestamp"])
-            self.evidence.stated.append(Stated(self.scheduler.now_ms, fields["machineId"], stated_ms))
+            now_ms = self.scheduler.now_ms
+            self.evidence.stated.append(Stated(now_ms, fields["machineId"], stated_ms, fields["contested"]))
 
     def webhook(self, body: bytes, header: str) -> int:
         """Stripe's door; the status."""

@@ -73,6 +73,16 @@ class SimLink:
 
         self._scheduler.after(self._rng.randint(15, 23) * SECOND, notice)
 
+    def throw_off(self) -> bool:
+        """Somebody connects with the client id; whether that ended a connection. The next one has another id."""
+        if not self._connected or self._stuck is not None or self._client_id is None:
+            return False
+        connection, client_id = self._connection, self._client_id
+        self._broker.disconnect(client_id)
+        self._client_id += "-fresh"
+        self.dropped(connection, "session taken over", contested=True)
+        return True
+
     def _held_up(self, work: Callable[[], None]) -> bool:
         """Whether a pulled cable holds `work` up. It is done if the cable is back in time."""
         if self._stuck is None:
@@ -102,12 +112,12 @@ class SimLink:
 
     # --- the broker's side
 
-    def dropped(self, connection: int, why: str) -> None:
+    def dropped(self, connection: int, why: str, *, contested: bool = False) -> None:
         """The connection is lost."""
         if self._connected and connection == self._connection:
             self._connected = False
             self._stuck = None
-            self._post(LinkDown(connection, why))
+            self._post(LinkDown(connection, why, contested))
             self._connect_later(self._rng.randint(300, 8_000))
 
     def arrives(self, connection: int, mid: int, packet: Packet, repeated: bool) -> None:

@@ -450,6 +450,11 @@ class Pi:
         else:
             self.link.pull_cable()
 
+    def take_client_id(self) -> None:
+        """Somebody else on the broker knows the client id, and keeps connecting with it."""
+        if self.link.throw_off():
+            self._befell("client id taken", self.machine_id)
+
     def _span(self, spans: list[Span], *, begins: bool) -> None:
         now_ms = self.scheduler.now_ms
         if begins:

@@ -306,6 +306,9 @@ class World:
             case "Pi without power":
                 pi.power_cut(end_ms - self.scheduler.now_ms)
                 return None
+            case "client id of a Pi taken":
+                self._take_client_id(pi, end_ms, rng)
+                return None
             case "detector of a Pi fails":
                 kind: Any = rng.choice(("ready", "game_over"))
                 pi.lose_detector(kind)
@@ -332,6 +335,14 @@ class World:
         self.evidence.restores.append(Restore(backup_ms, self.scheduler.now_ms, first, len(self.evidence.steps)))
         self.cloud.restart()
         self.cloud.reconcile_from_now()
+
+    def _take_client_id(self, pi: Pi, until_ms: int, rng: random.Random) -> None:
+        """Somebody comes to know each client id that a Pi has, for a while."""
+        if not self.faults.on or self.scheduler.now_ms >= until_ms:
+            return
+        pi.take_client_id()
+        pause_ms = rng.choice((2 * SECOND, 20 * SECOND, 3 * MINUTE))
+        self.scheduler.after(pause_ms, lambda: self._take_client_id(pi, until_ms, rng))
 
     def _set_wrong(self, rng: random.Random) -> Callable[[], None]:
         """The clock of one of the cloud's processes, or of its host."""

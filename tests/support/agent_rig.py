@@ -69,11 +69,11 @@ class FakeLink:
         self.online = True
         return LinkUp(self.connection)
 
-    def go_down(self, reason: str) -> LinkDown:
+    def go_down(self, reason: str, *, contested: bool = False) -> LinkDown:
         """The connection is lost, with what was not confirmed."""
         self.online = False
         self.unconfirmed.clear()
-        return LinkDown(self.connection, reason)
+        return LinkDown(self.connection, reason, contested)
 
     def confirm_all(self, *, ok: bool) -> list[Confirmed]:
         """The broker answers all that was published."""

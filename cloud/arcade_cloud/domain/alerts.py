@@ -25,7 +25,6 @@ AlertKind = Literal[
     "settle_refused",
     "settle_slow",
     "stuck",
-    "taken_over",
     "two_installations",
     "unclaimed",
     "unconfirmed",
@@ -43,7 +42,14 @@ AlertKind = Literal[
 ]
 # What lasts until it ends.
 ConditionKind = Literal[
-    "broker", "clock_off", "deaf", "machine_silent", "signature_refused", "unsellable", "webhook_refused"
+    "broker",
+    "clock_off",
+    "deaf",
+    "machine_silent",
+    "signature_refused",
+    "taken_over",
+    "unsellable",
+    "webhook_refused",
 ]
 
 

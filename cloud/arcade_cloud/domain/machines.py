@@ -87,6 +87,7 @@ class Presence(Struct, frozen=True, kw_only=True):
     Attributes:
         refused_at_ms: When a message with a wrong signature came last, on one of the machine's topics. Not every
             one is recorded.
+        contested: Its agent says that somebody else has kept taking its client id at the broker, and that is told.
     """
 
     machine_id: str
@@ -111,6 +112,7 @@ class Presence(Struct, frozen=True, kw_only=True):
     # The latest sign of life, and not only of a message that was long on its way. 0: none since this is recorded.
     alive_at_ms: int = 0
     refused_at_ms: int = 0
+    contested: bool = False
 
     @property
     def last_alive_ms(self) -> int:
@@ -126,6 +128,8 @@ class PresenceUpdate(Struct, frozen=True, kw_only=True):
         rival: The installation of another Pi with the same machine id that was running until now.
         watched_anew: It was never heard before, or was called silent.
         unregistered: The machine has gone out of sale, because its coin meter missed coins.
+        contested: Its agent's client id is contested, or is no longer, and nobody has been told; None if that is
+            no news. The presence does not have it yet.
     """
 
     presence: Presence
@@ -133,6 +137,7 @@ class PresenceUpdate(Struct, frozen=True, kw_only=True):
     rival: str | None = None
     watched_anew: bool = False
     unregistered: bool = False
+    contested: bool | None = None
 
 
 # While messages with a wrong signature come, one is recorded this often.
@@ -208,6 +213,7 @@ def apply_status(
             answer_nonce=answer,
             rival=presence.installation if still_there else None,
             watched_anew=unwatched and taken_over.due_at_ms is not None,
+            contested=_news_of_contest(presence, status),
         )
     if status.boot_id == presence.boot_id:
         if (status.connection, status.seq) <= (presence.connection, presence.seq):
@@ -220,7 +226,13 @@ def apply_status(
         answer_nonce=answer,
         watched_anew=unwatched and updated.due_at_ms is not None,
         unregistered=status.reason == NOT_REGISTERED != presence.reason,
+        contested=_news_of_contest(presence, status),
     )
+
+
+def _news_of_contest(presence: Presence, status: Status) -> bool | None:
+    """What is new about whether the client id is contested. A will was made before its connection ended."""
+    return status.contested if status.state == "online" and status.contested != presence.contested else None
 
 
 def _updated(presence: Presence, status: Status, key_fingerprint: str, now_ms: int, silent_ms: int) -> Presence:

@@ -99,14 +99,17 @@ class StripeWorkers:
 
 
 class Timer:
-    """Moves what is due, twice a second, on a thread of its own. It also tells what the listener has noticed."""
+    """Moves what is due, twice a second, on a thread of its own."""
 
     def __init__(self, cloud: Cloud, listener: Listener) -> None:
         self._cloud = cloud
-        self._listener = listener
         name = cloud.settings.mqtt_listener_id or host_id()
-        self._watches = (cloud.services.watch, cloud.watch_broker(name, listener), cloud.watch_clock(name))
-        self._told: set[str] = set()
+        self._watches = (
+            cloud.services.watch,
+            cloud.watch_broker(name, listener),
+            cloud.watch_contests(name, listener),
+            cloud.watch_clock(name),
+        )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="timer", daemon=True)
 
@@ -131,7 +134,6 @@ class Timer:
                 self._cloud.services.fulfilment.run_once()
                 self._cloud.services.reconciliation.run_once()
                 watches.look(self._watches)
-                self._tell_contested()
                 now_ms = self._cloud.services.fulfilment.now_ms()
                 if not 0 < next_prune_ms - now_ms <= PRUNE_EVERY_S * 1000:
                     self._cloud.store.prune(now_ms)
@@ -144,12 +146,6 @@ class Timer:
                 logger.exception("the timer failed; trying again")
             else:
                 failures = 0
-
-    def _tell_contested(self) -> None:
-        for feed in self._listener.state:
-            for client_id in set(feed.contested) - self._told:
-                self._cloud.services.messages.note_contested(client_id)
-                self._told.add(client_id)
 
 
 @contextlib.contextmanager

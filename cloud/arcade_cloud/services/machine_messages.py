@@ -78,19 +78,6 @@ class MachineMessages:
             case _:
                 raise BadMessage(f"the cloud takes in no {place.kind}")
 
-    def note_contested(self, client_id: str) -> None:
-        """Tell a person that this cloud has left a client id at the broker to somebody else.
-
-        Raises:
-            StoreUnavailable: It may not have been stored.
-        """
-        text = (
-            f"The broker ended one connection after the other with this cloud's client id {client_id}. "
-            "The cloud goes on with another id. Look for a second process with the same MQTT_LISTENER_ID or host "
-            "name. If there is none, somebody knows the id: let nobody but the broker's operator read $SYS/#."
-        )
-        self.fulfilment.store.raise_alert(alert("taken_over", client_id, text, self.fulfilment.now_ms()))
-
     def _note_refused(self, machine_id: str) -> None:
         """Note that a registered machine may speak with a key that is not valid, and tell a person."""
         store, now_ms = self.fulfilment.store, self.fulfilment.now_ms()
@@ -113,6 +100,25 @@ class MachineMessages:
             "signature_refused", machine_id, f"Machine {machine_id} signs with a valid key again."
         )
         self._update(machine_id, lambda before: PresenceUpdate(presence=machines.well_again(before)))
+
+    def _note_contested(self, machine_id: str, contested: bool) -> None:
+        # First the condition, then the record: if this process dies in between, the next status does it again.
+        if contested:
+            text = (
+                f"Somebody else kept connecting to the broker with the client id of machine {machine_id}'s agent, "
+                "so the broker ended the agent's connections. The agent goes on with another id. Look for a "
+                "second agent with a copy of its journal. If there is none, somebody knows the id: let nobody but "
+                "the broker's operator read $SYS/#, and change the broker's passwords that may have leaked."
+            )
+            self.watch.alerts.begin("taken_over", machine_id, text)
+        else:
+            self.watch.alerts.end(
+                "taken_over", machine_id, f"Nobody takes the client id of machine {machine_id}'s agent any more."
+            )
+        self._update(
+            machine_id,
+            lambda before: PresenceUpdate(presence=msgspec.structs.replace(before, contested=contested)),
+        )
 
     def _verified(self, place: MachineTopic, fields: dict[str, Any]) -> bytes:
         key = verify(self.keyring.of_machine(place.machine_id), str(place), fields)
@@ -180,6 +186,8 @@ class MachineMessages:
             self.watch.heard(place.machine_id)
         if machines.is_well_again(update.presence, now_ms):
             self._well_again(place.machine_id)
+        if update.contested is not None:
+            self._note_contested(place.machine_id, update.contested)
         if update.unregistered:
             text = (
                 f"Machine {place.machine_id} is out of sale: its coin meter missed coins of several trains in a "

@@ -17,6 +17,7 @@ from arcade_edge.domain.credits import Answer, Credit, answer_of
 from arcade_edge.domain.train import Contact
 from arcade_edge.errors import JournalCorrupt, JournalFault
 from arcade_edge.ports import BootClock, Confirmed, Journal, Link, LinkDown, LinkUp, WallClock
+from arcade_shared.client_ids import CALM_S
 from arcade_shared.ids import uuid7
 from arcade_shared.messages import WILL_SEQ, Ack, Gameover, Status
 from arcade_shared.signing import seal
@@ -117,6 +118,7 @@ class Reports:
         self._confirmed: set[str] = set()
         self._acks_refused = False
         self._contact = Contact()
+        self._contested_boot_ms: int | None = None
         self._more_in_journal = True
         self._retry_ms = FIRST_RETRY_MS
         self._retry_boot_ms = 0
@@ -187,6 +189,8 @@ class Reports:
 
     def link_down(self, event: LinkDown) -> None:
         """What was in flight may be lost."""
+        if event.contested:
+            self._contested_boot_ms = self._boottime_ms()
         if event.connection == self._connection:
             self._connection = None
             self._in_flight.clear()
@@ -347,6 +351,11 @@ class Reports:
         cloud_ms = self.cloud_ms()
         return self._wall_ms() if cloud_ms is None else cloud_ms
 
+    def _is_contested(self) -> bool:
+        """Whether somebody else has kept taking the client id of late."""
+        since_ms = self._contested_boot_ms
+        return since_ms is not None and self._boottime_ms() - since_ms < CALM_S * 1000
+
     def _ack(self, answer: Answer) -> bytes:
         return seal(
             self._identity.key,
@@ -383,5 +392,6 @@ class Reports:
             agent=self._identity.agent,
             connection=connection,
             seq=seq,
+            contested=self._is_contested(),
             timestamp=format_ms(self._now_ms()),
         )

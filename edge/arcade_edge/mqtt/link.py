@@ -203,15 +203,16 @@ class MqttLink:
             lasted_s = 0.0 if current.online_since is None else time.monotonic() - current.online_since
             failures = 1 if lasted_s >= STEADY_S else failures + 1
             trouble = Trouble.OVERLOADED if current.is_overloaded else _TROUBLES[current.connection.cause]
-            text = current.connection.end
+            text, contested = current.connection.end, False
             if current.connection.thrown_off:
                 trouble = Trouble.LOST
                 taken_over = current.connection.cause is Cause.TAKEN_OVER
-                if self._client_id.lost(time.monotonic(), taken_over=taken_over):
+                contested = self._client_id.lost(time.monotonic(), taken_over=taken_over)
+                if contested:
                     failures = 1
                     text += f"; somebody else keeps taking the client id {current.connection.client_id}"
             self._say(text)
-            self._post(LinkDown(number, current.connection.end))
+            self._post(LinkDown(number, current.connection.end, contested))
             self._rest(backoff_s(trouble, failures, self._jitter()))
         self._enter(LinkState.STOPPED)
 

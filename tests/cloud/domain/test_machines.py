@@ -283,6 +283,26 @@ def test_a_machine_that_is_refused_is_not_ready_until_its_next_good_status() -> 
     assert well_again(good).refused_at_ms == 0
 
 
+def test_a_contested_client_id_is_news_until_that_is_noted() -> None:
+    known = after(a_status())
+    first = heard(known, a_status(seq=2, contested=True))
+    assert (first.contested, first.presence.contested) == (True, False), "whoever tells of it notes it then"
+    assert heard(first.presence, a_status(seq=3, contested=True)).contested is True
+    noted = msgspec.structs.replace(first.presence, contested=True)
+    assert heard(noted, a_status(seq=3, contested=True)).contested is None
+    assert heard(noted, a_status(seq=3)).contested is False
+    assert heard(noted, a_status(seq=2)).contested is None, "it is older than what is known"
+    assert heard(noted, a_status(installation=SECOND)).contested is False, "another Pi has another id"
+
+
+def test_a_will_says_nothing_about_a_client_id() -> None:
+    """It was made before its connection was ended."""
+    known = after(a_status())
+    assert heard(known, the_will(contested=True)).contested is None
+    noted = msgspec.structs.replace(known, contested=True)
+    assert heard(noted, the_will()).contested is None
+
+
 def test_a_refusal_in_the_future_holds_nothing_up() -> None:
     known = refused(after(a_status()), NOW_MS + 8 * 3_600_000)
     assert not speaks_unheard(known, NOW_MS)

@@ -272,6 +272,57 @@ def test_whatever_arrives_is_taken_in_or_refused_and_nothing_else(topic: str, pa
     assert trace(cloud) == before
 
 
+# --- a client id that somebody else takes ----------------------------------------------------------------
+
+
+def contested(cloud: MortalCloud) -> list[tuple[str, str]]:
+    alerts = [alert for alert in cloud.store.recent_alerts(9) if alert.kind == "taken_over"]
+    return [(alert.subject, "end" if alert.recovers else "begin") for alert in reversed(alerts)]
+
+
+def say(cloud: MortalCloud, seq: int, **fields: Any) -> str:
+    status = status_fields(seq=1_000_000 + seq, **fields)
+    return cloud.messages.take_in(STATUS, signed("status", Status, status))
+
+
+def test_a_machine_whose_client_id_is_taken_is_told_of_once_and_so_is_the_end() -> None:
+    cloud = MortalCloud()
+    for seq in range(3):
+        say(cloud, seq, contested=True)
+    assert contested(cloud) == [(MACHINE, "begin")]
+    cloud.sales.begin_checkout(MACHINE)
+    for seq in range(3, 6):
+        say(cloud, seq)
+    assert contested(cloud) == [(MACHINE, "begin"), (MACHINE, "end")]
+    say(cloud, 6, contested=True)
+    assert contested(cloud)[2:] == [(MACHINE, "begin")]
+
+
+def test_what_a_cloud_that_died_has_not_told_is_told_with_the_next_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = MortalCloud()
+    for word, told in ((True, "begin"), (False, "end")):
+        with monkeypatch.context() as patch:
+            patch.setattr(cloud.store, "raise_alert", _dies)
+            patch.setattr(cloud.store, "change_alert", _dies)
+            with pytest.raises(StoreUnavailable):
+                say(cloud, 2 * word, contested=word) if word else say(cloud, 4)
+        say(cloud, 3 if word else 5, contested=word)
+        assert contested(cloud)[-1] == (MACHINE, told)
+
+
+def _dies(*_: Any) -> bool:
+    raise StoreUnavailable("it dies")
+
+
+def test_an_agent_that_knows_nothing_of_it_says_no_such_thing() -> None:
+    """Version 0.1 sends no `contested`, and a cloud of 0.1 passes over it."""
+    cloud = MortalCloud()
+    fields = msgspec.json.decode(signed("status", Status, status_fields()))
+    assert "contested" not in fields
+    assert say(cloud, 1) == "status"
+    assert contested(cloud) == []
+
+
 # --- statuses and the clock ------------------------------------------------------------------------------
 
 

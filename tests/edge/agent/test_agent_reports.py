@@ -107,6 +107,24 @@ def test_a_ready_line_that_flickers_does_not_flood_the_broker() -> None:
     assert rig.statuses()[-1].ready is rig.agent.standing.ready
 
 
+def test_a_contested_client_id_is_said_for_ten_minutes_after_the_last_time() -> None:
+    rig = Rig().connected()
+    assert not rig.statuses()[-1].contested
+    rig.agent.handle(rig.link.go_down("thrown off"))
+    rig.connected()
+    assert not rig.statuses()[-1].contested, "thrown off once"
+    for _ in range(2):
+        rig.pass_time(5 * 60_000)
+        rig.agent.handle(rig.link.go_down("session taken over", contested=True))
+        rig.connected()
+        assert rig.statuses()[-1].contested
+    rig.pass_time(10 * 60_000 - STATUS_EVERY_MS)
+    assert rig.statuses()[-1].contested
+    assert rig.statuses()[-1].ready, "it is sold on"
+    rig.pass_time(2 * STATUS_EVERY_MS)
+    assert not rig.statuses()[-1].contested
+
+
 def test_statuses_are_ordered_by_boot_connection_and_sequence() -> None:
     rig = Rig().connected()
     rig.pass_time(2 * STATUS_EVERY_MS)

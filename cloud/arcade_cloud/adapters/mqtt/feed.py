@@ -20,7 +20,7 @@ from queue import SimpleQueue
 from typing import Literal
 
 from arcade_cloud.errors import StoreUnavailable
-from arcade_shared.client_ids import ClientId
+from arcade_shared.client_ids import CALM_S, ClientId
 from arcade_shared.errors import BadMessage
 from arcade_shared.mqtt import FLUSH_WITHIN_S, Cause, Connection, Received
 
@@ -43,9 +43,6 @@ RECONNECT_S = (0.25, 30.0)
 RETURN_S = (0.25, 4.0)
 STEADY_S = 60.0
 
-# So many contested client ids are remembered.
-CONTESTED_AT_MOST = 16
-
 # What became of a message. `refused`: it is not valid. `retried`: the store could not be reached. `failed`: a
 # defect. `dropped`: it had QoS 0, and there was no room.
 Count = Literal["handled", "refused", "retried", "failed", "dropped"]
@@ -61,7 +58,7 @@ class FeedState:
         problem: What is wrong, in a sentence; None if nothing is.
         in_hand: The number of messages that are received and not handled yet.
         set_aside: The number of messages that could not be handled and come again.
-        contested: The client ids that this feed has left to somebody else.
+        contested: The client ids that this feed has left to somebody else within the last CALM_S.
         counts: Messages by what became of them.
     """
 
@@ -127,7 +124,7 @@ class Feed:
         self._text = "not connected yet"
         self._in_hand = 0
         self._set_aside = 0
-        self._contested: tuple[str, ...] = ()
+        self._contested: dict[str, float] = {}  # since when, by `time.monotonic`
         self._without_store = 0
         self._counts: Counter[Count] = Counter()
 
@@ -156,6 +153,7 @@ class Feed:
     @property
     def state(self) -> FeedState:
         """What it is doing now."""
+        now_s = time.monotonic()
         with self._changed:
             connection = self._connection
             is_listening = connection is not None and connection.is_open
@@ -174,7 +172,7 @@ class Feed:
                 problem=problem,
                 in_hand=self._in_hand,
                 set_aside=self._set_aside,
-                contested=self._contested,
+                contested=tuple(text for text, at_s in self._contested.items() if now_s - at_s < CALM_S),
                 counts=dict(self._counts),
             )
 
@@ -210,12 +208,13 @@ class Feed:
 
     def _is_contested(self, connection: Connection) -> bool:
         """Whether somebody else keeps taking the client id. The next connection has a fresh one then."""
-        taken_over = connection.cause is Cause.TAKEN_OVER
-        if self._stop.is_set() or not self._client_id.lost(time.monotonic(), taken_over=taken_over):
+        now_s, taken_over = time.monotonic(), connection.cause is Cause.TAKEN_OVER
+        if self._stop.is_set() or not self._client_id.lost(now_s, taken_over=taken_over):
             return False
         logger.error("%s: somebody else keeps taking the client id %s", self.name, connection.client_id)
         with self._changed:
-            self._contested = (*self._contested, connection.client_id)[-CONTESTED_AT_MOST:]
+            self._contested = {text: at_s for text, at_s in self._contested.items() if now_s - at_s < CALM_S}
+            self._contested[connection.client_id] = now_s
         return True
 
     def _lost(self, connection: Connection, failures: int) -> None:
