@@ -6,6 +6,7 @@ SettingsError   everything that is wrong with them, at once
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import UTC, tzinfo
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -79,6 +80,7 @@ class Settings:
     allowed_hosts: frozenset[str]  # names, in lower case, of PUBLIC_BASE_URL and ALLOWED_HOSTS
     site_name: str
     operator_contact: str
+    timezone: tzinfo
     database_url: str
     dynamodb_endpoint: str | None
     alert_webhook_url: str | None = field(repr=False)
@@ -140,6 +142,7 @@ def _read(env: Environment, *, on_lambda: bool) -> Settings:
         allowed_hosts=_allowed_hosts(env, public_base_url),
         site_name=env.text("SITE_NAME") or default_of("SITE_NAME", str),
         operator_contact=env.text("OPERATOR_CONTACT") or "",
+        timezone=_timezone(env),
         database_url=database_url,
         dynamodb_endpoint=env.url("DYNAMODB_ENDPOINT"),
         alert_webhook_url=env.url("ALERT_WEBHOOK_URL"),
@@ -320,6 +323,19 @@ def _machine_silent_s(env: Environment) -> int:
             f"must be 0 or at least {LEAST_MACHINE_SILENT_S}: a machine speaks every 30 s, and may be late",
         )
     return seconds
+
+
+def _timezone(env: Environment) -> tzinfo:
+    name = env.text("TIMEZONE") or default_of("TIMEZONE", str)
+    if name == "UTC":
+        return UTC
+    from zoneinfo import ZoneInfo  # here: a cold start without a zone does not wait for it
+
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, OSError):
+        env.fault("TIMEZONE", f"must be a time zone such as Asia/Kuala_Lumpur or Europe/Berlin, not {name[:40]!r}")
+        return UTC
 
 
 def _publishes_per_s(env: Environment, broker: BrokerAddress) -> int:

@@ -169,6 +169,12 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
             usual=True,
         ),
         Variable(
+            name="TIMEZONE",
+            meaning="The arcade's time zone by its IANA name, such as Asia/Kuala_Lumpur: for times that players "
+            "read, and for those that operators enter.",
+            default="UTC",
+        ),
+        Variable(
             name="DATABASE_URL",
             meaning="sqlite:///file for one host (sqlite:////absolute/file), or dynamodb://table?region=… for "
             "AWS, where `arcade-cloud table create` creates the table.",

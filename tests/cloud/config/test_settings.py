@@ -4,6 +4,7 @@ import logging
 import re
 from contextlib import suppress
 from dataclasses import MISSING, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,17 @@ def the_fault(**changes: str) -> str:
     """The only fault that these changes make."""
     (fault,) = faults_with({**GOOD, **changes})
     return fault
+
+
+def test_the_time_zone_is_utc_unless_it_is_named() -> None:
+    moment = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
+    assert moment.astimezone(load_with().timezone).hour == 12
+    assert moment.astimezone(load_with(TIMEZONE="Asia/Kuala_Lumpur").timezone).hour == 20
+
+
+@pytest.mark.parametrize("name", ["Kuala Lumpur", "../../etc/passwd", "/etc/passwd", "Asia", "UTC+8", "é"])
+def test_a_time_zone_that_nobody_knows_is_a_fault(name: str) -> None:
+    assert "must be a time zone such as Asia/Kuala_Lumpur" in the_fault(TIMEZONE=name)
 
 
 def test_good_settings_are_read_and_have_nothing_to_warn_of() -> None:
