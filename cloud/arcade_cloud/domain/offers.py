@@ -46,6 +46,15 @@ def parse_offers(texts: Sequence[str]) -> tuple[Offer, ...]:
     return offers
 
 
+def mixed_currencies(offers: Sequence[Offer]) -> str | None:
+    """Why offers in several currencies cannot be those of one machine, in a sentence; None if they are in one."""
+    currencies = dict.fromkeys(offer.currency.upper() for offer in offers)
+    if len(currencies) < 2:
+        return None
+    listed = ", ".join(offer_text(offer) for offer in offers)
+    return f"a machine sells in one currency, not in {' and '.join(currencies)} ({listed})"
+
+
 def offer_text(offer: Offer) -> str:
     """The offer as `parse_offer` reads it."""
     currency = currency_of(offer.currency)

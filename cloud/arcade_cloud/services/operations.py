@@ -10,6 +10,7 @@ import msgspec
 from arcade_cloud.domain.events import Due, Outcome, RefundAsked
 from arcade_cloud.domain.machines import Machine, MachineChange, changed, look_alike, near_matches, readiness
 from arcade_cloud.domain.money import Offer
+from arcade_cloud.domain.offers import mixed_currencies
 from arcade_cloud.domain.order import Delivery, Order
 from arcade_cloud.domain.refunds import RefundPlan, RefundWish, can_refund, plan
 from arcade_cloud.errors import BadRequest, Conflict, UnknownMachine
@@ -54,8 +55,8 @@ class Operations:
         """Register a machine.
 
         Raises:
-            BadRequest: It is registered already, its id differs from another's in case alone, or Stripe would
-                refuse one of its offers.
+            BadRequest: It is registered already, its id differs from another's in case alone, its offers are in
+                several currencies, or Stripe would refuse one of them.
             BadTopic: It is not a machine id at all.
         """
         store = self.fulfilment.store
@@ -86,7 +87,7 @@ class Operations:
         Raises:
             UnknownMachine: No such machine is registered.
             BadTopic: It is not a machine id at all.
-            BadRequest: Stripe would refuse one of the new offers.
+            BadRequest: The new offers are in several currencies, or Stripe would refuse one of them.
             Conflict: Others keep changing it.
         """
         for attempt in range(CHANGE_RETRIES):
@@ -107,7 +108,10 @@ class Operations:
         return before, after
 
     def _refuse_unsellable(self, machine: Machine) -> None:
-        """Refuse offers that Stripe would not sell, or would sell at another price."""
+        """Refuse offers in several currencies, or that Stripe would not sell, or would sell at another price."""
+        mixed = mixed_currencies(machine.offers)
+        if mixed is not None:
+            raise BadRequest(f"offers: {mixed}")
         faults = self.sales.unsellable.faults_if_known(machine.offers)
         if faults:
             raise BadRequest("; ".join(faults))

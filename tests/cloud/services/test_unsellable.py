@@ -1,11 +1,14 @@
 """What Stripe refuses to sell is told, is not offered again for a while, and is refused when it is entered."""
 
+from dataclasses import dataclass
+
 import msgspec
 import pytest
 
 from arcade_cloud.domain.machines import MachineChange
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.offers import parse_offers
+from arcade_cloud.domain.order import Order
 from arcade_cloud.entrypoints.cli.check import _offers
 from arcade_cloud.errors import BadRequest, NotReady, PaymentsRefused
 from arcade_cloud.ports.payments import Checkout, CheckoutRequest
@@ -32,9 +35,19 @@ def told(site: Site) -> list[tuple[str, str]]:
     return [(alert.subject, "end" if alert.recovers else "begin") for alert in found if alert.kind == "unsellable"]
 
 
-def buy(site: Site, offer_id: str) -> None:
+@dataclass
+class TheCloud:
+    """What `check` looks at."""
+
+    site: Site
+
+    def __post_init__(self) -> None:
+        self.store, self.settings, self.services = self.site.store, self.site.settings, self.site.cloud
+
+
+def buy(site: Site, offer_id: str) -> Order:
     site.say_status("cab-01")
-    site.cloud.sales.begin_checkout("cab-01", offer_id=offer_id)
+    return site.cloud.sales.begin_checkout("cab-01", offer_id=offer_id)
 
 
 def page(site: Site) -> str:
@@ -131,6 +144,37 @@ def test_what_stripe_would_refuse_is_refused_when_it_is_entered(site: Site, text
     assert site.store.machine("cab-02") is None
 
 
+MIXED = (GOOD, msgspec.structs.replace(GOOD, offer_id="sgd", currency="sgd", price_id=None))
+
+
+def test_offers_in_several_currencies_are_refused_on_entry_before_stripe_is_asked(site: Site) -> None:
+    """A player's page, and a month's books, would have sums that cannot be added."""
+    before, asked = site.store.machine("cab-01"), len(site.payments.calls)
+    for enter in (site.cloud.operations.machine_set, site.cloud.operations.machine_add):
+        machine_id = "cab-01" if enter == site.cloud.operations.machine_set else "cab-02"
+        with pytest.raises(BadRequest, match=r"^offers: a machine sells in one currency, not in MYR and SGD"):
+            enter(machine_id, MachineChange(offers=MIXED))
+    assert site.store.machine("cab-01") == before
+    assert site.store.machine("cab-02") is None
+    assert len(site.payments.calls) == asked
+
+
+def test_a_machine_of_before_with_several_currencies_sells_on_can_be_changed_and_is_named_by_check(
+    site: Site,
+) -> None:
+    known = site.store.machine("cab-01")
+    assert known is not None
+    old = msgspec.structs.replace(known, offers=MIXED, version=known.version + 1)
+    site.store.put_machine(old, known.version)
+    assert buy(site, "sgd").currency == "sgd"
+    _, after = site.cloud.operations.machine_set("cab-01", MachineChange(name="Street Fighter"))
+    assert (after.name, after.offers) == ("Street Fighter", MIXED)
+    found = dict(_offers(TheCloud(site)))  # type: ignore[arg-type]
+    assert "one currency, not in MYR and SGD" in (found["machine cab-01, offers"] or "")
+    _, after = site.cloud.operations.machine_set("cab-01", MachineChange(offers=MIXED[1:]))
+    assert after.offers == MIXED[1:], "one other currency is fine"
+
+
 def test_while_stripe_cannot_be_asked_offers_are_taken(site: Site) -> None:
     site.payments.fault = lambda name: "before" if name == "read_price" else None
     offers = parse_offers(["5=8.00MYR@price_of_nobody"])
@@ -147,10 +191,7 @@ def test_check_names_the_machine_and_the_offer(site: Site) -> None:
     changed = msgspec.structs.replace(known, offers=(GOOD, BAD, cheap), version=known.version + 1)
     site.store.put_machine(changed, known.version)
 
-    class Cloud:
-        store, settings, services = site.store, site.settings, site.cloud
-
-    found = dict(_offers(Cloud()))  # type: ignore[arg-type]
+    found = dict(_offers(TheCloud(site)))  # type: ignore[arg-type]
     said = found["machine cab-01, offers"] or ""
     assert "offer bad: Stripe refuses the price price_of_nobody" in said
     assert "offer cheap: RM 1.50 is less than RM 2.00, the least that Stripe charges" in said

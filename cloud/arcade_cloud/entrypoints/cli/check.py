@@ -99,6 +99,7 @@ def _clock(cloud: "Cloud") -> Iterator[tuple[str, str | None]]:
 
 def _offers(cloud: "Cloud") -> Iterator[tuple[str, str | None]]:
     """Try each offer of each machine, by what Stripe publishes and by the prices that it shows."""
+    from arcade_cloud.domain.offers import mixed_currencies
     from arcade_cloud.services.unsellable import too_cheap
 
     unsellable, payments = cloud.services.sales.unsellable, cloud.services.fulfilment.payments
@@ -119,7 +120,8 @@ def _offers(cloud: "Cloud") -> Iterator[tuple[str, str | None]]:
             faults = [str(error)]
         if not machine.offers and price_id is None:
             faults.append("it has no offers, and STRIPE_PRICE_ID is not set")
-        faults += [text for text in map(too_cheap, machine.offers) if text is not None]
+        remarks = (mixed_currencies(machine.offers), *map(too_cheap, machine.offers))
+        faults += [text for text in remarks if text is not None]
         yield f"machine {machine.machine_id}, offers", "; ".join(faults) or None
 
 
