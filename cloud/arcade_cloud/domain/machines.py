@@ -12,6 +12,7 @@ from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.offers import offer_text
 from arcade_shared.cabinet import NOT_REGISTERED
 from arcade_shared.messages import Status
+from arcade_shared.times import format_ms
 
 # A status comes every 30 s. Two may be lost or late before the machine counts as offline.
 FRESH_MS = 75_000
@@ -86,7 +87,9 @@ class Presence(Struct, frozen=True, kw_only=True):
 
     Attributes:
         refused_at_ms: When a message with a wrong signature came last, on one of the machine's topics. Not every
-            one is recorded.
+            one is recorded at once.
+        refused_since_ms: When the first of them came, since it last was well.
+        refused_messages: How many there were, at least: a process that ends may have some not recorded yet.
         contested: Its agent says that somebody else has kept taking its client id at the broker, and that is told.
     """
 
@@ -112,6 +115,8 @@ class Presence(Struct, frozen=True, kw_only=True):
     # The latest sign of life, and not only of a message that was long on its way. 0: none since this is recorded.
     alive_at_ms: int = 0
     refused_at_ms: int = 0
+    refused_since_ms: int = 0
+    refused_messages: int = 0
     contested: bool = False
 
     @property
@@ -140,17 +145,25 @@ class PresenceUpdate(Struct, frozen=True, kw_only=True):
     contested: bool | None = None
 
 
-# While messages with a wrong signature come, one is recorded this often.
+# While messages with a wrong signature come, they are recorded this often.
 REFUSED_EVERY_MS = 10_000
 # So long after the last one, a machine that speaks with a valid signature is well again.
 WELL_AFTER_MS = 5 * 60_000
 
 
-def refused(presence: Presence, now_ms: int) -> Presence:
-    """The presence after a message with a wrong signature. Nothing that the message says counts."""
-    if now_ms - REFUSED_EVERY_MS < presence.refused_at_ms <= now_ms + SKEW_MS:
-        return presence
-    return msgspec.structs.replace(presence, refused_at_ms=now_ms)
+def is_refusal_recorded(presence: Presence | None, now_ms: int) -> bool:
+    """Whether it is on record that messages with a wrong signature come now, so that one more may wait."""
+    return presence is not None and now_ms - REFUSED_EVERY_MS < presence.refused_at_ms <= now_ms + SKEW_MS
+
+
+def refused(presence: Presence, now_ms: int, messages: int = 1) -> Presence:
+    """The presence after so many messages with a wrong signature. Nothing that they say counts."""
+    return msgspec.structs.replace(
+        presence,
+        refused_at_ms=now_ms,
+        refused_since_ms=min(presence.refused_since_ms or now_ms, now_ms),
+        refused_messages=presence.refused_messages + messages,
+    )
 
 
 def is_well_again(presence: Presence, now_ms: int) -> bool:
@@ -160,7 +173,17 @@ def is_well_again(presence: Presence, now_ms: int) -> bool:
 
 def well_again(presence: Presence) -> Presence:
     """The presence of such a machine."""
-    return msgspec.structs.replace(presence, refused_at_ms=0)
+    return msgspec.structs.replace(presence, refused_at_ms=0, refused_since_ms=0, refused_messages=0)
+
+
+def refused_text(presence: Presence, unrecorded: int = 0) -> str:
+    """How many messages were refused, and since when, for people; empty if that is not on record."""
+    number = presence.refused_messages + unrecorded
+    if not presence.refused_messages:
+        return ""
+    were = "message was" if number == 1 else "messages were"
+    since, until = format_ms(presence.refused_since_ms), format_ms(presence.refused_at_ms)
+    return f"at least {number} {were} refused, from {since} to {until}"
 
 
 def speaks_unheard(presence: Presence | None, now_ms: int) -> bool:

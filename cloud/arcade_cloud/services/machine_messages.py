@@ -5,6 +5,7 @@ broker's rule engine through `/ingest`. Both call `MachineMessages.take_in`.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -48,6 +49,7 @@ class MachineMessages:
     keyring: Keyring
     watch: MachineWatch
     limiter: RateLimiter = field(default_factory=RateLimiter, repr=False)
+    _unrecorded: Counter[str] = field(default_factory=Counter, repr=False)  # refused messages, by machine
 
     def take_in(self, topic: str, payload: bytes) -> TakenAs:
         """Take in one message. Taking it in again changes nothing.
@@ -84,21 +86,27 @@ class MachineMessages:
         machine, presence = store.machine(machine_id), store.presence(machine_id)
         if machine is None or machine.kind == "subscriber":
             return
-        if presence is not None and machines.refused(presence, now_ms) == presence:
+        if machines.is_refusal_recorded(presence, now_ms):
+            self._unrecorded[machine_id] += 1  # a flood must not make this cloud write as often
             return
+        messages = self._unrecorded.pop(machine_id, 0) + 1
         text = (
             f"Messages of machine {machine_id} have a wrong signature, so nothing that it says counts. Nobody can "
-            "pay for it, and its orders wait. If SIGNING_SECRET was replaced, put the old secret back behind the "
-            "new one, with a comma between. Otherwise compare its signing_key with arcade-cloud machine config."
+            f"pay for it, and its orders wait. arcade-cloud machine show {machine_id} counts them. If "
+            "SIGNING_SECRET was replaced, put the old secret back behind the new one, with a comma between. "
+            "Otherwise compare its signing_key with arcade-cloud machine config."
         )
         self.watch.alerts.begin("signature_refused", machine_id, text)
-        self._update(machine_id, lambda before: PresenceUpdate(presence=machines.refused(before, now_ms)))
-
-    def _well_again(self, machine_id: str) -> None:
-        # First the condition, then the record: if this process dies in between, the next status does it again.
-        self.watch.alerts.end(
-            "signature_refused", machine_id, f"Machine {machine_id} signs with a valid key again."
+        self._update(
+            machine_id, lambda before: PresenceUpdate(presence=machines.refused(before, now_ms, messages))
         )
+
+    def _well_again(self, presence: Presence) -> None:
+        # First the condition, then the record: if this process dies in between, the next status does it again.
+        machine_id = presence.machine_id
+        refused = machines.refused_text(presence, self._unrecorded.pop(machine_id, 0))
+        text = f"Machine {machine_id} signs with a valid key again{f': {refused}' if refused else ''}."
+        self.watch.alerts.end("signature_refused", machine_id, text)
         self._update(machine_id, lambda before: PresenceUpdate(presence=machines.well_again(before)))
 
     def _note_contested(self, machine_id: str, contested: bool) -> None:
@@ -185,7 +193,7 @@ class MachineMessages:
         if update.watched_anew:
             self.watch.heard(place.machine_id)
         if machines.is_well_again(update.presence, now_ms):
-            self._well_again(place.machine_id)
+            self._well_again(update.presence)
         if update.contested is not None:
             self._note_contested(place.machine_id, update.contested)
         if update.unregistered:

@@ -18,9 +18,11 @@ from arcade_cloud.domain.machines import (
     PresenceUpdate,
     apply_status,
     is_fresh,
+    is_refusal_recorded,
     is_well_again,
     readiness,
     refused,
+    refused_text,
     speaks_unheard,
     well_again,
     why_not_ready,
@@ -301,6 +303,30 @@ def test_a_will_says_nothing_about_a_client_id() -> None:
     assert heard(known, the_will(contested=True)).contested is None
     noted = msgspec.structs.replace(known, contested=True)
     assert heard(noted, the_will()).contested is None
+
+
+def test_refused_messages_are_counted_from_the_first_to_the_last() -> None:
+    once = refused(after(a_status()), NOW_MS + 1000)
+    assert refused_text(
+        once
+    ) == f"at least 1 message was refused, from {format_ms(NOW_MS + 1000)} to " + format_ms(NOW_MS + 1000)
+    more = refused(once, NOW_MS + 20_000, 41)
+    told = f"messages were refused, from {format_ms(NOW_MS + 1000)} to {format_ms(NOW_MS + 20_000)}"
+    assert refused_text(more) == f"at least 42 {told}"
+    assert refused_text(more, 3) == f"at least 45 {told}"
+    assert refused_text(well_again(more)) == ""
+    assert refused_text(refused(well_again(more), NOW_MS + 90_000)).startswith("at least 1 message was")
+
+
+def test_one_refusal_in_ten_seconds_is_recorded() -> None:
+    known = refused(after(a_status()), NOW_MS)
+    assert not is_refusal_recorded(None, NOW_MS)
+    assert not is_refusal_recorded(after(a_status()), NOW_MS)
+    assert is_refusal_recorded(known, NOW_MS + 9_999)
+    assert not is_refusal_recorded(known, NOW_MS + 10_000)
+    assert not is_refusal_recorded(known, NOW_MS - 8 * 3_600_000), "it was noted by a clock that was ahead"
+    ahead = refused(after(a_status()), NOW_MS + 8 * 3_600_000)
+    assert refused(ahead, NOW_MS).refused_since_ms == NOW_MS
 
 
 def test_a_refusal_in_the_future_holds_nothing_up() -> None:

@@ -16,6 +16,7 @@ import requests
 
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.config.variables import VARIABLES
+from arcade_cloud.domain.machines import Presence, refused
 from arcade_cloud.domain.offers import parse_offer
 from arcade_cloud.entrypoints.cli import main
 from arcade_sandbox.processes import free_port, wait_for
@@ -279,6 +280,15 @@ def test_a_machine_is_shown_with_all_that_is_on_record(settings, capsys):
     said = capsys.readouterr().out
     for text in ("Space Duel", "+60 3 1234 5678", "3=5.00MYR, 8=10.00MYR@price_eight", "not been connected yet"):
         assert text in said
+
+
+def test_a_machine_whose_messages_are_refused_is_shown_with_their_number(settings, capsys):
+    main(["machine", "add", "cab-01"])
+    with closing(SqliteStore(settings["DATABASE_URL"].removeprefix("sqlite:///"))) as store:
+        store.put_presence(refused(Presence(machine_id="cab-01", version=1), 1_795_694_400_000, 42), 0)
+    capsys.readouterr()
+    assert main(["machine", "show", "cab-01"]) == 0
+    assert "at least 42 messages were refused, from 2026-11-26T12:00:00" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("machine_id", ["#", "a/b", "", "a b", "x" * 65])

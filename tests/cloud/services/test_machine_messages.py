@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.limits import SKEW_MS
-from arcade_cloud.domain.machines import Presence
+from arcade_cloud.domain.machines import Presence, well_again
 from arcade_cloud.domain.order import UnmatchedAck
 from arcade_cloud.errors import StoreUnavailable
 from arcade_shared.errors import BadMessage, BadSignature
@@ -95,7 +95,7 @@ def trace(cloud: MortalCloud) -> Any:
     kept = {name: copy.deepcopy(value) for name, value in kept.items() if name not in ALERTS}
     presences = kept["_presences"]
     for machine_id, presence in presences.items():
-        presences[machine_id] = msgspec.structs.replace(presence, version=0, refused_at_ms=0)
+        presences[machine_id] = msgspec.structs.replace(well_again(presence), version=0)
     return kept
 
 

@@ -9,6 +9,7 @@ from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.machines import WELL_AFTER_MS
 from arcade_cloud.errors import NotReady
 from arcade_shared.errors import BadSignature
+from arcade_shared.times import format_ms
 from arcade_shared.topics import machine_topic
 from support.mortal_cloud import MACHINE, SECRET, MortalCloud
 
@@ -117,13 +118,41 @@ def test_nobody_can_pay_from_its_first_refused_status_until_its_next_good_one() 
 def test_a_flood_of_refused_messages_is_written_down_now_and_then_and_for_registered_machines_only() -> None:
     cloud = MortalCloud()
     for machine_id in (MACHINE, "cab-77"):
-        topic = machine_topic(machine_id, "status")
-        forged = msgspec.json.encode({"machineId": machine_id, "state": "offline", "signature": "0" * 64})
         for _ in range(50):
-            with pytest.raises(BadSignature):
-                cloud.messages.take_in(topic, forged)
+            forge(cloud, machine_id)
     presence = cloud.store.presence(MACHINE)
     assert presence is not None
-    assert presence.version == 2
+    assert presence.version == 2, "one write, and 49 that are only counted"
+    assert presence.refused_messages == 1
+    cloud.now_ms += 10_000
+    forge(cloud, MACHINE)
+    presence = cloud.store.presence(MACHINE)
+    assert presence is not None
+    assert (presence.version, presence.refused_messages) == (3, 51)
+    assert (presence.refused_since_ms, presence.refused_at_ms) == (cloud.now_ms - 10_000, cloud.now_ms)
     assert cloud.store.presence("cab-77") is None
     assert lasting(cloud) == [("signature_refused", MACHINE)]
+
+
+def test_the_end_says_how_many_were_refused_and_since_when() -> None:
+    cloud = MortalCloud()
+    since_ms = cloud.now_ms
+    for _ in range(7):
+        forge(cloud, MACHINE)
+        cloud.now_ms += 4_000
+    last_ms = cloud.now_ms - 4_000
+    cloud.now_ms = last_ms + WELL_AFTER_MS
+    say_status(cloud)
+    (end,) = [alert for alert in cloud.store.recent_alerts(9) if alert.recovers]
+    assert f"at least 7 messages were refused, from {format_ms(since_ms)} to {format_ms(last_ms)}" in end.text
+    forge(cloud, MACHINE)
+    presence = cloud.store.presence(MACHINE)
+    assert presence is not None
+    assert (presence.refused_messages, presence.refused_since_ms) == (1, cloud.now_ms), "another time"
+
+
+def forge(cloud: MortalCloud, machine_id: str) -> None:
+    """Somebody says that the machine is offline."""
+    forged = msgspec.json.encode({"machineId": machine_id, "state": "offline", "signature": "0" * 64})
+    with pytest.raises(BadSignature):
+        cloud.messages.take_in(machine_topic(machine_id, "status"), forged)

@@ -178,6 +178,7 @@ def _list(settings: "Settings", options: argparse.Namespace) -> int:
 
 def _show(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
+    from arcade_cloud.domain.machines import refused_text
     from arcade_cloud.domain.offers import offer_text
 
     with build(settings) as cloud:
@@ -201,6 +202,8 @@ def _show(settings: "Settings", options: argparse.Namespace) -> int:
             "last heard": _moment(presence.heard_at_ms),
             "key": OLDER_KEY if older else "signs with the newest secret's key",
         }
+    if presence is not None and presence.refused_messages:
+        facts["wrong key"] = refused_text(presence)
     print(machine.machine_id)
     for name, value in facts.items():
         print(f"  {name:<14} {value or '-'}")
