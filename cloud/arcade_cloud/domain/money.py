@@ -84,12 +84,17 @@ def currency_of(code: str) -> Currency:
 
 def format_amount(amount_minor: int, currency: str) -> str:
     """An amount as people write it: `RM 3.00`, `¥ 300`, `ISK 5`."""
+    return f"{currency_of(currency).symbol} {plain_amount(amount_minor, currency)}"
+
+
+def plain_amount(amount_minor: int, currency: str) -> str:
+    """An amount in the currency's own units, without its name: `3.00`, `300`."""
     found = currency_of(currency)
     whole, rest = divmod(amount_minor, found.unit_minor)
     digits = len(str(found.unit_minor)) - 1
     if not digits or (not found.decimals and not rest):
-        return f"{found.symbol} {whole}"
-    return f"{found.symbol} {whole}.{rest:0{digits}d}"
+        return str(whole)
+    return f"{whole}.{rest:0{digits}d}"
 
 
 def parse_amount(text: str, currency: str, *, bare_whole: bool = False) -> int:

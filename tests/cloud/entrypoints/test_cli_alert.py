@@ -9,7 +9,6 @@ from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.domain import alerts
 from arcade_cloud.domain.order import UnmatchedAck
 from arcade_cloud.entrypoints.cli import main
-from arcade_cloud.entrypoints.cli.alert import table
 from arcade_cloud.services.alerts import Alerts, short_id
 from arcade_shared.times import format_ms
 from support.order_records import new_order, step
@@ -43,19 +42,20 @@ def test_what_stands_is_listed_and_what_is_over_only_when_asked_for(store, capsy
     desk = Alerts(store, lambda: NOW_MS + 1)
     desk.begin("unsellable", "cab-01", "No such price: correct it.")
     main(["alert", "list"])
-    said = capsys.readouterr().out.splitlines()
+    headings, *said = capsys.readouterr().out.splitlines()
+    assert headings.split() == ["ID", "TIME", "STATE", "KIND"]
     assert [line.split()[3:] for line in said[::2]] == [["lasts", "unsellable"], ["new", "stuck"]]
     assert said[1] == "    cab-01: No such price: correct it."
     assert main(["alert", "ack", said[0].split()[0], STUCK.alert_id, "--by", "ana"]) == 0
     assert "acknowledged by ana; it still lasts" in capsys.readouterr().out
     main(["alert", "list"])
-    assert [line.split()[3] for line in capsys.readouterr().out.splitlines()[::2]] == ["seen"]
+    assert [line.split()[3] for line in capsys.readouterr().out.splitlines()[1::2]] == ["seen"]
     desk.end("unsellable", "cab-01", "Sold again.")
     main(["alert", "list"])
     assert capsys.readouterr().out == ""
     main(["alert", "list", "--all"])
     said = capsys.readouterr().out.splitlines()
-    assert [line.split()[3] for line in said[::2]] == ["end", "over", "over"]
+    assert [line.split()[3] for line in said[1::2]] == ["end", "over", "over"]
 
 
 def test_each_line_of_json_has_all_that_is_known(store, capsys):
@@ -97,14 +97,6 @@ def test_without_a_name_it_is_the_user_who_runs_it(store, monkeypatch, capsys):
     assert "acknowledged by operator-7" in capsys.readouterr().out
 
 
-def test_the_table_fits_a_terminal_and_leaves_nothing_out():
-    long = alerts.alert("wrong_installation", "ord_" + "a" * 32, "Another Pi reports on this order. " * 9, NOW_MS)
-    folded = table([long], 80)
-    assert max(map(len, folded)) <= 80
-    text = " ".join(line.strip() for line in folded[1:])
-    assert text == f"{long.subject}: {long.text}".strip()
-
-
 def test_acks_that_no_order_knows_are_listed(store, capsys):
     store.note_unmatched_ack(
         UnmatchedAck(
@@ -118,8 +110,9 @@ def test_acks_that_no_order_knows_are_listed(store, capsys):
         )
     )
     assert main(["ack", "list"]) == 0
-    said = capsys.readouterr().out
-    assert "cab-01 done, 2 delivered, 1 uncertain  credit credit-9  by ffffffff" in said
+    headings, row = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert headings == ["TIME", "MACHINE", "STATE", "DELIVERED", "UNCERTAIN", "CREDIT", "BY"]
+    assert row[2:] == ["cab-01", "done", "2", "1", "credit-9", "ffffffff"]
 
 
 def test_orders_are_listed_page_by_page(store, capsys):
@@ -132,12 +125,14 @@ def test_orders_are_listed_page_by_page(store, capsys):
         lines = capsys.readouterr().out.splitlines()
         if not lines:
             break
-        seen += [line.split()[0] for line in lines]
+        seen += [line.split()[-1] for line in lines[1:]]
         before = ["--before", " ".join(lines[-1].split()[1:3])]
     assert seen == ["o-4", "o-3", "o-2", "o-1", "o-0"]
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2026-11-22", "2026-11-22T10:00:00+08:00"])
 def test_a_time_that_is_none_is_refused_in_words(store, text, capsys):
-    assert main(["order", "list", "--before", text]) == 1
+    with pytest.raises(SystemExit) as ended:
+        main(["order", "list", "--before", text])
+    assert ended.value.code == 2
     assert "such as 2026-11-22T10:00:00Z" in capsys.readouterr().err

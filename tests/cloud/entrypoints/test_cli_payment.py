@@ -73,7 +73,8 @@ def answer(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 
 def test_what_waits_for_a_decision_is_listed_with_what_was_meant(desk: Desk, capsys: Any) -> None:
     assert main(["payment", "list"]) == 0
-    first, *details = capsys.readouterr().out.splitlines()
+    headings, first, *details = capsys.readouterr().out.splitlines()
+    assert headings.split() == ["PAYMENT", "TIME", "AMOUNT", "WHY"]
     assert first.startswith(desk.intent)
     assert "RM 6.00" in first
     assert [" ".join(line.split()) for line in details] == [

@@ -2,21 +2,19 @@
 
 import argparse
 import getpass
-import json
-import shutil
 import sys
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from arcade_cloud.entrypoints.cli.output import Column, Fields, add_formats, print_list
 from arcade_shared.times import format_ms
 
 if TYPE_CHECKING:
     from arcade_cloud.config.settings import Settings
     from arcade_cloud.domain.alerts import Alert
+    from arcade_cloud.domain.order import UnmatchedAck
 
 _AT_MOST = 1000
-_INDENT = " " * 4
 _STATES = (
     "lasts: a condition that has not ended; seen: the same, acknowledged; new, ended: waits to be acknowledged; "
     "over: acknowledged; end: the notice that a condition has ended"
@@ -32,8 +30,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "list", help="list the alerts that last, or that nobody has acknowledged", epilog=_STATES
     )
     listing.add_argument("--all", action="store_true", help="also those that are over, and the ends of conditions")
-    listing.add_argument("--json", action="store_true", help="one JSON object a line, with all that is known")
     listing.add_argument("--limit", type=int, default=100, help="how many, the newest (%(default)s)")
+    add_formats(listing)
     listing.set_defaults(run=_list)
     ack = alert.add_parser("ack", help="acknowledge alerts: somebody has seen to them")
     ack.add_argument("ids", nargs="+", metavar="ID", help="the id, or the short id from the list")
@@ -45,6 +43,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     acks = unmatched.add_parser("list", help="list what machines reported on credits that no order knows")
     acks.add_argument("--limit", type=int, default=20, help="how many, the newest (%(default)s)")
+    add_formats(acks)
     acks.set_defaults(run=_list_acks)
 
 
@@ -55,32 +54,20 @@ def _list(settings: "Settings", options: argparse.Namespace) -> int:
     with build(settings) as cloud:
         store = cloud.store
         found = store.recent_alerts(limit) if options.all else store.standing_alerts(limit)
-    if options.json:
-        for alert in found:
-            print(json.dumps(_fields(alert)))
-        return 0
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for line in table(found, width):
-        print(line)
+    print_list(options, found, _columns(), _fields, lambda alert: [f"{alert.subject}: {alert.text}"])
     return 0
 
 
-def table(found: Sequence["Alert"], width: int | None) -> list[str]:
-    """A line for each alert, and below it whom it is about and its text.
-
-    Args:
-        width: The terminal's columns, into which the text is folded; None folds nothing.
-    """
+def _columns() -> "Sequence[Column[Alert]]":
+    """A table of alerts. Whom one is about and its text stand below it."""
     from arcade_cloud.services.alerts import short_id
 
-    lines = []
-    for alert in found:
-        at = format_ms(alert.at_ms)[:16].replace("T", " ")
-        lines.append(f"{short_id(alert)}  {at}Z  {state(alert):<5}  {alert.kind}")
-        text = f"{alert.subject}: {alert.text}"
-        folded = [text] if width is None else textwrap.wrap(text, max(20, width - len(_INDENT)))
-        lines += [f"{_INDENT}{line}" for line in folded]
-    return lines
+    return (
+        Column("ID", short_id),
+        Column("TIME", lambda alert: format_ms(alert.at_ms)[:16].replace("T", " ") + "Z"),
+        Column("STATE", state),
+        Column("KIND", lambda alert: alert.kind),
+    )
 
 
 def state(alert: "Alert") -> str:
@@ -95,7 +82,7 @@ def state(alert: "Alert") -> str:
     return "ended" if alert.condition else "new"
 
 
-def _fields(alert: "Alert") -> dict[str, object]:
+def _fields(alert: "Alert") -> Fields:
     from arcade_cloud.services.alerts import short_id
 
     return {
@@ -148,8 +135,29 @@ def _list_acks(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
 
     with build(settings) as cloud:
-        for ack in cloud.store.unmatched_acks(max(1, min(options.limit, _AT_MOST))):
-            uncertain = f", {ack.uncertain} uncertain" if ack.uncertain else ""
-            reported = f"{ack.machine_id} {ack.state}, {ack.delivered} delivered{uncertain}"
-            print(f"{format_ms(ack.at_ms)[:19]}Z  {reported}  credit {ack.credit_id}  by {ack.installation[:8]}")
+        found = cloud.store.unmatched_acks(max(1, min(options.limit, _AT_MOST)))
+    print_list(options, found, _ACKS, _ack_fields)
     return 0
+
+
+_ACKS: "Sequence[Column[UnmatchedAck]]" = (
+    Column("TIME", lambda ack: f"{format_ms(ack.at_ms)[:19].replace('T', ' ')}Z"),
+    Column("MACHINE", lambda ack: ack.machine_id),
+    Column("STATE", lambda ack: ack.state),
+    Column("DELIVERED", lambda ack: str(ack.delivered), right=True),
+    Column("UNCERTAIN", lambda ack: str(ack.uncertain), right=True),
+    Column("CREDIT", lambda ack: ack.credit_id),
+    Column("BY", lambda ack: ack.installation[:8]),
+)
+
+
+def _ack_fields(ack: "UnmatchedAck") -> Fields:
+    return {
+        "at": format_ms(ack.at_ms),
+        "machine": ack.machine_id,
+        "creditId": ack.credit_id,
+        "state": ack.state,
+        "delivered": ack.delivered,
+        "uncertain": ack.uncertain,
+        "installation": ack.installation,
+    }

@@ -2,17 +2,15 @@
 
 import argparse
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
 from arcade_cloud.entrypoints.cli.database import place_of
+from arcade_cloud.entrypoints.cli.machine_view import columns, facts, fields, seen
+from arcade_cloud.entrypoints.cli.output import add_formats, print_facts, print_list
 
 if TYPE_CHECKING:
-    from arcade_cloud.bootstrap import Cloud
     from arcade_cloud.config.settings import Settings
-    from arcade_cloud.domain.machines import Machine, MachineChange, Presence
-
-OLDER_KEY = "signs with an older secret's key"
+    from arcade_cloud.domain.machines import Machine, MachineChange
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -40,9 +38,11 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     config.add_argument("machine_id")
     config.set_defaults(run=_config)
     listing = machine.add_parser("list", help="list all machines, and whether players can pay for them")
+    add_formats(listing)
     listing.set_defaults(run=_list)
     show = machine.add_parser("show", help="show one machine")
     show.add_argument("machine_id")
+    add_formats(show)
     show.set_defaults(run=_show)
 
 
@@ -166,63 +166,17 @@ def _list(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
 
     with build(settings) as cloud:
-        registered = cloud.store.machines()
-        if not registered:
-            print(f"no machine is registered in {place_of(settings)}: arcade-cloud machine add", file=sys.stderr)
-        for machine in registered:
-            presence = cloud.store.presence(machine.machine_id)
-            older = f"  ({OLDER_KEY})" if _has_older_key(cloud, presence) else ""
-            print(f"{machine.machine_id:<24} {_state(cloud, machine, presence):<40} {machine.name}{older}")
+        found = [seen(cloud, machine) for machine in cloud.store.machines()]
+    print_list(options, found, columns(), fields)
+    if not found:
+        print(f"no machine is registered in {place_of(settings)}: arcade-cloud machine add", file=sys.stderr)
     return 0
 
 
 def _show(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
-    from arcade_cloud.domain.machines import refused_text
-    from arcade_cloud.domain.offers import offer_text
 
     with build(settings) as cloud:
-        machine = cloud.services.operations.machine(options.machine_id)
-        presence = cloud.store.presence(machine.machine_id)
-        state, older = _state(cloud, machine, presence), _has_older_key(cloud, presence)
-    facts = {
-        "state": state,
-        "kind": machine.kind,
-        "name": machine.name,
-        "contact": machine.contact,
-        "picture": machine.picture_url,
-        "offers": ", ".join(offer_text(offer) for offer in machine.offers),
-        "registered": _moment(machine.created_at_ms),
-    }
-    if presence is not None and presence.installation is not None:
-        facts |= {
-            "installation": presence.installation,
-            "agent": presence.agent,
-            "at most": f"{presence.max_credits} credits at once",
-            "last heard": _moment(presence.heard_at_ms),
-            "key": OLDER_KEY if older else "signs with the newest secret's key",
-        }
-    if presence is not None and presence.refused_messages:
-        facts["wrong key"] = refused_text(presence)
-    print(machine.machine_id)
-    for name, value in facts.items():
-        print(f"  {name:<14} {value or '-'}")
+        found = seen(cloud, cloud.services.operations.machine(options.machine_id))
+    print_facts(options, found.machine.machine_id, facts(found), fields(found))
     return 0
-
-
-def _state(cloud: "Cloud", machine: "Machine", presence: "Presence | None") -> str:
-    from arcade_cloud.domain.machines import why_not_ready
-
-    why_not = why_not_ready(machine, presence, cloud.services.fulfilment.now_ms())
-    if why_not is not None and presence is not None and presence.reason:
-        why_not = f"{why_not} ({presence.reason})"  # in the agent's own words
-    return "only listens" if machine.kind == "subscriber" else why_not or "ready"
-
-
-def _has_older_key(cloud: "Cloud", presence: "Presence | None") -> bool:
-    keyring = cloud.services.messages.keyring
-    return presence is not None and keyring.is_of_an_older_secret(presence.machine_id, presence.key_fingerprint)
-
-
-def _moment(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at_ms else ""

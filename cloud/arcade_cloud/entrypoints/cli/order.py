@@ -3,17 +3,25 @@
 import argparse
 import secrets
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from arcade_cloud.entrypoints.cli.asking import is_sure
 from arcade_cloud.entrypoints.cli.database import place_of
+from arcade_cloud.entrypoints.cli.order_view import columns, entry_fields, facts, fields, line, moment
+from arcade_cloud.entrypoints.cli.output import Column, add_formats, print_facts, print_list, table, terminal_width
+from arcade_cloud.entrypoints.cli.times import moment_ms
 
 if TYPE_CHECKING:
     from arcade_cloud.bootstrap import Cloud
     from arcade_cloud.config.settings import Settings
-    from arcade_cloud.domain.order import Order
     from arcade_cloud.domain.refunds import RefundPlan
+    from arcade_cloud.domain.story import Happening
+
+_STORY: "tuple[Column[Happening], ...]" = (
+    Column("TIME", lambda happening: moment(happening.at_ms)),
+    Column("STATE", lambda happening: happening.state or ""),
+    Column("WHAT HAPPENED", lambda happening: happening.text, folds=True),
+)
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -26,13 +34,16 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     listing.add_argument("--limit", type=int, default=20, help="how many (%(default)s)")
     listing.add_argument(
         "--before",
+        type=moment_ms,
         metavar="TIME",
         help="only those made before this time, such as 2026-11-22T10:00:00Z: the time in the last line goes on "
         "from there",
     )
+    add_formats(listing)
     listing.set_defaults(run=_list)
     show = order.add_parser("show", help="show one order and its history")
     show.add_argument("order_id")
+    add_formats(show)
     show.set_defaults(run=_show)
     refund = order.add_parser(
         "refund",
@@ -58,62 +69,18 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     grant.set_defaults(run=_grant)
 
 
-def _moment(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
-
-
-def line(order: "Order") -> str:
-    """An order in one line."""
-    from arcade_cloud.domain.money import format_amount
-
-    delivered = "-" if order.delivered is None else str(order.delivered)
-    price = "free" if order.kind == "grant" else format_amount(order.amount_minor, order.currency)
-    if order.payment is not None and (what := _what_is_kept(order)):
-        price += f", {what}"
-    return (
-        f"{order.order_id:<38} {_moment(order.created_at_ms)}  {order.machine_id:<16} {order.state:<10} "
-        f"{delivered}/{order.ordered} credits  {price}"
-    )
-
-
-def _what_is_kept(order: "Order") -> str:
-    """What is kept of a payment where that is not all; empty if it is all, or not known yet."""
-    from arcade_cloud.domain.money import format_amount
-
-    books = order.books
-    if order.state in {"funded", "revoking"}:
-        return "" if books.keep_at_most_minor is None else "a refund was asked for"
-    if order.state not in {"resolved", "settled", "returning"} or books.target_minor == order.amount_minor:
-        return ""
-    kept = f"{format_amount(books.target_minor, order.currency)} kept"
-    return kept if order.state == "settled" else f"{kept} once Stripe has done it"
-
-
 def _list(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
 
-    limit, before_ms = max(1, min(options.limit, 1000)), _before_ms(options.before)
+    limit = max(1, min(options.limit, 1000))
     with build(settings) as cloud:
         if options.machine is not None:
             _check_machine(cloud, options.machine)
-        orders = list(cloud.store.recent_orders(limit, machine_id=options.machine, before_ms=before_ms))
-        for order in orders:
-            print(line(order))
+        orders = list(cloud.store.recent_orders(limit, machine_id=options.machine, before_ms=options.before))
+    print_list(options, orders, columns(), fields)
     if not orders:
         print(f"no such order is in {place_of(settings)}", file=sys.stderr)
     return 0
-
-
-def _before_ms(text: str | None) -> int | None:
-    from arcade_cloud.errors import BadRequest
-    from arcade_shared.times import parse_ms
-
-    if text is None:
-        return None
-    try:
-        return parse_ms(text.strip().replace(" ", "T"))
-    except ValueError:
-        raise BadRequest(f"--before {text}: write a time in UTC, such as 2026-11-22T10:00:00Z") from None
 
 
 def _check_machine(cloud: "Cloud", machine_id: str) -> None:
@@ -124,7 +91,7 @@ def _check_machine(cloud: "Cloud", machine_id: str) -> None:
 
 def _show(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
-    from arcade_cloud.domain.money import format_amount
+    from arcade_cloud.domain.story import story
     from arcade_cloud.errors import BadRequest
 
     with build(settings) as cloud:
@@ -132,28 +99,14 @@ def _show(settings: "Settings", options: argparse.Namespace) -> int:
         if order is None:
             raise BadRequest(f"there is no order {options.order_id}")
         history = cloud.store.history(order.order_id)
-    print(line(order))
-    amounts = {
-        "kept at most": order.books.keep_at_most_minor,
-        "given back out of goodwill": order.books.goodwill_minor,
-        "lost": order.books.lost_minor,
-        "owed to the player": order.books.owed_minor,
-    }
-    facts = {
-        "code": order.code,
-        "payment": order.payment_intent or "-",
-        "credit": " ".join(order.credit_ids) or "-",
-        "uncertain": str(order.uncertain),
-        "due": "-" if order.due_at_ms is None else _moment(order.due_at_ms),
-        **{name: format_amount(amount, order.currency) for name, amount in amounts.items() if amount},
-    }
-    if order.payment is not None and order.state in {"resolved", "settled", "returning"}:
-        word = "kept" if order.state == "settled" else "to keep"
-        facts[word] = format_amount(order.books.target_minor, order.currency)
-    for name, value in facts.items():
-        print(f"  {name:<28} {value}")
-    for entry in history:
-        print(f"  {_moment(entry.at_ms)}  {entry.event:<16} {entry.state:<10} {entry.text}")
+    whole = dict(fields(order))
+    if options.json:
+        whole["history"] = [entry_fields(entry) for entry in history]
+    print_facts(options, order.order_id, facts(order), whole)
+    if not (options.json or options.csv):
+        print()
+        for text in table(list(story(history)), _STORY, terminal_width()):
+            print(text)
     return 0
 
 

@@ -1,9 +1,12 @@
 """`arcade-cloud payment`: decide about payments that nobody can prove to be ours."""
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from arcade_cloud.entrypoints.cli.asking import is_sure
+from arcade_cloud.entrypoints.cli.order_view import line, moment
+from arcade_cloud.entrypoints.cli.output import Column, Fields, add_formats, print_list
 from arcade_shared.times import format_ms
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     ).add_subparsers(dest="what", required=True, metavar="list|return|deliver|dismiss")
     listing = payment.add_parser("list", help="list the payments that wait for a decision")
     listing.add_argument("--limit", type=int, default=20, help="how many (%(default)s)")
+    add_formats(listing)
     listing.set_defaults(run=_list)
     back = payment.add_parser("return", help="give the money back to whoever paid it")
     back.add_argument("payment_intent", metavar="PAYMENT")
@@ -40,31 +44,60 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     dismiss.set_defaults(run=_dismiss)
 
 
-def _line(payment: "Unclaimed") -> str:
-    from arcade_cloud.domain.money import format_amount
-
-    amount = format_amount(payment.amount_minor, payment.currency)
-    return f"{payment.payment_intent:<30} {format_ms(payment.at_ms)}  {amount:<12} {payment.why}"
-
-
 def _list(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
 
     with build(settings) as cloud:
-        for payment in cloud.services.claims.waiting(max(1, min(options.limit, 1000))):
-            print(_line(payment))
-            if payment.reference:
-                print(f"  names the machine    {payment.reference!r}")
-            if payment.likely_machine not in {"", payment.reference}:
-                print(f"  probably means       {payment.likely_machine}")
-            if payment.price_id is not None:
-                print(f"  bought               {payment.quantity} × {payment.price_id}")
+        found = cloud.services.claims.waiting(max(1, min(options.limit, 1000)))
+    print_list(options, found, _columns(), _fields, _meant)
     return 0
+
+
+def _columns() -> "Sequence[Column[Unclaimed]]":
+    """A table of payments. What was probably meant stands below each."""
+    return (
+        Column("PAYMENT", lambda payment: payment.payment_intent),
+        Column("TIME", lambda payment: moment(payment.at_ms)),
+        Column("AMOUNT", _amount, right=True),
+        Column("WHY", lambda payment: payment.why, folds=True),
+    )
+
+
+def _amount(payment: "Unclaimed") -> str:
+    from arcade_cloud.domain.money import format_amount
+
+    return format_amount(payment.amount_minor, payment.currency)
+
+
+def _meant(payment: "Unclaimed") -> list[str]:
+    lines = []
+    if payment.reference:
+        lines.append(f"names the machine    {payment.reference!r}")
+    if payment.likely_machine not in {"", payment.reference}:
+        lines.append(f"probably means       {payment.likely_machine}")
+    if payment.price_id is not None:
+        lines.append(f"bought               {payment.quantity} × {payment.price_id}")
+    return lines
+
+
+def _fields(payment: "Unclaimed") -> Fields:
+    from arcade_cloud.domain.money import plain_amount
+
+    return {
+        "paymentIntent": payment.payment_intent,
+        "at": format_ms(payment.at_ms),
+        "currency": payment.currency.upper(),
+        "amount": plain_amount(payment.amount_minor, payment.currency),
+        "why": payment.why,
+        "reference": payment.reference or None,
+        "likelyMachine": payment.likely_machine or None,
+        "priceId": payment.price_id,
+        "quantity": payment.quantity,
+    }
 
 
 def _return(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
-    from arcade_cloud.entrypoints.cli.order import line
 
     with build(settings) as cloud:
         shown = _show(cloud, options.payment_intent)
@@ -78,7 +111,6 @@ def _return(settings: "Settings", options: argparse.Namespace) -> int:
 def _deliver(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
     from arcade_cloud.domain.money import format_amount
-    from arcade_cloud.entrypoints.cli.order import line
     from arcade_cloud.errors import BadRequest
 
     with build(settings) as cloud:
@@ -109,7 +141,7 @@ def _dismiss(settings: "Settings", options: argparse.Namespace) -> int:
 def _show(cloud: "Cloud", payment_intent: str) -> "Payment":
     """Print what is known about the payment; as Stripe shows it now."""
     noted, shown = cloud.services.claims.look(payment_intent)
-    print(_line(noted))
+    print(f"{noted.payment_intent:<30} {moment(noted.at_ms)}  {_amount(noted):<12} {noted.why}")
     print(f"  Stripe shows         {shown.status}", flush=True)
     return shown
 

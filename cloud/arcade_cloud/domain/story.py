@@ -1,0 +1,44 @@
+"""What happened to an order, in words for people (pure)."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from arcade_cloud.domain.order import HistoryEntry, State
+
+# By the name of the event in the history. The entry's text adds what came of it.
+_WHAT = {
+    "Ordered": "a player went to pay",
+    "Granted": "free credits were given",
+    "PaidByLink": "a payment by a static link came",
+    "Unmatched": "a payment came that belongs to no order",
+    "Claimed": "an operator decided about a payment without proof",
+    "CheckoutMade": "Stripe opened the payment page",
+    "CheckoutFailed": "Stripe opened no payment page",
+    "PaymentReported": "Stripe reported a change",
+    "PlayerReturned": "the order's page was opened",
+    "PaymentRead": "the payment was read at Stripe",
+    "Acked": "the machine reported",
+    "Sent": "a message went to the machine",
+    "SettlementAttempted": "money was moved at Stripe",
+    "RefundAsked": "a refund was asked for",
+    "Due": "the timer looked at the order",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One line of an order's story. `state`: the state that the order came into; None if it stayed as it was."""
+
+    at_ms: int
+    text: str
+    state: State | None
+
+
+def story(history: Iterable[HistoryEntry]) -> Iterator[Happening]:
+    """The story that the entries tell, which are in order."""
+    before: State | None = None
+    for entry in history:
+        what = _WHAT.get(entry.event, entry.event)  # of an event that a later version knows, its name
+        text = f"{what}: {entry.text}" if entry.text else what
+        yield Happening(entry.at_ms, text, None if entry.state == before else entry.state)
+        before = entry.state
