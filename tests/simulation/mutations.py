@@ -672,6 +672,11 @@ MUTATIONS = (
         near=39,
     ),
     _bug(
+        "a declined payment that copies our mark takes the place of the order's own",
+        (INTAKE + "_event", "if is_on_record or _session_of(order) is None else None", ""),
+        near=56,
+    ),
+    _bug(
         "a payment for a machine here is ours at any price",
         (INTAKE + "_offer_sold", "offer.price_id == price_id and ", ""),
     ),

@@ -14,6 +14,8 @@ from simulation.scheduler import Scheduler
 from simulation.sim_cloud import BASE_URL
 from simulation.sim_stripe import StripeSide
 
+# The whole of our metadata, for the same sum, perhaps while our own payment has not come. Nobody pays it.
+DECLINED = "ours: all, and declined"
 KINDS = (
     "theirs: nothing",
     "theirs: an order of its own",
@@ -25,6 +27,7 @@ KINDS = (
     "ours: all, for another machine",
     "ours: all, for another order",
     "ours: a machine",
+    DECLINED,
 )
 ELSEWHERE: tuple[dict[str, Any], ...] = ({"livemode": True}, {"account": "acct_fake"}, {})
 # In so many of the seeds somebody else is on the account.
@@ -59,7 +62,8 @@ class Shops:
         session_id = self._side.stripe.visit_shop(amount, currency, metadata, held=self._rng.random() < 0.6)
         self._evidence.foreign[session_id] = kind
         self._scheduler.note("shop", kind)
-        intent = self._side.pay(session_id, self._rng.choice(("card", "card", "fpx", "grabpay", "fpx_later")))
+        method = self._rng.choice(("card", "card", "fpx", "grabpay", "fpx_later"))
+        intent = self._side.pay(session_id, "card_declined" if kind == DECLINED else method)
         if intent is not None and self._rng.random() < 0.5:
             self._scheduler.after(self._rng.choice((SECOND, MINUTE, HOUR)), lambda: self._act(intent))
 
@@ -92,6 +96,8 @@ class Shops:
                 return copied, purchase.amount_minor + self._rng.choice((-1, 1, 100)), purchase.currency
             case "ours: all, for another machine":
                 return copied | {"machine_id": "cab-other"}, purchase.amount_minor, purchase.currency
+            case "ours: all, and declined":
+                return copied, purchase.amount_minor, purchase.currency
         return copied | {"order_id": f"ord_{number}", "site": BASE_URL}, purchase.amount_minor, purchase.currency
 
     def _act(self, intent: str) -> None:

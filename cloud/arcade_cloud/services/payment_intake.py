@@ -102,7 +102,8 @@ class PaymentIntake:
         raise InvariantBroken(f"payment {report.payment_intent} has no order after {CLAIM_RETRIES} looks")
 
     def _take_in(self, report: Report, *, is_news: bool) -> TakenAs:
-        order, is_marked = self._on_record(report), self._is_marked(report)
+        on_record, is_marked = self._on_record(report), self._is_marked(report)
+        order = on_record
         if order is None and is_marked:
             order = None if report.order_id is None else self.fulfilment.store.order(report.order_id)
             if order is None:
@@ -114,7 +115,8 @@ class PaymentIntake:
             if report.kind != "payment":
                 return "ignored"
             return self._unmatched(report.payment_intent, report, "its order is paid already")
-        self.fulfilment.move(order.order_id, self._event(order, report, is_marked), seen=report.event_id)
+        event = self._event(order, report, is_marked=is_marked, is_on_record=on_record is not None)
+        self.fulfilment.move(order.order_id, event, seen=report.event_id)
         return "moved"
 
     def _is_elsewhere(self, report: Report) -> bool:
@@ -166,15 +168,20 @@ class PaymentIntake:
         )
         return ownership.is_marked(self.keyring.of_payments, ours, report.mark)
 
-    def _event(self, order: Order, report: Report, is_marked: bool) -> PaymentRead | PaymentReported:
+    def _event(
+        self, order: Order, report: Report, *, is_marked: bool, is_on_record: bool
+    ) -> PaymentRead | PaymentReported:
         """The event for the order: the payment itself if it is beyond doubt, or a reason to read it back.
 
-        Whoever has a leaked webhook secret can invent events, but not the mark.
+        Whoever has a leaked webhook secret can invent events, but not the mark. Whoever copies our metadata to a
+        payment of the same sum copies the mark, and that payment may be declined. So of an order that knows its
+        session, only the session says which payment is its.
         """
         is_fresh = self.fulfilment.now_ms() - report.created_ms <= TRUSTED_AGE_MS
         if order.state == "open" and report.payment is not None and is_marked and is_fresh:
             return PaymentRead(report.payment)
-        return PaymentReported(report.payment_intent, report.what, good_news=report.kind == "payment")
+        its_own = report.payment_intent if is_on_record or _session_of(order) is None else None
+        return PaymentReported(its_own, report.what, good_news=report.kind == "payment")
 
     # --- payments without proof ----------------------------------------------------------------------------
 

@@ -126,6 +126,34 @@ def test_news_about_a_payment_that_only_names_our_order_do_not_bind_it(site: Sit
     assert site.order(order_id).state == "funded"
 
 
+@pytest.mark.parametrize("method", ["card_declined", "fpx", "fpx_later"])
+def test_a_payment_that_copies_the_mark_of_an_unpaid_order_does_not_take_its_place(
+    site: Site, method: str
+) -> None:
+    """Such a payment had been taken for the order's own, and the player's good one then went back."""
+    order_id = site.begin()
+    price_minor = site.order(order_id).amount_minor
+    shop = site.payments.stripe.visit_shop(price_minor, metadata=marked_metadata(site, order_id))
+    intent = paid(site, shop, method)
+    assert (site.order(order_id).payment_intent, site.order(order_id).state) == (None, "open")
+    site.pay(order_id)
+    tell(site)
+    assert site.order(order_id).state == "funded"
+    assert site.order(order_id).payment_intent not in (None, intent)
+    assert {"capture", "cancel", "refund"}.isdisjoint(site.payments.calls)
+
+
+@pytest.mark.parametrize("method", ["card", "fpx", "card_declined"])
+def test_our_own_payment_is_known_by_its_session_whatever_is_told_first(site: Site, method: str) -> None:
+    order_id = site.begin()
+    intent = site.payments.stripe.pay(session_of(site.order(order_id)) or "", method)
+    for event in site.payments.stripe.take_events():
+        if event["type"].startswith("payment_intent."):
+            assert site.post_event(event).status_code == 200
+    assert site.order(order_id).payment_intent == intent
+    assert (site.order(order_id).state == "funded") == (method != "card_declined")
+
+
 def test_a_payment_that_names_free_credits_is_shown(site: Site) -> None:
     granted = site.cloud.operations.grant("cab-01", 1, by="operator", reason="sorry", token="form-1")
     intent = paid(site, site.payments.stripe.visit_shop(metadata={"order_id": granted.order_id}))
