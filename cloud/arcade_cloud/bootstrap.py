@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Self
 
 from arcade_cloud.adapters.store import open_store
@@ -20,6 +21,7 @@ from arcade_cloud.services.claims import Claims
 from arcade_cloud.services.clock_recheck import ClockRecheck
 from arcade_cloud.services.clock_watch import ClockWatch
 from arcade_cloud.services.contest_watch import ContestWatch
+from arcade_cloud.services.fleet import Fleet
 from arcade_cloud.services.fulfilment import Fulfilment, at_once
 from arcade_cloud.services.machine_messages import MachineMessages
 from arcade_cloud.services.machine_watch import MachineWatch
@@ -59,6 +61,7 @@ class Services:
     sales: Sales
     intake: PaymentIntake
     operations: Operations
+    fleet: Fleet
     claims: Claims
     reconciliation: Reconciliation
     messages: MachineMessages
@@ -79,6 +82,7 @@ def connect(
     limits: Limits,
     base_url: str,
     price_id: str | None = None,
+    zone: tzinfo = UTC,
     machine_silent_s: int = 0,
     is_live: bool = False,
     now_ms: Callable[[], int] = wall_clock_ms,
@@ -113,6 +117,7 @@ def connect(
         keyring=keyring,
         base_url=base_url,
         price_id=price_id,
+        zone=zone,
         random_bytes=random_bytes,
     )
     watch = MachineWatch(
@@ -126,13 +131,15 @@ def connect(
         keyring=keyring,
         is_live=is_live,
     )
+    operations = Operations(fulfilment=fulfilment, sales=sales, random_bytes=random_bytes)
     return Services(
         sender=sender,
         alerts=alerting,
         fulfilment=fulfilment,
         sales=sales,
         intake=intake,
-        operations=Operations(fulfilment=fulfilment, sales=sales, random_bytes=random_bytes),
+        operations=operations,
+        fleet=Fleet(operations=operations, watch=watch, zone=zone),
         claims=Claims(fulfilment=fulfilment, sales=sales, alerts=alerting),
         reconciliation=Reconciliation(fulfilment=fulfilment, intake=intake, webhooks=webhooks),
         webhooks=webhooks,
@@ -293,6 +300,7 @@ def build(
             limits=settings.limits,
             base_url=settings.public_base_url,
             price_id=settings.stripe_price_id,
+            zone=settings.timezone,
             machine_silent_s=settings.machine_silent_s,
             is_live=settings.stripe_is_live,
             now_ms=now_ms,

@@ -26,6 +26,7 @@ from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.config.dynamodb_address import parse
 from arcade_cloud.domain import alerts
 from arcade_cloud.domain.alerts import Alert
+from arcade_cloud.domain.closure import Closure
 from arcade_cloud.domain.machines import HEARS_FOR_MS, Hearing, Machine, Presence
 from arcade_cloud.domain.order import Arrival, Command, HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
@@ -613,17 +614,36 @@ def test_machines_come_by_id(store: Store) -> None:
     assert [machine.machine_id for machine in store.machines()] == ["A-1", "cab-10", "cab-2"]
 
 
+_CLOSURES = st.none() | st.builds(
+    Closure,
+    since_ms=st.integers(0, 1 << 45),
+    reason=texts,
+    until_ms=st.none() | st.integers(0, 1 << 45),
+    for_good=st.booleans(),
+)
+
+
 @_HYPOTHESIS
 @given(
     name=texts,
     contact=texts,
+    location=texts,
+    closure=_CLOSURES,
     sold=st.lists(offers, max_size=4),
     heard_at_ms=st.integers(0, 1 << 45),
     reason=texts,
     ready=st.booleans(),
 )
 def test_machines_and_presences_come_out_as_they_went_in(
-    store: Store, name: str, contact: str, sold: list[object], heard_at_ms: int, reason: str, ready: bool
+    store: Store,
+    name: str,
+    contact: str,
+    location: str,
+    closure: Closure | None,
+    sold: list[object],
+    heard_at_ms: int,
+    reason: str,
+    ready: bool,
 ) -> None:
     before_machine, before_presence = store.machine("cab-01"), store.presence("cab-01")
     machine_version = 0 if before_machine is None else before_machine.version
@@ -633,6 +653,8 @@ def test_machines_and_presences_come_out_as_they_went_in(
         version=machine_version + 1,
         name=name,
         contact=contact,
+        location=location,
+        closure=closure,
         offers=tuple(sold),  # type: ignore[arg-type]
     )
     presence = Presence(

@@ -7,14 +7,18 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.dynamodb import items
 from arcade_cloud.adapters.store.dynamodb.store import FORM_LIFE_S, DynamoStore
 from arcade_cloud.adapters.store.forms import FORMS
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.config.dynamodb_address import parse
+from arcade_cloud.domain.closure import Closure
 from arcade_cloud.domain.limits import Limits
+from arcade_cloud.domain.machines import Machine
 from arcade_cloud.domain.order import Order
 from arcade_cloud.ports.store import Store
 from support.dynamodb_tables import a_table
@@ -289,3 +293,31 @@ def test_an_upgrade_at_the_start_changes_no_end(tmp_path: Path) -> None:
         world = TakenOver(left.store, LIMITS)
         go_on(world)
         check_ends(world)
+
+
+class _Machine01(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine as 0.1 reads and writes it."""
+
+    machine_id: str
+    version: int = 0
+    kind: str = "agent"
+    name: str = ""
+    contact: str = ""
+    picture_url: str = ""
+    offers: tuple[dict[str, object], ...] = ()
+    created_at_ms: int = 0
+
+
+def test_a_machine_of_0_1_is_in_service_and_nowhere() -> None:
+    written = msgspec.json.encode(_Machine01(machine_id="cab-01", version=1, name="Duel"))
+    machine = records.machine(written, "cab-01")
+    assert (machine.name, machine.location, machine.closure) == ("Duel", "", None)
+
+
+def test_0_1_reads_a_machine_of_this_version_and_forgets_what_it_does_not_know_when_it_changes_it() -> None:
+    """docs/UPGRADING.md says so: no machine is closed while 0.1 still changes machines."""
+    closed = Machine(machine_id="cab-01", version=2, name="Duel", location="Pier", closure=Closure(since_ms=1))
+    read = msgspec.json.decode(records.encode(closed), type=_Machine01)
+    assert (read.name, read.version) == ("Duel", 2)
+    after = records.machine(msgspec.json.encode(msgspec.structs.replace(read, version=3)), "cab-01")
+    assert (after.location, after.closure) == ("", None)

@@ -2,11 +2,13 @@
 
 import difflib
 from collections.abc import Iterable
+from datetime import UTC, tzinfo
 from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from arcade_cloud.domain.closure import Closure, closed_text, standing
 from arcade_cloud.domain.limits import SKEW_MS
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.offers import offer_text
@@ -23,7 +25,12 @@ RIVAL_MS = 5 * 60_000
 
 
 class Machine(Struct, frozen=True, kw_only=True):
-    """A registered machine. A `subscriber` is software that only listens and sends no acks."""
+    """A registered machine. A `subscriber` is software that only listens and sends no acks.
+
+    Attributes:
+        location: Where it stands, as the operator calls it; machines with the same text stand together.
+        closure: That it is out of service or retired; None, or one that is over: it is in service.
+    """
 
     machine_id: str
     version: int = 0
@@ -33,6 +40,12 @@ class Machine(Struct, frozen=True, kw_only=True):
     picture_url: str = ""
     offers: tuple[Offer, ...] = ()
     created_at_ms: int = 0
+    location: str = ""
+    closure: Closure | None = None
+
+    def closed(self, now_ms: int) -> Closure | None:
+        """That it is out of service or retired at that time; None if it is not."""
+        return standing(self.closure, now_ms)
 
 
 class MachineChange(Struct, frozen=True, kw_only=True):
@@ -43,6 +56,8 @@ class MachineChange(Struct, frozen=True, kw_only=True):
     contact: str | UnsetType = UNSET
     picture_url: str | UnsetType = UNSET
     offers: tuple[Offer, ...] | UnsetType = UNSET
+    location: str | UnsetType = UNSET
+    closure: Closure | UnsetType | None = UNSET
 
     @property
     def named(self) -> dict[str, Any]:
@@ -58,7 +73,14 @@ def changed(machine: Machine, change: MachineChange) -> Machine:
 
 def differences(before: Machine, after: Machine) -> list[tuple[str, str, str]]:
     """What differs, for people: its name, before, after."""
-    names = {"kind": "kind", "name": "name", "contact": "contact", "picture_url": "picture", "offers": "offers"}
+    names = {
+        "kind": "kind",
+        "name": "name",
+        "location": "location",
+        "contact": "contact",
+        "picture_url": "picture",
+        "offers": "offers",
+    }
     values = [(shown, _shown(before, name), _shown(after, name)) for name, shown in names.items()]
     return [(name, old, new) for name, old, new in values if old != new]
 
@@ -133,6 +155,7 @@ class PresenceUpdate(Struct, frozen=True, kw_only=True):
         rival: The installation of another Pi with the same machine id that was running until now.
         watched_anew: It was never heard before, or was called silent.
         unregistered: The machine has gone out of sale, because its coin meter missed coins.
+        heard_before_ms: When it was heard the time before; 0: never.
         contested: Its agent's client id is contested, or is no longer, and nobody has been told; None if that is
             no news. The presence does not have it yet.
     """
@@ -142,6 +165,7 @@ class PresenceUpdate(Struct, frozen=True, kw_only=True):
     rival: str | None = None
     watched_anew: bool = False
     unregistered: bool = False
+    heard_before_ms: int = 0
     contested: bool | None = None
 
 
@@ -249,6 +273,7 @@ def apply_status(
         answer_nonce=answer,
         watched_anew=unwatched and updated.due_at_ms is not None,
         unregistered=status.reason == NOT_REGISTERED != presence.reason,
+        heard_before_ms=presence.heard_at_ms,
         contested=_news_of_contest(presence, status),
     )
 
@@ -318,21 +343,28 @@ class Watched(Struct, frozen=True):
     """What a look at a machine has shown: its presence with the time of the next look.
 
     Attributes:
-        found: `unproven`: it may be silent, or the cloud may be deaf.
+        found: `unproven`: it may be silent, or the cloud may be deaf. `closed`: it may be silent, and it may be.
     """
 
     presence: Presence
-    found: Literal["alive", "silent", "unproven"]
+    found: Literal["alive", "silent", "unproven", "closed"]
 
 
-def look(presence: Presence, now_ms: int, silent_ms: int, hearing: Hearing | None) -> Watched:
-    """Whether a machine that has been heard once is silent now."""
+def look(
+    presence: Presence, now_ms: int, silent_ms: int, hearing: Hearing | None, closed: Closure | None = None
+) -> Watched:
+    """Whether a machine that has been heard once is silent now.
+
+    A machine that is closed may be switched off. Once it is in service again it has as long to speak as ever.
+    """
 
     def due(at_ms: int | None) -> Presence:
         return msgspec.structs.replace(presence, due_at_ms=at_ms)
 
     if now_ms - presence.last_alive_ms < silent_ms:
         return Watched(due(presence.last_alive_ms + silent_ms), "alive")
+    if closed is not None:
+        return Watched(due(None if closed.until_ms is None else closed.until_ms + silent_ms), "closed")
     if hearing is None or now_ms - hearing.until_ms > HEARS_FOR_MS:
         return Watched(due(now_ms + HEARS_FOR_MS - ECHO_EVERY_MS), "unproven")
     if now_ms - hearing.since_ms < HEARS_FOR_MS:
@@ -340,13 +372,35 @@ def look(presence: Presence, now_ms: int, silent_ms: int, hearing: Hearing | Non
     return Watched(due(None), "silent")
 
 
-Readiness = Literal[
+# A machine's life. One that was never heard is being set up: it goes into service when it is heard and ready.
+Stage = Literal["being set up", "in service", "out of service", "retired"]
+
+
+def stage(machine: Machine, presence: Presence | None, now_ms: int) -> Stage:
+    """Where a machine is in its life."""
+    closed = machine.closed(now_ms)
+    if closed is not None:
+        return "retired" if closed.for_good else "out of service"
+    heard = machine.kind == "subscriber" or (presence is not None and presence.installation is not None)
+    return "in service" if heard else "being set up"
+
+
+# Why a machine cannot take credits, whatever its operator says; `ready` if it can.
+Condition = Literal[
     "ready", "never connected", "two devices", "wrong key", "offline", "not ready", "too many credits"
 ]
+Readiness = Literal[Condition, "closed"]
 
 
 def readiness(machine: Machine, presence: Presence | None, now_ms: int, credits: int = 1) -> Readiness:
     """Whether somebody may pay for `credits` now: only if `ready`."""
+    if machine.closed(now_ms) is not None:
+        return "closed"
+    return condition(machine, presence, now_ms, credits)
+
+
+def condition(machine: Machine, presence: Presence | None, now_ms: int, credits: int = 1) -> Condition:
+    """Whether the machine could take `credits` now, in service or not."""
     if machine.kind == "subscriber":
         return "ready"
     if presence is None or presence.installation is None:
@@ -362,9 +416,23 @@ def readiness(machine: Machine, presence: Presence | None, now_ms: int, credits:
     return "ready" if credits <= presence.max_credits else "too many credits"
 
 
-def why_not_ready(machine: Machine, presence: Presence | None, now_ms: int, credits: int = 1) -> str | None:
-    """Why nobody may pay for `credits` now, in a sentence for players; None if somebody may."""
-    match readiness(machine, presence, now_ms, credits):
+def why_not_ready(
+    machine: Machine, presence: Presence | None, now_ms: int, credits: int = 1, zone: tzinfo = UTC
+) -> str | None:
+    """Why nobody may pay for `credits` now, in a sentence for players; None if somebody may.
+
+    Args:
+        zone: In which players read times.
+    """
+    closed = machine.closed(now_ms)
+    if closed is not None:
+        return closed_text(closed, now_ms, zone)
+    return why_unfit(machine, presence, now_ms, credits)
+
+
+def why_unfit(machine: Machine, presence: Presence | None, now_ms: int, credits: int = 1) -> str | None:
+    """Why the machine could not take `credits` now, in service or not, in a sentence; None if it could."""
+    match condition(machine, presence, now_ms, credits):
         case "ready":
             return None
         case "never connected":

@@ -14,6 +14,7 @@ import msgspec
 
 from arcade_cloud.domain import machines
 from arcade_cloud.domain.alerts import alert
+from arcade_cloud.domain.closure import ended_since
 from arcade_cloud.domain.events import Acked
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.limits import SKEW_MS
@@ -23,6 +24,7 @@ from arcade_cloud.errors import Conflict, InvariantBroken
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.services.machine_watch import MachineWatch
 from arcade_cloud.services.rate_limit import Rate, RateLimiter, Share
+from arcade_shared.cabinet import NOT_REGISTERED
 from arcade_shared.errors import BadMessage, BadSignature
 from arcade_shared.messages import Ack, Echo, Gameover, Status, from_object, parse_object
 from arcade_shared.signing import key_fingerprint, verify
@@ -196,18 +198,21 @@ class MachineMessages:
             self._well_again(update.presence)
         if update.contested is not None:
             self._note_contested(place.machine_id, update.contested)
-        if update.unregistered:
-            text = (
-                f"Machine {place.machine_id} is out of sale: its coin meter missed coins of several trains in a "
-                "row. Look at its coin line and its meter, then run `arcade-edge pulse` there."
-            )
-            each_day = str(now_ms // 86_400_000)
-            store.raise_alert(alert("meter", place.machine_id, text, now_ms, each_day))
+        if update.unregistered or update.presence.reason == NOT_REGISTERED:
+            self._out_of_sale(place.machine_id, update, now_ms)
         if update.answer_nonce:
             self.fulfilment.sender.clock(place.machine_id, update.answer_nonce)
             if status.agent == DOCTOR:
                 self.fulfilment.sender.trials(place.machine_id, update.answer_nonce)
         return "status"
+
+    def _out_of_sale(self, machine_id: str, update: PresenceUpdate, now_ms: int) -> None:
+        """Tell a person that a machine has gone out of sale; where it was closed then, once it no longer is."""
+        machine = self.fulfilment.store.machine(machine_id)
+        if machine is None or machine.closed(now_ms) is not None:
+            return
+        if update.unregistered or ended_since(machine.closure, update.heard_before_ms, now_ms):
+            self.watch.out_of_sale(machine_id)
 
     def _update(self, machine_id: str, change: Callable[[Presence], PresenceUpdate]) -> PresenceUpdate | None:
         """Change a machine's presence and store it. None if nothing changes."""

@@ -12,17 +12,27 @@ import msgspec
 
 from arcade_cloud.domain.alerts import alert
 from arcade_cloud.domain.events import Outcome
-from arcade_cloud.domain.machines import ECHO_EVERY_MS, HEARS_FOR_MS, Hearing, Machine, Presence, look
+from arcade_cloud.domain.machines import (
+    ECHO_EVERY_MS,
+    HEARS_FOR_MS,
+    Hearing,
+    Machine,
+    Presence,
+    look,
+)
 from arcade_cloud.errors import Conflict, InvariantBroken
 from arcade_cloud.ports.store import Store
 from arcade_cloud.services.alerts import Alerts
 from arcade_cloud.services.sender import Sender
+from arcade_shared.cabinet import NOT_REGISTERED
 from arcade_shared.times import format_ms
 
 # The timer calls more often than anybody must know.
 LOOK_EVERY_MS = 10_000
 AT_ONCE = 100
 DEAF = "cloud"
+# A machine may speak at the very moment at which it is closed or opened.
+CONFLICT_RETRIES = 10
 
 
 @dataclass(kw_only=True)
@@ -59,7 +69,7 @@ class MachineWatch:
         found = {self._look_safely(machine_id, hearing) for machine_id in due}
         if "unproven" in found:
             self._prove_hearing(hearing)
-        else:
+        elif found != {"closed"}:
             self._hears()
 
     def _look_safely(self, machine_id: str, hearing: Hearing | None) -> str:
@@ -76,12 +86,15 @@ class MachineWatch:
         if presence is None:
             return "alive"  # the index is late
         now_ms = self.now_ms()
-        watched = look(presence, now_ms, self.silent_ms, hearing)
+        machine = self.store.machine(machine_id)
+        closed = None if machine is None else machine.closed(now_ms)
+        watched = look(presence, now_ms, self.silent_ms, hearing, closed)
         after = msgspec.structs.replace(watched.presence, version=presence.version + 1)
         # First the condition, then the record: if this process dies in between, the machine is looked at again.
         if watched.found == "silent":
-            text = _silent(self.store.machine(machine_id), presence, now_ms)
-            self.alerts.begin("machine_silent", machine_id, text)
+            self.alerts.begin("machine_silent", machine_id, _silent(machine, presence, now_ms))
+        elif watched.found == "closed":
+            self._excused(machine_id)
         elif watched.found == "alive":
             self.heard(machine_id)
         try:
@@ -99,6 +112,53 @@ class MachineWatch:
     def heard(self, machine_id: str) -> None:
         """A machine was heard: if it was called silent, that is over."""
         self.alerts.end("machine_silent", machine_id, f"Machine {machine_id} is heard again.")
+
+    def closed(self, machine_id: str) -> None:
+        """A machine was taken out of service: it may be silent.
+
+        Raises:
+            Conflict: Others keep changing its presence.
+        """
+        self._look_at(machine_id, self.now_ms())  # whoever accuses it at this very moment looks again
+        self._excused(machine_id)
+
+    def opened(self, machine_id: str) -> None:
+        """A machine is in service again: from now on it has as long to speak as ever.
+
+        Raises:
+            Conflict: Others keep changing its presence.
+        """
+        self._look_at(machine_id, self.now_ms() + self.silent_ms)
+        presence = self.store.presence(machine_id)
+        if presence is not None and presence.online and presence.reason == NOT_REGISTERED:
+            self.out_of_sale(machine_id)
+
+    def out_of_sale(self, machine_id: str) -> None:
+        """A machine in service has taken itself out of sale: tell a person, once a day at most."""
+        now_ms = self.now_ms()
+        text = (
+            f"Machine {machine_id} is out of sale: its coin meter missed coins of several trains in a row. Look "
+            "at its coin line and its meter, then run `arcade-edge pulse` there."
+        )
+        self.store.raise_alert(alert("meter", machine_id, text, now_ms, str(now_ms // 86_400_000)))
+
+    def _excused(self, machine_id: str) -> None:
+        self.alerts.end("machine_silent", machine_id, f"Machine {machine_id} is out of service.")
+
+    def _look_at(self, machine_id: str, at_ms: int) -> None:
+        """Have the machine looked at then. The record has a new version in any case: a look under way is void."""
+        for attempt in range(CONFLICT_RETRIES):
+            presence = self.store.presence(machine_id)
+            if not self.silent_ms or presence is None or presence.installation is None:
+                return  # nobody watches it
+            after = msgspec.structs.replace(presence, due_at_ms=at_ms, version=presence.version + 1)
+            try:
+                self.store.put_presence(after, presence.version)
+            except Conflict:
+                if attempt == CONFLICT_RETRIES - 1:
+                    raise
+            else:
+                return
 
     def _prove_hearing(self, hearing: Hearing | None) -> None:
         """Send an echo, at most one a minute. If none comes back though the broker takes them, tell a person."""

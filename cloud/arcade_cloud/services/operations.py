@@ -2,13 +2,13 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from arcade_cloud.domain.events import Due, Outcome, RefundAsked
-from arcade_cloud.domain.machines import Machine, MachineChange, changed, look_alike, near_matches, readiness
+from arcade_cloud.domain.machines import Machine, MachineChange, changed, condition, look_alike, near_matches
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.offers import mixed_currencies
 from arcade_cloud.domain.order import Delivery, Order
@@ -109,17 +109,19 @@ class Operations:
 
     def _refuse_unsellable(self, machine: Machine) -> None:
         """Refuse offers in several currencies, or that Stripe would not sell, or would sell at another price."""
-        mixed = mixed_currencies(machine.offers)
-        if mixed is not None:
-            raise BadRequest(f"offers: {mixed}")
-        faults = self.sales.unsellable.faults_if_known(machine.offers)
+        faults = self.faults_of(machine.offers)
         if faults:
             raise BadRequest("; ".join(faults))
+
+    def faults_of(self, offers: Sequence[Offer]) -> list[str]:
+        """Why a machine may not have these offers, as far as is known now: a sentence each."""
+        mixed = mixed_currencies(offers)
+        return self.sales.unsellable.faults_if_known(offers) if mixed is None else [f"offers: {mixed}"]
 
     # --- money and credits -------------------------------------------------------------------------------
 
     def grant(self, machine_id: str, credits: int, *, by: str, reason: str, token: str) -> Order:
-        """Give free credits.
+        """Give free credits, also to try a machine that is out of service.
 
         Args:
             token: The same token always gives the same order, so a request may be sent again.
@@ -134,7 +136,7 @@ class Operations:
         if existing is not None:
             return existing
         machine = self.machine(machine_id)
-        installation = self.sales.ready_installation(machine, credits)
+        installation = self.sales.ready_installation(machine, credits, is_free=True)
         now_ms = self.fulfilment.now_ms()
         free = Offer(offer_id="grant", credits=credits, amount_minor=0, currency="")
         credit = self.sales.credit(machine, free, 1, installation)
@@ -177,7 +179,7 @@ class Operations:
                 continue
             machine = self.fulfilment.store.machine(credit.machine_id)
             presence = self.fulfilment.store.presence(credit.machine_id)
-            if machine is None or readiness(machine, presence, self.fulfilment.now_ms()) in OUT_OF_REACH:
+            if machine is None or condition(machine, presence, self.fulfilment.now_ms()) in OUT_OF_REACH:
                 yield (
                     f"Machine {credit.machine_id} is out of reach: it may have pulsed these credits already, "
                     "or may still pulse them before it hears of this."

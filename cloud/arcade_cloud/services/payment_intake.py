@@ -307,6 +307,9 @@ class PaymentIntake:
         self, machine: Machine, offer: Offer, quantity: int, checkout: Checkout, shown: Payment, report: Report
     ) -> TakenAs:
         now_ms = self.fulfilment.now_ms()
+        if self._is_paid_while_closed(machine, shown, now_ms):
+            why = f"machine {machine.machine_id} is out of service, and a static link still sells it"
+            return self._give_back(shown, machine.machine_id, why, report)
         due = self.sales.payment_due(offer, quantity, now_ms)
         page = CheckoutPage(session_id=checkout.session_id)
         order = Order(
@@ -322,6 +325,19 @@ class PaymentIntake:
             return "seen"
         self.fulfilment.move(order.order_id, PaymentRead(shown), seen=report.event_id)
         return "moved"
+
+    def _is_paid_while_closed(self, machine: Machine, shown: Payment, now_ms: int) -> bool:
+        """Whether the machine was out of service when the money came, and is.
+
+        What became known late goes back without this. What was captured, before an older database was put back,
+        has been delivered.
+        """
+        closed = machine.closed(now_ms)
+        paid_at_ms = now_ms if shown.paid_at_ms is None else shown.paid_at_ms
+        is_late = now_ms - paid_at_ms >= self.fulfilment.limits.deliver_within_s * 1000
+        if closed is None or paid_at_ms < closed.since_ms or is_late:
+            return False
+        return ownership.captured_for(self.keyring.of_captures, shown.payment_intent, shown.capture_mark) is None
 
     # --- payments that are ours, and have no order ---------------------------------------------------------
 
@@ -343,12 +359,15 @@ class PaymentIntake:
 
     def _unmatched(self, payment_intent: str, report: Report, why: str) -> TakenAs:
         """Begin an order that gives an unmatched payment back."""
-        shown, now_ms = self._payment(payment_intent, report), self.fulfilment.now_ms()
-        order = giving_back(shown, report.machine_id or "", why, now_ms)
+        return self._give_back(self._payment(payment_intent, report), report.machine_id or "", why, report)
+
+    def _give_back(self, shown: Payment, machine_id: str, why: str, report: Report) -> TakenAs:
+        now_ms = self.fulfilment.now_ms()
+        order = giving_back(shown, machine_id, why, now_ms)
         text = f"An unmatched payment goes back: {why}."
         unmatched = alert("unmatched_payment", order.order_id, text, now_ms)
         is_new = self.fulfilment.begin_once(order, "Unmatched", unmatched)
-        event: PaymentReported | Due = Due() if is_new else PaymentReported(payment_intent, report.what)
+        event: PaymentReported | Due = Due() if is_new else PaymentReported(shown.payment_intent, report.what)
         self.fulfilment.move(order.order_id, event, seen=report.event_id)
         return "unmatched"
 

@@ -7,11 +7,12 @@ the number of credits.
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 
 from arcade_cloud.domain.clocks import why_closed
 from arcade_cloud.domain.events import CheckoutFailed, CheckoutMade
 from arcade_cloud.domain.keyring import Keyring
-from arcade_cloud.domain.machines import Machine, why_not_ready
+from arcade_cloud.domain.machines import Machine, why_not_ready, why_unfit
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.order import Credit, Order, OrderPayment
 from arcade_cloud.domain.ownership import Ours, mark
@@ -37,6 +38,7 @@ class Sales:
         keyring: Has the key that marks our payments in a shared Stripe account.
         base_url: Where players reach this cloud. Our payments name it.
         price_id: The price of one credit at Stripe, for machines without offers of their own.
+        zone: In which players read times.
     """
 
     fulfilment: Fulfilment
@@ -45,6 +47,7 @@ class Sales:
     keyring: Keyring
     base_url: str
     price_id: str | None = None
+    zone: tzinfo = UTC
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
 
     # --- offers ------------------------------------------------------------------------------------------
@@ -189,14 +192,21 @@ class Sales:
 
     # --- the parts of an order ---------------------------------------------------------------------------
 
-    def ready_installation(self, machine: Machine, credits: int) -> str | None:
+    def ready_installation(self, machine: Machine, credits: int, *, is_free: bool = False) -> str | None:
         """The installation that would pulse the credits; None for a subscriber machine.
+
+        Args:
+            is_free: An operator gives them: a machine that is out of service may be tried.
 
         Raises:
             NotReady: The machine cannot take so many credits now.
         """
-        presence = self.fulfilment.store.presence(machine.machine_id)
-        why_not = why_not_ready(machine, presence, self.fulfilment.now_ms(), credits)
+        presence, now_ms = self.fulfilment.store.presence(machine.machine_id), self.fulfilment.now_ms()
+        closed = machine.closed(now_ms)
+        if is_free and (closed is None or not closed.for_good):
+            why_not = why_unfit(machine, presence, now_ms, credits)
+        else:
+            why_not = why_not_ready(machine, presence, now_ms, credits, self.zone)
         if why_not is not None:
             raise NotReady(why_not)
         return None if presence is None or machine.kind == "subscriber" else presence.installation

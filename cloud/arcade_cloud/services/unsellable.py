@@ -39,6 +39,8 @@ class Unsellable:
         subject = _subject(machine, offer, quantity if error.code in _ABOUT_THE_AMOUNT else None)
         if len(self._refused_ms) < AT_MOST or subject in self._refused_ms:
             self._refused_ms[subject] = self.now_ms()
+        if machine.closed(self.now_ms()) is not None:
+            return  # nobody can buy it anyway
         what = "the price in STRIPE_PRICE_ID"
         if offer is not None:
             price = format_amount(offer.amount_minor * quantity, offer.currency)
@@ -66,9 +68,15 @@ class Unsellable:
 
     def offers_changed(self, machine: Machine) -> None:
         """The machine has other offers now: what was refused is no longer sold."""
+        self._end(machine, f"The offers of machine {machine.machine_id} were changed.")
+
+    def closed(self, machine: Machine) -> None:
+        """The machine is out of service or retired: nothing is sold there."""
+        self._end(machine, f"Machine {machine.machine_id} is out of service.")
+
+    def _end(self, machine: Machine, text: str) -> None:
         for alert in self.alerts.store.standing_alerts(SHORT_IDS):
             if alert.kind == "unsellable" and alert.lasts and alert.subject.split(" ")[0] == machine.machine_id:
-                text = f"The offers of machine {machine.machine_id} were changed."
                 self.alerts.end("unsellable", alert.subject, text)
 
     def faults(self, offers: Sequence[Offer]) -> list[str]:

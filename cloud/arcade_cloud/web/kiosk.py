@@ -24,6 +24,7 @@ PARTS = ("kiosk.css", "kiosk.js", "cabinet.svg")
 def routes(dependencies: Dependencies) -> Blueprint:
     """`/kiosk/<machine>`."""
     blueprint = Blueprint("kiosk", __name__)
+    zone = dependencies.settings.timezone
     sales, store, now_ms = dependencies.sales, dependencies.fulfilment.store, dependencies.fulfilment.now_ms
 
     @blueprint.get("/kiosk/<machine_id>")
@@ -32,12 +33,12 @@ def routes(dependencies: Dependencies) -> Blueprint:
         machine = known_machine(sales, machine_id)
         presence = store.presence(machine.machine_id)
         sells = (bool(machine.offers) or sales.price_id is not None) and sales.why_closed() is None
-        view = kiosk_view(machine, presence, now_ms(), sells=sells)
+        view = kiosk_view(machine, presence, now_ms(), sells=sells, zone=zone)
         if wants_json():
             return jsonify(machineId=machine.machine_id, page=_version(machine), **asdict(view))
         offers = sales.offers_shown(machine)
         if not offers:
-            view = kiosk_view(machine, presence, now_ms(), sells=False)
+            view = kiosk_view(machine, presence, now_ms(), sells=False, zone=zone)
         choices = machine_view(machine, offers, presence, now_ms()).choices
         return _page(dependencies, machine, view, [choice for choice in choices if choice.quantity == 1])
 

@@ -1,9 +1,11 @@
 """What the screen on a cabinet shows (pure): the code to scan, or why there is none."""
 
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from typing import Literal
 
-from arcade_cloud.domain.machines import Machine, Presence, readiness
+from arcade_cloud.domain.closure import closed_text
+from arcade_cloud.domain.machines import Machine, Presence, condition
 from arcade_cloud.web.player_view import NOTHING_SOLD
 
 KioskState = Literal[
@@ -26,11 +28,22 @@ class KioskView:
     detail: str
 
 
-def kiosk_view(machine: Machine, presence: Presence | None, now_ms: int, *, sells: bool = True) -> KioskView:
-    """What to show. The code is shown in the state `ready` only. `sells` is whether the machine has any offer."""
+def kiosk_view(
+    machine: Machine, presence: Presence | None, now_ms: int, *, sells: bool = True, zone: tzinfo = UTC
+) -> KioskView:
+    """What to show. The code is shown in the state `ready` only.
+
+    Args:
+        sells: Whether the machine has any offer.
+        zone: In which players read times.
+    """
+    closed = machine.closed(now_ms)
+    if closed is not None:
+        detail = closed_text(closed, now_ms, zone)
+        return KioskView(state="out_of_order", title="Out of service", detail=detail)
     if not sells:
         return KioskView(state="out_of_order", title="Coins only", detail=NOTHING_SOLD)
-    match readiness(machine, presence, now_ms):
+    match condition(machine, presence, now_ms):
         case "ready":
             return KioskView(state="ready", title="Scan to play", detail="Point your phone's camera at the code.")
         case "never connected":

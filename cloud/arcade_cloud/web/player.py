@@ -85,13 +85,14 @@ class Pages:
             self._sales.offers_shown(machine),
             self._presence(machine),
             self._now_ms(),
+            zone=self._settings.timezone,
             why_not_sold=partial(self._sales.why_not_sold, machine),
         )
         return make_response(self._render("machine.html", machine, view=view, notice=notice), status)
 
     def machine_state(self, machine: Machine) -> Response:
         """Whether the machine is ready. Prices stay as the page shows them until an order fixes them."""
-        view = machine_view(machine, (), self._presence(machine), self._now_ms())
+        view = machine_view(machine, (), self._presence(machine), self._now_ms(), zone=self._settings.timezone)
         return jsonify(machineId=machine.machine_id, ready=view.ready, word=view.word, maxCredits=view.max_credits)
 
     def checkout(self, machine: Machine, offer_id: str | None, quantity: str | None) -> AnyResponse:

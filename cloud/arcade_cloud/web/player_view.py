@@ -7,6 +7,7 @@ counts here: that the player has come back from the checkout proves nothing.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from typing import Literal
 
 from arcade_cloud.domain.machines import Machine, Presence, why_not_ready
@@ -105,14 +106,16 @@ def machine_view(
     presence: Presence | None,
     now_ms: int,
     *,
+    zone: tzinfo = UTC,
     why_not_sold: Callable[[Offer, int], str | None] = lambda _offer, _quantity: None,
 ) -> MachineView:
     """What the machine sells, and whether it can be bought now.
 
     Args:
+        zone: In which players read times.
         why_not_sold: Why so many of an offer are not sold now, in a sentence; None if they are.
     """
-    why_not = why_not_ready(machine, presence, now_ms)
+    why_not = why_not_ready(machine, presence, now_ms, zone=zone)
     quantities = QUANTITIES if len(offers) == 1 else (1,)
     reported = 0 if machine.kind == "subscriber" or presence is None else presence.max_credits
     max_credits = reported or MAX_CREDITS  # an agent that has reported no limit is not ready
@@ -128,7 +131,7 @@ def machine_view(
                 price=_amount(offer.amount_minor * quantity, offer.currency),
                 label=offer.label if quantity == 1 and offer.label != credits_text(offer.credits) else "",
                 why_not=why_not_sold(offer, quantity)
-                or why_not_ready(machine, presence, now_ms, offer.credits * quantity)
+                or why_not_ready(machine, presence, now_ms, offer.credits * quantity, zone)
                 or "",
                 unsold=why_not_sold(offer, quantity) is not None,
             )

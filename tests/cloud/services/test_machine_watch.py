@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from arcade_cloud.domain.machines import ECHO_EVERY_MS, HEARS_FOR_MS, Presence
+from arcade_cloud.domain.closure import Closure
+from arcade_cloud.domain.machines import ECHO_EVERY_MS, HEARS_FOR_MS, Machine, Presence
 from arcade_cloud.errors import InvariantBroken
 from arcade_cloud.services import watches
 from arcade_shared.times import format_ms
@@ -249,3 +250,103 @@ def test_wherever_the_cloud_dies_the_alert_is_right_in_the_end(point: int) -> No
         watching.tick(TOLD_MS, says=says)
         assert watching.accused is not says
     assert [what for kind, what in watching.told if kind == "machine_silent"] == ["began", "ended"]
+
+
+# --- out of service --------------------------------------------------------------------------------------
+
+
+def close(watching: Watching, *, for_ms: int | None = None) -> None:
+    until = None if for_ms is None else format_ms(watching.world.now_ms + for_ms)[:16] + "Z"
+    assert list(watching.world.services.fleet.close([MACHINE], until=until))
+
+
+def put_back(watching: Watching) -> None:
+    assert list(watching.world.services.fleet.open([MACHINE]))
+
+
+def test_a_machine_that_is_out_of_service_may_be_silent_for_as_long(watching: Watching) -> None:
+    close(watching)
+    watching.tick(5 * TOLD_MS)
+    assert watching.told == []
+    echoes = [sent for sent in watching.world.broker.sent if sent.topic == ECHO]
+    assert echoes == [], "nothing is to be proven about it"
+
+
+def test_closing_a_silent_machine_ends_what_was_told_of_it(watching: Watching) -> None:
+    watching.tick(TOLD_MS)
+    assert watching.accused
+    close(watching)
+    watching.tick(3 * TOLD_MS)
+    assert watching.told == [("machine_silent", "began"), ("machine_silent", "ended")]
+
+
+def test_a_machine_put_back_has_as_long_to_speak_as_ever(watching: Watching) -> None:
+    close(watching)
+    watching.tick(3 * TOLD_MS)
+    put_back(watching)
+    watching.tick(SILENT_MS - 20_000)
+    assert watching.told == []
+    watching.tick(20_000, says=True)
+    watching.tick(SILENT_MS - 60_000)
+    assert watching.told == []
+
+
+def test_a_machine_put_back_that_stays_silent_is_told(watching: Watching) -> None:
+    watching.tick(TOLD_MS)
+    close(watching)
+    watching.tick(TOLD_MS)
+    put_back(watching)
+    watching.tick(TOLD_MS)
+    assert [what for _, what in watching.told] == ["began", "ended", "began"]
+
+
+@pytest.mark.parametrize("silent_before", [False, True])
+def test_a_machine_that_comes_back_by_itself_and_stays_silent_is_told(
+    watching: Watching, silent_before: bool
+) -> None:
+    """As one that is closed for the night: no alert in the night, and one if nobody switches it on."""
+    watching.tick(TOLD_MS if silent_before else 10_000, says=not silent_before)
+    close(watching, for_ms=4 * TOLD_MS)
+    watching.tick(4 * TOLD_MS + SILENT_MS - 90_000)
+    assert not watching.accused
+    watching.tick(TOLD_MS)
+    assert watching.accused
+
+
+def test_each_night_passes_without_an_alert(watching: Watching) -> None:
+    for _ in range(3):
+        close(watching, for_ms=4 * TOLD_MS)
+        watching.tick(4 * TOLD_MS - 60_000)
+        watching.tick(TOLD_MS, says=True)
+    assert watching.told == []
+
+
+def test_whoever_accuses_it_at_the_moment_at_which_it_is_closed_looks_again(
+    watching: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process closes the machine between the look's reading of it and what the look stores."""
+    real = watching.world.services.alerts.store.raise_alert
+    closed: list[bool] = []
+
+    def raise_alert(alert: object) -> bool:
+        if not closed:
+            closed.append(True)
+            close(watching)
+        return real(alert)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(watching.world.store, "raise_alert", raise_alert)
+    watching.tick(2 * TOLD_MS)
+    assert closed
+    assert not watching.accused
+
+
+def test_a_deaf_cloud_is_not_taken_for_well_because_a_machine_is_closed(watching: Watching) -> None:
+    store = watching.world.store
+    other = Presence(machine_id="cab-02", version=1, installation="c" * 32, heard_at_ms=1, due_at_ms=1)
+    store.put_machine(Machine(machine_id="cab-02", version=1, closure=Closure(since_ms=0)), 0)
+    watching.world.deaf = True
+    watching.tick(2 * TOLD_MS)
+    assert watching.told == [("deaf", "began")]
+    store.put_presence(other, 0)
+    watching.tick(10_000)
+    assert watching.told == [("deaf", "began")]

@@ -3,11 +3,13 @@
 import io
 import re
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import zxingcpp
 from PIL import Image, ImageDraw
 
+from arcade_cloud.domain.closure import Closure
 from arcade_cloud.domain.machines import FRESH_MS, Machine, Presence
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.web.kiosk import qr_code
@@ -34,6 +36,19 @@ def presence(**fields: Any) -> Presence:
         "heard_at_ms": START_MS,
     }
     return Presence(**{**values, **fields})
+
+
+@pytest.mark.parametrize("sells", [True, False])
+@pytest.mark.parametrize("heard", [presence(), presence(online=False), None])
+def test_a_machine_out_of_service_shows_why_and_until_when_whatever_its_state(
+    heard: Presence | None, sells: bool
+) -> None:
+    closure = Closure(since_ms=START_MS, reason="Closed for maintenance", until_ms=START_MS + 60_000)
+    machine = Machine(machine_id="cab-01", closure=closure)
+    view = kiosk_view(machine, heard, START_MS, sells=sells, zone=ZoneInfo("Asia/Kuala_Lumpur"))
+    assert (view.state, view.title) == ("out_of_order", "Out of service")
+    assert view.detail == "Closed for maintenance. Back at 22:14."
+    assert kiosk_view(machine, heard, START_MS + 60_000, sells=sells).title != "Out of service"
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,7 @@ def _clock(cloud: "Cloud") -> Iterator[tuple[str, str | None]]:
 
 def _offers(cloud: "Cloud") -> Iterator[tuple[str, str | None]]:
     """Try each offer of each machine, by what Stripe publishes and by the prices that it shows."""
+    from arcade_cloud.domain.machines import stage
     from arcade_cloud.domain.offers import mixed_currencies
     from arcade_cloud.services.unsellable import too_cheap
 
@@ -113,7 +114,10 @@ def _offers(cloud: "Cloud") -> Iterator[tuple[str, str | None]]:
             yield "STRIPE_PRICE_ID", f"{error} (sold by {users or 'no machine'})"
         else:
             yield "STRIPE_PRICE_ID", None
+    now_ms = cloud.services.fulfilment.now_ms()
     for machine in machines:
+        if stage(machine, None, now_ms) == "retired":
+            continue
         try:
             faults = unsellable.faults(machine.offers)
         except ArcadeError as error:

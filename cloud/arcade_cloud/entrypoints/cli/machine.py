@@ -2,8 +2,10 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from arcade_cloud.entrypoints.cli import fleet
 from arcade_cloud.entrypoints.cli.database import place_of
 from arcade_cloud.entrypoints.cli.machine_view import columns, facts, fields, seen
 from arcade_cloud.entrypoints.cli.output import add_formats, print_facts, print_list
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `machine add`, `machine set`, `machine config`, `machine list` and `machine show`."""
     machine = commands.add_parser("machine", help="register, change or show machines").add_subparsers(
-        dest="what", required=True, metavar="add|set|config|list|show"
+        dest="what", required=True, metavar="COMMAND"
     )
     add = machine.add_parser("add", help="register a machine and print its agent's config")
     _take_changes(add)
@@ -38,17 +40,20 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     config.add_argument("machine_id")
     config.set_defaults(run=_config)
     listing = machine.add_parser("list", help="list all machines, and whether players can pay for them")
+    listing.add_argument("--location", help="only the machines that stand there")
     add_formats(listing)
     listing.set_defaults(run=_list)
     show = machine.add_parser("show", help="show one machine")
     show.add_argument("machine_id")
     add_formats(show)
     show.set_defaults(run=_show)
+    fleet.add_to(machine)
 
 
 def _take_changes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("machine_id")
     parser.add_argument("--name", help="what players see")
+    parser.add_argument("--location", help="where it stands; machines with the same location belong together")
     parser.add_argument("--contact", help="whom a player calls; without it, OPERATOR_CONTACT")
     parser.add_argument("--picture", metavar="URL", help="a picture of the cabinet")
     parser.add_argument(
@@ -62,11 +67,14 @@ def _take_changes(parser: argparse.ArgumentParser) -> None:
 
 def _change(options: argparse.Namespace) -> "MachineChange":
     """What the options name."""
+    from arcade_cloud.domain.fleet import checked_text
     from arcade_cloud.domain.machines import MachineChange
     from arcade_cloud.domain.offers import parse_offers
     from arcade_cloud.errors import BadRequest
 
     given = {"name": options.name, "contact": options.contact, "picture_url": options.picture}
+    if options.location is not None:
+        given["location"] = checked_text(options.location, "--location")
     if options.offer:
         given["offers"] = parse_offers(options.offer)
     if getattr(options, "no_offers", False):
@@ -89,12 +97,17 @@ def _add(settings: "Settings", options: argparse.Namespace) -> int:
             _tell(before, machine, file=sys.stderr)
         else:
             machine = operations.machine_add(machine_id, change)
+    print_new(settings, machine)
+    return 0
+
+
+def print_new(settings: "Settings", machine: "Machine") -> None:
+    """Print what a machine that was just registered needs."""
     _warn_if_too_cheap(machine)
     if machine.kind == "subscriber":
         print(f"machine {machine.machine_id}: a credit counts as delivered once the broker has passed it on")
-        return 0
-    _print_config(settings, machine)
-    return 0
+    else:
+        _print_config(settings, machine)
 
 
 def _set(settings: "Settings", options: argparse.Namespace) -> int:
@@ -120,6 +133,11 @@ def _tell(before: "Machine", after: "Machine", file: TextIO | None = None) -> No
     out = file or sys.stdout
     found = differences(before, after)
     print(f"machine {after.machine_id}: {'changed' if found else 'nothing changed'}", file=out)
+    tell_differences(found, out)
+
+
+def tell_differences(found: Sequence[tuple[str, str, str]], out: TextIO) -> None:
+    """Print the names of what has changed, with before and after."""
     for name, old, new in found:
         print(f"  {name:<8} before: {old}", file=out)
         print(f"  {'':<8} now:    {new}", file=out)
@@ -164,9 +182,13 @@ def _print_config(settings: "Settings", machine: "Machine") -> None:
 
 def _list(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
+    from arcade_cloud.domain.fleet import at_location
 
     with build(settings) as cloud:
-        found = [seen(cloud, machine) for machine in cloud.store.machines()]
+        machines = cloud.store.machines()
+        if options.location is not None:
+            machines = at_location(machines, options.location)
+        found = [seen(cloud, machine) for machine in machines]
     print_list(options, found, columns(), fields)
     if not found:
         print(f"no machine is registered in {place_of(settings)}: arcade-cloud machine add", file=sys.stderr)

@@ -9,7 +9,7 @@ from arcade_shared.times import format_ms
 
 if TYPE_CHECKING:
     from arcade_cloud.bootstrap import Cloud
-    from arcade_cloud.domain.machines import Machine, Presence
+    from arcade_cloud.domain.machines import Machine, Presence, Stage
 
 OLDER_KEY = "signs with an older secret's key"
 
@@ -20,25 +20,43 @@ class Seen:
 
     Attributes:
         state: Whether players can pay for it, in words.
+        stage: Where it is in its life.
+        service: The same for people, with the reason and the time.
         has_older_key: Its agent signs with the key of a secret that is being replaced.
     """
 
     machine: "Machine"
     presence: "Presence | None"
     state: str
+    stage: "Stage"
+    service: str
     has_older_key: bool
 
 
 def seen(cloud: "Cloud", machine: "Machine") -> Seen:
     """The machine with its presence."""
-    presence = cloud.store.presence(machine.machine_id)
-    return Seen(machine, presence, _state(cloud, machine, presence), _has_older_key(cloud, presence))
+    from arcade_cloud.domain.closure import service_text
+    from arcade_cloud.domain.machines import stage
+
+    presence, now_ms = cloud.store.presence(machine.machine_id), cloud.services.fulfilment.now_ms()
+    found = stage(machine, presence, now_ms)
+    service = service_text(machine.closure, now_ms, cloud.settings.timezone)
+    return Seen(
+        machine=machine,
+        presence=presence,
+        state=_state(cloud, machine, presence, now_ms),
+        stage=found,
+        service=found if found == "being set up" else service,
+        has_older_key=_has_older_key(cloud, presence),
+    )
 
 
-def _state(cloud: "Cloud", machine: "Machine", presence: "Presence | None") -> str:
+def _state(cloud: "Cloud", machine: "Machine", presence: "Presence | None", now_ms: int) -> str:
     from arcade_cloud.domain.machines import why_not_ready
 
-    why_not = why_not_ready(machine, presence, cloud.services.fulfilment.now_ms())
+    why_not = why_not_ready(machine, presence, now_ms, zone=cloud.settings.timezone)
+    if machine.closed(now_ms) is not None:
+        return why_not or ""
     if why_not is not None and presence is not None and presence.reason:
         why_not = f"{why_not} ({presence.reason})"  # in the agent's own words
     return "only listens" if machine.kind == "subscriber" else why_not or "ready"
@@ -55,6 +73,7 @@ def columns() -> Sequence[Column[Seen]]:
         Column("MACHINE", lambda seen: seen.machine.machine_id),
         Column("STATE", lambda seen: seen.state, folds=True),
         Column("NAME", lambda seen: seen.machine.name, folds=True),
+        Column("LOCATION", lambda seen: seen.machine.location, folds=True),
         Column("KEY", lambda seen: OLDER_KEY if seen.has_older_key else "", folds=True),
     )
 
@@ -66,8 +85,10 @@ def facts(seen: Seen) -> dict[str, str]:
     machine, presence = seen.machine, seen.presence
     found = {
         "state": seen.state,
+        "service": seen.service,
         "kind": machine.kind,
         "name": machine.name,
+        "location": machine.location,
         "contact": machine.contact,
         "picture": machine.picture_url,
         "offers": ", ".join(_offers(machine)),
@@ -90,12 +111,16 @@ def fields(seen: Seen) -> Fields:
     """What is known about a machine, for programs."""
     machine, presence = seen.machine, seen.presence
     heard = presence if presence is not None and presence.installation is not None else None
+    closed = None if seen.stage in {"in service", "being set up"} else machine.closure
     return {
         "id": machine.machine_id,
         "name": machine.name,
         "kind": machine.kind,
         "state": seen.state,
         "ready": seen.state == "ready",
+        "stage": seen.stage,
+        "closedUntil": None if closed is None or closed.until_ms is None else format_ms(closed.until_ms),
+        "location": machine.location,
         "contact": machine.contact,
         "picture": machine.picture_url,
         "offers": _offers(machine),

@@ -12,7 +12,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TextIO, TypeVar
 
 _Row = TypeVar("_Row")
 
@@ -86,11 +86,11 @@ def print_facts(options: argparse.Namespace, heading: str, facts: Mapping[str, s
             print(line)
 
 
-def print_csv(records: Sequence[Fields]) -> None:
+def print_csv(records: Sequence[Fields], file: TextIO | None = None) -> None:
     """Print records as RFC 4180 has it, and no cell as a formula; nothing if there are none."""
     if not records:
         return
-    writer = csv.writer(sys.stdout)
+    writer = csv.writer(file or sys.stdout)
     writer.writerow(records[0])
     for record in records:
         writer.writerow(cell(value) for value in record.values())
