@@ -2,6 +2,7 @@
 
 A published time holds as soon as nothing stands in its way. The lists below say which faults stand in the way of
 what: of the cloud's own work, of hearing a machine or proving its silence, and of reading and moving money.
+A machine that goes out of service stands in the way of nothing: what is under way goes on as if it had not.
 """
 
 from collections import Counter

@@ -487,6 +487,7 @@ def check(evidence: Evidence) -> tuple[list[Broken], Counter[str]]:
     """What is broken, and how often each named exception was met."""
     from simulation.alert_checker import check_alerts
     from simulation.bound_checker import check_final
+    from simulation.closure_checker import check_closed
     from simulation.ownership_checker import check_ownership
     from simulation.train_checkers import check_meters, check_trains
 
@@ -507,6 +508,7 @@ def check(evidence: Evidence) -> tuple[list[Broken], Counter[str]]:
         check_meters,
         check_alerts,
         check_ownership,
+        check_closed,
     ):
         broken.extend(checker(case))
     return broken, case.exceptions

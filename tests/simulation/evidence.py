@@ -174,6 +174,15 @@ class Game:
     lost_ms: int | None = None
 
 
+@dataclass
+class Closed:
+    """A machine that is certainly out of service from a moment on until another (None: to the end)."""
+
+    machine_id: str
+    from_ms: int
+    until_ms: int | None = None
+
+
 @dataclass(frozen=True)
 class Restore:
     """The cloud's database is what it was at `backup_ms`, from `at_ms` on.
@@ -260,6 +269,7 @@ class Evidence:
     game_overs: dict[str, tuple[int, str]] = field(
         default_factory=dict
     )  # event id: when first, from which machine
+    closed: list[Closed] = field(default_factory=list)
     restores: list[Restore] = field(default_factory=list)
     skew_ms: int = 0  # how far a clock of the cloud's was ever off
     defects: list[str] = field(default_factory=list)

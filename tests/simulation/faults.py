@@ -98,6 +98,7 @@ WINDOWS: dict[str, tuple[int, int, int]] = {
     "thief with another machine's key": (1, 1 * MINUTE, 30 * MINUTE),
     "leftovers retained": (6, 1, 2),
     "database restored from a backup": (1, 5 * SECOND, 10 * MINUTE),
+    "machine out of service": (3, 20 * SECOND, 20 * MINUTE),
 }
 
 

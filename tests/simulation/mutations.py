@@ -22,6 +22,7 @@ PAYMENT = "arcade_cloud.domain.payment:"
 SETTLEMENT = "arcade_cloud.domain.settlement:"
 OWNERSHIP = "arcade_cloud.domain.ownership:"
 INTAKE = "arcade_cloud.services.payment_intake:PaymentIntake."
+WATCH = "arcade_cloud.services.machine_watch:MachineWatch."
 CREDITS = "arcade_edge.domain.credits:"
 DELIVERY = "arcade_edge.agent.delivery:Delivery."
 
@@ -799,6 +800,39 @@ MUTATIONS = (
             "self._wait_until(self._inactive_since_ns + self._profile.gap_ms * 1_000_000)",
             "pass",
         ),
+    ),
+    _bug(
+        "a machine that is out of service is sold",
+        ("arcade_cloud.domain.machines:why_not_ready", "closed = machine.closed(now_ms)", "closed = None"),
+        weather=("machine out of service",),
+    ),
+    _bug(
+        "money by a static link is delivered by a machine that is out of service",
+        (INTAKE + "_is_paid_while_closed", "if closed is None", "if True"),
+        near=14,
+        weather=("machine out of service",),
+    ),
+    _bug(
+        "a machine that is out of service is called silent",
+        (WATCH + "_look", "if closed is not None:", "if False:"),
+        near=15,
+        weather=("machine out of service", "link of a Pi down", "Pi without power"),
+    ),
+    _bug(
+        "a machine that is called silent stays so when it goes out of service",
+        (WATCH + "_excused", '"machine_silent"', '"deaf"'),
+        near=60,
+        weather=("machine out of service", "link of a Pi down", "Pi without power"),
+    ),
+    _bug(
+        "a machine that is closed until some time stays closed",
+        ("arcade_cloud.domain.closure:standing", "now_ms >= closure.until_ms", "False"),
+        elsewhere="tests/cloud/domain/test_closure.py::test_a_closure_ends_by_itself_at_its_time",
+    ),
+    _bug(
+        "a machine that is put back is not watched again",
+        (WATCH + "opened", "self._look_at(machine_id, self.now_ms() + self.silent_ms)", "pass"),
+        elsewhere="tests/cloud/services/test_machine_watch.py::test_a_machine_put_back_that_stays_silent_is_told",
     ),
 )
 

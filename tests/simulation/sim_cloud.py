@@ -34,12 +34,12 @@ WEBHOOK_SECRET = "whsec_simulation"
 STORE_WRITES = (
     "move note_seen raise_alert put_presence note_unmatched_ack note_unclaimed forget_unclaimed note_echo "
     "mark_alert_sent note_reconciled change_alert note_webhook_accepted note_webhooks_refused "
-    "forget_echoes forget"
+    "forget_echoes forget put_machine"
 )
 STORE_READS = (
     "order order_of_payment order_of_credit due_orders next_due_ms is_seen machine machines presence "
     "unsent_alerts heard_echo_ms reconciled_ms alert lasting_alert webhooks hearing due_presences "
-    "unclaimed unclaimed_payment"
+    "unclaimed unclaimed_payment standing_alerts"
 )
 PAYMENT_WRITES = "create_checkout capture cancel refund"
 PAYMENT_READS = "read_checkout read_payment read_price read_events"
@@ -139,7 +139,7 @@ class Worker:
         )
         self.fulfilment, self.messages, self.sales = services.fulfilment, services.messages, services.sales
         self.intake, self.operations, self.claims = services.intake, services.operations, services.claims
-        self.reconciliation, self.watch = services.reconciliation, services.watch
+        self.reconciliation, self.watch, self.fleet = services.reconciliation, services.watch, services.fleet
         cloud.listens()
 
     def _guarded(self, inner: Any, writes: str, reads: str) -> Any:

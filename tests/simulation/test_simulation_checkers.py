@@ -8,7 +8,9 @@ import pytest
 from simulation.checkers import check
 from simulation.evidence import (
     Act,
+    Closed,
     Command,
+    Condition,
     Evidence,
     Game,
     Limits,
@@ -260,6 +262,22 @@ def test_a_machine_that_a_technician_has_mended_is_sold_again() -> None:
     assert "meters" not in {broken.checker for broken in check(evidence)[0]}
 
 
+def _closed(spoil: Callable[[Evidence], object]) -> Callable[[Evidence], object]:
+    """The machine is out of service meanwhile."""
+
+    def change(evidence: Evidence) -> None:
+        evidence.closed.append(Closed("cab-1", 0, 10**8))
+        spoil(evidence)
+
+    return change
+
+
+def _link_while_closed(evidence: Evidence) -> None:
+    _set(kind="link")(evidence)
+    _money(paid_ms=100_000, there_ms=100_000)(evidence)
+    evidence.commands[0] = Command(100_010, "cab-1", CREDIT, 2, HERE, 120_000, "confirmed")
+
+
 WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     "pulsed more than charged for": ("money", lambda e: e.pulses.pop()),
     "kept more than due": ("money", _set(delivered=1)),
@@ -334,6 +352,17 @@ WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     "a game over that was told twice": (
         "games",
         _game_told_twice,
+    ),
+    "begun at a machine out of service": ("closed", _closed(_set(created_at_ms=200_000))),
+    "paid once every page had expired": ("closed", _closed(_money(paid_ms=3_600_000, there_ms=3_600_000))),
+    "delivered by a machine out of service for a static link": ("closed", _closed(_link_while_closed)),
+    "called silent while out of service": (
+        "closed",
+        _closed(lambda e: e.conditions.append(Condition("machine_silent", "cab-1", 200_000, 300_000))),
+    ),
+    "called silent before, and still": (
+        "closed",
+        _closed(lambda e: e.conditions.append(Condition("machine_silent", "cab-1", 0, None))),
     ),
     "a defect": ("defects", lambda e: e.defects.append("Traceback")),
 }

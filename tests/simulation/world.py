@@ -15,6 +15,7 @@ from arcade_edge.domain.meter import Meter
 from arcade_edge.domain.pulses import Profile
 from arcade_shared.signing import machine_key
 from simulation import evidence as seen
+from simulation.closures import Closures
 from simulation.evidence import Cause, Condition, Evidence, LineProfile, Restore, Trouble
 from simulation.faults import DAY, HOUR, MINUTE, SECOND, WINDOWS, Faults, draw
 from simulation.intruders import Intruders
@@ -135,6 +136,7 @@ class World:
             self.offers,
             stream("claims"),
         )
+        self.closures = Closures(scheduler, evidence, self.cloud)
         self.shops = Shops(scheduler, stream("shops"), evidence, self.side, self.machines)
         agents = [pi.machine_id for pi in self.pis]
         self.intruders = Intruders(
@@ -298,6 +300,8 @@ class World:
                 return self._set_wrong(rng)
             case "signing secret rotated":
                 return self._rotate(end_ms)
+            case "machine out of service":
+                return self._close(end_ms, rng)
         pi = rng.choice(self.spares if name == "second Pi with the same id" else self.pis)
         match name:
             case "link of a Pi down":
@@ -353,6 +357,15 @@ class World:
         self.scheduler.note("skew", worker.index, worker.skew_ms)
         return lambda: setattr(worker, "skew_ms", 0)
 
+    def _close(self, end_ms: int, rng: random.Random) -> Callable[[], None] | None:
+        """An operator closes a machine, and opens it again or has said until when it is closed."""
+        machine_id = rng.choice(self.machines)
+        if rng.random() < 0.5:
+            self.closures.close(machine_id, end_ms)
+            return None
+        self.closures.close(machine_id, None)
+        return lambda: self.closures.open(machine_id)
+
     def _ending(self, thing: object, name: str) -> Callable[[], None]:
         return lambda: setattr(thing, name, False)
 
@@ -390,6 +403,7 @@ class World:
             if not worker.up:
                 worker.start()
         self.broker.start()
+        self.closures.open_all()
         for pi in self.pis:
             pi.set_network(True)
             for kind in list(pi.lost):

@@ -86,9 +86,11 @@ class MachineWatch:
         if presence is None:
             return "alive"  # the index is late
         now_ms = self.now_ms()
-        machine = self.store.machine(machine_id)
+        watched = look(presence, now_ms, self.silent_ms, hearing)
+        machine = None if watched.found == "alive" else self.store.machine(machine_id)
         closed = None if machine is None else machine.closed(now_ms)
-        watched = look(presence, now_ms, self.silent_ms, hearing, closed)
+        if closed is not None:
+            watched = look(presence, now_ms, self.silent_ms, hearing, closed)
         after = msgspec.structs.replace(watched.presence, version=presence.version + 1)
         # First the condition, then the record: if this process dies in between, the machine is looked at again.
         if watched.found == "silent":
