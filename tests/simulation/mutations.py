@@ -248,7 +248,7 @@ MUTATIONS = (
     _bug(
         "somebody pays for a machine whose signatures are refused",
         (
-            "arcade_cloud.domain.machines:readiness",
+            "arcade_cloud.domain.machines:condition",
             "presence.refused_at_ms > presence.heard_at_ms and ",
             "False and ",
         ),
