@@ -133,6 +133,27 @@ def test_what_is_ambiguous_or_senseless_moves_no_money(
     assert books_of(store) == (1000, 0)
 
 
+def test_an_order_shows_what_is_kept_and_what_is_to_be(
+    store: Path, left: Left, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left(settled())
+    for command, shown in (
+        (["order", "show", "ord_1"], "kept RM 10.00"),
+        (["order", "refund", "ord_1", "--keep", "5.00", "--yes"], "RM 5.00 kept once Stripe has done it"),
+        (["order", "show", "ord_1"], "to keep RM 5.00"),
+    ):
+        assert main(command) == 0
+        assert f" {shown}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_order_that_is_delivered_and_paid_in_full_needs_no_word_about_it(
+    left: Left, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left(settled())
+    assert main(["order", "list"]) == 0
+    assert capsys.readouterr().out.endswith("3/3 credits  RM 10.00\n")
+
+
 def test_of_a_currency_with_steps_the_players_favour_decides(store: Path, left: Left) -> None:
     left(settled(1000, "kwd"))
     assert main(["order", "refund", "ord_1", "--credits", "1", "--yes"]) == 0
@@ -185,11 +206,16 @@ def test_a_machine_out_of_reach_may_still_pulse_what_is_refunded(
     assert "RM 0.00 kept once Stripe has done it" in said
 
 
-def test_what_is_kept_of_an_order_under_way_is_a_most(store: Path, left: Left) -> None:
+def test_what_is_kept_of_an_order_under_way_is_a_most(
+    store: Path, left: Left, capsys: pytest.CaptureFixture[str]
+) -> None:
     life = Life().funded(paid())
     life.on(RefundAsked("kim", "a complaint", 200))
     left(life.order)
+    assert main(["order", "list"]) == 0
+    assert "RM 3.00, a refund was asked for" in capsys.readouterr().out
     assert main(["order", "refund", "ord_1", "--amount", "0.50", "--yes"]) == 0
+    assert "Of RM 2.00, RM 0.50 or more go back; RM 1.50 are kept at most." in capsys.readouterr().out
     with closing(SqliteStore(store)) as opened:
         order = opened.order("ord_1")
     assert order is not None

@@ -277,9 +277,27 @@ def test_a_full_refund_after_delivery_is_a_refund_first_of_all_and_nothing_says_
     view = view_of(life)
     assert (view.phase, view.title) == ("given_back", "Refund started: RM 3.00")
     assert view.detail == "The operator gave all your money back, although 3 credits were added."
+    assert view.money == "You pay nothing. Banks take a few days to show a refund."
     for each in (under_way, view):
         assert "START" not in said(each)
         assert "sticky" not in said(each)
+
+
+def test_one_credit_that_was_given_back_is_one_credit():
+    life = Life().settled(1, paid())
+    life.on(RefundAsked("ops", "sticky button"))
+    assert view_of(life).detail == "The operator gave all your money back, although 1 credit was added."
+
+
+def test_what_a_bank_took_the_operator_has_not_given():
+    life = Life().settled(3, paid())
+    life.on(RefundAsked("ops", "sticky button", 200))
+    life.read(paid(refunded_minor=100))
+    life.read(paid(refunded_minor=100, dispute="lost", lost_minor=200))
+    assert (life.order.books.target_minor, life.order.books.goodwill_minor) == (0, 100)
+    view = view_of(life)
+    assert "gave all your money back" not in said(view)
+    assert "disputed this payment" in view.money
 
 
 def test_a_hold_that_the_operator_let_go_after_the_delivery_is_no_charge():
