@@ -66,7 +66,21 @@ def test_settings_that_are_not_there_are_not_told_as_many_that_are_missing(tmp_p
     assert main(["machine", "list"]) == 2
     said = capsys.readouterr().err
     assert f".env.local is not there (in {tmp_path})" in said
+    assert "name it with --env-file, or make it from .env.example" in said
+    assert said.count("\n  - ") == 1
     assert not any(name in said for name in REQUIRED)
+
+
+def test_settings_whose_file_is_there_are_missing_one_by_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in VARIABLES:
+        for alias in (name.name, *name.aliases):
+            monkeypatch.delenv(alias, raising=False)
+    (tmp_path / ".env.local").write_text("# nothing is filled in yet\n")
+    assert main(["machine", "list"]) == 2
+    said = capsys.readouterr().err
+    assert "is not there" not in said
+    assert all(name in said for name in REQUIRED)
 
 
 def test_a_file_of_settings_that_is_named_must_be_there(settings, tmp_path, capsys):

@@ -151,7 +151,7 @@ def test_an_order_that_is_delivered_and_paid_in_full_needs_no_word_about_it(
 ) -> None:
     left(settled())
     assert main(["order", "list"]) == 0
-    assert capsys.readouterr().out.endswith("3/3 credits  RM 10.00\n")
+    assert capsys.readouterr().out.endswith(" 3/3  RM 10.00  ord_1\n")
 
 
 def test_of_a_currency_with_steps_the_players_favour_decides(store: Path, left: Left) -> None:
@@ -213,7 +213,7 @@ def test_what_is_kept_of_an_order_under_way_is_a_most(
     life.on(RefundAsked("kim", "a complaint", 200))
     left(life.order)
     assert main(["order", "list"]) == 0
-    assert "RM 3.00, a refund was asked for" in capsys.readouterr().out
+    assert capsys.readouterr().out.endswith(" RM 3.00  ord_1  a refund was asked for\n")
     assert main(["order", "refund", "ord_1", "--amount", "0.50", "--yes"]) == 0
     assert "Of RM 2.00, RM 0.50 or more go back; RM 1.50 are kept at most." in capsys.readouterr().out
     with closing(SqliteStore(store)) as opened:

@@ -9,7 +9,12 @@ import pytest
 import requests
 from waitress import wasyncore
 
-from arcade_cloud.adapters.stripe.gateway import Places
+from arcade_cloud.adapters.stripe.gateway import (
+    ANSWER_TO_A_PLAYER_S,
+    RETRIES_IN_A_HURRY,
+    Places,
+    StripeGateway,
+)
 from arcade_cloud.bootstrap import build
 from arcade_cloud.config.settings import load
 from arcade_cloud.entrypoints.http_server import make_server
@@ -20,8 +25,11 @@ from arcade_cloud.entrypoints.server import (
     WEBHOOKS_CALLS,
     WEBHOOKS_WAITING,
     bind,
+    running,
 )
 from arcade_cloud.errors import PaymentsUnavailable
+from arcade_sandbox.processes import free_port, wait_for
+from arcade_sandbox.stripe.sandbox import StripeSandbox
 from support.site import ENVIRONMENT, INGEST_SECRET, Site
 
 TIMEOUT_S = 15.0
@@ -78,7 +86,29 @@ def test_players_and_webhooks_have_places_of_their_own_and_what_nobody_waits_for
         assert services.fulfilment.payments not in (services.sales.payments, services.intake.payments)
         with pytest.raises(PaymentsUnavailable, match="too many calls wait"):
             services.intake.payments.read_checkout("cs_1")
+        for waited_for in (services.sales.payments, services.intake.payments):
+            assert isinstance(waited_for, StripeGateway)
+            assert (waited_for._answer_s, waited_for._retries) == (ANSWER_TO_A_PLAYER_S, RETRIES_IN_A_HURRY)
     assert PLAYERS_CALLS + PLAYERS_WAITING + WEBHOOKS_CALLS + WEBHOOKS_WAITING < WEB_THREADS
+
+
+def test_what_serve_runs_has_these_places_and_tells_of_a_clock_that_is_off_by_any_answer(tmp_path: Path) -> None:
+    with StripeSandbox() as sandbox:
+        sandbox.clock.date_off_s = -130.0
+        nobody = {"EMQX_BROKER_URL": "127.0.0.1", "EMQX_PORT": str(free_port()), "MQTT_TLS": "0"}
+        here = {"DATABASE_URL": f"sqlite:///{tmp_path}/cloud.sqlite", "STRIPE_API_BASE": sandbox.base_url}
+        with running(load({**ENVIRONMENT, **nobody, **here}, None)) as cloud:
+            services = cloud.services
+            kept = [one.payments._places for one in (services.sales, services.intake, services.fulfilment)]  # type: ignore[attr-defined]
+            assert [places is None for places in kept] == [False, False, True]
+            assert kept[0] is not kept[1]
+            services.fulfilment.payments.check()
+            for payments in (services.sales.payments, services.intake.payments):
+                assert abs((payments.clock_off_ms() or 0) - 130_000) <= 1500, "one clock for all of a process"
+            (told,) = wait_for(
+                "the alert", lambda: [a for a in cloud.store.recent_alerts(9) if a.kind == "clock_off"] or None
+            )
+            assert "ahead of Stripe's" in told.text
 
 
 def test_only_those_who_pay_wait_for_stripe(hanging: Hanging) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from arcade_cloud.domain.clocks import CLOSED, CLOSED_OFF_MS, TOLD_OFF_MS
+from arcade_cloud.entrypoints.cli.check import _clock
 from arcade_cloud.errors import NotReady
 from arcade_cloud.services.clock_watch import MEASURE_AGAIN_MS, MEASURE_EVERY_MS, ClockWatch
 from support.mortal_cloud import MACHINE, MortalCloud
@@ -59,7 +60,9 @@ def test_it_is_told_when_it_begins_and_when_it_ends_and_is_measured_again_until_
         monotonic_ms=lambda: time_ms[0],
     )
     watch.run_once()
-    watch.run_once()
+    cloud.store.unavailable = True
+    watch.run_once()  # what is told already needs no store
+    cloud.store.unavailable = False
     (lasting,) = [alert for alert in cloud.store.recent_alerts(9) if alert.lasts]
     assert (lasting.kind, lasting.subject) == ("clock_off", "host-1")
     assert "10 s ahead of Stripe's" in lasting.text
@@ -67,6 +70,12 @@ def test_it_is_told_when_it_begins_and_when_it_ends_and_is_measured_again_until_
     time_ms[0] += MEASURE_AGAIN_MS
     watch.run_once()
     assert len(asked) == 1
+    off.answered = False
+    asked[0]()  # type: ignore[operator]
+    assert off.answered, "Stripe was asked for its time"
+    cloud.payments.fault = lambda _: "before"
+    asked[0]()  # type: ignore[operator]  # trouble with Stripe is told elsewhere
+    cloud.payments.fault = None
     off.off_ms = TOLD_OFF_MS - 1
     time_ms[0] += MEASURE_AGAIN_MS
     watch.run_once()
@@ -75,8 +84,26 @@ def test_it_is_told_when_it_begins_and_when_it_ends_and_is_measured_again_until_
     time_ms[0] += MEASURE_EVERY_MS - 1
     watch.run_once()
     assert len(asked) == 2
-    off.off_ms = TOLD_OFF_MS  # found by another call: it is measured again soon
-    watch.run_once()
-    time_ms[0] += MEASURE_AGAIN_MS
+    time_ms[0] += 1
     watch.run_once()
     assert len(asked) == 3
+    off.off_ms = -TOLD_OFF_MS  # found by another call: it is measured again soon
+    watch.run_once()
+    (lasting,) = [alert for alert in cloud.store.recent_alerts(9) if alert.lasts]
+    assert "10 s behind Stripe's" in lasting.text
+    time_ms[0] += MEASURE_AGAIN_MS
+    watch.run_once()
+    assert len(asked) == 4
+
+
+@pytest.mark.parametrize(
+    ("off_ms", "is_wrong"), [(TOLD_OFF_MS - 1, False), (TOLD_OFF_MS, True), (-TOLD_OFF_MS, True)]
+)
+def test_check_has_a_verdict_on_it(off_ms: int, is_wrong: bool) -> None:
+    cloud = MortalCloud()
+    off = Off(cloud, off_ms)
+    cloud.start(payments=off)
+    assert list(_clock(cloud)) == []  # type: ignore[arg-type]  # Stripe has not answered yet
+    off.answered = True
+    ((_, wrong),) = _clock(cloud)  # type: ignore[arg-type]
+    assert ("timedatectl" in (wrong or "")) is is_wrong

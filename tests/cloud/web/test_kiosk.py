@@ -9,6 +9,7 @@ import pytest
 import zxingcpp
 from PIL import Image, ImageDraw
 
+from arcade_cloud.domain.clocks import CLOSED_OFF_MS
 from arcade_cloud.domain.closure import Closure
 from arcade_cloud.domain.machines import FRESH_MS, Machine, Presence
 from arcade_cloud.domain.money import Offer
@@ -209,3 +210,13 @@ def test_below_a_stage_the_screen_stays_below_it() -> None:
     page = site.client.get("/prod/kiosk/cab-01").text
     assert 'data-state-url="/prod/kiosk/cab-01?format=json"' in page
     assert "/prod/static/kiosk.css" in page
+
+
+def test_no_code_is_shown_while_a_clock_keeps_everybody_from_paying(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = "/kiosk/cab-01?format=json"
+    assert site.client.get(address).get_json()["state"] == "ready"
+    monkeypatch.setattr(site.payments, "clock_off_ms", lambda: CLOSED_OFF_MS)
+    assert site.client.get(address).get_json()["state"] != "ready"
+    assert "disabled" in site.client.get("/m/cab-01").text

@@ -12,6 +12,7 @@ import pytest
 from gpiozero.pins.mock import MockFactory
 
 from arcade_edge.errors import GpioUnavailable
+from arcade_edge.hardware import pin_factory
 from arcade_edge.hardware.coin_line import CoinLine
 from arcade_edge.hardware.pin_factory import claim_input, open_pin_factory
 from support.coin_back_ends import PIN, LgpioDoubleBackEnd
@@ -79,6 +80,39 @@ def test_a_machine_without_pins_is_told_what_to_do(name: str | None) -> None:
         pytest.skip("this machine has pins")
     assert repr(name or "lgpio") in said
     assert "GPIOZERO_PIN_FACTORY=mock" in said
+
+
+def test_an_interpreter_without_lgpio_is_told_which_it_is_and_where_there_is_one() -> None:
+    """Plain Debian 13 has no package of it, and its Python is too new for the wheel."""
+    code = (
+        "import sys; sys.modules['lgpio'] = None\n"
+        "from arcade_edge.hardware.pin_factory import *\n"
+        "try: print('opened', open_pin_factory())\n"
+        "except GpioUnavailable as refused: print(refused)"
+    )
+    said = run_python(code)
+    assert f"{sys.executable} has no lgpio" in said
+    assert "apt-get install python3-lgpio, then install.sh again" in said
+    assert "Plain Debian 13 has none: use a Python 3.11 or 3.12 there" in said
+    assert "GPIOZERO_PIN_FACTORY" not in said, "that would hide what is missing"
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "chips", "usable", "why"),
+    [
+        ("lgpio", OSError("no"), [], False, "this computer has no /dev/gpiochip"),
+        ("lgpio", OSError("no"), ["gpiochip0", "gpiochip4"], False, "may not use /dev/gpiochip0, /dev/gpiochip4"),
+        ("lgpio", OSError("in use"), ["gpiochip0"], True, "in use"),
+        ("pigpio", ImportError("none"), ["gpiochip0"], True, "none. On a Raspberry Pi leave GPIOZERO_PIN_FACTORY"),
+    ],
+)
+def test_what_is_missing_is_told_by_what_is_there(
+    name: str, error: Exception, chips: list[str], usable: bool, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [Path("/dev") / chip for chip in chips]
+    monkeypatch.setattr(Path, "glob", lambda *_: iter(found))
+    monkeypatch.setattr(os, "access", lambda *_: usable)
+    assert why in pin_factory._why_no_pins(name, error)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("lgpio") is None, reason="lgpio is not installed")

@@ -33,6 +33,7 @@ def test_pauses_between_attempts_do_not_go_by_the_computers_time_of_day(
 
     def post(event: Event) -> bool:
         if isinstance(event, LinkDown):
+            assert not event.contested, "nobody has taken the client id of a broker that is not there"
             ended.put(time.monotonic())
         return True
 

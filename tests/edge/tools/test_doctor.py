@@ -124,6 +124,9 @@ def test_commands_that_wait_for_the_agent_wait_on_and_do_not_hide_the_cloud(
     credits_ = [cloud.command(journal.installation) for _ in range(RECEIVE_MAXIMUM + 4)]
     journal.close()
     assert failed(doctor(config, answer_within_s=PATIENT_S)) == []
+    visits = [line for line in broker.log_file.read_text().splitlines() if " as arcade-doctor-" in line]
+    assert visits
+    assert all(", c1," in line for line in visits), "and it leaves no session behind"
     with AgentProcess(config, "--serial-number", SERIAL, "--min-pulse-ms", "1", "--min-gap-ms", "1") as agent:
         assert [cloud.final(credit).delivered for credit in credits_] == [1] * len(credits_)
         assert agent.stop() == 0

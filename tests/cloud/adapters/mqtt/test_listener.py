@@ -417,6 +417,8 @@ def test_two_processes_with_one_name_are_told_so(broker: Broker, monkeypatch: py
         eventually(lambda: "Does another process use the client id" in str([*first.state, *second.state]))
         eventually(lambda: is_listening(first) and is_listening(second))
         assert any(state.contested for state in (*first.state, *second.state))
+        monkeypatch.setattr(feed, "CALM_S", 0.0)
+        assert not any(state.contested for state in (*first.state, *second.state)), "that was long ago"
     finally:
         first.stop()
         second.stop()

@@ -1,6 +1,7 @@
 """Calls to Stripe that players wait for are few at once, and a price that is known outlives Stripe's silence."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -53,6 +54,30 @@ def test_whoever_gets_no_place_is_told_so_at_once_or_after_a_short_wait() -> Non
         for done in calls:
             done.result(10)
     assert count_refused(10) == 0
+
+
+def test_whoever_waits_gets_the_place_of_one_who_is_done_and_nobody_waits_behind_them() -> None:
+    places, gate, inside = Places(1, 1, 10.0), threading.Event(), threading.Semaphore(0)
+
+    def call() -> None:
+        with places.one("calling"):
+            inside.release()
+            assert gate.wait(10)
+
+    with ThreadPoolExecutor(2) as threads:
+        calls = [threads.submit(call)]
+        assert inside.acquire(timeout=10)
+        calls.append(threads.submit(call))
+        until_s = time.monotonic() + 5
+        while places._here.acquire(blocking=False):  # until that one waits
+            places._here.release()
+            assert not calls[1].done(), calls[1].exception()
+            assert time.monotonic() < until_s
+        with pytest.raises(PaymentsUnavailable, match="too many calls wait"), places.one("calling"):
+            pass
+        gate.set()
+        for done in calls:
+            done.result(10)
 
 
 def test_a_call_that_fails_gives_its_place_back() -> None:
