@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from arcade_cloud.domain.closure import Closure
 from arcade_cloud.domain.machines import FRESH_MS
 from arcade_cloud.domain.money import Offer
 from arcade_sandbox.demo import pulses
@@ -105,6 +106,28 @@ def test_the_screen_shows_all_of_it_at_every_size(
             assert not screen.js(OVER_EACH_OTHER), (name, state)
             assert screen.js("document.documentElement.scrollHeight <= innerHeight")
             assert screen.complaints() == []
+
+
+@pytest.mark.parametrize("size", SCREENS, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize(
+    "reason", ["Closed for maintenance", "long " * 24, "维修中" * 40], ids=["short", "long", "han"]
+)
+def test_a_screen_out_of_service_says_all_of_it_and_shows_no_code(
+    screen: Chromium, site: tuple[Site, str], size: tuple[int, int], reason: str
+) -> None:
+    cloud, url = site
+    closure = Closure(since_ms=cloud.now_ms, reason=reason.strip(), until_ms=cloud.now_ms + 400 * 86_400_000)
+    cloud.add_machine("cab-01", name="Space Duel", offers=TWELVE[:2], closure=closure)
+    screen.become(*size, mobile=False, scale=1)
+    screen.go(f"{url}/kiosk/cab-01")
+    picture = keep(screen, f"kiosk-closed-{size[0]}x{size[1]}-{reason[:2].strip()}")
+    assert screen.js(CODE_SHOWN) is False
+    assert codes_in(picture) == []
+    assert "Back on" in screen.js("document.querySelector('.detail').textContent")
+    assert screen.js(OUTSIDE) == []
+    assert screen.js(CUT_OFF) == []
+    assert screen.js("document.documentElement.scrollHeight <= innerHeight")
+    assert screen.complaints() == []
 
 
 def test_a_screen_without_scripts_reloads(screen: Chromium, site: tuple[Site, str]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from arcade_cloud.domain.closure import Closure
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.ports.payments import Checkout
 from support.chromium import Chromium, eventually
@@ -106,8 +107,11 @@ def test_every_page_fits_the_phone_and_the_finger_and_breaks_no_rule(served, pho
     site.add_machine(
         "long", name="W" * 80, offers=(Offer(offer_id="x", credits=1, amount_minor=10**9, currency="vnd"),)
     )
+    closure = Closure(since_ms=site.now_ms, reason="W" * 120, until_ms=site.now_ms + 400 * 86_400_000)
+    site.add_machine("closed", closure=closure)
     pages = {
         "ready": f"{served.url}/m/cab-01",
+        "closed": f"{served.url}/m/closed",
         "away": f"{served.url}/m/cab-02",
         "long": f"{served.url}/m/long",
         **orders_in_every_state(served),

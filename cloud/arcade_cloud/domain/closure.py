@@ -19,6 +19,7 @@ REASON_AT_MOST = 120
 # A longer closure is a typing error in the year; a machine that does not come back is retired.
 LONGEST_DAYS = 3660
 
+_ENDS = (".", "!", "?", "…", "。", "！", "？")
 _TIME = re.compile(r"(\d{1,2}):(\d{2})", re.ASCII)
 _DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[ T](\d{1,2}):(\d{2})(?::00)?(Z?))?", re.ASCII)
 
@@ -58,7 +59,7 @@ def closed_text(closure: Closure, now_ms: int, zone: tzinfo) -> str:
     reason = closure.reason or OUT_OF_SERVICE
     if closure.until_ms is None:
         return reason
-    sentence = reason if reason.endswith((".", "!", "?")) else f"{reason}."
+    sentence = reason if reason.endswith(_ENDS) else f"{reason}."
     return f"{sentence} Back {_when(closure.until_ms, now_ms, zone)}."
 
 

@@ -46,6 +46,7 @@ def test_a_closure_ends_by_itself_at_its_time() -> None:
         ("", None, OUT_OF_SERVICE),
         ("Closed for maintenance.", "2026-11-26 18:00", "Closed for maintenance. Back at 18:00."),
         ("Closed for maintenance", "2026-11-26 18:00", "Closed for maintenance. Back at 18:00."),
+        ("维修中。", "2026-11-26 18:00", "维修中。 Back at 18:00."),
         ("Out of prizes!", "2026-11-27 09:05", "Out of prizes! Back tomorrow at 09:05."),
         ("", "2026-11-28 18:00", f"{OUT_OF_SERVICE} Back on 28 November at 18:00."),
         ("", "2027-01-02 18:00", f"{OUT_OF_SERVICE} Back on 2 January 2027 at 18:00."),

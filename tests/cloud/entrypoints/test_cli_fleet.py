@@ -206,6 +206,18 @@ def test_new_machines_come_by_a_table_too(
     assert main(["machine", "config", "cab-10"]) == 0
 
 
+def test_a_price_that_nobody_can_pay_is_remarked_on(
+    known: Known, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "fleet.csv"
+    table.write_text("id,offers\ncab-01,1=1.00MYR 6=10.00MYR\ncab-02,\n")
+    for options in (["--dry-run"], []):
+        assert main(["machine", "import", str(table), *options]) == 0
+        said = capsys.readouterr().err
+        assert said.count("warning: ") == 1
+        assert "machine cab-01, offer c1-100myr: RM 1.00 is less than RM 2.00" in said
+
+
 @pytest.mark.parametrize("name", ["nowhere.csv", "."])
 def test_a_file_that_is_not_there_is_said(known: Known, capsys: pytest.CaptureFixture[str], name: str) -> None:
     assert main(["machine", "import", name]) == 1

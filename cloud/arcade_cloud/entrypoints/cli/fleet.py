@@ -157,6 +157,7 @@ def _import(settings: "Settings", options: argparse.Namespace) -> int:
 def _tell_import(steps: Iterable[tuple["Machine | None", "Machine"]], *, is_trial: bool) -> None:
     from arcade_cloud.domain.machines import Machine, differences
     from arcade_cloud.entrypoints.cli.machine import tell_differences
+    from arcade_cloud.services.unsellable import too_cheap
 
     counts = {"new": 0, "changed": 0, "unchanged": 0}
     for before, after in steps:
@@ -166,6 +167,9 @@ def _tell_import(steps: Iterable[tuple["Machine | None", "Machine"]], *, is_tria
         if state != "unchanged":
             print(f"machine {after.machine_id}: {state}")
             tell_differences(found, sys.stdout)
+        if before is None or before.offers != after.offers:
+            for text in filter(None, map(too_cheap, after.offers)):
+                print(f"warning: machine {after.machine_id}, {text}", file=sys.stderr)
     told = ", ".join(f"{count} {state}" for state, count in counts.items())
     print(f"{'this would be' if is_trial else 'done'}: {told}")
     if counts["new"] and not is_trial:
