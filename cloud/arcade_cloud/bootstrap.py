@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
@@ -12,9 +12,10 @@ from arcade_cloud.adapters.store import open_store
 from arcade_cloud.config.settings import Settings
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.limits import Limits
-from arcade_cloud.ports.messaging import AlertSink, Broker
+from arcade_cloud.ports.messaging import AlertReceiver, Broker
 from arcade_cloud.ports.payments import Payments
 from arcade_cloud.ports.store import Store
+from arcade_cloud.services.alert_delivery import AlertDelivery
 from arcade_cloud.services.alerts import Alerts
 from arcade_cloud.services.broker_watch import BrokerWatch
 from arcade_cloud.services.claims import Claims
@@ -77,7 +78,7 @@ def connect(
     players_payments: Payments | None = None,
     webhooks_payments: Payments | None = None,
     broker: Broker,
-    alerts: AlertSink,
+    receivers: Sequence[AlertReceiver],
     keyring: Keyring,
     limits: Limits,
     base_url: str,
@@ -97,18 +98,18 @@ def connect(
         webhooks_payments: The same for what a webhook waits for.
         is_live: Stripe moves real money.
     """
+    alerting = Alerts(store, now_ms)
     sender = Sender(store=store, broker=broker, keyring=keyring, now_ms=now_ms)
     fulfilment = Fulfilment(
         store=store,
         payments=payments,
         sender=sender,
-        alerts=alerts,
+        delivery=AlertDelivery(store=store, alerts=alerting, receivers=receivers, now_ms=now_ms),
         limits=limits,
         now_ms=now_ms,
         later=later,
         capture_keys=keyring.of_captures,
     )
-    alerting = Alerts(store, now_ms)
     for_players = payments if players_payments is None else players_payments
     sales = Sales(
         fulfilment=fulfilment,
@@ -275,7 +276,7 @@ def build(
     Raises:
         StoreUnavailable: The store cannot be opened.
     """
-    from arcade_cloud.adapters.alert_sinks import alert_sink
+    from arcade_cloud.adapters.alert_receivers import alert_receivers
     from arcade_cloud.adapters.mqtt import Publisher
     from arcade_cloud.adapters.stripe.clock import StripeClock
 
@@ -295,7 +296,7 @@ def build(
             players_payments=_waited_for(settings, players_places, clock),
             webhooks_payments=_waited_for(settings, webhooks_places, clock),
             broker=publisher,
-            alerts=alert_sink(settings.alert_webhook_url),
+            receivers=alert_receivers(settings),
             keyring=Keyring(settings.signing_secrets),
             limits=settings.limits,
             base_url=settings.public_base_url,

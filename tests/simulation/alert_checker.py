@@ -10,6 +10,7 @@ from simulation.faults import MINUTE, SECOND
 
 # What lasts is checked with its times.
 CONDITIONS = (
+    "alert_receiver",
     "broker",
     "clock_off",
     "deaf",
@@ -110,6 +111,9 @@ def _check_machines_watched(case: Case) -> Iterator[Broken]:
             causes = [c for c in evidence.causes if (c.what, c.subject) == ("client id taken", condition.subject)]
             if not any(cause.at_ms <= condition.began_ms for cause in causes):
                 yield Broken("5", "alerts", f"nobody has taken the client id of {condition.subject}")
+        elif condition.kind == "alert_receiver":
+            if not evidence.faults.get("an alert does not arrive"):
+                yield Broken("5", "alerts", f"{condition.subject} is said to take no alerts without a cause")
         elif condition.kind not in ("machine_silent", "deaf"):
             yield Broken("5", "alerts", f"a condition {condition.kind} of {condition.subject} without a cause")
     yield from _check_contests(case)

@@ -2,7 +2,7 @@
 
 import random
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -123,11 +123,13 @@ class Worker:
         self.generation += 1
         payments = self._guarded(cloud.payments, PAYMENT_WRITES, PAYMENT_READS)
         payments.clock_off_ms = lambda: self.skew_ms
+        receiver = self._guarded(cloud, "post", "")
+        receiver.name, receiver.setting, receiver.at_once = "operator", "ALERT_URLS", 3
         services = connect(
             store=self._guarded(cloud.store, STORE_WRITES, STORE_READS),
             payments=payments,
             broker=self._guarded(cloud.broker, "publish", ""),
-            alerts=self._guarded(cloud, "post", ""),
+            receivers=[receiver],
             keyring=Keyring(cloud.secrets),
             limits=cloud.limits,
             base_url=BASE_URL,
@@ -392,11 +394,11 @@ class Cloud:
         else:
             self.scheduler.at(next_ms, self._reconcile)
 
-    def post(self, alert: Alert) -> bool:
-        """The sink of alerts."""
+    def post(self, alerts: Sequence[Alert]) -> bool:
+        """The receiver of alerts."""
         if self.faults.hit("an alert does not arrive"):
             return False
-        self.evidence.posted.add(alert.alert_id)
+        self.evidence.posted.update(alert.alert_id for alert in alerts)
         return True
 
     # --- the doors

@@ -5,7 +5,7 @@ What was sent to the cloud is sent again until it was taken in, as Stripe and br
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -96,11 +96,15 @@ class Mortal:
 class Inbox:
     """Takes every alert."""
 
+    name = "inbox"
+    setting = "ALERT_URLS"
+    at_once = 2
+
     def __init__(self) -> None:
         self.kinds: list[str] = []
 
-    def post(self, alert: Alert) -> bool:
-        self.kinds.append(alert.kind)
+    def post(self, alerts: Sequence[Alert]) -> bool:
+        self.kinds.extend(alert.kind for alert in alerts)
         return True
 
 
@@ -240,7 +244,7 @@ class MortalCloud:
                 self.payments, killer, "create_checkout read_checkout read_payment capture cancel refund"
             ),
             "broker": Mortal(self.broker, killer, "publish"),
-            "alerts": Mortal(self.alerts, killer, "post"),
+            "receivers": [Mortal(self.alerts, killer, "post")],
             "keyring": Keyring([SECRET]),
             "limits": self.limits,
             "base_url": BASE_URL,

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -54,7 +55,11 @@ ONE = Offer(offer_id="one", credits=1, amount_minor=100, currency="myr", price_i
 class SilentAlerts:
     """Takes every alert."""
 
-    def post(self, alert: Alert) -> bool:
+    name = "silent"
+    setting = "ALERT_URLS"
+    at_once = 1
+
+    def post(self, alerts: Sequence[Alert]) -> bool:
         return True
 
 
@@ -71,7 +76,7 @@ class Site:
             store=self.store,
             payments=self.payments,
             broker=self.broker,
-            alerts=SilentAlerts(),
+            receivers=[SilentAlerts()],
             keyring=Keyring(self.settings.signing_secrets),
             limits=self.settings.limits,
             base_url=BASE_URL,

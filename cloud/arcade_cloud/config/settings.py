@@ -84,6 +84,7 @@ class Settings:
     database_url: str
     dynamodb_endpoint: str | None
     alert_webhook_url: str | None = field(repr=False)
+    alert_urls: tuple[str, ...] = field(repr=False)  # as apprise writes them
     machine_silent_s: int  # 0: silent machines raise no alert
     rate_limit_per_minute: int  # 0: no limit
     trusted_proxies: int
@@ -146,6 +147,7 @@ def _read(env: Environment, *, on_lambda: bool) -> Settings:
         database_url=database_url,
         dynamodb_endpoint=env.url("DYNAMODB_ENDPOINT"),
         alert_webhook_url=env.url("ALERT_WEBHOOK_URL"),
+        alert_urls=_alert_urls(env),
         machine_silent_s=_machine_silent_s(env),
         rate_limit_per_minute=env.number("RATE_LIMIT_PER_MINUTE", 0, 1_000_000),
         trusted_proxies=env.number("TRUSTED_PROXIES", 0, 10),
@@ -315,6 +317,19 @@ def _broker(env: Environment) -> BrokerAddress:
     )
 
 
+def _alert_urls(env: Environment) -> tuple[str, ...]:
+    """The addresses, between which there is white space or a comma. One may hold commas itself."""
+    urls = tuple(filter(None, re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", env.text("ALERT_URLS") or "")))
+    for url in urls:
+        if re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://\S+", url) is None:
+            # Not the address itself: it may hold a password.
+            env.fault(
+                "ALERT_URLS", "must be addresses such as mailto://user:password@example.com or tgram://token/chat"
+            )
+            return ()
+    return urls
+
+
 def _machine_silent_s(env: Environment) -> int:
     seconds = env.number("MACHINE_SILENT_S", 0, 10**8)
     if 0 < seconds < LEAST_MACHINE_SILENT_S and _stripe_host(env).endswith(".stripe.com"):
@@ -378,11 +393,10 @@ def warnings(settings: Settings) -> list[str]:
         found.append(f"DYNAMODB_ENDPOINT is set: orders are kept at {settings.dynamodb_endpoint}, not at AWS.")
     if not settings.operator_contact:
         found.append("OPERATOR_CONTACT is not set: players are not told whom to turn to.")
-    if settings.alert_webhook_url is None:
-        found.append("ALERT_WEBHOOK_URL is not set: alerts go to the log only.")
-    elif settings.alert_webhook_url.startswith("http:") and not is_loopback(
-        urlsplit(settings.alert_webhook_url).hostname or ""
-    ):
+    webhook = settings.alert_webhook_url
+    if webhook is None and not settings.alert_urls:
+        found.append("Neither ALERT_URLS nor ALERT_WEBHOOK_URL is set: alerts go to the log only.")
+    if webhook is not None and webhook.startswith("http:") and not is_loopback(urlsplit(webhook).hostname or ""):
         found.append("ALERT_WEBHOOK_URL begins with http: anyone on the way can read and drop alerts.")
     if not broker.tls and not is_loopback(broker.host):
         found.append("MQTT_TLS is 0: anyone on the way to the broker can read its password.")

@@ -187,7 +187,14 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         Variable(
             name="ALERT_WEBHOOK_URL",
             meaning="Receives one JSON POST for each alert, and for the end of what lasted: id, kind, text, "
-            "subject, at, state. Not set: alerts go to the log only.",
+            "subject, at, state.",
+            secret=True,
+        ),
+        Variable(
+            name="ALERT_URLS",
+            meaning="Tells people of alerts: mailto://, tgram://, slack:// and other addresses as apprise writes "
+            "them (github.com/caronc/apprise), separated by spaces. If neither this nor ALERT_WEBHOOK_URL is set, "
+            "alerts go to the log only. `arcade-cloud alert test` tries it.",
             secret=True,
         ),
         Variable(

@@ -42,6 +42,7 @@ AlertKind = Literal[
 ]
 # What lasts until it ends.
 ConditionKind = Literal[
+    "alert_receiver",
     "broker",
     "clock_off",
     "deaf",
@@ -62,6 +63,7 @@ class Alert(Struct, frozen=True, kw_only=True, omit_defaults=True):
         condition: Whether it is a condition, which lasts until `ended_at_ms`.
         noticed_at_ms: When a condition was last noticed again, if it was. Not every time is recorded.
         recovers: The id of the condition whose end this tells; empty if it tells of none.
+        told: The receivers that have it, while others have not.
     """
 
     alert_id: str
@@ -75,6 +77,7 @@ class Alert(Struct, frozen=True, kw_only=True, omit_defaults=True):
     acknowledged_at_ms: int | None = None
     acknowledged_by: str = ""
     recovers: str = ""
+    told: tuple[str, ...] = ()
 
     @property
     def lasts(self) -> bool:

@@ -1,5 +1,6 @@
 """The ports for outbound messages: to the machines, and to people."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from arcade_cloud.domain.alerts import Alert
@@ -14,9 +15,24 @@ class Broker(Protocol):
         ...
 
 
-class AlertSink(Protocol):
-    """Where alerts go."""
+class AlertReceiver(Protocol):
+    """Where alerts go: people, or other software."""
 
-    def post(self, alert: Alert) -> bool:
-        """Post an alert. Returns whether it has arrived. Never raises."""
+    @property
+    def name(self) -> str:
+        """Its name, the same in every process and without a secret: it is stored with the alerts that it has."""
+        ...
+
+    @property
+    def setting(self) -> str:
+        """The setting that names it."""
+        ...
+
+    @property
+    def at_once(self) -> int:
+        """How many alerts one message may tell."""
+        ...
+
+    def post(self, alerts: Sequence[Alert]) -> bool:
+        """Send one message with these alerts, at most `at_once`. Returns whether it has arrived. Never raises."""
         ...

@@ -1,7 +1,7 @@
 """The life of an alert: conditions begin and end, and people acknowledge.
 
 What happens once is stored by whoever notices it, with `Store.raise_alert`. The timer posts whatever is not sent
-yet (`Fulfilment.post_alerts`), so a begin or an end that is stored reaches people even if this process dies then.
+yet (`AlertDelivery`), so a begin or an end that is stored reaches people even if this process dies then.
 """
 
 import hashlib

@@ -46,9 +46,9 @@ from arcade_cloud.errors import (
     PaymentTaken,
     StoreUnavailable,
 )
-from arcade_cloud.ports.messaging import AlertSink
 from arcade_cloud.ports.payments import Payments
 from arcade_cloud.ports.store import Move, Store
+from arcade_cloud.services.alert_delivery import AlertDelivery
 from arcade_cloud.services.sender import Sender
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,6 @@ Beginning = Literal["Ordered", "Granted", "PaidByLink", "Unmatched", "Claimed"]
 CONFLICT_RETRIES = 20
 # The longest chain is money → funded → sent, or resolved → read → act → read → settled. So long for each credit.
 MAX_CHAIN = 24
-ALERTS_PER_PASS = 20
 # An order that cannot be moved is due again after this time. Until then other orders get their turn.
 STUCK_AGAIN_MS = 10_000
 
@@ -82,7 +81,7 @@ class Fulfilment:
     store: Store
     payments: Payments
     sender: Sender
-    alerts: AlertSink
+    delivery: AlertDelivery
     limits: Limits
     now_ms: Callable[[], int]
     later: Callable[[Callable[[], None]], None] = at_once
@@ -326,7 +325,7 @@ class Fulfilment:
             if until_ms is not None and self.now_ms() >= until_ms:
                 break
             self.move_due(order_id)
-        self.post_alerts(until_ms=until_ms)
+        self.delivery.run_once(until_ms=until_ms)
         return len(due)
 
     def move_due(self, order_id: str) -> None:
@@ -352,18 +351,6 @@ class Fulfilment:
         """Let the other orders go first, and tell a person."""
         self.store.postpone(order_id, self.now_ms() + STUCK_AGAIN_MS)
         self.store.raise_alert(alert("stuck", order_id, text, self.now_ms()))
-
-    def post_alerts(self, *, until_ms: int | None = None) -> None:
-        """Post the alerts that have not been sent yet. Those that do not arrive stay unsent.
-
-        One alert is tried even after `until_ms`: people must be told even if the orders use up all the time.
-        """
-        for number, unsent in enumerate(self.store.unsent_alerts(ALERTS_PER_PASS)):
-            if number and until_ms is not None and self.now_ms() >= until_ms:
-                return
-            if not self.alerts.post(unsent):
-                return
-            self.store.mark_alert_sent(unsent.alert_id)
 
 
 def _payment_intent_of(event: Event) -> str | None:

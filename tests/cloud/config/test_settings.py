@@ -440,7 +440,7 @@ def test_publishing_is_paced_for_emqx_serverless_unless_it_is_set() -> None:
             "DYNAMODB_ENDPOINT is set",
         ),
         ({"OPERATOR_CONTACT": ""}, "OPERATOR_CONTACT is not set"),
-        ({"ALERT_WEBHOOK_URL": ""}, "ALERT_WEBHOOK_URL is not set"),
+        ({"ALERT_WEBHOOK_URL": ""}, "Neither ALERT_URLS nor ALERT_WEBHOOK_URL is set"),
         ({"ALERT_WEBHOOK_URL": "http://alerts.example"}, "ALERT_WEBHOOK_URL begins with http"),
         ({"SIGNING_SECRET": "a" * 32}, "SIGNING_SECRET looks typed by hand"),
         ({"EMQX_PORT": "1883"}, "EMQX_PORT is 1883"),

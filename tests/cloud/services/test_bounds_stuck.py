@@ -42,7 +42,7 @@ class Cloud:
             store=self.store,
             payments=SandboxPayments(lambda: self.now_ms),
             broker=FakeBroker(),
-            alerts=SilentAlerts(),
+            receivers=[SilentAlerts()],
             keyring=Keyring(["s" * 32]),
             limits=Limits(),
             base_url="https://play.example",

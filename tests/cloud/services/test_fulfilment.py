@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from arcade_cloud.bootstrap import Services, connect
-from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.effects import EFFECT_LIFE_MS
 from arcade_cloud.domain.events import Due, Outcome, PaymentRead, PaymentReported, RefundAsked
 from arcade_cloud.domain.keyring import Keyring
@@ -19,7 +18,7 @@ from arcade_shared.messages import Coinpulse, Revoke
 from arcade_shared.signing import machine_key
 from arcade_shared.times import parse_ms
 from simulation.account_payments import AccountPayments
-from support.lives import new_order, paid
+from support.lives import new_order
 from support.memory_store import MemoryStore
 from support.mortal_cloud import BASE_URL, INSTALLATION, MACHINE, SECRET, START_MS, MortalCloud
 from support.orders import only_command, only_delivery, only_payment
@@ -35,7 +34,7 @@ def another(cloud: MortalCloud, **parts: Any) -> Services:
         "store": cloud.store,
         "payments": cloud.payments,
         "broker": cloud.broker,
-        "alerts": cloud.alerts,
+        "receivers": [cloud.alerts],
         "keyring": Keyring([SECRET]),
         "limits": cloud.limits,
         "base_url": BASE_URL,
@@ -423,26 +422,6 @@ def test_nothing_due_is_nothing_done() -> None:
     sent = len(cloud.broker.sent)
     assert cloud.fulfilment.run_once() == 0
     assert len(cloud.broker.sent) == sent
-
-
-def test_an_alert_is_posted_until_it_arrives_and_then_no_more() -> None:
-    class HardOfHearing:
-        def __init__(self) -> None:
-            self.answers = [False, False, True, True]
-            self.got: list[str] = []
-
-        def post(self, alert: Alert) -> bool:
-            self.got.append(alert.alert_id)
-            return self.answers[len(self.got) - 1]
-
-    cloud = MortalCloud()
-    sink = HardOfHearing()
-    order_id = funded(cloud)
-    fulfilment = another(cloud, alerts=sink).fulfilment
-    fulfilment.move(order_id, PaymentRead(paid(payment_intent=cloud.intent(), dispute="open"), None, cloud.now_ms))
-    for _ in range(5):
-        fulfilment.post_alerts()
-    assert sink.got == [f"dispute:{order_id}"] * 3
 
 
 def test_a_new_order_is_stored_once() -> None:

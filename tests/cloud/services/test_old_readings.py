@@ -38,7 +38,7 @@ def test_a_reading_from_before_an_operators_refund_refunds_nothing(ahead_ms: int
             "store": cloud.store,
             "payments": cloud.payments,
             "broker": cloud.broker,
-            "alerts": cloud.alerts,
+            "receivers": [cloud.alerts],
             "keyring": Keyring([SECRET]),
             "limits": cloud.limits,
             "base_url": BASE_URL,

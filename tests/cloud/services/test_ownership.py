@@ -273,7 +273,7 @@ def another_process(site: Site, secrets: list[str], **parts: Any) -> Any:
         "store": site.store,
         "payments": site.payments,
         "broker": site.broker,
-        "alerts": SilentAlerts(),
+        "receivers": [SilentAlerts()],
         "keyring": Keyring(secrets),
         "limits": site.settings.limits,
         "base_url": BASE_URL,

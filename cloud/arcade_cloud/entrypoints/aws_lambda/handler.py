@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from arcade_cloud.adapters.alert_sinks import TIMEOUT_S
+from arcade_cloud.adapters.alert_receivers import TIMEOUT_S
 from arcade_cloud.adapters.stripe.gateway import LONGEST_IN_A_HURRY_S
 from arcade_cloud.bootstrap import build
 from arcade_cloud.config.settings import load, warnings

@@ -22,9 +22,9 @@ _STATES = (
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `alert list`, `alert ack` and `ack list`."""
+    """Add `alert list`, `alert ack`, `alert test` and `ack list`."""
     alert = commands.add_parser("alert", help="list or acknowledge alerts").add_subparsers(
-        dest="what", required=True, metavar="list|ack"
+        dest="what", required=True, metavar="list|ack|test"
     )
     listing = alert.add_parser(
         "list", help="list the alerts that last, or that nobody has acknowledged", epilog=_STATES
@@ -37,6 +37,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     ack.add_argument("ids", nargs="+", metavar="ID", help="the id, or the short id from the list")
     ack.add_argument("--by", help="who (without it, the user who runs this)")
     ack.set_defaults(run=_acknowledge)
+    test = alert.add_parser("test", help="send a test alert to every receiver that the settings name")
+    test.set_defaults(run=_test)
 
     unmatched = commands.add_parser("ack", help="list acks that no order knows").add_subparsers(
         dest="what", required=True, metavar="list"
@@ -129,6 +131,23 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in a container
         return "command line"
+
+
+def _test(settings: "Settings", options: argparse.Namespace) -> int:
+    """Send one now, which is stored nowhere."""
+    from arcade_cloud.adapters.alert_receivers import alert_receivers
+    from arcade_cloud.bootstrap import wall_clock_ms
+    from arcade_cloud.domain.alerts import Alert
+
+    at_ms = wall_clock_ms()
+    text = "This is a test of arcade-cloud alert test: nothing is wrong."
+    alert = Alert(alert_id=f"test:{at_ms}", kind="test", text=text, subject=settings.site_name, at_ms=at_ms)
+    failed = False
+    for receiver in alert_receivers(settings):
+        arrived = receiver.post([alert])
+        failed = failed or not arrived
+        print(f"ok    {receiver.name}" if arrived else f"FAIL  {receiver.name}: look at {receiver.setting}")
+    return 1 if failed else 0
 
 
 def _list_acks(settings: "Settings", options: argparse.Namespace) -> int:

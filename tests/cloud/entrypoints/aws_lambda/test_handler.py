@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from arcade_cloud.adapters.alert_sinks import TIMEOUT_S
+from arcade_cloud.adapters.alert_receivers import TIMEOUT_S
 from arcade_cloud.adapters.stripe import gateway as stripe_gateway
 from arcade_cloud.adapters.stripe.gateway import LONGEST_IN_A_HURRY_S
 from arcade_cloud.config.settings import SettingsError
@@ -313,7 +313,7 @@ def test_alerts_go_out_also_where_orders_take_all_the_time(aws: Lambda, monkeypa
         paid_without_broker(aws)
     aws.site.now_ms += 10_000
     aws.site.store.raise_alert(alert("stuck", "ord_1", "look", aws.site.now_ms))
-    publish, alerts = aws.site.broker.publish, aws.site.dependencies.fulfilment.alerts
+    publish, (receiver,) = aws.site.broker.publish, aws.site.dependencies.fulfilment.delivery.receivers
 
     def slow(*arguments: Any, **more: Any) -> Outcome:
         aws.site.now_ms += 2500
@@ -324,7 +324,7 @@ def test_alerts_go_out_also_where_orders_take_all_the_time(aws: Lambda, monkeypa
         return True
 
     monkeypatch.setattr(aws.site.broker, "publish", slow)
-    monkeypatch.setattr(alerts, "post", slow_post)
+    monkeypatch.setattr(receiver, "post", slow_post)
     began_ms = aws.site.now_ms
     aws.tick()
     assert "stuck:ord_1" not in {alert.alert_id for alert in aws.site.store.unsent_alerts(100)}
@@ -351,7 +351,7 @@ def test_an_alert_has_its_time_where_stripe_and_the_alerts_address_hang(monkeypa
         return True
 
     monkeypatch.setattr(aws.site.payments, "read_checkout", hanging)
-    monkeypatch.setattr(aws.site.dependencies.fulfilment.alerts, "post", slow_post)
+    monkeypatch.setattr(aws.site.dependencies.fulfilment.delivery.receivers[0], "post", slow_post)
     began_ms, left_s = aws.site.now_ms, MARGIN_S + 3 * LONGEST_IN_A_HURRY_S
     aws.tick(left_s=left_s)
     assert asked
@@ -370,7 +370,7 @@ def test_alerts_that_go_out_slowly_take_no_more_time_than_there_is(
         aws.site.now_ms += 7000
         return True
 
-    monkeypatch.setattr(aws.site.dependencies.fulfilment.alerts, "post", slow_post)
+    monkeypatch.setattr(aws.site.dependencies.fulfilment.delivery.receivers[0], "post", slow_post)
     began_ms = aws.site.now_ms
     aws.tick()
     left = len(aws.site.store.unsent_alerts(100))

@@ -1,0 +1,164 @@
+"""Alerts reach people: each goes to every receiver, and none waits for a receiver that does not take it."""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from arcade_cloud.domain.alerts import Alert
+from arcade_cloud.errors import Conflict
+from arcade_cloud.ports.messaging import AlertReceiver
+from arcade_cloud.ports.store import Store
+from arcade_cloud.services.alerts import Alerts
+
+logger = logging.getLogger(__name__)
+
+# The oldest of those that wait, at one look; far more than wait where receivers work.
+LOOKED_AT = 500
+MESSAGES_PER_PASS = 20
+# How long an alert, and a receiver, is left alone after a failure: doubled each time, up to the second number.
+ALERT_AGAIN_MS = (60_000, 60 * 60_000)
+RECEIVER_AGAIN_MS = (5_000, 5 * 60_000)
+# A receiver that does not take an alert for so long is an alert of its own. After the second time it does not get
+# that alert any more: whoever reads the list of alerts still sees it.
+LATE_MS = 15 * 60_000
+GIVEN_UP_MS = 3 * 24 * 60 * 60_000
+# It may take others, so this begins and ends at once: not more often than that.
+TELL_AGAIN_MS = 24 * 60 * 60_000
+CONFLICT_RETRIES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """What this process remembers of failures in a row."""
+
+    times: int
+    again_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlertDelivery:
+    """Posts what is not sent yet. The timer calls it; nobody who waits for an answer does."""
+
+    store: Store
+    alerts: Alerts
+    receivers: Sequence[AlertReceiver]
+    now_ms: Callable[[], int]
+    _alerts_failed: dict[tuple[str, str], _Failed] = field(default_factory=dict)
+    _receivers_failed: dict[str, _Failed] = field(default_factory=dict)
+    _receivers_proven: set[str] = field(default_factory=set)
+    _told_ms: dict[str, int] = field(default_factory=dict)
+
+    def run_once(self, *, until_ms: int | None = None) -> None:
+        """Post the alerts that are not sent yet. Those that do not arrive stay unsent, and hold up no others.
+
+        One message is sent even after `until_ms`: people must be told even if the orders use up all the time.
+
+        Raises:
+            StoreUnavailable: What has arrived may be posted again.
+        """
+        unsent = self.store.unsent_alerts(LOOKED_AT)
+        told = {alert.alert_id: {*alert.told, *self._given_up(alert)} for alert in unsent}
+        self._forget(unsent)
+        left = MESSAGES_PER_PASS
+        for receiver in self._in_turn():
+            mine = [alert for alert in unsent if receiver.name not in told[alert.alert_id]]
+            for message in self._messages(receiver, mine):
+                is_first = left == MESSAGES_PER_PASS
+                if not left or (until_ms is not None and not is_first and self.now_ms() >= until_ms):
+                    break
+                left -= 1
+                if not receiver.post(message):
+                    self._failed(receiver, message)
+                    break
+                self._arrived(receiver)
+                for alert in message:
+                    told[alert.alert_id].add(receiver.name)
+                    self._note(alert, told[alert.alert_id])
+        for alert in unsent:
+            if self._is_done(told[alert.alert_id]):
+                self._note(alert, told[alert.alert_id])  # given up by the last of them
+
+    def _in_turn(self) -> list[AlertReceiver]:
+        """Those that may be tried now; who failed least first."""
+        now_ms, failed = self.now_ms(), self._receivers_failed
+        ready = [
+            each for each in self.receivers if each.name not in failed or failed[each.name].again_ms <= now_ms
+        ]
+        return sorted(ready, key=lambda each: failed[each.name].times if each.name in failed else 0)
+
+    def _messages(self, receiver: AlertReceiver, mine: Iterable[Alert]) -> list[tuple[Alert, ...]]:
+        """Alerts that go together. One that failed goes alone: another may have been the reason."""
+        now_ms, together = self.now_ms(), list[Alert]()
+        alone = list[tuple[Alert, ...]]()
+        for alert in mine:
+            failed = self._alerts_failed.get((receiver.name, alert.alert_id))
+            if failed is None:
+                together.append(alert)
+            elif failed.again_ms <= now_ms:
+                alone.append((alert,))
+        size = receiver.at_once
+        return [tuple(together[start : start + size]) for start in range(0, len(together), size)] + alone
+
+    def _given_up(self, alert: Alert) -> set[str]:
+        if self.now_ms() - alert.at_ms < GIVEN_UP_MS:
+            return set()
+        return {each.name for each in self.receivers if (each.name, alert.alert_id) in self._alerts_failed}
+
+    def _is_done(self, told: set[str]) -> bool:
+        return all(each.name in told for each in self.receivers)
+
+    def _note(self, alert: Alert, told: set[str]) -> None:
+        if self._is_done(told):
+            self.store.mark_alert_sent(alert.alert_id)
+            return
+        for _ in range(CONFLICT_RETRIES):
+            known = self.store.alert(alert.alert_id)
+            if known is None:
+                return
+            try:
+                self.store.change_alert(
+                    known, msgspec.structs.replace(known, told=tuple(sorted({*known.told, *told})))
+                )
+                return
+            except Conflict:  # somebody has acknowledged it, or it has ended
+                continue
+
+    def _failed(self, receiver: AlertReceiver, message: Sequence[Alert]) -> None:
+        now_ms = self.now_ms()
+        self._receivers_failed[receiver.name] = _next(
+            self._receivers_failed.get(receiver.name), RECEIVER_AGAIN_MS, now_ms
+        )
+        for alert in message:
+            key = (receiver.name, alert.alert_id)
+            self._alerts_failed[key] = _next(self._alerts_failed.get(key), ALERT_AGAIN_MS, now_ms)
+        logger.warning("%s did not take %s", receiver.name, ", ".join(alert.alert_id for alert in message))
+        late = [alert for alert in message if now_ms - alert.at_ms >= LATE_MS and alert.kind != "alert_receiver"]
+        told_ms = self._told_ms.get(receiver.name)
+        if late and (told_ms is None or now_ms - told_ms >= TELL_AGAIN_MS):
+            self._told_ms[receiver.name] = now_ms
+            what = f"Alerts do not reach {receiver.name}: it does not take {late[0].alert_id}"
+            self.alerts.begin(
+                "alert_receiver",
+                receiver.name,
+                f"{what}. Look at {receiver.setting}; `arcade-cloud alert test` tries it.",
+            )
+
+    def _arrived(self, receiver: AlertReceiver) -> None:
+        failed = self._receivers_failed.pop(receiver.name, None)
+        if failed is not None or receiver.name not in self._receivers_proven:
+            self._receivers_proven.add(receiver.name)
+            self.alerts.end("alert_receiver", receiver.name, f"Alerts reach {receiver.name} again.")
+
+    def _forget(self, unsent: Iterable[Alert]) -> None:
+        """Of what is sent or gone."""
+        waiting = {alert.alert_id for alert in unsent}
+        for key in [key for key in self._alerts_failed if key[1] not in waiting]:
+            del self._alerts_failed[key]
+
+
+def _next(failed: _Failed | None, again_ms: tuple[int, int], now_ms: int) -> _Failed:
+    times = 1 if failed is None else failed.times + 1
+    first_ms, most_ms = again_ms
+    return _Failed(times, now_ms + min(most_ms, first_ms << min(times - 1, 20)))
