@@ -22,6 +22,7 @@ from arcade_cloud.services.claims import Claims
 from arcade_cloud.services.clock_recheck import ClockRecheck
 from arcade_cloud.services.clock_watch import ClockWatch
 from arcade_cloud.services.contest_watch import ContestWatch
+from arcade_cloud.services.finding import Finding
 from arcade_cloud.services.fleet import Fleet
 from arcade_cloud.services.fulfilment import Fulfilment, at_once
 from arcade_cloud.services.machine_messages import MachineMessages
@@ -69,6 +70,7 @@ class Services:
     recheck: ClockRecheck
     watch: MachineWatch
     webhooks: WebhookWatch
+    finding: Finding
 
 
 def connect(
@@ -147,6 +149,7 @@ def connect(
         recheck=ClockRecheck(fulfilment=fulfilment, monotonic_ms=monotonic_ms),
         messages=MachineMessages(fulfilment, keyring, watch),
         watch=watch,
+        finding=Finding(store=store, payments=payments),
     )
 
 

@@ -18,7 +18,7 @@ from arcade_cloud.adapters.stripe.gateway import StripeGateway
 from arcade_cloud.domain.effects import PARTIAL_CAPTURE
 from arcade_cloud.domain.money import Offer, Payment, kept_for
 from arcade_cloud.errors import PaymentsRefused, PaymentsUnavailable
-from arcade_cloud.ports.payments import Checkout, CheckoutRequest, Payments, Report
+from arcade_cloud.ports.payments import Belongs, Checkout, CheckoutRequest, Payments, Report
 from arcade_sandbox.stripe.sandbox import StripeSandbox
 from arcade_sandbox.stripe.world import StripeWorld
 from contracts.simulated import SimulatedStripe
@@ -798,3 +798,35 @@ def test_many_that_make_one_orders_checkout_make_one(world: World) -> None:
     made = _at_once(8, lambda _: world.payments.create_checkout(request, key="checkout:o-1").session_id)
     made.append(world.payments.create_checkout(request, key="checkout:o-1").session_id)
     assert len({session_id for session_id in made if str(session_id).startswith("cs_")}) == 1
+
+
+# --- what belongs to which payment -----------------------------------------------------------------------
+
+
+def test_a_checkout_says_which_payment_and_which_order_it_belongs_to(world: World) -> None:
+    made = world.payments.create_checkout(_request(world), key="k")
+    assert world.payments.belongs_to(made.session_id) == Belongs(payment_intent=None, order_id="o-1")
+    intent = world.pay(made.session_id)
+    assert world.payments.belongs_to(made.session_id) == Belongs(payment_intent=intent, order_id="o-1")
+
+
+@pytest.mark.parametrize(
+    "stripe_id", ["ch_nobody", "cs_nobody", "re_nobody", "dp_nobody", "pi_nobody", "ord_1", "cs_", ""]
+)
+def test_what_is_not_there_belongs_to_nothing(world: World, stripe_id: str) -> None:
+    assert _refused(lambda: world.payments.belongs_to(stripe_id)) == "resource_missing"
+
+
+@pytest.mark.parametrize("world", ["in process", "over HTTP"], indirect=True)
+def test_charges_refunds_and_disputes_say_which_payment_they_belong_to(world: World) -> None:
+    assert isinstance(world, SandboxWorld)
+    _, intent = _bought(world, "fpx")
+    world.refund_by_hand(intent, 100)
+    world.open_dispute(intent, 100)
+    with world.world.world() as (state, _):
+        charge = state.charge_of(state.known("payment_intent", intent))
+        assert charge is not None
+        found = [charge["id"], *(thing["id"] for thing in (*state.refunds_on(charge), *state.disputes_on(charge)))]
+    assert [stripe_id.partition("_")[0] for stripe_id in found] == ["ch", "re", "du"]
+    for stripe_id in found:
+        assert world.payments.belongs_to(stripe_id) == Belongs(payment_intent=intent)

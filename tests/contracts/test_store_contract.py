@@ -454,6 +454,25 @@ def test_recent_orders_come_newest_first_by_machine_and_by_page(store: Store) ->
     assert store.recent_orders(0) == []
 
 
+def test_an_order_is_found_by_its_code_as_it_is_now_and_two_may_have_one(store: Store) -> None:
+    first, second = new_order("twin-16858", created_at_ms=1_000), new_order("twin-19561", created_at_ms=2_000)
+    assert first.code == second.code
+    for order in (first, second, new_order("o-1")):
+        store.move(step(order))
+    store.move(step(next_version(first)))
+    assert store.orders_with_code(first.code, 9) == [second, next_version(first)]
+    assert store.orders_with_code(first.code, 1) == [second]
+    assert store.orders_with_code(first.code, 0) == []
+    assert store.orders_with_code("AAAAAA", 9) == []
+
+
+def test_a_forgotten_order_is_not_found_by_its_code(store: Store) -> None:
+    order = new_order("o-1", stage="abandoned")
+    store.move(step(order))
+    store.forget(order)
+    assert store.orders_with_code(order.code, 9) == []
+
+
 def test_an_order_without_a_known_machine_is_listed_as_any_other(store: Store) -> None:
     """Money can arrive for a machine without a name, or with a very long one."""
     for number, machine_id in enumerate(("", "x" * 3_000, "mâchine 1")):

@@ -13,7 +13,7 @@ from arcade_cloud.adapters.stripe.events import reports_of
 from arcade_cloud.domain.effects import PARTIAL_CAPTURE
 from arcade_cloud.domain.money import Payment
 from arcade_cloud.errors import PaymentsRefused, PaymentsUnavailable
-from arcade_cloud.ports.payments import Checkout, CheckoutRequest, EventPage, Price
+from arcade_cloud.ports.payments import Belongs, Checkout, CheckoutRequest, EventPage, Price
 from simulation.stripe_account import StripeAccount
 
 Fault = Literal["before", "after"]
@@ -90,6 +90,17 @@ class AccountPayments:
     def read_payment(self, payment_intent: str) -> Payment:
         found = self._call("read_payment", lambda: self.stripe.payment(self.stripe.intent(payment_intent)))
         assert isinstance(found, Payment)
+        return found
+
+    def belongs_to(self, stripe_id: str) -> Belongs:
+        """The model has no ids of charges, refunds and disputes, so it knows Checkout Sessions only."""
+
+        def work() -> Belongs:
+            session = self.stripe.session(stripe_id)
+            return Belongs(payment_intent=session.intent_id, order_id=session.client_reference_id)
+
+        found = self._call("belongs_to", work)
+        assert isinstance(found, Belongs)
         return found
 
     def capture(self, payment_intent: str, amount_minor: int, *, key: str, mark: str = "") -> None:

@@ -180,6 +180,9 @@ class MemoryStore:
         chosen.sort(key=lambda order: (order.created_at_ms, order.order_id), reverse=True)
         return chosen[: max(0, limit)]
 
+    def orders_with_code(self, code: str, limit: int) -> list[Order]:
+        return [order for order in self.recent_orders(len(self._orders)) if order.code == code][: max(0, limit)]
+
     # events that move no order
 
     def note_seen(self, event_id: str, at_ms: int) -> bool:

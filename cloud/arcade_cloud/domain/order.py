@@ -13,6 +13,7 @@ A part refuses fields that it does not know. A later version has written them, a
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable
 from typing import Literal
 
@@ -338,6 +339,16 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def earned_minor(self) -> int:
         """The price of what was delivered."""
         return sum(credit.earned_minor(self.currency) for credit in self.credits)
+
+
+# What `Order.code` is made of.
+_CODE = re.compile(r"[A-HJ-NP-Z2-7]{6}", re.ASCII)
+
+
+def code_in(text: str) -> str | None:
+    """The code of an order as somebody has written it, in any case and with spaces; None if it is none."""
+    code = re.sub(r"[\s.-]", "", text).upper()
+    return code if _CODE.fullmatch(code) else None
 
 
 class HistoryEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -52,6 +52,19 @@ class Price:
     label: str = ""
 
 
+# How the ids begin of what `belongs_to` looks up: sessions, charges, refunds and disputes. Charges and refunds of
+# other methods than cards begin with `py_` and `pyr_`.
+LOOKED_UP = ("cs_", "ch_", "py_", "re_", "pyr_", "dp_", "du_")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Belongs:
+    """To what an object at Stripe belongs. `order_id` is what the object says; anybody may have written it."""
+
+    payment_intent: str | None
+    order_id: str | None = None
+
+
 # Our events have about 5 KB. A Checkout Session with a hundred line items has a few hundred.
 MAX_EVENT_BYTES = 512 * 1024
 
@@ -126,6 +139,14 @@ class Payments(Protocol):
         ...
 
     def read_payment(self, payment_intent: str) -> Payment: ...
+
+    def belongs_to(self, stripe_id: str) -> Belongs:
+        """To what a Checkout Session, charge, refund or dispute belongs.
+
+        Raises:
+            PaymentsRefused: With the code "resource_missing" if there is none with that id.
+        """
+        ...
 
     def capture(self, payment_intent: str, amount_minor: int, *, key: str, mark: str = "") -> None:
         """Capture a part of a hold, or all. The payment shows `mark` from then on, as its `capture_mark`.

@@ -1,9 +1,9 @@
 """The port to the store. Each call is one transaction or one conditional write. No call scans all orders.
 
 All adapters pass one contract suite. Records go in and come out whole. A store interprets only what it indexes: an
-order's `order_id`, `version`, `due_at_ms`, `machine_ids`, `created_at_ms`, `payment_intent` and `credit_ids`, a
-presence's `due_at_ms`, and whether an alert lasts or stands. Any call may raise StoreUnavailable, or FormTooNew if
-a newer version of this program has written.
+order's `order_id`, `code`, `version`, `due_at_ms`, `machine_ids`, `created_at_ms`, `payment_intent` and
+`credit_ids`, a presence's `due_at_ms`, and whether an alert lasts or stands. Any call may raise StoreUnavailable,
+or FormTooNew if a newer version of this program has written.
 """
 
 from dataclasses import dataclass
@@ -117,6 +117,13 @@ class Store(Protocol):
         Args:
             machine_id: Only orders with a credit of this machine.
             before_ms: Only orders made before this time.
+        """
+        ...
+
+    def orders_with_code(self, code: str, limit: int) -> list[Order]:
+        """The orders with that code, newest first. It is short, so several may have it.
+
+        Orders that a version made which did not know of this may be missing.
         """
         ...
 

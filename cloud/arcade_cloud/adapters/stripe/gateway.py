@@ -20,6 +20,7 @@ from arcade_cloud.adapters.stripe.events import MARK, reports_of
 from arcade_cloud.adapters.stripe.objects import (
     CAPTURE_MARK,
     Unreadable,
+    belongs_from,
     checkout_from,
     events_from,
     has_more,
@@ -31,7 +32,7 @@ from arcade_cloud.adapters.stripe.objects import (
 from arcade_cloud.domain.effects import PARTIAL_CAPTURE
 from arcade_cloud.domain.money import Payment
 from arcade_cloud.errors import PaymentsError, PaymentsRefused, PaymentsUnavailable
-from arcade_cloud.ports.payments import Checkout, CheckoutRequest, EventPage, Price
+from arcade_cloud.ports.payments import LOOKED_UP, Belongs, Checkout, CheckoutRequest, EventPage, Price
 
 if TYPE_CHECKING:
     import stripe
@@ -208,6 +209,14 @@ class StripeGateway:
             )
         return self._read("a payment", lambda: payment_from(intent, refunds, disputes))
 
+    def belongs_to(self, stripe_id: str) -> Belongs:
+        """Read whatever the id's prefix says that it is."""
+        kind = next((kind for kind in LOOKED_UP if stripe_id.startswith(kind)), None)
+        if kind is None:
+            raise PaymentsRefused("resource_missing", f"{stripe_id[:40]!r} is no id of a payment at Stripe")
+        found = self._ask("looking up a payment", lambda client: _LOOK_UP[kind](client, _id(stripe_id)))
+        return self._read("a payment", lambda: belongs_from(found))
+
     def capture(self, payment_intent: str, amount_minor: int, *, key: str, mark: str = "") -> None:
         """Capture `amount_minor` of a hold, for good. Stripe releases the rest."""
         params: PaymentIntentCaptureParams = {"amount_to_capture": amount_minor}
@@ -361,6 +370,27 @@ class StripeGateway:
             return read()
         except Unreadable as error:
             raise PaymentsUnavailable(f"Stripe's answer about {what} cannot be read: {error}") from error
+
+
+def _session(client: "stripe.StripeClient", session_id: str) -> "_HasDict":
+    return client.v1.checkout.sessions.retrieve(session_id)
+
+
+def _charge(client: "stripe.StripeClient", charge_id: str) -> "_HasDict":
+    return client.v1.charges.retrieve(charge_id)
+
+
+def _refund(client: "stripe.StripeClient", refund_id: str) -> "_HasDict":
+    return client.v1.refunds.retrieve(refund_id)
+
+
+def _dispute(client: "stripe.StripeClient", dispute_id: str) -> "_HasDict":
+    return client.v1.disputes.retrieve(dispute_id)
+
+
+_LOOK_UP: "dict[str, Callable[[stripe.StripeClient, str], _HasDict]]" = dict(
+    zip(LOOKED_UP, (_session, _charge, _charge, _refund, _refund, _dispute, _dispute), strict=True)
+)
 
 
 def _session_params(request: CheckoutRequest) -> "SessionCreateParams":

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast, get_args
 
 from arcade_cloud.domain.money import Dispute, Payment, PaymentStatus, SessionStatus
-from arcade_cloud.ports.payments import Checkout, Price
+from arcade_cloud.ports.payments import Belongs, Checkout, Price
 
 Json = Mapping[str, Any]
 
@@ -81,6 +81,13 @@ def payment_from(
         paid_at_ms=paid_at_ms,
         capture_before_ms=capture_before_ms,
         capture_mark=optional_id(metadata_of(intent), CAPTURE_MARK),
+    )
+
+
+def belongs_from(thing: Json) -> Belongs:
+    """To what a Checkout Session, charge, refund or dispute belongs."""
+    return Belongs(
+        payment_intent=reference(thing, "payment_intent"), order_id=optional_id(thing, "client_reference_id")
     )
 
 

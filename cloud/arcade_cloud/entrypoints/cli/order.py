@@ -9,14 +9,16 @@ from arcade_cloud.entrypoints.cli.asking import is_sure
 from arcade_cloud.entrypoints.cli.database import place_of
 from arcade_cloud.entrypoints.cli.order_view import columns, entry_fields, facts, fields, line, moment
 from arcade_cloud.entrypoints.cli.output import Column, add_formats, print_facts, print_list, table, terminal_width
-from arcade_cloud.entrypoints.cli.times import moment_ms
+from arcade_cloud.entrypoints.cli.times import at_ms, clock_time, moment_ms, span_ms
 
 if TYPE_CHECKING:
     from arcade_cloud.bootstrap import Cloud
     from arcade_cloud.config.settings import Settings
     from arcade_cloud.domain.refunds import RefundPlan
     from arcade_cloud.domain.story import Happening
+    from arcade_cloud.services.finding import Found
 
+_HALF_HOUR_MS, _DAY_MS = 30 * 60_000, 24 * 3_600_000
 _STORY: "tuple[Column[Happening], ...]" = (
     Column("TIME", lambda happening: moment(happening.at_ms)),
     Column("STATE", lambda happening: happening.state or ""),
@@ -25,9 +27,9 @@ _STORY: "tuple[Column[Happening], ...]" = (
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `order list`, `order show`, `order refund`, and `grant`."""
-    order = commands.add_parser("order", help="list, show or refund orders").add_subparsers(
-        dest="what", required=True, metavar="list|show|refund"
+    """Add `order list`, `order show`, `order find`, `order refund`, and `grant`."""
+    order = commands.add_parser("order", help="list, show, find or refund orders").add_subparsers(
+        dest="what", required=True, metavar="list|show|find|refund"
     )
     listing = order.add_parser("list", help="list the latest orders")
     listing.add_argument("--machine", help="only those of this machine")
@@ -45,6 +47,29 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     show.add_argument("order_id")
     add_formats(show)
     show.set_defaults(run=_show)
+    find = order.add_parser(
+        "find",
+        help="find an order by its code, an id, or where and when it was made",
+        description="Find an order by one text (its code in any case, its id, a credit's id, or an id from "
+        "Stripe: pi_, cs_, ch_, re_, dp_), or by where and when it was made.",
+    )
+    find.add_argument("text", nargs="?", metavar="TEXT", help="a code, such as K7QX2A, or an id")
+    find.add_argument("--machine", metavar="ID", help="made at this machine")
+    find.add_argument(
+        "--at",
+        type=clock_time,
+        metavar="TIME",
+        help="made about then: '2026-11-26 21:00' in TIMEZONE, or 21:00 for the last one",
+    )
+    find.add_argument(
+        "--within",
+        type=span_ms,
+        metavar="SPAN",
+        help="so long before and after --at (30m); without --at, so long until now (24h)",
+    )
+    find.add_argument("--amount", help="its price, such as 5.00")
+    add_formats(find)
+    find.set_defaults(run=_find)
     refund = order.add_parser(
         "refund",
         help="give money back; credits not yet pulsed are revoked first",
@@ -108,6 +133,43 @@ def _show(settings: "Settings", options: argparse.Namespace) -> int:
         for text in table(list(story(history)), _STORY, terminal_width()):
             print(text)
     return 0
+
+
+def _find(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.bootstrap import build
+
+    place = (options.machine, options.at, options.within, options.amount)
+    if (options.text is None) == (place == (None,) * len(place)):
+        print("arcade-cloud: name one code or id, or --machine, --at, --amount", file=sys.stderr)
+        return 2
+    with build(settings) as cloud:
+        if options.text is not None:
+            found = cloud.services.finding.by_text(options.text)
+        else:
+            found = _find_by_time(cloud, options)
+    print_list(options, found.orders, columns(), fields)
+    if not found.orders:
+        print(f"arcade-cloud: no order was found in {place_of(settings)}. Tried:", file=sys.stderr)
+        for tried in found.tried:
+            print(f"  {tried}", file=sys.stderr)
+    return 0 if found.orders else 1
+
+
+def _find_by_time(cloud: "Cloud", options: argparse.Namespace) -> "Found":
+    from arcade_cloud.services.finding import Found
+
+    now_ms = cloud.services.fulfilment.now_ms()
+    if options.machine is not None:
+        _check_machine(cloud, options.machine)
+    if options.at is None:
+        from_ms, until_ms = now_ms - (options.within or _DAY_MS), now_ms
+    else:
+        about_ms, within_ms = at_ms(options.at, cloud.settings.timezone, now_ms), options.within or _HALF_HOUR_MS
+        from_ms, until_ms = about_ms - within_ms, about_ms + within_ms
+    found = cloud.services.finding.made_between(
+        from_ms, until_ms, machine_id=options.machine, amount=options.amount
+    )
+    return Found(found.orders, (f"made from {moment(from_ms)} to {moment(until_ms)}", *found.tried))
 
 
 def _refund(settings: "Settings", options: argparse.Namespace) -> int:

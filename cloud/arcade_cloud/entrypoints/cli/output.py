@@ -120,7 +120,7 @@ def table(
     width: int | None,
     below: Callable[[_Row], Sequence[str]] | None = None,
 ) -> list[str]:
-    """Rows below their headings; nothing if there are none.
+    """Rows below their headings; nothing if there are none. A column in which no row has anything is left out.
 
     What does not fit is folded at spaces, where a column allows that. If it still does not fit, the last columns
     move below their row. No word is ever cut, so a very long id may stand out.
@@ -131,6 +131,7 @@ def table(
     """
     if not rows:
         return []
+    columns = [column for column in columns if any(column.text(row) for row in rows)]
     cells = [[_shown(column.text(row)) for column in columns] for row in rows]
     widths = [
         max(_width(column.heading), *(_width(texts[place]) for texts in cells))

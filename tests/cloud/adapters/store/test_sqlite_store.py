@@ -49,6 +49,7 @@ def _raw(path: Path) -> sqlite3.Connection:
         sqlite.RECENT_ORDERS,
         sqlite.WAITING_ORDERS,
         sqlite.RECENT_ORDERS_OF_MACHINE,
+        sqlite.ORDERS_WITH_CODE,
         sqlite.UNSENT_ALERTS,
         sqlite.RECENT_ALERTS,
         sqlite.UNMATCHED_ACKS,

@@ -91,6 +91,11 @@ def of_machine(machine_id: str) -> str:
     return f"machine#{_short(machine_id)}"
 
 
+def with_code(code: str) -> str:
+    """The partition of the orders with a code."""
+    return f"code#{code}"
+
+
 def before(at_ms: int | None) -> str:
     """A bound that only ranks of earlier times sort before. With None, all ranks do."""
     return ":" if at_ms is None else _stamp(max(0, min(at_ms, _LATEST_MS)))
@@ -177,15 +182,16 @@ def claim_delete(kind: str, name: str, order_id: str) -> Write:
     }
 
 
-def history_put(entry: HistoryEntry) -> Write:
-    """A line of an order's history. It is never overwritten."""
-    return _put(
-        {
-            **key("order", entry.order_id, history_sort(entry.version)),
-            "body": _body(entry, f"the history of order {entry.order_id}"),
-        },
-        IS_NEW,
-    )
+def history_put(entry: HistoryEntry, order: Order) -> Write:
+    """A line of the order's history. It is never overwritten. The first one lists the order under its code."""
+    item: Item = {
+        **key("order", entry.order_id, history_sort(entry.version)),
+        "body": _body(entry, f"the history of order {entry.order_id}"),
+    }
+    if entry.version == 1:
+        item["listed_in"] = {"S": with_code(order.code)}
+        item["listed_at"] = {"S": _rank(order.created_at_ms, order.order_id)}
+    return _put(item, IS_NEW)
 
 
 def claim_put(kind: str, name: str, order_id: str) -> Write:

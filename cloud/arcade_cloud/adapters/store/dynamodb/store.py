@@ -7,7 +7,7 @@ Each call of the port is one conditional write or one transaction; nothing scans
                                                           lists    orders#<shard>  (created_at, id)
                                                           of_machine               (created_at, id)
                order#<id>             machine#<id>        of_machine, for each further machine of its credits
-    history    order#<id>             history#<version>
+    history    order#<id>             history#<version>   lists    code#<code>      (created_at, id), of version 1
     payment    payment#<intent>       payment             (names its order)
     credit     credit#<id>            credit              (names its order)
     seen       seen#<event>           seen                waiting  seen#<shard>    (at, id)
@@ -39,7 +39,7 @@ decision depends on is read consistently from the table itself:
   unsent_alerts    Read again from the table without those sent meanwhile, so a late index sends no alert twice.
                    A new alert may be missed for one pass.
   standing_alerts  Read again from the table without those that are over.
-  recent_orders, recent_alerts, unmatched_acks, unclaimed
+  recent_orders, orders_with_code, recent_alerts, unmatched_acks, unclaimed
                    The records are current, but one made this very moment may be missing. Only people read them.
   machines         No index: read from the table, so a machine is listed as soon as it is registered.
   prune            Deletes a record only if it is still what the index showed.
@@ -116,7 +116,7 @@ class DynamoStore:
         record = self._forms.write(order, self._form_lately())
         writes: dict[str, tuple[str, Write]] = {
             "order": ("Put", items.order_put(order, record, move.expected_version)),
-            "history": ("Put", items.history_put(move.history)),
+            "history": ("Put", items.history_put(move.history, order)),
         }
         if order.payment_intent is not None:
             writes["payment"] = ("Put", items.claim_put("payment", order.payment_intent, order.order_id))
@@ -231,6 +231,18 @@ class DynamoStore:
     ) -> list[Order]:
         """See `Store.recent_orders`. The newest orders may be missing for a moment; each record is current."""
         found = self._listed("orders", machine_id, before_ms, limit)
+        return [records.order(items.body(item), items.name_of(item), self._forms) for item in found]
+
+    def orders_with_code(self, code: str, limit: int) -> list[Order]:
+        """See `Store.orders_with_code`. The newest may be missing for a moment; each record is current."""
+        entries = self.table.query(
+            "listed_in = :partition",
+            {":partition": items.with_code(code)},
+            limit=max(0, limit),
+            index="lists",
+            newest_first=True,
+        )
+        found = self.table.get_all(items.order_key(entry) for entry in entries)
         return [records.order(items.body(item), items.name_of(item), self._forms) for item in found]
 
     # events that move no order

@@ -32,6 +32,8 @@ RECENT_ORDERS = """SELECT record, order_id FROM orders WHERE created_at_ms < ?
     ORDER BY created_at_ms DESC, order_id DESC LIMIT ?"""
 RECENT_ORDERS_OF_MACHINE = """SELECT record, order_id FROM orders WHERE machine_id = ? AND created_at_ms < ?
     ORDER BY created_at_ms DESC, order_id DESC LIMIT ?"""
+ORDERS_WITH_CODE = """SELECT record, order_id FROM orders WHERE code = ?
+    ORDER BY created_at_ms DESC, order_id DESC LIMIT ?"""
 UNSENT_ALERTS = "SELECT record, alert_id FROM alerts WHERE sent = 0 ORDER BY at_ms, alert_id LIMIT ?"
 RECENT_ALERTS = "SELECT record, alert_id FROM alerts ORDER BY at_ms DESC, alert_id DESC LIMIT ?"
 RECENT_ORDERS_ALSO_AT = """SELECT orders.record, orders.order_id FROM also_at JOIN orders USING (order_id)
@@ -211,6 +213,10 @@ class SqliteStore:
         further = self._orders(RECENT_ORDERS_ALSO_AT, machine_id, before, max(0, limit))
         every = sorted((*first, *further), key=lambda order: (order.created_at_ms, order.order_id), reverse=True)
         return every[: max(0, limit)]
+
+    def orders_with_code(self, code: str, limit: int) -> list[Order]:
+        """See `Store.orders_with_code`."""
+        return self._orders(ORDERS_WITH_CODE, code, max(0, limit))
 
     def _orders(self, sql: str, *values: str | int) -> list[Order]:
         return [records.order(row[0], row[1], self._forms) for row in self._all(sql, *values)]
@@ -500,9 +506,17 @@ def _is_new(connection: sqlite3.Connection, sql: str, row: tuple[str | int | byt
 def _insert(connection: sqlite3.Connection, order: Order, record: bytes) -> None:
     if not _is_new(
         connection,
-        "INSERT INTO orders (order_id, version, machine_id, created_at_ms, due_at_ms, record) "
-        "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (order.order_id, order.version, order.machine_id, order.created_at_ms, order.due_at_ms, record),
+        "INSERT INTO orders (order_id, code, version, machine_id, created_at_ms, due_at_ms, record) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (
+            order.order_id,
+            order.code,
+            order.version,
+            order.machine_id,
+            order.created_at_ms,
+            order.due_at_ms,
+            record,
+        ),
     ):
         raise Conflict(f"order {order.order_id} exists already")
 

@@ -1,0 +1,141 @@
+"""Finding an order by whatever somebody has of it: a code, an id, or where and when it was made.
+
+Nothing here walks through all orders. A search says what it tried, so that a person can try something else.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from arcade_cloud.domain.money import parse_amount
+from arcade_cloud.domain.order import Order, code_in
+from arcade_cloud.errors import BadRequest, PaymentsError, PaymentsRefused
+from arcade_cloud.ports.payments import LOOKED_UP, Payments
+from arcade_cloud.ports.store import Store
+
+# A code has a billion values, so even among millions of orders few share one.
+AT_MOST = 20
+# Orders that an older version made are not listed under their codes. Of those, so many are looked at.
+NEWEST = 1000
+# In one time span. What is more is said.
+LOOKED_AT = 20_000
+_PAGE = 500
+# Stripe: "IDs … can be up to 255 characters".
+_MAX_TEXT = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found, newest first, and what was tried, in words."""
+
+    orders: tuple[Order, ...]
+    tried: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Finds orders."""
+
+    store: Store
+    payments: Payments
+
+    def by_text(self, text: str) -> Found:
+        """Find an order by its code, its id, its page's address, a credit's id, or an id from Stripe.
+
+        Raises:
+            BadRequest: The text is none of these, however it is read.
+        """
+        name = text.strip().rstrip("/").rpartition("/")[2]
+        if not 0 < len(name) <= _MAX_TEXT:
+            raise BadRequest("give an order's code or id, a credit's id, or an id from Stripe")
+        tried = ["order id", "credit id"]
+        known = [name, self.store.order_of_credit(name.lower())]
+        if name.startswith("pi_"):
+            tried.append("payment intent")
+            known.append(self.store.order_of_payment(name))
+        found = [order for order in map(self._order, known) if order is not None]
+        code = code_in(text)
+        if not found and code is not None:
+            tried.append(f"code {code}")
+            found = self.store.orders_with_code(code, AT_MOST)
+            if not found:
+                tried.append(f"code {code} among the newest {NEWEST} orders")
+                found = [order for order in self.store.recent_orders(NEWEST) if order.code == code]
+        if not found and name.startswith("pi_"):
+            self._look_at_unclaimed(name, tried)
+        if not found and name.startswith(LOOKED_UP):
+            found = self._at_stripe(name, tried)
+        return Found(tuple(found), tuple(tried))
+
+    def made_between(
+        self, from_ms: int, until_ms: int, *, machine_id: str | None = None, amount: str | None = None
+    ) -> Found:
+        """Find orders by when they were made, both ends included, and by machine and price.
+
+        Args:
+            amount: A price as people write it. The currency may be left out.
+        """
+        tried, orders = [], []
+        number = 0
+        for number, order in enumerate(self._made_between(from_ms, until_ms, machine_id), 1):
+            if number > LOOKED_AT:
+                tried.append(f"only the newest {LOOKED_AT}: name the machine, or a shorter time")
+                break
+            if amount is None or _is_price(order, amount):
+                orders.append(order)
+        tried.insert(0, f"{min(number, LOOKED_AT)} orders made in that time")
+        return Found(tuple(orders), tuple(tried))
+
+    def _made_between(self, from_ms: int, until_ms: int, machine_id: str | None) -> Iterator[Order]:
+        before_ms, given = until_ms + 1, set[str]()
+        while True:
+            page = self.store.recent_orders(_PAGE, machine_id=machine_id, before_ms=before_ms)
+            for order in page:
+                if order.created_at_ms < from_ms:
+                    return
+                if order.order_id not in given:
+                    given.add(order.order_id)
+                    yield order
+            if len(page) < _PAGE:
+                return
+            # The next page begins with the millisecond in which this one ended, unless that one is full of orders.
+            last_ms = page[-1].created_at_ms
+            before_ms = last_ms + 1 if last_ms + 1 < before_ms else last_ms
+
+    def _order(self, order_id: str | None) -> Order | None:
+        return None if order_id is None else self.store.order(order_id)
+
+    def _at_stripe(self, stripe_id: str, tried: list[str]) -> list[Order]:
+        """Ask Stripe to which payment an object belongs. Our own record decides to which order."""
+        try:
+            belongs = self.payments.belongs_to(stripe_id)
+        except PaymentsError as error:
+            is_unknown = isinstance(error, PaymentsRefused) and error.code == "resource_missing"
+            tried.append("Stripe, which knows no such id" if is_unknown else f"Stripe ({error})")
+            return []
+        order = self._order(belongs.order_id)
+        page = None if order is None or order.payment is None else order.payment.checkout
+        if order is not None and page is not None and page.session_id == stripe_id:
+            return [order]
+        if belongs.payment_intent is None:
+            tried.append("Stripe, where nobody has paid for it")
+            return []
+        order = self._order(self.store.order_of_payment(belongs.payment_intent))
+        if order is not None:
+            return [order]
+        tried.append(f"Stripe, where it belongs to payment {belongs.payment_intent}")
+        self._look_at_unclaimed(belongs.payment_intent, tried)
+        return []
+
+    def _look_at_unclaimed(self, payment_intent: str, tried: list[str]) -> None:
+        if self.store.unclaimed_payment(payment_intent) is not None:
+            tried.append("payments without proof, where it waits: see `arcade-cloud payment list`")
+
+
+def _is_price(order: Order, amount: str) -> bool:
+    try:
+        return (
+            order.payment is not None
+            and parse_amount(amount, order.currency, bare_whole=True) == order.amount_minor
+        )
+    except BadRequest:  # not an amount of this order's currency
+        return False
