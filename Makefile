@@ -100,7 +100,7 @@ bundle: packages ## all that a cabinet needs, in one archive in dist/; ARGS="aar
 	@edge/deploy/bundle.sh $(ARGS)
 
 lock: packages ## pins of requirements/*.in anew into *.txt; UPGRADE=1 takes the newest versions
-	@for use in dev cloud edge build; do \
+	@for use in dev cloud edge build stickers; do \
 		UV_CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/uv pip compile --quiet --universal --python-version 3.11 \
 			--generate-hashes $(if $(UPGRADE),--upgrade) --no-emit-package arcade-shared \
 			--no-emit-package arcade-cloud --no-emit-package arcade-edge --no-emit-package arcade-sandbox \

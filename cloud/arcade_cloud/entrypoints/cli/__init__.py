@@ -20,6 +20,7 @@ from arcade_cloud.entrypoints.cli import (
     order,
     payment,
     serve,
+    sticker,
     store,
     table,
 )
@@ -90,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-v", "--verbose", action="store_true", help="log every step")
     parser.set_defaults(makes_database=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for noun in (serve, machine, order, payment, alert, store, backup, table, check):
+    for noun in (serve, machine, sticker, order, payment, alert, store, backup, table, check):
         noun.add_to(commands)
     return parser
 
