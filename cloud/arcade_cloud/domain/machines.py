@@ -12,6 +12,14 @@ from arcade_cloud.domain.closure import Closure, closed_text, standing
 from arcade_cloud.domain.limits import SKEW_MS
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.offers import offer_text
+from arcade_cloud.domain.texts import (
+    ADDRESS_LENGTH,
+    CONTACT_LENGTH,
+    NAME_LENGTH,
+    checked_line,
+    is_picture_address,
+)
+from arcade_cloud.errors import BadRequest
 from arcade_shared.cabinet import NOT_REGISTERED
 from arcade_shared.messages import Status
 from arcade_shared.times import format_ms
@@ -63,6 +71,23 @@ class MachineChange(Struct, frozen=True, kw_only=True):
     def named(self) -> dict[str, Any]:
         """What is named."""
         return {name: value for name, value in msgspec.structs.asdict(self).items() if value is not UNSET}
+
+
+def checked(change: MachineChange) -> MachineChange:
+    """The change, with its texts as they are stored.
+
+    Raises:
+        BadRequest: A text cannot be shown to players, or the picture cannot be loaded by their browsers.
+    """
+    lengths = {"name": NAME_LENGTH, "contact": CONTACT_LENGTH, "picture_url": ADDRESS_LENGTH}
+    texts = {
+        field: checked_line(change.named[field], f"the {field.removesuffix('_url')}", lengths[field])
+        for field in lengths.keys() & change.named.keys()
+    }
+    picture = texts.get("picture_url")
+    if picture and not is_picture_address(picture):
+        raise BadRequest(f"a picture has an address that begins with https://, unlike {picture[:80]!r}")
+    return msgspec.structs.replace(change, **texts)
 
 
 def changed(machine: Machine, change: MachineChange) -> Machine:

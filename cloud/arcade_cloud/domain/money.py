@@ -100,7 +100,8 @@ def plain_amount(amount_minor: int, currency: str) -> str:
 def parse_amount(text: str, currency: str, *, bare_whole: bool = False) -> int:
     """Read an amount as people write it, `5.00`, `RM 5`, `5.00MYR`, into minor units.
 
-    A whole number without a currency is refused where it could mean minor units as well, unless `bare_whole`.
+    A whole number without a currency is refused where it could mean minor units as well (so never 0), unless
+    `bare_whole`.
 
     Raises:
         BadRequest: It is not an amount of that currency, or Stripe cannot move it.
@@ -118,7 +119,7 @@ def parse_amount(text: str, currency: str, *, bare_whole: bool = False) -> int:
     if fraction and len(fraction) != money.decimals:
         right = whole + ("." + (fraction + "000")[: money.decimals] if money.decimals else "")
         raise BadRequest(f"{name} has {money.decimals or 'no'} decimals: write {right}, not {text[:40]!r}")
-    if not fraction and not names and not bare_whole and money.unit_minor > 1:
+    if int(whole) and not fraction and not names and not bare_whole and money.unit_minor > 1:
         units, minor = (format_amount(int(whole) * each, currency) for each in (money.unit_minor, 1))
         raise BadRequest(
             f"{text[:40]!r} can mean {units} or {minor}: write {name} with it, as in {name} {example}"

@@ -1,10 +1,14 @@
 """Offers as an operator writes them (pure)."""
 
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from arcade_cloud.domain.money import Offer, currency_of, parse_amount
+from arcade_cloud.domain.money import Offer, currency_of, format_amount, parse_amount
 from arcade_cloud.errors import BadRequest
+
+# Stripe's largest charge in most currencies, in minor units; in a few it is more.
+USUAL_MOST_MINOR = 99_999_999
 
 _OFFER = re.compile(r"(\d{1,3})=(\d{1,7}(?:\.\d{1,3})?)([A-Za-z]{3})(?:@(price_\w+))?", re.ASCII)
 
@@ -53,6 +57,18 @@ def mixed_currencies(offers: Sequence[Offer]) -> str | None:
         return None
     listed = ", ".join(offer_text(offer) for offer in offers)
     return f"a machine sells in one currency, not in {' and '.join(currencies)} ({listed})"
+
+
+def doubts(offers: Sequence[Offer]) -> Iterator[str]:
+    """What about the offers is probably not meant, in sentences: nothing forbids it."""
+    for offer in offers:
+        if offer.amount_minor > USUAL_MOST_MINOR:
+            price = format_amount(offer.amount_minor, offer.currency)
+            yield f"is {price} meant? Stripe takes no more than eight digits in most currencies"
+    for worse, better in itertools.permutations(offers, 2):
+        more_for_less = worse.credits <= better.credits and worse.amount_minor >= better.amount_minor
+        if more_for_less and worse.currency == better.currency:
+            yield f"nobody has a reason to buy {offer_text(worse)} beside {offer_text(better)}: are both meant?"
 
 
 def offer_text(offer: Offer) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from arcade_cloud.domain import alerts
 from arcade_cloud.domain.alerts import Alert, ConditionKind
+from arcade_cloud.domain.texts import NAME_LENGTH, checked_line
 from arcade_cloud.errors import BadRequest, Conflict, InvariantBroken
 from arcade_cloud.ports.store import Store
 
@@ -82,12 +83,13 @@ class Alerts:
             alert_id: Its id, or the short id of one that stands.
 
         Raises:
-            BadRequest: There is no such alert.
+            BadRequest: There is no such alert, or the name cannot be shown.
             StoreUnavailable: It may or may not have been stored.
         """
+        name = checked_line(by, "the name", NAME_LENGTH)
         for _ in range(CONFLICT_RETRIES):
             found = self.find(alert_id)
-            after = alerts.acknowledged(found, by, self.now_ms())
+            after = alerts.acknowledged(found, name, self.now_ms())
             if after == found:
                 return found
             try:

@@ -8,15 +8,25 @@ from dataclasses import dataclass
 import msgspec
 
 from arcade_cloud.domain.events import Due, Outcome, RefundAsked
-from arcade_cloud.domain.machines import Machine, MachineChange, changed, condition, look_alike, near_matches
+from arcade_cloud.domain.machines import (
+    Machine,
+    MachineChange,
+    changed,
+    checked,
+    condition,
+    look_alike,
+    near_matches,
+)
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.offers import mixed_currencies
 from arcade_cloud.domain.order import Delivery, Order
 from arcade_cloud.domain.refunds import RefundPlan, RefundWish, can_refund, plan
+from arcade_cloud.domain.texts import REASON_LENGTH, TOKEN_LENGTH, checked_line
 from arcade_cloud.errors import BadRequest, Conflict, UnknownMachine
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.services.sales import Sales
 from arcade_shared.ids import uuid7
+from arcade_shared.messages import MAX_CREDITS
 from arcade_shared.topics import check_machine_id
 
 # Two people rarely change one machine at the same moment.
@@ -67,7 +77,7 @@ class Operations:
                 f"machine {twin} is registered, and {machine_id} differs in case alone: choose another id"
             )
         blank = Machine(machine_id=machine_id, version=1, created_at_ms=self.fulfilment.now_ms())
-        machine = msgspec.structs.replace(blank, **change.named)
+        machine = msgspec.structs.replace(blank, **checked(change).named)
         self._refuse_unsellable(machine)
         try:
             store.put_machine(machine, 0)
@@ -90,9 +100,10 @@ class Operations:
             BadRequest: The new offers are in several currencies, or Stripe would refuse one of them.
             Conflict: Others keep changing it.
         """
+        wanted = checked(change)
         for attempt in range(CHANGE_RETRIES):
             before = self.machine(machine_id)
-            after = changed(before, change)
+            after = changed(before, wanted)
             if after.offers != before.offers:
                 self._refuse_unsellable(after)
             try:
@@ -129,12 +140,19 @@ class Operations:
         Raises:
             UnknownMachine: No such machine is registered.
             NotReady: The machine cannot take so many credits now.
-            BadRequest: One command cannot carry so many credits.
+            BadRequest: One command cannot carry so many credits, the token was used for another grant, or a text
+                cannot be shown.
         """
-        order_id = "grant_" + hashlib.sha256(token.encode()).hexdigest()[:32]
+        if not 1 <= credits <= MAX_CREDITS:
+            raise BadRequest(f"a grant gives 1 to {MAX_CREDITS} credits, not {credits}")
+        why, known_by = (
+            checked_line(reason, "the reason", REASON_LENGTH),
+            checked_line(token, "the token", TOKEN_LENGTH),
+        )
+        order_id = "grant_" + hashlib.sha256(known_by.encode()).hexdigest()[:32]
         existing = self.fulfilment.store.order(order_id)
         if existing is not None:
-            return existing
+            return _same_grant(existing, machine_id, credits)
         machine = self.machine(machine_id)
         installation = self.sales.ready_installation(machine, credits, is_free=True)
         now_ms = self.fulfilment.now_ms()
@@ -146,7 +164,7 @@ class Operations:
             version=1,
             kind="grant",
             created_at_ms=now_ms,
-            note=f"granted by {by}: {reason}",
+            note=f"granted by {by}: {why}",
             payment=None,
             credits=(msgspec.structs.replace(credit, delivery=drawn),),
         )
@@ -194,14 +212,15 @@ class Operations:
         either this refund is recorded, or somebody else has given back as much.
 
         Raises:
-            BadRequest: There is no such order, or nothing to give back.
+            BadRequest: There is no such order, or nothing to give back, or the reason cannot be shown.
         """
+        why = checked_line(reason, "the reason", REASON_LENGTH)
         before = self.fulfilment.store.order(order_id)
         if before is None:
             raise BadRequest(f"there is no order {order_id}")
         if not can_refund(before, keep_minor):
             raise BadRequest(f"order {order_id} is {before.state}: there is nothing to give back")
-        after = self.fulfilment.move(order_id, RefundAsked(by, reason, keep_minor))
+        after = self.fulfilment.move(order_id, RefundAsked(by, why, keep_minor))
         return before if after is None else after
 
     def send_game_over(self, machine_id: object) -> Outcome:
@@ -214,3 +233,13 @@ class Operations:
         machine = self.sales.machine(machine_id)
         event_id = uuid7(self.fulfilment.now_ms(), self.random_bytes)
         return self.fulfilment.sender.game_over(machine.machine_id, event_id)
+
+
+def _same_grant(existing: Order, machine_id: str, credits: int) -> Order:
+    """The grant that was made with a token, if it is the one that is asked for now."""
+    if (existing.machine_id, existing.ordered) == (machine_id, credits):
+        return existing
+    raise BadRequest(
+        f"this token was used for {existing.ordered} credits on machine {existing.machine_id} "
+        f"({existing.order_id}): another grant needs another token"
+    )

@@ -15,6 +15,7 @@ from arcade_cloud.domain.money import Offer, Payment, format_amount
 from arcade_cloud.domain.order import Delivery, Order
 from arcade_cloud.domain.payment import is_kept_for_a_while
 from arcade_cloud.domain.settlement import ALERT_ATTEMPTS
+from arcade_cloud.domain.texts import is_picture_address
 from arcade_cloud.errors import InvariantBroken
 from arcade_shared.messages import MAX_CREDITS
 
@@ -145,7 +146,7 @@ def machine_view(
 def picture(machine: Machine) -> str | None:
     """The address of the machine's picture, or None if a page may not load it."""
     url = machine.picture_url
-    return url if url.startswith("https://") or (url.startswith("/") and not url.startswith("//")) else None
+    return url if is_picture_address(url) else None
 
 
 def contact_link(contact: str) -> str | None:

@@ -65,6 +65,7 @@ def test_an_amount_is_what_stripe_says_that_it_is(text: str, currency: str, mino
         ("¥300", "jpy", 300),
         ("ISK 5", "isk", 500),
         ("0", "jpy", 0),
+        ("0", "myr", 0),
     ],
 )
 def test_amounts_are_read_as_people_write_them(text: str, currency: str, minor: int) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from arcade_cloud.domain.offers import offer_text, parse_offer
+from arcade_cloud.domain.offers import doubts, offer_text, parse_offer, parse_offers
 from arcade_cloud.errors import BadRequest
 
 
@@ -57,3 +57,20 @@ def test_an_offer_that_makes_no_sense_is_refused(text):
 @pytest.mark.parametrize("text", ["1=2.00MYR", "3=500JPY", "3=5.50EUR@price_1A", "3=1.250KWD", "3=2.000BHD"])
 def test_an_offer_is_shown_as_it_is_written(text):
     assert offer_text(parse_offer(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["1=2.00MYR", "6=10.00MYR"], []),
+        (["1=2.00MYR", "1=3.00MYR"], ["1=3.00MYR beside 1=2.00MYR"]),
+        (["1=2.00MYR", "2=2.00MYR"], ["1=2.00MYR beside 2=2.00MYR"]),
+        (["1=2.00MYR", "6=1.00MYR"], ["1=2.00MYR beside 6=1.00MYR"]),
+        (["1=2.00MYR", "6=9999999.00MYR"], ["is RM 9999999.00 meant?"]),
+        (["1=999999.99MYR"], []),
+    ],
+)
+def test_what_is_probably_mistyped_is_told(texts: list[str], said: list[str]) -> None:
+    told = list(doubts(parse_offers(texts)))
+    assert len(told) == len(said), told
+    assert all(part in text for part, text in zip(said, told, strict=True))

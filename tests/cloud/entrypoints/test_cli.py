@@ -466,6 +466,53 @@ def test_it_says_its_version(capsys):
     assert capsys.readouterr().out == f"arcade-cloud {version('arcade-cloud')}\n"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["machine", "add", "cab-02", "--name", "\udcff"],
+        ["order", "show", "\udcff"],
+        ["payment", "dismiss", "\udcff"],
+        ["grant", "cab-01", "1", "--token", "\udcff"],
+        ["alert", "ack", "\udcff"],
+        ["--env-file", "\udcff", "check"],
+    ],
+)
+def test_bytes_that_are_no_text_are_told_in_one_line(settings, arguments, capsys):
+    main(["machine", "add", "cab-01"])
+    capsys.readouterr()
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert said.err == "arcade-cloud: '\\udcff' is no text in UTF-8: type it again\n"
+    assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "said"),
+    [
+        ("--name", "a\nb", "the name must be one line"),
+        ("--name", "x" * 81, "the name has 81 characters"),
+        ("--contact", "a\x1b[2J", "the contact must be one line"),
+        ("--picture", "javascript:alert(1)", "https://"),
+    ],
+)
+@pytest.mark.parametrize("command", ["add", "set"])
+def test_a_text_that_no_page_can_show_is_not_stored(settings, capsys, command, option, text, said):
+    main(["machine", "add", "cab-01", "--name", "Space Duel"])
+    capsys.readouterr()
+    assert main(["machine", command, "cab-01" if command == "set" else "cab-02", option, text]) == 1
+    assert said in capsys.readouterr().err
+    assert main(["machine", "list"]) == 0
+    assert "cab-02" not in capsys.readouterr().out
+
+
+def test_a_backup_into_a_folder_that_was_left_empty_is_refused(settings, tmp_path, capsys):
+    main(["machine", "add", "cab-01"])
+    with pytest.raises(SystemExit, match="2"):
+        main(["backup", ""])
+    assert "name a folder" in capsys.readouterr().err
+    assert not list(tmp_path.glob("arcade-*.sqlite"))
+
+
 def test_an_offer_below_what_stripe_takes_is_registered_with_a_warning(settings, capsys):
     assert main(["machine", "add", "cab-01", "--offer", "1=1.00MYR", "--offer", "3=3.00MYR"]) == 0
     said = capsys.readouterr()

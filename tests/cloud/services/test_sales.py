@@ -61,6 +61,17 @@ def test_a_grant_is_one_order_for_its_token_and_costs_nothing(site: Site) -> Non
     assert site.payments.stripe.money() == []
 
 
+@pytest.mark.parametrize(("machine_id", "credits"), [("cab-01", 3), ("cab-02", 2)])
+def test_a_token_of_another_grant_is_refused_instead_of_giving_nothing(
+    site: Site, machine_id: str, credits: int
+) -> None:
+    operations = site.dependencies.operations
+    operations.grant("cab-01", 2, by="operator", reason="sorry", token="form-1")
+    with pytest.raises(BadRequest, match=r"2 credits on machine cab-01 .* another token"):
+        operations.grant(machine_id, credits, by="operator", reason="sorry", token="form-1")
+    assert len(site.store.recent_orders(10)) == 1
+
+
 def test_a_grant_that_is_sent_again_is_answered_though_the_machine_is_gone_by_now(site: Site) -> None:
     operations = site.dependencies.operations
     first = operations.grant("cab-01", 2, by="operator", reason="sorry", token="form-1")
@@ -95,7 +106,7 @@ def test_a_grant_needs_a_machine_that_takes_it(site: Site) -> None:
         operations.grant("nobody", 1, by="operator", reason="", token="a")
     with pytest.raises(NotReady):
         operations.grant("cab-01", 51, by="operator", reason="", token="b")
-    with pytest.raises(BadRequest):
+    with pytest.raises(BadRequest, match="1 to 1000 credits, not 0"):
         operations.grant("cab-01", 0, by="operator", reason="", token="c")
     assert site.store.recent_orders(10) == []
 

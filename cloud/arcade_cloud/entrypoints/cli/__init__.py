@@ -43,7 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 if it was done, 1 if it could not be done, 2 if the call or the settings are wrong.
     """
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    unreadable = next((text for text in given if not _is_text(text)), None)
+    if unreadable is not None:
+        print(f"arcade-cloud: {unreadable!a} is no text in UTF-8: type it again", file=sys.stderr)
+        return 2
+    options = _parser().parse_args(given)
     _log(options)
     from arcade_cloud.config.settings import SettingsError
 
@@ -61,6 +66,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     return status
+
+
+def _is_text(text: str) -> bool:
+    """Whether an argument is text. Bytes that are none come as halves of characters, which no store takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _settings(options: argparse.Namespace) -> "Settings":

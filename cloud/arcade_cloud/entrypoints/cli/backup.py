@@ -21,9 +21,17 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
             "a copy back, stop the cloud, replace the database with it, and start the cloud again."
         ),
     )
-    backup.add_argument("folder", type=Path, metavar="FOLDER", help="where the copies are: best on another disk")
+    backup.add_argument(
+        "folder", type=_folder, metavar="FOLDER", help="where the copies are: best on another disk"
+    )
     backup.add_argument("--keep", type=_positive, metavar="N", help="delete all but the newest N copies there")
     backup.set_defaults(run=_backup)
+
+
+def _folder(text: str) -> Path:
+    if not text:  # as of a variable that is not set; it would be this folder
+        raise argparse.ArgumentTypeError("name a folder; the one that you are in is .")
+    return Path(text)
 
 
 def _positive(text: str) -> int:

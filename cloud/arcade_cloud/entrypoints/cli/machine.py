@@ -103,7 +103,7 @@ def _add(settings: "Settings", options: argparse.Namespace) -> int:
 
 def print_new(settings: "Settings", machine: "Machine") -> None:
     """Print what a machine that was just registered needs."""
-    _warn_if_too_cheap(machine)
+    _warn_of_offers(machine)
     if machine.kind == "subscriber":
         print(f"machine {machine.machine_id}: a credit counts as delivered once the broker has passed it on")
     else:
@@ -122,7 +122,7 @@ def _set(settings: "Settings", options: argparse.Namespace) -> int:
     with build(settings) as cloud:
         before, after = cloud.services.operations.machine_set(options.machine_id, change)
     _tell(before, after)
-    _warn_if_too_cheap(after)
+    _warn_of_offers(after)
     return 0
 
 
@@ -143,9 +143,12 @@ def tell_differences(found: Sequence[tuple[str, str, str]], out: TextIO) -> None
         print(f"  {'':<8} now:    {new}", file=out)
 
 
-def _warn_if_too_cheap(machine: "Machine") -> None:
+def _warn_of_offers(machine: "Machine") -> None:
     from arcade_cloud.domain.money import currency_of, format_amount
+    from arcade_cloud.domain.offers import doubts
 
+    for doubt in doubts(machine.offers):
+        print(f"warning: {doubt}", file=sys.stderr)
     for offer in machine.offers:
         least_minor = currency_of(offer.currency).least_minor
         if least_minor is None:

@@ -117,6 +117,7 @@ def _deliver(settings: "Settings", options: argparse.Namespace) -> int:
         claims = cloud.services.claims
         shown = _show(cloud, options.payment_intent)
         noted, _ = claims.look(options.payment_intent)
+        cloud.services.operations.machine(options.machine)  # it says which ids are like it
         credits = options.credits
         if credits is None:
             credits = claims.machine_credits(noted, options.machine)
