@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(600)  # packages may have to be downloaded
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("shared", "cloud", "edge", "sandbox")
-LOCKS = ("dev", "cloud", "edge", "build")
+LOCKS = ("dev", "cloud", "edge", "build", "stickers")
 PIN = re.compile(r"^(?P<name>[a-z0-9-]+)==(?P<version>\S+)(?: ; .+?)? \\\n(?:    --hash=.*\n)+", re.MULTILINE)
 
 # Imports every module of a package, so that one needing what its distribution does not declare is found out.

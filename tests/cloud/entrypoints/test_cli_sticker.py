@@ -1,6 +1,7 @@
 """`arcade-cloud sticker`: printed by a real renderer, and read by a real decoder."""
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 
 import pypdfium2  # type: ignore[import-untyped]
 import pytest
+import zxingcpp
+from PIL import Image
 
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.domain.machines import Machine
@@ -97,6 +100,23 @@ def test_a_name_that_the_font_lacks_is_refused_and_one_that_it_has_is_printed(
     assert "does not have" in capsys.readouterr().err
     assert main(["sticker", "cab-00", "--font", str(tmp_path / "cloud.sqlite"), "-o", str(path)]) == 1
     assert "cannot be used" in capsys.readouterr().err
+
+
+def test_a_code_bears_damage_and_has_its_quiet_zone_on_every_side(store: SqliteStore, tmp_path: Path) -> None:
+    """The dark parts of the picture begin four modules inside the white place that the code has."""
+    register(store, "")
+    path = tmp_path / "one.svg"
+    assert main(["sticker", "cab-00", "-o", str(path)]) == 0
+    drawn = path.read_text()
+    size = int(re.findall(r'viewBox="0 0 (\d+) ', drawn)[0])
+    runs = [tuple(map(int, run)) for run in re.findall(r"M(\d+) (\d+)h(\d+)v1", drawn)]
+    assert min(x for x, _, _ in runs) == min(y for _, y, _ in runs) == 4
+    assert max(x + length for x, _, length in runs) == max(y + 1 for _, y, _ in runs) == size - 4
+    picture = Image.new("L", (size, size), 255)
+    for x, y, length in runs:
+        picture.paste(0, (x, y, x + length, y + 1))
+    (found,) = zxingcpp.read_barcodes(picture.resize((size * 6, size * 6), Image.Resampling.NEAREST))
+    assert (found.text, found.ec_level) == (f"{BASE_URL}/m/cab-00", "Q")
 
 
 def test_an_svg_names_the_machine_and_escapes_what_it_is_called(store: SqliteStore, tmp_path: Path) -> None:
