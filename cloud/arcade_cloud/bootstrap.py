@@ -32,6 +32,7 @@ from arcade_cloud.services.payment_intake import PaymentIntake
 from arcade_cloud.services.reconciliation import Reconciliation
 from arcade_cloud.services.sales import Sales
 from arcade_cloud.services.sender import Sender
+from arcade_cloud.services.takings import Takings
 from arcade_cloud.services.unsellable import Unsellable
 from arcade_cloud.services.webhook_watch import WebhookWatch
 from arcade_shared.client_ids import CALM_S
@@ -71,6 +72,7 @@ class Services:
     watch: MachineWatch
     webhooks: WebhookWatch
     finding: Finding
+    takings: Takings
 
 
 def connect(
@@ -99,6 +101,7 @@ def connect(
         players_payments: Stripe for what a player waits for; None: as for everything else.
         webhooks_payments: The same for what a webhook waits for.
         is_live: Stripe moves real money.
+        zone: The arcade's time zone.
     """
     alerting = Alerts(store, now_ms)
     sender = Sender(store=store, broker=broker, keyring=keyring, now_ms=now_ms)
@@ -111,6 +114,7 @@ def connect(
         now_ms=now_ms,
         later=later,
         capture_keys=keyring.of_captures,
+        zone=zone,
     )
     for_players = payments if players_payments is None else players_payments
     sales = Sales(
@@ -150,6 +154,7 @@ def connect(
         messages=MachineMessages(fulfilment, keyring, watch),
         watch=watch,
         finding=Finding(store=store, payments=payments),
+        takings=Takings(fulfilment),
     )
 
 
@@ -304,9 +309,9 @@ def build(
             limits=settings.limits,
             base_url=settings.public_base_url,
             price_id=settings.stripe_price_id,
-            zone=settings.timezone,
             machine_silent_s=settings.machine_silent_s,
             is_live=settings.stripe_is_live,
+            zone=settings.timezone,
             now_ms=now_ms,
             later=later,
         )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
+from arcade_cloud.domain.books import Sums, total
 from arcade_cloud.domain.order import Order
 from arcade_edge.simulator.cabinet import read_edge_log
 from arcade_sandbox.errors import SystemFailed
@@ -43,6 +44,7 @@ def gather(
     store = open_store(plant)
     try:
         found = orders(store)
+        booked = {order.order_id: total(store.booked(order.order_id)) for order in found}
         raised = store.recent_alerts(_ALL)
         alerts: dict[str, set[str]] = {}
         for alert in raised:
@@ -59,7 +61,7 @@ def gather(
         lines=[_line(cabinet, away.get(cabinet.machine_id, [])) for cabinet in cabinets],
         words=[*witness.words(), *(word for cabinet in cabinets for word in journal(cabinet))],
         commands=witness.commands(),
-        orders=[_sold(order, alerts.get(order.order_id, set())) for order in found],
+        orders=[_sold(order, alerts.get(order.order_id, set()), booked[order.order_id]) for order in found],
         payments=[_paid(entry) for entry in plant.system.stripe.money()],
         bought=dict(deeds.bought),
         granted=frozenset(order_id for order_id, reason in reasons.items() if reason in deeds.grants),
@@ -143,7 +145,7 @@ def _paid_ms(order: Order) -> int | None:
     return None if order.payment.arrival is None else order.payment.arrival.paid_at_ms
 
 
-def _sold(order: Order, alerts: set[str]) -> Sold:
+def _sold(order: Order, alerts: set[str], booked: Sums) -> Sold:
     return Sold(
         order_id=order.order_id,
         machine_id=order.machine_id,
@@ -156,6 +158,9 @@ def _sold(order: Order, alerts: set[str]) -> Sold:
         delivered=order.delivered,
         resolved_by=resolved_by(order),
         alerts=frozenset(alerts),
+        kept_minor=order.books.target_minor,
+        booked_minor=booked.net_minor,
+        booked_credits=booked.delivered,
     )
 
 

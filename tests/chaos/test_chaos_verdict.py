@@ -28,8 +28,19 @@ def sold(**changes: object) -> Sold:
         credit_made_ms=1_000,
         delivered=3,
         resolved_by="ack",
+        kept_minor=600,
+        booked_minor=600,
+        booked_credits=3,
     )
-    return replace(order, **changes)  # type: ignore[arg-type]
+    booked = {"booked_credits": changes["delivered"] or 0} if "delivered" in changes else {}
+    return replace(order, **{**booked, **changes})  # type: ignore[arg-type]
+
+
+def test_an_order_that_is_not_booked_as_it_was_settled_is_found() -> None:
+    for wrong in ({"booked_minor": 500}, {"booked_credits": 2}):
+        assert found(replace(WELL, orders=[sold(**wrong)])) == {"not booked"}
+    unpaid = sold(state="abandoned", delivered=None, booked_credits=0)
+    assert "not booked" in found(replace(WELL, orders=[unpaid]))
 
 
 def word(**changes: object) -> Word:

@@ -52,7 +52,10 @@ class Word:
 
 @dataclass(frozen=True)
 class Sold:
-    """An order as the cloud has it. `credit_made_ms`: no pulse of its credit can be older."""
+    """An order as the cloud has it. `credit_made_ms`: no pulse of its credit can be older.
+
+    `kept_minor` is what its books say, `booked_…` are the sums of its lines in the takings.
+    """
 
     order_id: str
     machine_id: str
@@ -65,6 +68,9 @@ class Sold:
     delivered: int | None = None
     resolved_by: str = ""
     alerts: frozenset[str] = frozenset()
+    kept_minor: int = 0
+    booked_minor: int = 0
+    booked_credits: int = 0
 
 
 @dataclass(frozen=True)
@@ -346,6 +352,13 @@ def _check_books(seen: Evidence, violations: list[Violation]) -> None:
     for payment in seen.payments:
         if payment.order_id not in known and (payment.kept_minor or payment.held_minor):
             violations.append(Violation("lost", f"{payment.order_id}: paid, and no such order"))
+    for order in seen.orders:
+        is_settled = order.state == "settled"
+        books = (order.kept_minor, order.delivered or 0) if is_settled else (0, 0)
+        lines = (order.booked_minor, order.booked_credits)
+        if lines != books and order.state in FINAL:
+            text = f"{order.order_id}: {lines} in the takings, {books} in the order (kept, credits)"
+            violations.append(Violation("not booked", text))
     for order_id in _missing(seen.bought, known):
         violations.append(Violation("lost", f"{order_id}: the player was sent to pay, and it is not on record"))
 

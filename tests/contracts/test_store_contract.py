@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.config.dynamodb_address import parse
 from arcade_cloud.domain import alerts
 from arcade_cloud.domain.alerts import Alert
+from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.closure import Closure
 from arcade_cloud.domain.machines import HEARS_FOR_MS, Hearing, Machine, Presence
 from arcade_cloud.domain.order import Arrival, Command, HistoryEntry, Order, UnmatchedAck
@@ -127,6 +128,8 @@ def _all_of(store: Store, order_ids: list[str]) -> object:
         store.unsent_alerts(100),
         store.due_orders(NOW_MS * 2, 100),
         store.next_due_ms(),
+        [store.booked(order_id) for order_id in order_ids],
+        [store.lines_of_day(day) for day in ("2026-11-26", "2026-11-27")],
     )
 
 
@@ -213,6 +216,47 @@ def _other_birth(store: Store) -> Move:
     return step(next_version(new_order("o-1"), created_at_ms=NOW_MS + 1), seen="evt_3")
 
 
+def _line(order_id: str = "o-1", **changes: Any) -> Line:
+    line = Line(
+        order_id=order_id,
+        number=0,
+        serial=1,
+        day="2026-11-26",
+        at_ms=NOW_MS,
+        machine_id="cab-01",
+        currency="myr",
+        ordered=3,
+        delivered=2,
+        gross_minor=200,
+    )
+    return msgspec.structs.replace(line, **changes)
+
+
+def _booking(*lines: Line) -> Move:
+    move = step(next_version(new_order("o-1")), seen="evt_3", alerts=(an_alert("a-3"),))
+    return replace(move, lines=lines)
+
+
+def _booked_already(store: Store) -> Move:
+    return _booking(_line(day="2026-11-27"))
+
+
+def _booked_already_and_stale(store: Store) -> Move:
+    return replace(_version_of_the_past(store), lines=(_line("o-2"),))
+
+
+def _lines_of_another_order(store: Store) -> Move:
+    return _booking(_line("o-2", serial=2))
+
+
+def _lines_of_two_days(store: Store) -> Move:
+    return _booking(_line(serial=2), _line(serial=2, number=1, day="2026-11-27"))
+
+
+def _two_lines_for_one_credit(store: Store) -> Move:
+    return _booking(_line(serial=2), _line(serial=2))
+
+
 def _seen_and_stale_and_paid_by_another(store: Store) -> Move:
     return step(funded(new_order("o-1", version=6), "pi_2", "credit-2"), seen="evt_1")
 
@@ -249,12 +293,17 @@ def _other_machine(store: Store) -> Move:
         (_seen_and_stale_and_paid_by_another, AlreadySeen),
         (_stale_and_paid_by_another, Conflict),
         (_payment_and_credit_of_another, PaymentTaken),
+        (_booked_already, Conflict),
+        (_booked_already_and_stale, Conflict),
+        (_lines_of_another_order, InvariantBroken),
+        (_lines_of_two_days, InvariantBroken),
+        (_two_lines_for_one_credit, InvariantBroken),
     ],
 )
 def test_a_refused_step_stores_nothing_at_all(
     store: Store, refused: Callable[[Store], Move], error: type[Exception]
 ) -> None:
-    store.move(step(new_order("o-1"), seen="evt_1"))
+    store.move(replace(step(new_order("o-1"), seen="evt_1"), lines=(_line(),)))
     store.move(step(new_order("o-2"), seen="evt_2"))
     store.move(step(funded(new_order("o-2"), "pi_2", "credit-2")))
     before = _all_of(store, ["o-1", "o-2", "o-3"])
@@ -1122,6 +1171,76 @@ def test_a_closed_store_says_so(store: Store) -> None:
         store.order("o-1")
     with pytest.raises(StoreUnavailable):
         store.move(step(next_version(new_order("o-1"))))
+
+
+# the books
+
+
+def test_lines_are_booked_with_their_step_and_found_by_order_and_by_day(store: Store) -> None:
+    first = (_line(), _line(number=1, machine_id="cab-02"))
+    second = (_line(serial=2, day="2026-11-27", goodwill_minor=50, ordered=0, delivered=0, gross_minor=0),)
+    store.move(replace(step(new_order("o-1")), lines=first))
+    store.move(replace(step(next_version(new_order("o-1"))), lines=second))
+    store.move(replace(step(new_order("o-10")), lines=(_line("o-10"),)))
+    assert store.booked("o-1") == [*first, *second]
+    assert store.booked("o-10") == [_line("o-10")]
+    assert store.booked("nobody") == store.lines_of_day("2026-11-25") == []
+    days = {day: store.lines_of_day(day) for day in ("2026-11-26", "2026-11-27")}
+    assert sorted(days["2026-11-26"], key=lambda line: (line.order_id, line.number)) == [*first, _line("o-10")]
+    assert days["2026-11-27"] == list(second)
+
+
+def test_lines_without_a_step_are_booked_once(store: Store) -> None:
+    store.move(step(new_order("o-1")))
+    store.book((_line(),))
+    for again in (_line(), _line(day="2026-11-27"), _line(gross_minor=1)):
+        with pytest.raises(Conflict):
+            store.book((again,))
+    with pytest.raises(InvariantBroken):
+        store.book((_line(serial=2), _line("o-2", serial=2)))
+    store.book((_line(serial=2),))
+    assert store.booked("o-1") == [_line(), _line(serial=2)]
+    assert store.lines_of_day("2026-11-27") == []
+    assert store.order("o-1") == new_order("o-1")
+
+
+def test_what_is_booked_without_a_step_meanwhile_stops_the_step(store: Store) -> None:
+    store.move(step(new_order("o-1")))
+    store.book((_line(),))
+    with pytest.raises(Conflict):
+        store.move(replace(step(next_version(new_order("o-1"))), lines=(_line(gross_minor=100),)))
+    assert store.order("o-1") == new_order("o-1")
+    assert len(store.history("o-1")) == 1
+
+
+@_HYPOTHESIS
+@given(line=st.builds(Line, order_id=st.just("o"), day=st.just("2026-02-28"), serial=st.integers(1, 99)))
+def test_lines_come_out_as_they_went_in(store: Store, line: Line) -> None:
+    line = msgspec.structs.replace(line, order_id=f"o-{next(_numbers)}")
+    store.book((line,))
+    assert store.booked(line.order_id) == [line]
+    assert line in store.lines_of_day(line.day)
+
+
+def test_a_busy_day_is_found_whole(store: Store) -> None:
+    for number in range(200):
+        store.book((_line(f"o-{number}"),))
+    assert {line.order_id for line in store.lines_of_day("2026-11-26")} == {f"o-{n}" for n in range(200)}
+
+
+def test_of_many_that_book_the_same_one_does(store: Store) -> None:
+    done: list[int] = []
+
+    def book(number: int) -> None:
+        try:
+            store.book((_line(gross_minor=number),))
+        except Conflict:
+            return
+        done.append(number)
+
+    _in_threads(8, book)
+    assert [line.gross_minor for line in store.booked("o-1")] == done
+    assert [line.gross_minor for line in store.lines_of_day("2026-11-26")] == done
 
 
 # many at once

@@ -259,6 +259,27 @@ def test_every_order_comes_to_its_right_end_while_the_store_stays_at_form_1(left
     assert {form_of(left.record(order_id)) for order_id in kept} == {1}
 
 
+def test_what_0_1_settled_is_booked_once_by_a_rebuild_and_the_lines_say_what_the_orders_say(left: Left) -> None:
+    """Also where this version has settled an order anew in the meantime, and booked all of it."""
+    world = TakenOver(left.store, LIMITS)
+    assert all(left.store.booked(order_id) == [] for order_id in world.labels.values())
+    *_, first = world.services.takings.rebuild()
+    assert first.booked == sum(world.order(order_id).state == "settled" for order_id in world.labels.values()) > 0
+    assert (first.broken, first.differences) == ([], [])
+    go_on(world)
+    check_ends(world)
+    *_, then = world.services.takings.rebuild()
+    assert (then.booked, then.broken, then.differences) == (0, [], [])
+    kept = sum(end.kept - end.lost for end in ENDS.values())
+    assert then.by_days["myr"].net_minor == kept
+    assert then.by_days["myr"].goodwill_minor == sum(end.goodwill for end in ENDS.values())
+    assert then.by_days["myr"].lost_minor == sum(end.lost for end in ENDS.values())
+    assert then.by_days["myr"].delivered == sum(
+        end.delivered or 0 for name, end in ENDS.items() if name != "grant"
+    )
+    assert then.by_days[""].delivered == 2
+
+
 def test_an_upgrade_in_the_middle_changes_no_end_and_each_record_at_its_next_step_only(left: Left) -> None:
     world = TakenOver(left.store, LIMITS)
     ids = world.labels.values()

@@ -489,6 +489,7 @@ def check(evidence: Evidence) -> tuple[list[Broken], Counter[str]]:
     from simulation.bound_checker import check_final
     from simulation.closure_checker import check_closed
     from simulation.ownership_checker import check_ownership
+    from simulation.takings_checker import check_takings
     from simulation.train_checkers import check_meters, check_trains
 
     case = Case(evidence)
@@ -509,6 +510,7 @@ def check(evidence: Evidence) -> tuple[list[Broken], Counter[str]]:
         check_alerts,
         check_ownership,
         check_closed,
+        check_takings,
     ):
         broken.extend(checker(case))
     return broken, case.exceptions

@@ -136,7 +136,7 @@ class Act:
 
 @dataclass(frozen=True)
 class Step:
-    """One line of an order's books as the cloud committed it."""
+    """One line of an order's history as the cloud committed it. `noted_ms`: by the clock of the process."""
 
     at_ms: int
     order_id: str
@@ -144,6 +144,7 @@ class Step:
     delivered: int | None
     by: str
     credit_id: str | None
+    noted_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -236,6 +237,8 @@ class Evidence:
 
     seed: int
     limits: Limits
+    zone: str = "UTC"
+    ahead_of_utc_ms: int = 0  # the clocks of that zone, all the year
     profiles: dict[str, LineProfile] = field(default_factory=dict)
     subscribers: set[str] = field(default_factory=set)
     pulses: list[Pulse] = field(default_factory=list)
@@ -257,6 +260,7 @@ class Evidence:
     acts: list[Act] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     orders: list[dict[str, Any]] = field(default_factory=list)
+    takings: list[dict[str, Any]] = field(default_factory=list)  # as they are on record, day by day
     money: list[dict[str, Any]] = field(default_factory=list)
     alerts: list[tuple[str, str]] = field(default_factory=list)
     conditions: list[Condition] = field(default_factory=list)

@@ -21,6 +21,7 @@ RATES: dict[str, tuple[float, float]] = {
     "cloud killed after a commit or effect": (0.0005, 0.02),
     "another worker in between": (0.01, 0.3),
     "another worker before the answer is used": (0.01, 0.3),
+    "another worker while an order is booked": (0.05, 0.5),
     "work for Stripe dropped": (0.02, 0.5),
     "store lost the answer": (0.001, 0.03),
     "message lost before the broker": (0.005, 0.3),

@@ -20,6 +20,7 @@ LIFE = "arcade_cloud.domain.life:"
 CREDIT = "arcade_cloud.domain.credit:"
 PAYMENT = "arcade_cloud.domain.payment:"
 SETTLEMENT = "arcade_cloud.domain.settlement:"
+BOOKS = "arcade_cloud.domain.books:"
 OWNERSHIP = "arcade_cloud.domain.ownership:"
 INTAKE = "arcade_cloud.services.payment_intake:PaymentIntake."
 WATCH = "arcade_cloud.services.machine_watch:MachineWatch."
@@ -792,6 +793,39 @@ MUTATIONS = (
             "if due_at_ms is None and silent_ms and is_alive:",
             "if due_at_ms is None and silent_ms and is_alive and not presence.alive_at_ms:",
         ),
+    ),
+    _bug(
+        "an order that is settled again books all of it again",
+        (BOOKS + "lines", "due - total(line for line in booked if line.number == number)", "due"),
+    ),
+    _bug(
+        "an order that is settled again books nothing more",
+        (BOOKS + "lines", "if not order.settlement.done:", "if not order.settlement.done or booked:"),
+    ),
+    _bug(
+        "money that moves while its order stays settled is not booked",
+        (BOOKS + "settles", " or before.books != after.books", ""),
+    ),
+    _bug(
+        "the lines are booked before the step that settles the order",
+        (
+            "arcade_cloud.services.fulfilment:Fulfilment._save",
+            "    entry = HistoryEntry(",
+            "    if lines:\n        self.store.book(lines)\n        lines = ()\n    entry = HistoryEntry(",
+        ),
+        weather=("cloud killed before a commit or effect",),
+    ),
+    _bug(
+        "a day ends when it does in UTC",
+        (BOOKS + "day_of", ".astimezone(zone)", ""),
+    ),
+    _bug(
+        "credits that were given are not booked",
+        (BOOKS + "lines", "if new == Sums():", "if new == Sums() or order.payment is None:"),
+    ),
+    _bug(
+        "a credit that brought nothing is not booked",
+        (BOOKS + "lines", "if new == Sums():", "if new == Sums() or (new.ordered and not new.delivered):"),
     ),
     _bug(
         "two pulses have no gap",

@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -34,12 +35,12 @@ WEBHOOK_SECRET = "whsec_simulation"
 STORE_WRITES = (
     "move note_seen raise_alert put_presence note_unmatched_ack note_unclaimed forget_unclaimed note_echo "
     "mark_alert_sent note_reconciled change_alert note_webhook_accepted note_webhooks_refused "
-    "forget_echoes forget put_machine"
+    "forget_echoes forget put_machine book"
 )
 STORE_READS = (
     "order order_of_payment order_of_credit due_orders next_due_ms is_seen machine machines presence "
     "unsent_alerts heard_echo_ms reconciled_ms alert lasting_alert webhooks hearing due_presences "
-    "unclaimed unclaimed_payment standing_alerts"
+    "unclaimed unclaimed_payment standing_alerts booked"
 )
 PAYMENT_WRITES = "create_checkout capture cancel refund"
 PAYMENT_READS = "read_checkout read_payment read_price read_events"
@@ -114,6 +115,7 @@ class Worker:
         self.generation = 0
         self.up = False
         self.skew_ms = 0
+        self.is_booking = False
         self.start()
 
     def start(self) -> None:
@@ -135,6 +137,7 @@ class Worker:
             base_url=BASE_URL,
             price_id="price_default",
             machine_silent_s=cloud.evidence.limits.machine_silent_s,
+            zone=ZoneInfo(cloud.evidence.zone),
             now_ms=lambda: cloud.scheduler.now_ms + self.skew_ms,
             later=at_once if cloud.serverless else self._later,
             random_bytes=cloud.rng.randbytes,
@@ -156,6 +159,10 @@ class Worker:
         if not changes:
 
             def read(*args: Any, **fields: Any) -> Any:
+                if name == "SimStore.booked":
+                    return booked(*args)
+                if self.is_booking and name == "SimStore.machine":
+                    return call(*args)
                 if faults.on and faults.hit("another worker in between"):
                     cloud.let_others_work(self, generation, name)
                 answer = call(*args, **fields)
@@ -165,10 +172,19 @@ class Worker:
                     cloud.let_others_work(self, generation, name)
                 return answer
 
+            def booked(order_id: str) -> Any:
+                """What is booked of an order. From here to the commit others meet by a chance of its own."""
+                answer = call(order_id)
+                if faults.hit("another worker while an order is booked"):
+                    cloud.let_others_work(self, generation, name, (1, 30, 3_000, 12_000))
+                self.is_booking = True
+                return answer
+
             return read
         is_move, is_payment = name == "SimStore.move", name.startswith("SimPayments")
 
         def change(*args: Any, **fields: Any) -> Any:
+            self.is_booking = False
             if not faults.on:
                 answer = call(*args, **fields)
                 if is_payment:
@@ -324,6 +340,7 @@ class Cloud:
                 order.delivered,
                 resolution.by if resolution is not None else "",
                 command.credit_id if command is not None else None,
+                move.history.at_ms,
             )
         )
         if order.version > self.most_steps:

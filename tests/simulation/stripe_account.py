@@ -455,6 +455,7 @@ class StripeAccount:
             capture_mark=intent.metadata.get("arcade_capture"),
             paid_at_ms=intent.paid_ms,
             capture_before_ms=intent.hold_until_ms if intent.method == "card" else None,
+            method=None if intent.charged_s is None else intent.method,
         )
 
     def checkout(self, session: _Session, *, with_prices: bool) -> Checkout:

@@ -55,6 +55,7 @@ def good() -> Evidence:
             "session": "cs",
             "amount": 400,
             "status": "succeeded",
+            "method": "card",
             "paid_ms": 0,
             "there_ms": 0,
             "hold_until_ms": 10**9,
@@ -77,7 +78,24 @@ def good() -> Evidence:
     evidence.steps = [
         Step(5, "o-1", "funded", None, "", CREDIT),
         Step(950, "o-1", "resolved", 2, "ack", CREDIT),
-        Step(960, "o-1", "settled", 2, "ack", CREDIT),
+        Step(960, "o-1", "settled", 2, "ack", CREDIT, 960),
+    ]
+    evidence.takings = [
+        {
+            "order_id": "o-1",
+            "number": 0,
+            "serial": 1,
+            "day": "1970-01-01",
+            "at_ms": 960,
+            "machine_id": "cab-1",
+            "method": "card",
+            "currency": "myr",
+            "ordered": 2,
+            "delivered": 2,
+            "gross_minor": 400,
+            "goodwill_minor": 0,
+            "lost_minor": 0,
+        }
     ]
     evidence.orders = [
         {
@@ -88,6 +106,7 @@ def good() -> Evidence:
             "credit_id": CREDIT,
             "installation": HERE,
             "machine_id": "cab-1",
+            "credits": 2,
             "delivered": 2,
             "uncertain": 0,
             "resolved_by": "ack",
@@ -127,6 +146,7 @@ def test_what_a_database_that_was_set_back_can_not_know_is_a_named_exception() -
     _set_back(evidence)
     evidence.orders[0].update(state="settled", delivered=None, credit_id=None, resolved_by="")
     evidence.money[0].update(kept=0, capture_mark=None)
+    evidence.takings.clear()
     broken, exceptions = check(evidence)
     assert not broken
     assert exceptions == {"restored, and set back": 1}
@@ -153,7 +173,10 @@ def test_what_a_database_has_forgotten_begins_no_time_limit() -> None:
     evidence = good()
     _set_back(evidence)
     anew_ms = 8 * 10**7  # by the last resort
-    evidence.steps[2:] = [Step(anew_ms + n, "o-1", ("resolved", "settled")[n], 2, "ack", CREDIT) for n in (0, 1)]
+    evidence.steps[2:] = [
+        Step(anew_ms + n, "o-1", ("resolved", "settled")[n], 2, "ack", CREDIT, anew_ms) for n in (0, 1)
+    ]
+    evidence.takings[0].update(at_ms=anew_ms, day="1970-01-01")
     assert not check(evidence)[0]
 
 
@@ -341,6 +364,13 @@ WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     "a second credit": ("books", lambda e: e.steps.append(Step(970, "o-1", "settled", 2, "ack", "c-2"))),
     "a word that nobody said": ("words", lambda e: e.told.clear()),
     "silence too early": ("words", _early_silence),
+    "not booked": ("takings", lambda e: e.takings.clear()),
+    "booked twice": ("takings", lambda e: e.takings.append(e.takings[0])),
+    "booked on another day": ("takings", lambda e: e.takings[0].update(day="1970-01-02")),
+    "booked when nothing settled it": ("takings", lambda e: e.takings[0].update(at_ms=950)),
+    "booked as given back, and kept": ("takings", lambda e: e.takings[0].update(goodwill_minor=100)),
+    "booked at another machine": ("takings", lambda e: e.takings[0].update(machine_id="cab-2")),
+    "booked as paid by other means": ("takings", lambda e: e.takings[0].update(method="fpx")),
     "never final": ("final", _set(state="revoking")),
     "closed too late": (
         "final",

@@ -2,6 +2,7 @@
 
 import math
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,8 @@ REST = 8 * MINUTE
 BRISK = 0.93
 LONGEST_WHEN_BRISK = 20 * MINUTE
 CURRENCIES = ("myr", "myr", "myr", "myr", "kwd", "isk")
+# Zones whose clocks are the same all the year, and how far they are ahead of UTC.
+ZONES = (("Asia/Kuala_Lumpur", 8 * HOUR), ("Pacific/Marquesas", -9 * HOUR - 30 * MINUTE), ("UTC", 0))
 # How far the clock of a cloud process may be off: what NTP leaves as a rule, and now and then a host without it.
 USUAL_SKEW_MS, RARE_SKEW_MS, RARELY = 2 * SECOND, 30 * SECOND, 0.3
 WATCHING = {
@@ -97,6 +100,7 @@ class World:
                 limits.checkout_life_s,
                 self._machine_silent_s(),
             ),
+            *ZONES[seed % len(ZONES)],
         )
         self.secrets = [rng.randbytes(32).hex()]
         self.broker = SimBroker(scheduler, stream("broker"), self.faults, evidence)
@@ -430,6 +434,11 @@ class World:
         evidence, store = self.evidence, self.cloud.store
         evidence.ended_ms = self.scheduler.now_ms
         evidence.orders = [msgspec.to_builtins(flattened(order)) for order in store.recent_orders(100_000)]
+        evidence.takings = [
+            msgspec.structs.asdict(line)
+            for day_ms in range(START_MS - DAY, evidence.ended_ms + 2 * DAY, DAY)
+            for line in store.lines_of_day(time.strftime("%Y-%m-%d", time.gmtime(day_ms // 1000)))
+        ]
         evidence.alerts = [(alert.kind, alert.subject) for alert in store.recent_alerts(100_000)]
         evidence.conditions = [
             Condition(alert.kind, alert.subject, alert.at_ms, alert.ended_at_ms)

@@ -10,6 +10,7 @@ from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.forms import FORMS
 from arcade_cloud.domain import webhooks
 from arcade_cloud.domain.alerts import Alert
+from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Hearing, Machine, Presence, hearing_after
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
 from arcade_cloud.domain.ownership import Unclaimed
@@ -30,6 +31,7 @@ class MemoryStore:
         self._history: dict[str, list[HistoryEntry]] = {}
         self._payments: dict[str, str] = {}
         self._credits: dict[str, str] = {}
+        self._lines: dict[str, list[Line]] = {}
         self._seen: dict[str, int] = {}
         self._machines: dict[str, Machine] = {}
         self._presences: dict[str, Presence] = {}
@@ -70,6 +72,7 @@ class MemoryStore:
             for credit_id in order.credit_ids:
                 if _is_taken(self._credits, credit_id, order):
                     raise InvariantBroken(f"order {order.order_id}: credit {credit_id} is another's")
+            self._check_new(move.lines)
             self._store(move, before)
 
     def _store(self, move: Move, before: Order | None) -> None:
@@ -83,6 +86,8 @@ class MemoryStore:
         for credit_id in order.credit_ids:
             self._credits[credit_id] = order.order_id
         self._history.setdefault(order.order_id, []).append(move.history)
+        if move.lines:
+            self._lines.setdefault(order.order_id, []).extend(move.lines)
         for alert in move.alerts:
             self._put_alert(alert)
 
@@ -182,6 +187,30 @@ class MemoryStore:
 
     def orders_with_code(self, code: str, limit: int) -> list[Order]:
         return [order for order in self.recent_orders(len(self._orders)) if order.code == code][: max(0, limit)]
+
+    # the books
+
+    def book(self, lines: tuple[Line, ...]) -> None:
+        order_id = lines[0].order_id
+        records.check_lines(lines, order_id)
+        with self._lock:
+            self._check_up()
+            self._check_new(lines)
+            self._lines.setdefault(order_id, []).extend(lines)
+
+    def _check_new(self, lines: tuple[Line, ...]) -> None:
+        if lines and any(line.serial == lines[0].serial for line in self._lines.get(lines[0].order_id, ())):
+            raise Conflict(f"{lines[0].order_id}: lines {lines[0].serial}")
+
+    def booked(self, order_id: str) -> list[Line]:
+        with self._lock:
+            self._check_up()
+            return sorted(self._lines.get(order_id, ()), key=lambda line: (line.serial, line.number))
+
+    def lines_of_day(self, day: str) -> list[Line]:
+        with self._lock:
+            self._check_up()
+            return [line for lines in self._lines.values() for line in lines if line.day == day]
 
     # events that move no order
 

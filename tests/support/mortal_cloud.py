@@ -14,6 +14,7 @@ import msgspec
 
 from arcade_cloud.adapters.stripe import events as webhook
 from arcade_cloud.bootstrap import connect
+from arcade_cloud.domain import books
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.limits import Limits
@@ -344,6 +345,8 @@ class MortalCloud:
         for order in orders:
             assert order.state in {"settled", "abandoned"}, order.state
             assert order.due_at_ms is None
+            shares = sum(books.shares(order), books.Sums()) if order.state == "settled" else books.Sums()
+            assert books.total(self.store.booked(order.order_id)) == shares
         goodwill = sum(order.books.goodwill_minor for order in orders)
         resolutions = [credit.resolution for order in orders for credit in order.credits]
         silent = [done for done in resolutions if done is not None and done.by in SILENT]

@@ -171,7 +171,7 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
         Variable(
             name="TIMEZONE",
             meaning="The arcade's time zone by its IANA name, such as Asia/Kuala_Lumpur: for times that players "
-            "read, and for those that operators enter.",
+            "read, for those that operators enter, and for the days of the takings.",
             default="UTC",
         ),
         Variable(

@@ -90,11 +90,12 @@ def format_amount(amount_minor: int, currency: str) -> str:
 def plain_amount(amount_minor: int, currency: str) -> str:
     """An amount in the currency's own units, without its name: `3.00`, `300`."""
     found = currency_of(currency)
-    whole, rest = divmod(amount_minor, found.unit_minor)
+    sign = "-" if amount_minor < 0 else ""
+    whole, rest = divmod(abs(amount_minor), found.unit_minor)
     digits = len(str(found.unit_minor)) - 1
     if not digits or (not found.decimals and not rest):
-        return str(whole)
-    return f"{whole}.{rest:0{digits}d}"
+        return f"{sign}{whole}"
+    return f"{sign}{whole}.{rest:0{digits}d}"
 
 
 def parse_amount(text: str, currency: str, *, bare_whole: bool = False) -> int:
@@ -171,6 +172,7 @@ class Payment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
         capture_mark: What a capture of ours left there (`ownership.captured_for` says whether it is ours).
         paid_at_ms: When it was authorised.
         capture_before_ms: When the hold ends.
+        method: What it was paid by, as Stripe names it: `card`, `fpx`. None: not known.
     """
 
     payment_intent: str
@@ -186,6 +188,7 @@ class Payment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     paid_at_ms: int | None = None
     capture_before_ms: int | None = None
     capture_mark: str | None = None
+    method: str | None = None
 
     @property
     def has_money(self) -> bool:

@@ -2,14 +2,15 @@
 
 All adapters pass one contract suite. Records go in and come out whole. A store interprets only what it indexes: an
 order's `order_id`, `code`, `version`, `due_at_ms`, `machine_ids`, `created_at_ms`, `payment_intent` and
-`credit_ids`, a presence's `due_at_ms`, and whether an alert lasts or stands. Any call may raise StoreUnavailable,
-or FormTooNew if a newer version of this program has written.
+`credit_ids`, a line's `order_id`, `serial` and `day`, a presence's `due_at_ms`, and whether an alert lasts or
+stands. Any call may raise StoreUnavailable, or FormTooNew if a newer version of this program has written.
 """
 
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from arcade_cloud.domain.alerts import Alert
+from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Hearing, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
@@ -36,6 +37,7 @@ class Move:
         history: The entry to append, one for each version.
         alerts: At most ALERTS_AT_MOST. Only those with new ids are stored.
         seen: The id of the event that caused the step.
+        lines: What the step books: of this order, all with the same new serial and the same day.
     """
 
     order: Order
@@ -43,6 +45,7 @@ class Move:
     history: HistoryEntry
     alerts: tuple[Alert, ...] = ()
     seen: str | None = None
+    lines: tuple[Line, ...] = ()
 
 
 class Store(Protocol):
@@ -54,7 +57,7 @@ class Store(Protocol):
 
         Raises:
             AlreadySeen: `seen` is on record. As with the other errors, nothing is stored.
-            Conflict: The stored version is not the expected one.
+            Conflict: The stored version is not the expected one, or lines with that serial are booked.
             PaymentTaken: Another order has the payment intent.
         """
         ...
@@ -125,6 +128,23 @@ class Store(Protocol):
 
         Orders that a version made which did not know of this may be missing.
         """
+        ...
+
+    # the books
+    def book(self, lines: tuple[Line, ...]) -> None:
+        """Store lines that belong to no step, as `move` does: lines of one order, with one serial and one day.
+
+        Raises:
+            Conflict: Lines with that serial are booked. Nothing is stored.
+        """
+        ...
+
+    def booked(self, order_id: str) -> list[Line]:
+        """All lines of an order, the first booked first."""
+        ...
+
+    def lines_of_day(self, day: str) -> list[Line]:
+        """All lines of a day such as `2026-11-26`, in no particular order."""
         ...
 
     # events that move no order

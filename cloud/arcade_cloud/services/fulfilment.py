@@ -8,9 +8,11 @@ dropped, but never performed without its cause on record.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from functools import partial
 from typing import Literal
 
+from arcade_cloud.domain import books
 from arcade_cloud.domain.alerts import Alert, alert
 from arcade_cloud.domain.decisions import Context, Decision
 from arcade_cloud.domain.effects import (
@@ -76,6 +78,7 @@ class Fulfilment:
     Attributes:
         later: Runs work that waits for Stripe. It may drop work, because the order stays due.
         capture_keys: Our captures carry a mark by the first, and are known by any of them.
+        zone: The arcade's time zone, in which the days of its books begin.
     """
 
     store: Store
@@ -86,6 +89,7 @@ class Fulfilment:
     now_ms: Callable[[], int]
     later: Callable[[Callable[[], None]], None] = at_once
     capture_keys: tuple[bytes, ...] = ()
+    zone: tzinfo = UTC
 
     # --- moving ------------------------------------------------------------------------------------------
 
@@ -165,10 +169,12 @@ class Fulfilment:
             if seen is not None and not self.store.note_seen(seen, self.now_ms()):
                 raise AlreadySeen(seen)
             return order
+        at_ms = self.now_ms()
+        lines = self.unbooked(decision.order, at_ms) if books.settles(order, decision.order) else ()
         entry = HistoryEntry(
             order_id=order.order_id,
             version=decision.order.version,
-            at_ms=self.now_ms(),
+            at_ms=at_ms,
             event=type(event).__name__,
             state=decision.order.state,
             text=decision.text,
@@ -181,9 +187,20 @@ class Fulfilment:
                 history=entry,
                 alerts=decision.alerts,
                 seen=seen,
+                lines=lines,
             )
         )
         return decision.order
+
+    def unbooked(self, order: Order, at_ms: int) -> tuple[books.Line, ...]:
+        """What an order books if it is stored like this.
+
+        Whoever books at the same time gets a Conflict, because the lines have the same serial.
+        """
+        booked = self.store.booked(order.order_id)
+        machines = [self.store.machine(machine_id) for machine_id in order.machine_ids]
+        locations = {machine.machine_id: machine.location for machine in machines if machine is not None}
+        return books.lines(booked, order, at_ms=at_ms, zone=self.zone, locations=locations)
 
     def _context(self, order: Order) -> Context:
         waiting = [c for c in order.credits if c.command is None and c.resolution is None and not c.subscriber]

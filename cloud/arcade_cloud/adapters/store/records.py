@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from arcade_cloud.adapters.store.forms import Forms
 from arcade_cloud.domain.alerts import Alert
+from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
 from arcade_cloud.domain.ownership import Unclaimed
@@ -25,7 +26,15 @@ FORGET_STANDING_AFTER_MS = 400 * 86_400_000
 
 _Record = TypeVar("_Record", bound=Struct)
 
+
+class _Booking(Struct, frozen=True, forbid_unknown_fields=True):
+    """The lines that one settlement of an order has booked: they are stored as one record."""
+
+    lines: tuple[Line, ...]
+
+
 _ENCODER = msgspec.json.Encoder()
+_BOOKING = msgspec.json.Decoder(_Booking)
 _HISTORY = msgspec.json.Decoder(HistoryEntry)
 _MACHINE = msgspec.json.Decoder(Machine)
 _PRESENCE = msgspec.json.Decoder(Presence)
@@ -40,7 +49,7 @@ def check_move(move: Move) -> None:
 
     Raises:
         InvariantBroken: The order breaks a rule, its version is not the next one, the history entry belongs to
-            another step, or there are too many alerts.
+            another step, or there are too many alerts; or as `check_lines`.
     """
     order = move.order
     check(order)
@@ -54,6 +63,20 @@ def check_move(move: Move) -> None:
         raise InvariantBroken(f"order {order.order_id}: {len(move.alerts)} alerts in one step")
     if any(alert.condition for alert in move.alerts):
         raise InvariantBroken(f"order {order.order_id}: a condition belongs to no step")
+    if move.lines:
+        check_lines(move.lines, order.order_id)
+
+
+def check_lines(lines: tuple[Line, ...], order_id: str) -> None:
+    """Check that lines can be booked together.
+
+    Raises:
+        InvariantBroken: There are none, they are not all of this order, or they differ in serial or day.
+    """
+    if {(line.order_id, line.serial, line.day) for line in lines} != {(order_id, lines[0].serial, lines[0].day)}:
+        raise InvariantBroken(f"order {order_id}: its lines do not belong together")
+    if len({line.number for line in lines}) != len(lines) or lines[0].serial < 1:
+        raise InvariantBroken(f"order {order_id}: two lines for one credit, or no serial")
 
 
 def check_change(before: Alert, after: Alert, recovery: Alert | None) -> None:
@@ -125,6 +148,23 @@ def order(record: bytes, order_id: str, forms: Forms) -> Order:
         raise InvariantBroken(f"order {order_id}: the stored record is that of order {found.order_id}")
     check(found)
     return found
+
+
+def booking(lines: tuple[Line, ...]) -> bytes:
+    """The record of lines that are booked together."""
+    return _ENCODER.encode(_Booking(lines))
+
+
+def lines(record: bytes, order_id: str) -> list[Line]:
+    """The lines in a record.
+
+    Raises:
+        InvariantBroken: The record cannot be read, or is that of another order.
+    """
+    found = _decoded(_BOOKING, record, f"the lines of order {order_id}").lines
+    if any(line.order_id != order_id for line in found):
+        raise InvariantBroken(f"order {order_id}: the stored lines are those of another order")
+    return list(found)
 
 
 def history_entry(record: bytes, order_id: str) -> HistoryEntry:

@@ -4,6 +4,7 @@ Stripe's times are in seconds; amounts are in minor units on both sides. All of 
 whatever does not have the documented shape raises `Unreadable`, and never another exception.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast, get_args
 
@@ -20,6 +21,8 @@ MAX_ID_LENGTH = 255
 _MAX_AMOUNT_MINOR = 10**12
 _MAX_TIME_S = 1 << 40
 
+# Such as `card`, `customer_balance`, `p24`.
+_METHOD = re.compile(r"[a-z0-9_]{1,40}", re.ASCII)
 _STATUSES = frozenset(get_args(PaymentStatus))
 _SESSION_STATUSES = frozenset(get_args(SessionStatus))
 # A refund that is under way counts as money given back, and so does one whose status is null: nothing says that it
@@ -52,10 +55,11 @@ def payment_from(
     if status not in _STATUSES:
         raise Unreadable(f"payment intent {payment_intent}: unknown status {status!r}")
     charge = intent.get("latest_charge")
-    capture_before_ms = None
+    capture_before_ms = method = None
     if isinstance(charge, Mapping):
         paid_at_ms = _time_ms(charge, "created") if charge.get("status") == "succeeded" else None
         capture_before_ms = _capture_before_ms(charge)
+        method = _method(charge)
         if refunds is None:
             refunds = listed(charge, "refunds")
     refunded, failed = 0, 0
@@ -81,6 +85,7 @@ def payment_from(
         paid_at_ms=paid_at_ms,
         capture_before_ms=capture_before_ms,
         capture_mark=optional_id(metadata_of(intent), CAPTURE_MARK),
+        method=method,
     )
 
 
@@ -299,6 +304,13 @@ def _currency(thing: Json) -> str:
     if not isinstance(found, str) or len(found) != 3 or not found.isascii() or not found.isalpha():
         raise Unreadable("currency: not a currency")
     return found.lower()
+
+
+def _method(charge: Json) -> str | None:
+    """What the charge was paid by. A word that no report could show counts as not known."""
+    details = charge.get("payment_method_details")
+    found = details.get("type") if isinstance(details, Mapping) else None
+    return found if isinstance(found, str) and _METHOD.fullmatch(found) else None
 
 
 def _capture_before_ms(charge: Json) -> int | None:

@@ -20,6 +20,7 @@ from arcade_cloud.adapters.store.dynamodb import store as dynamodb
 from arcade_cloud.adapters.store.dynamodb.store import DynamoStore
 from arcade_cloud.adapters.store.records import FORGET_AFTER_MS, FORGET_STANDING_AFTER_MS
 from arcade_cloud.domain import alerts
+from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import UnmatchedAck
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, StoreUnavailable
@@ -504,6 +505,30 @@ def test_busy_records_spread_over_many_partitions(store: DynamoStore) -> None:
     machines = {pk: size for pk, size in partitions.items() if pk.startswith("machines#")}
     assert max(size for pk, size in partitions.items() if pk not in machines) == 2  # an order and its history
     assert max(machines.values()) < 2 * count / dynamodb_items.SHARDS["machines"]
+
+
+def test_the_lines_of_a_busy_day_spread_over_its_partitions_and_are_read_with_a_query_of_each(
+    store: DynamoStore,
+) -> None:
+    count, shards = 200, dynamodb_items.SHARDS["takings"]
+    for number in range(count):
+        line = Line(
+            order_id=f"o-{number}",
+            number=0,
+            serial=1,
+            day="2026-11-26",
+            at_ms=NOW_MS,
+            machine_id="cab-01",
+            currency="myr",
+        )
+        store.book((line,))
+    partitions = collections.Counter(item["pk"]["S"] for item in _raw(store))
+    days = {pk: size for pk, size in partitions.items() if pk.startswith("takings#")}
+    assert (sum(days.values()), len(days)) == (count, shards)
+    assert max(days.values()) < 2 * count / shards
+    asked = requests_of(store)
+    assert len(store.lines_of_day("2026-11-26")) == count
+    assert [operation for operation, _ in asked] == ["Query"] * shards
 
 
 def test_more_shards_may_be_made_of_those_in_use(store: DynamoStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,7 @@ def _raw(path: Path) -> sqlite3.Connection:
         sqlite.RECENT_ALERTS,
         sqlite.UNMATCHED_ACKS,
         sqlite.UNCLAIMED,
+        sqlite.LINES_OF_DAY,
         sqlite.OLD_SEEN,
         sqlite.OLD_ALERTS,
         sqlite.OLD_STANDING_ALERTS,

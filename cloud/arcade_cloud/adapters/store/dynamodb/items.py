@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from arcade_cloud.adapters.store import records
 from arcade_cloud.domain.alerts import Alert
+from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import HEARS_FOR_MS, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
@@ -31,7 +32,8 @@ Write = dict[str, object]  # the arguments of one Put, Update or Delete
 # The number of partitions that each list is spread over. A partition of an index takes 1,000 writes a second, and
 # one step of an order costs it two. Alerts and unmatched acks (first called orphans) are rare, and each pass of
 # the timer asks for them. A number may be raised, since readers ask all partitions; if it is lowered, records
-# vanish. Machines are looked up by their shard, so their number must never change.
+# vanish. Machines are looked up by their shard, so their number must never change. Each day has partitions of its
+# own for its takings.
 SHARDS = {
     "due": 8,
     "orders": 8,
@@ -47,6 +49,7 @@ SHARDS = {
     "orphans": 2,
     "unclaimed": 2,
     "machines": 8,
+    "takings": 8,
 }
 # DynamoDB takes 400 KB, including the attributes' names and the keys.
 MAX_RECORD_BYTES = 380_000
@@ -192,6 +195,30 @@ def history_put(entry: HistoryEntry, order: Order) -> Write:
         item["listed_in"] = {"S": with_code(order.code)}
         item["listed_at"] = {"S": _rank(order.created_at_ms, order.order_id)}
     return _put(item, IS_NEW)
+
+
+def booking_sort(serial: int | None = None) -> str:
+    """The sort key of the lines with one serial in their order's partition, or what all of them begin with."""
+    return "booking#" if serial is None else f"booking#{serial:010}"
+
+
+def takings_shards(day: str) -> list[str]:
+    """All partitions over which the lines of a day are spread."""
+    return [f"{shard}#{day}" for shard in shards("takings")]
+
+
+def booking_puts(lines: tuple[Line, ...]) -> tuple[Write, Write]:
+    """Lines that are booked together: once for their order, and once for their day. They are never overwritten."""
+    first = lines[0]
+    content: Item = {
+        "order_id": {"S": first.order_id},
+        "body": _bounded(records.booking(lines), f"the lines of order {first.order_id}"),
+    }
+    day = f"{_shard('takings', first.order_id)}#{first.day}"
+    return (
+        _put({**key("order", first.order_id, booking_sort(first.serial)), **content}, IS_NEW),
+        _put({"pk": {"S": day}, "sk": {"S": f"{_short(first.order_id)}#{first.serial:010}"}, **content}, IS_NEW),
+    )
 
 
 def claim_put(kind: str, name: str, order_id: str) -> Write:

@@ -8,6 +8,8 @@ Each call of the port is one conditional write or one transaction; nothing scans
                                                           of_machine               (created_at, id)
                order#<id>             machine#<id>        of_machine, for each further machine of its credits
     history    order#<id>             history#<version>   lists    code#<code>      (created_at, id), of version 1
+    lines      order#<id>             booking#<serial>    (all that one settlement has booked)
+               takings#<shard>#<day>  <order>#<serial>    (the same, for reports)
     payment    payment#<intent>       payment             (names its order)
     credit     credit#<id>            credit              (names its order)
     seen       seen#<event>           seen                waiting  seen#<shard>    (at, id)
@@ -42,6 +44,7 @@ decision depends on is read consistently from the table itself:
   recent_orders, orders_with_code, recent_alerts, unmatched_acks, unclaimed
                    The records are current, but one made this very moment may be missing. Only people read them.
   machines         No index: read from the table, so a machine is listed as soon as it is registered.
+  lines_of_day     No index either: a query of each of the day's partitions.
   prune            Deletes a record only if it is still what the index showed.
 
 Forgetting: seen ids and sent alerts have `expires_at`; for a condition that lasts, that moment never comes.
@@ -65,6 +68,7 @@ from arcade_cloud.adapters.store.dynamodb.items import Item, Write
 from arcade_cloud.adapters.store.forms import FORMS, Forms
 from arcade_cloud.config.dynamodb_address import TableAddress
 from arcade_cloud.domain.alerts import Alert
+from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Hearing, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
@@ -126,6 +130,9 @@ class DynamoStore:
             writes[f"machine {machine_id}"] = ("Put", items.also_at_put(order, machine_id))
         if move.seen is not None:
             writes["seen"] = ("Put", items.seen_put(move.seen, move.history.at_ms, _token()))
+        if move.lines:
+            for where, put in zip(("booking", "takings"), items.booking_puts(move.lines), strict=True):
+                writes[where] = ("Put", put)
         for alert in reversed(move.alerts):  # of two with the same id, the first is kept
             writes[f"alert {alert.alert_id}"] = ("Update", items.alert_update(alert))
         try:
@@ -244,6 +251,31 @@ class DynamoStore:
         )
         found = self.table.get_all(items.order_key(entry) for entry in entries)
         return [records.order(items.body(item), items.name_of(item), self._forms) for item in found]
+
+    # the books
+
+    def book(self, lines: tuple[Line, ...]) -> None:
+        """See `Store.book`."""
+        first = lines[0]
+        records.check_lines(lines, first.order_id)
+        self._form_lately()
+        try:
+            self.table.transact([("Put", put) for put in items.booking_puts(lines)])
+        except Refused as refused:
+            raise Conflict(f"order {first.order_id} has booked lines number {first.serial} already") from refused
+
+    def booked(self, order_id: str) -> list[Line]:
+        """See `Store.booked`."""
+        where = {":pk": items.text(items.key("order", order_id), "pk"), ":booking": items.booking_sort()}
+        return _lines(self.table.query("pk = :pk AND begins_with(sk, :booking)", where))
+
+    def lines_of_day(self, day: str) -> list[Line]:
+        """See `Store.lines_of_day`."""
+        return [
+            line
+            for shard in items.takings_shards(day)
+            for line in _lines(self.table.query("pk = :pk", {":pk": shard}))
+        ]
 
     # events that move no order
 
@@ -572,7 +604,13 @@ def _why(move: Move, found: dict[str, Item | None]) -> Exception:
         if (credit := found.get(f"credit {credit_id}")) is not None:
             owner = items.text(credit, "order_id")
             return InvariantBroken(f"order {order.order_id}: credit {credit_id} belongs to {owner}")
+    if found.get("booking") is not None or found.get("takings") is not None:
+        return Conflict(f"order {order.order_id} has booked these lines already")
     return InvariantBroken(f"order {order.order_id}: its history has an entry for version {order.version} already")
+
+
+def _lines(found: list[Item]) -> list[Line]:
+    return [line for item in found for line in records.lines(items.body(item), items.text(item, "order_id"))]
 
 
 def _alert(item: Item) -> Alert:

@@ -90,6 +90,10 @@ ADDED_TABLES = {
     "rechecked": """CREATE TABLE IF NOT EXISTS rechecked (
         only_one INTEGER NOT NULL PRIMARY KEY CHECK (only_one = 1), due_at_ms INTEGER NOT NULL,
         order_id TEXT NOT NULL)""",
+    # One row for all lines that one settlement of an order has booked.
+    "takings": """CREATE TABLE IF NOT EXISTS takings (
+        order_id TEXT NOT NULL, serial INTEGER NOT NULL, day TEXT NOT NULL, record BLOB NOT NULL,
+        PRIMARY KEY (order_id, serial)) WITHOUT ROWID""",
 }
 ADDED_INDEXES = (
     "CREATE INDEX IF NOT EXISTS orders_with_code ON orders (code, created_at_ms, order_id) WHERE code IS NOT NULL",
@@ -98,6 +102,7 @@ ADDED_INDEXES = (
     "CREATE INDEX IF NOT EXISTS presences_due ON presences (due_at_ms, machine_id) WHERE due_at_ms IS NOT NULL",
     "CREATE UNIQUE INDEX IF NOT EXISTS alerts_lasting ON alerts (lasts) WHERE lasts IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS unclaimed_at ON unclaimed (at_ms, payment_intent)",
+    "CREATE INDEX IF NOT EXISTS takings_of_day ON takings (day)",
 )
 # The last schema that goes with orders of form 1. Each later one goes with the next form. Opening a file brings it
 # up to this schema, and `arcade-cloud store upgrade` further. Until then, older programs can use it.

@@ -1,0 +1,137 @@
+"""`arcade-cloud takings`: what was taken, from booked lines; and lines for what an older version has settled."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING
+
+from arcade_cloud.entrypoints.cli.output import Column, Fields, add_formats, print_list
+
+if TYPE_CHECKING:
+    from arcade_cloud.config.settings import Settings
+    from arcade_cloud.domain.books import Row, Sums
+
+_BY = ("day", "week", "month", "location", "machine", "method")
+# Each day is a query or more.
+_MOST_DAYS = 3_660
+_NOT_NAMED = {"location": "(no location)", "method": "(not known)"}
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `takings` and `takings rebuild`."""
+    takings = commands.add_parser(
+        "takings",
+        help="add up what was taken, by day, machine, location or method",
+        description="Add up what settled orders have booked. Days are those of the time zone TIMEZONE. Stripe's "
+        "fees are not taken off.",
+    )
+    takings.add_argument(
+        "--from", dest="first", type=_day, metavar="DAY", help="the first day (first of the month)"
+    )
+    takings.add_argument("--to", dest="last", type=_day, metavar="DAY", help="the last day (today)")
+    takings.add_argument("--by", choices=_BY, default="day", help="what makes a row (%(default)s)")
+    add_formats(takings)
+    takings.set_defaults(run=_report)
+    rebuild = takings.add_subparsers(dest="what", metavar="[rebuild]").add_parser(
+        "rebuild",
+        help="book what an older version has settled, and prove that the lines are the orders'",
+        description="Look at all orders, book what is not booked yet, and compare the sums of orders and lines. "
+        "It may be stopped and run again at any time, also while the cloud runs.",
+    )
+    rebuild.set_defaults(run=_rebuild)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r}: write a day such as 2026-11-22") from None
+
+
+def _report(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.bootstrap import build
+
+    with build(settings) as cloud:
+        takings = cloud.services.takings
+        last: date = options.last or takings.today()
+        first: date = options.first or last.replace(day=1)
+        if not 0 <= (last - first).days < _MOST_DAYS:
+            print(f"arcade-cloud: from {first} to {last}: that must be 1 to {_MOST_DAYS} days", file=sys.stderr)
+            return 2
+        report = takings.report(first, last, options.by)
+    rows = report.rows()
+    if not rows:
+        print(f"nothing was booked from {first} to {last}", file=sys.stderr)
+    is_table = not (options.json or options.csv)
+    totals = report.totals() if rows and is_table else []
+    print_list(options, [*rows, *totals], _columns(options.by), lambda row: _fields(row, options.by))
+    return 0
+
+
+def _columns(by: str) -> "Sequence[Column[Row]]":
+    return (
+        Column(by.upper(), lambda row: row.name or _NOT_NAMED.get(by, "-")),
+        Column("GROSS", lambda row: _amount(row, row.sums.gross_minor) or "free", right=True),
+        Column("GIVEN BACK", lambda row: _amount(row, row.sums.goodwill_minor), right=True),
+        Column("LOST", lambda row: _amount(row, row.sums.lost_minor), right=True),
+        Column("NET", lambda row: _amount(row, row.sums.net_minor), right=True),
+        Column("CREDITS", lambda row: f"{row.sums.delivered}/{row.sums.ordered}", right=True),
+    )
+
+
+def _amount(row: "Row", minor: int) -> str:
+    from arcade_cloud.domain.money import format_amount
+
+    return format_amount(minor, row.currency) if row.currency else ""
+
+
+def _fields(row: "Row", by: str) -> Fields:
+    from arcade_cloud.domain.money import plain_amount
+
+    def amount(minor: int) -> str | None:
+        return plain_amount(minor, row.currency) if row.currency else None
+
+    return {
+        by: row.name or None,
+        "currency": row.currency.upper() or None,
+        "gross": amount(row.sums.gross_minor),
+        "goodwill": amount(row.sums.goodwill_minor),
+        "lost": amount(row.sums.lost_minor),
+        "net": amount(row.sums.net_minor),
+        "credits": row.sums.ordered,
+        "delivered": row.sums.delivered,
+    }
+
+
+def _rebuild(settings: "Settings", _: argparse.Namespace) -> int:
+    from arcade_cloud.bootstrap import build
+
+    with build(settings) as cloud:
+        for done in cloud.services.takings.rebuild():
+            if not done.is_over:
+                print(f"{done.orders} orders looked at, {done.booked} had something to book", flush=True)
+    for currency, sums in sorted(done.by_orders.items()):
+        print(f"{currency.upper() or 'free credits'}: the orders say {_words(sums, currency)}")
+    for text in done.broken:
+        print(f"arcade-cloud: {text}", file=sys.stderr)
+    for currency, orders, days in done.differences:
+        lines = f"the orders say {_words(orders, currency)}, and the lines of all days {_words(days, currency)}"
+        print(f"arcade-cloud: {currency.upper() or 'free credits'}: {lines}", file=sys.stderr)
+    if done.differences:
+        print("If orders were settled meanwhile, run it again: then nothing differs.", file=sys.stderr)
+    if done.broken or done.differences:
+        return 1
+    print(f"{done.orders} orders: the lines of all days say the same")
+    return 0
+
+
+def _words(sums: "Sums", currency: str) -> str:
+    from arcade_cloud.domain.money import format_amount
+
+    credits = f"{sums.delivered} of {sums.ordered} credits"
+    if not currency:
+        return credits
+    amounts = (sums.gross_minor, sums.goodwill_minor, sums.lost_minor, sums.net_minor)
+    gross, goodwill, lost, net = (format_amount(minor, currency) for minor in amounts)
+    return f"{credits}, {gross} gross, {goodwill} given back, {lost} lost, {net} net"

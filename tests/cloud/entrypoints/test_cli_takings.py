@@ -1,0 +1,159 @@
+"""`arcade-cloud takings`: it adds up lines, by what is asked for, and books what an older version has settled."""
+
+import json
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from arcade_cloud.adapters.store.sqlite.store import SqliteStore
+from arcade_cloud.domain.books import Line
+from arcade_cloud.entrypoints.cli import main
+from arcade_cloud.services import takings
+from support.order_records import new_order, next_version, step
+from support.orders import NOW_MS
+from support.version_0_1 import write_file
+
+SETTINGS = {
+    "STRIPE_API_KEY": "sk_test_nobody",
+    "STRIPE_WEBHOOK_SECRET": "whsec_nobody",
+    "EMQX_BROKER_URL": "127.0.0.1",
+    "MQTT_TLS": "0",
+    "SIGNING_SECRET": "s" * 40,
+    "TIMEZONE": "Asia/Kuala_Lumpur",
+}
+PLAY = Line(
+    order_id="o-1",
+    number=0,
+    serial=1,
+    day="2026-11-26",
+    at_ms=NOW_MS,
+    machine_id="cab-01",
+    location="Main Hall",
+    method="card",
+    currency="myr",
+    ordered=3,
+    delivered=2,
+    gross_minor=200,
+)
+LINES = (
+    PLAY,
+    msgspec.structs.replace(
+        PLAY, serial=2, day="2026-11-27", ordered=0, delivered=0, gross_minor=0, goodwill_minor=50
+    ),
+    msgspec.structs.replace(PLAY, order_id="o-2", machine_id="cab-02", location="", method="", lost_minor=200),
+    msgspec.structs.replace(PLAY, order_id="o-3", currency="jpy", gross_minor=300),
+    msgspec.structs.replace(PLAY, order_id="o-4", currency="", method="free", gross_minor=0),
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name, value in {**SETTINGS, "DATABASE_URL": f"sqlite:///{tmp_path}/arcade.db"}.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path / "arcade.db"
+
+
+@pytest.fixture
+def booked(path: Path) -> None:
+    with closing(SqliteStore(path)) as store:
+        for line in LINES:
+            store.book((line,))
+
+
+@pytest.mark.usefixtures("booked")
+def test_the_table_has_a_row_for_each_day_and_currency_and_totals(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["takings", "--from", "2026-11-01", "--to", "2026-11-30"]) == 0
+    assert [line.split("  ") for line in capsys.readouterr().out.splitlines() if line] != []
+    assert main(["takings", "--from", "2026-11-01", "--to", "2026-11-30"]) == 0
+    rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert rows == [
+        "DAY GROSS GIVEN BACK LOST NET CREDITS",
+        "2026-11-26 free 2/3",
+        "2026-11-26 ¥ 300 ¥ 0 ¥ 0 ¥ 300 2/3",
+        "2026-11-26 RM 4.00 RM 0.00 RM 2.00 RM 2.00 4/6",
+        "2026-11-27 RM 0.00 RM 0.50 RM 0.00 RM -0.50 0/0",
+        "total free 2/3",
+        "total ¥ 300 ¥ 0 ¥ 0 ¥ 300 2/3",
+        "total RM 4.00 RM 0.50 RM 2.00 RM 1.50 4/6",
+    ]
+
+
+@pytest.mark.usefixtures("booked")
+def test_it_adds_up_only_the_days_that_are_asked_for_by_what_is_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["takings", "--from", "2026-11-26", "--to", "2026-11-26", "--by", "location", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["location"], row["currency"], row["net"]) for row in rows] == [
+        (None, "MYR", "0.00"),
+        ("Main Hall", None, None),
+        ("Main Hall", "JPY", "300"),
+        ("Main Hall", "MYR", "2.00"),
+    ]
+    assert rows[3] == {
+        "location": "Main Hall",
+        "currency": "MYR",
+        "gross": "2.00",
+        "goodwill": "0.00",
+        "lost": "0.00",
+        "net": "2.00",
+        "credits": 3,
+        "delivered": 2,
+    }
+    assert main(["takings", "--from", "2026-11-27", "--to", "2026-11-27", "--csv"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "day,currency,gross,goodwill,lost,net,credits,delivered",
+        "2026-11-27,MYR,0.00,0.50,0.00,-0.50,0,0",
+    ]
+
+
+@pytest.mark.parametrize(
+    "days", [["--from", "2026-11-27", "--to", "2026-11-26"], ["--from", "0001-01-01", "--to", "2026-11-26"]]
+)
+def test_days_that_make_no_sense_are_refused(
+    path: Path, days: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    SqliteStore(path).close()
+    assert main(["takings", *days]) == 2
+    assert "that must be 1 to 3660 days" in capsys.readouterr().err
+
+
+def test_a_text_that_is_no_day_is_refused(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["takings", "--from", "yesterday"])
+    assert stopped.value.code == 2
+    assert "write a day such as" in capsys.readouterr().err
+
+
+def test_a_rebuild_books_what_version_0_1_has_settled_and_a_second_one_nothing(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_file(path)
+    monkeypatch.setattr(takings, "PASS", 5)  # several passes
+    assert main(["takings", "rebuild"]) == 0
+    out = capsys.readouterr().out
+    assert "35 orders: the lines of all days say the same" in out
+    with closing(SqliteStore(path)) as store:
+        orders = store.recent_orders(100)
+        lines = {order.order_id: store.booked(order.order_id) for order in orders}
+    assert {order.state for order in orders if lines[order.order_id]} == {"settled"}
+    assert all(lines[order.order_id] for order in orders if order.state == "settled")
+    assert main(["takings", "rebuild"]) == 0
+    assert " 0 had something to book" in capsys.readouterr().out
+    with closing(SqliteStore(path)) as store:
+        assert {order_id: store.booked(order_id) for order_id in lines} == lines
+
+
+def test_a_rebuild_tells_of_lines_that_belong_to_no_order(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(SqliteStore(path)) as store:
+        store.move(replace(step(new_order("o-1")), lines=(PLAY,)))
+        store.move(step(next_version(new_order("o-1"))))
+        store.book((msgspec.structs.replace(PLAY, order_id="gone"),))
+    assert main(["takings", "rebuild"]) == 1
+    told = capsys.readouterr().err
+    assert "MYR: the orders say 2 of 3 credits, RM 2.00 gross" in told
+    assert "and the lines of all days 4 of 6 credits, RM 4.00 gross" in told
