@@ -310,6 +310,7 @@ def test_an_agent_s_taken_client_id_is_an_alert_until_nobody_takes_it_and_it_sel
 def test_an_ack_that_waits_in_a_session_of_an_older_secret_or_version_is_asked_for_again(whole: Whole) -> None:
     """A new signing secret gives the cloud new client ids, as an upgrade does. Nothing said meanwhile is lost."""
     system, before = whole.system, listening_ids(whole)
+    system.wait_ready("cab-01")  # whatever became of its agent in the test before
     pulsed = len(whole.pulses())
     link = system.create_link("cab-01", 8)
     system.stripe.pay(link["url"], "card", wait=False)

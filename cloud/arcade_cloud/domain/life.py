@@ -53,10 +53,19 @@ def decide(order: Order, event: Event, context: Context) -> Decision:
         nothing, the order is the given one.
     """
     decision = _decide(without_future(order, context.now_ms), event, context)
-    if decision.order == order:
+    if decision.order == order or _as_in_form_1(decision.order) == order:
         return Decision(order, decision.effects, decision.alerts, decision.text, decision.forget)
     moved = _with(decision.order, version=order.version + 1)
     return Decision(moved, decision.effects, decision.alerts, decision.text)
+
+
+def _as_in_form_1(order: Order) -> Order:
+    """The order without what form 1 does not keep. Learning that is no step: there each reading would be one."""
+    payment = order.payment
+    if payment is None or payment.shown is None:
+        return order
+    shown = msgspec.structs.replace(payment.shown, method=None, capture_mark=None)
+    return _with(order, payment=msgspec.structs.replace(payment, shown=shown))
 
 
 def _decide(order: Order, event: Event, context: Context) -> Decision:

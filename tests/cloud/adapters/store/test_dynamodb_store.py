@@ -492,7 +492,8 @@ def test_busy_records_spread_over_many_partitions(store: DynamoStore) -> None:
         store.put_machine(Machine(machine_id=f"cab-{number}", version=1), 0)
     found = _raw(store)
     for attribute in ("waits_in", "listed_in"):
-        for kind in {item[attribute]["S"].partition("#")[0] for item in found if attribute in item}:
+        kinds = {item[attribute]["S"].partition("#")[0] for item in found if attribute in item}
+        for kind in kinds - {"code"}:  # each order's code is a partition of its own
             shares = collections.Counter(
                 item[attribute]["S"]
                 for item in found

@@ -146,7 +146,7 @@ def test_the_command_makes_what_the_store_then_uses(
     store.move(step(new_order("o-1")))
     store.close()
     assert main(["order", "list"]) == 0
-    assert capsys.readouterr().out.startswith("o-1 ")
+    assert capsys.readouterr().out.endswith("  o-1\n")
 
 
 def test_a_file_needs_no_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
