@@ -9,6 +9,7 @@ from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Self
 
 from arcade_cloud.adapters.store import open_store
+from arcade_cloud.adapters.stripe.clock import monotonic_clock_ms
 from arcade_cloud.config.settings import Settings
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.limits import Limits
@@ -47,11 +48,6 @@ if TYPE_CHECKING:
 def wall_clock_ms() -> int:
     """Now, epoch milliseconds."""
     return time.time_ns() // 1_000_000
-
-
-def monotonic_clock_ms() -> int:
-    """A clock that nobody sets, in milliseconds."""
-    return time.monotonic_ns() // 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +115,7 @@ def connect(
     for_players = payments if players_payments is None else players_payments
     sales = Sales(
         fulfilment=fulfilment,
-        unsellable=Unsellable(alerts=alerting, payments=payments, now_ms=now_ms),
+        unsellable=Unsellable(alerts=alerting, payments=payments, now_ms=now_ms, monotonic_ms=monotonic_ms),
         payments=for_players,
         keyring=keyring,
         base_url=base_url,
@@ -150,7 +146,7 @@ def connect(
         claims=Claims(fulfilment=fulfilment, sales=sales, alerts=alerting),
         reconciliation=Reconciliation(fulfilment=fulfilment, intake=intake, webhooks=webhooks),
         webhooks=webhooks,
-        recheck=ClockRecheck(fulfilment=fulfilment, monotonic_ms=monotonic_ms),
+        recheck=ClockRecheck(fulfilment=fulfilment, watch=watch, monotonic_ms=monotonic_ms),
         messages=MachineMessages(fulfilment, keyring, watch),
         watch=watch,
         finding=Finding(store=store, payments=payments),
@@ -238,7 +234,7 @@ class Cloud:
         return BrokerWatch(
             alerts=services.alerts,
             sender=services.sender,
-            now_ms=services.fulfilment.now_ms,
+            monotonic_ms=monotonic_clock_ms,
             name=name,
             problems=problems,
             is_answered=lambda: self.publisher.is_answered,

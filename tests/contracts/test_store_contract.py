@@ -1035,6 +1035,14 @@ def test_presences_are_due_at_their_time_the_longest_due_first(store: Store) -> 
     assert store.due_presences(400, 10) == ["cab-01", "cab-04", "cab-05"]
 
 
+def test_presences_wait_for_later_the_first_due_first(store: Store) -> None:
+    for name, due_at_ms in (("cab-01", 300), ("cab-02", None), ("cab-03", 100), ("cab-04", 301), ("cab-05", 300)):
+        store.put_presence(Presence(machine_id=name, version=1, due_at_ms=due_at_ms), 0)
+    assert store.waiting_presences(100, 10) == ["cab-01", "cab-05", "cab-04"]
+    assert store.waiting_presences(99, 2) == ["cab-03", "cab-01"]
+    assert store.waiting_presences(301, 10) == []
+
+
 def test_the_last_note_of_a_sweep_counts(store: Store) -> None:
     """It corrects a clock that was ahead."""
     assert store.reconciled_ms() is None

@@ -28,7 +28,14 @@ SLACK_MS = 5 * SECOND
 # docs/SECURITY.md: an older status is no sign of life.
 OLD_MS = 75 * SECOND
 # What keeps the machines' words, or the cloud's echoes, from the cloud.
-DEAFENING = ("acks lost on their way", "acks held up", "message lost after the broker", "cloud down", "store down")
+DEAFENING = (
+    "acks lost on their way",
+    "acks held up",
+    "message lost after the broker",
+    "cloud down",
+    "store down",
+    "a cloud process's clock is hours off",
+)
 
 FORGING = (
     "attacker has the broker",
@@ -109,7 +116,7 @@ def _check_machines_watched(case: Case) -> Iterator[Broken]:
                 yield Broken("5", "alerts", f"{condition.subject} is said to have a wrong key without a cause")
         elif condition.kind == "taken_over":
             causes = [c for c in evidence.causes if (c.what, c.subject) == ("client id taken", condition.subject)]
-            if not any(cause.at_ms <= condition.began_ms for cause in causes):
+            if not any(cause.at_ms <= condition.began_ms + evidence.apart_ms for cause in causes):
                 yield Broken("5", "alerts", f"nobody has taken the client id of {condition.subject}")
         elif condition.kind == "alert_receiver":
             if not evidence.faults.get("an alert does not arrive"):
@@ -138,8 +145,8 @@ def _check_contests(case: Case) -> Iterator[Broken]:
         for said in evidence.stated:
             if not said.contested or abs(said.at_ms - said.stated_ms) > SLACK_MS:
                 continue  # what was long on its way is no news
-            mine = [c for c in told if c.subject == said.machine_id and c.began_ms <= said.at_ms]
-            if not any(_ends_after(c, said.at_ms - SLACK_MS) for c in mine):
+            mine = [c for c in told if c.subject == said.machine_id and c.began_ms <= said.at_ms + evidence.apart_ms]
+            if not any(_ends_after(c, said.at_ms - SLACK_MS - evidence.apart_ms) for c in mine):
                 yield Broken("5", "alerts", f"nobody is told that the client id of {said.machine_id} is taken")
     for condition in told:
         later = [
@@ -150,7 +157,7 @@ def _check_contests(case: Case) -> Iterator[Broken]:
 
 
 def _check_accusation(case: Case, condition: Condition, silent_ms: int) -> Iterator[Broken]:
-    evidence, slack_ms = case.evidence, 2 * case.evidence.skew_ms + SLACK_MS
+    evidence, slack_ms = case.evidence, 2 * case.evidence.apart_ms + SLACK_MS
     since_ms = condition.began_ms - silent_ms + slack_ms
     # A Pi that has not been told the time may say one that is years ahead.
     signs = [s for s in evidence.stated if s.machine_id == condition.subject]

@@ -25,6 +25,7 @@ AWAY = frozenset(
         "cloud down",
         "card stalls",
         "a cloud process has another time",
+        "a cloud process's clock is hours off",
         "database restored from a backup",
         "signing secret rotated",
     }

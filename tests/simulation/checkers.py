@@ -152,7 +152,7 @@ def check_pulses(case: Case) -> Iterator[Broken]:
             continue
         # Another expiry than that of the first command is for `check_paid` to judge.
         late_ms = first.on_ms - max(command.expires_ms for command in mine if command.at_ms <= first.on_ms)
-        if late_ms >= case.evidence.skew_ms:
+        if late_ms >= case.evidence.apart_ms:
             yield Broken("2", "pulses", f"{credit_id} was begun {late_ms} ms after its expiry")
         elif late_ms >= 0:  # the Pi has its time from a process whose clock was slow
             case.exceptions["clocks apart"] += 1
@@ -220,7 +220,7 @@ def check_paid(case: Case) -> Iterator[Broken]:
         asked = {(command.machine_id, command.credits, command.installation) for command in commands}
         ends_ms = [command.expires_ms for command in commands]
         # A payment that is told anew may be put where a clock of the cloud's was, so its credit ends then.
-        apart_ms = 2 * case.evidence.skew_ms if credit_id in case.forgotten_credits else 0
+        apart_ms = 2 * case.evidence.apart_ms if credit_id in case.forgotten_credits else 0
         if case.is_made_anew(credit_id):
             asked = {(machine_id, credits, "") for machine_id, credits, _ in asked}
         if len(asked) > 1 or max(ends_ms) - min(ends_ms) > apart_ms:
@@ -240,7 +240,7 @@ def check_paid(case: Case) -> Iterator[Broken]:
             yield Broken("2", "paid", f"{credit_id} is not what was bought: {bought}")
         since_ms, decision = line["paid_ms"], case.evidence.decisions.get(line["id"])
         if decision is not None:
-            since_ms = decision.ended_ms + case.evidence.skew_ms
+            since_ms = decision.ended_ms + case.evidence.apart_ms
         if commands[0].expires_ms > since_ms + 1000 * (case.evidence.limits.deliver_within_s + 1):
             yield Broken("2", "paid", f"{credit_id} lives longer than it may")
 
@@ -422,7 +422,7 @@ def check_books(case: Case) -> Iterator[Broken]:
 def check_words(case: Case) -> Iterator[Broken]:
     """What closed an order truly happened: the addressed machine's own word, or silence as published."""
     limits = case.evidence.limits
-    slack_ms = 2 * case.evidence.skew_ms  # begun by a process with one clock, ended by one with another
+    slack_ms = 2 * case.evidence.apart_ms  # begun by a process with one clock, ended by one with another
     money = {line["id"]: line for line in case.evidence.money}
     for order in case.evidence.orders:
         name, by, credit_id = order["order_id"], order["resolved_by"], order["credit_id"]

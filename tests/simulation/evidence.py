@@ -275,9 +275,15 @@ class Evidence:
     )  # event id: when first, from which machine
     closed: list[Closed] = field(default_factory=list)
     restores: list[Restore] = field(default_factory=list)
-    skew_ms: int = 0  # how far a clock of the cloud's was ever off
+    skew_ms: int = 0  # how far a clock of the cloud's was ever off, as a host's without NTP
+    far_off_ms: int = 0  # the same for clocks that were plainly wrong, and were put right
     defects: list[str] = field(default_factory=list)
     faults: dict[str, int] = field(default_factory=dict)
     quiet_from_ms: int = 0
     machines_off_ms: int = 0
     ended_ms: int = 0
+
+    @property
+    def apart_ms(self) -> int:
+        """How far a clock of the cloud's was ever off."""
+        return max(self.skew_ms, self.far_off_ms)

@@ -93,6 +93,7 @@ WINDOWS: dict[str, tuple[int, int, int]] = {
     "second Pi with the same id": (2, 30 * SECOND, 30 * MINUTE),
     "wall clock jumps": (3, 1, 2),
     "a cloud process has another time": (2, 1 * MINUTE, 2 * HOUR),
+    "a cloud process's clock is hours off": (2, 1 * MINUTE, 2 * HOUR),
     "signing secret rotated": (1, 1 * MINUTE, 30 * MINUTE),
     "attacker has the broker": (2, 1 * MINUTE, 1 * HOUR),
     "careless Pi answers for others": (1, 1 * MINUTE, 30 * MINUTE),

@@ -18,6 +18,7 @@ from arcade_cloud.errors import (
     BadRequest,
     BadWebhook,
     PaymentsError,
+    PaymentsRefused,
     StoreUnavailable,
 )
 from arcade_cloud.ports.store import Move
@@ -35,18 +36,22 @@ WEBHOOK_SECRET = "whsec_simulation"
 STORE_WRITES = (
     "move note_seen raise_alert put_presence note_unmatched_ack note_unclaimed forget_unclaimed note_echo "
     "mark_alert_sent note_reconciled change_alert note_webhook_accepted note_webhooks_refused "
-    "forget_echoes forget put_machine book"
+    "forget_echoes forget put_machine book note_rechecked"
 )
 STORE_READS = (
     "order order_of_payment order_of_credit due_orders next_due_ms is_seen machine machines presence "
     "unsent_alerts heard_echo_ms reconciled_ms alert lasting_alert webhooks hearing due_presences "
-    "unclaimed unclaimed_payment standing_alerts booked"
+    "waiting_presences unclaimed unclaimed_payment waiting_orders rechecked_until standing_alerts booked"
 )
 PAYMENT_WRITES = "create_checkout capture cancel refund"
 PAYMENT_READS = "read_checkout read_payment read_price read_events"
 NO_RECORDS = ("unavailable", "_lock", "_committed", "_alerted", "_watched")
 # A worker that waits for Stripe or the broker lets others work; so deep may that go.
 MAX_DEPTH = 2
+# docs/ORDER_LIFE.md: Stripe's list is looked through so often.
+RECONCILE_EVERY_MS = 15 * MINUTE
+# docs.stripe.com/webhooks: the libraries take a signature for so long, less what the clocks and the way differ.
+SIGNED_FOR_MS = 290 * SECOND
 ALLOWED = (StoreUnavailable,)
 
 
@@ -116,6 +121,7 @@ class Worker:
         self.up = False
         self.skew_ms = 0
         self.is_booking = False
+        self.is_measured = False  # how far it is off Stripe's
         self.start()
 
     def start(self) -> None:
@@ -124,7 +130,8 @@ class Worker:
         self.up = True
         self.generation += 1
         payments = self._guarded(cloud.payments, PAYMENT_WRITES, PAYMENT_READS)
-        payments.clock_off_ms = lambda: self.skew_ms
+        self.is_measured = False
+        payments.clock_off_ms = lambda: self.skew_ms if self.is_measured else None
         receiver = self._guarded(cloud, "post", "")
         receiver.name, receiver.setting, receiver.at_once = "operator", "ALERT_URLS", 3
         services = connect(
@@ -139,11 +146,13 @@ class Worker:
             machine_silent_s=cloud.evidence.limits.machine_silent_s,
             zone=ZoneInfo(cloud.evidence.zone),
             now_ms=lambda: cloud.scheduler.now_ms + self.skew_ms,
+            monotonic_ms=lambda: cloud.scheduler.now_ms,
             later=at_once if cloud.serverless else self._later,
             random_bytes=cloud.rng.randbytes,
         )
         self.fulfilment, self.messages, self.sales = services.fulfilment, services.messages, services.sales
         self.intake, self.operations, self.claims = services.intake, services.operations, services.claims
+        self.recheck = services.recheck
         self.reconciliation, self.watch, self.fleet = services.reconciliation, services.watch, services.fleet
         cloud.listens()
 
@@ -165,7 +174,7 @@ class Worker:
                     return call(*args)
                 if faults.on and faults.hit("another worker in between"):
                     cloud.let_others_work(self, generation, name)
-                answer = call(*args, **fields)
+                answer = self._answer(call, name, args, fields)
                 if name == "SimPayments.read_payment" and faults.hit("Stripe's answer waits before it is used"):
                     cloud.let_others_work(self, generation, name, (300, 3_000, 8_000, 12_000, 20_000))
                 if faults.on and faults.hit("another worker before the answer is used"):
@@ -186,7 +195,7 @@ class Worker:
         def change(*args: Any, **fields: Any) -> Any:
             self.is_booking = False
             if not faults.on:
-                answer = call(*args, **fields)
+                answer = self._answer(call, name, args, fields)
                 if is_payment:
                     cloud.flush_webhooks()
                 return answer
@@ -195,7 +204,7 @@ class Worker:
             if faults.hit("cloud killed before a commit or effect"):
                 raise PowerCut(name)
             try:
-                answer = call(*args, **fields)
+                answer = self._answer(call, name, args, fields)
             finally:
                 if is_payment:
                     self._while_stripe_answers(generation, name)
@@ -206,6 +215,20 @@ class Worker:
             return answer
 
         return change
+
+    def _answer(self, call: Callable[..., Any], name: str, args: Any, fields: Any) -> Any:
+        """The answer to a call. Each of Stripe's has Stripe's time, a refusal too. A jump since is noticed."""
+        is_answer = False
+        try:
+            answer = call(*args, **fields)
+            is_answer = True
+        except PaymentsRefused:
+            is_answer = True
+            raise
+        finally:
+            if is_answer and name.startswith("SimPayments"):
+                self.is_measured = True
+        return answer
 
     def _while_stripe_answers(self, generation: int, name: str) -> None:
         """What Stripe does sooner than it answers: webhooks overtake."""
@@ -263,6 +286,7 @@ class Cloud:
         self._statuses: set[bytes] = set()
         self._boots: frozenset[tuple[str, str]] = frozenset()
         self.is_down = False
+        self._rechecks_from_ms: int | None = None
         # The longest silence, with a revoke and its echo a minute; and what is brief where silence is.
         self.most_steps = 1_000 if limits.last_resort_s < 10_000 else 10_000
         self.workers = [Worker(self, index) for index in range(rng.choice((1, 2, 2)))]
@@ -402,7 +426,9 @@ class Cloud:
         if up and not self.is_down:
             worker = self.rng.choice(up)
             self.try_on(worker, "reconciliation", lambda worker: worker.reconciliation.run_once())
-            next_ms = max(self.scheduler.now_ms + self.timer_ms, worker.reconciliation._next_ms)
+            # The timer calls all the time; when it is time for the next page, the process's own clock says.
+            wait_ms = worker.reconciliation._next_ms - worker.fulfilment.now_ms()
+            next_ms = self.scheduler.now_ms + max(self.timer_ms, min(wait_ms, RECONCILE_EVERY_MS))
         unavailable, self.store.unavailable = self.store.unavailable, False
         swept_ms = self.store.reconciled_ms() or 0
         self.store.unavailable = unavailable
@@ -410,6 +436,27 @@ class Cloud:
             self._reconcile_until_ms = None
         else:
             self.scheduler.at(next_ms, self._reconcile)
+
+    def recheck_from_now(self) -> None:
+        """A clock was set: every process looks at what waits, now and then each minute, until all are right."""
+        if self._rechecks_from_ms is None:
+            self.scheduler.after(self.timer_ms, self._recheck)
+        self._rechecks_from_ms = self.scheduler.now_ms
+
+    def _recheck(self) -> None:
+        done = not any(worker.skew_ms for worker in self.workers)
+        for worker in self.workers:
+            done = done and worker.up and not self.is_down and not self.store.unavailable
+            if worker.up and not self.is_down:
+                looks = worker.recheck.look if self.serverless else worker.recheck.run_once
+                self.try_on(worker, "recheck", lambda _, looks=looks: looks())  # type: ignore[misc]  # bound now
+                if not self.payments.is_down:
+                    worker.is_measured = True
+                self.try_on(worker, "recheck", lambda _, looks=looks: looks())  # type: ignore[misc]  # bound now
+        if done:
+            self._rechecks_from_ms = None
+        else:
+            self.scheduler.after(MINUTE, self._recheck)
 
     def post(self, alerts: Sequence[Alert]) -> bool:
         """The receiver of alerts."""
@@ -470,6 +517,10 @@ class Cloud:
         except Exception:  # noqa: BLE001  # evidence of a defect
             self.defect("webhook")
             return 500
+
+    def takes_for_forged(self) -> bool:
+        """Whether some process's clock is so far off Stripe's that a webhook looks repeated, or made up."""
+        return any(abs(worker.skew_ms) > SIGNED_FOR_MS for worker in self.workers)
 
     def ask(self, what: str, work: Callable[[Worker], T]) -> T | None:
         """A request of a person; None if it was turned down or came to nothing."""

@@ -119,7 +119,7 @@ class StripeSide:
         self._scheduler.note("webhook", event["id"], event["type"], status)
         if status == 200:
             event["pending_webhooks"] = 0
-        if status == 400:
+        if status == 400 and not self._cloud.takes_for_forged():
             self._evidence.defects.append(f"a true event of Stripe's was refused: {event['type']}")
         elif status != 200 and tries == len(REPEATS_S):
             self._evidence.defects.append(f"Stripe has given up on an event: {event['type']}")

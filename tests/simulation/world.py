@@ -38,6 +38,7 @@ CURRENCIES = ("myr", "myr", "myr", "myr", "kwd", "isk")
 ZONES = (("Asia/Kuala_Lumpur", 8 * HOUR), ("Pacific/Marquesas", -9 * HOUR - 30 * MINUTE), ("UTC", 0))
 # How far the clock of a cloud process may be off: what NTP leaves as a rule, and now and then a host without it.
 USUAL_SKEW_MS, RARE_SKEW_MS, RARELY = 2 * SECOND, 30 * SECOND, 0.3
+MOST_OFF_MS = 8 * HOUR
 WATCHING = {
     "attacker has the broker",
     "careless Pi answers for others",
@@ -302,6 +303,8 @@ class World:
                 return None
             case "a cloud process has another time":
                 return self._set_wrong(rng)
+            case "a cloud process's clock is hours off":
+                return self._set_far_off(rng)
             case "signing secret rotated":
                 return self._rotate(end_ms)
             case "machine out of service":
@@ -370,6 +373,20 @@ class World:
         self.closures.close(machine_id, None)
         return lambda: self.closures.open(machine_id)
 
+    def _set_far_off(self, rng: random.Random) -> Callable[[], None]:
+        """The clock of one of the cloud's processes jumps, ahead or behind, and later back to where it was."""
+        worker = rng.choice(self.cloud.workers)
+        worker.skew_ms = rng.choice((-1, 1)) * round(_log_uniform(rng, 15 * SECOND, MOST_OFF_MS))
+        self.evidence.far_off_ms = max(self.evidence.far_off_ms, abs(worker.skew_ms))
+        self.scheduler.note("far off", worker.index, worker.skew_ms)
+        self.cloud.recheck_from_now()
+
+        def put_right() -> None:
+            worker.skew_ms = 0
+            self.cloud.recheck_from_now()
+
+        return put_right
+
     def _ending(self, thing: object, name: str) -> Callable[[], None]:
         return lambda: setattr(thing, name, False)
 
@@ -406,6 +423,8 @@ class World:
             worker.skew_ms = 0
             if not worker.up:
                 worker.start()
+        if "a cloud process's clock is hours off" in faults.windows:
+            cloud.recheck_from_now()
         self.broker.start()
         self.closures.open_all()
         for pi in self.pis:

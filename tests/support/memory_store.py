@@ -261,6 +261,16 @@ class MemoryStore:
                 raise Conflict(presence.machine_id)
             self._presences[presence.machine_id] = presence
 
+    def waiting_presences(self, later_than_ms: int, limit: int) -> list[str]:
+        with self._lock:
+            self._check_up()
+            waiting = sorted(
+                (presence.due_at_ms, machine_id)
+                for machine_id, presence in self._presences.items()
+                if presence.due_at_ms is not None and presence.due_at_ms > later_than_ms
+            )
+            return [machine_id for _, machine_id in waiting[: max(0, limit)]]
+
     def due_presences(self, now_ms: int, limit: int) -> list[str]:
         with self._lock:
             self._check_up()

@@ -101,7 +101,7 @@ class SandboxPayments(StripeGateway):
             retries=0,
             monotonic_s=lambda: now_ms() / 1000,
             http_client=InProcess(world, self._asked),
-            clock=StripeClock(now_ms),
+            clock=StripeClock(now_ms, now_ms),
         )
         self.stripe = SandboxAccount(world)
         self.calls: list[str] = []

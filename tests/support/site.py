@@ -82,6 +82,7 @@ class Site:
             base_url=BASE_URL,
             price_id=self.settings.stripe_price_id,
             now_ms=lambda: self.now_ms,
+            monotonic_ms=lambda: self.now_ms,
         )
         self.reconciliation = self.cloud.reconciliation
         self.dependencies = Dependencies(

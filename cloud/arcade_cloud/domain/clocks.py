@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from arcade_cloud.domain.credit import LONGEST_WAIT_S as LONGEST_CREDIT_WAIT_S
+from arcade_cloud.domain.limits import AHEAD_MS
 from arcade_cloud.domain.order import Credit, Order
 from arcade_cloud.domain.payment import LONGEST_WAIT_S as LONGEST_READ_WAIT_S
 from arcade_cloud.domain.payment import UNPAID_KEPT_S, is_kept_for_a_while
-from arcade_cloud.domain.settlement import LONGEST_WAIT_S as LONGEST_SETTLE_WAIT_S
-from arcade_cloud.domain.settlement import REFUND_KEY_USE_MS
+from arcade_cloud.domain.settlement import REFUND_KEY_USE_MS, longest_wait_s
 
 # Off Stripe's clock by so much, a person is told; by so much more, nobody may pay: a payment would go back as too
 # late soon after, or Stripe's webhooks would be taken for forged.
@@ -35,23 +35,23 @@ def off_text(off_ms: int) -> str:
 
 _Part = TypeVar("_Part", bound=msgspec.Struct)
 
-# Clocks that differ by no more than this harm nobody: an order waits that much longer.
-AHEAD_MS = 60_000
-
 
 def without_future(order: Order, now_ms: int) -> Order:
     """The order without times that lie further ahead than any rule puts them; the given one if there are none."""
     payment, settlement = order.payment, order.settlement
     if payment is not None and payment.stage in {"open", "abandoned"}:
-        longest_s = UNPAID_KEPT_S if is_kept_for_a_while(payment) else LONGEST_READ_WAIT_S
-        payment = _changed(payment, due_at_ms=_due(payment.due_at_ms, longest_s, now_ms))
+        kept_s = UNPAID_KEPT_S if is_kept_for_a_while(payment) else 0  # it waits for nothing but its end
+        due_at_ms = _due(payment.due_at_ms, kept_s or LONGEST_READ_WAIT_S, now_ms)
+        if due_at_ms != payment.due_at_ms:
+            due_at_ms = now_ms + 1000 * kept_s
+        payment = _changed(payment, due_at_ms=due_at_ms)
     if not settlement.done:
         serial_at_ms = settlement.serial_at_ms
         if serial_at_ms is not None and serial_at_ms > now_ms + AHEAD_MS:
             serial_at_ms = now_ms - REFUND_KEY_USE_MS  # nobody knows its age, so the key is not used again
         settlement = _changed(
             settlement,
-            due_at_ms=_due(settlement.due_at_ms, LONGEST_SETTLE_WAIT_S, now_ms),
+            due_at_ms=_due(settlement.due_at_ms, longest_wait_s(order), now_ms),
             key_at_ms=_past(settlement.key_at_ms, now_ms),
             serial_at_ms=serial_at_ms,
         )

@@ -10,6 +10,9 @@ LAST_RESORT_AT_MOST_S = 3 * 86_400
 # The clocks of the cloud's processes may differ by this much, and an agent's estimate of the cloud's time is ahead
 # by one round trip. What comes from further ahead shows that some clock is wrong.
 SKEW_MS = 10_000
+# What lies further ahead than its rule puts it, by more than this, was written by a clock that was ahead. Clocks
+# that differ by less harm nobody: something waits that much longer.
+AHEAD_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from arcade_cloud.domain.closure import Closure, closed_text, standing
-from arcade_cloud.domain.limits import SKEW_MS
+from arcade_cloud.domain.limits import AHEAD_MS, SKEW_MS
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.offers import offer_text
 from arcade_cloud.domain.texts import (
@@ -364,6 +364,11 @@ def hearing_after(before: Hearing | None, sent_at_ms: int) -> Hearing:
     return Hearing(before.since_ms, max(before.until_ms, sent_at_ms))
 
 
+def put_off_after_ms(now_ms: int, silent_ms: int) -> int:
+    """Only a clock that was ahead has made a machine due later than this."""
+    return now_ms + max(silent_ms, HEARS_FOR_MS) + AHEAD_MS
+
+
 class Watched(Struct, frozen=True):
     """What a look at a machine has shown: its presence with the time of the next look.
 
@@ -386,6 +391,8 @@ def look(
     def due(at_ms: int | None) -> Presence:
         return msgspec.structs.replace(presence, due_at_ms=at_ms)
 
+    if presence.last_alive_ms > now_ms + AHEAD_MS:  # a clock that was ahead has heard it: it is silent from now on
+        presence = msgspec.structs.replace(presence, alive_at_ms=now_ms)
     if now_ms - presence.last_alive_ms < silent_ms:
         return Watched(due(presence.last_alive_ms + silent_ms), "alive")
     if closed is not None:

@@ -69,6 +69,8 @@ def poll(payment: OrderPayment, created_at_ms: int, context: Context) -> Step[Or
 
 def look_again(payment: OrderPayment, context: Context) -> Step[OrderPayment]:
     """Read the payment of a closed order: a change was reported, or its refund may have failed."""
+    if payment.checkout is None and payment.payment_intent is None:  # a clock was wrong: nothing is to be read
+        return _to_be_forgotten(Step(_with(payment, reads=0)), context)
     if payment.reads >= READS_AT_MOST:
         text = "The payment of this closed order could not be read for two weeks. Look up the payment at Stripe."
         return Step(_with(payment, reads=0, due_at_ms=None), notices=(Notice("given_up", text),), text=text)

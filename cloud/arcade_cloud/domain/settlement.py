@@ -37,8 +37,6 @@ OTHER_KEY_USE_MS = 600_000
 # After this time the last attempt with a key is over: it waits at most an hour (effects.EFFECT_LIFE_MS), and a
 # call takes less than ten minutes.
 ATTEMPT_LIFE_MS = EFFECT_LIFE_MS + 600_000
-# No settlement waits longer for its next attempt.
-LONGEST_WAIT_S = max(*SETTLE_BACKOFF_S, *PATIENT_BACKOFF_S, ATTEMPT_LIFE_MS // 1000)
 # Some in the first minutes, then hourly for two weeks. By then a hold has ended, and only a person can find out
 # more.
 SETTLE_ATTEMPTS = 340
@@ -101,6 +99,16 @@ def begin(order: Order, context: Context) -> Decision:
         "Look at Stripe's status page and at the API key."
     )
     return Decision(trying, (ReadPayment(),), (_alert(order, "settle_slow", text, context),))
+
+
+def longest_wait_s(order: Order) -> int:
+    """How long the order waits for its next attempt at most, in seconds."""
+    shown, settlement = None if order.payment is None else order.payment.shown, order.settlement
+    if shown is not None and (shown.status == "processing" or shown.dispute == "open"):
+        return PATIENT_BACKOFF_S[-1]
+    if settlement.key.startswith("refund:"):  # another one may have to wait for it
+        return max(SETTLE_BACKOFF_S[-1], ATTEMPT_LIFE_MS // 1000)
+    return SETTLE_BACKOFF_S[min(settlement.attempts, len(SETTLE_BACKOFF_S) - 1)]
 
 
 def _next_try(order: Order, attempts: int, context: Context) -> int:

@@ -179,6 +179,10 @@ class Store(Protocol):
         """The ids of machines whose presence is due, at most `limit`, the longest due first."""
         ...
 
+    def waiting_presences(self, later_than_ms: int, limit: int) -> list[str]:
+        """The ids of machines whose presence is due later than that, at most `limit`, the first due first."""
+        ...
+
     # alerts, and unmatched acks
     def raise_alert(self, alert: Alert) -> bool:
         """Store an alert that belongs to no step.

@@ -17,6 +17,7 @@ class BrokerWatch:
     """Begins and ends the condition `broker` of one process.
 
     Attributes:
+        monotonic_ms: A clock that nobody sets.
         name: The process. After a restart it has the same name.
         problems: What is wrong with the connections now, each in a sentence with what to do about it.
         is_answered: Whether the broker has answered the last message that was sent.
@@ -24,14 +25,14 @@ class BrokerWatch:
 
     alerts: Alerts
     sender: Sender
-    now_ms: Callable[[], int]
+    monotonic_ms: Callable[[], int]
     name: str
     problems: Callable[[], list[str]]
     is_answered: Callable[[], bool]
     _bad_since_ms: int | None = None
     _told_ms: int | None = None
     _is_fine: bool = False
-    _tried_ms: int = 0
+    _tried_ms: int | None = None
 
     def run_once(self) -> None:
         """Look at the connections. The timer calls it at every pass.
@@ -39,8 +40,9 @@ class BrokerWatch:
         Raises:
             StoreUnavailable: It is told at a later pass.
         """
-        now_ms = self.now_ms()
-        if not self.is_answered() and now_ms - self._tried_ms >= TRY_EVERY_MS:
+        now_ms = self.monotonic_ms()
+        is_time = self._tried_ms is None or now_ms - self._tried_ms >= TRY_EVERY_MS
+        if is_time and not self.is_answered():
             self._tried_ms = now_ms
             self.sender.echo()
         problems = self.problems()

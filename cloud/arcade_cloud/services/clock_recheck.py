@@ -1,4 +1,4 @@
-"""Puts right what a clock that was ahead has written: orders that wait for hours, and echoes from the future.
+"""Puts right what a clock that was ahead has written: orders and machines put off, and echoes from the future.
 
 Nobody can tell when that is needed: the process whose clock was ahead may be gone. So the timer looks at all
 orders that wait, some at each pass and round and round. A process whose own clock was set back hurries.
@@ -8,10 +8,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from arcade_cloud.domain.clocks import AHEAD_MS, without_future
+from arcade_cloud.domain.clocks import without_future
+from arcade_cloud.domain.limits import AHEAD_MS
 from arcade_cloud.errors import FormTooNew, StoreUnavailable
 from arcade_cloud.ports.store import Waiting
 from arcade_cloud.services.fulfilment import Fulfilment
+from arcade_cloud.services.machine_watch import MachineWatch
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +33,7 @@ class ClockRecheck:
     """
 
     fulfilment: Fulfilment
+    watch: MachineWatch
     monotonic_ms: Callable[[], float]
     _ahead_ms: float | None = None  # of the monotonic clock
     _rounds: int = 0  # that are to be made in a hurry
@@ -71,6 +74,7 @@ class ClockRecheck:
         fulfilment = self.fulfilment
         store, found = fulfilment.store, 0
         fulfilment.heard_echo_ms()
+        self.watch.look_at_put_off()
         before = store.rechecked_until()
         waiting = store.waiting_orders(before or Waiting(fulfilment.now_ms(), ""), BATCH)
         until = waiting[-1] if len(waiting) == BATCH else None

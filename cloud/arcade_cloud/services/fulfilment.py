@@ -14,6 +14,7 @@ from typing import Literal
 
 from arcade_cloud.domain import books
 from arcade_cloud.domain.alerts import Alert, alert
+from arcade_cloud.domain.clocks import why_closed
 from arcade_cloud.domain.decisions import Context, Decision
 from arcade_cloud.domain.effects import (
     EFFECT_LIFE_MS,
@@ -303,6 +304,8 @@ class Fulfilment:
             return None  # too old to be safe, or nobody knows; the order is due, and its payment is read again
         if order.payment_intent is None:
             raise InvariantBroken(f"order {order.order_id}: nothing to {effect.operation}")
+        if effect.operation == "refund" and why_closed(self.payments.clock_off_ms()) is not None:
+            return None  # its clock cannot say whether an earlier refund may still happen
         payment_intent, key = order.payment_intent, effect.key
         try:
             match effect.operation:

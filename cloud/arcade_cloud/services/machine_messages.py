@@ -14,6 +14,7 @@ import msgspec
 
 from arcade_cloud.domain import machines
 from arcade_cloud.domain.alerts import alert
+from arcade_cloud.domain.clocks import why_closed
 from arcade_cloud.domain.closure import ended_since
 from arcade_cloud.domain.events import Acked
 from arcade_cloud.domain.keyring import Keyring
@@ -177,6 +178,8 @@ class MachineMessages:
         if store.machine(place.machine_id) is None:
             raise BadMessage(f"no machine {place.machine_id} is registered")
         now_ms = self.fulfilment.now_ms()
+        if why_closed(self.fulfilment.payments.clock_off_ms()) is not None:
+            status = msgspec.structs.replace(status, nonce="")  # no Pi may live by a wrong clock
         update = self._update(
             place.machine_id,
             lambda before: machines.apply_status(

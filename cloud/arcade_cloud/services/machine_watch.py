@@ -19,6 +19,7 @@ from arcade_cloud.domain.machines import (
     Machine,
     Presence,
     look,
+    put_off_after_ms,
 )
 from arcade_cloud.errors import Conflict, InvariantBroken
 from arcade_cloud.ports.store import Store
@@ -59,7 +60,7 @@ class MachineWatch:
             StoreUnavailable: What was not looked at stays due.
         """
         now_ms = self.now_ms()
-        if not self.silent_ms or now_ms < self._next_ms:
+        if not self.silent_ms or 0 < self._next_ms - now_ms <= LOOK_EVERY_MS:  # a longer wait: the clock was ahead
             return
         self._next_ms = now_ms + LOOK_EVERY_MS
         due = self.store.due_presences(now_ms, AT_ONCE)
@@ -71,6 +72,17 @@ class MachineWatch:
             self._prove_hearing(hearing)
         elif found != {"closed"}:
             self._hears()
+
+    def look_at_put_off(self) -> None:
+        """Look at machines that a clock that was ahead has put off. Nothing else makes them due so late.
+
+        Raises:
+            StoreUnavailable: The rest is looked at next time.
+        """
+        if self.silent_ms:
+            hearing, late_ms = self.store.hearing(), put_off_after_ms(self.now_ms(), self.silent_ms)
+            for machine_id in self.store.waiting_presences(late_ms, AT_ONCE):
+                self._look_safely(machine_id, hearing)
 
     def _look_safely(self, machine_id: str, hearing: Hearing | None) -> str:
         """As `_look`; a machine whose record is broken keeps no other from being looked at."""
@@ -99,6 +111,8 @@ class MachineWatch:
             self._excused(machine_id)
         elif watched.found == "alive":
             self.heard(machine_id)
+        if watched.presence == presence:
+            return watched.found  # as of a machine that is closed until a later day
         try:
             self.store.put_presence(after, presence.version)
         except Conflict:
@@ -168,13 +182,13 @@ class MachineWatch:
         since_ms = self._unanswered_since_ms
         if since_ms is not None and hearing is not None and hearing.until_ms >= since_ms:
             self._hears()
-        if self._echoed_ms is not None and now_ms - self._echoed_ms < ECHO_EVERY_MS - LOOK_EVERY_MS:
+        if self._echoed_ms is not None and 0 <= now_ms - self._echoed_ms < ECHO_EVERY_MS - LOOK_EVERY_MS:
             return
         if self.sender.echo() in {Outcome.REFUSED, Outcome.UNKNOWN}:
             self._unanswered_since_ms = None  # the broker is down, which is told elsewhere
             return
         self._echoed_ms = now_ms
-        if self._unanswered_since_ms is None:
+        if self._unanswered_since_ms is None or self._unanswered_since_ms > now_ms:
             self._unanswered_since_ms = now_ms
         elif now_ms - self._unanswered_since_ms > HEARS_FOR_MS:
             self.alerts.begin("deaf", DEAF, _deaf(self._unanswered_since_ms))

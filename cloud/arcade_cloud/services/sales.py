@@ -168,6 +168,8 @@ class Sales:
             checkout = self.payments.create_checkout(request, key=f"checkout:{order_id}")
         except PaymentsError as error:
             self.fulfilment.move(order_id, CheckoutFailed(f"Stripe created no checkout: {type(error).__name__}"))
+            if (closed := self.why_closed()) is not None:  # what it asked for lies in the past, or far ahead
+                raise NotReady(closed) from error
             if isinstance(error, PaymentsRefused):
                 self.unsellable.refused(machine, offer, quantity, error)
             raise

@@ -32,13 +32,14 @@ class Unsellable:
     alerts: Alerts
     payments: Payments
     now_ms: Callable[[], int]
+    monotonic_ms: Callable[[], int]
     _refused_ms: dict[str, int] = field(default_factory=dict, repr=False)
 
     def refused(self, machine: Machine, offer: Offer | None, quantity: int, error: PaymentsRefused) -> None:
         """Stripe has refused to sell `quantity` of an offer, or to show the machine's price."""
         subject = _subject(machine, offer, quantity if error.code in _ABOUT_THE_AMOUNT else None)
         if len(self._refused_ms) < AT_MOST or subject in self._refused_ms:
-            self._refused_ms[subject] = self.now_ms()
+            self._refused_ms[subject] = self.monotonic_ms()
         if machine.closed(self.now_ms()) is not None:
             return  # nobody can buy it anyway
         what = "the price in STRIPE_PRICE_ID"
@@ -59,7 +60,7 @@ class Unsellable:
 
     def why_not(self, machine: Machine, offer: Offer, quantity: int) -> str | None:
         """Why players are not offered this now, in a sentence; None if they are."""
-        late_ms = self.now_ms() - AGAIN_MS
+        late_ms = self.monotonic_ms() - AGAIN_MS
         lately = any(
             self._refused_ms.get(_subject(machine, offer, number), late_ms) > late_ms
             for number in (None, quantity)

@@ -59,7 +59,7 @@ class WebhookWatch:
         now_ms = self.now_ms()
         with self._lock:
             known_ms, self._ask_at_ms = self._accepted_noted_ms, None
-            if known_ms is not None and now_ms - known_ms < NOTE_EVERY_MS and self._refused_noted_ms is None:
+            if known_ms is not None and 0 <= now_ms - known_ms < NOTE_EVERY_MS and self._refused_noted_ms is None:
                 return
             self._accepted_noted_ms, self._refused, self._refused_noted_ms = now_ms, 0, None
         with suppress(StoreUnavailable):
@@ -79,7 +79,7 @@ class WebhookWatch:
         with self._lock:
             self._refused += 1
             self._last_refused_ms, self._why = now_ms, why
-            if self._refused_noted_ms is not None and now_ms - self._refused_noted_ms < NOTE_EVERY_MS:
+            if self._refused_noted_ms is not None and 0 <= now_ms - self._refused_noted_ms < NOTE_EVERY_MS:
                 return
             count, self._refused, self._refused_noted_ms = self._refused, 0, now_ms
             if self._ask_at_ms is None:
@@ -92,7 +92,7 @@ class WebhookWatch:
         """Whether to read Stripe's list of events now: requests were refused, and none was accepted since."""
         now_ms = self.now_ms()
         with self._lock:
-            if self._ask_at_ms is None or now_ms < self._ask_at_ms:
+            if self._ask_at_ms is None or 0 < self._ask_at_ms - now_ms <= ASK_AGAIN_MS:
                 return False
             self._ask_at_ms = now_ms + ASK_AGAIN_MS
             return True

@@ -1,14 +1,16 @@
 """A clock of the cloud was hours ahead, and was put right: it proves and delays nothing."""
 
+import msgspec
 import pytest
 
-from arcade_cloud.domain.clocks import AHEAD_MS, without_future
-from arcade_cloud.domain.events import Due
-from arcade_cloud.domain.limits import SKEW_MS
+from arcade_cloud.domain.clocks import without_future
+from arcade_cloud.domain.events import CheckoutFailed, Due
+from arcade_cloud.domain.limits import AHEAD_MS, SKEW_MS
 from arcade_cloud.domain.order import Order
+from arcade_cloud.domain.payment import UNPAID_KEPT_S
 from arcade_cloud.domain.settlement import REFUND_KEY_USE_MS
 from support.lives import Life, held, paid
-from support.orders import NOW_MS
+from support.orders import NOW_MS, changed
 
 HOURS_8 = 8 * 3600
 
@@ -17,6 +19,13 @@ def asked(life: Life) -> Life:
     """The machine was asked, and the broker confirmed it."""
     life.revoking()
     life.revoke()
+    return life
+
+
+def without_a_page() -> Life:
+    """An order whose payment page Stripe has not made yet."""
+    life = Life()
+    life.order = changed(life.order, checkout=None)
     return life
 
 
@@ -117,3 +126,36 @@ def test_a_serial_of_unknown_age_counts_as_used_up() -> None:
     right = without_future(life.order, now_ms)
     assert right.settlement.serial_at_ms == now_ms - REFUND_KEY_USE_MS
     assert right.settlement.key_at_ms == now_ms
+
+
+def test_an_order_that_nobody_can_pay_is_kept_for_its_month_and_nobody_is_told() -> None:
+    life = without_a_page()
+    life.now_ms += 130_000
+    life.on(CheckoutFailed("this process's clock is off Stripe's"))
+    life.now_ms -= 130_000
+    for _ in range(3):
+        life.on(Due())
+        assert not life.effects
+        assert life.order.due_at_ms == life.now_ms + 1000 * UNPAID_KEPT_S
+    assert not life.alerts
+    assert life.due().forget
+
+
+def test_an_order_that_nobody_can_pay_is_never_read_even_if_it_is_due_too_soon() -> None:
+    """As a clock has made it that was weeks behind."""
+    life = without_a_page()
+    life.on(CheckoutFailed("Stripe created no checkout"))
+    life.order = changed(life.order, due_at_ms=life.now_ms)
+    life.on(Due())
+    assert not life.effects
+    assert life.order.due_at_ms == life.now_ms + 1000 * UNPAID_KEPT_S
+
+
+def test_a_settlement_that_goes_on_in_minutes_is_not_put_off_by_two_hours() -> None:
+    life = Life().funded(held())
+    life.ack(delivered=1)
+    life.on(Due())
+    wait_ms = 2 * 3_600_000
+    put_off = msgspec.structs.replace(life.order.settlement, due_at_ms=life.now_ms + wait_ms)
+    order = msgspec.structs.replace(life.order, settlement=put_off)
+    assert without_future(order, life.now_ms).due_at_ms == life.now_ms

@@ -31,7 +31,7 @@ class Desk:
         self.watch = BrokerWatch(
             alerts=Alerts(self.store, lambda: self.now_ms),
             sender=sender,
-            now_ms=lambda: self.now_ms,
+            monotonic_ms=lambda: self.now_ms,
             name="host",
             problems=lambda: self.problems,
             is_answered=lambda: self.is_answered,

@@ -1,11 +1,13 @@
 """A cloud whose clock was eight hours ahead, over all parts but the real disk and wire."""
 
+from dataclasses import replace
+
 import pytest
 
 from arcade_cloud.domain.credit import REVOKE_BACKOFF_S
 from arcade_cloud.errors import FormTooNew, InvariantBroken
 from arcade_cloud.ports.store import Waiting
-from arcade_cloud.services.clock_recheck import BATCH, ClockRecheck
+from arcade_cloud.services.clock_recheck import BATCH
 from support.mortal_cloud import MortalCloud
 from support.order_records import new_order, step
 
@@ -126,7 +128,7 @@ def test_a_process_that_begins_hurries_through_all_wherever_the_last_pass_ended(
     cloud = MortalCloud()
     orders = put_off(cloud, 2 * BATCH)
     cloud.store.note_rechecked(Waiting(cloud.now_ms + HOURS_8_MS, f"o-{BATCH:03}"))
-    recheck = ClockRecheck(fulfilment=cloud.fulfilment, monotonic_ms=lambda: 0)
+    recheck = replace(cloud.services.recheck, monotonic_ms=lambda: 0)
     assert sum(recheck.run_once() for _ in range(4)) == 2 * BATCH
     assert not waiting_for_hours(cloud, orders)
 
@@ -134,7 +136,7 @@ def test_a_process_that_begins_hurries_through_all_wherever_the_last_pass_ended(
 def test_a_process_that_stays_looks_once_a_minute_and_at_once_when_its_clock_is_set_back() -> None:
     cloud = MortalCloud()
     monotonic_ms = 0
-    recheck = ClockRecheck(fulfilment=cloud.fulfilment, monotonic_ms=lambda: monotonic_ms)
+    recheck = replace(cloud.services.recheck, monotonic_ms=lambda: monotonic_ms)
 
     def found_after(ms: int, *, set_by_ms: int = 0) -> int:
         nonlocal monotonic_ms

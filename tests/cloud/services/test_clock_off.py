@@ -4,7 +4,7 @@ import pytest
 
 from arcade_cloud.domain.clocks import CLOSED, CLOSED_OFF_MS, TOLD_OFF_MS
 from arcade_cloud.entrypoints.cli.check import _clock
-from arcade_cloud.errors import NotReady
+from arcade_cloud.errors import NotReady, PaymentsRefused
 from arcade_cloud.services.clock_watch import MEASURE_AGAIN_MS, MEASURE_EVERY_MS, ClockWatch
 from support.mortal_cloud import MACHINE, MortalCloud
 from support.orders import only_payment
@@ -107,3 +107,53 @@ def test_check_has_a_verdict_on_it(off_ms: int, is_wrong: bool) -> None:
     off.answered = True
     ((_, wrong),) = _clock(cloud)  # type: ignore[arg-type]
     assert ("timedatectl" in (wrong or "")) is is_wrong
+
+
+def test_an_offer_that_stripe_refuses_because_of_the_clock_is_not_called_unsellable() -> None:
+    """What the payment page is to live until lies in the past, or too far ahead."""
+    cloud = MortalCloud()
+    off = Off(cloud, -8 * 3_600_000)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PaymentsRefused("parameter_invalid", "expires_at must be in the future")
+
+    cloud.payments.create_checkout = refuse  # type: ignore[assignment]
+    cloud.start(payments=off)
+    with pytest.raises(NotReady, match=CLOSED):
+        cloud.sales.begin_checkout(MACHINE)
+    assert not cloud.store.recent_alerts(9)
+
+
+@pytest.mark.parametrize(("off_ms", "told"), [(CLOSED_OFF_MS, False), (CLOSED_OFF_MS - 1, True)])
+def test_a_wrong_clock_is_told_to_no_pi(off_ms: int, told: bool) -> None:
+    cloud = MortalCloud()
+    off = Off(cloud, off_ms)
+    off.answered = True
+    cloud.start(payments=off)
+    before = len(cloud.machine.clock_answers)
+    cloud.now_ms += 1
+    cloud.machine.say_status(nonce="c" * 32)
+    cloud.deliver_message()
+    assert (len(cloud.machine.clock_answers) > before) is told
+    cloud.start()
+    cloud.now_ms += 1
+    cloud.machine.say_status(nonce="c" * 32)  # the same one, which nobody has answered
+    cloud.deliver_message()
+    assert len(cloud.machine.clock_answers) > before
+
+
+def test_a_process_with_a_wrong_clock_refunds_nothing_and_another_one_does() -> None:
+    cloud = MortalCloud()
+    cloud.machine.deliver = 1
+    order_id = cloud.buy("fpx")
+    assert order_id is not None
+    off = Off(cloud, 8 * 3_600_000)
+    off.answered = True
+    cloud.start(payments=off)
+    cloud.settle_down(days=0.01)
+    assert cloud.order(order_id).state == "resolved"
+    assert "refund" not in cloud.payments.calls
+    cloud.start()
+    cloud.settle_down()
+    assert cloud.order(order_id).state == "settled"
+    cloud.check_promises()

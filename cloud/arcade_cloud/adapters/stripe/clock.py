@@ -6,6 +6,7 @@ must agree.
 
 import email.utils
 import threading
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC
 
@@ -13,20 +14,32 @@ from datetime import UTC
 DATE_STEP_MS = 1000
 
 
+def monotonic_clock_ms() -> int:
+    """A clock that nobody sets, in milliseconds."""
+    return time.monotonic_ns() // 1_000_000
+
+
 class StripeClock:
     """The latest measurement. All gateways of a process share one. Safe to use from many threads."""
 
-    def __init__(self, now_ms: Callable[[], int]) -> None:
-        """Store the clock that is measured: epoch milliseconds."""
-        self.now_ms = now_ms
+    def __init__(self, now_ms: Callable[[], int], monotonic_ms: Callable[[], int] = monotonic_clock_ms) -> None:
+        """Store the clock that is measured, epoch milliseconds, and one that nobody sets."""
+        self.now_ms, self._monotonic_ms = now_ms, monotonic_ms
         self._lock = threading.Lock()
         self._off_ms: int | None = None
+        self._ahead_ms = 0  # of the monotonic clock, at the measurement
 
     @property
     def off_ms(self) -> int | None:
-        """By how much it is ahead of Stripe's at least; negative: behind. None before the first answer."""
+        """By how much it is ahead of Stripe's at least; negative: behind. None before the first answer.
+
+        A clock that was set since the measurement is off by so much more, or less.
+        """
         with self._lock:
-            return self._off_ms
+            if self._off_ms is None:
+                return None
+            set_by_ms = self.now_ms() - self._monotonic_ms() - self._ahead_ms
+            return self._off_ms + (set_by_ms if abs(set_by_ms) >= DATE_STEP_MS else 0)
 
     def answered(self, headers: Mapping[str, str] | None, asked_ms: int) -> None:
         """Measure with the headers of an answer to what was asked at that time, by the same clock."""
@@ -37,6 +50,7 @@ class StripeClock:
         at_least_ms, at_most_ms = asked_ms - date_ms - DATE_STEP_MS, self.now_ms() - date_ms
         with self._lock:
             self._off_ms = max(0, at_least_ms) + min(0, at_most_ms)
+            self._ahead_ms = self.now_ms() - self._monotonic_ms()
 
 
 def _date_ms(headers: Mapping[str, str] | None) -> int | None:

@@ -48,6 +48,7 @@ def _raw(path: Path) -> sqlite3.Connection:
         sqlite.DUE_PRESENCES,
         sqlite.RECENT_ORDERS,
         sqlite.WAITING_ORDERS,
+        sqlite.WAITING_PRESENCES,
         sqlite.RECENT_ORDERS_OF_MACHINE,
         sqlite.ORDERS_WITH_CODE,
         sqlite.UNSENT_ALERTS,

@@ -27,14 +27,27 @@ NOON_MS = 1_795_694_400_000
     ],
 )
 def test_it_says_no_more_than_an_answer_proves(asked_ms: int, now_ms: int, off_ms: int) -> None:
-    clock = StripeClock(lambda: NOON_MS + now_ms)
+    clock = StripeClock(lambda: NOON_MS + now_ms, lambda: 0)
     clock.answered({"date": NOON}, NOON_MS + asked_ms)
     assert clock.off_ms == off_ms
 
 
+def test_a_clock_that_is_set_after_the_measurement_is_known_at_once() -> None:
+    wall_ms, monotonic_ms = NOON_MS, 5_000
+    clock = StripeClock(lambda: wall_ms, lambda: monotonic_ms)
+    clock.answered({"date": NOON}, NOON_MS)
+    assert clock.off_ms == 0
+    wall_ms, monotonic_ms = wall_ms + 60_900, monotonic_ms + 60_000  # slewed by less than an answer can show
+    assert clock.off_ms == 0
+    wall_ms += 3_600_000
+    assert clock.off_ms == 3_600_900
+    wall_ms -= 2 * 3_600_000
+    assert clock.off_ms == -3_599_100
+
+
 @pytest.mark.parametrize("headers", [None, {}, {"Date": ""}, {"Date": "yesterday"}])
 def test_an_answer_without_a_date_changes_nothing(headers: dict[str, str] | None) -> None:
-    clock = StripeClock(lambda: NOON_MS)
+    clock = StripeClock(lambda: NOON_MS, lambda: 0)
     clock.answered(headers, NOON_MS)
     assert clock.off_ms is None
 

@@ -31,7 +31,6 @@ from arcade_cloud.entrypoints.aws_lambda.handler import (
 )
 from arcade_cloud.errors import PaymentsUnavailable, StoreUnavailable
 from arcade_cloud.services.clock_recheck import BATCH as RECHECKED
-from arcade_cloud.services.clock_recheck import ClockRecheck
 from arcade_cloud.services.reconciliation import RECONCILE_EVERY_S
 from arcade_cloud.web.assets import STATIC
 from support.lambda_events import PREFIXES, SHAPES, Answer, answer_of, http_event, sample
@@ -274,9 +273,7 @@ def test_a_tick_moves_what_a_clock_that_was_ahead_has_put_off(aws: Lambda) -> No
         site.store.move(step(new_order(order_id, due_at_ms=site.now_ms + hours_ms, created_at_ms=site.now_ms)))
     left = []
     for _ in range(2):
-        aws.function = replace(
-            aws.function, recheck=ClockRecheck(fulfilment=aws.function.fulfilment, monotonic_ms=int)
-        )
+        aws.function = replace(aws.function, recheck=replace(aws.function.recheck))
         aws.tick()
         due = [site.order(order_id).due_at_ms or 0 for order_id in order_ids]
         left.append(sum(due_at_ms > site.now_ms + hours_ms // 2 for due_at_ms in due))

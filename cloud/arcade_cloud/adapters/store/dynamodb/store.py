@@ -34,7 +34,8 @@ as often as revokes are confirmed, far below the 1,000 writes a second that an i
 
 Indexes hold keys only, and lag behind by some milliseconds. So they only say which records to look at. What a
 decision depends on is read consistently from the table itself:
-  due_presences    As due_orders: a listed machine is looked at again.
+  due_presences, waiting_presences
+                   As due_orders: a listed machine is looked at again.
   due_orders       A listed order that has moved since is loaded again and found not to be due. An order that is
                    not listed yet is found by the next pass. Nothing else acts on this list.
   waiting_orders   As due_orders; one that is not listed yet is looked at in the next round.
@@ -194,16 +195,7 @@ class DynamoStore:
 
     def waiting_orders(self, after: Waiting, limit: int) -> list[Waiting]:
         """See `Store.waiting_orders`; a moment late."""
-        lists = [
-            self.table.query(
-                "waits_in = :shard AND waits_from > :after",
-                {":shard": shard, ":after": items.rank_of(*after)},
-                limit=max(0, limit),
-                index="waiting",
-            )
-            for shard in items.shards("due")
-        ]
-        found = items.merged(lists, "waits_from", max(0, limit), newest_first=False)
+        found = self._waiting_after("due", items.rank_of(*after), limit)
         return [Waiting(items.time_of(items.text(item, "waits_from")), items.name_of(item)) for item in found]
 
     def note_rechecked(self, until: Waiting | None) -> None:
@@ -326,6 +318,11 @@ class DynamoStore:
     def due_presences(self, now_ms: int, limit: int) -> list[str]:
         """See `Store.due_presences`; a moment late."""
         return [items.name_of(item) for item in self._waiting("watch", now_ms + 1, limit)]
+
+    def waiting_presences(self, later_than_ms: int, limit: int) -> list[str]:
+        """See `Store.waiting_presences`; a moment late."""
+        found = self._waiting_after("watch", items.before(later_than_ms + 1), limit)
+        return [items.name_of(item) for item in found]
 
     # alerts, and acks that no order knows
 
@@ -535,6 +532,19 @@ class DynamoStore:
     def _waiting(self, kind: str, before_ms: int | None, limit: int) -> list[Item]:
         """The keys of what waits, the longest waiting first."""
         lists = [self._waiting_in(shard, before_ms, limit) for shard in items.shards(kind)]
+        return items.merged(lists, "waits_from", max(0, limit), newest_first=False)
+
+    def _waiting_after(self, kind: str, rank: str, limit: int) -> list[Item]:
+        """The keys of what waits for a later moment than that rank's, the first to come first."""
+        lists = [
+            self.table.query(
+                "waits_in = :shard AND waits_from > :after",
+                {":shard": shard, ":after": rank},
+                limit=max(0, limit),
+                index="waiting",
+            )
+            for shard in items.shards(kind)
+        ]
         return items.merged(lists, "waits_from", max(0, limit), newest_first=False)
 
     def _waiting_in(self, shard: str, before_ms: int | None, limit: int) -> list[Item]:

@@ -28,6 +28,7 @@ WAITING_ORDERS = """SELECT due_at_ms, order_id FROM orders
     ORDER BY due_at_ms, order_id LIMIT ?"""
 POSTPONE = "UPDATE orders SET due_at_ms = ? WHERE order_id = ? AND due_at_ms < ?"
 DUE_PRESENCES = "SELECT machine_id FROM presences WHERE due_at_ms <= ? ORDER BY due_at_ms, machine_id LIMIT ?"
+WAITING_PRESENCES = "SELECT machine_id FROM presences WHERE due_at_ms > ? ORDER BY due_at_ms, machine_id LIMIT ?"
 NEXT_DUE = "SELECT due_at_ms FROM orders WHERE due_at_ms IS NOT NULL ORDER BY due_at_ms LIMIT 1"
 RECENT_ORDERS = """SELECT record, order_id FROM orders WHERE created_at_ms < ?
     ORDER BY created_at_ms DESC, order_id DESC LIMIT ?"""
@@ -289,6 +290,10 @@ class SqliteStore:
     def due_presences(self, now_ms: int, limit: int) -> list[str]:
         """See `Store.due_presences`."""
         return [row[0] for row in self._all(DUE_PRESENCES, now_ms, max(0, limit))]
+
+    def waiting_presences(self, later_than_ms: int, limit: int) -> list[str]:
+        """See `Store.waiting_presences`."""
+        return [row[0] for row in self._all(WAITING_PRESENCES, later_than_ms, max(0, limit))]
 
     # alerts, and acks that no order knows
 
