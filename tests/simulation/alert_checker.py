@@ -77,6 +77,7 @@ STRIPE_FAULTS = (
     "dispute",
     "hold ends early",
     "money moved by hand at Stripe",
+    "a cloud process's clock is hours off",  # it makes no refunds
 )
 
 
