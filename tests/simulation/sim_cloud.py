@@ -392,7 +392,8 @@ class Cloud:
         unsent = self.store.unsent_alerts(1)
         self.store.unavailable = unavailable
         if unsent:
-            next_ms = self.scheduler.now_ms + MINUTE if next_ms is None else next_ms
+            again_ms = self.scheduler.now_ms + MINUTE
+            next_ms = again_ms if next_ms is None else min(next_ms, again_ms)
         if next_ms is not None:
             self._wake(next_ms if up and not unavailable else max(next_ms, self.scheduler.now_ms + 5 * SECOND))
 
