@@ -146,7 +146,9 @@ def _check_contests(case: Case) -> Iterator[Broken]:
         for said in evidence.stated:
             if not said.contested or abs(said.at_ms - said.stated_ms) > SLACK_MS:
                 continue  # what was long on its way is no news
-            mine = [c for c in told if c.subject == said.machine_id and c.began_ms <= said.at_ms + evidence.apart_ms]
+            mine = [
+                c for c in told if c.subject == said.machine_id and c.began_ms <= said.at_ms + evidence.apart_ms
+            ]
             if not any(_ends_after(c, said.at_ms - SLACK_MS - evidence.apart_ms) for c in mine):
                 yield Broken("5", "alerts", f"nobody is told that the client id of {said.machine_id} is taken")
     for condition in told:

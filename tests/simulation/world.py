@@ -379,9 +379,11 @@ class World:
         worker.skew_ms = rng.choice((-1, 1)) * round(_log_uniform(rng, 15 * SECOND, MOST_OFF_MS))
         self.evidence.far_off_ms = max(self.evidence.far_off_ms, abs(worker.skew_ms))
         self.scheduler.note("far off", worker.index, worker.skew_ms)
+        worker.is_measured = worker.is_measured and worker.skew_ms < 0
         self.cloud.recheck_from_now()
 
         def put_right() -> None:
+            worker.is_measured = worker.is_measured and worker.skew_ms > 0  # one that was set ahead knows nothing
             worker.skew_ms = 0
             self.cloud.recheck_from_now()
 

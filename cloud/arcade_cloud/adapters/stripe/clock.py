@@ -12,6 +12,8 @@ from datetime import UTC
 
 # A `Date` has whole seconds.
 DATE_STEP_MS = 1000
+# A measurement before a longer pause says nothing.
+SUSPENDED_MS = 10_000
 
 
 def monotonic_clock_ms() -> int:
@@ -33,13 +35,16 @@ class StripeClock:
     def off_ms(self) -> int | None:
         """By how much it is ahead of Stripe's at least; negative: behind. None before the first answer.
 
-        A clock that was set since the measurement is off by so much more, or less.
+        A clock that was set back since then is off by so much more, or less. One that runs ahead of the clock that
+        nobody sets was set ahead, or this process was suspended: nobody knows before Stripe's next answer.
         """
         with self._lock:
             if self._off_ms is None:
                 return None
             set_by_ms = self.now_ms() - self._monotonic_ms() - self._ahead_ms
-            return self._off_ms + (set_by_ms if abs(set_by_ms) >= DATE_STEP_MS else 0)
+            if set_by_ms >= SUSPENDED_MS:
+                return None
+            return self._off_ms + (set_by_ms if set_by_ms <= -DATE_STEP_MS else 0)
 
     def answered(self, headers: Mapping[str, str] | None, asked_ms: int) -> None:
         """Measure with the headers of an answer to what was asked at that time, by the same clock."""

@@ -32,17 +32,25 @@ def test_it_says_no_more_than_an_answer_proves(asked_ms: int, now_ms: int, off_m
     assert clock.off_ms == off_ms
 
 
-def test_a_clock_that_is_set_after_the_measurement_is_known_at_once() -> None:
+def test_a_clock_that_is_set_back_after_the_measurement_is_known_at_once() -> None:
     wall_ms, monotonic_ms = NOON_MS, 5_000
     clock = StripeClock(lambda: wall_ms, lambda: monotonic_ms)
     clock.answered({"date": NOON}, NOON_MS)
-    assert clock.off_ms == 0
     wall_ms, monotonic_ms = wall_ms + 60_900, monotonic_ms + 60_000  # slewed by less than an answer can show
     assert clock.off_ms == 0
-    wall_ms += 3_600_000
-    assert clock.off_ms == 3_600_900
-    wall_ms -= 2 * 3_600_000
+    wall_ms -= 3_600_000
     assert clock.off_ms == -3_599_100
+
+
+def test_a_process_that_was_suspended_or_set_ahead_knows_nothing_before_the_next_answer() -> None:
+    """Where a function is frozen between two requests, the clock that nobody sets may stand still."""
+    wall_ms, monotonic_ms = NOON_MS, 5_000
+    clock = StripeClock(lambda: wall_ms, lambda: monotonic_ms)
+    clock.answered({"date": NOON}, NOON_MS)
+    wall_ms += 3_600_000
+    assert clock.off_ms is None
+    clock.answered({"date": "Thu, 26 Nov 2026 13:00:00 GMT"}, wall_ms)
+    assert clock.off_ms == 0
 
 
 @pytest.mark.parametrize("headers", [None, {}, {"Date": ""}, {"Date": "yesterday"}])
