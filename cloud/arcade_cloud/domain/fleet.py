@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from arcade_cloud.domain.machines import Machine, MachineChange, near_matches
+from arcade_cloud.domain.machines import Machine, MachineChange, checked, near_matches
 from arcade_cloud.domain.offers import offer_text, parse_offers
 from arcade_cloud.errors import BadRequest
 from arcade_shared.errors import BadTopic
@@ -24,8 +24,6 @@ EMPTY = "-"
 # Far more than any fleet, and little to hold.
 LINES_AT_MOST = 10_000
 BYTES_AT_MOST = 8_000_000
-# What fits on a page, or in a line of a list.
-TEXT_AT_MOST = 200
 _FAULTS_AT_MOST = 100
 
 # What `machine list --csv` tells and nobody can enter.
@@ -73,20 +71,6 @@ def at_location(machines: Iterable[Machine], location: str) -> list[Machine]:
 
 def _fold(text: str) -> str:
     return " ".join(text.split()).casefold()
-
-
-def checked_text(text: str, what: str) -> str:
-    """A name, contact or location in one line.
-
-    Raises:
-        BadRequest: It is too long, or cannot be shown. The text begins with `what`.
-    """
-    found = " ".join(text.split())
-    if len(found) > TEXT_AT_MOST:
-        raise BadRequest(f"{what} has {len(found)} characters; {TEXT_AT_MOST} fit")
-    if not found.isprintable():
-        raise BadRequest(f"{what} has characters that cannot be shown")
-    return found
 
 
 # --- the table -------------------------------------------------------------------------------------------
@@ -233,12 +217,10 @@ def _value(column: str, cell: str) -> tuple[str, Any]:
             return "kind", text
         case "offers":
             return "offers", parse_offers([part for part in _PARTS.split(text) if part])
-        case "picture":
-            if text and not text.startswith(("https://", "/")):
-                raise BadRequest("a page shows only pictures whose address begins with https://")
-            return "picture_url", checked_text(text, "it")
         case _:
-            return column, checked_text(text, "it")
+            named: dict[str, Any] = {"picture_url" if column == "picture" else column: " ".join(text.split())}
+            ((field, value),) = checked(MachineChange(**named)).named.items()
+            return field, value
 
 
 def same_offers_kept(machine: Machine, change: MachineChange) -> MachineChange:

@@ -15,6 +15,7 @@ from arcade_cloud.domain.offers import offer_text
 from arcade_cloud.domain.texts import (
     ADDRESS_LENGTH,
     CONTACT_LENGTH,
+    LOCATION_LENGTH,
     NAME_LENGTH,
     checked_line,
     is_picture_address,
@@ -79,11 +80,18 @@ def checked(change: MachineChange) -> MachineChange:
     Raises:
         BadRequest: A text cannot be shown to players, or the picture cannot be loaded by their browsers.
     """
-    lengths = {"name": NAME_LENGTH, "contact": CONTACT_LENGTH, "picture_url": ADDRESS_LENGTH}
+    lengths = {
+        "name": NAME_LENGTH,
+        "location": LOCATION_LENGTH,
+        "contact": CONTACT_LENGTH,
+        "picture_url": ADDRESS_LENGTH,
+    }
     texts = {
         field: checked_line(change.named[field], f"the {field.removesuffix('_url')}", lengths[field])
         for field in lengths.keys() & change.named.keys()
     }
+    if "location" in texts:  # machines with the same one belong together
+        texts["location"] = " ".join(texts["location"].split())
     picture = texts.get("picture_url")
     if picture and not is_picture_address(picture):
         raise BadRequest(f"a picture has an address that begins with https://, unlike {picture[:80]!r}")

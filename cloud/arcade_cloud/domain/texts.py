@@ -3,6 +3,7 @@
 from arcade_cloud.errors import BadRequest
 
 NAME_LENGTH = 80
+LOCATION_LENGTH = 80
 CONTACT_LENGTH = 120
 ADDRESS_LENGTH = 500
 REASON_LENGTH = 300

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from arcade_cloud.domain.fleet import (
     COLUMNS,
     LINES_AT_MOST,
-    TEXT_AT_MOST,
     at_location,
     cells,
     read_table,
@@ -93,18 +92,18 @@ def test_every_fault_is_told_with_its_line_and_column() -> None:
         'cab-04,,"two\nlines",,3=5.00XXX\n'
         "cab-05,,,,1=2.00MYR,more\n"
         "CAB-01,,,,\n"
-        f"cab-06,,{'x' * (TEXT_AT_MOST + 1)},,1=2.00MYR 1=2.00MYR\n"
+        f"cab-06,,{'x' * 81},,1=2.00MYR 1=2.00MYR\n"
     )
     assert faults_of(text) == [
         "line 2, kind: it is agent or subscriber, not 'robot'",
         "line 2, offers: an offer is written CREDITS=AMOUNT with a currency, such as 3=5.00MYR, not '3=1'",
-        "line 2, picture: a page shows only pictures whose address begins with https://",
+        "line 2, picture: a picture has an address that begins with https://, unlike 'ftp://x'",
         "line 4, id: it is missing",
         "line 5, id: a machine id is 1 to 64 letters, digits, '_' or '-', and begins with a letter or a digit",
         "line 6, offers: Stripe takes no payments in XXX: is the currency right in '3=5.00XXX'?",
         "line 8: it has more cells than the 5 columns",
         "line 9, id: CAB-01 is in line 2 already",
-        f"line 10, name: it has {TEXT_AT_MOST + 1} characters; {TEXT_AT_MOST} fit",
+        "line 10, name: the name has 81 characters: at most 80 are shown",
         "line 10, offers: the same offer is given twice",
     ]
 

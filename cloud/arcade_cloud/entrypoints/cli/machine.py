@@ -67,14 +67,16 @@ def _take_changes(parser: argparse.ArgumentParser) -> None:
 
 def _change(options: argparse.Namespace) -> "MachineChange":
     """What the options name."""
-    from arcade_cloud.domain.fleet import checked_text
     from arcade_cloud.domain.machines import MachineChange
     from arcade_cloud.domain.offers import parse_offers
     from arcade_cloud.errors import BadRequest
 
-    given = {"name": options.name, "contact": options.contact, "picture_url": options.picture}
-    if options.location is not None:
-        given["location"] = checked_text(options.location, "--location")
+    given = {
+        "name": options.name,
+        "location": options.location,
+        "contact": options.contact,
+        "picture_url": options.picture,
+    }
     if options.offer:
         given["offers"] = parse_offers(options.offer)
     if getattr(options, "no_offers", False):
