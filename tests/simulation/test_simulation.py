@@ -1,4 +1,4 @@
-"""The simulation within `make test`: some seeds hold, a seed is always the same run, planted bugs are found."""
+"""The simulation: some seeds hold, a seed is one run, and (`make test-rest`) planted bugs are found."""
 
 import os
 import subprocess
@@ -51,6 +51,7 @@ def test_the_same_seed_is_the_same_run_whatever_ran_before() -> None:
 QUICK = [mutation for mutation in MUTATIONS if not mutation.elsewhere]
 
 
+@pytest.mark.heavy  # some hundred lives each time
 @pytest.mark.parametrize("mutation", QUICK, ids=lambda mutation: mutation.name)
 def test_a_bug_is_found(mutation: Mutation) -> None:
     """`make sim ARGS=--mutations` shows after how many seeds, from the first on."""
