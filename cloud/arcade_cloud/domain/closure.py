@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from msgspec import Struct
 
+from arcade_cloud.domain.texts import checked_line
 from arcade_cloud.errors import BadRequest
 
 # What players read where the operator gave no reason.
@@ -97,14 +98,9 @@ def checked_reason(text: str) -> str:
     """A reason as players read it, in one line.
 
     Raises:
-        BadRequest: It is too long for a small screen.
+        BadRequest: It is too long for a small screen, or has characters that cannot be shown.
     """
-    reason = " ".join(text.split())
-    if len(reason) > REASON_AT_MOST:
-        raise BadRequest(f"--reason has {len(reason)} characters; players read at most {REASON_AT_MOST}")
-    if not reason.isprintable():
-        raise BadRequest("--reason has characters that cannot be shown")
-    return reason
+    return checked_line(" ".join(text.split()), "the reason", REASON_AT_MOST)
 
 
 def parse_until(text: str, now_ms: int, zone: tzinfo) -> int:

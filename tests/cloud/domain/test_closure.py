@@ -120,5 +120,5 @@ def test_a_reason_is_one_short_line() -> None:
     assert checked_reason("维修中") == "维修中"
     with pytest.raises(BadRequest, match="at most"):
         checked_reason("x" * (REASON_AT_MOST + 1))
-    with pytest.raises(BadRequest, match="cannot be shown"):
+    with pytest.raises(BadRequest, match="one line of text"):
         checked_reason("a\u202eb")
