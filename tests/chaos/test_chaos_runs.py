@@ -134,7 +134,7 @@ def is_turned_away(link: Link) -> bool:
     """Whether a new connection comes to nothing: the reset may be here before it counts as made."""
     try:
         end = client(link)
-    except ConnectionResetError:
+    except ConnectionError:
         return True
     with end:
         return ended(end)
