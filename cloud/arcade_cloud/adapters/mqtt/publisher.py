@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from arcade_cloud.adapters.mqtt.connection import KEEPALIVE_S, OPEN_WITHIN_S, cloud_connection
 from arcade_cloud.domain.events import Outcome
@@ -20,9 +21,26 @@ logger = logging.getLogger(__name__)
 RETRY_S = 0.1
 MAX_RETRY_S = 5.0
 
+# So much of a message's time is kept for the broker's answer. A message that could be sent only later is not sent:
+# it would be unknown whether it was delivered, and a good connection would be given up for it.
+ANSWER_SHARE = 0.25
+
 NOT_CONFIRMED = "it took a message and did not confirm it in time"
 # A message that never left this process was certainly not delivered, as if the broker had refused it.
 NOT_SENT = Outcome.REFUSED
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """Until when a message may be sent, and until when its answer is awaited (of the monotonic clock)."""
+
+    send_by: float
+    answer_by: float
+
+    @classmethod
+    def from_now(cls, timeout_s: float) -> "_Limits":
+        now = time.monotonic()
+        return cls(now + timeout_s * (1 - ANSWER_SHARE), now + timeout_s)
 
 
 class _Receipt:
@@ -55,21 +73,20 @@ class _Wire:
             on_puback=self._answered,
         )
 
-    def send(self, topic: str, payload: bytes, expiry_s: int, deadline: float) -> Outcome | None:
-        """Publish and wait for the answer. None: it was not sent, because there was no room or no connection."""
-        if not self.room.acquire(timeout=max(0.0, deadline - time.monotonic())):
+    def send(self, topic: str, payload: bytes, expiry_s: int, limits: _Limits) -> Outcome | None:
+        """Publish and wait for the answer. None: it was not sent: no room, no time or no connection."""
+        if not self.room.acquire(timeout=max(0.0, limits.send_by - time.monotonic())):
             return None
         try:
-            number = (
-                self.connection.publish(topic, payload, expiry_s=expiry_s) if self.connection.is_open else None
-            )
+            may_be_sent = self.connection.is_open and time.monotonic() < limits.send_by
+            number = self.connection.publish(topic, payload, expiry_s=expiry_s) if may_be_sent else None
             if number is None:
                 return None
             # The answer may come before `publish` returns, so whichever comes first makes the receipt.
             receipt = self.receipts.setdefault(number, _Receipt())
             if self.connection.is_over:
                 receipt.answered.set()
-            receipt.answered.wait(max(0.0, deadline - time.monotonic()))
+            receipt.answered.wait(max(0.0, limits.answer_by - time.monotonic()))
             self.receipts.pop(number, None)
             return _outcome(receipt.puback)
         finally:
@@ -102,7 +119,7 @@ class Publisher:
     """The port `ports.messaging.Broker`. Safe to use from many threads at once.
 
     It connects with the first message. REFUSED means that the message was certainly not delivered: the broker
-    refused it, or it never left this process (no connection in time, no room, too many in a second). UNKNOWN means
+    refused it, or it never left this process (no connection or room in time, too many in a second). UNKNOWN means
     that it left, but the broker did not answer in time. The messages that still wait keep that connection; the
     next one gets a new connection.
     """
@@ -154,9 +171,8 @@ class Publisher:
 
     def publish(self, topic: str, payload: bytes, *, expiry_s: int) -> Outcome:
         """Publish with QoS 1, not retained, and wait for the broker's answer, under the deadline. Never raises."""
-        deadline = time.monotonic() + self._timeout_s
         try:
-            return self._publish(topic, payload, expiry_s, deadline)
+            return self._publish(topic, payload, expiry_s, _Limits.from_now(self._timeout_s))
         except Exception:  # the port promises not to raise; the log shows the defect
             logger.exception("publishing to %s failed", topic)
             return Outcome.UNKNOWN
@@ -180,18 +196,18 @@ class Publisher:
         if wire is not None:
             wire.connection.close()
 
-    def _publish(self, topic: str, payload: bytes, expiry_s: int, deadline: float) -> Outcome:
-        if not self._wait_for_turn(deadline):
+    def _publish(self, topic: str, payload: bytes, expiry_s: int, limits: _Limits) -> Outcome:
+        if not self._wait_for_turn(limits.send_by):
             return NOT_SENT
         # The connection may end before it accepts the message. Then it is tried once more.
         for _ in range(2):
-            wire = self._enter(deadline)
+            wire = self._enter(limits.send_by)
             if wire is None:
                 return NOT_SENT
             outcome: Outcome | None = None
             try:
                 if wire.connection.is_open:
-                    outcome = wire.send(topic, payload, expiry_s, deadline)
+                    outcome = wire.send(topic, payload, expiry_s, limits)
             finally:
                 self._leave(wire, retire=outcome is Outcome.UNKNOWN)
             if outcome is not None:

@@ -21,7 +21,7 @@ from arcade_cloud.adapters.mqtt.connection import cloud_connection
 from arcade_cloud.domain.events import Outcome
 from arcade_sandbox.broker.launcher import Broker, User
 from arcade_shared.broker_address import BrokerAddress
-from arcade_shared.mqtt import Connection
+from arcade_shared.mqtt import IN_FLIGHT, Connection
 from support.mqtt_probe import WAIT_S, Probe
 from support.tcp_link import Link
 
@@ -321,7 +321,6 @@ def test_an_exception_in_the_network_thread_is_seen_and_the_next_message_goes_th
     assert send(publisher) is Outcome.NOBODY
 
 
-@pytest.mark.serial  # the last one has no time left to wait for a slow answer
 def test_what_comes_faster_than_allowed_waits_and_is_refused_where_it_would_wait_too_long(
     shared_broker: Broker, publisher_on: Callable[..., Publisher]
 ) -> None:
@@ -336,6 +335,45 @@ def test_what_comes_faster_than_allowed_waits_and_is_refused_where_it_would_wait
         assert outcomes.count(Outcome.REFUSED) == 60 - confirmed
         arrived = {int(probe.next_message().payload) for _ in range(confirmed)}
         assert arrived == {number for number, outcome in enumerate(outcomes) if outcome is Outcome.CONFIRMED}
+
+
+def test_a_message_whose_turn_leaves_too_little_time_for_an_answer_is_not_sent(
+    shared_broker: Broker, publisher_on: Callable[..., Publisher]
+) -> None:
+    """Else nobody would know whether it was delivered, and a good connection would be given up for it."""
+    with Probe(shared_broker.port, "bench", "bench password") as probe, Link(shared_broker.port) as link:
+        probe.subscribe(COINPULSE)
+        publisher = publisher_on(link.port, timeout_ms=1100, publishes_per_s=1)
+        assert publisher.check() is None
+        assert send(publisher, b"first") is Outcome.CONFIRMED
+        link.stall("to client")
+        assert send(publisher, b"its turn comes after a second") is Outcome.REFUSED
+        link.resume()
+        time.sleep(1.0)
+        assert send(publisher, b"next") is Outcome.CONFIRMED
+        assert [bytes(probe.next_message().payload) for _ in range(2)] == [b"first", b"next"]
+        assert link.accepted == 1
+
+
+def test_a_message_that_gets_its_connection_or_its_place_too_late_is_not_sent(
+    shared_broker: Broker, publisher_on: Callable[..., Publisher]
+) -> None:
+    with Link(shared_broker.port) as link, ThreadPoolExecutor(1) as threads:
+        link.stall()
+        publisher = publisher_on(link.port, timeout_ms=2000)
+        waiting = threads.submit(send, publisher)
+        time.sleep(1.7)
+        link.resume()
+        assert waiting.result(WAIT_S) is Outcome.REFUSED
+        eventually(lambda: send(publisher) is Outcome.NOBODY)
+        wire = publisher._wire
+        assert wire is not None
+        taken = sum(wire.room.acquire(blocking=False) for _ in range(IN_FLIGHT))
+        waiting = threads.submit(send, publisher)
+        time.sleep(1.7)
+        wire.room.release(taken)
+        assert waiting.result(WAIT_S) is Outcome.REFUSED
+        assert send(publisher) is Outcome.NOBODY
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="suspends a process by its signals")
