@@ -141,6 +141,15 @@ CONTROLS: tuple[Control, ...] = (
         {"dispute": _TEXT, "outcome": _TEXT},
         ("dispute", "outcome"),
     ),
+    Control("POST", "pay_out", "the day's payout to the bank", lambda world, _: {"payouts": world.pay_out()}),
+    Control(
+        "POST",
+        "fail_payout",
+        "the bank refuses a payout",
+        lambda world, given: world.fail_payout(given["payout"]),
+        {"payout": _TEXT},
+        ("payout",),
+    ),
     Control("POST", "advance", "the clock jumps ahead", _advance, {"seconds": _NUMBER}, ("seconds",)),
     Control(
         "POST",
@@ -186,6 +195,11 @@ CONTROLS: tuple[Control, ...] = (
             "refuse_partial_capture": _FLAG,
             "enforce_smallest_charge": _FLAG,
             "twin_events": _FLAG,
+            "fee_basis_points": _WHOLE,
+            "fee_fixed": _WHOLE,
+            "dispute_fee": _WHOLE,
+            "balance_delay_s": _WHOLE,
+            "available_after_days": _WHOLE,
         },
     ),
 )

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from arcade_sandbox.stripe import schemas
+from arcade_sandbox.stripe import balance, schemas
 from arcade_sandbox.stripe.catalogue import create_link, create_price, create_product, update_link, update_price
 from arcade_sandbox.stripe.checkout import create_session, expire_session
 from arcade_sandbox.stripe.errors import StripeRefusal
 from arcade_sandbox.stripe.listing import paged
 from arcade_sandbox.stripe.params import Hash
 from arcade_sandbox.stripe.payments import cancel_intent, capture_intent
-from arcade_sandbox.stripe.refunds import create_refund, money_returned
+from arcade_sandbox.stripe.refunds import create_refund
 from arcade_sandbox.stripe.state import StripeState
 
 Json = dict[str, Any]
@@ -136,16 +136,24 @@ def _list_events(call: Call) -> Json:
     return paged(things, call.params, call.path)
 
 
+def _list_entries(call: Call) -> Json:
+    things = _matching(_table(call, "balance_transaction"), call.params, "currency", "source", "type")
+    payout_id = call.params.get("payout")
+    if payout_id is not None:
+        payout = call.state.find("payout", payout_id, "payout")
+        paid_in = call.state.payout_of_entry
+        things = (entry for entry in things if paid_in.get(entry["id"]) == payout["id"])
+    return paged(things, call.params, call.path)
+
+
 def _balance(call: Call) -> Json:
-    totals: dict[str, int] = {}
-    for charge in call.state.tables["charge"].values():
-        kept = charge["amount_captured"] - money_returned(call.state, charge)
-        totals[charge["currency"]] = totals.get(charge["currency"], 0) + kept
-    pending = [
-        {"amount": amount, "currency": code, "source_types": {"card": amount}} for code, amount in totals.items()
-    ]
-    empty = [{"amount": 0, "currency": code, "source_types": {"card": 0}} for code in totals]
-    return {"object": "balance", "available": empty, "livemode": False, "pending": pending}
+    shown = {
+        status: [
+            {"amount": amount, "currency": code, "source_types": {"card": amount}} for code, amount in sums.items()
+        ]
+        for status, sums in balance.totals(call.state).items()
+    }
+    return {"object": "balance", "livemode": False, **shown}
 
 
 def _account(call: Call) -> Json:
@@ -177,6 +185,7 @@ def _updated(change: Callable[[StripeState, str, Json, int], Json]) -> Callable[
 
 _SESSIONS = "/v1/checkout/sessions"
 _INTENTS = "/v1/payment_intents"
+_ENTRIES = "/v1/balance_transactions"
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", _SESSIONS, schemas.SESSION_CREATE, _create_session),
@@ -209,5 +218,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/v1/events", schemas.EVENT_LIST, _list_events),
     Endpoint("GET", "/v1/events/<object_id>", schemas.RETRIEVE, _retrieve("event", "id")),
     Endpoint("GET", "/v1/balance", schemas.RETRIEVE, _balance),
+    Endpoint("GET", _ENTRIES, schemas.BALANCE_LIST, _list_entries),
+    Endpoint("GET", f"{_ENTRIES}/<object_id>", schemas.RETRIEVE, _retrieve("balance_transaction", "id")),
+    Endpoint("GET", "/v1/payouts", schemas.PAYOUT_LIST, _list("payout", "status")),
+    Endpoint("GET", "/v1/payouts/<object_id>", schemas.RETRIEVE, _retrieve("payout", "payout")),
     Endpoint("GET", "/v1/account", schemas.RETRIEVE, _account),
 )

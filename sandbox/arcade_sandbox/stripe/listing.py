@@ -29,7 +29,11 @@ _LINKS = {
     "charge": "charge",
     "payment_link": "payment_link",
     "product": "product",
+    "balance_transaction": "balance_transaction",
+    "failure_balance_transaction": "balance_transaction",
 }
+# What an entry in the balance is about: how its id begins → the kind of object.
+_SOURCES = {"ch": "charge", "re": "refund", "du": "dispute", "po": "payout"}
 
 
 def paged(things: Iterable[Json], params: Json, url: str) -> Json:
@@ -113,6 +117,11 @@ def _fill(state: StripeState, thing: Json, name: str, path: str) -> None:
     elif name == "refunds" and kind == "charge":
         newest_first = list(reversed(state.refunds_on(thing)))
         thing.setdefault("refunds", paged(copy.deepcopy(newest_first), {}, f"/v1/charges/{thing['id']}/refunds"))
+    elif name == "source" and kind == "balance_transaction":
+        target = thing[name]
+        if isinstance(target, str):
+            source = _SOURCES[target.partition("_")[0]]
+            thing[name] = copy.deepcopy(state.find(source, target, "expand"))
     elif name in _LINKS and name in thing:
         target = thing[name]
         if isinstance(target, str):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from arcade_sandbox.errors import SandboxMisuse
+from arcade_sandbox.stripe import balance
 from arcade_sandbox.stripe import payment_objects as shapes
 from arcade_sandbox.stripe.checkout import close_session
 from arcade_sandbox.stripe.currencies import check_step, money_text, smallest_charge
@@ -138,6 +139,7 @@ def _take(state: StripeState, intent: Json, charge: Json, now_s: int) -> None:
     charge["paid"] = True
     charge["captured"] = True
     charge["amount_captured"] = charge["amount"]
+    balance.taken(state, charge, now_s)
 
 
 def _fail(state: StripeState, intent: Json, charge: Json, code: str, message: str, now_s: int) -> None:
@@ -246,6 +248,7 @@ def capture_intent(
     session = state.session_for(intent_id)
     if session is not None:
         session["payment_status"] = "paid"
+    balance.taken(state, charge, now_s)
     state.emit("charge.captured", charge, now_s)
     state.emit("payment_intent.succeeded", intent, now_s)
     return intent
@@ -294,11 +297,19 @@ def _end(state: StripeState, intent: Json, reason: str | None, now_s: int) -> No
 
 
 def let_time_pass(state: StripeState, now_s: int) -> None:
-    """Carry out what has become due: sessions that expire, holds that lapse."""
+    """Carry out what has become due: sessions expire, holds lapse, money shows in the balance and leaves it."""
     for what, object_id in state.take_due(now_s):
-        if what == "session":
-            session = state.tables["checkout.session"][object_id]
-            if session["status"] == "open":
-                close_session(state, session, now_s)
-        elif state.tables["payment_intent"][object_id]["status"] == "requires_capture":
-            expire_hold(state, object_id, now_s)
+        match what:
+            case "session":
+                session = state.tables["checkout.session"][object_id]
+                if session["status"] == "open":
+                    close_session(state, session, now_s)
+            case "hold":
+                if state.tables["payment_intent"][object_id]["status"] == "requires_capture":
+                    expire_hold(state, object_id, now_s)
+            case balance.CHARGED:
+                balance.charged(state, object_id, now_s)
+            case balance.AVAILABLE:
+                balance.available(state, object_id)
+            case balance.ARRIVED:
+                balance.arrived(state, object_id, now_s)

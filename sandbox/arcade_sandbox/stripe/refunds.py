@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from arcade_sandbox.errors import SandboxMisuse
+from arcade_sandbox.stripe import balance
 from arcade_sandbox.stripe import payment_objects as shapes
 from arcade_sandbox.stripe.currencies import check_step, money_text
 from arcade_sandbox.stripe.errors import StripeRefusal
@@ -66,6 +67,7 @@ def create_refund(state: StripeState, params: Json, now_s: int) -> Json:
     refund["reason"] = params.get("reason")
     refund["metadata"] = params.get("metadata", {})
     state.put("refund", refund)
+    balance.refunded(state, refund, at_once, now_s)
     state.refunds_of_charge.setdefault(charge["id"], []).append(refund["id"])
     charge["amount_refunded"] += amount
     charge["refunded"] = amount == left
@@ -117,6 +119,7 @@ def finish_refund(
         refund["failure_reason"] = failure_reason
         charge["amount_refunded"] -= refund["amount"]
         charge["refunded"] = False
+        balance.refund_failed(state, refund, now_s)
         state.emit("refund.failed", refund, now_s)
     state.emit("refund.updated", refund, now_s)
     state.emit("charge.refund.updated", refund, now_s)
@@ -142,6 +145,7 @@ def open_dispute(state: StripeState, intent_id: str, amount: int | None, reason:
         raise SandboxMisuse(f"the disputed amount must be 1 to {most}")
     dispute = shapes.dispute(state.new_id("dispute"), now_s, charge, disputed, reason)
     state.put("dispute", dispute)
+    balance.disputed(state, dispute, now_s)
     state.disputes_of_charge.setdefault(charge["id"], []).append(dispute["id"])
     charge["disputed"] = True
     state.emit("charge.dispute.created", dispute, now_s)
@@ -157,6 +161,7 @@ def close_dispute(state: StripeState, dispute_id: str, outcome: Literal["won", "
     dispute["status"] = outcome
     dispute["is_charge_refundable"] = outcome == "won"
     if outcome == "won":
+        balance.dispute_won(state, dispute, now_s)
         state.emit("charge.dispute.funds_reinstated", dispute, now_s)
     state.emit("charge.dispute.closed", dispute, now_s)
     return dispute

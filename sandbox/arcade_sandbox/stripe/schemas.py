@@ -49,6 +49,21 @@ _LOCALES = (
 )
 _METHOD_TYPES = Array(OneOf(_METHOD_NAMES))
 _CAPTURE_METHODS = OneOf(("automatic", "automatic_async", "manual"))
+_BALANCE_TYPES = (
+    *("adjustment", "advance", "advance_funding", "anticipation_repayment", "application_fee"),
+    *("application_fee_refund", "charge", "climate_order_purchase", "climate_order_refund"),
+    *("connect_collection_transfer", "contribution", "fee_credit_funding", "inbound_transfer"),
+    *("inbound_transfer_reversal", "issuing_authorization_hold", "issuing_authorization_release"),
+    *("issuing_dispute", "issuing_dispute_provisional_credit", "issuing_dispute_provisional_credit_reversal"),
+    *("issuing_transaction", "obligation_outbound", "obligation_reversal_inbound", "payment"),
+    *("payment_failure_refund", "payment_network_reserve_hold", "payment_network_reserve_release"),
+    *("payment_refund", "payment_reversal", "payment_unreconciled", "payout", "payout_cancel", "payout_failure"),
+    *("payout_minimum_balance_hold", "payout_minimum_balance_release", "refund", "refund_failure"),
+    *("reserve_hold", "reserve_release", "reserve_transaction", "reserved_funds"),
+    *("stripe_balance_payment_debit", "stripe_balance_payment_debit_reversal", "stripe_fee", "stripe_fx_fee"),
+    *("tax_fee", "tax_fund", "topup", "topup_reversal", "transfer", "transfer_cancel", "transfer_failure"),
+    "transfer_refund",
+)
 _SUBMIT_TYPES = OneOf(("auto", "book", "donate", "pay", "subscribe"))
 
 
@@ -321,4 +336,14 @@ DISPUTE_LIST = Hash({**_PAGE, "payment_intent": Text(255), "charge": Text(255)})
 EVENT_LIST = Hash(
     {**_PAGE, "type": Text(255), "types": Array(Text(255), max_items=20), "delivery_success": Flag()}
 )
+BALANCE_LIST = Hash(
+    {
+        **_PAGE,
+        "currency": Currency(),
+        "payout": Text(255),
+        "source": Text(255),
+        "type": OneOf(_BALANCE_TYPES),
+    }
+)
+PAYOUT_LIST = Hash({**_PAGE, "status": OneOf(("canceled", "failed", "in_transit", "paid", "pending"))})
 PAGE_ONLY = Hash(_PAGE)

@@ -36,6 +36,8 @@ _IDS = {
     "dispute": ("du_1", 23),
     "event": ("evt_1", 23),
     "item": ("li_1", 23),
+    "balance_transaction": ("txn_3", 23),
+    "payout": ("po_1", 23),
 }
 
 
@@ -50,6 +52,13 @@ class StripeRules:
     enforce_smallest_charge: bool = True
     # Now and then Stripe sends two events with different ids about one and the same change.
     twin_events: bool = False
+    # Fees of an account in Malaysia, for cards (stripe.com/en-my/pricing): 3 % and RM 1.00.
+    fee_basis_points: int = 300
+    fee_fixed: int = 100
+    dispute_fee: int = 1_500
+    # How long a captured charge has no entry in the balance yet, and how long an entry's money is pending.
+    balance_delay_s: int = 5
+    available_after_days: int = 7
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,7 @@ class StripeState:
     session_of_intent: dict[str, str] = field(default_factory=dict)
     refunds_of_charge: dict[str, list[str]] = field(default_factory=dict)
     disputes_of_charge: dict[str, list[str]] = field(default_factory=dict)
+    payout_of_entry: dict[str, str] = field(default_factory=dict)
     cause: Cause = NOBODY
     _due: list[tuple[int, str, str]] = field(default_factory=list)
     _fresh_events: list[Json] = field(default_factory=list)
@@ -154,7 +164,7 @@ class StripeState:
         heapq.heappush(self._due, (due_s, what, object_id))
 
     def take_due(self, now_s: int) -> Iterable[tuple[str, str]]:
-        """What is due: pairs of what (`session`, `hold`) and id, in the order of their times."""
+        """What is due: pairs of what (`session`, `hold`, …) and id, in the order of their times."""
         while self._due and self._due[0][0] <= now_s:
             _, what, object_id = heapq.heappop(self._due)
             yield what, object_id

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from arcade_sandbox.errors import SandboxMisuse
+from arcade_sandbox.stripe import balance, payments, refunds
 from arcade_sandbox.stripe import objects as shapes
-from arcade_sandbox.stripe import payments, refunds
 from arcade_sandbox.stripe.catalogue import create_price
 from arcade_sandbox.stripe.checkout import expire_session, session_from_link
 from arcade_sandbox.stripe.currencies import CURRENCIES
@@ -204,6 +204,29 @@ class StripeWorld:
         with self.world() as (state, now_s):
             return refunds.close_dispute(state, dispute, outcome, now_s)
 
+    def pay_out(self) -> list[Json]:
+        """Make the day's automatic payout, one for each currency in which something is available."""
+        with self.world() as (state, now_s):
+            return balance.pay_out(state, now_s)
+
+    def fail_payout(self, payout: str) -> Json:
+        """Have the bank refuse a payout.
+
+        Raises:
+            SandboxMisuse: The payout is not on record, or has failed already.
+        """
+        with self.world() as (state, now_s):
+            return balance.fail_payout(state, payout, now_s)
+
+    def charge_account(self, amount: int, currency: str = "myr", text: str = "Radar for Fraud Teams") -> Json:
+        """Have Stripe take a fee that belongs to no payment.
+
+        Raises:
+            SandboxMisuse: It is no fee.
+        """
+        with self.world() as (state, now_s):
+            return balance.account_fee(state, amount, currency, text, now_s)
+
     def advance(self, seconds: float) -> None:
         """Let the sandbox's clock jump ahead; what falls due happens at once.
 
@@ -341,7 +364,7 @@ class StripeWorld:
         """
         self.faults.add(Fault(kind, when, times, pattern))
 
-    def set_rules(self, **changes: bool | str) -> StripeRules:
+    def set_rules(self, **changes: bool | str | int) -> StripeRules:
         """Change some `StripeRules`.
 
         Raises:
@@ -353,6 +376,8 @@ class StripeWorld:
                     raise SandboxMisuse(f"no rule {name!r} takes {value!r}")
             if changes.get("held_payment_status", "paid") not in ("paid", "unpaid"):
                 raise SandboxMisuse("held_payment_status must be paid or unpaid")
+            if any(type(value) is int and not 0 <= value <= MAX_AMOUNT for value in changes.values()):
+                raise SandboxMisuse(f"a rule's number must be 0 to {MAX_AMOUNT}")
             for name, value in changes.items():
                 setattr(state.rules, name, value)
             return state.rules

@@ -27,6 +27,8 @@ KINDS: dict[str, type[stripe.StripeObject]] = {
     "price": stripe.Price,
     "product": stripe.Product,
     "payment_link": stripe.PaymentLink,
+    "balance_transaction": stripe.BalanceTransaction,
+    "payout": stripe.Payout,
 }
 
 
@@ -38,6 +40,10 @@ def everything(sandbox: StripeSandbox, client: stripe.StripeClient) -> dict[str,
     sandbox.capture(intent_id)
     sandbox.refund(intent_id, 100)
     sandbox.open_dispute(intent_id)
+    sandbox.set_rules(available_after_days=0)
+    sandbox.pay(client.v1.checkout.sessions.create(checkout_params()).id, "fpx")
+    sandbox.advance(5)
+    sandbox.pay_out()
     client.v1.payment_links.create({"line_items": [{"price": sandbox.create_price(500)["id"], "quantity": 1}]})
     tables = sandbox.dump()
     return {kind: tables[kind][0] for kind in KINDS if kind != "event"} | {"event": sandbox.events()[0]}
@@ -75,6 +81,8 @@ def test_objects_carry_their_own_name_and_prefix(everything: dict[str, dict[str,
         "price": "price",
         "product": "prod",
         "payment_link": "plink",
+        "balance_transaction": "txn",
+        "payout": "po",
     }
     assert all(thing["object"] == kind for kind, thing in everything.items())
     assert not any(thing.get("livemode", False) for thing in everything.values())
