@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from arcade_cloud.domain.balance import Entry, Payout
 from arcade_cloud.domain.money import Offer, Payment, SessionStatus
 
 
@@ -183,4 +184,40 @@ class Payments(Protocol):
 
     def check(self) -> None:
         """Check the key by reading something that every valid key may read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPage:
+    """One page of the balance's entries, newest first. `after`: where the next page begins; None on the last."""
+
+    entries: tuple[Entry, ...]
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutPage:
+    """One page of payouts, newest first. `after`: where the next page begins; None on the last."""
+
+    payouts: tuple[Payout, ...]
+    after: str | None = None
+
+
+class Balance(Protocol):
+    """The balance of the account at Stripe. The errors are those of `Payments`.
+
+    A charge has its entry seconds after its capture. If one entry cannot be read, no entry of its page is told:
+    that is PaymentsUnavailable.
+    """
+
+    def read_entries(self, *, since_ms: int, until_ms: int | None = None, after: str | None = None) -> EntryPage:
+        """Read at most a hundred entries that were made from `since_ms` until before `until_ms`.
+
+        Args:
+            after: The `after` of the page before.
+        """
+        ...
+
+    def read_payouts(self, *, since_ms: int, until_ms: int, after: str | None = None) -> PayoutPage:
+        """Read at most a hundred payouts that were made from `since_ms` until before `until_ms`."""
         ...

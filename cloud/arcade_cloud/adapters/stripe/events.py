@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from arcade_cloud.adapters.stripe.objects import (
+    MARK,
     Json,
     Unreadable,
     as_written,
@@ -59,8 +60,6 @@ _KINDS: dict[str, ReportKind] = {
 }
 # The events that a webhook endpoint at Stripe must be subscribed to.
 EVENT_TYPES = tuple(_KINDS)
-# Under this name the mark is in the metadata of our sessions and payment intents.
-MARK = "arcade_mark"
 
 
 def verify(body: bytes, signature_header: str | None, secrets: Sequence[str], now_s: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The port `Payments` on Stripe, through Stripe's library. Every answer and error is translated here.
+"""The ports `Payments` and `Balance` on Stripe, through its library. Every answer and error is translated here.
 
 Threads: all threads may share one gateway; the library keeps a connection for each. Time: a request takes at most
 2 s to connect and 8 s to answer, and is tried three times if that is safe, so a call ends within about 32 s. A
@@ -15,16 +15,18 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from arcade_cloud.adapters.stripe.balance import REFUND_KEY, entries_from, payouts_from
 from arcade_cloud.adapters.stripe.clock import StripeClock
-from arcade_cloud.adapters.stripe.events import MARK, reports_of
+from arcade_cloud.adapters.stripe.events import reports_of
 from arcade_cloud.adapters.stripe.objects import (
     CAPTURE_MARK,
+    MARK,
     Unreadable,
     belongs_from,
     checkout_from,
-    events_from,
     has_more,
     listed,
+    page_from,
     payment_from,
     price_from,
     required_id,
@@ -32,11 +34,25 @@ from arcade_cloud.adapters.stripe.objects import (
 from arcade_cloud.domain.effects import PARTIAL_CAPTURE
 from arcade_cloud.domain.money import Payment
 from arcade_cloud.errors import PaymentsError, PaymentsRefused, PaymentsUnavailable
-from arcade_cloud.ports.payments import LOOKED_UP, Belongs, Checkout, CheckoutRequest, EventPage, Price
+from arcade_cloud.ports.payments import (
+    LOOKED_UP,
+    Belongs,
+    Checkout,
+    CheckoutRequest,
+    EntryPage,
+    EventPage,
+    PayoutPage,
+    Price,
+)
 
 if TYPE_CHECKING:
     import stripe
-    from stripe.params import EventListParams, PaymentIntentCaptureParams
+    from stripe.params import (
+        BalanceTransactionListParams,
+        EventListParams,
+        PaymentIntentCaptureParams,
+        PayoutListParams,
+    )
     from stripe.params.checkout import SessionCreateParams, SessionCreateParamsLineItem
 
 Json = dict[str, Any]
@@ -112,7 +128,7 @@ class Places:
 
 
 class StripeGateway:
-    """`ports.payments.Payments` on Stripe, or on a stand-in at `api_base`."""
+    """`ports.payments.Payments` and `Balance` on Stripe, or on a stand-in at `api_base`."""
 
     def __init__(
         self,
@@ -250,7 +266,7 @@ class StripeGateway:
                 {
                     "payment_intent": _id(payment_intent),
                     "amount": amount_minor,
-                    "metadata": {"arcade_key": key},
+                    "metadata": {REFUND_KEY: key},
                 },
                 {"idempotency_key": key},
             ),
@@ -297,8 +313,37 @@ class StripeGateway:
         if after is not None:
             params["starting_after"] = _id(after)
         page = self._ask("reading events", lambda client: client.v1.events.list(params))
-        events, next_page = self._read("events", lambda: events_from(page))
+        events, next_page = self._read("events", lambda: page_from(page))
         return EventPage(tuple(reports_of(events)), next_page)
+
+    # --- the balance -------------------------------------------------------------------------------------
+
+    def read_entries(self, *, since_ms: int, until_ms: int | None = None, after: str | None = None) -> EntryPage:
+        """Read one page of the list. PaymentsRefused("permission"): a restricted key may not read the balance."""
+        params: BalanceTransactionListParams = {
+            "created": {"gte": -(-since_ms // 1000)},
+            "limit": _PAGE,
+            "expand": ["data.source"],
+        }
+        if until_ms is not None:
+            params["created"] = {"gte": -(-since_ms // 1000), "lt": -(-until_ms // 1000)}
+        if after is not None:
+            params["starting_after"] = _id(after)
+        page = self._ask("reading the balance", lambda client: client.v1.balance_transactions.list(params))
+        found, next_page = self._read("the balance", lambda: entries_from(page))
+        return EntryPage(tuple(found), next_page)
+
+    def read_payouts(self, *, since_ms: int, until_ms: int, after: str | None = None) -> PayoutPage:
+        """Read one page of the list. PaymentsRefused("permission"): a restricted key may not read payouts."""
+        params: PayoutListParams = {
+            "created": {"gte": -(-since_ms // 1000), "lt": -(-until_ms // 1000)},
+            "limit": _PAGE,
+        }
+        if after is not None:
+            params["starting_after"] = _id(after)
+        page = self._ask("reading payouts", lambda client: client.v1.payouts.list(params))
+        found, next_page = self._read("payouts", lambda: payouts_from(page))
+        return PayoutPage(tuple(found), next_page)
 
     def clock_off_ms(self) -> int | None:
         """Compare this process's clock with the `Date` of Stripe's latest answer."""

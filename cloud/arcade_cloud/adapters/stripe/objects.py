@@ -13,6 +13,8 @@ from arcade_cloud.ports.payments import Belongs, Checkout, Price
 
 Json = Mapping[str, Any]
 
+# Under this name the mark is in the metadata of our sessions and payment intents.
+MARK = "arcade_mark"
 # Under this name the mark of a capture is in the metadata of its payment intent.
 CAPTURE_MARK = "arcade_capture"
 
@@ -57,7 +59,7 @@ def payment_from(
     charge = intent.get("latest_charge")
     capture_before_ms = method = None
     if isinstance(charge, Mapping):
-        paid_at_ms = _time_ms(charge, "created") if charge.get("status") == "succeeded" else None
+        paid_at_ms = time_ms(charge, "created") if charge.get("status") == "succeeded" else None
         capture_before_ms = _capture_before_ms(charge)
         method = _method(charge)
         if refunds is None:
@@ -75,7 +77,7 @@ def payment_from(
         payment_intent=payment_intent,
         status=cast(PaymentStatus, status),
         amount_minor=_amount(intent, "amount"),
-        currency=_currency(intent),
+        currency=currency(intent),
         received_minor=_amount(intent, "amount_received"),
         capturable_minor=_amount(intent, "amount_capturable"),
         refunded_minor=refunded,
@@ -143,7 +145,7 @@ def checkout_from(session: Json, payment: Payment | None, line_items: Sequence[J
         session_id=required_id(session, "id"),
         url=url if isinstance(url, str) else None,
         status=cast(SessionStatus, status),
-        expires_at_ms=_time_ms(session, "expires_at"),
+        expires_at_ms=time_ms(session, "expires_at"),
         payment=payment,
         price_ids=None if line_items is None else _price_ids(line_items),
     )
@@ -179,7 +181,7 @@ def price_from(price: Json) -> Price:
     return Price(
         price_id=price_id,
         amount_minor=_amount(price, "unit_amount"),
-        currency=_currency(price),
+        currency=currency(price),
         label=label if isinstance(label, str) else "",
     )
 
@@ -201,13 +203,13 @@ def has_more(thing: Json, name: str) -> bool:
     return isinstance(found, Mapping) and found.get("has_more") is True
 
 
-def events_from(page: Json) -> tuple[Sequence[Json], str | None]:
-    """The events of one page, newest first, and the id after which the next page begins (None: no more)."""
+def page_from(page: Json) -> tuple[Sequence[Json], str | None]:
+    """The objects of one page, newest first, and the id after which the next page begins (None: no more)."""
     if not isinstance(page.get("data"), list):
         raise Unreadable("data: not a list")  # an empty list would mean that nothing has happened
-    found = listed({"events": page}, "events")
-    for event in found:
-        required_id(event, "id")
+    found = listed({"page": page}, "page")
+    for thing in found:
+        required_id(thing, "id")
     more = bool(found) and page.get("has_more") is True
     return found, required_id(found[-1], "id") if more else None
 
@@ -245,7 +247,7 @@ def optional_amount(thing: Json, name: str) -> int | None:
 def optional_currency(thing: Json) -> str | None:
     """The currency of an object that may be somebody else's: None unless it is one."""
     try:
-        return _currency(thing)
+        return currency(thing)
     except Unreadable:
         return None
 
@@ -266,7 +268,7 @@ def metadata_of(thing: Json) -> Json:
 
 def created_ms(thing: Json) -> int:
     """When the object was created, epoch milliseconds."""
-    return _time_ms(thing, "created")
+    return time_ms(thing, "created")
 
 
 def _word(thing: Json, name: str) -> str:
@@ -286,20 +288,30 @@ def _is_id(found: object) -> bool:
 
 
 def _amount(thing: Json, name: str) -> int:
-    found = thing.get(name, 0)
-    if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= _MAX_AMOUNT_MINOR:
+    found = signed_amount(thing, name) if name in thing else 0
+    if found < 0:
         raise Unreadable(f"{name}: not an amount")
     return found
 
 
-def _time_ms(thing: Json, name: str) -> int:
+def signed_amount(thing: Json, name: str) -> int:
+    """An amount that must be there; negative where money leaves."""
+    found = thing.get(name)
+    if isinstance(found, bool) or not isinstance(found, int) or abs(found) > _MAX_AMOUNT_MINOR:
+        raise Unreadable(f"{name}: not an amount")
+    return found
+
+
+def time_ms(thing: Json, name: str) -> int:
+    """A time, epoch milliseconds."""
     found = thing.get(name)
     if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= _MAX_TIME_S:
         raise Unreadable(f"{name}: not a time")
     return found * 1000
 
 
-def _currency(thing: Json) -> str:
+def currency(thing: Json) -> str:
+    """The currency of an object that must have one."""
     found = thing.get("currency")
     if not isinstance(found, str) or len(found) != 3 or not found.isascii() or not found.isalpha():
         raise Unreadable("currency: not a currency")
@@ -319,4 +331,4 @@ def _capture_before_ms(charge: Json) -> int | None:
     method = details.get(kind) if isinstance(details, Mapping) and isinstance(kind, str) else None
     if not isinstance(method, Mapping) or method.get("capture_before") is None:
         return None
-    return _time_ms(method, "capture_before")
+    return time_ms(method, "capture_before")
