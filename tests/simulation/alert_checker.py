@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from simulation.checkers import SILENT, Broken, Case
-from simulation.evidence import Condition
+from simulation.evidence import Condition, Evidence
 from simulation.faults import MINUTE, SECOND
 
 # What lasts is checked with its times.
@@ -87,15 +87,20 @@ def check_alerts(case: Case) -> Iterator[Broken]:
     have = {(kind, subject) for kind, subject in case.evidence.alerts if kind not in CONDITIONS}
     yield from _check_machines_watched(case)
     for kind, subject in sorted(required - have):
-        if subject in case.forgotten:
+        if _was_forgotten(case, subject):
             continue
         yield Broken("5", "alerts", f"no alert {kind} about {subject}")
     for kind, subject in sorted(have - allowed - required):
-        if subject in case.forgotten:
+        if _was_forgotten(case, subject):
             continue
         yield Broken("5", "alerts", f"an alert {kind} about {subject} without a cause")
     if len(case.evidence.posted) < len(case.evidence.alerts):
         yield Broken("5", "alerts", "an alert was never posted")
+
+
+def _was_forgotten(case: Case, order_id: str) -> bool:
+    """Whether a restored database had forgotten the order, or that its payment had gone back without one."""
+    return not case.forgotten.isdisjoint({order_id, order_id.replace("link_", "stray_", 1)})
 
 
 def _says_short(word: dict[str, Any]) -> bool:
@@ -117,7 +122,8 @@ def _check_machines_watched(case: Case) -> Iterator[Broken]:
                 yield Broken("5", "alerts", f"{condition.subject} is said to have a wrong key without a cause")
         elif condition.kind == "taken_over":
             causes = [c for c in evidence.causes if (c.what, c.subject) == ("client id taken", condition.subject)]
-            if not any(cause.at_ms <= condition.began_ms + evidence.apart_ms for cause in causes):
+            began_ms = max(evidence.moments(condition.began_ms)) + evidence.skew_ms
+            if not any(cause.at_ms <= began_ms for cause in causes):
                 yield Broken("5", "alerts", f"nobody has taken the client id of {condition.subject}")
         elif condition.kind == "alert_receiver":
             if not evidence.faults.get("an alert does not arrive"):
@@ -146,10 +152,8 @@ def _check_contests(case: Case) -> Iterator[Broken]:
         for said in evidence.stated:
             if not said.contested or abs(said.at_ms - said.stated_ms) > SLACK_MS:
                 continue  # what was long on its way is no news
-            mine = [
-                c for c in told if c.subject == said.machine_id and c.began_ms <= said.at_ms + evidence.apart_ms
-            ]
-            if not any(_ends_after(c, said.at_ms - SLACK_MS - evidence.apart_ms) for c in mine):
+            mine = [c for c in told if c.subject == said.machine_id]
+            if not any(_lasted(evidence, c, said.at_ms) for c in mine):
                 yield Broken("5", "alerts", f"nobody is told that the client id of {said.machine_id} is taken")
     for condition in told:
         later = [
@@ -160,21 +164,41 @@ def _check_contests(case: Case) -> Iterator[Broken]:
 
 
 def _check_accusation(case: Case, condition: Condition, silent_ms: int) -> Iterator[Broken]:
-    evidence, slack_ms = case.evidence, 2 * case.evidence.apart_ms + SLACK_MS
-    since_ms = condition.began_ms - silent_ms + slack_ms
+    """At each moment at which it may have begun: which that was is not known where clocks were wrong."""
+    found = [
+        _unfounded(case, condition.subject, at_ms, silent_ms)
+        for at_ms in case.evidence.moments(condition.began_ms)
+    ]
+    if all(found):
+        yield Broken("5", "alerts", f"{condition.subject} is called silent, and {found[0]}")
+
+
+def _unfounded(case: Case, machine_id: str, at_ms: int, silent_ms: int) -> str:
+    """Why nobody could call the machine silent at that moment; empty if somebody could."""
+    evidence = case.evidence
+    slack_ms = evidence.apart_ms(at_ms - max(silent_ms, 2 * HEARING_PROVEN_MS) - OLD_MS, at_ms) + SLACK_MS
+    since_ms = at_ms - silent_ms + slack_ms
     # A Pi that has not been told the time may say one that is years ahead.
-    signs = [s for s in evidence.stated if s.machine_id == condition.subject]
+    signs = [s for s in evidence.stated if s.machine_id == machine_id]
     signs = [s for s in signs if s.at_ms - s.stated_ms < OLD_MS - slack_ms]
-    if any(since_ms < min(s.stated_ms, s.at_ms) < condition.began_ms - slack_ms for s in signs):
-        yield Broken("5", "alerts", f"{condition.subject} is called silent, and was heard")
-    sent = sorted(sent_ms for at_ms, sent_ms in evidence.echoes if at_ms <= condition.began_ms + slack_ms)
-    proof_ms = condition.began_ms - HEARING_PROVEN_MS + slack_ms
-    chain = [ms for ms in sent if ms > condition.began_ms - 2 * HEARING_PROVEN_MS - slack_ms]
+    signs = [s for s in signs if s.at_ms < at_ms - slack_ms]  # what was on its way was not heard
+    if any(min(s.stated_ms, s.at_ms) > since_ms for s in signs):
+        return "was heard"
+    echoes = [echo for echo in evidence.echoes if echo[0] <= at_ms + slack_ms]
+    sent = sorted(sent_ms for heard_ms, sent_ms in echoes if sent_ms <= heard_ms + slack_ms)
+    proof_ms = at_ms - HEARING_PROVEN_MS + slack_ms
+    chain = [ms for ms in sent if ms > at_ms - 2 * HEARING_PROVEN_MS - slack_ms]
     gaps = [after - before for before, after in pairwise(chain)]
     if not chain or chain[0] > proof_ms or any(gap > HEARING_PROVEN_MS + slack_ms for gap in gaps):
-        yield Broken(
-            "5", "alerts", f"{condition.subject} is called silent, and nobody knows whether the cloud hears"
-        )
+        return "nobody knows whether the cloud hears"
+    return ""
+
+
+def _lasted(evidence: Evidence, condition: Condition, at_ms: int) -> bool:
+    """Whether a condition may have lasted at that moment, or have been over for no longer than a message takes."""
+    began_ms = min(evidence.moments(condition.began_ms)) - evidence.skew_ms
+    ended_ms = at_ms if condition.ended_ms is None else max(evidence.moments(condition.ended_ms))
+    return began_ms <= at_ms and ended_ms >= at_ms - SLACK_MS - evidence.skew_ms
 
 
 def _ends_after(condition: Condition, at_ms: int) -> bool:

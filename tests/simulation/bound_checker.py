@@ -209,7 +209,9 @@ def _times(
         yield "given up", given_up_ms, bounds.abandoned(order["created_at_ms"], processing=processing)
         return
     first_ms = min(case.steps_into(name, "funded", "returning"), default=ended_ms)
-    paid_ms = first_ms if order["kind"] == "grant" else line.get("paid_ms")
+    paid_ms = line.get("paid_ms")
+    if order["kind"] == "grant":  # its time begins by the clock of whoever gave it
+        paid_ms = max([first_ms, *(step.noted_ms for step in case.steps_of[name][:1])])
     if paid_ms is None:
         return
     decision = case.evidence.decisions.get(line.get("id", ""))

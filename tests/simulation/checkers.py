@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
-from arcade_shared.times import parse_ms
 from simulation.evidence import Command, Evidence, LineProfile, Pulse, Purchase, Said, Step
 from simulation.stripe_account import STEPS
 
@@ -17,6 +16,7 @@ SILENT = ("silence", "last resort", "unconfirmed")
 CONFIRMED = ("confirmed", "nobody")
 FINAL = ("settled", "abandoned")
 GAME_OVER_LIFE_MS = 600_000
+METER_SETTLES_MS = 300
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def check_pulses(case: Case) -> Iterator[Broken]:
             continue
         # Another expiry than that of the first command is for `check_paid` to judge.
         late_ms = first.on_ms - max(command.expires_ms for command in mine if command.at_ms <= first.on_ms)
-        if late_ms >= case.evidence.apart_ms:
+        if late_ms >= max(1, case.evidence.behind_ms(0, first.on_ms)):
             yield Broken("2", "pulses", f"{credit_id} was begun {late_ms} ms after its expiry")
         elif late_ms >= 0:  # the Pi has its time from a process whose clock was slow
             case.exceptions["clocks apart"] += 1
@@ -220,7 +220,9 @@ def check_paid(case: Case) -> Iterator[Broken]:
         asked = {(command.machine_id, command.credits, command.installation) for command in commands}
         ends_ms = [command.expires_ms for command in commands]
         # A payment that is told anew may be put where a clock of the cloud's was, so its credit ends then.
-        apart_ms = 2 * case.evidence.apart_ms if credit_id in case.forgotten_credits else 0
+        apart_ms = 0
+        if credit_id in case.forgotten_credits:
+            apart_ms = case.evidence.apart_ms(0, commands[-1].at_ms)
         if case.is_made_anew(credit_id):
             asked = {(machine_id, credits, "") for machine_id, credits, _ in asked}
         if len(asked) > 1 or max(ends_ms) - min(ends_ms) > apart_ms:
@@ -240,7 +242,7 @@ def check_paid(case: Case) -> Iterator[Broken]:
             yield Broken("2", "paid", f"{credit_id} is not what was bought: {bought}")
         since_ms, decision = line["paid_ms"], case.evidence.decisions.get(line["id"])
         if decision is not None:
-            since_ms = decision.ended_ms + case.evidence.apart_ms
+            since_ms = decision.ended_ms + case.evidence.ahead_ms(decision.begun_ms, decision.ended_ms)
         if commands[0].expires_ms > since_ms + 1000 * (case.evidence.limits.deliver_within_s + 1):
             yield Broken("2", "paid", f"{credit_id} lives longer than it may")
 
@@ -332,9 +334,13 @@ def _captured(case: Case, line: dict[str, Any], purchase: Purchase) -> Iterator[
     asked = any(refund.order_id == purchase.order_id for refund in case.evidence.refunds)
     decided = line["id"] in case.evidence.decisions
     target = int(line["capture_mark"].partition(".")[0])
-    # docs/SECURITY.md: what was marked with a secret that was taken away since is not known for ours.
+    # docs/SECURITY.md: what was captured, then forgotten, and marked with a secret that was taken away since.
+    captured_ms = [
+        act.at_ms for act in case.evidence.acts if (act.what, act.payment_intent) == ("capture", line["id"])
+    ]
+    forgotten = any(case.is_forgotten(at_ms) for at_ms in captured_ms)
     rotated = [fault.end_ms for fault in case.evidence.troubles if fault.what == "signing secret rotated"]
-    if any(end_ms > (line["there_ms"] or 0) for end_ms in rotated):
+    if forgotten and any(end_ms > min(captured_ms) for end_ms in rotated):
         case.exceptions["restored, and its secret gone"] += 1
     elif line["kept"] < target and not (asked or decided):
         yield Broken("1", "money", f"{line['id']}, restored: {line['kept']} of {target} kept that were captured")
@@ -369,7 +375,7 @@ def _compare(case: Case, order: dict[str, Any], pulsed: int, delivered: int) -> 
         case.exceptions["silent machine"] += 1
     elif any(at_ms >= since_ms for at_ms in case.causes.get(("journal rolled back", line), ())):
         case.exceptions["forgetful card"] += 1
-    elif case.evidence.metered.get(line) and _registered_in_time(case, order) < pulsed:
+    elif case.evidence.metered.get(line) and _registered_in_time(case, order) <= delivered:
         case.exceptions["not registered in time"] += 1
     elif (
         pulsed == delivered + 1
@@ -385,18 +391,35 @@ def _compare(case: Case, order: dict[str, Any], pulsed: int, delivered: int) -> 
 
 
 def _registered_in_time(case: Case, order: dict[str, Any]) -> int:
-    """How many coins of the order the machine's meter had counted by its final word, or by its death."""
-    credit_id = order["credit_id"]
-    # A word may be told long after it was written down, which it has the time of.
-    said = case.finals[credit_id]
-    written = [min(word.at_ms, parse_ms(word.fields["timestamp"])) for word in said]
-    end_ms = min(written, default=case.evidence.ended_ms)
-    pulses = case.pulses[credit_id]
-    died_ms = [at_ms for at_ms in case.causes.get(("agent died", pulses[0].line), ()) if at_ms > pulses[0].on_ms]
-    end_ms = min([end_ms, *died_ms])
-    if end_ms in died_ms:  # what the journal had was written with the last whole pulse, or earlier
-        end_ms = pulses[-1].on_ms
-    return sum(moved.credit_id == credit_id and moved.at_ms < end_ms for moved in case.evidence.registered)
+    """How many coins of the order the machine's meter had counted by the time that counts, or by its death."""
+    pulses = case.pulses[order["credit_id"]]
+    line = pulses[0].line
+    moves = sorted(moved.at_ms for moved in case.evidence.registered if moved.line == line)
+    end_ms = _still_ms(pulses, moves)
+    died_ms = [at_ms for at_ms in case.causes.get(("agent died", line), ()) if pulses[0].on_ms < at_ms <= end_ms]
+    if died_ms:  # its journal knows the meter as it stood when the last whole credit was written down
+        end_ms = _last_written_ms(pulses, case.evidence.profiles[line], min(died_ms))
+    mine = [moved.at_ms for moved in case.evidence.registered if moved.credit_id == order["credit_id"]]
+    return sum(at_ms < end_ms for at_ms in mine)
+
+
+def _still_ms(pulses: list[Pulse], moves: list[int]) -> int:
+    """When the meter has had its time, as docs/WIRING.md says: it is still for so long after the last pulse."""
+    still_ms = pulses[-1].off_ms or pulses[-1].on_ms
+    for at_ms in moves:
+        if at_ms < still_ms + METER_SETTLES_MS:
+            still_ms = max(still_ms, at_ms)
+    return still_ms + METER_SETTLES_MS
+
+
+def _last_written_ms(pulses: list[Pulse], profile: LineProfile, died_ms: int) -> int:
+    """When the last credit ended that an agent had time to write down before it died; its first edge if none."""
+    ends: dict[int, list[int]] = defaultdict(list)
+    for pulse in pulses:
+        if pulse.off_ms is not None and pulse.off_ms < died_ms:
+            ends[pulse.index].append(pulse.off_ms)
+    written = [max(off) for off in ends.values() if len(off) >= profile.pulses_per_credit]
+    return max(written, default=pulses[0].on_ms)
 
 
 def check_books(case: Case) -> Iterator[Broken]:
@@ -422,7 +445,6 @@ def check_books(case: Case) -> Iterator[Broken]:
 def check_words(case: Case) -> Iterator[Broken]:
     """What closed an order truly happened: the addressed machine's own word, or silence as published."""
     limits = case.evidence.limits
-    slack_ms = 2 * case.evidence.apart_ms  # begun by a process with one clock, ended by one with another
     money = {line["id"]: line for line in case.evidence.money}
     for order in case.evidence.orders:
         name, by, credit_id = order["order_id"], order["resolved_by"], order["credit_id"]
@@ -442,8 +464,9 @@ def check_words(case: Case) -> Iterator[Broken]:
                 r.at_ms for r in case.evidence.revokes if r.credit_id == credit_id and r.outcome in CONFIRMED
             ]
             revoked_ms = [at_ms for at_ms in revoked_ms if at_ms <= closed_ms]
+            since_ms = min(case.steps_into(name, "revoking"), default=closed_ms)
+            slack_ms = case.evidence.apart_ms(since_ms, closed_ms)  # one process may begin what another ends
             if by == "last resort":
-                since_ms = min(case.steps_into(name, "revoking"), default=closed_ms)
                 end_ms = _before_the_hold_ends(money, order, since_ms + 1000 * limits.last_resort_s, 3)
                 if closed_ms < end_ms - slack_ms:
                     yield Broken("5", "words", f"{name}: the last resort came too early")

@@ -12,10 +12,11 @@ SLACK_MS = MINUTE
 
 def check_closed(case: Case) -> Iterator[Broken]:
     """No order begins, no static link is delivered, no silence is told, while a machine is certainly closed."""
-    evidence, slack_ms = case.evidence, SLACK_MS + 2 * case.evidence.skew_ms
+    evidence = case.evidence
     for closed in evidence.closed:
-        from_ms = closed.from_ms + slack_ms
-        until_ms = (evidence.quiet_from_ms if closed.until_ms is None else closed.until_ms) - slack_ms
+        until_ms = evidence.quiet_from_ms if closed.until_ms is None else closed.until_ms
+        slack_ms = SLACK_MS + evidence.apart_ms(closed.from_ms, until_ms)
+        from_ms, until_ms = closed.from_ms + slack_ms, until_ms - slack_ms
         if any(closed.from_ms <= restore.at_ms <= until_ms for restore in evidence.restores):
             continue  # an older database may not know of it
         if from_ms < until_ms:

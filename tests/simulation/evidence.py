@@ -197,6 +197,15 @@ class Restore:
     end: int
 
 
+@dataclass
+class WrongClock:
+    """The clock of one of the cloud's processes was off by `off_ms`: ahead if positive. None: to the end."""
+
+    from_ms: int
+    off_ms: int
+    until_ms: int | None = None
+
+
 @dataclass(frozen=True)
 class Condition:
     """Something that lasted, as it is on record at the end; `ended_ms` is None if it still does."""
@@ -276,14 +285,38 @@ class Evidence:
     closed: list[Closed] = field(default_factory=list)
     restores: list[Restore] = field(default_factory=list)
     skew_ms: int = 0  # how far a clock of the cloud's was ever off, as a host's without NTP
-    far_off_ms: int = 0  # the same for clocks that were plainly wrong, and were put right
+    wrong_clocks: list[WrongClock] = field(default_factory=list)  # plainly wrong, and put right later
     defects: list[str] = field(default_factory=list)
     faults: dict[str, int] = field(default_factory=dict)
     quiet_from_ms: int = 0
     machines_off_ms: int = 0
     ended_ms: int = 0
 
-    @property
-    def apart_ms(self) -> int:
-        """How far a clock of the cloud's was ever off."""
-        return max(self.skew_ms, self.far_off_ms)
+    def ahead_ms(self, from_ms: int, until_ms: int) -> int:
+        """How far ahead a clock of the cloud's was at most in that time."""
+        return max([self.skew_ms, *(clock.off_ms for clock in self._wrong(from_ms, until_ms))])
+
+    def behind_ms(self, from_ms: int, until_ms: int) -> int:
+        """How far behind a clock of the cloud's was at most in that time."""
+        return max([self.skew_ms, *(-clock.off_ms for clock in self._wrong(from_ms, until_ms))])
+
+    def apart_ms(self, from_ms: int, until_ms: int) -> int:
+        """How far two of the cloud's clocks, or one before and after it was set, differed at most in that time."""
+        return self.ahead_ms(from_ms, until_ms) + self.behind_ms(from_ms, until_ms)
+
+    def moments(self, noted_ms: int) -> list[int]:
+        """When it may have been, where a process of the cloud's has noted that time."""
+        wrong = [(clock, noted_ms - clock.off_ms) for clock in self.wrong_clocks]
+        return [noted_ms, *(at_ms for clock, at_ms in wrong if _lasts(clock, at_ms, at_ms))]
+
+    def _wrong(self, from_ms: int, until_ms: int) -> list[WrongClock]:
+        return [clock for clock in self.wrong_clocks if _lasts(clock, from_ms, until_ms)]
+
+
+# What a process has begun with one clock it may end some time after that was put right.
+_BEGUN_MS = 60_000
+
+
+def _lasts(clock: WrongClock, from_ms: int, until_ms: int) -> bool:
+    ends_ms = until_ms if clock.until_ms is None else clock.until_ms + _BEGUN_MS
+    return clock.from_ms <= until_ms and from_ms <= ends_ms

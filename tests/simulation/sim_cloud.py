@@ -283,8 +283,6 @@ class Cloud:
         self.flush_webhooks: Callable[..., None] = lambda early=False: None
         self.listens: Callable[[], None] = lambda: None
         self._depth = 0
-        self._statuses: set[bytes] = set()
-        self._boots: frozenset[tuple[str, str]] = frozenset()
         self.is_down = False
         self._rechecks_from_ms: int | None = None
         # The longest silence, with a revoke and its echo a minute; and what is brief where silence is.
@@ -433,7 +431,8 @@ class Cloud:
         unavailable, self.store.unavailable = self.store.unavailable, False
         swept_ms = self.store.reconciled_ms() or 0
         self.store.unavailable = unavailable
-        if swept_ms > (self._reconcile_until_ms or 0):
+        # What lies ahead was noted with a clock that was, and says nothing of the time before.
+        if (self._reconcile_until_ms or 0) < swept_ms <= self.scheduler.now_ms:
             self._reconcile_until_ms = None
         else:
             self.scheduler.at(next_ms, self._reconcile)
@@ -489,14 +488,9 @@ class Cloud:
             return "refused"
 
     def _note_status(self, payload: bytes) -> None:
-        """A sign of life. The first status of a boot without the time may be of an earlier one, so it is none."""
-        if payload in self._statuses:
-            return  # somebody has repeated it
-        self._statuses.add(payload)
+        """A sign of life, unless the machine does not know the time: then nobody knows when it was said."""
         fields = msgspec.json.decode(payload)
-        boot = (fields["machineId"], fields["bootId"])
-        is_first, self._boots = boot not in self._boots, self._boots | {boot}
-        if fields["state"] == "online" and not (is_first and fields["reason"] == "no clock"):
+        if fields["state"] == "online" and fields["reason"] != "no clock":
             stated_ms = parse_ms(fields["timestamp"])
             now_ms = self.scheduler.now_ms
             self.evidence.stated.append(Stated(now_ms, fields["machineId"], stated_ms, fields["contested"]))

@@ -1,6 +1,7 @@
 """Each checker sees what it is there for, in evidence made by hand."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from simulation.checkers import check
 from simulation.evidence import (
     Act,
+    Cause,
     Closed,
     Command,
     Condition,
@@ -18,10 +20,14 @@ from simulation.evidence import (
     Pulse,
     Purchase,
     Refund,
+    Registered,
     Restore,
     Said,
     Span,
+    Stated,
     Step,
+    Trouble,
+    WrongClock,
 )
 
 CREDIT, HERE = "c-1", "a" * 32
@@ -195,6 +201,12 @@ def _late_by_more_than_clocks(evidence: Evidence) -> None:
     evidence.commands[0] = Command(10, "cab-1", CREDIT, 2, HERE, 90, "confirmed")
 
 
+def _late_by_more_than_clocks_ahead(evidence: Evidence) -> None:
+    """A clock that is ahead makes a Pi refuse sooner, and never later."""
+    _late_by_more_than_clocks(evidence)
+    evidence.wrong_clocks.append(WrongClock(0, 3_600_000, 1_000))
+
+
 def _untold_game(evidence: Evidence) -> None:
     evidence.quiet_from_ms = 60_000
     evidence.games.append(Game("cab-1", "cab-1", 0))
@@ -203,6 +215,100 @@ def _untold_game(evidence: Evidence) -> None:
 def _game_told_twice(evidence: Evidence) -> None:
     _untold_game(evidence)
     evidence.game_overs.update(a=(1, "cab-1"), b=(2, "cab-1"))
+
+
+def _accused(evidence: Evidence, *, heard_ms: int, off_ms: int = 0, wrong_ms: int = 0) -> None:
+    """Called silent after an hour, by a cloud that hears itself; a clock was wrong around `wrong_ms`."""
+    hour_ms = 3_600_000
+    evidence.limits = replace(LIMITS, machine_silent_s=600)
+    evidence.echoes = [(at_ms, at_ms) for at_ms in range(0, hour_ms + 1, 60_000)]
+    evidence.stated.append(Stated(heard_ms, "cab-1", heard_ms))
+    evidence.conditions.append(Condition("machine_silent", "cab-1", hour_ms, 2 * hour_ms))
+    if off_ms:
+        evidence.wrong_clocks.append(WrongClock(wrong_ms, off_ms, wrong_ms + 60_000))
+
+
+def test_a_machine_that_was_heard_before_its_time_is_called_silent() -> None:
+    evidence = good()
+    _accused(evidence, heard_ms=2_000_000)
+    assert not check(evidence)[0]
+
+
+def test_what_comes_after_the_accusation_was_not_heard_before() -> None:
+    evidence = good()
+    _accused(evidence, heard_ms=3_660_000)
+    evidence.stated[0] = Stated(3_660_000, "cab-1", 3_595_000)
+    assert not check(evidence)[0]
+
+
+def test_a_clock_that_was_an_hour_ahead_then_excuses_an_accusation() -> None:
+    evidence = good()
+    _accused(evidence, heard_ms=3_500_000, off_ms=3_600_000, wrong_ms=3_550_000)
+    assert not check(evidence)[0]
+
+
+def _cut(registered_ms: int, *, delivered: int) -> Callable[[Evidence], None]:
+    """The power fails after the second credit, in a cabinet whose meter counts."""
+
+    def change(evidence: Evidence) -> None:
+        evidence.metered["cab-1"] = True
+        evidence.registered.append(Registered(registered_ms, "cab-1", CREDIT))
+        evidence.causes.append(Cause(400, "agent died", "cab-1"))
+        evidence.told = [ack(delivered, reason="restarted", uncertain=1, registered=delivered)]
+        evidence.orders[0].update(delivered=delivered, uncertain=1)
+        evidence.takings[0].update(delivered=delivered)
+        evidence.money[0].update(kept=200 * delivered, captured=200 * delivered, capture_mark=None)
+
+    return change
+
+
+def test_what_the_meter_said_too_late_to_be_written_down_is_a_named_exception() -> None:
+    evidence = good()
+    _cut(250, delivered=0)(evidence)
+    broken, exceptions = check(evidence)
+    assert not [b for b in broken if b.checker == "money"]
+    assert exceptions == {"not registered in time": 1}
+
+
+def _last_resort(off_ms: int, wrong_ms: int) -> Callable[[Evidence], None]:
+    """Closed an hour after the machine was asked; a clock was wrong around `wrong_ms`."""
+
+    def change(evidence: Evidence) -> None:
+        evidence.wrong_clocks.append(WrongClock(wrong_ms, off_ms, wrong_ms + 60_000))
+        evidence.orders[0].update(resolved_by="last resort")
+        evidence.alerts = [("unconfirmed", "o-1")]
+        asked, closed_ms = Step(125_000, "o-1", "revoking", None, "", CREDIT), 3_725_000
+        evidence.steps[1:] = [
+            asked,
+            *(Step(closed_ms, "o-1", state, 2, "last resort", CREDIT) for state in ("resolved", "settled")),
+        ]
+
+    return change
+
+
+def test_a_clock_that_was_a_day_ahead_then_excuses_an_early_last_resort() -> None:
+    evidence = good()
+    _last_resort(86_400_000, 3_700_000)(evidence)
+    assert "words" not in {b.checker for b in check(evidence)[0]}
+
+
+def _taken_back(*, captured_ms: int) -> Callable[[Evidence], None]:
+    """The money went back after a database was set back and the secret of its mark was taken away."""
+
+    def change(evidence: Evidence) -> None:
+        _given_back_after_set_back(evidence)
+        evidence.acts.append(Act(captured_ms, "capture", "pi"))
+        evidence.troubles.append(Trouble(910, 980, "signing secret rotated"))
+
+    return change
+
+
+def test_a_capture_that_was_forgotten_with_its_secret_is_a_named_exception() -> None:
+    evidence = good()
+    _taken_back(captured_ms=920)(evidence)
+    broken, exceptions = check(evidence)
+    assert "money" not in {b.checker for b in broken}
+    assert exceptions["restored, and its secret gone"] == 1
 
 
 def _set(**changes: Any) -> Callable[[Evidence], None]:
@@ -394,6 +500,18 @@ WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
         "closed",
         _closed(lambda e: e.conditions.append(Condition("machine_silent", "cab-1", 0, None))),
     ),
+    "called silent, and heard": ("alerts", lambda e: _accused(e, heard_ms=3_500_000)),
+    "called silent, and heard, with a clock that was wrong long before": (
+        "alerts",
+        lambda e: _accused(e, heard_ms=3_500_000, off_ms=3_600_000, wrong_ms=100_000),
+    ),
+    "begun after its expiry, with a clock that was ahead": (
+        "pulses",
+        _late_by_more_than_clocks_ahead,
+    ),
+    "the last resort too early": ("words", _last_resort(86_400_000, 10 * 86_400_000)),
+    "registered in time, and given back": ("money", _cut(150, delivered=0)),
+    "a capture given back that no database had forgotten": ("money", _taken_back(captured_ms=880)),
     "a defect": ("defects", lambda e: e.defects.append("Traceback")),
 }
 

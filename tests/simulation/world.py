@@ -17,7 +17,7 @@ from arcade_edge.domain.pulses import Profile
 from arcade_shared.signing import machine_key
 from simulation import evidence as seen
 from simulation.closures import Closures
-from simulation.evidence import Cause, Condition, Evidence, LineProfile, Restore, Trouble
+from simulation.evidence import Cause, Condition, Evidence, LineProfile, Restore, Trouble, WrongClock
 from simulation.faults import DAY, HOUR, MINUTE, SECOND, WINDOWS, Faults, draw
 from simulation.intruders import Intruders
 from simulation.players import People, offers_in
@@ -377,14 +377,15 @@ class World:
         """The clock of one of the cloud's processes jumps, ahead or behind, and later back to where it was."""
         worker = rng.choice(self.cloud.workers)
         worker.skew_ms = rng.choice((-1, 1)) * round(_log_uniform(rng, 15 * SECOND, MOST_OFF_MS))
-        self.evidence.far_off_ms = max(self.evidence.far_off_ms, abs(worker.skew_ms))
+        wrong = WrongClock(self.scheduler.now_ms, worker.skew_ms)
+        self.evidence.wrong_clocks.append(wrong)
         self.scheduler.note("far off", worker.index, worker.skew_ms)
         worker.is_measured = worker.is_measured and worker.skew_ms < 0
         self.cloud.recheck_from_now()
 
         def put_right() -> None:
             worker.is_measured = worker.is_measured and worker.skew_ms > 0  # one that was set ahead knows nothing
-            worker.skew_ms = 0
+            worker.skew_ms, wrong.until_ms = 0, wrong.until_ms or self.scheduler.now_ms
             self.cloud.recheck_from_now()
 
         return put_right
@@ -425,6 +426,8 @@ class World:
             worker.skew_ms = 0
             if not worker.up:
                 worker.start()
+        for wrong in self.evidence.wrong_clocks:
+            wrong.until_ms = wrong.until_ms or scheduler.now_ms
         if "a cloud process's clock is hours off" in faults.windows:
             cloud.recheck_from_now()
         self.broker.start()

@@ -267,9 +267,10 @@ def apply_status(
 ) -> PresenceUpdate:
     """Apply a status with a valid signature.
 
-    A fresh status that says ready proves a live round trip. Only such a status makes another installation the one
-    that credits are addressed to; the very first installation needs no proof. Older statuses of the same boot
-    change nothing. Every new nonce is answered, whoever asks: the answer is signed and harmless.
+    A fresh status proves a live round trip. Only such a status makes another installation the one that credits are
+    addressed to, and only if it says ready, or nothing is heard of the present one; the very first installation
+    needs no proof. Older statuses change nothing, whether of this boot or of another. Every new nonce is answered,
+    whoever asks: the answer is signed and harmless.
 
     Args:
         silent_ms: After so long without a status the machine is silent; 0 if nobody watches that.
@@ -278,9 +279,8 @@ def apply_status(
     unwatched = presence.due_at_ms is None
     if answer:
         presence = msgspec.structs.replace(presence, answered_nonce=answer)
-    proven = status.ready and status.state == "online" and is_fresh(status.timestamp_ms, now_ms)
     if presence.installation not in (None, status.installation):
-        if not proven:
+        if not _takes_over(presence, status, now_ms):
             return PresenceUpdate(presence=presence, answer_nonce=answer)
         still_there = presence.ready and _is_recent(presence.heard_at_ms, now_ms)
         taken_over = msgspec.structs.replace(
@@ -298,8 +298,8 @@ def apply_status(
     if status.boot_id == presence.boot_id:
         if (status.connection, status.seq) <= (presence.connection, presence.seq):
             return PresenceUpdate(presence=presence, answer_nonce=answer)
-    elif status.state == "offline" and presence.boot_id:
-        return PresenceUpdate(presence=presence, answer_nonce=answer)  # a late will of an earlier boot
+    elif presence.boot_id and _may_be_of_earlier_boot(status, now_ms):
+        return PresenceUpdate(presence=presence, answer_nonce=answer)
     updated = _updated(presence, status, key_fingerprint, now_ms, silent_ms)
     return PresenceUpdate(
         presence=updated,
@@ -311,6 +311,20 @@ def apply_status(
     )
 
 
+def _takes_over(presence: Presence, status: Status, now_ms: int) -> bool:
+    """Whether another installation than the present one is the machine's from now on."""
+    if status.state != "online" or status.reason == NO_CLOCK or not is_fresh(status.timestamp_ms, now_ms):
+        return False
+    return status.ready or not (presence.online and _is_recent(presence.heard_at_ms, now_ms))
+
+
+def _may_be_of_earlier_boot(status: Status, now_ms: int) -> bool:
+    """Whether a status of another boot than the present one may be a late will, or have been long on its way."""
+    if status.state == "offline":
+        return True
+    return status.reason != NO_CLOCK and status.timestamp_ms < now_ms - FRESH_MS
+
+
 def _news_of_contest(presence: Presence, status: Status) -> bool | None:
     """What is new about whether the client id is contested. A will was made before its connection ended."""
     return status.contested if status.state == "online" and status.contested != presence.contested else None
@@ -318,7 +332,7 @@ def _news_of_contest(presence: Presence, status: Status) -> bool | None:
 
 def _updated(presence: Presence, status: Status, key_fingerprint: str, now_ms: int, silent_ms: int) -> Presence:
     due_at_ms = presence.due_at_ms
-    is_alive = status.state == "online" and _is_sign_of_life(presence, status, now_ms)
+    is_alive = status.state == "online" and _is_sign_of_life(status, now_ms)
     if due_at_ms is None and silent_ms and is_alive:
         due_at_ms = now_ms + silent_ms
     return msgspec.structs.replace(
@@ -340,15 +354,13 @@ def _updated(presence: Presence, status: Status, key_fingerprint: str, now_ms: i
     )
 
 
-def _is_sign_of_life(presence: Presence, status: Status, now_ms: int) -> bool:
+def _is_sign_of_life(status: Status, now_ms: int) -> bool:
     """Whether a status was not long on its way.
 
-    An agent that does not know the time says so; the first such status of a boot may be one of an earlier boot. An
-    agent's time may be ahead, by as much as its answer was held up.
+    An agent's time may be ahead, by as much as its answer was held up. One that does not know the time cannot show
+    when it spoke; it is told within seconds, or it needs a person as much as one that is silent.
     """
-    if status.reason == NO_CLOCK:
-        return status.boot_id == presence.boot_id
-    return status.timestamp_ms >= now_ms - FRESH_MS
+    return status.reason != NO_CLOCK and status.timestamp_ms >= now_ms - FRESH_MS
 
 
 # A machine is called silent only while the cloud's own echoes have come back for so long, until now. By then a

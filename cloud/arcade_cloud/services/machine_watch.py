@@ -15,6 +15,7 @@ from arcade_cloud.domain.events import Outcome
 from arcade_cloud.domain.machines import (
     ECHO_EVERY_MS,
     HEARS_FOR_MS,
+    NO_CLOCK,
     Hearing,
     Machine,
     Presence,
@@ -201,6 +202,12 @@ class MachineWatch:
 def _silent(machine: Machine | None, presence: Presence, now_ms: int) -> str:
     called = f" ({machine.name})" if machine is not None and machine.name else ""
     minutes = (now_ms - presence.last_alive_ms) // 60_000
+    if presence.online and presence.reason == NO_CLOCK:
+        return (
+            f"Machine {presence.machine_id}{called} has not been told the time for {minutes} minutes. Nobody can "
+            "pay for it. Look whether the cloud's clock is right, and whether the broker lets the machine read "
+            "its topic clock; on the Pi, run arcade-edge doctor."
+        )
     last = "offline" if not presence.online else "ready" if presence.ready else f"not ready ({presence.reason})"
     return (
         f"Machine {presence.machine_id}{called} has said nothing for {minutes} minutes. Its last word, at "

@@ -22,7 +22,7 @@ from arcade_cloud.domain.offers import mixed_currencies
 from arcade_cloud.domain.order import Delivery, Order
 from arcade_cloud.domain.refunds import RefundPlan, RefundWish, can_refund, plan
 from arcade_cloud.domain.texts import REASON_LENGTH, TOKEN_LENGTH, checked_line
-from arcade_cloud.errors import BadRequest, Conflict, UnknownMachine
+from arcade_cloud.errors import BadRequest, Conflict, NotReady, UnknownMachine
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.services.sales import Sales
 from arcade_shared.ids import uuid7
@@ -139,7 +139,7 @@ class Operations:
 
         Raises:
             UnknownMachine: No such machine is registered.
-            NotReady: The machine cannot take so many credits now.
+            NotReady: The machine cannot take so many credits now, or this process's clock is wrong.
             BadRequest: One command cannot carry so many credits, the token was used for another grant, or a text
                 cannot be shown.
         """
@@ -154,6 +154,8 @@ class Operations:
         if existing is not None:
             return _same_grant(existing, machine_id, credits)
         machine = self.machine(machine_id)
+        if (closed := self.sales.why_closed()) is not None:  # they could be pulsed hours late
+            raise NotReady(closed)
         installation = self.sales.ready_installation(machine, credits, is_free=True)
         now_ms = self.fulfilment.now_ms()
         free = Offer(offer_id="grant", credits=credits, amount_minor=0, currency="")

@@ -117,6 +117,12 @@ def test_the_will_of_an_earlier_boot_that_comes_late_changes_nothing() -> None:
     assert heard(known, the_will(boot_id=BOOT)).presence == known
 
 
+def test_a_status_of_an_earlier_boot_that_comes_late_changes_nothing() -> None:
+    known = after(a_status(boot_id=BOOT), a_status(boot_id=NEXT_BOOT))
+    late_ms = NOW_MS + FRESH_MS + 1
+    assert heard(known, a_status(boot_id=BOOT, seq=9, contested=True), late_ms) == PresenceUpdate(presence=known)
+
+
 def test_a_new_boot_begins_anew() -> None:
     known = after(a_status(connection=7, seq=70), a_status(boot_id=NEXT_BOOT, ready=False, reason="booting"))
     assert (known.boot_id, known.connection, known.seq, known.ready) == (NEXT_BOOT, 1, 1, False)
@@ -166,6 +172,19 @@ def test_a_repaired_pi_takes_over_once_it_is_ready() -> None:
     taken_over = heard(known, a_status(installation=SECOND), NOW_MS + 1000)
     assert (taken_over.presence.installation, taken_over.rival) == (SECOND, None)
     assert why_not_ready(Machine(machine_id="cab-01"), taken_over.presence, NOW_MS + 1000) is None
+
+
+def test_a_pi_that_is_not_ready_takes_over_from_one_that_is_gone() -> None:
+    """Else a machine whose other Pi was switched off is called silent for ever, although its own Pi speaks."""
+    unready = a_status(installation=SECOND, ready=False, reason="machine not ready")
+    known = after(a_status(), the_will())
+    taken_over = heard(known, unready, NOW_MS + 1000)
+    assert (taken_over.presence.installation, taken_over.rival, taken_over.presence.ready) == (SECOND, None, False)
+    later_ms = NOW_MS + RIVAL_MS + 1  # a will may be lost
+    unready = a_status(installation=SECOND, ready=False, reason="machine not ready", at_ms=later_ms)
+    assert heard(after(a_status()), unready, later_ms).presence.installation == SECOND
+    timeless = a_status(installation=SECOND, ready=False, reason="no clock")
+    assert heard(known, timeless, NOW_MS + 1000).presence.installation == FIRST
 
 
 def test_two_pis_with_one_id_are_noticed_and_nobody_may_pay() -> None:

@@ -1,5 +1,7 @@
 """A cloud whose clock is off Stripe's: a person is told, and nobody is made to pay for what goes back."""
 
+from functools import partial
+
 import pytest
 
 from arcade_cloud.domain.clocks import CLOSED, CLOSED_OFF_MS, TOLD_OFF_MS
@@ -140,6 +142,19 @@ def test_a_wrong_clock_is_told_to_no_pi(off_ms: int, told: bool) -> None:
     cloud.machine.say_status(nonce="c" * 32)  # the same one, which nobody has answered
     cloud.deliver_message()
     assert len(cloud.machine.clock_answers) > before
+
+
+def test_nothing_is_given_while_the_clock_is_known_to_be_wrong() -> None:
+    """Credits of a clock that is hours ahead would end hours later than the machine's time to pulse them."""
+    cloud = MortalCloud()
+    off = Off(cloud, CLOSED_OFF_MS)
+    off.answered = True
+    cloud.start(payments=off)
+    give = partial(cloud.services.operations.grant, MACHINE, 1, by="someone", reason="jammed")
+    with pytest.raises(NotReady, match=CLOSED):
+        give(token="t-1")
+    off.off_ms = CLOSED_OFF_MS - 1
+    assert give(token="t-1").kind == "grant"
 
 
 def test_a_process_with_a_wrong_clock_refunds_nothing_and_another_one_does() -> None:

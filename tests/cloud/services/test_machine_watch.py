@@ -211,12 +211,17 @@ def test_a_defect_in_one_watch_stops_no_other(caplog: pytest.LogCaptureFixture) 
     assert "Broken failed" in caplog.text
 
 
-def test_a_machine_that_is_not_told_the_time_is_alive(watching: Watching) -> None:
+def test_a_machine_that_is_not_told_the_time_needs_a_person(watching: Watching) -> None:
+    """Its statuses do not show when they were said: they could be old ones, repeated."""
     for _ in range(4):
         watching.tick(SILENT_MS // 2)
         watching.world.machine.say_status(timestamp=format_ms(0), ready=False, reason="no clock")
         watching.tick(0)
-    assert watching.told == []
+    assert watching.told == [("machine_silent", "began")]
+    (told,) = watching.world.store.recent_alerts(1)
+    assert "has not been told the time" in told.text
+    watching.tick(30_000, says=True)
+    assert watching.told[1:] == [("machine_silent", "ended")]
 
 
 def test_a_machine_that_speaks_at_the_very_moment_is_not_left_accused(watching: Watching) -> None:
