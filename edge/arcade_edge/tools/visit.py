@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from arcade_edge.config import Settings
-from arcade_edge.mqtt.link import GREET_WITHIN_S, HINTS
+from arcade_edge.mqtt.link import GREET_WITHIN_S, HINTS, RECEIVE_MAXIMUM
 from arcade_shared.client_ids import ClientId
 from arcade_shared.mqtt import CONNECT_WITHIN_S, Connection, Puback, Received
 from arcade_shared.trial import EXPIRY_S
@@ -64,6 +64,7 @@ class Visit:
             topics=topics,
             keepalive_s=KEEPALIVE_S,
             greet_within_s=GREET_WITHIN_S,
+            receive_maximum=RECEIVE_MAXIMUM,  # as the agent: each broker has a limit of its own besides
             hints=HINTS,
             on_end=lambda: happened.put(Ended(self)),
             on_message=lambda message: self._received(happened, message),

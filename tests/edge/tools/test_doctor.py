@@ -29,7 +29,7 @@ from arcade_sandbox.broker import access as broker_access
 from arcade_sandbox.broker.launcher import Broker, User
 from arcade_sandbox.processes import dies_with_parent, free_port
 from arcade_shared.messages import Status
-from arcade_shared.trial import NOBODY
+from arcade_shared.trial import DOCTOR, NOBODY
 from support.agent_process import KEY, MACHINE, AgentProcess, write_config
 from support.coin_back_ends import PIN, LgpioDoubleBackEnd
 from support.mosquitto_acl_file import mosquitto_with_acl_file
@@ -130,6 +130,26 @@ def test_commands_that_wait_for_the_agent_wait_on_and_do_not_hide_the_cloud(
     with AgentProcess(config, "--serial-number", SERIAL, "--min-pulse-ms", "1", "--min-gap-ms", "1") as agent:
         assert [cloud.final(credit).delivered for credit in credits_] == [1] * len(credits_)
         assert agent.stop() == 0
+
+
+def test_what_it_has_no_use_for_does_not_keep_the_cloud_s_answer_from_it(
+    tmp_path: Path, broker: Broker, cloud: MqttCloud
+) -> None:
+    """Few messages may be unacknowledged at once; while the cloud repeats its commands, more than that come."""
+    cloud.answers = False
+
+    def repeat_and_answer() -> None:
+        nonce = cloud.wait(lambda heard: [s.nonce for s in heard.statuses if s.agent == DOCTOR], "a nonce")[-1]
+        for _ in range(2 * RECEIVE_MAXIMUM):
+            cloud.command("f" * 32)  # another installation
+        cloud.answer(nonce)
+
+    answering = threading.Thread(target=repeat_and_answer)
+    answering.start()
+    verdicts = doctor(write_config(tmp_path, broker.port), answer_within_s=10 * QUICK_S)
+    answering.join()
+    assert levels(verdicts, "cloud") == set()
+    assert levels(verdicts, "signing key") == levels(verdicts, "clock") == {"ok"}
 
 
 def test_a_key_that_the_cloud_does_not_know_gets_no_answer(tmp_path: Path, broker: Broker) -> None:
