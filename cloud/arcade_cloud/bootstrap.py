@@ -84,6 +84,7 @@ def connect(
     base_url: str,
     price_id: str | None = None,
     zone: tzinfo = UTC,
+    broker_user: str | None = None,
     machine_silent_s: int = 0,
     is_live: bool = False,
     now_ms: Callable[[], int] = wall_clock_ms,
@@ -98,6 +99,7 @@ def connect(
         webhooks_payments: The same for what a webhook waits for.
         is_live: Stripe moves real money.
         zone: The arcade's time zone.
+        broker_user: The cloud's own user at the broker.
     """
     alerting = Alerts(store, now_ms)
     sender = Sender(store=store, broker=broker, keyring=keyring, now_ms=now_ms)
@@ -134,7 +136,7 @@ def connect(
         keyring=keyring,
         is_live=is_live,
     )
-    operations = Operations(fulfilment=fulfilment, sales=sales, random_bytes=random_bytes)
+    operations = Operations(fulfilment=fulfilment, sales=sales, broker_user=broker_user, random_bytes=random_bytes)
     return Services(
         sender=sender,
         alerts=alerting,
@@ -308,6 +310,7 @@ def build(
             machine_silent_s=settings.machine_silent_s,
             is_live=settings.stripe_is_live,
             zone=settings.timezone,
+            broker_user=settings.broker.username,
             now_ms=now_ms,
             later=later,
         )

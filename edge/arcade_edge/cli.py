@@ -18,7 +18,7 @@ from pathlib import Path
 
 from arcade_edge import config as edge_settings
 from arcade_edge.errors import BadSettings, EdgeError, InvariantBroken
-from arcade_shared.command_line import Version
+from arcade_shared.command_line import Version, any_number, whole_number
 
 logger = logging.getLogger(__name__)
 
@@ -70,10 +70,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     doctor.set_defaults(log_level=logging.CRITICAL)  # what the link would log, the verdicts say
     doctor.add_argument(
-        "--wait", type=_positive, default=20, metavar="S", help="how long to wait for the cloud's answer (20)"
+        "--wait",
+        type=whole_number(1),
+        default=20,
+        metavar="S",
+        help="how long to wait for the cloud's answer (20)",
     )
     pulse = command("pulse", _pulse, "pulse the coin line by hand, while no agent runs")
-    pulse.add_argument("credits", type=_positive, metavar="N", nargs="?", default=1, help="credits (1)")
+    pulse.add_argument("credits", type=whole_number(1), metavar="N", nargs="?", default=1, help="credits (1)")
     release = command("release", _release, "force the coin line inactive, whatever a process left on it")
     release.add_argument(
         "--pin", type=_pin, metavar="N", help="the GPIO number, instead of the pin in the settings; needs --active"
@@ -84,33 +88,37 @@ def _parser() -> argparse.ArgumentParser:
         "--inputs", action="store_true", help="print what the wired inputs say instead, while no agent runs"
     )
     journal = command("journal", _journal, "list credits, acks not yet confirmed, and what was refused")
-    journal.add_argument("--limit", type=_positive, default=20, metavar="N", help="credits to list (20)")
+    journal.add_argument("--limit", type=whole_number(1), default=20, metavar="N", help="credits to list (20)")
     simulate = command("simulate", _simulate, "run the agent on a simulated cabinet")
     simulate.add_argument("--journal", type=Path, metavar="FILE", help="instead of the one in the settings")
     simulate.add_argument("--edge-log", type=Path, metavar="FILE", help="write every edge of the coin line to it")
     simulate.add_argument(
-        "--start-after-ms", type=_positive, default=1_000, metavar="MS", help="from the coin to START"
+        "--start-after-ms", type=whole_number(1), default=1_000, metavar="MS", help="from the coin to START"
     )
-    simulate.add_argument("--play-s", type=_amount, default=10.0, metavar="S", help="length of a game")
+    simulate.add_argument("--play-s", type=any_number(0), default=10.0, metavar="S", help="length of a game")
     simulate.add_argument(
-        "--min-pulse-ms", type=_amount, default=50.0, metavar="MS", help="to the board, a shorter pulse is noise"
+        "--min-pulse-ms",
+        type=any_number(0),
+        default=50.0,
+        metavar="MS",
+        help="to the board, a shorter pulse is noise",
     )
     simulate.add_argument(
         "--min-gap-ms",
-        type=_amount,
+        type=any_number(0),
         default=50.0,
         metavar="MS",
         help="to the board, pulses that are closer than this are one",
     )
     simulate.add_argument(
         "--full-at",
-        type=_positive,
+        type=whole_number(1),
         default=0,
         metavar="N",
         help="with so many credits the board is not ready, and swallows coins (never)",
     )
     simulate.add_argument(
-        "--meter-cut-after", type=int, metavar="N", help="the meter says nothing after so many coins"
+        "--meter-cut-after", type=whole_number(0), metavar="N", help="the meter says nothing after so many coins"
     )
     simulate.add_argument("--serial-text", metavar="TEXT", help="the board's line at game over")
     simulate.add_argument(
@@ -123,22 +131,6 @@ def _take_config(parser: argparse.ArgumentParser, default: object) -> None:
     """Take --config, before the command or after it."""
     text = f"the settings (default: {edge_settings.DEFAULT_PATH})"
     parser.add_argument("--config", type=Path, default=default, metavar="FILE", help=text)
-
-
-def _amount(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= 1e6:  # nor is NaN
-        raise argparse.ArgumentTypeError("a number from 0 is needed")
-    return number
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("a whole number from 1 is needed")
-    return int(text)
 
 
 def _pin(text: str) -> int:

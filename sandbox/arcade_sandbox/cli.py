@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from arcade_sandbox.errors import PortTaken, SandboxMisuse
 from arcade_sandbox.stripe.sandbox import StripeSandbox
-from arcade_shared.command_line import Version
+from arcade_shared.command_line import PORT, Version, whole_number
 
 DEFAULT_PORT = 12111
 _ENDING = (signal.SIGINT, signal.SIGTERM)
@@ -41,7 +41,7 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    serve.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)")
+    serve.add_argument("--port", type=PORT, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)")
     serve.add_argument("--public-url", metavar="URL", help="how others reach it, if not by host and port")
     serve.add_argument(
         "--webhook", metavar="URL", action="append", default=[], help="where events go; may be given several times"
@@ -60,7 +60,7 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     serve.add_argument(
         "--concurrency",
-        type=_workers,
+        type=whole_number(1, 32),
         default=1,
         help="how many webhooks are sent at a time; 1 keeps their order (default: 1)",
     )
@@ -74,12 +74,6 @@ def _price(text: str) -> tuple[str, int, str, str]:
     if not price_id or not amount.isdecimal() or len(currency) != 3:
         raise argparse.ArgumentTypeError(f"{text!r} is not ID:AMOUNT:CURRENCY, such as price_credit:500:myr")
     return price_id, int(amount), currency.lower(), name or "1 credit"
-
-
-def _workers(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 32:
-        raise argparse.ArgumentTypeError("must be 1 to 32")
-    return int(text)
 
 
 def _serve(chosen: argparse.Namespace) -> int:

@@ -29,6 +29,7 @@ from arcade_sandbox.dynamodb import DynamoDBLocal
 from arcade_sandbox.errors import SandboxError, SystemFailed
 from arcade_sandbox.processes import wait_for
 from arcade_sandbox.system import PRICE_MINOR, Profile, System
+from arcade_shared.command_line import PORT
 
 MACHINE = "cab-01"
 CREDITS = 3
@@ -168,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make demo", description="The whole system on this machine.")
     parser.add_argument("--once", action="store_true", help="end after one purchase")
     parser.add_argument("--lambda", action="store_true", dest="serverless", help="run the cloud as on AWS")
-    parser.add_argument("--port", type=int, default=0, help="the cloud's port (5000, or a free one with --once)")
+    parser.add_argument("--port", type=PORT, default=0, help="the cloud's port (5000, or a free one with --once)")
     options = parser.parse_args(arguments)
     profile = Profile()
     port = options.port or (0 if options.once else 5000)

@@ -159,7 +159,14 @@ def test_the_settings_may_be_named_before_the_command_or_after_it(
         (["release", "--pin", "99", "--active", "low"], "a GPIO number from 0 to 53"),
         (["release", "--pin", "header 11", "--active", "low"], "a GPIO number from 0 to 53"),
         (["doctor", "--wait", "0"], "a whole number from 1"),
+        (["doctor", "--wait", "9" * 400], "a whole number from 1"),
         (["journal", "--limit", "-3"], "a whole number from 1"),
+        (["journal", "--limit", str(2**63)], "a whole number from 1"),
+        (["pulse", "0"], "a whole number from 1"),
+        (["simulate", "--full-at", "0"], "a whole number from 1"),
+        (["simulate", "--start-after-ms", "-1"], "a whole number from 1"),
+        (["simulate", "--meter-cut-after", "-1"], "a whole number from 0"),
+        (["simulate", "--meter-cut-after", "one"], "a whole number from 0"),
     ],
 )
 def test_an_argument_that_cannot_be_is_refused_with_what_is_wanted(

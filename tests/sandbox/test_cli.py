@@ -82,6 +82,8 @@ def test_wrong_arguments_end_it_with_2_and_a_reason() -> None:
         (["serve", "--port", "0", "--price", "p:5:xyz"], "xyz"),
         (["serve", "--port", "0", "--price", "p:5:myr", "--price", "p:5:myr"], "already"),
         (["serve", "--port", "0", "--concurrency", "0"], "1 to 32"),
+        (["serve", "--port", "-1"], "0 to 65535"),
+        (["serve", "--port", "65536"], "0 to 65535"),
         ([], "COMMAND"),
     ):
         refused = run(*arguments)

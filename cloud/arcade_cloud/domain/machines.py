@@ -1,7 +1,7 @@
 """Machines: their registration, their latest status, and whether somebody may pay for them now (pure)."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, tzinfo
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from arcade_cloud.errors import BadRequest
 from arcade_shared.cabinet import NOT_REGISTERED
 from arcade_shared.messages import Status
 from arcade_shared.times import format_ms
+from arcade_shared.trial import NOBODY
 
 # A status comes every 30 s. Two may be lost or late before the machine counts as offline.
 FRESH_MS = 75_000
@@ -131,10 +132,24 @@ def near_matches(machine_id: str, known: Iterable[str]) -> list[str]:
     return [by_fold[fold] for fold in difflib.get_close_matches(machine_id.casefold(), by_fold, n=3, cutoff=0.6)]
 
 
-def look_alike(machine_id: str, known: Iterable[str]) -> str | None:
-    """The known id that differs from this one in case alone."""
+def why_not_new(machine_id: str, known: Collection[str], broker_user: str | None) -> str | None:
+    """Why no new machine can have this id; None if one can.
+
+    Args:
+        known: The ids of the machines that are registered, which stay as they are.
+        broker_user: The cloud's own user at the broker. A machine's user has the machine's id for a name.
+    """
+    if machine_id in known:
+        return None
     fold = machine_id.casefold()
-    return next((other for other in known if other != machine_id and other.casefold() == fold), None)
+    twin = next((other for other in known if other.casefold() == fold), None)
+    if twin is not None:
+        return f"machine {twin} is registered, and {machine_id} differs in case alone"
+    if fold == NOBODY.casefold():
+        return f"{NOBODY} is what `arcade-edge doctor` writes in place of a machine's id"
+    if broker_user is not None and fold == broker_user.casefold():
+        return f"the cloud's own user at the broker is called {broker_user} (MQTT_USERNAME)"
+    return None
 
 
 class Presence(Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ import msgspec
 
 from arcade_cloud.domain.closure import Closure, checked_reason, parse_until
 from arcade_cloud.domain.fleet import Fault, Line, at_location, same_offers_kept
-from arcade_cloud.domain.machines import Machine, MachineChange, changed, look_alike
+from arcade_cloud.domain.machines import Machine, MachineChange, changed
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.errors import BadRequest
 from arcade_cloud.services.machine_watch import MachineWatch
@@ -128,10 +128,9 @@ class Fleet:
         planned, faults = [], []
         tried: dict[tuple[Offer, ...], list[str]] = {(): []}
         for line in lines:
-            before, twin = known.get(line.machine_id), look_alike(line.machine_id, known)
-            if before is None and twin is not None:
-                text = f"{twin} is registered, and {line.machine_id} differs from it in case alone"
-                faults.append(Fault(line.number, "id", text))
+            before, why_not = known.get(line.machine_id), self.operations.why_not_new(line.machine_id, known)
+            if why_not is not None:
+                faults.append(Fault(line.number, "id", why_not))
                 continue
             old = Machine(machine_id=line.machine_id, created_at_ms=now_ms) if before is None else before
             after = changed(old, same_offers_kept(old, line.change))

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -14,8 +14,8 @@ from arcade_cloud.domain.machines import (
     changed,
     checked,
     condition,
-    look_alike,
     near_matches,
+    why_not_new,
 )
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.offers import mixed_currencies
@@ -37,10 +37,15 @@ OUT_OF_REACH = frozenset({"never connected", "offline"})
 
 @dataclass(frozen=True, kw_only=True)
 class Operations:
-    """What operators do. Each is safe to repeat."""
+    """What operators do. Each is safe to repeat.
+
+    Attributes:
+        broker_user: The cloud's own user at the broker.
+    """
 
     fulfilment: Fulfilment
     sales: Sales
+    broker_user: str | None = None
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
 
     # --- machines ----------------------------------------------------------------------------------------
@@ -65,17 +70,15 @@ class Operations:
         """Register a machine.
 
         Raises:
-            BadRequest: It is registered already, its id differs from another's in case alone, its offers are in
-                several currencies, or Stripe would refuse one of them.
+            BadRequest: It is registered already, no new machine can have this id, its offers are in several
+                currencies, or Stripe would refuse one of them.
             BadTopic: It is not a machine id at all.
         """
         store = self.fulfilment.store
         known = [machine.machine_id for machine in store.machines()]
-        twin = look_alike(check_machine_id(machine_id), known)
-        if twin is not None:
-            raise BadRequest(
-                f"machine {twin} is registered, and {machine_id} differs in case alone: choose another id"
-            )
+        why_not = self.why_not_new(check_machine_id(machine_id), known)
+        if why_not is not None:
+            raise BadRequest(why_not)
         blank = Machine(machine_id=machine_id, version=1, created_at_ms=self.fulfilment.now_ms())
         machine = msgspec.structs.replace(blank, **checked(change).named)
         self._refuse_unsellable(machine)
@@ -87,6 +90,11 @@ class Operations:
                 f"`arcade-cloud machine config {machine_id}` prints its agent's config"
             ) from None
         return machine
+
+    def why_not_new(self, machine_id: str, known: Collection[str]) -> str | None:
+        """Why no new machine can have this id, and what to do; None if one can."""
+        why_not = why_not_new(machine_id, known, self.broker_user)
+        return None if why_not is None else f"{why_not}: choose another id"
 
     def machine_set(self, machine_id: str, change: MachineChange) -> tuple[Machine, Machine]:
         """Change what is named about a machine, and nothing else.

@@ -27,6 +27,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from arcade_sandbox.aws.lambda_emulator import LambdaEmulator
 from arcade_sandbox.errors import EmulatorError
+from arcade_shared.command_line import any_number, whole_number
 from arcade_shared.topics import ECHO, every_machine
 
 RULE = (every_machine("ack"), every_machine("status"), every_machine("gameover"), ECHO)
@@ -200,8 +201,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="arcade_sandbox.aws.serverless", description="The cloud as it runs on AWS, on loopback."
     )
-    parser.add_argument("--port", type=int, required=True, help="the port of the stand-in for API Gateway")
-    parser.add_argument("--tick-s", type=float, default=60.0, help="seconds between two ticks (%(default)s)")
+    parser.add_argument(
+        "--port", type=whole_number(1, 65_535), required=True, help="the port of the stand-in for API Gateway"
+    )
+    parser.add_argument(
+        "--tick-s", type=any_number(0.1), default=60.0, help="seconds between two ticks (%(default)s)"
+    )
     options = parser.parse_args(arguments)
     environ = dict(os.environ)
     stop = threading.Event()

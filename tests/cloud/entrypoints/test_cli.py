@@ -1,5 +1,6 @@
 """The operator's command: clear about what is missing, and about what it did."""
 
+import argparse
 import os
 import signal
 import socket
@@ -18,9 +19,10 @@ from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.config.variables import VARIABLES
 from arcade_cloud.domain.machines import Presence, refused
 from arcade_cloud.domain.offers import parse_offer
-from arcade_cloud.entrypoints.cli import main
+from arcade_cloud.entrypoints.cli import _parser, main
 from arcade_sandbox.processes import free_port, wait_for
 from arcade_shared.signing import machine_key
+from arcade_shared.trial import NOBODY
 from support.order_records import new_order, step
 
 SETTINGS = {
@@ -287,6 +289,38 @@ def test_an_id_that_differs_from_another_in_case_alone_is_refused(settings, caps
     assert list(known(settings)) == ["cab-01"]
 
 
+@pytest.mark.parametrize(
+    ("machine_id", "why"),
+    [
+        (NOBODY, "arcade-edge doctor` writes in place of a machine's id"),
+        (NOBODY.title(), "arcade-edge doctor` writes in place of a machine's id"),
+        ("cloud", "the cloud's own user at the broker is called cloud (MQTT_USERNAME)"),
+    ],
+)
+@pytest.mark.parametrize("way", ["add", "copy", "import"])
+def test_a_name_with_a_meaning_of_its_own_is_no_new_machine_s(
+    settings, tmp_path, monkeypatch, capsys, way, machine_id, why
+):
+    monkeypatch.setenv("MQTT_USERNAME", "cloud")
+    monkeypatch.setenv("MQTT_PASSWORD", "secret")
+    main(["machine", "add", "cab-01"])
+    (tmp_path / "fleet.csv").write_text(f"id,name\n{machine_id},x\n")
+    capsys.readouterr()
+    of = {"add": [machine_id], "copy": ["cab-01", machine_id], "import": [str(tmp_path / "fleet.csv")]}
+    assert main(["machine", way, *of[way]]) == 1
+    assert f"{why}: choose another id" in capsys.readouterr().err
+    assert list(known(settings)) == ["cab-01"]
+
+
+def test_a_machine_that_was_registered_under_such_a_name_stays(settings, monkeypatch, tmp_path):
+    main(["machine", "add", "cloud"])
+    monkeypatch.setenv("MQTT_USERNAME", "cloud")
+    monkeypatch.setenv("MQTT_PASSWORD", "secret")
+    (tmp_path / "fleet.csv").write_text("id,name\ncloud,Space Duel\n")
+    assert main(["machine", "import", str(tmp_path / "fleet.csv")]) == 0
+    assert main(["machine", "set", "cloud", "--location", "Hall"]) == 0
+
+
 def test_a_machine_is_shown_with_all_that_is_on_record(settings, capsys):
     main(["machine", "add", "cab-01", *WHOLE, *OFFERS])
     capsys.readouterr()
@@ -305,7 +339,7 @@ def test_a_machine_whose_messages_are_refused_is_shown_with_their_number(setting
     assert "at least 42 messages were refused, from 2026-11-26T12:00:00" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("machine_id", ["#", "a/b", "", "a b", "x" * 65])
+@pytest.mark.parametrize("machine_id", ["#", "a/b", "a b", "x" * 65])
 def test_what_is_no_machine_id_is_refused(settings, machine_id, capsys):
     assert main(["machine", "add", machine_id]) == 1
     assert "1 to 64 letters" in capsys.readouterr().err
@@ -318,8 +352,7 @@ def test_what_is_no_machine_id_is_refused(settings, machine_id, capsys):
         ["order", "refund", "ord_unknown"],
         ["grant", "nobody", "1"],
         ["grant", "cab-01", "1"],
-        ["grant", "cab-01", "0"],
-        ["grant", "cab-01", "-5"],
+        ["grant", "cab-01", "1001"],
     ],
 )
 def test_what_can_not_be_done_is_said_in_one_line(settings, arguments, capsys):
@@ -330,6 +363,95 @@ def test_what_can_not_be_done_is_said_in_one_line(settings, arguments, capsys):
     assert said.err.startswith("arcade-cloud: ")
     assert len(said.err.splitlines()) == 1
     assert said.out == ""
+
+
+@pytest.mark.parametrize("number", ["0", "-4", "1001", "1_0", "many"])
+@pytest.mark.parametrize("command", [["order"], ["payment"], ["alert"], ["ack"]])
+def test_a_list_has_as_many_lines_as_it_was_asked_for_or_none(settings, capsys, command, number):
+    """Not one for 0, and not 1000 for a million: whoever adds them up would be wrong."""
+    main(["machine", "add", "cab-01"])
+    capsys.readouterr()
+    with pytest.raises(SystemExit, match="2"):
+        main([*command, "list", "--limit", number])
+    said = capsys.readouterr()
+    assert "argument --limit: a whole number from 1 to 1000 is needed" in said.err
+    assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["grant", "cab-01", "0"],
+        ["grant", "cab-01", "-5"],
+        ["grant", "cab-01", "9" * 5000],
+        ["order", "refund", "ord_1", "--credits", "0"],
+        ["payment", "deliver", "pi_1", "--machine", "cab-01", "--credits", "-1"],
+        ["backup", ".", "--keep", "0"],
+        ["serve", "--port", "-1"],
+        ["serve", "--port", "65536"],
+    ],
+)
+def test_a_number_that_can_never_be_is_a_wrong_call(settings, capsys, arguments):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert "a whole number from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["order", "list", "--before", "0001-01-01T00:00:00Z"],
+        ["order", "find", "--at", "0001-01-01 00:00"],
+        ["order", "find", "--at", "9999-12-31 23:59"],
+        ["takings", "--from", "9999-12-30", "--to", "9999-12-31"],
+    ],
+)
+def test_a_year_that_can_only_be_mistyped_is_a_wrong_call(settings, capsys, arguments):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert ": write a " in capsys.readouterr().err
+
+
+def test_an_id_may_be_pasted_with_spaces_around_it(settings, capsys):
+    main(["machine", "add", " cab-01 "])
+    with closing(SqliteStore(settings["DATABASE_URL"].removeprefix("sqlite:///"))) as store:
+        store.move(step(new_order("ord_1")))
+    capsys.readouterr()
+    for arguments in (
+        ["machine", "show", "\tcab-01"],
+        ["machine", "config", "cab-01\N{NO-BREAK SPACE}"],
+        ["machine", "set", " cab-01", "--name", "Space Duel"],
+        ["machine", "copy", "cab-01 ", " cab-02"],
+        ["machine", "out-of-service", " cab-01", "cab-02 "],
+        ["machine", "in-service", " cab-01", "cab-02 "],
+        ["sticker", "cab-01\n", "--force", "-o", "x.svg"],
+        ["order", "list", "--machine", " cab-01"],
+        ["order", "show", " ord_1 "],
+        ["order", "find", " ord_1 "],
+    ):
+        assert main(arguments) == 0, arguments
+    assert set(known(settings)) == {"cab-01", "cab-02"}
+    capsys.readouterr()
+    assert main(["order", "refund", " ord_1\n", "--yes"]) == 1
+    assert "nobody has paid yet" in capsys.readouterr().err
+    assert main(["order", "show", " ord_2 "]) == 1
+    assert "there is no order ord_2\n" in capsys.readouterr().err
+
+
+def test_every_argument_that_takes_a_value_says_how_it_is_read():
+    """What follows is text, which is looked at where it is used; any other argument has a type of its own."""
+    texts = {"amount", "by", "contact", "host", "keep", "location", "name", "offer", "picture", "reason", "text"}
+    texts |= {"token", "until"}
+
+    def walk(parser):
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for each in action.choices.values():
+                    yield from walk(each)
+            elif action.nargs != 0 and action.type is None and action.choices is None:
+                yield action.dest
+
+    assert set(walk(_parser())) <= texts
 
 
 def test_orders_and_one_timer_pass_of_an_empty_cloud(settings, tmp_path, capsys):
@@ -447,7 +569,7 @@ assert "gpiozero" not in sys.modules and "arcade_sandbox" not in sys.modules
 def test_help_is_quick_because_a_command_imports_what_it_needs_when_it_runs():
     code = """
 import sys
-from arcade_cloud.entrypoints.cli import main
+from arcade_cloud.entrypoints.cli import _parser, main
 try:
     main(["--help"])
 except SystemExit:

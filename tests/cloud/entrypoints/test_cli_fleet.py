@@ -188,7 +188,7 @@ def test_a_table_with_a_fault_changes_nothing_and_tells_them_all(
         said = capsys.readouterr()
         assert "done" not in said.out
         assert "line 3, offers: an offer is written" in said.err
-        assert "line 4, id: cab-03 is registered" in said.err
+        assert "line 4, id: machine cab-03 is registered" in said.err
         assert "line 5, offers:" in said.err
         assert "nothing was changed" in said.err
         assert known() == before

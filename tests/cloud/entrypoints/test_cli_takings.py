@@ -112,7 +112,7 @@ def test_it_adds_up_only_the_days_that_are_asked_for_by_what_is_asked_for(
 
 
 @pytest.mark.parametrize(
-    "days", [["--from", "2026-11-27", "--to", "2026-11-26"], ["--from", "0001-01-01", "--to", "2026-11-26"]]
+    "days", [["--from", "2026-11-27", "--to", "2026-11-26"], ["--from", "2001-01-01", "--to", "2026-11-26"]]
 )
 def test_days_that_make_no_sense_are_refused(
     path: Path, days: list[str], capsys: pytest.CaptureFixture[str]

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from arcade_cloud.entrypoints.cli.output import Column, Fields, add_formats, print_list
+from arcade_cloud.entrypoints.cli.output import Column, Fields, add_formats, add_limit, print_list
+from arcade_shared.command_line import identifier
 from arcade_shared.times import format_ms
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from arcade_cloud.domain.alerts import Alert
     from arcade_cloud.domain.order import UnmatchedAck
 
-_AT_MOST = 1000
 _STATES = (
     "lasts: a condition that has not ended; seen: the same, acknowledged; new, ended: waits to be acknowledged; "
     "over: acknowledged; end: the notice that a condition has ended"
@@ -30,11 +30,11 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "list", help="list the alerts that last, or that nobody has acknowledged", epilog=_STATES
     )
     listing.add_argument("--all", action="store_true", help="also those that are over, and the ends of conditions")
-    listing.add_argument("--limit", type=int, default=100, help="how many, the newest (%(default)s)")
+    add_limit(listing, 100, ", the newest")
     add_formats(listing)
     listing.set_defaults(run=_list)
     ack = alert.add_parser("ack", help="acknowledge alerts: somebody has seen to them")
-    ack.add_argument("ids", nargs="+", metavar="ID", help="the id, or the short id from the list")
+    ack.add_argument("ids", type=identifier, nargs="+", metavar="ID", help="the id, or the short id from the list")
     ack.add_argument("--by", help="who (without it, the user who runs this)")
     ack.set_defaults(run=_acknowledge)
     test = alert.add_parser("test", help="send a test alert to every receiver that the settings name")
@@ -44,7 +44,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         dest="what", required=True, metavar="list"
     )
     acks = unmatched.add_parser("list", help="list what machines reported on credits that no order knows")
-    acks.add_argument("--limit", type=int, default=20, help="how many, the newest (%(default)s)")
+    add_limit(acks, 20, ", the newest")
     add_formats(acks)
     acks.set_defaults(run=_list_acks)
 
@@ -52,10 +52,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 def _list(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
 
-    limit = max(1, min(options.limit, _AT_MOST))
     with build(settings) as cloud:
         store = cloud.store
-        found = store.recent_alerts(limit) if options.all else store.standing_alerts(limit)
+        found = store.recent_alerts(options.limit) if options.all else store.standing_alerts(options.limit)
     print_list(options, found, _columns(), _fields, lambda alert: [f"{alert.subject}: {alert.text}"])
     return 0
 
@@ -154,7 +153,7 @@ def _list_acks(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
 
     with build(settings) as cloud:
-        found = cloud.store.unmatched_acks(max(1, min(options.limit, _AT_MOST)))
+        found = cloud.store.unmatched_acks(options.limit)
     print_list(options, found, _ACKS, _ack_fields)
     return 0
 

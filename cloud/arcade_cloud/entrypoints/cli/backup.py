@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from arcade_shared.command_line import whole_number
+
 if TYPE_CHECKING:
     from arcade_cloud.config.settings import Settings
 
@@ -24,7 +26,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     backup.add_argument(
         "folder", type=_folder, metavar="FOLDER", help="where the copies are: best on another disk"
     )
-    backup.add_argument("--keep", type=_positive, metavar="N", help="delete all but the newest N copies there")
+    backup.add_argument(
+        "--keep", type=whole_number(1), metavar="N", help="delete all but the newest N copies there"
+    )
     backup.set_defaults(run=_backup)
 
 
@@ -32,12 +36,6 @@ def _folder(text: str) -> Path:
     if not text:  # as of a variable that is not set; it would be this folder
         raise argparse.ArgumentTypeError("name a folder; the one that you are in is .")
     return Path(text)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("a whole number from 1 is needed")
-    return int(text)
 
 
 def _backup(settings: "Settings", options: argparse.Namespace) -> int:

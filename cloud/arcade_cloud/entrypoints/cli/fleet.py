@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arcade_cloud.entrypoints.cli.output import print_csv
+from arcade_shared.command_line import identifier
 
 if TYPE_CHECKING:
     from arcade_cloud.config.settings import Settings
@@ -38,8 +39,10 @@ def add_to(machine: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     retire.set_defaults(run=_close, for_good=True, until=None)
 
     copy = machine.add_parser("copy", help="register a machine like another, and print its agent's config")
-    copy.add_argument("source_id", metavar="FROM", help="whose offers, contact, picture and location it gets")
-    copy.add_argument("machine_id", metavar="TO")
+    copy.add_argument(
+        "source_id", type=identifier, metavar="FROM", help="whose offers, contact, picture and location it gets"
+    )
+    copy.add_argument("machine_id", type=identifier, metavar="TO")
     copy.add_argument("--name", help="what players see; it is not copied")
     copy.add_argument("--location", help="where it stands, if not at the same place")
     copy.set_defaults(run=_copy)
@@ -57,7 +60,7 @@ def add_to(machine: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _take_chosen(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("machine_ids", nargs="*", metavar="ID")
+    parser.add_argument("machine_ids", type=identifier, nargs="*", metavar="ID")
     parser.add_argument("--location", metavar="NAME", help="all machines that stand there")
     parser.add_argument("--all", action="store_true", help="all machines, but for retired ones")
 

@@ -9,6 +9,7 @@ from arcade_cloud.entrypoints.cli import fleet
 from arcade_cloud.entrypoints.cli.database import place_of
 from arcade_cloud.entrypoints.cli.machine_view import columns, facts, fields, seen
 from arcade_cloud.entrypoints.cli.output import add_formats, print_facts, print_list
+from arcade_shared.command_line import identifier
 
 if TYPE_CHECKING:
     from arcade_cloud.config.settings import Settings
@@ -37,21 +38,21 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     config = machine.add_parser(
         "config", help="print a machine's agent's config again, with its newest signing key"
     )
-    config.add_argument("machine_id")
+    config.add_argument("machine_id", type=identifier)
     config.set_defaults(run=_config)
     listing = machine.add_parser("list", help="list all machines, and whether players can pay for them")
     listing.add_argument("--location", help="only the machines that stand there")
     add_formats(listing)
     listing.set_defaults(run=_list)
     show = machine.add_parser("show", help="show one machine")
-    show.add_argument("machine_id")
+    show.add_argument("machine_id", type=identifier)
     add_formats(show)
     show.set_defaults(run=_show)
     fleet.add_to(machine)
 
 
 def _take_changes(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("machine_id")
+    parser.add_argument("machine_id", type=identifier)
     parser.add_argument("--name", help="what players see")
     parser.add_argument("--location", help="where it stands; machines with the same location belong together")
     parser.add_argument("--contact", help="whom a player calls; without it, OPERATOR_CONTACT")

@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING
 from arcade_cloud.entrypoints.cli.asking import is_sure
 from arcade_cloud.entrypoints.cli.database import place_of
 from arcade_cloud.entrypoints.cli.order_view import columns, entry_fields, facts, fields, line, moment
-from arcade_cloud.entrypoints.cli.output import Column, add_formats, print_facts, print_list, table, terminal_width
+from arcade_cloud.entrypoints.cli.output import (
+    Column,
+    add_formats,
+    add_limit,
+    print_facts,
+    print_list,
+    table,
+    terminal_width,
+)
 from arcade_cloud.entrypoints.cli.times import at_ms, clock_time, moment_ms, span_ms
+from arcade_shared.command_line import identifier, whole_number
 
 if TYPE_CHECKING:
     from arcade_cloud.bootstrap import Cloud
@@ -32,8 +41,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         dest="what", required=True, metavar="list|show|find|refund"
     )
     listing = order.add_parser("list", help="list the latest orders")
-    listing.add_argument("--machine", help="only those of this machine")
-    listing.add_argument("--limit", type=int, default=20, help="how many (%(default)s)")
+    listing.add_argument("--machine", type=identifier, metavar="ID", help="only those of this machine")
+    add_limit(listing, 20)
     listing.add_argument(
         "--before",
         type=moment_ms,
@@ -44,7 +53,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     add_formats(listing)
     listing.set_defaults(run=_list)
     show = order.add_parser("show", help="show one order and its history")
-    show.add_argument("order_id")
+    show.add_argument("order_id", type=identifier)
     add_formats(show)
     show.set_defaults(run=_show)
     find = order.add_parser(
@@ -54,7 +63,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "Stripe: pi_, cs_, ch_, re_, dp_), or by where and when it was made.",
     )
     find.add_argument("text", nargs="?", metavar="TEXT", help="a code, such as K7QX2A, or an id")
-    find.add_argument("--machine", metavar="ID", help="made at this machine")
+    find.add_argument("--machine", type=identifier, metavar="ID", help="made at this machine")
     find.add_argument(
         "--at",
         type=clock_time,
@@ -75,11 +84,13 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="give money back; credits not yet pulsed are revoked first",
         description="Give the whole payment back, or a part of it. Credits not yet pulsed are revoked first.",
     )
-    refund.add_argument("order_id")
+    refund.add_argument("order_id", type=identifier)
     part = refund.add_mutually_exclusive_group()
     part.add_argument("--keep", metavar="AMOUNT", help="keep this much, such as 5.00 or RM5: the rest goes back")
     part.add_argument("--amount", metavar="AMOUNT", help="give this much back, such as 2.50")
-    part.add_argument("--credits", type=int, metavar="K", help="give back the price of so many credits")
+    part.add_argument(
+        "--credits", type=whole_number(1), metavar="K", help="give back the price of so many credits"
+    )
     refund.add_argument(
         "--yes", action="store_true", help="do not ask, as in a script; with --keep it may be repeated"
     )
@@ -87,8 +98,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     refund.set_defaults(run=_refund)
 
     grant = commands.add_parser("grant", help="give free credits on a machine")
-    grant.add_argument("machine_id")
-    grant.add_argument("credits", type=int)
+    grant.add_argument("machine_id", type=identifier)
+    grant.add_argument("credits", type=whole_number(1))
     grant.add_argument("--reason", default="free play", help="for the order's history (%(default)s)")
     grant.add_argument("--token", help="the same token gives the same grant, however often you send it")
     grant.set_defaults(run=_grant)
@@ -97,11 +108,12 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 def _list(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
 
-    limit = max(1, min(options.limit, 1000))
     with build(settings) as cloud:
         if options.machine is not None:
             _check_machine(cloud, options.machine)
-        orders = list(cloud.store.recent_orders(limit, machine_id=options.machine, before_ms=options.before))
+        orders = list(
+            cloud.store.recent_orders(options.limit, machine_id=options.machine, before_ms=options.before)
+        )
     print_list(options, orders, columns(), fields)
     if not orders:
         print(f"no such order is in {place_of(settings)}", file=sys.stderr)

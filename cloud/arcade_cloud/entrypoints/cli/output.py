@@ -14,8 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TextIO, TypeVar
 
+from arcade_shared.command_line import whole_number
+
 _Row = TypeVar("_Row")
 
+# In one call.
+MOST_LISTED = 1000
 # Fields of one record. JSON keeps numbers, lists and null; CSV has one cell for each.
 Fields = Mapping[str, object]
 
@@ -49,6 +53,17 @@ def add_formats(parser: argparse.ArgumentParser) -> None:
     formats = parser.add_mutually_exclusive_group()
     formats.add_argument("--json", action="store_true", help="one JSON object a line, with all that is known")
     formats.add_argument("--csv", action="store_true", help="for a spreadsheet, with a heading")
+
+
+def add_limit(parser: argparse.ArgumentParser, default: int, which: str = "") -> None:
+    """Add `--limit`."""
+    parser.add_argument(
+        "--limit",
+        type=whole_number(1, MOST_LISTED),
+        default=default,
+        metavar="N",
+        help=f"how many{which}, at most {MOST_LISTED} (%(default)s)",
+    )
 
 
 def print_list(

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from arcade_cloud.entrypoints.cli.asking import is_sure
 from arcade_cloud.entrypoints.cli.order_view import line, moment
-from arcade_cloud.entrypoints.cli.output import Column, Fields, add_formats, print_list
+from arcade_cloud.entrypoints.cli.output import Column, Fields, add_formats, add_limit, print_list
+from arcade_shared.command_line import identifier, whole_number
 from arcade_shared.times import format_ms
 
 if TYPE_CHECKING:
@@ -24,23 +25,28 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "payment", help="decide about payments that may be meant for this arcade, without proof"
     ).add_subparsers(dest="what", required=True, metavar="list|return|deliver|dismiss")
     listing = payment.add_parser("list", help="list the payments that wait for a decision")
-    listing.add_argument("--limit", type=int, default=20, help="how many (%(default)s)")
+    add_limit(listing, 20)
     add_formats(listing)
     listing.set_defaults(run=_list)
     back = payment.add_parser("return", help="give the money back to whoever paid it")
-    back.add_argument("payment_intent", metavar="PAYMENT")
+    back.add_argument("payment_intent", type=identifier, metavar="PAYMENT")
     back.add_argument("--yes", action="store_true", help="do not ask")
     back.set_defaults(run=_return)
     deliver = payment.add_parser("deliver", help="have a machine pulse what was paid for, now")
-    deliver.add_argument("payment_intent", metavar="PAYMENT")
-    deliver.add_argument("--machine", required=True, metavar="ID", help="the machine that was meant")
+    deliver.add_argument("payment_intent", type=identifier, metavar="PAYMENT")
     deliver.add_argument(
-        "--credits", type=int, help="how many; without it, what an offer of the machine sells at this price"
+        "--machine", type=identifier, required=True, metavar="ID", help="the machine that was meant"
+    )
+    deliver.add_argument(
+        "--credits",
+        type=whole_number(1),
+        metavar="K",
+        help="how many; without it, what an offer of the machine sells at this price",
     )
     deliver.add_argument("--yes", action="store_true", help="do not ask")
     deliver.set_defaults(run=_deliver)
     dismiss = payment.add_parser("dismiss", help="take somebody else's payment off the list, and leave it alone")
-    dismiss.add_argument("payment_intent", metavar="PAYMENT")
+    dismiss.add_argument("payment_intent", type=identifier, metavar="PAYMENT")
     dismiss.set_defaults(run=_dismiss)
 
 
@@ -48,7 +54,7 @@ def _list(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
 
     with build(settings) as cloud:
-        found = cloud.services.claims.waiting(max(1, min(options.limit, 1000)))
+        found = cloud.services.claims.waiting(options.limit)
     print_list(options, found, _columns(), _fields, _meant)
     return 0
 

@@ -5,6 +5,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from arcade_cloud.entrypoints.cli.database import place_of
+from arcade_shared.command_line import PORT
 
 if TYPE_CHECKING:
     from arcade_cloud.config.settings import Settings
@@ -14,7 +15,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     """Add `serve` and `tick`."""
     serve = commands.add_parser("serve", help="run HTTP, timer and listener in one process")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    serve.add_argument("--port", type=int, default=5000, help="port to listen on (%(default)s)")
+    serve.add_argument("--port", type=PORT, default=5000, help="port to listen on (%(default)s)")
     serve.set_defaults(run=_serve, makes_database=True)
     tick = commands.add_parser("tick", help="run the timer once: move every order that is due")
     tick.set_defaults(run=_tick)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from arcade_shared.command_line import identifier
+
 if TYPE_CHECKING:
     from arcade_cloud.adapters.stickers import Sticker
     from arcade_cloud.bootstrap import Cloud
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `sticker`."""
     sticker = commands.add_parser("sticker", help="print stickers with the QR codes of machines' pages")
-    sticker.add_argument("machine_ids", nargs="*", metavar="ID")
+    sticker.add_argument("machine_ids", type=identifier, nargs="*", metavar="ID")
     sticker.add_argument("--all", action="store_true", help="all machines that are not retired")
     sticker.add_argument("--format", choices=("svg", "pdf"), help="without it, as the name of the file ends")
     sticker.add_argument("--sheet", choices=("a4", "letter"), default="a4", help="the paper (%(default)s)")

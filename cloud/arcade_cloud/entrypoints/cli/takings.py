@@ -7,6 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from arcade_cloud.entrypoints.cli.output import Column, Fields, add_formats, print_list
+from arcade_cloud.entrypoints.cli.times import a_day
 
 if TYPE_CHECKING:
     from arcade_cloud.config.settings import Settings
@@ -27,9 +28,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "fees are not taken off.",
     )
     takings.add_argument(
-        "--from", dest="first", type=_day, metavar="DAY", help="the first day (first of the month)"
+        "--from", dest="first", type=a_day, metavar="DAY", help="the first day (first of the month)"
     )
-    takings.add_argument("--to", dest="last", type=_day, metavar="DAY", help="the last day (today)")
+    takings.add_argument("--to", dest="last", type=a_day, metavar="DAY", help="the last day (today)")
     takings.add_argument("--by", choices=_BY, default="day", help="what makes a row (%(default)s)")
     add_formats(takings)
     takings.set_defaults(run=_report)
@@ -40,13 +41,6 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "It may be stopped and run again at any time, also while the cloud runs.",
     )
     rebuild.set_defaults(run=_rebuild)
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text.strip())
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r}: write a day such as 2026-11-22") from None
 
 
 def _report(settings: "Settings", options: argparse.Namespace) -> int:
