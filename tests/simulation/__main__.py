@@ -11,14 +11,16 @@ import os
 import sys
 import time
 
+from arcade_shared.command_line import any_number, whole_number
 from simulation.coverage import Coverage
 from simulation.mutations import MUTATIONS, hunt_number
-from simulation.progress import Progress
+from simulation.progress import Progress, failed_text
 from simulation.running import Result, one, several
 
 # So many seeds must have shown everything that is listed, whatever they begin with.
 ENOUGH = 1_500
 MOST_SHOWN = 5
+SEED = whole_number(0, 10**9)
 # What a shell gives to a program that Ctrl-C has ended.
 INTERRUPTED = 130
 
@@ -26,11 +28,13 @@ INTERRUPTED = 130
 def main() -> int:
     """The exit code."""
     parser = argparse.ArgumentParser(prog="simulation", description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, help="this seed alone, with its whole trace if --verbose")
-    parser.add_argument("--n", type=int, help=f"so many seeds (default {ENOUGH})")
-    parser.add_argument("--first", type=int, default=1, help="the first seed")
-    parser.add_argument("--seconds", type=float, help="as many seeds as fit into this time")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one per core)")
+    parser.add_argument("--seed", type=SEED, help="this seed alone, with its whole trace if --verbose")
+    parser.add_argument("--n", type=whole_number(1, 10**9), help=f"so many seeds (default {ENOUGH})")
+    parser.add_argument("--first", type=SEED, default=1, help="the first seed")
+    parser.add_argument("--seconds", type=any_number(1), help="as many seeds as fit into this time")
+    parser.add_argument(
+        "--jobs", type=whole_number(1, 256), default=os.cpu_count() or 1, help="processes (default: one per core)"
+    )
     parser.add_argument("--mutations", action="store_true", help="plant each deliberate bug, and find it")
     parser.add_argument(
         "--digest",
@@ -60,14 +64,17 @@ def _one(seed: int, verbose: bool) -> int:
 
 
 def _digest(number: int, first: int, jobs: int, verbose: bool) -> int:
-    whole, failed = hashlib.sha256(), 0
+    whole, failed = hashlib.sha256(), list[int]()
     for result in several(range(first, first + number), jobs):
         whole.update(f"{result.seed} {result.digest}\n".encode())
-        failed += bool(result.broken)
+        if result.broken:
+            failed.append(result.seed)
         _show(result)
         if verbose:
             print(result.seed, result.digest)
-    print(f"{number} seeds from {first} on: digest {whole.hexdigest()[:16]}, {failed} failed")
+    print(f"{number} seeds from {first} on: digest {whole.hexdigest()[:16]}, {len(failed)} failed")
+    if failed:
+        print(failed_text(failed))
     return 1 if failed else 0
 
 
@@ -75,7 +82,8 @@ def _many(options: argparse.Namespace) -> int:
     coverage, began = Coverage(), time.monotonic()
     number = ENOUGH if options.n is None else options.n
     last = 10**9 if options.seconds is not None and options.n is None else options.first + number
-    seeds = orders = failed = 0
+    seeds = orders = 0
+    failed: list[int] = []
     days = 0.0
     progress = Progress(sys.stderr, None if options.n is None and options.seconds else number, options.seconds)
     interrupted = False
@@ -84,11 +92,11 @@ def _many(options: argparse.Namespace) -> int:
             seeds, orders, days = seeds + 1, orders + result.orders, days + result.days
             coverage.add(result.coverage)
             if result.broken:
-                failed += 1
-                if failed <= MOST_SHOWN:
+                failed.append(result.seed)
+                if len(failed) <= MOST_SHOWN:
                     progress.wipe()
                     _show(result)
-            progress.show(seeds, orders, failed)
+            progress.show(seeds, orders, len(failed))
     except KeyboardInterrupt:
         interrupted = True
     progress.wipe()
@@ -102,9 +110,11 @@ def _many(options: argparse.Namespace) -> int:
         print(f"never happened in {seeds} seeds: {what}")
     print(
         f"{seeds} seeds, {orders} orders, {days / 365:.0f} years of machines in {took_s:.0f} s "
-        f"({orders / took_s:.0f} orders a second): {failed} seeds failed"
+        f"({orders / took_s:.0f} orders a second): {len(failed)} seeds failed"
     )
     print("named exceptions met: " + ", ".join(f"{n} × {name}" for name, n in sorted(coverage.exceptions.items())))
+    if failed:
+        print(failed_text(failed))
     return INTERRUPTED if interrupted else 1 if failed or missing else 0
 
 

@@ -1,12 +1,13 @@
-"""How far a long run is: on a terminal one line that is renewed, elsewhere a line a minute."""
+"""How far a long run is: on a terminal one line that is renewed, elsewhere a line a minute; and what failed."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 ON_TERMINAL_S = 0.5
 ELSEWHERE_S = 60.0
 WIPE = "\r\033[K"
+MOST_NAMED = 100
 
 
 class Progress:
@@ -55,3 +56,9 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def failed_text(seeds: Sequence[int]) -> str:
+    """All seeds that failed, in one line, so that none has to be looked for again."""
+    more = f" and {len(seeds) - MOST_NAMED} more" if len(seeds) > MOST_NAMED else ""
+    return f"failed: {' '.join(map(str, seeds[:MOST_NAMED]))}{more}; one of them again: make sim SEED={seeds[0]}"
