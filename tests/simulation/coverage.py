@@ -55,7 +55,8 @@ ORDER_RARE: frozenset[Transition] = frozenset(
         *((state, "PaymentRead", "resolved") for state in ("open", "abandoned", "revoking")),
         ("funded", "RefundAsked", "resolved"),
         ("funded", "RefundAsked", "settled"),
-        # A payment that was on its way when its page expired, in time and too late.
+        # A payment that was under way when its page expired, in time and too late. The first was never seen: the
+        # simulated Stripe has nobody with the bank at that moment. test_life.py has it.
         ("abandoned", "PaymentRead", "funded"),
         ("abandoned", "PaymentRead", "returning"),
         ("resolved", "Due", "settled"),

@@ -256,6 +256,23 @@ def test_rule_abandoned_order_is_funded_by_a_payment_younger_than_deliver_within
     assert life.order.state == "funded"
 
 
+@pytest.mark.parametrize(("late_s", "state"), [(-1, "funded"), (0, "returning")])
+@pytest.mark.parametrize("under_way", ["requires_action", "processing"])
+def test_a_payment_that_is_under_way_as_its_page_expires_is_delivered_if_it_comes_in_time(
+    under_way: Any, late_s: int, state: str
+) -> None:
+    """Stripe lets nobody begin to pay on an expired page, and promises nothing about who is with the bank then."""
+    life = Life()
+    life.read(paid(status=under_way, received_minor=0, paid_at_ms=None), "expired")
+    assert life.order.state == "abandoned"
+    comes_at_ms = life.now_ms + 30_000
+    life.wait_s(30 + LIMITS.deliver_within_s + late_s)
+    life.on(PaymentReported("pi_1", "payment_intent.succeeded", good_news=True))
+    assert (life.order.state, plain(life.effects)) == ("abandoned", ["ReadPayment"])
+    life.read(paid(paid_at_ms=comes_at_ms), "expired")
+    assert life.order.state == state
+
+
 def test_rule_abandoned_order_gives_back_a_payment_older_than_deliver_within() -> None:
     life = Life()
     life.read(None, "expired")
