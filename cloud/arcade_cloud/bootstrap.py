@@ -29,6 +29,7 @@ from arcade_cloud.services.fulfilment import Fulfilment, at_once
 from arcade_cloud.services.machine_messages import MachineMessages
 from arcade_cloud.services.machine_watch import MachineWatch
 from arcade_cloud.services.operations import Operations
+from arcade_cloud.services.overview import Overview
 from arcade_cloud.services.payment_intake import PaymentIntake
 from arcade_cloud.services.reconciliation import Reconciliation
 from arcade_cloud.services.sales import Sales
@@ -69,6 +70,7 @@ class Services:
     webhooks: WebhookWatch
     finding: Finding
     takings: Takings
+    overview: Overview
 
 
 def connect(
@@ -153,6 +155,7 @@ def connect(
         watch=watch,
         finding=Finding(store=store, payments=payments),
         takings=Takings(fulfilment),
+        overview=Overview(fulfilment=fulfilment, zone=zone),
     )
 
 

@@ -31,6 +31,7 @@ from arcade_cloud.domain.closure import Closure
 from arcade_cloud.domain.machines import HEARS_FOR_MS, Hearing, Machine, Presence
 from arcade_cloud.domain.order import Arrival, Command, HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
+from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
 from arcade_cloud.ports.store import ALERTS_AT_MOST, Move, Store, Waiting
@@ -674,6 +675,50 @@ def test_versions_must_follow_each_other(store: Store) -> None:
         store.put_machine(Machine(machine_id="cab-01", version=3), 1)
     with pytest.raises(InvariantBroken):
         store.put_presence(Presence(machine_id="cab-01", version=1), 1)
+
+
+def test_presences_of_several_machines_come_in_one_call(store: Store) -> None:
+    for number in range(120):
+        store.put_presence(Presence(machine_id=f"cab-{number}", version=1, boot_id=str(number)), 0)
+    asked = ["cab-7", "cab-none", "cab-119", "cab-7"]
+    found = {presence.machine_id: presence.boot_id for presence in store.presences(asked)}
+    assert found == {"cab-7": "7", "cab-119": "119"}
+    assert len(store.presences([f"cab-{number}" for number in range(120)])) == 120
+    assert store.presences([]) == []
+
+
+def _changes(*changes: tuple[int, str], machine_id: str = "cab-01") -> tuple[StateChange, ...]:
+    return tuple(
+        StateChange(machine_id=machine_id, at_ms=at_ms, state=state)  # type: ignore[arg-type]
+        for at_ms, state in changes
+    )
+
+
+def test_changes_are_stored_with_the_presence_or_not_at_all(store: Store) -> None:
+    store.put_presence(Presence(machine_id="cab-01", version=1), 0, _changes((1000, "ready")))
+    store.put_presence(Presence(machine_id="cab-02", version=1), 0, _changes((1500, "ready"), machine_id="cab-02"))
+    with pytest.raises(Conflict):
+        store.put_presence(Presence(machine_id="cab-01", version=1), 0, _changes((2000, "offline")))
+    with pytest.raises(InvariantBroken):
+        store.put_presence(
+            Presence(machine_id="cab-01", version=2), 1, _changes((3, "ready"), machine_id="cab-02")
+        )
+    with pytest.raises(InvariantBroken):
+        store.put_presence(Presence(machine_id="cab-01", version=2), 1, _changes((3, "ready"), (3, "silent")))
+    assert store.state_changes("cab-01", 0, 10) == [*_changes((1000, "ready"))]
+    later = _changes((3000, "silent"), (4000, "not ready"))
+    store.put_presence(Presence(machine_id="cab-01", version=2), 1, later)
+    assert store.state_changes("cab-01", 0, 10) == [*reversed(later), *_changes((1000, "ready"))]
+    assert store.state_changes("cab-none", 0, 10) == []
+
+
+def test_changes_come_newest_first_with_the_last_one_before(store: Store) -> None:
+    every = _changes((1000, "ready"), (2000, "silent"), (3000, "ready"), (10_000_000_000_000, "offline"))
+    store.put_presence(Presence(machine_id="cab-01", version=1), 0, every)
+    assert store.state_changes("cab-01", 2500, 10) == [*reversed(every[1:])]
+    assert store.state_changes("cab-01", 2000, 10) == [*reversed(every)]
+    assert store.state_changes("cab-01", 2500, 2) == [*reversed(every[2:])]
+    assert store.state_changes("cab-01", 2500, 1) == [every[3]]
 
 
 def test_machines_come_by_id(store: Store) -> None:

@@ -93,8 +93,8 @@ class SimStore(MemoryStore):
         """What is on record is what it was."""
         vars(self).update(backup)
 
-    def put_presence(self, presence: Any, expected_version: int) -> None:
-        super().put_presence(presence, expected_version)
+    def put_presence(self, presence: Any, expected_version: int, changes: Any = ()) -> None:
+        super().put_presence(presence, expected_version, changes)
         if presence.due_at_ms is not None:
             self._watched(presence.due_at_ms)
 

@@ -5,6 +5,7 @@ Everything happens under one lock, and a call changes nothing until all its chec
 
 import bisect
 import threading
+from collections.abc import Sequence
 
 from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.forms import FORMS
@@ -14,6 +15,7 @@ from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Hearing, Machine, Presence, hearing_after
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
 from arcade_cloud.domain.ownership import Unclaimed
+from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
 from arcade_cloud.ports.store import Move, Waiting
@@ -35,6 +37,7 @@ class MemoryStore:
         self._seen: dict[str, int] = {}
         self._machines: dict[str, Machine] = {}
         self._presences: dict[str, Presence] = {}
+        self._changes: dict[str, dict[int, StateChange]] = {}
         self._alerts: dict[str, Alert] = {}
         self._unsent: dict[str, Alert] = {}
         self._lasting: dict[str, str] = {}
@@ -252,14 +255,30 @@ class MemoryStore:
             self._check_up()
             return self._presences.get(machine_id)
 
-    def put_presence(self, presence: Presence, expected_version: int) -> None:
+    def presences(self, machine_ids: Sequence[str]) -> list[Presence]:
+        with self._lock:
+            self._check_up()
+            return [self._presences[name] for name in dict.fromkeys(machine_ids) if name in self._presences]
+
+    def state_changes(self, machine_id: str, since_ms: int, limit: int) -> list[StateChange]:
+        with self._lock:
+            self._check_up()
+            every = sorted(self._changes.get(machine_id, {}).items(), reverse=True)
+            found = [change for at_ms, change in every if at_ms >= since_ms]
+            return [*found, *(change for at_ms, change in every if at_ms < since_ms)][: min(limit, len(found) + 1)]
+
+    def put_presence(
+        self, presence: Presence, expected_version: int, changes: tuple[StateChange, ...] = ()
+    ) -> None:
         records.check_next(f"the presence of {presence.machine_id}", presence.version, expected_version)
+        records.check_changes(presence, changes)
         with self._lock:
             self._check_up()
             before = self._presences.get(presence.machine_id)
             if (0 if before is None else before.version) != expected_version:
                 raise Conflict(presence.machine_id)
             self._presences[presence.machine_id] = presence
+            self._changes.setdefault(presence.machine_id, {}).update({change.at_ms: change for change in changes})
 
     def waiting_presences(self, later_than_ms: int, limit: int) -> list[str]:
         with self._lock:
@@ -462,7 +481,10 @@ class MemoryStore:
                 del self._seen[event_id]
             for alert_id in old_alerts:
                 del self._alerts[alert_id]
-            return len(old_events) + len(old_alerts)
+            old_changes = [(c, at_ms) for c in self._changes.values() for at_ms in c if at_ms < before_ms]
+            for of_machine, at_ms in old_changes:
+                del of_machine[at_ms]
+            return len(old_events) + len(old_alerts) + len(old_changes)
 
     def close(self) -> None:
         with self._lock:

@@ -6,6 +6,7 @@ order's `order_id`, `code`, `version`, `due_at_ms`, `machine_ids`, `created_at_m
 stands. Any call may raise StoreUnavailable, or FormTooNew if a newer version of this program has written.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -14,6 +15,7 @@ from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Hearing, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
+from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 
 # Far more alerts than any decision raises, and few enough for one transaction in every store.
@@ -171,8 +173,22 @@ class Store(Protocol):
 
     def presence(self, machine_id: str) -> Presence | None: ...
 
-    def put_presence(self, presence: Presence, expected_version: int) -> None:
-        """Store a presence, as `put_machine` does. A presence that does not exist has version 0."""
+    def presences(self, machine_ids: Sequence[str]) -> list[Presence]:
+        """The presences of these machines, as far as there are any, in no particular order."""
+        ...
+
+    def put_presence(
+        self, presence: Presence, expected_version: int, changes: tuple[StateChange, ...] = ()
+    ) -> None:
+        """Store a presence, as `put_machine` does. A presence that does not exist has version 0.
+
+        Args:
+            changes: What it changes of the machine's uptime, of this machine, each at a time of its own.
+        """
+        ...
+
+    def state_changes(self, machine_id: str, since_ms: int, limit: int) -> list[StateChange]:
+        """A machine's changes from that moment on, and the last one before it; at most `limit`, newest first."""
         ...
 
     def due_presences(self, now_ms: int, limit: int) -> list[str]:
@@ -294,7 +310,8 @@ class Store(Protocol):
 
         An event's id goes after 90 days (Stripe repeats an event for 3 days). An alert that was sent goes after 90
         days if it no longer stands, and after 400 days if nobody has acknowledged it. A condition that lasts
-        stays. Orders, histories and payment claims go with `forget` only.
+        stays. A machine's changes may go after 90 days. Orders, histories and payment claims go with `forget`
+        only.
         """
         ...
 

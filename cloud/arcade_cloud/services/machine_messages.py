@@ -21,6 +21,7 @@ from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.limits import SKEW_MS
 from arcade_cloud.domain.machines import Presence, PresenceUpdate
 from arcade_cloud.domain.order import UnmatchedAck
+from arcade_cloud.domain.uptime import state_changes
 from arcade_cloud.errors import Conflict, InvariantBroken
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.services.machine_watch import MachineWatch
@@ -226,10 +227,9 @@ class MachineMessages:
             update = change(before)
             if update.presence == before:
                 return None
+            after = msgspec.structs.replace(update.presence, version=before.version + 1)
             try:
-                store.put_presence(
-                    msgspec.structs.replace(update.presence, version=before.version + 1), before.version
-                )
+                store.put_presence(after, before.version, state_changes(before, after))
             except Conflict:
                 continue
             return update

@@ -398,13 +398,13 @@ def test_of_two_workers_that_hear_a_machine_at_once_none_loses_what_it_heard() -
         def __getattr__(self, name: str) -> Any:
             return getattr(cloud.store, name)
 
-        def put_presence(self, presence: Presence, expected_version: int) -> None:
+        def put_presence(self, presence: Presence, expected_version: int, *changes: Any) -> None:
             if self.times > 0:
                 self.times -= 1
                 cloud.messages.take_in(
                     STATUS, signed("status", Status, status_fields(reason="newer", seq=2_000_000))
                 )
-            cloud.store.put_presence(presence, expected_version)
+            cloud.store.put_presence(presence, expected_version, *changes)
 
     quiet = cloud.messages
     cloud.start(store=Raced())

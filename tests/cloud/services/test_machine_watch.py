@@ -1,6 +1,7 @@
 """A machine that falls silent is told once, and again when it is heard; a deaf cloud accuses nobody."""
 
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 import pytest
@@ -230,12 +231,12 @@ def test_a_machine_that_speaks_at_the_very_moment_is_not_left_accused(watching: 
     real = world.store.put_presence
     spoken: list[bool] = []
 
-    def put_presence(presence: Presence, version: int) -> None:
+    def put_presence(presence: Presence, version: int, *changes: Any) -> None:
         if not spoken and world.store.lasting_alert("machine_silent", MACHINE) is not None:
             spoken.append(True)
             world.machine.say_status()
             watching.hear()
-        real(presence, version)
+        real(presence, version, *changes)
 
     world.store.put_presence = put_presence  # type: ignore[assignment,method-assign]
     watching.tick(TOLD_MS)

@@ -15,6 +15,7 @@ from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
 from arcade_cloud.domain.ownership import Unclaimed
+from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import InvariantBroken
 from arcade_cloud.ports.store import ALERTS_AT_MOST, Move
@@ -42,6 +43,7 @@ _ALERT = msgspec.json.Decoder(Alert)
 _UNMATCHED_ACK = msgspec.json.Decoder(UnmatchedAck)
 _WEBHOOKS = msgspec.json.Decoder(Webhooks)
 _UNCLAIMED = msgspec.json.Decoder(Unclaimed)
+_STATE_CHANGE = msgspec.json.Decoder(StateChange)
 
 
 def check_move(move: Move) -> None:
@@ -131,6 +133,17 @@ def check_next(record_id: str, version: int, expected_version: int) -> None:
         raise InvariantBroken(f"{record_id}: version {version} cannot follow version {expected_version}")
 
 
+def check_changes(presence: Presence, changes: tuple[StateChange, ...]) -> None:
+    """Check that changes are those of the presence's machine, each at a time of its own.
+
+    Raises:
+        InvariantBroken: They are not.
+    """
+    times = {change.at_ms for change in changes if change.machine_id == presence.machine_id}
+    if len(times) != len(changes):
+        raise InvariantBroken(f"machine {presence.machine_id}: its changes are another's, or two are at one time")
+
+
 def encode(record: Struct) -> bytes:
     """The record as JSON."""
     return _ENCODER.encode(record)
@@ -192,6 +205,15 @@ def presence(record: bytes, machine_id: str) -> Presence:
         InvariantBroken: The record cannot be read.
     """
     return _decoded(_PRESENCE, record, f"the presence of machine {machine_id}")
+
+
+def state_change(record: bytes, machine_id: str) -> StateChange:
+    """A change of a machine's uptime.
+
+    Raises:
+        InvariantBroken: The record cannot be read.
+    """
+    return _decoded(_STATE_CHANGE, record, f"a change of machine {machine_id}")
 
 
 def alert(record: bytes, alert_id: str) -> Alert:

@@ -206,5 +206,7 @@ def _show(settings: "Settings", options: argparse.Namespace) -> int:
 
     with build(settings) as cloud:
         found = seen(cloud, cloud.services.operations.machine(options.machine_id))
-    print_facts(options, found.machine.machine_id, facts(found), fields(found))
+        share = cloud.services.overview.machine(found.machine).share
+    known = {} if share is None else {"uptime": f"ready {share:.1%} of the last 7 days, as far as they are known"}
+    print_facts(options, found.machine.machine_id, facts(found) | known, fields(found))
     return 0

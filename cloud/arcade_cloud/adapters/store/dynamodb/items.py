@@ -22,6 +22,7 @@ from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import HEARS_FOR_MS, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
+from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import InvariantBroken
 
@@ -258,6 +259,17 @@ def presence_put(presence: Presence, expected_version: int, by: str) -> Write:
         where["waits_from"] = {"S": _rank(presence.due_at_ms, presence.machine_id)}
     body = _body(presence, f"the presence of {presence.machine_id}")
     return _versioned(where, presence.version, body, expected_version, by)
+
+
+def state_change_put(change: StateChange) -> Write:
+    """What a machine was from then on. Time to live deletes it later."""
+    return {
+        "Item": {
+            **key("uptime", change.machine_id, before(change.at_ms)),
+            "body": _body(change, f"a change of machine {change.machine_id}"),
+            "expires_at": _expiry(change.at_ms),
+        }
+    }
 
 
 def alert_put(alert: Alert, by: str) -> Write:

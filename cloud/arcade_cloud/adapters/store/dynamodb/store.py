@@ -15,6 +15,7 @@ Each call of the port is one conditional write or one transaction; nothing scans
     seen       seen#<event>           seen                waiting  seen#<shard>    (at, id)
     machine    machines#<shard>       machine#<id>
     presence   presence#<machine>     presence            waiting  watch#<shard>    (due_at, id) while due
+    uptime     uptime#<machine>       <at>                (what it was from then on)
     alert      alert#<id>             alert               waiting  unsent#<shard>, then lasting#<shard>,
                                                                    unread#<shard> or sent#<shard>     (at, id)
                                                           lists    alerts#<shard>  (at, id)
@@ -46,9 +47,11 @@ decision depends on is read consistently from the table itself:
                    The records are current, but one made this very moment may be missing. Only people read them.
   machines         No index: read from the table, so a machine is listed as soon as it is registered.
   lines_of_day     No index either: a query of each of the day's partitions.
+  state_changes    No index either: a query of the machine's partition.
   prune            Deletes a record only if it is still what the index showed.
 
-Forgetting: seen ids and sent alerts have `expires_at`; for a condition that lasts, that moment never comes.
+Forgetting: seen ids, sent alerts and changes of uptime have `expires_at`; for a condition that lasts, that moment
+never comes.
 DynamoDB's time to live deletes them at no cost, hours or days late. Until then they count as present, which does
 no harm: no decision depends on their absence. `prune` deletes old records at once. If it is never called, as on
 Lambda, time to live keeps the table from growing.
@@ -60,7 +63,7 @@ A role needs GetItem, BatchGetItem, Query, PutItem, UpdateItem and DeleteItem on
 import contextlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.dynamodb import items
@@ -73,6 +76,7 @@ from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Hearing, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
+from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken
 from arcade_cloud.ports.store import Move, Waiting
@@ -308,12 +312,37 @@ class DynamoStore:
         item = self.table.get(items.key("presence", machine_id))
         return None if item is None else records.presence(items.body(item), machine_id)
 
-    def put_presence(self, presence: Presence, expected_version: int) -> None:
+    def presences(self, machine_ids: Sequence[str]) -> list[Presence]:
+        """See `Store.presences`."""
+        found = self.table.get_all(items.key("presence", machine_id) for machine_id in dict.fromkeys(machine_ids))
+        return [records.presence(items.body(item), items.name_of(item)) for item in found]
+
+    def put_presence(
+        self, presence: Presence, expected_version: int, changes: tuple[StateChange, ...] = ()
+    ) -> None:
         """See `Store.put_presence`."""
         what, token = f"the presence of {presence.machine_id}", _token()
         records.check_next(what, presence.version, expected_version)
-        if not self._is_put(items.presence_put(presence, expected_version, token), token):
-            raise Conflict(f"{what} has another version than {expected_version}")
+        records.check_changes(presence, changes)
+        put = items.presence_put(presence, expected_version, token)
+        conflict = f"{what} has another version than {expected_version}"
+        if not changes:
+            if not self._is_put(put, token):
+                raise Conflict(conflict)
+            return
+        self._form_lately()
+        try:
+            self.table.transact([("Put", put), *(("Put", items.state_change_put(change)) for change in changes)])
+        except Refused as refused:
+            raise Conflict(conflict) from refused
+
+    def state_changes(self, machine_id: str, since_ms: int, limit: int) -> list[StateChange]:
+        """See `Store.state_changes`."""
+        where = {":pk": items.text(items.key("uptime", machine_id), "pk"), ":since": items.before(since_ms)}
+        found = self.table.query("pk = :pk AND sk >= :since", where, limit=max(0, limit), newest_first=True)
+        if len(found) < limit:
+            found += self.table.query("pk = :pk AND sk < :since", where, limit=1, newest_first=True)
+        return [records.state_change(items.body(item), machine_id) for item in found]
 
     def due_presences(self, now_ms: int, limit: int) -> list[str]:
         """See `Store.due_presences`; a moment late."""

@@ -94,6 +94,9 @@ ADDED_TABLES = {
     "takings": """CREATE TABLE IF NOT EXISTS takings (
         order_id TEXT NOT NULL, serial INTEGER NOT NULL, day TEXT NOT NULL, record BLOB NOT NULL,
         PRIMARY KEY (order_id, serial)) WITHOUT ROWID""",
+    "state_changes": """CREATE TABLE IF NOT EXISTS state_changes (
+        machine_id TEXT NOT NULL, at_ms INTEGER NOT NULL, record BLOB NOT NULL,
+        PRIMARY KEY (machine_id, at_ms)) WITHOUT ROWID""",
 }
 ADDED_INDEXES = (
     "CREATE INDEX IF NOT EXISTS orders_with_code ON orders (code, created_at_ms, order_id) WHERE code IS NOT NULL",
@@ -103,6 +106,7 @@ ADDED_INDEXES = (
     "CREATE UNIQUE INDEX IF NOT EXISTS alerts_lasting ON alerts (lasts) WHERE lasts IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS unclaimed_at ON unclaimed (at_ms, payment_intent)",
     "CREATE INDEX IF NOT EXISTS takings_of_day ON takings (day)",
+    "CREATE INDEX IF NOT EXISTS state_changes_at ON state_changes (at_ms)",
 )
 # The last schema that goes with orders of form 1. Each later one goes with the next form. Opening a file brings it
 # up to this schema, and `arcade-cloud store upgrade` further. Until then, older programs can use it.

@@ -14,6 +14,7 @@ from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Hearing, Machine, Presence, hearing_after
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
+from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken
 from arcade_cloud.ports.store import Move, Waiting
@@ -27,6 +28,7 @@ WAITING_ORDERS = """SELECT due_at_ms, order_id FROM orders
     WHERE due_at_ms IS NOT NULL AND (due_at_ms, order_id) > (?, ?)
     ORDER BY due_at_ms, order_id LIMIT ?"""
 POSTPONE = "UPDATE orders SET due_at_ms = ? WHERE order_id = ? AND due_at_ms < ?"
+PRESENCE = "SELECT record FROM presences WHERE machine_id = ?"
 DUE_PRESENCES = "SELECT machine_id FROM presences WHERE due_at_ms <= ? ORDER BY due_at_ms, machine_id LIMIT ?"
 WAITING_PRESENCES = "SELECT machine_id FROM presences WHERE due_at_ms > ? ORDER BY due_at_ms, machine_id LIMIT ?"
 NEXT_DUE = "SELECT due_at_ms FROM orders WHERE due_at_ms IS NOT NULL ORDER BY due_at_ms LIMIT 1"
@@ -43,6 +45,11 @@ RECENT_ORDERS_ALSO_AT = """SELECT orders.record, orders.order_id FROM also_at JO
     ORDER BY also_at.created_at_ms DESC, also_at.order_id DESC LIMIT ?"""
 BOOKED = "SELECT record FROM takings WHERE order_id = ? ORDER BY serial"
 LINES_OF_DAY = "SELECT record, order_id FROM takings WHERE day = ?"
+STATE_CHANGES = """SELECT record FROM state_changes WHERE machine_id = ? AND at_ms >= ?
+    ORDER BY at_ms DESC LIMIT ?"""
+STATE_CHANGE_BEFORE = """SELECT record FROM state_changes WHERE machine_id = ? AND at_ms < ?
+    ORDER BY at_ms DESC LIMIT 1"""
+OLD_STATE_CHANGES = "SELECT at_ms FROM state_changes WHERE at_ms < ? LIMIT ?"
 UNMATCHED_ACKS = "SELECT record, credit_id FROM orphans ORDER BY at_ms DESC LIMIT ?"
 WEBHOOKS = "SELECT record FROM webhooks"
 UNCLAIMED = "SELECT record, payment_intent FROM unclaimed ORDER BY at_ms DESC, payment_intent DESC LIMIT ?"
@@ -276,16 +283,42 @@ class SqliteStore:
 
     def presence(self, machine_id: str) -> Presence | None:
         """See `Store.presence`."""
-        row = self._one("SELECT record FROM presences WHERE machine_id = ?", machine_id)
+        row = self._one(PRESENCE, machine_id)
         return None if row is None else records.presence(row[0], machine_id)
 
-    def put_presence(self, presence: Presence, expected_version: int) -> None:
+    def presences(self, machine_ids: Sequence[str]) -> list[Presence]:
+        """See `Store.presences`."""
+        found = []
+        with self._file.reading() as connection:
+            for machine_id in dict.fromkeys(machine_ids):
+                row = connection.execute(PRESENCE, (machine_id,)).fetchone()
+                if row is not None:
+                    found.append(records.presence(row[0], machine_id))
+        return found
+
+    def put_presence(
+        self, presence: Presence, expected_version: int, changes: tuple[StateChange, ...] = ()
+    ) -> None:
         """See `Store.put_presence`."""
         records.check_next(f"the presence of {presence.machine_id}", presence.version, expected_version)
+        records.check_changes(presence, changes)
         record, due_at_ms = records.encode(presence), presence.due_at_ms
         self._put_versioned(
-            "presences", presence.machine_id, presence.version, expected_version, record, due_at_ms=due_at_ms
+            "presences",
+            presence.machine_id,
+            presence.version,
+            expected_version,
+            record,
+            changes,
+            due_at_ms=due_at_ms,
         )
+
+    def state_changes(self, machine_id: str, since_ms: int, limit: int) -> list[StateChange]:
+        """See `Store.state_changes`."""
+        rows = self._all(STATE_CHANGES, machine_id, since_ms, max(0, limit))
+        if len(rows) < limit:
+            rows += self._all(STATE_CHANGE_BEFORE, machine_id, since_ms)
+        return [records.state_change(row[0], machine_id) for row in rows]
 
     def due_presences(self, now_ms: int, limit: int) -> list[str]:
         """See `Store.due_presences`."""
@@ -470,6 +503,7 @@ class SqliteStore:
             self._forget("seen", "event_id", OLD_SEEN, before_ms)
             + self._forget("alerts", "alert_id", OLD_ALERTS, before_ms)
             + self._forget("alerts", "alert_id", OLD_STANDING_ALERTS, long_before_ms)
+            + self._forget("state_changes", "at_ms", OLD_STATE_CHANGES, before_ms)
         )
 
     def _forget(self, table: str, key: str, old: str, before_ms: int) -> int:
@@ -494,11 +528,19 @@ class SqliteStore:
             return connection.execute(sql, values).fetchall()
 
     def _put_versioned(
-        self, table: str, key: str, version: int, expected_version: int, record: bytes, **columns: int | None
+        self,
+        table: str,
+        key: str,
+        version: int,
+        expected_version: int,
+        record: bytes,
+        changes: tuple[StateChange, ...] = (),
+        **columns: int | None,
     ) -> None:
         """Store a record if the expected version is there.
 
         Args:
+            changes: What is booked with it.
             columns: What else the table indexes.
         """
         values = {"version": version, "record": record, **columns}
@@ -511,14 +553,19 @@ class SqliteStore:
                     (key, *values.values()),
                 )
             else:
-                changes = ", ".join(f"{name} = ?" for name in values)
+                assignments = ", ".join(f"{name} = ?" for name in values)
                 stored = _is_new(
                     connection,
-                    f"UPDATE {table} SET {changes} WHERE machine_id = ? AND version = ?",  # noqa: S608 - our own names  # nosec B608
+                    f"UPDATE {table} SET {assignments} WHERE machine_id = ? AND version = ?",  # noqa: S608 - our own names  # nosec B608
                     (*values.values(), key, expected_version),
                 )
             if not stored:
                 raise Conflict(f"{table}: {key} has another version than {expected_version}")
+            for change in changes:
+                connection.execute(
+                    "INSERT OR REPLACE INTO state_changes (machine_id, at_ms, record) VALUES (?, ?, ?)",
+                    (change.machine_id, change.at_ms, records.encode(change)),
+                )
 
 
 def _hearing(row: tuple[Any, ...] | None) -> Hearing | None:

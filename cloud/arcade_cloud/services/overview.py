@@ -1,0 +1,314 @@
+"""What an operator looks at: today, the machines, one machine. Nothing here changes anything.
+
+Every read is bounded: orders are listed by what waits or by machine, takings by day; nothing is walked through.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import Literal
+
+from arcade_cloud.domain import books
+from arcade_cloud.domain.alerts import Alert
+from arcade_cloud.domain.books import Line, Sums, total
+from arcade_cloud.domain.machines import Machine, Presence, Stage, condition, stage, why_unfit
+from arcade_cloud.domain.order import Order
+from arcade_cloud.domain.uptime import Span, ready_share, spans
+from arcade_cloud.ports.store import Store, Waiting
+from arcade_cloud.services.fulfilment import Fulfilment
+
+# Alerts beyond that number are counted as "more".
+ALERTS_SHOWN = 100
+# So many orders that wait for something are looked at for those that a player waits for too.
+WAITING_LOOKED_AT = 100
+# A purchase takes seconds. One that takes longer is worth a look.
+SLOW_MS = 30_000
+ORDERS_SHOWN = 20
+UPTIME_DAYS = 7
+# A machine that is ready and away by turns has a change at each status: enough for the last of them.
+CHANGES_AT_MOST = 2_000
+
+# Worst first. `dead`: nobody can pay, and somebody should. `not ready`: it says so itself, as while it is full.
+Rank = Literal["dead", "not ready", "ready", "being set up", "out of service", "retired"]
+RANKS: tuple[Rank, ...] = ("dead", "not ready", "ready", "being set up", "out of service", "retired")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineNow:
+    """A machine as it is now.
+
+    Attributes:
+        why_not: Why nobody may pay for it, in a sentence, with its agent's own words; empty if somebody may.
+        since_ms: Since when it is closed, or not heard; None where that is not known without reading more.
+        lines: What it has booked today.
+    """
+
+    machine: Machine
+    presence: Presence | None
+    stage: Stage
+    rank: Rank
+    why_not: str
+    since_ms: int | None
+    lines: tuple[Line, ...]
+
+    @property
+    def plays(self) -> int:
+        """How many credits it has delivered today."""
+        return sum(line.delivered for line in self.lines)
+
+    @property
+    def takings(self) -> dict[str, int]:
+        """What is kept of today's plays, in minor units, by currency."""
+        return net_by_currency(self.lines)
+
+    @property
+    def last_play_ms(self) -> int | None:
+        """When credits of it were booked last, if that was today."""
+        return max((line.at_ms for line in self.lines if line.delivered > 0), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The takings so far in one currency, and at this hour of the same weekday a week ago."""
+
+    currency: str
+    now: Sums
+    then: Sums
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Today:
+    """What needs a person, what was taken so far, and the machines, the worst first.
+
+    Attributes:
+        alerts: Those that stand, newest first, ALERTS_SHOWN at most.
+        slow: Orders whose credits or money are under way for longer than that takes.
+        counts: How many machines are of each rank.
+    """
+
+    day: date
+    now_ms: int
+    alerts: tuple[Alert, ...]
+    slow: tuple[Order, ...]
+    takings: tuple[Compared, ...]
+    machines: tuple[MachineNow, ...]
+
+    @property
+    def counts(self) -> dict[Rank, int]:
+        """How many machines are of each rank, the worst first; none that are of no machine."""
+        found = {rank: sum(seen.rank == rank for seen in self.machines) for rank in RANKS}
+        return {rank: number for rank, number in found.items() if number}
+
+
+@dataclass(frozen=True, slots=True)
+class DayUp:
+    """A day of a machine: what it was, and which part of the known time it was ready (None: nothing is known)."""
+
+    day: date
+    spans: tuple[Span, ...]
+    share: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineLife:
+    """One machine with what it did lately.
+
+    Attributes:
+        since_ms: Since when it is what it is; None if that is not known.
+        alerts: Of those that stand, the ones about it.
+        days: The last UPTIME_DAYS days, oldest first; none of a machine that only listens.
+        share: Which part of the known time of these days it was ready.
+    """
+
+    now: MachineNow
+    since_ms: int | None
+    orders: tuple[Order, ...]
+    alerts: tuple[Alert, ...]
+    days: tuple[DayUp, ...]
+    share: float | None
+
+
+def net_by_currency(lines: Iterable[Line]) -> dict[str, int]:
+    """What is kept, in minor units, by currency. Free credits have none."""
+    found: dict[str, int] = {}
+    for line in lines:
+        if line.currency:
+            found[line.currency] = found.get(line.currency, 0) + line.net_minor
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """Reads what the console shows.
+
+    Attributes:
+        zone: The arcade's time zone.
+    """
+
+    fulfilment: Fulfilment
+    zone: tzinfo = UTC
+
+    @property
+    def _store(self) -> Store:
+        return self.fulfilment.store
+
+    def today(self) -> Today:
+        """How the arcade stands now.
+
+        Raises:
+            StoreUnavailable: The store is down.
+        """
+        now_ms = self.fulfilment.now_ms()
+        day = date.fromisoformat(books.day_of(now_ms, self.zone))
+        lines = self._store.lines_of_day(day.isoformat())
+        alerts = self._store.standing_alerts(ALERTS_SHOWN)
+        return Today(
+            day=day,
+            now_ms=now_ms,
+            alerts=tuple(alerts),
+            slow=tuple(self._slow(now_ms)),
+            takings=tuple(self._compared(day, now_ms, lines)),
+            machines=self._ranked(self._store.machines(), lines, alerts, now_ms),
+        )
+
+    def machines(self) -> tuple[MachineNow, ...]:
+        """All machines, the worst first.
+
+        Raises:
+            StoreUnavailable: The store is down.
+        """
+        now_ms = self.fulfilment.now_ms()
+        lines = self._store.lines_of_day(books.day_of(now_ms, self.zone))
+        alerts = self._store.standing_alerts(ALERTS_SHOWN)
+        return self._ranked(self._store.machines(), lines, alerts, now_ms)
+
+    def machine(self, machine: Machine) -> MachineLife:
+        """One machine.
+
+        Raises:
+            StoreUnavailable: The store is down.
+        """
+        now_ms = self.fulfilment.now_ms()
+        lines = self._store.lines_of_day(books.day_of(now_ms, self.zone))
+        alerts = self._store.standing_alerts(ALERTS_SHOWN)
+        (seen,) = self._ranked([machine], lines, alerts, now_ms)
+        days, since_ms = self._days(seen, now_ms)
+        every = [span for day in days for span in day.spans]
+        return MachineLife(
+            now=seen,
+            since_ms=since_ms,
+            orders=tuple(self._store.recent_orders(ORDERS_SHOWN, machine_id=machine.machine_id)),
+            alerts=tuple(alert for alert in alerts if alert.subject == machine.machine_id),
+            days=days,
+            share=ready_share(every),
+        )
+
+    # --- parts -------------------------------------------------------------------------------------------
+
+    def _slow(self, now_ms: int) -> list[Order]:
+        """Orders under way, longer than a purchase takes. What waits longest is due first."""
+        waiting = self._store.waiting_orders(Waiting(-1, ""), WAITING_LOOKED_AT)
+        found = [self._store.order(one.order_id) for one in waiting]
+        return [order for order in found if order is not None and _is_slow(order, now_ms)]
+
+    def _compared(self, day: date, now_ms: int, lines: Sequence[Line]) -> list[Compared]:
+        """Compare with the same moment by the arcade's clock a week ago."""
+        now = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(self.zone)
+        then_ms = int((now - timedelta(days=7)).timestamp() * 1000)
+        earlier = self._store.lines_of_day((day - timedelta(days=7)).isoformat())
+        before = [line for line in earlier if line.at_ms <= then_ms]
+        currencies = sorted({line.currency for line in (*lines, *before) if line.currency})
+        return [
+            Compared(
+                currency,
+                total(line for line in lines if line.currency == currency),
+                total(line for line in before if line.currency == currency),
+            )
+            for currency in currencies
+        ]
+
+    def _ranked(
+        self, machines: Sequence[Machine], lines: Iterable[Line], alerts: Iterable[Alert], now_ms: int
+    ) -> tuple[MachineNow, ...]:
+        presences = {
+            presence.machine_id: presence
+            for presence in self._store.presences([machine.machine_id for machine in machines])
+        }
+        unsellable = {alert.subject for alert in alerts if alert.kind == "unsellable" and alert.lasts}
+        booked: dict[str, list[Line]] = {}
+        for line in lines:
+            booked.setdefault(line.machine_id, []).append(line)
+        found = []
+        for machine in machines:
+            presence = presences.get(machine.machine_id)
+            why_not, rank = self._why_not(machine, presence, now_ms, machine.machine_id in unsellable)
+            found.append(
+                MachineNow(
+                    machine=machine,
+                    presence=presence,
+                    stage=stage(machine, presence, now_ms),
+                    rank=rank,
+                    why_not=why_not,
+                    since_ms=_since_ms(machine, presence, rank, now_ms),
+                    lines=tuple(booked.get(machine.machine_id, ())),
+                )
+            )
+        return tuple(sorted(found, key=lambda seen: (RANKS.index(seen.rank), seen.machine.machine_id)))
+
+    def _why_not(
+        self, machine: Machine, presence: Presence | None, now_ms: int, is_unsellable: bool
+    ) -> tuple[str, Rank]:
+        closed = machine.closed(now_ms)
+        if closed is not None:
+            return closed.reason, "retired" if closed.for_good else "out of service"
+        where = stage(machine, presence, now_ms)
+        why = why_unfit(machine, presence, now_ms) or ""
+        if why and presence is not None and presence.reason:
+            why = f"{why} ({presence.reason})"
+        if where == "being set up":
+            return why, "being set up"
+        if why:
+            return why, "not ready" if condition(machine, presence, now_ms) == "not ready" else "dead"
+        if is_unsellable:
+            return "Stripe refuses to sell an offer of it: see its alert.", "dead"
+        return "", "ready"
+
+    def _days(self, seen: MachineNow, now_ms: int) -> tuple[tuple[DayUp, ...], int | None]:
+        """The last days, oldest first, and since when the machine is what it is."""
+        if seen.machine.kind == "subscriber":
+            return (), seen.since_ms
+        today = date.fromisoformat(books.day_of(now_ms, self.zone))
+        first = today - timedelta(days=UPTIME_DAYS - 1)
+        begins = [self._midnight_ms(first + timedelta(days=number)) for number in range(UPTIME_DAYS)]
+        changes = self._store.state_changes(seen.machine.machine_id, begins[0], CHANGES_AT_MOST)
+        found = []
+        for number, from_ms in enumerate(begins):
+            until_ms = begins[number + 1] if number + 1 < UPTIME_DAYS else max(now_ms, from_ms + 1)
+            day = spans(changes, seen.presence, from_ms, until_ms)
+            found.append(DayUp(first + timedelta(days=number), tuple(day), ready_share(day)))
+        whole = spans(changes, seen.presence, begins[0], max(now_ms, begins[-1] + 1))
+        since_ms = seen.since_ms
+        if since_ms is None and whole[-1].state and whole[-1].from_ms > begins[0]:
+            since_ms = whole[-1].from_ms
+        return tuple(found), since_ms
+
+    def _midnight_ms(self, day: date) -> int:
+        return int(datetime.combine(day, time(), self.zone).timestamp() * 1000)
+
+
+def _since_ms(machine: Machine, presence: Presence | None, rank: Rank, now_ms: int) -> int | None:
+    closed = machine.closed(now_ms)
+    if closed is not None:
+        return closed.since_ms
+    if rank == "dead" and presence is not None and presence.heard_at_ms and machine.kind == "agent":
+        return presence.heard_at_ms if presence.online else None
+    return None
+
+
+def _is_slow(order: Order, now_ms: int) -> bool:
+    """Whether a player's money or credits are under way for longer than that takes."""
+    if order.state not in {"funded", "revoking", "resolved", "returning"}:
+        return False
+    arrival = None if order.payment is None else order.payment.arrival
+    began_ms = order.created_at_ms if arrival is None else arrival.paid_at_ms
+    return now_ms - began_ms > SLOW_MS
