@@ -396,8 +396,9 @@ def _registered_in_time(case: Case, order: dict[str, Any]) -> int:
     line = pulses[0].line
     moves = sorted(moved.at_ms for moved in case.evidence.registered if moved.line == line)
     end_ms = _still_ms(pulses, moves)
-    died_ms = [at_ms for at_ms in case.causes.get(("agent died", line), ()) if pulses[0].on_ms < at_ms <= end_ms]
-    if died_ms:  # its journal knows the meter as it stood when the last whole credit was written down
+    told_ms = min((said.at_ms for said in case.finals[order["credit_id"]]), default=case.evidence.ended_ms)
+    died_ms = [at_ms for at_ms in case.causes.get(("agent died", line), ()) if pulses[0].on_ms < at_ms <= told_ms]
+    if died_ms:  # its journal may only know the meter as it stood when the last whole credit was written down
         end_ms = _last_written_ms(pulses, case.evidence.profiles[line], min(died_ms))
     mine = [moved.at_ms for moved in case.evidence.registered if moved.credit_id == order["credit_id"]]
     return sum(at_ms < end_ms for at_ms in mine)
