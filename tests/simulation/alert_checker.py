@@ -7,6 +7,7 @@ from typing import Any
 from simulation.checkers import SILENT, Broken, Case
 from simulation.evidence import Condition, Evidence
 from simulation.faults import MINUTE, SECOND
+from support.shops import looks_ours
 
 # What lasts is checked with its times.
 CONDITIONS = (
@@ -252,8 +253,8 @@ def _wanted(case: Case) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
             # If its money went elsewhere, or an older database was put back, it may not be shown (any more).
             certain = line["paid_ms"] is not None and line["kept"] == line["amount"] and not evidence.restores
             (required if certain else allowed).add(("unclaimed", line["id"]))
-        looks_ours = evidence.foreign.get(line["session"], "").startswith("ours")
-        if looks_ours or (purchase is not None and purchase.order_id in case.forgotten):
+        is_like_ours = looks_ours(evidence.foreign.get(line["session"], ""))
+        if is_like_ours or (purchase is not None and purchase.order_id in case.forgotten):
             allowed.add(("unclaimed", line["id"]))
     if case.befell("an event from elsewhere"):
         allowed |= {("wrong_endpoint", "Stripe"), ("unreadable", "Stripe")}

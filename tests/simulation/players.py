@@ -12,6 +12,7 @@ from simulation.faults import HOUR, MINUTE, SECOND, Faults
 from simulation.scheduler import Scheduler
 from simulation.sim_cloud import BASE_URL, Cloud, CloudDown
 from simulation.sim_stripe import StripeSide
+from support.shops import misspelt
 
 # One, three and seven credits, in currencies with different steps.
 PRICES = {"myr": (200, 500, 1_000), "kwd": (500, 1_000, 2_000), "isk": (10_000, 25_000, 50_000)}
@@ -123,7 +124,7 @@ class People:
         quantity = self._rng.choice((1, 1, 2))
         known, meant = self._rng.random() < 0.8, machine_id
         if not known:
-            machine_id = self._claims.choice(("cab-gone", machine_id.upper(), f"{machine_id} "))
+            machine_id = self._claims.choice(misspelt(machine_id))
         metadata, reference = {"machine_id": machine_id}, None
         if known and self._rng.random() < 0.4:
             metadata, reference = {}, machine_id

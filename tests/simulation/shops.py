@@ -1,8 +1,4 @@
-"""Other businesses on the same Stripe account. Their metadata are their own, and may look like ours.
-
-What they look like is the first word of a sale's kind: `theirs` has nothing to do with us, and nobody may be
-bothered with it; `ours` looks as if it were meant for us, so a person may be asked.
-"""
+"""Other businesses on the same Stripe account, in the simulation: what they sell, and what becomes of it."""
 
 import random
 from typing import Any
@@ -13,22 +9,8 @@ from simulation.faults import HOUR, MINUTE, SECOND
 from simulation.scheduler import Scheduler
 from simulation.sim_cloud import BASE_URL
 from simulation.sim_stripe import StripeSide
+from support.shops import DECLINED, KINDS, sale
 
-# The whole of our metadata, for the same sum, perhaps while our own payment has not come. Nobody pays it.
-DECLINED = "ours: all, and declined"
-KINDS = (
-    "theirs: nothing",
-    "theirs: an order of its own",
-    "theirs: a machine of its own",
-    "theirs: another site of the same system",
-    "ours: an order",
-    "ours: all but the mark",
-    "ours: all, for another amount",
-    "ours: all, for another machine",
-    "ours: all, for another order",
-    "ours: a machine",
-    DECLINED,
-)
 ELSEWHERE: tuple[dict[str, Any], ...] = ({"livemode": True}, {"account": "acct_fake"}, {})
 # In so many of the seeds somebody else is on the account.
 SHARED = 0.35
@@ -57,48 +39,24 @@ class Shops:
             self._scheduler.at(begin_ms + self._rng.randint(0, within_ms), self._tell_elsewhere)
 
     def _sell(self) -> None:
-        kind = self._rng.choice(KINDS)
-        metadata, amount, currency = self._metadata(kind)
-        session_id = self._side.stripe.visit_shop(amount, currency, metadata, held=self._rng.random() < 0.6)
-        self._evidence.foreign[session_id] = kind
+        kind, evidence = self._rng.choice(KINDS), self._evidence
+        sold = sale(
+            kind,
+            self._rng,
+            machine_ids=self._machines,
+            site=BASE_URL,
+            bought=[purchase for purchase in evidence.purchases.values() if purchase.order_id is not None],
+            metadata_of=self._side.stripe.metadata_of,
+        )
+        session_id = self._side.stripe.visit_shop(
+            sold.amount_minor, sold.currency, sold.metadata, held=self._rng.random() < 0.6
+        )
+        evidence.foreign[session_id] = sold.looks
         self._scheduler.note("shop", kind)
         method = self._rng.choice(("card", "card", "fpx", "grabpay", "fpx_later"))
         intent = self._side.pay(session_id, "card_declined" if kind == DECLINED else method)
         if intent is not None and self._rng.random() < 0.5:
             self._scheduler.after(self._rng.choice((SECOND, MINUTE, HOUR)), lambda: self._act(intent))
-
-    def _metadata(self, kind: str) -> tuple[dict[str, str], int, str]:
-        """What the shop's program sets, and the price with its currency."""
-        number, price = str(self._rng.randint(1_000, 9_999)), self._rng.choice((200, 500, 4_900))
-        bought = [purchase for purchase in self._evidence.purchases.values() if purchase.order_id is not None]
-        match kind:
-            case "theirs: nothing":
-                return {}, price, "myr"
-            case "theirs: an order of its own":
-                return {"order_id": number}, price, "myr"
-            case "theirs: a machine of its own":
-                return {"machine_id": "vending-7", "order_id": number}, price, "myr"
-            case "theirs: another site of the same system":
-                return {"machine_id": "cab-1", "order_id": number, "site": "https://other.example"}, price, "myr"
-            case "ours: a machine":
-                return {"machine_id": self._rng.choice(self._machines)}, price, "myr"
-        if not bought:
-            return {"order_id": number}, price, "myr"
-        purchase = self._rng.choice(bought)
-        copied = self._side.stripe.metadata_of(purchase.session_id)
-        match kind:
-            case "ours: an order":
-                return {"order_id": purchase.order_id or ""}, purchase.amount_minor, purchase.currency
-            case "ours: all but the mark":
-                del copied["arcade_mark"]
-                return copied, purchase.amount_minor, purchase.currency
-            case "ours: all, for another amount":
-                return copied, purchase.amount_minor + self._rng.choice((-1, 1, 100)), purchase.currency
-            case "ours: all, for another machine":
-                return copied | {"machine_id": "cab-other"}, purchase.amount_minor, purchase.currency
-            case "ours: all, and declined":
-                return copied, purchase.amount_minor, purchase.currency
-        return copied | {"order_id": f"ord_{number}", "site": BASE_URL}, purchase.amount_minor, purchase.currency
 
     def _act(self, intent: str) -> None:
         """The shop captures, cancels or refunds its own payment."""
