@@ -4,18 +4,22 @@ import re
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.domain.books import Sums, total
 from arcade_cloud.domain.order import Order
 from arcade_edge.simulator.cabinet import read_edge_log
 from arcade_sandbox.errors import SystemFailed
+from arcade_sandbox.stripe.world import StripeWorld
 from arcade_sandbox.system import Cabinet
 from chaos.plant import PROFILE, Plant
 from chaos.players import Deeds
-from chaos.verdict import FINAL, Evidence, Line, Paid, Pulse, Sold, Word
+from chaos.shops import KEYS, Ledger
+from chaos.verdict import FINAL, Evidence, Foreign, Line, Paid, Pulse, Sold, Word
 from chaos.witness import Witness
 from support.orders import only_delivery, resolved_by
 
@@ -24,6 +28,11 @@ _ALL = 1_000_000
 _GRANTED_BY = "granted by command line: "
 # `arcade-edge journal`: time, credit, state, delivered/credits, then what is uncertain.
 _CREDIT = re.compile(r"^\S+ \S+Z ([0-9a-f-]{36}) (\w+) +(\d+)/(\d+)(, \d uncertain)?", re.MULTILINE)
+_PAID_EVENTS = ("checkout.session.completed", "checkout.session.async_payment_succeeded")
+_MOVED_EVENTS = ("payment_intent.canceled", "charge.captured", "refund.created")
+# A hold that was let go shows as canceled; a payment that failed, or was never decided, had no money.
+_HAS_MONEY = frozenset({"requires_capture", "succeeded"})
+_HAD_MONEY = _HAS_MONEY | {"canceled"}
 _FINAL_STATES = frozenset({"done", "refused", "revoked"})
 
 
@@ -62,14 +71,51 @@ def gather(
         words=[*witness.words(), *(word for cabinet in cabinets for word in journal(cabinet))],
         commands=witness.commands(),
         orders=[_sold(order, alerts.get(order.order_id, set()), booked[order.order_id]) for order in found],
-        payments=[_paid(entry) for entry in plant.system.stripe.money()],
+        payments=own_payments(plant.system.stripe, deeds.shops),
         bought=dict(deeds.bought),
         granted=frozenset(order_id for order_id, reason in reasons.items() if reason in deeds.grants),
         refunds=dict(deeds.refunds),
         alerts=[(alert.kind, f"{alert.subject}: {alert.text}") for alert in raised],
+        foreign=foreign_payments(plant.system.stripe, deeds.shops),
+        unclaimed=frozenset(alert.subject for alert in raised if alert.kind == "unclaimed"),
         min_pulse_ms=PROFILE.min_pulse_ms,
         min_gap_ms=PROFILE.min_gap_ms,
     )
+
+
+def own_payments(stripe: StripeWorld, ledger: Ledger) -> list[Paid]:
+    """The payments that are not the shops', by the order that they name. Theirs may name the same one."""
+    return [_paid(entry) for entry in stripe.money() if entry["session"] not in ledger.sold]
+
+
+def foreign_payments(stripe: StripeWorld, ledger: Ledger) -> list[Foreign]:
+    """The payments to other shops, by Stripe's books and its list of events, which says whose call made each."""
+    dropped = set(stripe.delivery.report()["dropped"])
+    # Of a slow bank's payment the last one tells that there is money.
+    told = {event["data"]["object"]["id"]: event["id"] not in dropped for event in stripe.events(*_PAID_EVENTS)}
+    moved: dict[str, list[str]] = defaultdict(list)
+    for event in stripe.events(*_MOVED_EVENTS):
+        if not str(event["request"]["idempotency_key"]).startswith(KEYS):
+            moved[_payment_of(event)].append(event["type"])
+    return [
+        Foreign(
+            payment_intent=entry["id"],
+            looks=ledger.sold[entry["session"]],
+            is_news=(
+                entry["status"] in _HAS_MONEY
+                and entry["id"] not in ledger.moved
+                and told.get(entry["session"], False)
+            ),
+            moved=tuple(moved[entry["id"]]),
+        )
+        for entry in stripe.money()
+        if entry["session"] in ledger.sold
+    ]
+
+
+def _payment_of(event: Mapping[str, Any]) -> str:
+    subject = event["data"]["object"]
+    return str(subject["id"] if subject["object"] == "payment_intent" else subject["payment_intent"])
 
 
 def final_after_s(plant: Plant) -> list[float]:
@@ -161,6 +207,7 @@ def _sold(order: Order, alerts: set[str], booked: Sums) -> Sold:
         kept_minor=order.books.target_minor,
         booked_minor=booked.net_minor,
         booked_credits=booked.delivered,
+        payment_intent=order.payment_intent,
     )
 
 
@@ -169,8 +216,7 @@ def _paid(entry: Mapping[str, object]) -> Paid:
     return Paid(
         order_id=str(metadata.get("order_id", entry["id"])) if isinstance(metadata, dict) else str(entry["id"]),
         amount_minor=_whole(entry["amount"]),
-        # A hold that was let go shows as canceled; a payment that failed, or was never decided, had no money.
-        had_money=entry["status"] in {"requires_capture", "succeeded", "canceled"},
+        had_money=entry["status"] in _HAD_MONEY,
         held_minor=_whole(entry["held"]),
         kept_minor=_whole(entry["kept"]),
     )

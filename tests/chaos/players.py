@@ -1,4 +1,4 @@
-"""Players who buy without end, and an operator who refunds and grants: threads that take no notice of any fault.
+"""Players who buy without end, an operator who refunds and grants, and other shops: threads that notice no fault.
 
 What they asked for, and what came of it as far as they could see, is written down in `Deeds`.
 """
@@ -12,10 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import requests
+import stripe
 
 from arcade_sandbox.errors import SandboxMisuse, SystemFailed
 from arcade_sandbox.system import PRICE_MINOR
 from chaos.plant import Plant
+from chaos.shops import EVERY_S, SHOPS, Ledger, Page, Shop
 
 # A phone waits longer; but a frozen cloud is to be left for the other one.
 TIMEOUT_S = 3.0
@@ -35,9 +37,16 @@ REFUNDED_OF_LATEST = 8
 
 @dataclass
 class Deeds:
-    """What was done, by all threads. `refunds`: what is to be kept, and whether the command reported success."""
+    """What was done, by all threads. `refunds`: what is to be kept, and whether the command reported success.
+
+    Attributes:
+        pages: The players' payment pages, in the order in which they were opened.
+        shops: What the other shops on the account did.
+    """
 
     bought: dict[str, int] = field(default_factory=dict)
+    pages: list[Page] = field(default_factory=list)
+    shops: Ledger = field(default_factory=Ledger)
     paid: list[str] = field(default_factory=list)  # order ids, in the order of their payments
     grants: set[str] = field(default_factory=set)  # the reasons given, one of its own for each
     refunds: dict[str, tuple[int, bool]] = field(default_factory=dict)
@@ -71,6 +80,10 @@ class Crowd:
         self._threads.append(
             threading.Thread(target=self._repeat, args=(self._operate, operator, OPERATOR_EVERY_S), daemon=True)
         )
+        for number in range(1, SHOPS + 1):
+            shop = Shop(str(number), plant, self.deeds.shops, self._pages)
+            work = (shop.sell, random.Random(f"{seed} shop {number}"), EVERY_S)
+            self._threads.append(threading.Thread(target=self._repeat, args=work, daemon=True))
 
     def start(self) -> None:
         """Let them in."""
@@ -91,11 +104,15 @@ class Crowd:
         while not self._stop.wait(dice.uniform(*pause_s)):
             try:
                 work(dice)
-            except (requests.RequestException, SystemFailed) as error:
+            except (requests.RequestException, stripe.StripeError, SystemFailed) as error:
                 self.deeds.note(type(error).__name__)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is reported, and the others go on
                 with self.deeds.lock:
                     self.deeds.defects.append(f"{work.__name__}: {type(error).__name__}: {error}")
+
+    def _pages(self) -> list[Page]:
+        with self.deeds.lock:
+            return list(self.deeds.pages)
 
     # --- a player ----------------------------------------------------------------------------------------
 
@@ -116,8 +133,10 @@ class Crowd:
                     self.deeds.defects.append(f"a 500 for a checkout: {answer.text[:200]}")
             return
         order_id, page = answer.json()["orderId"], answer.json()["url"]
+        opened = Page(order_id, self._plant.system.stripe.session_id_of(page), quantity * PRICE_MINOR)
         with self.deeds.lock:
             self.deeds.bought[order_id] = quantity
+            self.deeds.pages.append(opened)
         if not method:
             self.deeds.note("left the payment page")
             return
@@ -137,9 +156,9 @@ class Crowd:
         self.deeds.note("gave up the order's page")
 
     def _pay(self, order_id: str, page: str, method: str, dice: random.Random) -> None:
-        stripe = self._plant.system.stripe
+        sandbox = self._plant.system.stripe
         try:
-            paid = stripe.pay(page, method, wait=False)
+            paid = sandbox.pay(page, method, wait=False)
         except SandboxMisuse:
             self.deeds.note("the payment page was closed")
             return
@@ -150,7 +169,7 @@ class Crowd:
             self.deeds.paid.append(order_id)
         if method == "fpx_later":
             time.sleep(dice.uniform(*BANK_S))
-            stripe.settle_async(paid.payment_intent, succeed=dice.randrange(BANK_REFUSES_ONE_IN) > 0)
+            sandbox.settle_async(paid.payment_intent, succeed=dice.randrange(BANK_REFUSES_ONE_IN) > 0)
 
     # --- the operator ------------------------------------------------------------------------------------
 

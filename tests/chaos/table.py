@@ -57,6 +57,8 @@ def table(outcome: "Outcome", took_s: float) -> str:
         ("credits given back, delivered (operator, silence)", account.goodwill),
         ("machine silent (`unconfirmed`)", account.silent),
         ("… of these reported later (`discrepancy`)", account.discrepancies),
+        ("payments to other shops on the account", account.foreign),
+        ("… of these shown to a person (`unclaimed`)", account.foreign_told),
         ("**lost**", account.broken("lost")),
         ("**doubled**", account.broken("doubled")),
         ("other broken promises", sum(v.kind not in {"lost", "doubled"} for v in account.violations)),
@@ -69,7 +71,7 @@ def table(outcome: "Outcome", took_s: float) -> str:
     lines += ["", "| fault | times |", "| --- | --- |"]
     lines += [f"| {name} | {times} |" for name, times in sorted(outcome.struck.items())]
     if outcome.outcomes:
-        lines += ["", "Seen by players and the operator: " + _counted(outcome.outcomes.items())]
+        lines += ["", "Seen by players, the operator and other shops: " + _counted(outcome.outcomes.items())]
     broken = [f"{violation.kind}: {violation.text}" for violation in account.violations]
     troubles = [*broken, *outcome.wrong, *outcome.ended_by_themselves]
     lines += ["", *(f"! {trouble}" for trouble in troubles[:_MAX_SHOWN])] if troubles else []

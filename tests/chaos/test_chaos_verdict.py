@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chaos.findings import read_line, words_in
-from chaos.verdict import Evidence, Line, Paid, Pulse, Sold, Word, check
+from chaos.verdict import Evidence, Foreign, Line, Paid, Pulse, Sold, Word, check
 
 CREDIT, OTHER = "018f0000-0000-7000-8000-000000000001", "018f0000-0000-7000-8000-000000000002"
 
@@ -163,6 +163,15 @@ def test_what_may_be_is_not_held_against_the_system(seen: Evidence) -> None:
         (replace(WELL, payments=[*kept(600), Paid("ord_2", 200, had_money=True, kept_minor=200)]), "lost"),
         (replace(WELL, bought={"ord_1": 3, "ord_2": 1}), "lost"),
         (replace(WELL, bought={"ord_1": 4}), "lost"),
+        # Another shop's payment that an order takes for its own.
+        (
+            replace(
+                WELL,
+                orders=[sold(payment_intent="pi_1")],
+                foreign=[Foreign("pi_1", "theirs: nothing", is_news=True)],
+            ),
+            "not ours, and an order",
+        ),
         # What was said.
         (replace(WELL, words=[word(), word(delivered=2)]), "final word changed"),
         (replace(WELL, words=[word(), word(uncertain=1, delivered=2, told_ms=None)]), "final word changed"),

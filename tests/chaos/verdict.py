@@ -8,11 +8,15 @@ import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from support.shops import looks_ours
+
 FINAL = frozenset({"settled", "abandoned"})
 # What a fault of a network, a process or Stripe may bring about. Every other alert tells of a defect or an attack.
 # A broker that is killed again and again looks like somebody who takes the cloud's client id.
+# Of `unclaimed` only those about payments of other shops that look like ours. No player pays without an order, or
+# twice for one, so `unmatched_payment` is not among them.
 EXPECTED_ALERTS = frozenset(
-    "unconfirmed discrepancy settle_slow settle_refused taken_over broker deaf machine_silent".split()  # noqa: SIM905
+    "unconfirmed discrepancy settle_slow settle_refused taken_over broker deaf machine_silent unclaimed".split()  # noqa: SIM905
 )
 # The id of a credit is made just before it is sent; the clocks are those of one computer.
 CLOCK_SLACK_MS = 500.0
@@ -54,7 +58,8 @@ class Word:
 class Sold:
     """An order as the cloud has it. `credit_made_ms`: no pulse of its credit can be older.
 
-    `kept_minor` is what its books say, `booked_…` are the sums of its lines in the takings.
+    `kept_minor` is what its books say, `booked_…` are the sums of its lines in the takings. `payment_intent` is
+    the payment that it takes for its own.
     """
 
     order_id: str
@@ -71,6 +76,7 @@ class Sold:
     kept_minor: int = 0
     booked_minor: int = 0
     booked_credits: int = 0
+    payment_intent: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,11 +91,27 @@ class Paid:
 
 
 @dataclass(frozen=True)
+class Foreign:
+    """A payment to another shop on the account.
+
+    Attributes:
+        looks: What it looks like: a kind of `support.shops`.
+        is_news: There was money, the shop let it be, and Stripe told the clouds of it.
+        moved: What was done to its money, and not by the shop.
+    """
+
+    payment_intent: str
+    looks: str
+    is_news: bool
+    moved: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that was seen. `bought`: credits by order, as players asked. `granted`: the orders that we asked for.
 
     `commands`: credits by credit id, as published. `refunds`: what an operator said is to be kept, by order, and
-    whether the command reported success.
+    whether the command reported success. `unclaimed`: the payments about which a person is asked.
     """
 
     lines: Sequence[Line]
@@ -101,6 +123,8 @@ class Evidence:
     granted: frozenset[str]
     refunds: Mapping[str, tuple[int, bool]] = field(default_factory=dict)
     alerts: Sequence[tuple[str, str]] = ()  # kind and text of each
+    foreign: Sequence[Foreign] = ()
+    unclaimed: frozenset[str] = frozenset()
     min_pulse_ms: float = 10
     min_gap_ms: float = 10
 
@@ -130,6 +154,8 @@ class Account:
     goodwill: int
     silent: int
     discrepancies: int
+    foreign: int
+    foreign_told: int
 
     def broken(self, kind: str) -> int:
         """How often this kind of promise was broken."""
@@ -170,6 +196,7 @@ def check(seen: Evidence) -> Account:
             back, gift = _check_money(order, payment, finals, seen, violations)
             given_back, goodwill = given_back + back, goodwill + gift
     _check_books(seen, violations)
+    _check_foreign(seen, violations)
     for alert, text in seen.alerts:
         if alert not in EXPECTED_ALERTS:
             violations.append(Violation("unexpected alert", f"{alert}: {text}"))
@@ -187,6 +214,8 @@ def check(seen: Evidence) -> Account:
         goodwill=goodwill,
         silent=sum("unconfirmed" in order.alerts for order in seen.orders),
         discrepancies=sum("discrepancy" in order.alerts for order in seen.orders),
+        foreign=len(seen.foreign),
+        foreign_told=sum(payment.payment_intent in seen.unclaimed for payment in seen.foreign),
     )
 
 
@@ -365,3 +394,24 @@ def _check_books(seen: Evidence, violations: list[Violation]) -> None:
 
 def _missing(wanted: Iterable[str], known: set[str]) -> list[str]:
     return [order_id for order_id in wanted if order_id not in known]
+
+
+# --- other shops' money ----------------------------------------------------------------------------------
+
+
+def _check_foreign(seen: Evidence, violations: list[Violation]) -> None:
+    """What is not ours is left alone and never credited; a person is asked about all that looks like ours."""
+    orders = {order.payment_intent: order.order_id for order in seen.orders if order.payment_intent is not None}
+    for payment in seen.foreign:
+        name = f"{payment.payment_intent} ({payment.looks})"
+        if payment.moved:
+            text = f"{name}: {', '.join(payment.moved)}, and not by the shop"
+            violations.append(Violation("not ours, and moved", text))
+        if payment.payment_intent in orders:
+            text = f"{name} counts as the payment of {orders[payment.payment_intent]}"
+            violations.append(Violation("not ours, and an order", text))
+        if payment.is_news and looks_ours(payment.looks) and payment.payment_intent not in seen.unclaimed:
+            violations.append(Violation("nobody was asked", f"{name} looks like ours"))
+    may_be_asked = {payment.payment_intent for payment in seen.foreign if looks_ours(payment.looks)}
+    for payment_intent in sorted(seen.unclaimed - may_be_asked):
+        violations.append(Violation("unexpected alert", f"unclaimed: {payment_intent} does not look like ours"))

@@ -92,7 +92,7 @@ def _open_dispute(world: StripeWorld, given: Json) -> Any:
 CONTROLS: tuple[Control, ...] = (
     Control("GET", "money", "what became of each payment", lambda world, _: {"payments": world.money()}),
     Control("GET", "state", "everything that is known", lambda world, _: world.dump()),
-    Control("GET", "deliveries", "webhooks: sent and queued", lambda world, _: world.delivery.report()),
+    Control("GET", "deliveries", "webhooks: sent, queued and dropped", lambda world, _: world.delivery.report()),
     Control(
         "POST",
         "pay",

@@ -108,6 +108,7 @@ class WebhookDelivery:
         self._overflown = 0
         self._unanswered: dict[str, int] = {}
         self._log: deque[Json] = deque(maxlen=MAX_LOGGED)
+        self._dropped: deque[str] = deque(maxlen=MAX_QUEUED)
         self._receivers: tuple[Receiver, ...] = ()
         self._settings = DeliverySettings()
         self._random = random.Random(0)  # noqa: S311 - it shuffles, and must be repeatable  # nosec B311
@@ -183,6 +184,7 @@ class WebhookDelivery:
         """Queue a fresh event for every endpoint, as the settings say."""
         with self._changed:
             if event["type"] in self._settings.drop:
+                self._dropped.append(event["id"])
                 self._record(event, "", 0, error="dropped on demand")
                 return
             event["pending_webhooks"] = len(self._receivers)
@@ -235,7 +237,7 @@ class WebhookDelivery:
             return self._changed.wait_for(lambda: not self._queue and not self._in_hand, timeout_s)
 
     def report(self) -> Json:
-        """What is queued, and what was sent with which result, oldest first."""
+        """What is queued, what was sent with which result, and which events were dropped; oldest first."""
         with self._changed:
             return {
                 "receivers": [receiver.url for receiver in self._receivers],
@@ -250,6 +252,7 @@ class WebhookDelivery:
                     "paused": self._settings.paused,
                 },
                 "sent": list(self._log),
+                "dropped": list(self._dropped),
             }
 
     def _work(self) -> None:

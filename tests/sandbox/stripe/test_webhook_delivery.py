@@ -200,6 +200,7 @@ def test_kinds_of_events_can_get_lost_and_be_sent_again_by_hand(sandbox: StripeS
         assert sandbox.wait_delivered()
         assert inbox.kinds == HELD[:-1]
         lost = sandbox.events("checkout.session.completed")[0]["id"]
+        assert sandbox.delivery.report()["dropped"][-1] == lost
         sandbox.redeliver(lost)
         assert inbox.wait_for("checkout.session.completed")[0].event["id"] == lost
     with pytest.raises(SandboxMisuse):
