@@ -15,6 +15,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from arcade_cloud.domain.money import plain_amount
 from arcade_cloud.domain.order import Order
 
 By = Literal["day", "week", "month", "location", "machine", "method"]
@@ -204,6 +205,28 @@ def _last_method(booked: Sequence[Line]) -> str:
     return next((line.method for line in reversed(booked) if line.method), "")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Only:
+    """Which lines are meant; None: whatever they have there."""
+
+    machine_id: str | None = None
+    location: str | None = None
+    method: str | None = None
+    currency: str | None = None
+
+    def has(self, line: Line) -> bool:
+        """Whether a line is meant."""
+        return (
+            self.machine_id in {None, line.machine_id}
+            and self.location in {None, line.location}
+            and self.method in {None, line.method}
+            and self.currency in {None, line.currency}
+        )
+
+
+EVERY = Only()
+
+
 # --- reports ---------------------------------------------------------------------------------------------
 
 
@@ -256,3 +279,21 @@ def _name(line: Line, by: By) -> str:
             return line.machine_id
         case "method":
             return line.method
+
+
+def fields(row: Row, by: By) -> dict[str, object]:
+    """A row for programs. Amounts are numbers in the currency's own units, as text."""
+
+    def amount(minor: int) -> str | None:
+        return plain_amount(minor, row.currency) if row.currency else None
+
+    return {
+        by: row.name or None,
+        "currency": row.currency.upper() or None,
+        "gross": amount(row.sums.gross_minor),
+        "goodwill": amount(row.sums.goodwill_minor),
+        "lost": amount(row.sums.lost_minor),
+        "net": amount(row.sums.net_minor),
+        "credits": row.sums.ordered,
+        "delivered": row.sums.delivered,
+    }

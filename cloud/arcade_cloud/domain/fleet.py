@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from arcade_cloud.domain.machines import Machine, MachineChange, checked, near_matches
 from arcade_cloud.domain.offers import offer_text, parse_offers
+from arcade_cloud.domain.spreadsheet import plain
 from arcade_cloud.errors import BadRequest
 from arcade_shared.errors import BadTopic
 from arcade_shared.topics import check_machine_id
@@ -46,8 +47,6 @@ _ALIASES = {"machine": "id", "machine_id": "id", "offer": "offers", "picture_url
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _PARTS = re.compile(r"[\s,;|]+")
 _KINDS = ("agent", "subscriber")
-# A cell that begins so is a formula to a spreadsheet, unless an apostrophe stands before it.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 # --- which machines are meant ----------------------------------------------------------------------------
@@ -159,7 +158,7 @@ def _rows(text: str) -> list[tuple[int, list[str]]]:
         for cells in reader:
             number, before = before + 1 + skipped, reader.line_num
             if any(cell.strip() for cell in cells):
-                rows.append((number, [_plain(cell.strip()) for cell in cells]))
+                rows.append((number, [plain(cell.strip()) for cell in cells]))
             if len(rows) > LINES_AT_MOST:
                 raise BadRequest(f"the file has more than {LINES_AT_MOST} lines")
     except csv.Error as error:
@@ -245,8 +244,3 @@ def cells(machine: Machine) -> dict[str, str]:
         "picture": machine.picture_url,
         "offers": " ".join(map(offer_text, machine.offers)),
     }
-
-
-def _plain(cell: str) -> str:
-    """The cell without the apostrophe that keeps a spreadsheet from reading a formula."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from arcade_cloud.domain import books
-from arcade_cloud.domain.books import By, Report, Sums, total
+from arcade_cloud.domain.books import EVERY, By, Line, Only, Report, Sums, total
 from arcade_cloud.domain.order import Order
 from arcade_cloud.errors import Conflict, InvariantBroken
 from arcade_cloud.services.fulfilment import CONFLICT_RETRIES, Fulfilment
@@ -54,17 +54,26 @@ class Takings:
         """The day that it is at the arcade."""
         return date.fromisoformat(books.day_of(self.fulfilment.now_ms(), self.fulfilment.zone))
 
-    def report(self, first: date, last: date, by: By) -> Report:
+    def report(self, first: date, last: date, by: By, only: Only = EVERY) -> Report:
         """Add up the lines of the days from `first` to `last`. It reads no orders.
 
         Raises:
             StoreUnavailable: The store is down.
         """
-        report, day = Report(by), first
-        while day <= last:
-            report.add(self.fulfilment.store.lines_of_day(day.isoformat()))
-            day += timedelta(days=1)
+        report = Report(by)
+        report.add(self.lines(first, last, only))
         return report
+
+    def lines(self, first: date, last: date, only: Only = EVERY) -> Iterator[Line]:
+        """The lines of the days from `first` to `last`, day by day, in no particular order within one.
+
+        Raises:
+            StoreUnavailable: The store is down.
+        """
+        day = first
+        while day <= last:
+            yield from filter(only.has, self.fulfilment.store.lines_of_day(day.isoformat()))
+            day += timedelta(days=1)
 
     def rebuild(self) -> Iterator[Rebuilt]:
         """Book what is not booked yet of all orders, the newest first, a limited number in each pass.

@@ -23,9 +23,10 @@ from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.offers import parse_offers
 from arcade_cloud.domain.order import HistoryEntry, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
+from arcade_cloud.domain.spreadsheet import cell
 from arcade_cloud.domain.story import story
 from arcade_cloud.entrypoints.cli import main
-from arcade_cloud.entrypoints.cli.output import Column, cell, fold, named, table
+from arcade_cloud.entrypoints.cli.output import Column, fold, named, table
 from support.order_records import funded, new_order, step
 from support.orders import NOW_MS
 

@@ -4,9 +4,7 @@ One set of named fields serves JSON and CSV alike. A table says the same in fewe
 """
 
 import argparse
-import csv
 import json
-import re
 import shutil
 import sys
 import unicodedata
@@ -14,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TextIO, TypeVar
 
+from arcade_cloud.domain.spreadsheet import csv_text
 from arcade_shared.command_line import whole_number
 
 _Row = TypeVar("_Row")
@@ -27,9 +26,6 @@ _GAP = "  "
 _INDENT = " " * 4
 # A column that folds is never narrower, or it would be a column of single words.
 _NARROWEST = 20
-# A spreadsheet takes a cell that begins like this for a formula, and runs it.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,23 +98,8 @@ def print_facts(options: argparse.Namespace, heading: str, facts: Mapping[str, s
 
 
 def print_csv(records: Sequence[Fields], file: TextIO | None = None) -> None:
-    """Print records as RFC 4180 has it, and no cell as a formula; nothing if there are none."""
-    if not records:
-        return
-    writer = csv.writer(file or sys.stdout)
-    writer.writerow(records[0])
-    for record in records:
-        writer.writerow(cell(value) for value in record.values())
-
-
-def cell(value: object) -> str:
-    """A value as the text of a cell. What a spreadsheet would run as a formula gets a `'` in front."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = " ".join(str(member) for member in value) if isinstance(value, (list, tuple)) else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text
+    """Print records as `csv_text` writes them; nothing if there are none."""
+    print(csv_text(records), end="", file=file)
 
 
 # --- tables ----------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
-from arcade_cloud.entrypoints.cli.output import Column, Fields, add_formats, print_list
+from arcade_cloud.entrypoints.cli.output import Column, add_formats, print_list
 from arcade_cloud.entrypoints.cli.times import a_day
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def _report(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
+    from arcade_cloud.domain.books import fields
 
     with build(settings) as cloud:
         takings = cloud.services.takings
@@ -59,7 +60,7 @@ def _report(settings: "Settings", options: argparse.Namespace) -> int:
         print(f"nothing was booked from {first} to {last}", file=sys.stderr)
     is_table = not (options.json or options.csv)
     totals = report.totals() if rows and is_table else []
-    print_list(options, [*rows, *totals], _columns(options.by), lambda row: _fields(row, options.by))
+    print_list(options, [*rows, *totals], _columns(options.by), lambda row: fields(row, options.by))
     return 0
 
 
@@ -78,24 +79,6 @@ def _amount(row: "Row", minor: int) -> str:
     from arcade_cloud.domain.money import format_amount
 
     return format_amount(minor, row.currency) if row.currency else ""
-
-
-def _fields(row: "Row", by: str) -> Fields:
-    from arcade_cloud.domain.money import plain_amount
-
-    def amount(minor: int) -> str | None:
-        return plain_amount(minor, row.currency) if row.currency else None
-
-    return {
-        by: row.name or None,
-        "currency": row.currency.upper() or None,
-        "gross": amount(row.sums.gross_minor),
-        "goodwill": amount(row.sums.goodwill_minor),
-        "lost": amount(row.sums.lost_minor),
-        "net": amount(row.sums.net_minor),
-        "credits": row.sums.ordered,
-        "delivered": row.sums.delivered,
-    }
 
 
 def _rebuild(settings: "Settings", _: argparse.Namespace) -> int:
