@@ -23,6 +23,7 @@ from arcade_cloud.services.claims import Claims
 from arcade_cloud.services.clock_recheck import ClockRecheck
 from arcade_cloud.services.clock_watch import ClockWatch
 from arcade_cloud.services.contest_watch import ContestWatch
+from arcade_cloud.services.fees import Fees
 from arcade_cloud.services.finding import Finding
 from arcade_cloud.services.fleet import Fleet
 from arcade_cloud.services.fulfilment import Fulfilment, at_once
@@ -170,6 +171,7 @@ class Cloud:
     store: Store
     publisher: "Publisher"
     services: Services
+    fees: Fees
     opened: ExitStack
 
     def __enter__(self) -> Self:
@@ -299,9 +301,10 @@ def build(
             publishes_per_s=settings.mqtt_publishes_per_s,
         )
         opened.callback(publisher.close)
+        gateway = _payments(settings, time_left_s, clock)
         services = connect(
             store=store,
-            payments=_payments(settings, time_left_s, clock),
+            payments=gateway,
             players_payments=_waited_for(settings, players_places, clock),
             webhooks_payments=_waited_for(settings, webhooks_places, clock),
             broker=publisher,
@@ -318,7 +321,12 @@ def build(
             later=later,
         )
         return Cloud(
-            settings=settings, store=store, publisher=publisher, services=services, opened=opened.pop_all()
+            settings=settings,
+            store=store,
+            publisher=publisher,
+            services=services,
+            fees=Fees(fulfilment=services.fulfilment, balance=gateway),
+            opened=opened.pop_all(),
         )
 
 

@@ -205,7 +205,7 @@ def _sold(order: Order, alerts: set[str], booked: Sums) -> Sold:
         resolved_by=resolved_by(order),
         alerts=frozenset(alerts),
         kept_minor=order.books.target_minor,
-        booked_minor=booked.net_minor,
+        booked_minor=booked.kept_minor,
         booked_credits=booked.delivered,
         payment_intent=order.payment_intent,
     )

@@ -5,16 +5,21 @@ If the order is settled again, because money moved or an operator gave some back
 difference. So the sum of an order's lines is always what its books say, and a report adds up lines and reads no
 orders.
 
+What Stripe's balance says of an order's payment is a line too, of kind FEE: one for each of Stripe's balance
+transactions, with the fee that Stripe took. It is booked when it becomes known, which is some seconds or minutes
+after the order is settled, on the day of the transaction.
+
 Every amount is in minor units of the line's currency; nothing adds two currencies.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, tzinfo
 from typing import Literal
 
 from msgspec import Struct
 
+from arcade_cloud.domain.balance import OF_PAYMENTS, Entry
 from arcade_cloud.domain.money import plain_amount
 from arcade_cloud.domain.order import Order
 
@@ -22,16 +27,18 @@ By = Literal["day", "week", "month", "location", "machine", "method"]
 
 # How credits are paid for that an operator gave.
 FREE = "free"
+# The kinds of lines: what was sold, and what Stripe's balance says of its payment.
+PLAY, FEE = "play", "fee"
 
 
 class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What one credit of an order changes in the takings.
+    """What one credit of an order, or one of Stripe's balance transactions of its payment, changes in the takings.
 
     Lines are only read and added to, so a field of a later version may be passed over: it is not lost.
 
     Attributes:
         number: Which of the order's credits it is, from 0.
-        serial: 1 if it was booked with the order's first settlement, 2 with the second, and so on.
+        serial: 1 if it was the first that the order has booked, 2 for what was booked next, and so on.
         day: When it was booked, in the arcade's time zone, as `2026-11-26`.
         at_ms: The same moment, epoch milliseconds.
         location: Of the machine, as it was then.
@@ -42,7 +49,13 @@ class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
         gross_minor: The price of what was delivered.
         goodwill_minor: Given back of that, although it was delivered.
         lost_minor: Lost of that: to a dispute, or because a hold had ended.
-        kind: `play`. Other kinds, such as Stripe's fee, have other meanings.
+        kind: PLAY or FEE. A line of kind FEE has none of the fields from `ordered` to `lost_minor`, and a line of
+            kind PLAY none that follow. A later version may have other kinds.
+        fee_minor: What Stripe took for it; negative where it gave a fee back. The line's currency is then that of
+            the account, which may differ from the order's.
+        moved_minor: What the transaction moved into Stripe's balance, before the fee; negative: out of it.
+        entry_id: Stripe's id of the balance transaction. An order books each once.
+        what: What the transaction is, as `balance.Entry` has it; a refund that was made by hand is REFUND_BY_HAND.
     """
 
     order_id: str
@@ -60,11 +73,15 @@ class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
     gross_minor: int = 0
     goodwill_minor: int = 0
     lost_minor: int = 0
-    kind: str = "play"
+    kind: str = PLAY
+    fee_minor: int = 0
+    moved_minor: int = 0
+    entry_id: str = ""
+    what: str = ""
 
     @property
-    def net_minor(self) -> int:
-        """What the operator keeps."""
+    def kept_minor(self) -> int:
+        """What the operator keeps of the price, before Stripe's fee."""
         return self.gross_minor - self.goodwill_minor - self.lost_minor
 
 
@@ -77,11 +94,17 @@ class Sums:
     gross_minor: int = 0
     goodwill_minor: int = 0
     lost_minor: int = 0
+    fee_minor: int = 0
+
+    @property
+    def kept_minor(self) -> int:
+        """What the operator keeps of the price, before Stripe's fees."""
+        return self.gross_minor - self.goodwill_minor - self.lost_minor
 
     @property
     def net_minor(self) -> int:
-        """What the operator keeps."""
-        return self.gross_minor - self.goodwill_minor - self.lost_minor
+        """What is left of that after the fees that are known."""
+        return self.kept_minor - self.fee_minor
 
     def __add__(self, other: "Sums") -> "Sums":
         return Sums(
@@ -90,11 +113,17 @@ class Sums:
             self.gross_minor + other.gross_minor,
             self.goodwill_minor + other.goodwill_minor,
             self.lost_minor + other.lost_minor,
+            self.fee_minor + other.fee_minor,
         )
 
     def __sub__(self, other: "Sums") -> "Sums":
-        return self + Sums(
-            -other.ordered, -other.delivered, -other.gross_minor, -other.goodwill_minor, -other.lost_minor
+        return Sums(
+            self.ordered - other.ordered,
+            self.delivered - other.delivered,
+            self.gross_minor - other.gross_minor,
+            self.goodwill_minor - other.goodwill_minor,
+            self.lost_minor - other.lost_minor,
+            self.fee_minor - other.fee_minor,
         )
 
 
@@ -132,7 +161,7 @@ def lines(
     serial = 1 + max((line.serial for line in booked), default=0)
     found = []
     for number, (credit, due) in enumerate(zip(order.credits, shares(order), strict=True)):
-        new = due - total(line for line in booked if line.number == number)
+        new = due - total(line for line in plays(booked) if line.number == number)
         if new == Sums():
             continue
         line = Line(
@@ -189,8 +218,71 @@ def total(booked: Iterable[Line]) -> Sums:
     """The sums of lines of one currency."""
     found = Sums()
     for line in booked:
-        found += Sums(line.ordered, line.delivered, line.gross_minor, line.goodwill_minor, line.lost_minor)
+        found += Sums(
+            line.ordered,
+            line.delivered,
+            line.gross_minor,
+            line.goodwill_minor,
+            line.lost_minor,
+            line.fee_minor,
+        )
     return found
+
+
+def plays(booked: Iterable[Line]) -> tuple[Line, ...]:
+    """The lines of what was sold: those that the order's own books explain."""
+    return tuple(line for line in booked if line.kind == PLAY)
+
+
+# --- what Stripe's balance says --------------------------------------------------------------------------
+
+# `Line.what` of a refund that somebody made at Stripe.
+REFUND_BY_HAND = "refund by hand"
+
+
+def fee_line(
+    booked: Sequence[Line], order: Order, entry: Entry, *, at_ms: int, zone: tzinfo, location: str
+) -> Line | None:
+    """The line for one of Stripe's balance transactions; None if it is booked, or can be of no order.
+
+    The takings of an order's first machine pay its fees.
+
+    Args:
+        booked: All lines of the order so far.
+        at_ms: Now, epoch milliseconds.
+        location: Where the order's first machine is now.
+    """
+    if entry.what not in OF_PAYMENTS and entry.what != "fee":
+        return None
+    if any(line.entry_id == entry.entry_id for line in booked):
+        return None
+    first = next((line for line in booked if line.kind == PLAY and line.number == 0), None)
+    return Line(
+        order_id=order.order_id,
+        number=0,
+        serial=1 + max((line.serial for line in booked), default=0),
+        day=day_of(entry.created_ms, zone),
+        at_ms=at_ms,
+        machine_id=order.machine_id,
+        location=location if first is None else first.location,
+        method=_method(order) or _last_method(booked),
+        currency=entry.currency,
+        kind=FEE,
+        fee_minor=entry.fee_minor,
+        moved_minor=entry.amount_minor,
+        entry_id=entry.entry_id,
+        what=REFUND_BY_HAND if entry.is_refund_by_hand(order.order_id) else entry.what,
+    )
+
+
+def owes_fee(line: Line) -> bool:
+    """Whether Stripe must have a balance transaction for what the line says: money was taken and kept a while."""
+    return line.kind == PLAY and bool(line.currency) and line.gross_minor > line.lost_minor
+
+
+def tells_fee(line: Line) -> bool:
+    """Whether the line has the fee of its order's payment."""
+    return line.kind == FEE and line.what == "charge"
 
 
 def _method(order: Order) -> str:
@@ -232,11 +324,31 @@ EVERY = Only()
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The takings of one day, week, month, location, machine or method, in one currency."""
+    """The takings of one day, week, month, location, machine or method, in one currency.
+
+    Attributes:
+        charged: How many orders in it have a fee by Stripe.
+        fees_open: Of how many of these the fee is not known yet.
+    """
 
     name: str
     currency: str
     sums: Sums
+    charged: int = 0
+    fees_open: int = 0
+
+    @property
+    def knows_no_fee(self) -> bool:
+        """Whether there are fees, and none is known."""
+        return self.fees_open == self.charged > 0 and not self.sums.fee_minor
+
+
+@dataclass
+class _Group:
+    """What makes a row. `charged`: the orders that have a fee by Stripe."""
+
+    sums: Sums = Sums()
+    charged: set[str] = field(default_factory=set)
 
 
 class Report:
@@ -244,24 +356,47 @@ class Report:
 
     def __init__(self, by: By) -> None:
         self._by = by
-        self._sums: dict[tuple[str, str], Sums] = {}
+        self._groups: dict[tuple[str, str], _Group] = {}
+        self._known: set[str] = set()
 
     def add(self, booked: Iterable[Line]) -> None:
         """Add lines."""
         for line in booked:
-            key = _name(line, self._by), line.currency
-            self._sums[key] = self._sums.get(key, Sums()) + total((line,))
+            group = self._groups.setdefault((_name(line, self._by), line.currency), _Group())
+            group.sums += total((line,))
+            if owes_fee(line):
+                group.charged.add(line.order_id)
+            if tells_fee(line):
+                self._known.add(line.order_id)
+
+    @property
+    def fees_open(self) -> list[str]:
+        """The orders whose fee is in none of the lines so far."""
+        charged = {order_id for group in self._groups.values() for order_id in group.charged}
+        return sorted(charged - self._known)
+
+    def note_known(self, order_id: str) -> None:
+        """The order's fee is in a line that the report does not have, on another day."""
+        self._known.add(order_id)
 
     def rows(self) -> list[Row]:
         """A row for each name and currency, in their order."""
-        return [Row(name, currency, sums) for (name, currency), sums in sorted(self._sums.items())]
+        return [self._row(name, currency, group) for (name, currency), group in self._sorted()]
 
     def totals(self) -> list[Row]:
         """A row for each currency."""
-        found: dict[str, Sums] = {}
-        for (_, currency), sums in sorted(self._sums.items()):
-            found[currency] = found.get(currency, Sums()) + sums
-        return [Row("total", currency, sums) for currency, sums in found.items()]
+        found: dict[str, _Group] = {}
+        for (_, currency), group in self._sorted():
+            whole = found.setdefault(currency, _Group())
+            whole.sums += group.sums
+            whole.charged |= group.charged
+        return [self._row("total", currency, group) for currency, group in found.items()]
+
+    def _sorted(self) -> list[tuple[tuple[str, str], _Group]]:
+        return sorted(self._groups.items(), key=lambda item: item[0])
+
+    def _row(self, name: str, currency: str, group: _Group) -> Row:
+        return Row(name, currency, group.sums, len(group.charged), len(group.charged - self._known))
 
 
 def _name(line: Line, by: By) -> str:
@@ -293,6 +428,8 @@ def fields(row: Row, by: By) -> dict[str, object]:
         "gross": amount(row.sums.gross_minor),
         "goodwill": amount(row.sums.goodwill_minor),
         "lost": amount(row.sums.lost_minor),
+        "fees": None if row.knows_no_fee else amount(row.sums.fee_minor),
+        "feesOpen": row.fees_open,
         "net": amount(row.sums.net_minor),
         "credits": row.sums.ordered,
         "delivered": row.sums.delivered,

@@ -109,6 +109,7 @@ class Timer:
             cloud.watch_broker(name, listener),
             cloud.watch_contests(name, listener),
             cloud.watch_clock(name),
+            cloud.fees,
         )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="timer", daemon=True)

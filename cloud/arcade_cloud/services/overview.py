@@ -129,11 +129,11 @@ class MachineLife:
 
 
 def net_by_currency(lines: Iterable[Line]) -> dict[str, int]:
-    """What is kept, in minor units, by currency. Free credits have none."""
+    """What is kept, in minor units, by currency, before Stripe's fees, which come late. Free credits have none."""
     found: dict[str, int] = {}
     for line in lines:
         if line.currency:
-            found[line.currency] = found.get(line.currency, 0) + line.net_minor
+            found[line.currency] = found.get(line.currency, 0) + line.kept_minor
     return found
 
 

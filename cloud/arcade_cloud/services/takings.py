@@ -12,6 +12,8 @@ from arcade_cloud.services.fulfilment import CONFLICT_RETRIES, Fulfilment
 
 # Orders in one pass of a rebuild: some megabytes.
 PASS = 200
+# Of so many orders a report asks whether their fee is booked on a day that it does not have.
+FEES_LOOKED_UP = 100
 
 
 @dataclass
@@ -22,7 +24,7 @@ class Rebuilt:
         orders: How many orders were looked at.
         booked: How many of them had to book lines.
         broken: What is wrong with orders that could not be looked at, or whose lines differ from their books.
-        by_orders: What the orders' books say, by currency.
+        by_orders: What the orders' books and their lines of fees say, by currency.
         by_days: The sums of the lines of all days, by currency; empty until all orders were looked at.
         days: On which the orders that were looked at have booked.
         is_over: All orders were looked at, and all days added up.
@@ -57,11 +59,17 @@ class Takings:
     def report(self, first: date, last: date, by: By, only: Only = EVERY) -> Report:
         """Add up the lines of the days from `first` to `last`. It reads no orders.
 
+        An order that was settled around midnight may have its fee on another day. FEES_LOOKED_UP of these are
+        looked up; the fees of others count as not known yet.
+
         Raises:
             StoreUnavailable: The store is down.
         """
         report = Report(by)
         report.add(self.lines(first, last, only))
+        for order_id in report.fees_open[:FEES_LOOKED_UP]:
+            if any(books.tells_fee(line) for line in self.fulfilment.store.booked(order_id)):
+                report.note_known(order_id)
         return report
 
     def lines(self, first: date, last: date, only: Only = EVERY) -> Iterator[Line]:
@@ -121,14 +129,16 @@ class Takings:
         if order is None:
             return
         booked = self.fulfilment.store.booked(order.order_id)
-        lines = total(booked)
+        lines = total(books.plays(booked))
         done.booked += has_booked
         done.days.update(line.day for line in booked)
         due = sum(books.shares(order), Sums()) if order.settlement.done else lines
         if due != lines:
             done.broken.append(f"order {order.order_id}: its books say {due}, and its lines {lines}")
-        known = done.by_orders.get(order.currency, Sums())
-        done.by_orders[order.currency] = known + due
+        done.by_orders[order.currency] = done.by_orders.get(order.currency, Sums()) + due
+        for line in booked:
+            if line.kind == books.FEE:  # nothing in the order says what it must be
+                done.by_orders[line.currency] = done.by_orders.get(line.currency, Sums()) + total((line,))
 
     def _book(self, order_id: str) -> tuple[Order | None, bool]:
         """The order as it is now, once it has booked everything, and whether it had to."""

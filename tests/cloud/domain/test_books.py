@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arcade_cloud.domain import books
+from arcade_cloud.domain.balance import Entry
 from arcade_cloud.domain.books import Line, Report, Row, Sums, total
 from arcade_cloud.domain.money import Payment
 from arcade_cloud.domain.order import Books, Credit, Delivery, Draw, Order, Resolution
@@ -85,7 +86,7 @@ def test_a_second_settlement_books_the_difference_only() -> None:
     lowered = settled(3, method=None, target_minor=200, goodwill_minor=100)
     (line,) = book(lowered, *first)
     assert (line.serial, line.ordered, line.delivered, line.gross_minor) == (2, 0, 0, 0)
-    assert (line.goodwill_minor, line.net_minor, line.method) == (100, -100, "card")
+    assert (line.goodwill_minor, line.kept_minor, line.method) == (100, -100, "card")
     assert book(lowered, *first, line) == ()
 
 
@@ -132,9 +133,9 @@ def test_however_often_an_order_is_settled_its_lines_say_what_its_books_say(
         )
         booked += book(order, *booked)
         assert total(booked) == Sums(3 * len(counts), sum(counts), earned, back, gone)
-        assert total(booked).net_minor == order.books.target_minor
+        assert total(booked).kept_minor == order.books.target_minor
         for share in books.shares(order):
-            assert min(share.gross_minor, share.goodwill_minor, share.lost_minor, share.net_minor) >= 0
+            assert min(share.gross_minor, share.goodwill_minor, share.lost_minor, share.kept_minor) >= 0
 
 
 def test_a_report_never_adds_two_currencies() -> None:
@@ -144,11 +145,120 @@ def test_a_report_never_adds_two_currencies() -> None:
     report.add([msgspec.structs.replace(line, day="2026-09-28")])
     three, six = Sums(3, 3, 300), Sums(6, 6, 600)
     assert report.rows() == [
-        Row("2026-W39", "myr", six),
-        Row("2026-W39", "usd", three),
-        Row("2026-W40", "myr", three),
+        Row("2026-W39", "myr", six, 1, 1),
+        Row("2026-W39", "usd", three, 1, 1),
+        Row("2026-W40", "myr", three, 1, 1),
     ]
-    assert report.totals() == [Row("total", "myr", Sums(9, 9, 900)), Row("total", "usd", three)]
+    assert report.totals() == [Row("total", "myr", Sums(9, 9, 900), 1, 1), Row("total", "usd", three, 1, 1)]
+
+
+# fees
+
+
+def entry(**fields: Any) -> Entry:
+    values: dict[str, Any] = {
+        "entry_id": "txn_1",
+        "what": "charge",
+        "amount_minor": 300,
+        "fee_minor": 109,
+        "currency": "myr",
+        "created_ms": HALF_PAST_4_PM,
+        "payment_intent": "pi_1",
+    }
+    return Entry(**{**values, **fields})
+
+
+def fee(order: Order, found: Entry, *booked: Line) -> Line | None:
+    return books.fee_line(booked, order, found, at_ms=NOW_MS, zone=KUALA_LUMPUR, location="Moved Since")
+
+
+def test_an_entry_of_stripes_balance_is_a_line_with_the_fee() -> None:
+    order = settled(3, target_minor=300)
+    booked = book(order)
+    assert fee(order, entry(), *booked) == Line(
+        order_id="ord_1",
+        number=0,
+        serial=2,
+        day="2026-09-22",  # of the entry, in Kuala Lumpur
+        at_ms=NOW_MS,
+        machine_id="cab-01",
+        location="Main Hall",  # where it was sold
+        method="card",
+        currency="myr",
+        kind="fee",
+        fee_minor=109,
+        moved_minor=300,
+        entry_id="txn_1",
+        what="charge",
+    )
+
+
+def test_an_entry_is_booked_once_and_only_if_it_is_about_a_payment() -> None:
+    order = settled(3, target_minor=300)
+    line = fee(order, entry())
+    assert line is not None
+    assert (line.serial, line.location) == (1, "Moved Since")  # before the order has booked anything
+    assert fee(order, entry(), line) is None
+    assert fee(order, entry(entry_id="txn_2"), line) is not None
+    for what in ("payout", "other"):
+        assert fee(order, entry(what=what)) is None
+
+
+def test_fees_change_nothing_of_what_the_order_books() -> None:
+    order = settled(3, target_minor=300)
+    booked = book(order)
+    line = fee(order, entry(), *booked)
+    assert line is not None
+    assert book(order, *booked, line) == ()
+    (less,) = book(settled(3, target_minor=200, goodwill_minor=100), *booked, line)
+    assert (less.serial, less.goodwill_minor, less.fee_minor) == (3, 100, 0)
+    sums = total((*booked, line))
+    assert (sums.kept_minor, sums.fee_minor, sums.net_minor) == (300, 109, 191)
+    assert total(books.plays((*booked, line))) == total(booked)
+
+
+def test_a_refund_that_this_cloud_did_not_make_is_one_by_hand() -> None:
+    order = settled(3, target_minor=300)
+    for key, what in (
+        ("refund:ord_1:200:0", "refund"),
+        ("", "refund by hand"),
+        ("refund:ord_2:0:0", "refund by hand"),
+    ):
+        line = fee(order, entry(what="refund", amount_minor=-100, fee_minor=0, key=key))
+        assert line is not None
+        assert line.what == what
+
+
+def test_a_report_says_which_fees_are_not_known() -> None:
+    order = settled(3, target_minor=300)
+    booked = book(order)
+    known = fee(order, entry(), *booked)
+    assert known is not None
+    report = Report("machine")
+    report.add(booked)
+    assert report.fees_open == ["ord_1"]
+    assert [(row.charged, row.fees_open) for row in (*report.rows(), *report.totals())] == [(1, 1), (1, 1)]
+    report.add([known])
+    assert report.fees_open == []
+    assert [(row.charged, row.fees_open) for row in (*report.rows(), *report.totals())] == [(1, 0), (1, 0)]
+
+
+def test_a_dispute_tells_nothing_of_the_charges_fee() -> None:
+    order = settled(3, target_minor=300)
+    report = Report("day")
+    report.add(book(order))
+    line = fee(order, entry(what="dispute", amount_minor=-300, fee_minor=1500))
+    assert line is not None
+    report.add([line])
+    assert report.fees_open == ["ord_1"]
+
+
+def test_free_credits_and_lost_holds_owe_no_fee() -> None:
+    gone = settled(3, target_minor=0, lost_minor=300)
+    assert not any(books.owes_fee(line) for line in book(gone))
+    assert [books.owes_fee(line) for line in book(settled(3, target_minor=100, goodwill_minor=200))] == [True]
+    free = msgspec.structs.replace(book(settled(3, target_minor=300))[0], currency="")
+    assert not books.owes_fee(free)
 
 
 @pytest.mark.parametrize(

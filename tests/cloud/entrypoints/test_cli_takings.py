@@ -38,14 +38,32 @@ PLAY = Line(
     delivered=2,
     gross_minor=200,
 )
+FEE = Line(
+    order_id="o-1",
+    number=0,
+    serial=2,
+    day="2026-11-26",
+    at_ms=NOW_MS,
+    machine_id="cab-01",
+    location="Main Hall",
+    method="card",
+    currency="myr",
+    kind="fee",
+    fee_minor=106,
+    moved_minor=200,
+    entry_id="txn_1",
+    what="charge",
+)
 LINES = (
     PLAY,
     msgspec.structs.replace(
-        PLAY, serial=2, day="2026-11-27", ordered=0, delivered=0, gross_minor=0, goodwill_minor=50
+        PLAY, serial=3, day="2026-11-27", ordered=0, delivered=0, gross_minor=0, goodwill_minor=50
     ),
     msgspec.structs.replace(PLAY, order_id="o-2", machine_id="cab-02", location="", method="", lost_minor=200),
     msgspec.structs.replace(PLAY, order_id="o-3", currency="jpy", gross_minor=300),
     msgspec.structs.replace(PLAY, order_id="o-4", currency="", method="free", gross_minor=0),
+    FEE,
+    msgspec.structs.replace(PLAY, order_id="o-5", day="2026-11-27"),
 )
 
 
@@ -67,18 +85,16 @@ def booked(path: Path) -> None:
 @pytest.mark.usefixtures("booked")
 def test_the_table_has_a_row_for_each_day_and_currency_and_totals(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["takings", "--from", "2026-11-01", "--to", "2026-11-30"]) == 0
-    assert [line.split("  ") for line in capsys.readouterr().out.splitlines() if line] != []
-    assert main(["takings", "--from", "2026-11-01", "--to", "2026-11-30"]) == 0
     rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert rows == [
-        "DAY GROSS GIVEN BACK LOST NET CREDITS",
+        "DAY GROSS GIVEN BACK LOST FEES NET CREDITS",
         "2026-11-26 free 2/3",
-        "2026-11-26 ¥ 300 ¥ 0 ¥ 0 ¥ 300 2/3",
-        "2026-11-26 RM 4.00 RM 0.00 RM 2.00 RM 2.00 4/6",
-        "2026-11-27 RM 0.00 RM 0.50 RM 0.00 RM -0.50 0/0",
+        "2026-11-26 ¥ 300 ¥ 0 ¥ 0 not known yet ¥ 300 2/3",
+        "2026-11-26 RM 4.00 RM 0.00 RM 2.00 RM 1.06 RM 0.94 4/6",
+        "2026-11-27 RM 2.00 RM 0.50 RM 0.00 not known yet RM 1.50 2/3",
         "total free 2/3",
-        "total ¥ 300 ¥ 0 ¥ 0 ¥ 300 2/3",
-        "total RM 4.00 RM 0.50 RM 2.00 RM 1.50 4/6",
+        "total ¥ 300 ¥ 0 ¥ 0 not known yet ¥ 300 2/3",
+        "total RM 6.00 RM 0.50 RM 2.00 RM 1.06 (1 not known yet) RM 2.44 6/9",
     ]
 
 
@@ -92,7 +108,7 @@ def test_it_adds_up_only_the_days_that_are_asked_for_by_what_is_asked_for(
         (None, "MYR", "0.00"),
         ("Main Hall", None, None),
         ("Main Hall", "JPY", "300"),
-        ("Main Hall", "MYR", "2.00"),
+        ("Main Hall", "MYR", "0.94"),
     ]
     assert rows[3] == {
         "location": "Main Hall",
@@ -100,14 +116,28 @@ def test_it_adds_up_only_the_days_that_are_asked_for_by_what_is_asked_for(
         "gross": "2.00",
         "goodwill": "0.00",
         "lost": "0.00",
-        "net": "2.00",
+        "fees": "1.06",
+        "feesOpen": 0,
+        "net": "0.94",
         "credits": 3,
         "delivered": 2,
     }
     assert main(["takings", "--from", "2026-11-27", "--to", "2026-11-27", "--csv"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "day,currency,gross,goodwill,lost,net,credits,delivered",
-        "2026-11-27,MYR,0.00,0.50,0.00,-0.50,0,0",
+        "day,currency,gross,goodwill,lost,fees,feesOpen,net,credits,delivered",
+        "2026-11-27,MYR,2.00,0.50,0.00,,1,1.50,3,2",
+    ]
+
+
+@pytest.mark.usefixtures("booked")
+def test_a_fee_that_is_not_known_is_null_and_never_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["takings", "--from", "2026-11-26", "--to", "2026-11-26", "--by", "machine", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["machine"], row["currency"], row["fees"], row["feesOpen"]) for row in rows] == [
+        ("cab-01", None, None, 0),
+        ("cab-01", "JPY", None, 1),
+        ("cab-01", "MYR", "1.06", 0),
+        ("cab-02", "MYR", "0.00", 0),  # a hold that had ended: nothing was charged
     ]
 
 

@@ -29,6 +29,7 @@ from arcade_cloud.services import watches
 from arcade_cloud.services.clock_recheck import ClockRecheck
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.services.reconciliation import Reconciliation
+from arcade_cloud.services.watches import Watch
 from arcade_cloud.web.app import create_app
 from arcade_cloud.web.error_responses import STORE_DOWN
 
@@ -107,6 +108,7 @@ class LambdaFunction:
     watches: tuple[watches.Watch, ...]
     deadline: Deadline
     sleep_s: Callable[[float], None] = time.sleep
+    books: tuple[Watch, ...] = ()
 
     def handle(self, event: object, context: Context) -> dict[str, Any]:
         """The result for one event.
@@ -137,7 +139,7 @@ class LambdaFunction:
         watches.look(self.watches)  # what they find is posted with the other alerts
         self.recheck.look(until_ms=self._until_ms())
         leave_at_s = max(0.0, self.deadline.left_s() - stay_s)
-        moved = 0
+        moved, booked = 0, False
         while True:
             due = self.fulfilment.run_once(BATCH, until_ms=self._until_ms())
             moved += due
@@ -145,6 +147,9 @@ class LambdaFunction:
                 continue
             if self.reconciliation.run_once() and self.deadline.left_s() > 0:
                 continue
+            if not booked:  # once a tick: each asks Stripe for one page
+                watches.look(self.books)
+                booked = True
             wait_s = self._until_due_s()
             if wait_s is None or self.deadline.left_s() - wait_s <= leave_at_s:
                 return moved
@@ -197,7 +202,13 @@ def lambda_function() -> LambdaFunction:
     all_watches = (cloud.services.watch, cloud.watch_broker("AWS Lambda"), cloud.watch_clock("AWS Lambda"))
     services, app = cloud.services, create_app(cloud.web_dependencies())
     return LambdaFunction(
-        app, services.fulfilment, services.reconciliation, services.recheck, all_watches, deadline
+        app,
+        services.fulfilment,
+        services.reconciliation,
+        services.recheck,
+        all_watches,
+        deadline,
+        books=(cloud.fees,),
     )
 
 

@@ -24,8 +24,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     takings = commands.add_parser(
         "takings",
         help="add up what was taken, by day, machine, location or method",
-        description="Add up what settled orders have booked. Days are those of the time zone TIMEZONE. Stripe's "
-        "fees are not taken off.",
+        description="Add up what settled orders have booked. Days are those of the time zone TIMEZONE. The fee "
+        "of an order is known some minutes after it was settled.",
     )
     takings.add_argument(
         "--from", dest="first", type=a_day, metavar="DAY", help="the first day (first of the month)"
@@ -70,9 +70,18 @@ def _columns(by: str) -> "Sequence[Column[Row]]":
         Column("GROSS", lambda row: _amount(row, row.sums.gross_minor) or "free", right=True),
         Column("GIVEN BACK", lambda row: _amount(row, row.sums.goodwill_minor), right=True),
         Column("LOST", lambda row: _amount(row, row.sums.lost_minor), right=True),
+        Column("FEES", _fees_cell, right=True),
         Column("NET", lambda row: _amount(row, row.sums.net_minor), right=True),
         Column("CREDITS", lambda row: f"{row.sums.delivered}/{row.sums.ordered}", right=True),
     )
+
+
+def _fees_cell(row: "Row") -> str:
+    if not row.fees_open:
+        return _amount(row, row.sums.fee_minor)
+    if row.knows_no_fee:
+        return "not known yet"
+    return f"{_amount(row, row.sums.fee_minor)} ({row.fees_open} not known yet)"
 
 
 def _amount(row: "Row", minor: int) -> str:
@@ -109,6 +118,6 @@ def _words(sums: "Sums", currency: str) -> str:
     credits = f"{sums.delivered} of {sums.ordered} credits"
     if not currency:
         return credits
-    amounts = (sums.gross_minor, sums.goodwill_minor, sums.lost_minor, sums.net_minor)
-    gross, goodwill, lost, net = (format_amount(minor, currency) for minor in amounts)
-    return f"{credits}, {gross} gross, {goodwill} given back, {lost} lost, {net} net"
+    amounts = (sums.gross_minor, sums.goodwill_minor, sums.lost_minor, sums.fee_minor, sums.net_minor)
+    gross, goodwill, lost, fees, net = (format_amount(minor, currency) for minor in amounts)
+    return f"{credits}, {gross} gross, {goodwill} given back, {lost} lost, {fees} fees, {net} net"
