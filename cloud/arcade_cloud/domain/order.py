@@ -273,9 +273,8 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def code(self) -> str:
-        """The short code that a player reads to the operator: six characters that are hard to confuse."""
-        digest = hashlib.sha256(self.order_id.encode()).digest()
-        return base64.b32encode(digest[:5]).decode().translate(str.maketrans("IO01", "WXYZ"))[:6]
+        """The short code that a player reads to the operator."""
+        return code_of(self.order_id)
 
     @property
     def machine_id(self) -> str:
@@ -339,6 +338,12 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def earned_minor(self) -> int:
         """The price of what was delivered."""
         return sum(credit.earned_minor(self.currency) for credit in self.credits)
+
+
+def code_of(order_id: str) -> str:
+    """The short code of an order: six characters that are hard to confuse."""
+    digest = hashlib.sha256(order_id.encode()).digest()
+    return base64.b32encode(digest[:5]).decode().translate(str.maketrans("IO01", "WXYZ"))[:6]
 
 
 # What `Order.code` is made of.

@@ -11,7 +11,7 @@ from typing import Literal
 from arcade_cloud.domain import books
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.books import Line, Sums, total
-from arcade_cloud.domain.machines import Machine, Presence, Stage, condition, stage, why_unfit
+from arcade_cloud.domain.machines import Machine, Presence, condition, stage, why_unfit
 from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.uptime import Span, ready_share, spans
 from arcade_cloud.ports.store import Store, Waiting
@@ -45,7 +45,6 @@ class MachineNow:
 
     machine: Machine
     presence: Presence | None
-    stage: Stage
     rank: Rank
     why_not: str
     since_ms: int | None
@@ -246,7 +245,6 @@ class Overview:
                 MachineNow(
                     machine=machine,
                     presence=presence,
-                    stage=stage(machine, presence, now_ms),
                     rank=rank,
                     why_not=why_not,
                     since_ms=_since_ms(machine, presence, rank, now_ms),
@@ -261,17 +259,16 @@ class Overview:
         closed = machine.closed(now_ms)
         if closed is not None:
             return closed.reason, "retired" if closed.for_good else "out of service"
-        where = stage(machine, presence, now_ms)
-        why = why_unfit(machine, presence, now_ms) or ""
-        if why and presence is not None and presence.reason:
-            why = f"{why} ({presence.reason})"
-        if where == "being set up":
-            return why, "being set up"
-        if why:
-            return why, "not ready" if condition(machine, presence, now_ms) == "not ready" else "dead"
-        if is_unsellable:
+        why = why_unfit(machine, presence, now_ms)
+        if why is None and is_unsellable:
             return "Stripe refuses to sell an offer of it: see its alert.", "dead"
-        return "", "ready"
+        if why is None:
+            return "", "ready"
+        if presence is not None and presence.reason:
+            why = f"{why} ({presence.reason})"
+        if stage(machine, presence, now_ms) == "being set up":
+            return why, "being set up"
+        return why, "not ready" if condition(machine, presence, now_ms) == "not ready" else "dead"
 
     def _days(self, seen: MachineNow, now_ms: int) -> tuple[tuple[DayUp, ...], int | None]:
         """The last days, oldest first, and since when the machine is what it is."""

@@ -1,5 +1,6 @@
 """The store on one SQLite file: the embedded default, right for one host and any number of its processes."""
 
+import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ WAITING_ORDERS = """SELECT due_at_ms, order_id FROM orders
     ORDER BY due_at_ms, order_id LIMIT ?"""
 POSTPONE = "UPDATE orders SET due_at_ms = ? WHERE order_id = ? AND due_at_ms < ?"
 PRESENCE = "SELECT record FROM presences WHERE machine_id = ?"
+PRESENCES = "SELECT record, machine_id FROM presences WHERE machine_id IN (SELECT value FROM json_each(?))"
 DUE_PRESENCES = "SELECT machine_id FROM presences WHERE due_at_ms <= ? ORDER BY due_at_ms, machine_id LIMIT ?"
 WAITING_PRESENCES = "SELECT machine_id FROM presences WHERE due_at_ms > ? ORDER BY due_at_ms, machine_id LIMIT ?"
 NEXT_DUE = "SELECT due_at_ms FROM orders WHERE due_at_ms IS NOT NULL ORDER BY due_at_ms LIMIT 1"
@@ -288,13 +290,8 @@ class SqliteStore:
 
     def presences(self, machine_ids: Sequence[str]) -> list[Presence]:
         """See `Store.presences`."""
-        found = []
-        with self._file.reading() as connection:
-            for machine_id in dict.fromkeys(machine_ids):
-                row = connection.execute(PRESENCE, (machine_id,)).fetchone()
-                if row is not None:
-                    found.append(records.presence(row[0], machine_id))
-        return found
+        rows = self._all(PRESENCES, json.dumps(machine_ids))
+        return [records.presence(record, machine_id) for record, machine_id in rows]
 
     def put_presence(
         self, presence: Presence, expected_version: int, changes: tuple[StateChange, ...] = ()
