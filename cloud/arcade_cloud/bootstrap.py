@@ -15,9 +15,11 @@ from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.ports.messaging import AlertReceiver, Broker
 from arcade_cloud.ports.payments import Payments
+from arcade_cloud.ports.software import SoftwareStore, WholeStore
 from arcade_cloud.ports.store import Store
 from arcade_cloud.services.alert_delivery import AlertDelivery
 from arcade_cloud.services.alerts import Alerts
+from arcade_cloud.services.api_keys import ApiKeys
 from arcade_cloud.services.broker_watch import BrokerWatch
 from arcade_cloud.services.claims import Claims
 from arcade_cloud.services.clock_recheck import ClockRecheck
@@ -160,6 +162,11 @@ def connect(
     )
 
 
+def api_keys(services: Services, store: SoftwareStore) -> ApiKeys:
+    """The keys of other software."""
+    return ApiKeys(store=store, operations=services.operations, now_ms=services.fulfilment.now_ms)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cloud:
     """All parts, connected. A context manager that closes what `build` opened.
@@ -168,11 +175,16 @@ class Cloud:
     """
 
     settings: Settings
-    store: Store
+    store: WholeStore
     publisher: "Publisher"
     services: Services
     fees: Fees
     opened: ExitStack
+
+    @property
+    def keys(self) -> ApiKeys:
+        """The keys of other software."""
+        return api_keys(self.services, self.store.software)
 
     def __enter__(self) -> Self:
         return self
@@ -193,6 +205,8 @@ class Cloud:
             operations=services.operations,
             messages=services.messages,
             webhooks=services.webhooks,
+            keys=self.keys,
+            takings=services.takings,
             settings=self.settings,
             read_event=reader(self.settings.stripe_webhook_secrets, services.fulfilment.now_ms),
         )

@@ -6,6 +6,7 @@ ArcadeError
 │   ├── BadWebhook            not an event signed by Stripe, or not in a shape that Stripe documents
 │   ├── Closed                the route is closed in this installation
 │   ├── CrossSite             another site had a browser send this
+│   ├── Forbidden             this person or key may not do that
 │   ├── NotConfirmed          the broker has not confirmed the message; it may still arrive
 │   ├── NotFound              nothing exists at this address
 │   ├── NotReady              the machine cannot take credits now, so nobody may pay for it
@@ -67,6 +68,12 @@ class CrossSite(BadRequest):
     """A page of another site had a browser send this."""
 
     code = "cross_site"
+
+
+class Forbidden(BadRequest):
+    """This person or key may not do that; the text says what is missing."""
+
+    code = "forbidden"
 
 
 class NotConfirmed(BadRequest):

@@ -19,6 +19,7 @@ from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
 from arcade_cloud.ports.store import Move, Waiting
+from support.memory_software import MemorySoftware
 
 
 class MemoryStore:
@@ -48,6 +49,7 @@ class MemoryStore:
         self._rechecked: Waiting | None = None
         self._webhooks = Webhooks()
         self._form = FORMS.newest
+        self.software = MemorySoftware(self._lock, self._check_up)
 
     def _check_up(self) -> None:
         if self.unavailable:

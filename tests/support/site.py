@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from arcade_cloud.adapters.stripe.events import reader
-from arcade_cloud.bootstrap import connect
+from arcade_cloud.bootstrap import api_keys, connect
 from arcade_cloud.config.settings import load
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.keyring import Keyring
@@ -92,6 +92,8 @@ class Site:
             operations=self.cloud.operations,
             messages=self.cloud.messages,
             webhooks=self.cloud.webhooks,
+            keys=api_keys(self.cloud, self.store.software),
+            takings=self.cloud.takings,
             settings=self.settings,
             read_event=reader(self.settings.stripe_webhook_secrets, lambda: self.now_ms),
         )

@@ -305,11 +305,13 @@ class Only:
     location: str | None = None
     method: str | None = None
     currency: str | None = None
+    machines: frozenset[str] | None = None
 
     def has(self, line: Line) -> bool:
         """Whether a line is meant."""
         return (
             self.machine_id in {None, line.machine_id}
+            and (self.machines is None or line.machine_id in self.machines)
             and self.location in {None, line.location}
             and self.method in {None, line.method}
             and self.currency in {None, line.currency}

@@ -78,10 +78,9 @@ class Takings:
         Raises:
             StoreUnavailable: The store is down.
         """
-        day = first
-        while day <= last:
+        for number in range((last - first).days + 1):
+            day = first + timedelta(days=number)
             yield from filter(only.has, self.fulfilment.store.lines_of_day(day.isoformat()))
-            day += timedelta(days=1)
 
     def rebuild(self) -> Iterator[Rebuilt]:
         """Book what is not booked yet of all orders, the newest first, a limited number in each pass.

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 from arcade_cloud.config.settings import Settings
 from arcade_cloud.ports.payments import Report
+from arcade_cloud.services.api_keys import ApiKeys
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.services.machine_messages import MachineMessages
 from arcade_cloud.services.operations import Operations
 from arcade_cloud.services.payment_intake import PaymentIntake
 from arcade_cloud.services.sales import Sales
+from arcade_cloud.services.takings import Takings
 from arcade_cloud.services.webhook_watch import WebhookWatch
 
 
@@ -27,6 +29,8 @@ class Dependencies:
     operations: Operations
     messages: MachineMessages
     webhooks: WebhookWatch
+    keys: ApiKeys
+    takings: Takings
     fulfilment: Fulfilment
     settings: Settings
     read_event: Callable[[bytes, str], Report]

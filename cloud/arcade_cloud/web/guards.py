@@ -96,18 +96,24 @@ def whole_number(fields: Mapping[str, Any], name: str, *, default: int, most: in
     return value
 
 
+def given_key(request: Request, header: str) -> str:
+    """The key in `header`, or in `Authorization: Bearer` if there is no such header; empty if there is none."""
+    given = request.headers.get(header)
+    if given is not None:
+        return given
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
 def check_key(request: Request, expected: str, header: str) -> None:
     """Check the key in `header`, or in `Authorization: Bearer` if there is no such header.
 
     Raises:
         Unauthorized: The key is missing or wrong.
     """
-    given = request.headers.get(header)
-    if given is None:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        given = token.strip() if scheme.lower() == "bearer" else ""
     # WSGI decodes headers as latin-1; this restores the bytes that were sent.
-    if not hmac.compare_digest(given.encode("latin-1", "replace"), expected.encode()):
+    given = given_key(request, header).encode("latin-1", "replace")
+    if not hmac.compare_digest(given, expected.encode()):
         raise Unauthorized(f"The key is missing or wrong. Send it as `Authorization: Bearer …` or `{header}: …`.")
 
 

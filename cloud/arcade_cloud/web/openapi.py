@@ -4,8 +4,10 @@ from typing import Any, get_args
 
 from flask import Blueprint, Response, jsonify
 
+from arcade_cloud.domain.books import By
 from arcade_cloud.services.sales import MAX_QUANTITY
-from arcade_cloud.web.api import API_KEY_HEADER
+from arcade_cloud.web.api import TAKINGS_DAYS
+from arcade_cloud.web.callers import API_KEY_HEADER
 from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.ingest import MAX_MESSAGES, SECRET_HEADER
 from arcade_cloud.web.kiosk_view import KioskState
@@ -15,10 +17,13 @@ from arcade_shared.ids import MACHINE_ID_PATTERN
 
 Schema = dict[str, Any]
 
+_API_KEY: list[Schema] = [{"apiKey": []}, {"apiKeyBearer": []}]
+
 _ERRORS = {
     400: "The signature or the body is not valid",
-    401: "The key is missing or wrong",
-    403: "This route is closed in this installation, or a page of another site sent the request",
+    401: "The key is missing, wrong or revoked",
+    403: "This route is closed in this installation, the API key may not do this, or a page of another site sent "
+    "the request",
     404: "Not found",
     409: "The machine cannot take credits now, so nobody can pay",
     413: "The body is too large",
@@ -68,7 +73,8 @@ def _for_software() -> Schema:
                 "Create a checkout for one machine",
                 _json("PaymentLink", "The address to show to the player, and the id of the order"),
                 body="PaymentLinkRequest",
-                errors=(403, 404, 409, 413, 422, 429, 502, 503),
+                errors=(401, 403, 404, 409, 413, 422, 429, 502, 503),
+                security=[{}, *_API_KEY],
             )
         },
         "/gameover": {
@@ -77,10 +83,33 @@ def _for_software() -> Schema:
                 _json("Message", "The broker has confirmed the message"),
                 body="GameOverRequest",
                 errors=(401, 403, 404, 413, 422, 429, 503),
-                security=[{}, {"gameoverKey": []}, {"gameoverBearer": []}],
+                security=[{}, *_API_KEY],
             )
         },
+        "/takings": {
+            "parameters": _period(),
+            "get": _operation(
+                "What settled orders have booked, added up. For a key with the scope `takings`",
+                _json("Takings"),
+                errors=(401, 403, 422, 429, 503),
+                security=_API_KEY,
+            ),
+        },
     }
+
+
+def _period() -> list[Schema]:
+    day = {"type": "string", "format": "date"}
+    return [
+        {"in": "query", "name": "from", "schema": day, "description": "The first day; without it, of the month"},
+        {
+            "in": "query",
+            "name": "to",
+            "schema": day,
+            "description": f"The last day, {TAKINGS_DAYS} days later at most",
+        },
+        {"in": "query", "name": "by", "schema": {"enum": list(get_args(By)), "default": "day"}},
+    ]
 
 
 def _for_brokers_and_stripe() -> Schema:
@@ -205,8 +234,14 @@ def _operation(
 
 def _keys() -> Schema:
     return {
-        "gameoverKey": {"type": "apiKey", "in": "header", "name": API_KEY_HEADER},
-        "gameoverBearer": {"type": "http", "scheme": "bearer", "description": "GAMEOVER_API_KEY"},
+        "apiKey": {
+            "type": "apiKey",
+            "in": "header",
+            "name": API_KEY_HEADER,
+            "description": "A key that `arcade-cloud key add` made, with the scope that the route needs. "
+            "/gameover takes GAMEOVER_API_KEY too",
+        },
+        "apiKeyBearer": {"type": "http", "scheme": "bearer", "description": "The same"},
         "ingestSecret": {"type": "apiKey", "in": "header", "name": SECRET_HEADER},
         "ingestBearer": {"type": "http", "scheme": "bearer", "description": "INGEST_SECRET"},
     }
@@ -243,6 +278,7 @@ def _schemas() -> Schema:
             quantity={"type": ["integer", "null"], "minimum": 1, "maximum": MAX_QUANTITY, "default": 1},
         ),
         "PaymentLink": _object("url orderId", url={"type": "string", "format": "uri"}, orderId=text),
+        "Takings": _takings(),
         "GameOverRequest": _object("machine_id", machine_id=machine_id),
         "IngestMessage": message,
         "IngestRequest": {
@@ -280,3 +316,33 @@ def _schemas() -> Schema:
             code={"type": "string", "description": "The code that the player tells the operator"},
         ),
     }
+
+
+def _takings() -> Schema:
+    day: Schema = {"type": "string", "format": "date"}
+    amount: Schema = {
+        "type": ["string", "null"],
+        "description": "In the currency's own units; null for free credits",
+    }
+    count: Schema = {"type": "integer"}
+    row = _object(
+        "name currency gross goodwill lost fees feesOpen net credits delivered",
+        name={"type": ["string", "null"], "description": "The day, week, month, location, machine or method"},
+        currency={"type": ["string", "null"], "description": "ISO 4217; null for free credits"},
+        gross=amount,
+        goodwill=amount,
+        lost=amount,
+        fees={**amount, "description": "Stripe's; null while none is known"},
+        feesOpen={**count, "description": "How many payments' fees Stripe has not told yet"},
+        net=amount,
+        credits={**count, "description": "Bought or given"},
+        delivered={**count, "description": "Of these"},
+    )
+    rows: Schema = {"type": "array", "items": row}
+    return _object(
+        "from to by rows totals",
+        **{"from": day, "to": day},
+        by={"enum": list(get_args(By))},
+        rows=rows,
+        totals={**rows, "description": "One for each currency"},
+    )

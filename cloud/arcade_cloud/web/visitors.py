@@ -29,8 +29,8 @@ LIFE_S = 30 * 86_400
 _ID_BYTES, _AGE_BYTES, _MAC_BYTES = 9, 5, 16
 _SIZE = _ID_BYTES + _AGE_BYTES + _MAC_BYTES
 # Parts of what one address may do in a minute: a visitor with a token; all without one; kiosk and game software;
-# new tokens.
-VISITOR, STRANGERS, SOFTWARE, TOKENS = 10, 4, 2, 2
+# new tokens; reports for software with a key.
+VISITOR, STRANGERS, SOFTWARE, TOKENS, REPORTS = 10, 4, 2, 2, 10
 
 
 def new_token(key: bytes, now_s: int) -> str:
@@ -95,6 +95,22 @@ class Visitors:
             TooManyRequests: Software, or everybody behind the address, has begun too many.
         """
         self._check(self._share("software", request, SOFTWARE), self._share("orders", request))
+
+    def check_key_order(self, key_id: str) -> None:
+        """Check that whoever has this API key may begin one more order. It draws on no address.
+
+        Raises:
+            TooManyRequests: It has begun too many.
+        """
+        self._check(Share(("key", key_id), self._rate()))
+
+    def check_key_report(self, key_id: str) -> None:
+        """Check that whoever has this API key may have one more report.
+
+        Raises:
+            TooManyRequests: It has had too many.
+        """
+        self._check(Share(("report", key_id), self._rate(REPORTS)))
 
     def check_call(self, request: Request, route: str) -> None:
         """Check that software without a key may call `route` once more.

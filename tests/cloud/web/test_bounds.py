@@ -18,6 +18,8 @@ API_KEY = "the game software's own key"
 COUNTED = {"/create-payment-link", "/gameover", "/m/<machine_id>/checkout"}
 # These need a key, and read nothing without it.
 KEYED = {"/ingest": {"X-Ingest-Secret": INGEST_SECRET}, "/gameover": {"X-Api-Key": API_KEY}}
+# This needs an API key, and has a limit for each: tests/cloud/web/test_api_keys.py.
+REPORTS = {"/takings"}
 # Stripe alone can sign for these, and it must never be turned away.
 SIGNED = {"/webhook", "/addCredit"}
 # These read a record or two and change nothing, however often they are asked.
@@ -67,7 +69,7 @@ def watch(site: Site, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_every_route_has_a_bound_of_some_kind() -> None:
     site = Site()
     assert routes_of(site, "POST") == COUNTED | set(KEYED) | SIGNED
-    assert routes_of(site, "GET") == READING
+    assert routes_of(site, "GET") == READING | REPORTS
     methods = {method for rule in site.app.url_map.iter_rules() for method in rule.methods or ()}
     assert methods == {"GET", "HEAD", "OPTIONS", "POST"}
 

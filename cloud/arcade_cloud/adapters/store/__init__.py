@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from arcade_cloud.errors import StoreUnavailable
-from arcade_cloud.ports.store import Store
+from arcade_cloud.ports.software import WholeStore
 
 _SQLITE = "sqlite:///"
 _DYNAMODB = "dynamodb://"
 
 
-def open_store(database_url: str, *, dynamodb_endpoint: str | None = None) -> Store:
+def open_store(database_url: str, *, dynamodb_endpoint: str | None = None) -> WholeStore:
     """The store that a DATABASE_URL names. Only its own adapter is imported.
 
     Args:

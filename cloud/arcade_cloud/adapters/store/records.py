@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from arcade_cloud.adapters.store.forms import Forms
 from arcade_cloud.domain.alerts import Alert
+from arcade_cloud.domain.api_keys import ApiKey
 from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
@@ -43,6 +44,7 @@ _ALERT = msgspec.json.Decoder(Alert)
 _UNMATCHED_ACK = msgspec.json.Decoder(UnmatchedAck)
 _WEBHOOKS = msgspec.json.Decoder(Webhooks)
 _UNCLAIMED = msgspec.json.Decoder(Unclaimed)
+_API_KEY = msgspec.json.Decoder(ApiKey)
 _STATE_CHANGE = msgspec.json.Decoder(StateChange)
 
 
@@ -241,6 +243,15 @@ def unclaimed(record: bytes, payment_intent: str) -> Unclaimed:
         InvariantBroken: The record cannot be read.
     """
     return _decoded(_UNCLAIMED, record, f"the unclaimed payment {payment_intent}")
+
+
+def api_key(record: bytes, key_id: str) -> ApiKey:
+    """An API key.
+
+    Raises:
+        InvariantBroken: The record cannot be read.
+    """
+    return _decoded(_API_KEY, record, f"API key {key_id}")
 
 
 def webhooks(record: bytes) -> Webhooks:

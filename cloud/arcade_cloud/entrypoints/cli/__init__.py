@@ -16,6 +16,7 @@ from arcade_cloud.entrypoints.cli import (
     backup,
     check,
     database,
+    key,
     machine,
     order,
     payment,
@@ -106,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-v", "--verbose", action="store_true", help="log every step")
     parser.set_defaults(makes_database=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for noun in (serve, machine, sticker, order, payment, takings, alert, store, backup, table, check):
+    for noun in (serve, machine, sticker, order, payment, takings, alert, key, store, backup, table, check):
         noun.add_to(commands)
     return parser
 

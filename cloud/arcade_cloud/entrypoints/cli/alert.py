@@ -110,7 +110,7 @@ def _acknowledge(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
     from arcade_cloud.errors import BadRequest
 
-    by = options.by or _user()
+    by = options.by or user()
     failed = False
     with build(settings) as cloud:
         for alert_id in options.ids:
@@ -125,7 +125,8 @@ def _acknowledge(settings: "Settings", options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _user() -> str:
+def user() -> str:
+    """The user who runs this."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in a container

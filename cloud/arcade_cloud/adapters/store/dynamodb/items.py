@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from arcade_cloud.adapters.store import records
 from arcade_cloud.domain.alerts import Alert
+from arcade_cloud.domain.api_keys import ApiKey
 from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import HEARS_FOR_MS, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
@@ -67,6 +68,8 @@ ECHO_KEY: Item = {"pk": {"S": "echo"}, "sk": {"S": "echo"}}
 RECONCILED_KEY: Item = {"pk": {"S": "swept"}, "sk": {"S": "swept"}}
 RECHECKED_KEY: Item = {"pk": {"S": "rechecked"}, "sk": {"S": "rechecked"}}
 WEBHOOKS_KEY: Item = {"pk": {"S": "webhooks"}, "sk": {"S": "webhooks"}}
+# All API keys: they are few, and each is small.
+API_KEYS = "api-keys"
 FORM_KEY: Item = {"pk": {"S": "form"}, "sk": {"S": "form"}}
 
 
@@ -368,6 +371,17 @@ def unclaimed_put(payment: Unclaimed, by: str) -> Write:
 def unclaimed_delete(payment_intent: str) -> Write:
     """Take a payment off the list."""
     return {"Key": key("unclaimed", payment_intent)}
+
+
+def api_key_key(key_id: str) -> Item:
+    """API keys stand together, so that all of them can be read consistently."""
+    return {"pk": {"S": API_KEYS}, "sk": {"S": f"api-key#{_short(key_id)}"}}
+
+
+def api_key_put(key: ApiKey, expected_version: int, by: str) -> Write:
+    """An API key, if the expected version is stored."""
+    body = _body(key, f"API key {key.key_id}")
+    return _versioned(api_key_key(key.key_id), key.version, body, expected_version, by)
 
 
 def echo_update(sent_at_ms: int) -> Write:

@@ -23,6 +23,7 @@ Each call of the port is one conditional write or one transaction; nothing scans
     lasting    lasting#<kind>:<subject>  lasting          (names the condition that lasts)
     unmatched  orphan#<hash>          orphan              lists    orphans#<shard> (at, hash)
     unclaimed  unclaimed#<intent>     unclaimed           lists    unclaimed#<shard> (at, intent)
+    API key    api-keys               api-key#<id>
     echo       echo                   echo
     reconciled swept                  swept
     rechecked  rechecked              rechecked           (how far the waiting orders have been looked at)
@@ -45,7 +46,8 @@ decision depends on is read consistently from the table itself:
   standing_alerts  Read again from the table without those that are over.
   recent_orders, orders_with_code, recent_alerts, unmatched_acks, unclaimed
                    The records are current, but one made this very moment may be missing. Only people read them.
-  machines         No index: read from the table, so a machine is listed as soon as it is registered.
+  machines, api_keys
+                   No index: read from the table, so a machine is listed as soon as it is registered.
   lines_of_day     No index either: a query of each of the day's partitions.
   state_changes    No index either: a query of the machine's partition.
   prune            Deletes a record only if it is still what the index showed.
@@ -69,6 +71,7 @@ from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.dynamodb import items
 from arcade_cloud.adapters.store.dynamodb.client import Refused, Table
 from arcade_cloud.adapters.store.dynamodb.items import Item, Write
+from arcade_cloud.adapters.store.dynamodb.software import DynamoSoftware
 from arcade_cloud.adapters.store.forms import FORMS, Forms
 from arcade_cloud.config.dynamodb_address import TableAddress
 from arcade_cloud.domain.alerts import Alert
@@ -107,6 +110,7 @@ class DynamoStore:
         self._forms = forms
         self._monotonic_s = monotonic_s
         self._form: tuple[float, int] | None = None
+        self.software = DynamoSoftware(self.table, self._form_lately)
 
     def close(self) -> None:
         """Close the connections. Every later call raises StoreUnavailable."""

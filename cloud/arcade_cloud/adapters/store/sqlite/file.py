@@ -94,6 +94,8 @@ ADDED_TABLES = {
     "takings": """CREATE TABLE IF NOT EXISTS takings (
         order_id TEXT NOT NULL, serial INTEGER NOT NULL, day TEXT NOT NULL, record BLOB NOT NULL,
         PRIMARY KEY (order_id, serial)) WITHOUT ROWID""",
+    "api_keys": """CREATE TABLE IF NOT EXISTS api_keys (
+        key_id TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID""",
     "state_changes": """CREATE TABLE IF NOT EXISTS state_changes (
         machine_id TEXT NOT NULL, at_ms INTEGER NOT NULL, record BLOB NOT NULL,
         PRIMARY KEY (machine_id, at_ms)) WITHOUT ROWID""",

@@ -9,6 +9,7 @@ from typing import Any
 from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.forms import FORMS, Forms
 from arcade_cloud.adapters.store.sqlite.file import BUSY_S, MIGRATIONS, Migration, SqliteFile
+from arcade_cloud.adapters.store.sqlite.software import SqliteSoftware
 from arcade_cloud.domain import webhooks
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.books import Line
@@ -91,6 +92,7 @@ class SqliteStore:
         """
         self._forms = forms
         self._file = SqliteFile(path, busy_s=busy_s, migrations=migrations)
+        self.software = SqliteSoftware(self._file)
 
     def close(self) -> None:
         """Close the file. Every later call raises StoreUnavailable."""
