@@ -13,6 +13,7 @@ from arcade_cloud.adapters.stripe.clock import monotonic_clock_ms
 from arcade_cloud.config.settings import Settings
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.limits import Limits
+from arcade_cloud.domain.quiet_hours import QuietHours
 from arcade_cloud.ports.messaging import AlertReceiver, Broker
 from arcade_cloud.ports.payments import Payments
 from arcade_cloud.ports.software import SoftwareStore, WholeStore
@@ -89,6 +90,7 @@ def connect(
     base_url: str,
     price_id: str | None = None,
     zone: tzinfo = UTC,
+    quiet_hours: QuietHours | None = None,
     broker_user: str | None = None,
     machine_silent_s: int = 0,
     is_live: bool = False,
@@ -104,6 +106,7 @@ def connect(
         webhooks_payments: The same for what a webhook waits for.
         is_live: Stripe moves real money.
         zone: The arcade's time zone.
+        quiet_hours: When people are told only what cannot wait.
         broker_user: The cloud's own user at the broker.
     """
     alerting = Alerts(store, now_ms)
@@ -112,7 +115,9 @@ def connect(
         store=store,
         payments=payments,
         sender=sender,
-        delivery=AlertDelivery(store=store, alerts=alerting, receivers=receivers, now_ms=now_ms),
+        delivery=AlertDelivery(
+            store=store, alerts=alerting, receivers=receivers, now_ms=now_ms, quiet_hours=quiet_hours
+        ),
         limits=limits,
         now_ms=now_ms,
         later=later,
@@ -330,6 +335,7 @@ def build(
             machine_silent_s=settings.machine_silent_s,
             is_live=settings.stripe_is_live,
             zone=settings.timezone,
+            quiet_hours=settings.quiet_hours,
             broker_user=settings.broker.username,
             now_ms=now_ms,
             later=later,

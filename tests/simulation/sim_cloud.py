@@ -134,6 +134,7 @@ class Worker:
         payments.clock_off_ms = lambda: self.skew_ms if self.is_measured else None
         receiver = self._guarded(cloud, "post", "")
         receiver.name, receiver.setting, receiver.at_once = "operator", "ALERT_URLS", 3
+        receiver.is_quiet_at_night = False
         services = connect(
             store=self._guarded(cloud.store, STORE_WRITES, STORE_READS),
             payments=payments,

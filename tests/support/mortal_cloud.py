@@ -100,6 +100,7 @@ class Inbox:
     name = "inbox"
     setting = "ALERT_URLS"
     at_once = 2
+    is_quiet_at_night = False
 
     def __init__(self) -> None:
         self.kinds: list[str] = []

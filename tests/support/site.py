@@ -58,6 +58,7 @@ class SilentAlerts:
     name = "silent"
     setting = "ALERT_URLS"
     at_once = 1
+    is_quiet_at_night = False
 
     def post(self, alerts: Sequence[Alert]) -> bool:
         return True

@@ -42,6 +42,7 @@ class LogAlerts:
     name: str = "the log"
     setting: str = "ALERT_URLS"
     at_once: int = IN_ONE_MESSAGE
+    is_quiet_at_night: bool = False
 
     def post(self, alerts: Sequence[Alert]) -> bool:
         """Write a line for each."""
@@ -63,6 +64,7 @@ class WebhookAlerts:
     name: str = "webhook"
     setting: str = "ALERT_WEBHOOK_URL"
     at_once: int = 1
+    is_quiet_at_night: bool = False
 
     def post(self, alerts: Sequence[Alert]) -> bool:
         """Post an alert, and return whether the other side accepted it (2xx).
@@ -106,6 +108,7 @@ class PeopleAlerts:
     site_name: str
     setting: str = "ALERT_URLS"
     at_once: int = IN_ONE_MESSAGE
+    is_quiet_at_night: bool = True
 
     @property
     def name(self) -> str:

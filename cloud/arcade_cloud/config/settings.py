@@ -16,6 +16,7 @@ from arcade_cloud.config.host_names import host_name
 from arcade_cloud.config.private_files import why_not_private
 from arcade_cloud.config.variables import default_of
 from arcade_cloud.domain.limits import Limits
+from arcade_cloud.domain.quiet_hours import QuietHours, parse_quiet_hours
 from arcade_cloud.errors import ArcadeError
 from arcade_shared.broker_address import TLS_PORT, BrokerAddress, is_loopback
 from arcade_shared.signing import MIN_SECRET_LENGTH
@@ -85,6 +86,7 @@ class Settings:
     dynamodb_endpoint: str | None
     alert_webhook_url: str | None = field(repr=False)
     alert_urls: tuple[str, ...] = field(repr=False)  # as apprise writes them
+    quiet_hours: QuietHours | None
     machine_silent_s: int  # 0: silent machines raise no alert
     rate_limit_per_minute: int  # 0: no limit
     trusted_proxies: int
@@ -126,7 +128,7 @@ def _read(env: Environment, *, on_lambda: bool) -> Settings:
         env.fault("MQTT_LISTENER_ID", "must be 1 to 64 letters, digits, '-', '_' or '.'")
     if on_lambda and not env.is_given("INGEST_SECRET"):
         env.remarks.append("INGEST_SECRET is not set: on AWS Lambda no message of a machine would ever arrive.")
-    broker, public_base_url = _broker(env), _public_base_url(env)
+    broker, public_base_url, zone = _broker(env), _public_base_url(env), _timezone(env)
     return Settings(
         stripe_api_key=env.text("STRIPE_API_KEY") or "",
         stripe_webhook_secrets=env.texts("STRIPE_WEBHOOK_SECRET"),
@@ -143,11 +145,12 @@ def _read(env: Environment, *, on_lambda: bool) -> Settings:
         allowed_hosts=_allowed_hosts(env, public_base_url),
         site_name=env.text("SITE_NAME") or default_of("SITE_NAME", str),
         operator_contact=env.text("OPERATOR_CONTACT") or "",
-        timezone=_timezone(env),
+        timezone=zone,
         database_url=database_url,
         dynamodb_endpoint=env.url("DYNAMODB_ENDPOINT"),
         alert_webhook_url=env.url("ALERT_WEBHOOK_URL"),
         alert_urls=_alert_urls(env),
+        quiet_hours=_quiet_hours(env, zone),
         machine_silent_s=_machine_silent_s(env),
         rate_limit_per_minute=env.number("RATE_LIMIT_PER_MINUTE", 0, 1_000_000),
         trusted_proxies=env.number("TRUSTED_PROXIES", 0, 10),
@@ -351,6 +354,17 @@ def _timezone(env: Environment) -> tzinfo:
     except (LookupError, ValueError, OSError):
         env.fault("TIMEZONE", f"must be a time zone such as Asia/Kuala_Lumpur or Europe/Berlin, not {name[:40]!r}")
         return UTC
+
+
+def _quiet_hours(env: Environment, zone: tzinfo) -> QuietHours | None:
+    text = env.text("ALERT_QUIET_HOURS")
+    if text is None:
+        return None
+    try:
+        return parse_quiet_hours(text, zone)
+    except ValueError:
+        env.fault("ALERT_QUIET_HOURS", f"must be two times of day such as 22:00-08:00, not {text[:40]!r}")
+        return None
 
 
 def _publishes_per_s(env: Environment, broker: BrokerAddress) -> int:

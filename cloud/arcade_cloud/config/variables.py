@@ -198,6 +198,11 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
             secret=True,
         ),
         Variable(
+            name="ALERT_QUIET_HOURS",
+            meaning="When ALERT_URLS tells people only what cannot wait, in TIMEZONE, such as 22:00-08:00. The "
+            "rest comes afterwards. Not set: never.",
+        ),
+        Variable(
             name="MACHINE_SILENT_S",
             meaning="After so many seconds without a word from a machine an alert is raised, and again when it is "
             "heard; 0 raises none. The cloud first takes 5 minutes to prove that it hears at all.",

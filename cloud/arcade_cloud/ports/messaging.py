@@ -33,6 +33,11 @@ class AlertReceiver(Protocol):
         """How many alerts one message may tell."""
         ...
 
+    @property
+    def is_quiet_at_night(self) -> bool:
+        """Whether it is people, who are told in their quiet hours only what cannot wait."""
+        ...
+
     def post(self, alerts: Sequence[Alert]) -> bool:
         """Send one message with these alerts, at most `at_once`. Returns whether it has arrived. Never raises."""
         ...

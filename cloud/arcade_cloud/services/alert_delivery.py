@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from arcade_cloud.domain.alerts import Alert
+from arcade_cloud.domain.quiet_hours import QuietHours
 from arcade_cloud.errors import Conflict
 from arcade_cloud.ports.messaging import AlertReceiver
 from arcade_cloud.ports.store import Store
@@ -16,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 # The oldest of those that wait, at one look; far more than wait where receivers work.
 LOOKED_AT = 500
+# In quiet hours most of them wait on purpose, and none of these may hide one that cannot.
+LOOKED_AT_AT_NIGHT = 2_000
 MESSAGES_PER_PASS = 20
 # How long an alert, and a receiver, is left alone after a failure: doubled each time, up to the second number.
 ALERT_AGAIN_MS = (60_000, 60 * 60_000)
@@ -45,6 +48,7 @@ class AlertDelivery:
     alerts: Alerts
     receivers: Sequence[AlertReceiver]
     now_ms: Callable[[], int]
+    quiet_hours: QuietHours | None = None
     _alerts_failed: dict[tuple[str, str], _Failed] = field(default_factory=dict)
     _receivers_failed: dict[str, _Failed] = field(default_factory=dict)
     _receivers_proven: set[str] = field(default_factory=set)
@@ -58,12 +62,13 @@ class AlertDelivery:
         Raises:
             StoreUnavailable: What has arrived may be posted again.
         """
-        unsent = self.store.unsent_alerts(LOOKED_AT)
+        unsent = self.store.unsent_alerts(LOOKED_AT_AT_NIGHT if self._is_quiet() else LOOKED_AT)
         told = {alert.alert_id: {*alert.told, *self._given_up(alert)} for alert in unsent}
         self._forget(unsent)
         left = MESSAGES_PER_PASS
         for receiver in self._in_turn():
             mine = [alert for alert in unsent if receiver.name not in told[alert.alert_id]]
+            mine = [alert for alert in mine if not self._waits(receiver, alert)]
             for message in self._messages(receiver, mine):
                 is_first = left == MESSAGES_PER_PASS
                 if not left or (until_ms is not None and not is_first and self.now_ms() >= until_ms):
@@ -79,6 +84,20 @@ class AlertDelivery:
         for alert in unsent:
             if self._is_done(told[alert.alert_id]):
                 self._note(alert, told[alert.alert_id])  # given up by the last of them
+
+    def _is_quiet(self) -> bool:
+        return self.quiet_hours is not None and self.quiet_hours.lasts(self.now_ms())
+
+    def _waits(self, receiver: AlertReceiver, alert: Alert) -> bool:
+        """Whether people are told in the morning."""
+        quiet = self.quiet_hours if receiver.is_quiet_at_night else None
+        return quiet is not None and quiet.holds(alert.kind, self.now_ms())
+
+    def _due_ms(self, receiver: AlertReceiver, alert: Alert) -> int:
+        """From when on the receiver is late."""
+        if self.quiet_hours is None or not receiver.is_quiet_at_night:
+            return alert.at_ms
+        return max(alert.at_ms, self.quiet_hours.ended_ms(self.now_ms()))
 
     def _in_turn(self) -> list[AlertReceiver]:
         """Those that may be tried now; who failed least first."""
@@ -134,7 +153,8 @@ class AlertDelivery:
             key = (receiver.name, alert.alert_id)
             self._alerts_failed[key] = _next(self._alerts_failed.get(key), ALERT_AGAIN_MS, now_ms)
         logger.warning("%s did not take %s", receiver.name, ", ".join(alert.alert_id for alert in message))
-        late = [alert for alert in message if now_ms - alert.at_ms >= LATE_MS and alert.kind != "alert_receiver"]
+        late = [alert for alert in message if now_ms - self._due_ms(receiver, alert) >= LATE_MS]
+        late = [alert for alert in late if alert.kind != "alert_receiver"]
         told_ms = self._told_ms.get(receiver.name)
         if late and (told_ms is None or now_ms - told_ms >= TELL_AGAIN_MS):
             self._told_ms[receiver.name] = now_ms

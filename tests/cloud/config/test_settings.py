@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from arcade_cloud.config.settings import Settings, SettingsError, load, warnings
 from arcade_cloud.config.variables import VARIABLES, default_of, example
 from arcade_cloud.domain.limits import Limits
+from arcade_cloud.domain.quiet_hours import QuietHours
 
 ROOT = Path(__file__).parents[3]
 
@@ -63,6 +64,13 @@ def test_the_time_zone_is_utc_unless_it_is_named() -> None:
 @pytest.mark.parametrize("name", ["Kuala Lumpur", "../../etc/passwd", "/etc/passwd", "Asia", "UTC+8", "é"])
 def test_a_time_zone_that_nobody_knows_is_a_fault(name: str) -> None:
     assert "must be a time zone such as Asia/Kuala_Lumpur" in the_fault(TIMEZONE=name)
+
+
+def test_quiet_hours_are_those_of_the_arcades_clock() -> None:
+    assert load_with().quiet_hours is None
+    settings = load_with(TIMEZONE="Asia/Kuala_Lumpur", ALERT_QUIET_HOURS="22:00-08:00")
+    assert settings.quiet_hours == QuietHours(22 * 60, 8 * 60, settings.timezone)
+    assert "must be two times of day such as 22:00-08:00" in the_fault(ALERT_QUIET_HOURS="at night")
 
 
 def test_good_settings_are_read_and_have_nothing_to_warn_of() -> None:

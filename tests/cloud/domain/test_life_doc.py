@@ -11,6 +11,7 @@ from arcade_cloud.domain.credit import PUBLISH_BACKOFF_S, REVOKE_BACKOFF_S, UNCO
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.domain.order import State
 from arcade_cloud.domain.payment import OPEN_AT_MOST_S
+from arcade_cloud.domain.quiet_hours import URGENT
 from arcade_cloud.domain.settlement import (
     ATTEMPT_LIFE_MS,
     PATIENT_BACKOFF_S,
@@ -38,9 +39,13 @@ def test_every_alert_is_listed_with_what_to_do_about_it() -> None:
     assert set(rows("Alerts")) == {*get_args(AlertKind), *get_args(ConditionKind)}
 
 
+def test_what_cannot_wait_until_the_morning_is_marked() -> None:
+    assert {kind for kind, row in rows("Alerts").items() if row.startswith("☾ ")} == URGENT
+
+
 def test_every_kind_of_alert_is_raised_somewhere() -> None:
     """mypy sees to it that no other is."""
-    sources = [path.read_text() for path in CODE.rglob("*.py") if path.name != "alerts.py"]
+    sources = [path.read_text() for path in CODE.rglob("*.py") if path.name not in {"alerts.py", "quiet_hours.py"}]
     for kind in (*get_args(AlertKind), *get_args(ConditionKind)):
         assert any(f'"{kind}"' in source for source in sources), kind
 

@@ -1,11 +1,13 @@
 """Each alert reaches each receiver, and none waits for a receiver, or an alert, that is no use."""
 
 from collections.abc import Sequence
+from datetime import UTC
 
 import pytest
 
 from arcade_cloud.domain import alerts
 from arcade_cloud.domain.alerts import Alert
+from arcade_cloud.domain.quiet_hours import QuietHours, parse_quiet_hours
 from arcade_cloud.errors import Conflict
 from arcade_cloud.services.alert_delivery import GIVEN_UP_MS, LATE_MS, MESSAGES_PER_PASS, AlertDelivery
 from arcade_cloud.services.alerts import Alerts
@@ -19,6 +21,7 @@ class Person:
     """Takes alerts, but for those and for the time that a test says."""
 
     setting = "ALERT_URLS"
+    is_quiet_at_night = False
 
     def __init__(self, name: str = "ana", at_once: int = 3) -> None:
         self.name, self.at_once = name, at_once
@@ -45,11 +48,14 @@ class World:
     def __init__(self, *receivers: Person) -> None:
         self.store, self.now_ms, self.receivers = MemoryStore(), NOW_MS, receivers
         self.alerts = Alerts(self.store, lambda: self.now_ms)
+        self.quiet_hours: QuietHours | None = None
         self.restart()
 
     def restart(self) -> None:
         """Another process, which remembers nothing."""
-        self.delivery = AlertDelivery(self.store, self.alerts, self.receivers, lambda: self.now_ms)
+        self.delivery = AlertDelivery(
+            self.store, self.alerts, self.receivers, lambda: self.now_ms, self.quiet_hours
+        )
 
     def happens(self, *subjects: str) -> list[str]:
         found = [alerts.alert("loss", subject, "text", self.now_ms) for subject in subjects]
@@ -204,3 +210,40 @@ def test_who_has_it_is_remembered_whoever_changes_the_alert_meanwhile(monkeypatc
     found = world.store.alert(alert_id)
     assert found is not None
     assert (found.told, found.acknowledged_by) == (("ana",), "cleo")
+
+
+def test_at_night_people_are_told_what_cannot_wait_and_the_rest_in_the_morning() -> None:
+    """It is 14:13 when it begins."""
+    ana, software = Person("ana"), Person("software", at_once=1)
+    ana.is_quiet_at_night = True
+    world = World(ana, software)
+    world.quiet_hours = parse_quiet_hours("14:00-20:00", UTC)
+    world.restart()
+    (loss,) = world.happens("o-1")
+    world.alerts.begin("machine_silent", "cab-01", "text")
+    world.alerts.end("machine_silent", "cab-01", "text")
+    world.alerts.begin("broker", "cloud", "text")
+    world.pass_by(HOUR_MS)
+    assert [alert.partition(":")[0] for alert in ana.got] == ["broker"]
+    assert len(software.got) == 4
+    world.restart()
+    world.pass_by(8 * HOUR_MS)
+    assert [alert.partition(":")[0] for alert in ana.got] == ["broker", "loss", "machine_silent", "machine_silent"]
+    assert len(ana.messages) == 2
+    assert (software.got.count(loss), world.unsent) == (1, [])
+
+
+def test_what_people_are_told_in_the_morning_is_not_late() -> None:
+    ana = Person()
+    ana.is_quiet_at_night = True
+    world = World(ana)
+    world.quiet_hours = parse_quiet_hours("14:00-20:00", UTC)
+    world.restart()
+    world.happens("o-1")
+    ana.away = True
+    while world.quiet_hours.lasts(world.now_ms):
+        world.pass_by(60_000)
+    world.pass_by(LATE_MS - 120_000)
+    assert world.store.lasting_alert("alert_receiver", "ana") is None
+    world.pass_by(HOUR_MS)
+    assert world.store.lasting_alert("alert_receiver", "ana") is not None
