@@ -1086,6 +1086,9 @@ def test_presences_wait_for_later_the_first_due_first(store: Store) -> None:
     assert store.waiting_presences(100, 10) == ["cab-01", "cab-05", "cab-04"]
     assert store.waiting_presences(99, 2) == ["cab-03", "cab-01"]
     assert store.waiting_presences(301, 10) == []
+    store.put_presence(Presence(machine_id="cab-01", version=2, due_at_ms=100), 1)
+    store.put_presence(Presence(machine_id="cab-05", version=2, due_at_ms=None), 1)
+    assert store.waiting_presences(100, 10) == ["cab-04"]
 
 
 def test_the_last_note_of_a_sweep_counts(store: Store) -> None:

@@ -401,7 +401,7 @@ def hearing_after(before: Hearing | None, sent_at_ms: int) -> Hearing:
 
 def put_off_after_ms(now_ms: int, silent_ms: int) -> int:
     """Only a clock that was ahead has made a machine due later than this."""
-    return now_ms + max(silent_ms, HEARS_FOR_MS) + AHEAD_MS
+    return now_ms + max(2 * silent_ms, HEARS_FOR_MS) + AHEAD_MS
 
 
 class Watched(Struct, frozen=True):
@@ -420,7 +420,9 @@ def look(
 ) -> Watched:
     """Whether a machine that has been heard once is silent now.
 
-    A machine that is closed may be switched off. Once it is in service again it has as long to speak as ever.
+    A machine that is closed may be switched off. Once it is in service again it has as long to speak as ever. One
+    that is closed until some day is looked at as often as others meanwhile, so that none waits longer than
+    `put_off_after_ms`: whatever does, a wrong clock has put off.
     """
 
     def due(at_ms: int | None) -> Presence:
@@ -431,7 +433,10 @@ def look(
     if now_ms - presence.last_alive_ms < silent_ms:
         return Watched(due(presence.last_alive_ms + silent_ms), "alive")
     if closed is not None:
-        return Watched(due(None if closed.until_ms is None else closed.until_ms + silent_ms), "closed")
+        again_ms = now_ms + silent_ms
+        if closed.until_ms is None:
+            return Watched(due(None), "closed")
+        return Watched(due(again_ms if again_ms < closed.until_ms else closed.until_ms + silent_ms), "closed")
     if hearing is None or now_ms - hearing.until_ms > HEARS_FOR_MS:
         return Watched(due(now_ms + HEARS_FOR_MS - ECHO_EVERY_MS), "unproven")
     if now_ms - hearing.since_ms < HEARS_FOR_MS:

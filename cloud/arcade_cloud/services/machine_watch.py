@@ -77,6 +77,8 @@ class MachineWatch:
     def look_at_put_off(self) -> None:
         """Look at machines that a clock that was ahead has put off. Nothing else makes them due so late.
 
+        Whatever it looks at is due sooner then. So the next pass finds the rest, however many there are.
+
         Raises:
             StoreUnavailable: The rest is looked at next time.
         """
@@ -112,8 +114,6 @@ class MachineWatch:
             self._excused(machine_id)
         elif watched.found == "alive":
             self.heard(machine_id)
-        if watched.presence == presence:
-            return watched.found  # as of a machine that is closed until a later day
         try:
             self.store.put_presence(after, presence.version)
         except Conflict:

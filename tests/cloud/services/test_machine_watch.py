@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from arcade_cloud.domain.closure import Closure
-from arcade_cloud.domain.machines import ECHO_EVERY_MS, HEARS_FOR_MS, Machine, Presence
+from arcade_cloud.domain.machines import ECHO_EVERY_MS, HEARS_FOR_MS, Machine, Presence, put_off_after_ms
 from arcade_cloud.errors import InvariantBroken
+from arcade_cloud.ports.store import Store
 from arcade_cloud.services import watches
 from arcade_shared.errors import BadMessage
 from arcade_shared.times import format_ms
@@ -389,3 +390,55 @@ def test_a_machine_that_another_process_s_clock_has_put_off_is_looked_at_in_time
     world.services.recheck.look()
     watching.tick(TOLD_MS)
     assert watching.told == [("machine_silent", "began")]
+
+
+def put_off_among(store: Store, now_ms: int, closed: int) -> str:
+    """So many machines that are closed until tomorrow, as they are on record, and one that a clock has put off."""
+    tomorrow_ms = now_ms + 24 * 3_600_000
+    for number in range(closed):
+        name = f"cab-closed-{number:03}"
+        closure = Closure(since_ms=now_ms, until_ms=tomorrow_ms)
+        store.put_machine(Machine(machine_id=name, version=1, closure=closure), 0)
+        store.put_presence(_heard(name, now_ms, due_at_ms=tomorrow_ms + SILENT_MS), 0)
+    store.put_machine(Machine(machine_id="cab-off", version=1), 0)
+    store.put_presence(_heard("cab-off", now_ms, due_at_ms=now_ms + 5 * 24 * 3_600_000), 0)
+    return "cab-off"
+
+
+def _heard(name: str, at_ms: int, due_at_ms: int) -> Presence:
+    return Presence(
+        machine_id=name, version=1, installation="c" * 32, heard_at_ms=at_ms, alive_at_ms=at_ms, due_at_ms=due_at_ms
+    )
+
+
+def test_machines_that_are_closed_for_the_night_do_not_hide_one_that_a_clock_has_put_off(
+    watching: Watching,
+) -> None:
+    """However many there are: they are looked at as often as others, so they do not wait for as long."""
+    world = watching.world
+    name = put_off_among(world.store, world.now_ms, 150)
+    world.services.recheck.look()
+    world.services.recheck.look()
+    for _ in range(3):
+        due_at_ms = world.store.presence(name).due_at_ms  # type: ignore[union-attr]
+        assert due_at_ms is not None
+        assert due_at_ms <= world.now_ms + SILENT_MS
+        assert world.store.waiting_presences(put_off_after_ms(world.now_ms, SILENT_MS), 1) == []
+        watching.tick(SILENT_MS // 2, says=True)
+
+
+def test_a_machine_that_is_closed_until_later_is_looked_at_as_often_as_others(watching: Watching) -> None:
+    """And only once it is in service again, and has had as long to speak as ever, it is called silent."""
+    close(watching, for_ms=2 * SILENT_MS + 90_000)
+    until_ms = watching.world.store.machine(MACHINE).closure.until_ms  # type: ignore[union-attr]
+    assert until_ms is not None
+    looked = set()
+    while watching.world.now_ms < until_ms:
+        watching.tick(10_000)
+        looked.add(watching.world.store.presence(MACHINE).due_at_ms)  # type: ignore[union-attr]
+    assert max(looked) == until_ms + SILENT_MS  # type: ignore[type-var]
+    assert len(looked) >= 3
+    watching.tick(SILENT_MS - 20_000)
+    assert not watching.accused
+    watching.tick(TOLD_MS - SILENT_MS)
+    assert watching.accused

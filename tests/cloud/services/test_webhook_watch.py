@@ -9,7 +9,7 @@ import pytest
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.ports.payments import Report
 from arcade_cloud.services.reconciliation import RECONCILE_EVERY_S
-from arcade_cloud.services.webhook_watch import DELIVERED_WITHIN_MS, NOTE_EVERY_MS, missing, said
+from arcade_cloud.services.webhook_watch import ASK_AGAIN_MS, DELIVERED_WITHIN_MS, NOTE_EVERY_MS, missing, said
 from support.orders import NOW_MS, session_of
 from support.site import Site
 
@@ -180,3 +180,42 @@ def test_check_says_when_a_webhook_was_last_accepted() -> None:
     assert said(Webhooks()) == "none was accepted yet"
     noted = Webhooks(accepted_at_ms=0, refused=7, refused_since_ms=1, refused_at_ms=2)
     assert said(noted) == "the last was accepted at 1970-01-01T00:00:00.000Z, 7 were refused since"
+
+
+# --- its process's clock is set back ---------------------------------------------------------------------
+
+HOURS_8_S = 8 * 3600
+
+
+def test_what_is_refused_after_the_clock_was_set_back_is_noted_at_once(desk: Desk) -> None:
+    desk.wait_s(HOURS_8_S)
+    desk.rubbish()
+    desk.wait_s(-HOURS_8_S)
+    desk.rubbish()
+    noted = desk.store.webhooks()
+    assert (noted.refused, noted.refused_at_ms) == (2, desk.site.now_ms)
+    desk.wait_s(NOTE_EVERY_MS / 1000 - 1)
+    desk.rubbish()
+    assert desk.store.webhooks().refused == 2, "the next one is only counted, as ever"
+
+
+def test_stripes_list_is_read_at_once_after_the_clock_was_set_back_and_then_as_often_as_ever(desk: Desk) -> None:
+    watch = desk.site.reconciliation.webhooks
+    desk.wait_s(HOURS_8_S)
+    desk.rubbish()
+    assert not watch.wants_stripes_list()
+    desk.wait_s(-HOURS_8_S)
+    assert watch.wants_stripes_list()
+    assert not watch.wants_stripes_list()
+    desk.wait_s(ASK_AGAIN_MS / 1000)
+    assert watch.wants_stripes_list()
+
+
+def test_a_webhook_that_is_accepted_after_the_clock_was_set_back_ends_what_was_told(desk: Desk) -> None:
+    """A clock that is minutes ahead still takes Stripe's signature; another process tells the condition."""
+    desk.wait_s(200)
+    assert desk.site.post_event({"id": "evt_1", "type": "invoice.paid"}).status_code == 200
+    desk.wait_s(-200)
+    desk.site.reconciliation.webhooks.alerts.begin("webhook_refused", "Stripe", "Stripe's webhooks are refused.")
+    assert desk.site.post_event({"id": "evt_2", "type": "invoice.paid"}).status_code == 200
+    assert desk.told == ["begin", "end"]
