@@ -136,7 +136,12 @@ def connect(
         random_bytes=random_bytes,
     )
     watch = MachineWatch(
-        store=store, alerts=alerting, sender=sender, now_ms=now_ms, silent_ms=machine_silent_s * 1000
+        store=store,
+        alerts=alerting,
+        sender=sender,
+        now_ms=now_ms,
+        silent_ms=machine_silent_s * 1000,
+        clock=fulfilment.clock,
     )
     webhooks = WebhookWatch(store=store, alerts=alerting, now_ms=now_ms)
     intake = PaymentIntake(

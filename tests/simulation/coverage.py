@@ -38,6 +38,8 @@ ORDER: frozenset[Transition] = frozenset(
         ("revoking", "Acked", "settled"),
         ("revoking", "Due", "resolved"),
         ("revoking", "Due", "settled"),
+        ("revoking", "TimeAsked", "resolved"),  # by a process that does not know yet whether its clock is right
+        ("revoking", "TimeAsked", "settled"),
         ("resolved", "PaymentRead", "settled"),
         ("returning", "PaymentRead", "settled"),
         ("settled", "PaymentRead", "resolved"),

@@ -241,7 +241,7 @@ MUTATIONS = (
     ),
     _bug(
         "a machine whose signatures are refused is silent",
-        (CREDIT + "revoke", "credit.machine_id not in context.unheard and ", ""),
+        (CREDIT + "_over", "credit.machine_id not in context.unheard and ", ""),
         within=1,
         elsewhere="tests/cloud/services/test_wrong_key.py::"
         "test_its_order_is_not_closed_as_silent_and_ends_right_once_the_old_secret_is_back",
@@ -335,7 +335,7 @@ MUTATIONS = (
     ),
     _bug(
         "nothing is the last resort",
-        (CREDIT + "revoke", "context.now_ms >= last_resort_ms(revoking, patience, context)", "False"),
+        (CREDIT + "_over", "context.now_ms >= last_resort_ms(revoking, patience, context)", "False"),
         near=13,
     ),
     _bug(
@@ -781,8 +781,8 @@ MUTATIONS = (
         "a status that was long on its way is a sign of life",
         (
             "arcade_cloud.domain.machines:_is_sign_of_life",
-            "return status.timestamp_ms >= now_ms - FRESH_MS",
-            "return True",
+            " and status.timestamp_ms >= now_ms - FRESH_MS",
+            "",
         ),
         near=50,
     ),
@@ -796,7 +796,7 @@ MUTATIONS = (
     ),
     _bug(
         "an order that is settled again books all of it again",
-        (BOOKS + "lines", "due - total(line for line in booked if line.number == number)", "due"),
+        (BOOKS + "lines", "due - total(line for line in plays(booked) if line.number == number)", "due"),
     ),
     _bug(
         "an order that is settled again books nothing more",

@@ -3,12 +3,14 @@
 import random
 import traceback
 from collections.abc import Callable, Sequence
+from email.utils import formatdate
 from types import SimpleNamespace
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from arcade_cloud.adapters.stripe.clock import StripeClock
 from arcade_cloud.adapters.stripe.events import interpret, verify
 from arcade_cloud.bootstrap import connect
 from arcade_cloud.domain.alerts import Alert
@@ -44,7 +46,7 @@ STORE_READS = (
     "waiting_presences unclaimed unclaimed_payment waiting_orders rechecked_until standing_alerts booked"
 )
 PAYMENT_WRITES = "create_checkout capture cancel refund"
-PAYMENT_READS = "read_checkout read_payment read_price read_events"
+PAYMENT_READS = "read_checkout read_payment read_price read_events check"
 NO_RECORDS = ("unavailable", "_lock", "_committed", "_alerted", "_watched")
 # A worker that waits for Stripe or the broker lets others work; so deep may that go.
 MAX_DEPTH = 2
@@ -121,7 +123,6 @@ class Worker:
         self.up = False
         self.skew_ms = 0
         self.is_booking = False
-        self.is_measured = False  # how far it is off Stripe's
         self.start()
 
     def start(self) -> None:
@@ -130,8 +131,8 @@ class Worker:
         self.up = True
         self.generation += 1
         payments = self._guarded(cloud.payments, PAYMENT_WRITES, PAYMENT_READS)
-        self.is_measured = False
-        payments.clock_off_ms = lambda: self.skew_ms if self.is_measured else None
+        self.clock = StripeClock(self.now_ms, lambda: cloud.scheduler.now_ms)
+        payments.clock_off_ms = lambda: self.clock.off_ms
         receiver = self._guarded(cloud, "post", "")
         receiver.name, receiver.setting, receiver.at_once = "operator", "ALERT_URLS", 3
         receiver.is_quiet_at_night = False
@@ -146,7 +147,7 @@ class Worker:
             price_id="price_default",
             machine_silent_s=cloud.evidence.limits.machine_silent_s,
             zone=ZoneInfo(cloud.evidence.zone),
-            now_ms=lambda: cloud.scheduler.now_ms + self.skew_ms,
+            now_ms=self.now_ms,
             monotonic_ms=lambda: cloud.scheduler.now_ms,
             later=at_once if cloud.serverless else self._later,
             random_bytes=cloud.rng.randbytes,
@@ -156,6 +157,10 @@ class Worker:
         self.recheck = services.recheck
         self.reconciliation, self.watch, self.fleet = services.reconciliation, services.watch, services.fleet
         cloud.listens()
+
+    def now_ms(self) -> int:
+        """What the process takes for the time."""
+        return self.cloud.scheduler.now_ms + self.skew_ms
 
     def _guarded(self, inner: Any, writes: str, reads: str) -> Any:
         kind = type(inner).__name__
@@ -218,8 +223,8 @@ class Worker:
         return change
 
     def _answer(self, call: Callable[..., Any], name: str, args: Any, fields: Any) -> Any:
-        """The answer to a call. Each of Stripe's has Stripe's time, a refusal too. A jump since is noticed."""
-        is_answer = False
+        """The answer to a call. Each of Stripe's has Stripe's time, a refusal too."""
+        asked_ms, is_answer = self.now_ms(), False
         try:
             answer = call(*args, **fields)
             is_answer = True
@@ -228,7 +233,7 @@ class Worker:
             raise
         finally:
             if is_answer and name.startswith("SimPayments"):
-                self.is_measured = True
+                self.clock.answered({"Date": formatdate(self.cloud.scheduler.now_ms // 1000)}, asked_ms)
         return answer
 
     def _while_stripe_answers(self, generation: int, name: str) -> None:
@@ -451,9 +456,7 @@ class Cloud:
             if worker.up and not self.is_down:
                 looks = worker.recheck.look if self.serverless else worker.recheck.run_once
                 self.try_on(worker, "recheck", lambda _, looks=looks: looks())  # type: ignore[misc]  # bound now
-                if not self.payments.is_down:
-                    worker.is_measured = True
-                self.try_on(worker, "recheck", lambda _, looks=looks: looks())  # type: ignore[misc]  # bound now
+            done = done and worker.fulfilment.clock() == "right"
         if done:
             self._rechecks_from_ms = None
         else:

@@ -380,11 +380,9 @@ class World:
         wrong = WrongClock(self.scheduler.now_ms, worker.skew_ms)
         self.evidence.wrong_clocks.append(wrong)
         self.scheduler.note("far off", worker.index, worker.skew_ms)
-        worker.is_measured = worker.is_measured and worker.skew_ms < 0
         self.cloud.recheck_from_now()
 
         def put_right() -> None:
-            worker.is_measured = worker.is_measured and worker.skew_ms > 0  # one that was set ahead knows nothing
             worker.skew_ms, wrong.until_ms = 0, wrong.until_ms or self.scheduler.now_ms
             self.cloud.recheck_from_now()
 

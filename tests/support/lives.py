@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from arcade_cloud.domain.alerts import Alert
-from arcade_cloud.domain.decisions import Context, Decision
+from arcade_cloud.domain.decisions import Clock, Context, Decision
 from arcade_cloud.domain.effects import Effect, SendCoinpulse, Settle
 from arcade_cloud.domain.events import Acked, Due, Event, Outcome, PaymentRead, Sent, SettlementAttempted
 from arcade_cloud.domain.life import decide
@@ -87,6 +87,7 @@ class Life:
         self.keys = keys
         self.now_ms = NOW_MS
         self.last_echo_ms: int | None = None
+        self.clock: Clock = "right"
         self.alerts: dict[str, Alert] = {}
         self.effects: tuple[Effect, ...] = ()
         self.texts: list[str] = []
@@ -101,6 +102,7 @@ class Life:
             installations={} if self.installation is None else {self.order.machine_id: self.installation},
             last_echo_ms=self.last_echo_ms,
             capture_keys=self.keys,
+            clock=self.clock,
         )
 
     def on(self, event: Event) -> Decision:

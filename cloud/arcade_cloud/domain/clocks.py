@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from arcade_cloud.domain.credit import LONGEST_WAIT_S as LONGEST_CREDIT_WAIT_S
+from arcade_cloud.domain.decisions import Clock
 from arcade_cloud.domain.limits import AHEAD_MS
 from arcade_cloud.domain.order import Credit, Order
 from arcade_cloud.domain.payment import LONGEST_WAIT_S as LONGEST_READ_WAIT_S
@@ -26,6 +27,13 @@ CLOSED = "Nobody can pay right now, because a clock is wrong. The operator has b
 def why_closed(off_ms: int | None) -> str | None:
     """Why nobody may pay with a clock that is so far off Stripe's, in a sentence for players; None if they may."""
     return CLOSED if off_ms is not None and abs(off_ms) >= CLOSED_OFF_MS else None
+
+
+def clock_of(off_ms: int | None) -> Clock:
+    """What a process that is so far off Stripe's clock knows about its own."""
+    if off_ms is None:
+        return "unknown"
+    return "right" if why_closed(off_ms) is None else "wrong"
 
 
 def off_text(off_ms: int) -> str:

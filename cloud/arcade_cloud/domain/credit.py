@@ -5,12 +5,12 @@ command is made at the first publish and stays the same in every repetition. Onl
 the last resort ends a delivery. The deadline and an operator's refund only revoke.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from arcade_cloud.domain.decisions import Context, Notice, Step, later
-from arcade_cloud.domain.effects import SendCoinpulse, SendEcho, SendRevoke
+from arcade_cloud.domain.effects import AskTime, SendCoinpulse, SendEcho, SendRevoke
 from arcade_cloud.domain.events import Outcome, Sent
 from arcade_cloud.domain.limits import SKEW_MS, Patience
 from arcade_cloud.domain.order import Command, Credit, Delivery, Resolution, ResolvedBy, Revoking, Sending
@@ -83,11 +83,11 @@ def sent(credit: Credit, event: Sent, context: Context) -> Step[Credit]:
     told = _with(credit, last_sent=event.outcome.value)
     if event.outcome.value not in CONFIRMED:
         return Step(told, text=f"revoking: {event.outcome}")
-    first_ms = delivery.revoking.first_confirmed_at_ms
+    first_ms, at_ms = delivery.revoking.first_confirmed_at_ms, max(context.now_ms, delivery.revoking.since_ms)
     confirmed = msgspec.structs.replace(
         delivery.revoking,
-        first_confirmed_at_ms=context.now_ms if first_ms is None else first_ms,
-        last_confirmed_at_ms=context.now_ms,
+        first_confirmed_at_ms=at_ms if first_ms is None else first_ms,
+        last_confirmed_at_ms=at_ms,
     )
     return Step(_with(told, revoking=confirmed), (SendEcho(),), text="revoke sent")
 
@@ -169,13 +169,21 @@ def _reported_late(credit: Credit, delivery: Delivery, done: Resolution, ack: Ac
 
 def begin_revoking(credit: Credit, why: str, patience: Patience, context: Context) -> Step[Credit]:
     """Stop publishing, and ask what became of the credit. `why` is for people."""
-    asking = _with(credit, revoking=Revoking(since_ms=context.now_ms), due_at_ms=context.now_ms)
+    since_ms = max(context.now_ms, _delivery(credit).drawn_at_ms)  # whatever the clock says
+    asking = _with(credit, revoking=Revoking(since_ms=since_ms), due_at_ms=context.now_ms)
     step = revoke(asking, patience, context)
     return Step(step.part, step.effects, step.notices, step.text or why)
 
 
-def revoke(credit: Credit, patience: Patience, context: Context) -> Step[Credit]:
-    """Ask the machine where the credit stands. Resolve the credit once its silence is proven."""
+def revoke(credit: Credit, patience: Patience, context: Context, *, is_time_asked: bool = False) -> Step[Credit]:
+    """Ask the machine where the credit stands. Resolve the credit once its silence is proven.
+
+    Only a process whose clock agrees with Stripe's ends the wait. One that does not know asks Stripe first; one
+    that is wrong goes on asking the machine.
+
+    Args:
+        is_time_asked: Stripe was asked a moment ago.
+    """
     delivery = _delivery(credit)
     revoking = delivery.revoking
     if revoking is None:
@@ -186,10 +194,12 @@ def revoke(credit: Credit, patience: Patience, context: Context) -> Step[Credit]
         if delivery.last_sent == SENDING:
             return _unconfirmed(credit, context)
         return _resolve(credit, 0, "broker", "the broker did not deliver the credits", context)
-    if context.now_ms >= last_resort_ms(revoking, patience, context):
-        return _silent(credit, "last resort", context)
-    if credit.machine_id not in context.unheard and is_silent(delivery, patience, context):
-        return _silent(credit, "silence", context)
+    over = _over(credit, delivery, revoking, patience, context)
+    if over is not None and context.clock == "right":
+        return _silent(credit, over, context)
+    if over is not None and context.clock == "unknown" and not is_time_asked:
+        waits = _with(credit, due_at_ms=later(context, REVOKE_BACKOFF_S, revoking.sent + 1))
+        return Step(waits, (AskTime(delivery.command.credit_id),), text="asking Stripe for the time")
     asked = _with(
         credit,
         revoking=msgspec.structs.replace(revoking, sent=revoking.sent + 1),
@@ -197,6 +207,25 @@ def revoke(credit: Credit, patience: Patience, context: Context) -> Step[Credit]
         due_at_ms=later(context, REVOKE_BACKOFF_S, revoking.sent + 1),
     )
     return Step(asked, (SendRevoke(delivery.command.credit_id),))
+
+
+def time_asked(credit: Credit, patience: Patience, context: Context) -> Step[Credit]:
+    """Stripe was asked for its time: look again whether the wait is over."""
+    delivery = _delivery(credit)
+    if delivery.revoking is None or delivery.resolution is not None:
+        return Step(credit)
+    return revoke(credit, patience, context, is_time_asked=True)
+
+
+def _over(
+    credit: Credit, delivery: Delivery, revoking: Revoking, patience: Patience, context: Context
+) -> Literal["last resort", "silence"] | None:
+    """Why nobody need wait for the machine any longer, if this process's clock is right."""
+    if context.now_ms >= last_resort_ms(revoking, patience, context):
+        return "last resort"
+    if credit.machine_id not in context.unheard and is_silent(delivery, patience, context):
+        return "silence"
+    return None
 
 
 def is_silent(delivery: Delivery, patience: Patience, context: Context) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from arcade_cloud.domain.alerts import Alert, AlertKind
 from arcade_cloud.domain.effects import Effect
@@ -10,6 +10,8 @@ from arcade_cloud.domain.limits import Limits
 from arcade_cloud.domain.order import Order
 
 Part = TypeVar("Part", covariant=True)
+# What a process knows about its own clock: whether it agrees with Stripe's.
+Clock = Literal["right", "wrong", "unknown"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +24,7 @@ class Context:
         last_echo_ms: When the latest echo that came back was sent.
         capture_keys: Captures are marked with the first; a mark by any of them is ours.
         unheard: Machines on whose topics messages with a wrong signature come now.
+        clock: Whether `now_ms` may end a wait for a machine's word.
     """
 
     now_ms: int
@@ -30,6 +33,7 @@ class Context:
     last_echo_ms: int | None = None
     capture_keys: tuple[bytes, ...] = ()
     unheard: frozenset[str] = frozenset()
+    clock: Clock = "right"
 
 
 @dataclass(frozen=True, slots=True)

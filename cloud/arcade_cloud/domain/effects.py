@@ -40,6 +40,13 @@ class SendEcho:
 
 
 @dataclass(frozen=True, slots=True)
+class AskTime:
+    """Have Stripe answer, because each answer has its time: a limit for this credit may be over."""
+
+    credit_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settle:
     """Capture, cancel or refund. `amount_minor` is the sum to capture or refund; 0 for a cancellation.
 
@@ -53,4 +60,4 @@ class Settle:
     mark: str = ""
 
 
-Effect = ReadPayment | SendCoinpulse | SendRevoke | SendEcho | Settle
+Effect = ReadPayment | SendCoinpulse | SendRevoke | SendEcho | AskTime | Settle

@@ -89,6 +89,13 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeAsked:
+    """Stripe was asked for its time because of this credit. The context tells what is known now."""
+
+    credit_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class SettlementAttempted:
     """The result of a capture, a cancellation or a refund.
 
@@ -126,6 +133,7 @@ Event = (
     | PaymentRead
     | Acked
     | Sent
+    | TimeAsked
     | SettlementAttempted
     | RefundAsked
     | Due
@@ -137,7 +145,7 @@ def credit_of(event: Event) -> str | None:
     match event:
         case Acked(ack=ack):
             return ack.credit_id
-        case Sent(credit_id=credit_id):
+        case Sent(credit_id=credit_id) | TimeAsked(credit_id=credit_id):
             return credit_id
         case _:
             return None

@@ -39,6 +39,7 @@ from arcade_cloud.domain.events import (
     RefundAsked,
     Sent,
     SettlementAttempted,
+    TimeAsked,
 )
 from arcade_cloud.domain.money import Payment, currency_of
 from arcade_cloud.domain.order import Books, Credit, Delivery, Order, OrderPayment, credit_id_of
@@ -52,7 +53,9 @@ def decide(order: Order, event: Event, context: Context) -> Decision:
         The order to store, with the next version, and the effects to perform after that. If the event changes
         nothing, the order is the given one.
     """
-    decision = _decide(without_future(order, context.now_ms), event, context)
+    # To a clock that is behind, all that others have written lies in the future.
+    known = without_future(order, context.now_ms) if context.clock == "right" else order
+    decision = _decide(known, event, context)
     if decision.order == order or _as_in_form_1(decision.order) == order:
         return Decision(order, decision.effects, decision.alerts, decision.text, decision.forget)
     moved = _with(decision.order, version=order.version + 1)
@@ -72,7 +75,7 @@ def _decide(order: Order, event: Event, context: Context) -> Decision:
     match event:
         case Due():
             return _due(order, context)
-        case Acked() | Sent():
+        case Acked() | Sent() | TimeAsked():
             return _about_credit(order, event, context)
         case RefundAsked():
             return _refund_asked(order, event, context)
@@ -118,13 +121,18 @@ def _alerts(order: Order, notices: tuple[Notice, ...], context: Context, which: 
 # --- credits ---------------------------------------------------------------------------------------------
 
 
-def _about_credit(order: Order, event: Acked | Sent, context: Context) -> Decision:
+def _about_credit(order: Order, event: Acked | Sent | TimeAsked, context: Context) -> Decision:
     credit_id = event.ack.credit_id if isinstance(event, Acked) else event.credit_id
     for index, credit in enumerate(order.credits):
         if credit.command is not None and credit.command.credit_id == credit_id:
-            if isinstance(event, Acked):
-                return _delivered(order, index, credits.acked(credit, event.ack, context), context)
-            return _delivered(order, index, credits.sent(credit, event, context), context)
+            match event:
+                case Acked():
+                    step = credits.acked(credit, event.ack, context)
+                case Sent():
+                    step = credits.sent(credit, event, context)
+                case TimeAsked():
+                    step = credits.time_asked(credit, payments.patience(order.payment, context.limits), context)
+            return _delivered(order, index, step, context)
     return Decision(order)
 
 

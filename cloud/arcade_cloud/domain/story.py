@@ -19,6 +19,7 @@ _WHAT = {
     "PaymentRead": "the payment was read at Stripe",
     "Acked": "the machine reported",
     "Sent": "a message went to the machine",
+    "TimeAsked": "Stripe was asked for the time",
     "SettlementAttempted": "money was moved at Stripe",
     "RefundAsked": "a refund was asked for",
     "Due": "the timer looked at the order",

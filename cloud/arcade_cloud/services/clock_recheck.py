@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 # So many orders are looked at in a pass, which takes some milliseconds, and so often where there is no hurry.
 BATCH = 100
 EVERY_MS = 60_000
+# So often Stripe is asked for the time, until it answers.
+ASK_AGAIN_MS = 10_000
 # A round that is under way has passed some orders already. After this one more, all have been looked at.
 ROUNDS = 2
 
@@ -53,14 +55,17 @@ class ClockRecheck:
         now_ms = self.monotonic_ms()
         before_ms, self._ahead_ms = self._ahead_ms, self.fulfilment.now_ms() - now_ms
         if before_ms is None or self._ahead_ms < before_ms - AHEAD_MS:
-            self._rounds = ROUNDS
-        if not self._rounds and now_ms < self._next_ms:
+            self._rounds, self._next_ms = ROUNDS, now_ms
+        if now_ms < self._next_ms:
             return 0
-        self._next_ms = now_ms + EVERY_MS
-        return self.look()
+        found = self.look()
+        hurries = self._rounds > 0
+        knows = self.fulfilment.clock() != "unknown"
+        self._next_ms = now_ms + (EVERY_MS if not hurries else 0 if knows else ASK_AGAIN_MS)
+        return found
 
     def look(self, *, until_ms: int | None = None) -> int:
-        """Look at the next BATCH orders, wherever the last pass has ended.
+        """Look at the next BATCH orders, wherever the last pass has ended. Only a clock that is right can tell.
 
         Args:
             until_ms: After this time no further order is looked at.
@@ -73,6 +78,9 @@ class ClockRecheck:
         """
         fulfilment = self.fulfilment
         store, found = fulfilment.store, 0
+        fulfilment.learn_time()
+        if fulfilment.clock() != "right":
+            return 0
         fulfilment.heard_echo_ms()
         self.watch.look_at_put_off()
         before = store.rechecked_until()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from arcade_cloud.domain.clocks import TOLD_OFF_MS, off_text
+from arcade_cloud.domain.clocks import CLOSED_OFF_MS, TOLD_OFF_MS, off_text
 from arcade_cloud.errors import PaymentsError
 from arcade_cloud.ports.payments import Payments
 from arcade_cloud.services.alerts import Alerts
@@ -50,8 +50,11 @@ class ClockWatch:
             return
         if is_off:
             text = (
-                f"The clock of {self.name} is {off_text(off_ms)} Stripe's. Payments go back as too late, or "
-                "nobody can pay. Set it right: timedatectl shows whether it is synchronised."
+                f"The clock of {self.name} is {off_text(off_ms)} Stripe's. Set it right: timedatectl shows "
+                "whether it is synchronised. If it is ahead, payments go back as too late. From "
+                f"{CLOSED_OFF_MS // 1000} s on nobody can pay, and until it is right this process makes no "
+                "refunds, gives no free credits, tells no machine the time (one that starts anew is not ready), "
+                "and neither closes an order whose machine is silent nor says that a machine is silent."
             )
             self.alerts.begin("clock_off", self.name, text)
         else:

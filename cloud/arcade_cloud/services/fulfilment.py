@@ -7,6 +7,7 @@ dropped, but never performed without its cause on record.
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from functools import partial
@@ -14,10 +15,11 @@ from typing import Literal
 
 from arcade_cloud.domain import books
 from arcade_cloud.domain.alerts import Alert, alert
-from arcade_cloud.domain.clocks import why_closed
-from arcade_cloud.domain.decisions import Context, Decision
+from arcade_cloud.domain.clocks import clock_of
+from arcade_cloud.domain.decisions import Clock, Context, Decision
 from arcade_cloud.domain.effects import (
     EFFECT_LIFE_MS,
+    AskTime,
     Effect,
     ReadPayment,
     SendCoinpulse,
@@ -32,6 +34,7 @@ from arcade_cloud.domain.events import (
     PaymentReported,
     Sent,
     SettlementAttempted,
+    TimeAsked,
     credit_of,
 )
 from arcade_cloud.domain.life import decide
@@ -44,6 +47,7 @@ from arcade_cloud.errors import (
     Conflict,
     FormTooNew,
     InvariantBroken,
+    PaymentsError,
     PaymentsRefused,
     PaymentsUnavailable,
     PaymentTaken,
@@ -219,6 +223,7 @@ class Fulfilment:
             last_echo_ms=self.heard_echo_ms() if _is_revoking(order) else None,
             capture_keys=self.capture_keys,
             unheard=self._unheard(order, now_ms),
+            clock=self.clock(),
         )
 
     def _unheard(self, order: Order, now_ms: int) -> frozenset[str]:
@@ -236,8 +241,24 @@ class Fulfilment:
         heard_ms = self.store.heard_echo_ms()
         if heard_ms is None or heard_ms <= believed_until_ms:
             return heard_ms
-        self.store.forget_echoes(believed_until_ms)
+        if self.clock() == "right":
+            self.store.forget_echoes(believed_until_ms)
         return None
+
+    # --- the clock ---------------------------------------------------------------------------------------
+
+    def clock(self) -> Clock:
+        """What this process knows about its clock."""
+        return clock_of(self.payments.clock_off_ms())
+
+    def learn_time(self) -> None:
+        """Have Stripe tell its time if this process does not know whether its clock is right."""
+        if self.clock() == "unknown":
+            self.later(self._ask_time)
+
+    def _ask_time(self) -> None:
+        with suppress(PaymentsError):  # trouble with Stripe is told elsewhere; any answer has the time
+            self.payments.check()
 
     # --- acting ------------------------------------------------------------------------------------------
 
@@ -253,7 +274,7 @@ class Fulfilment:
         for _ in range(at_most):
             if not pending:
                 return
-            if isinstance(pending[0], ReadPayment | Settle) and not waits:
+            if isinstance(pending[0], ReadPayment | AskTime | Settle) and not waits:
                 self.later(partial(self._act, order, tuple(pending), waits=True))
                 return
             event = self._perform(order, pending.pop(0))
@@ -278,6 +299,9 @@ class Fulfilment:
                 return None
             case ReadPayment():
                 return self._read_payment(order)
+            case AskTime(credit_id=credit_id):
+                self._ask_time()
+                return TimeAsked(credit_id)
             case Settle():
                 return self._settle(order, effect)
 
@@ -304,7 +328,7 @@ class Fulfilment:
             return None  # too old to be safe, or nobody knows; the order is due, and its payment is read again
         if order.payment_intent is None:
             raise InvariantBroken(f"order {order.order_id}: nothing to {effect.operation}")
-        if effect.operation == "refund" and why_closed(self.payments.clock_off_ms()) is not None:
+        if effect.operation == "refund" and self.clock() == "wrong":
             return None  # its clock cannot say whether an earlier refund may still happen
         payment_intent, key = order.payment_intent, effect.key
         try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from arcade_cloud.domain.alerts import alert
+from arcade_cloud.domain.decisions import Clock
 from arcade_cloud.domain.events import Outcome
 from arcade_cloud.domain.machines import (
     ECHO_EVERY_MS,
@@ -43,6 +44,8 @@ class MachineWatch:
 
     Attributes:
         silent_ms: After so long without a status a machine is silent; 0 switches the watch off.
+        clock: What this process knows about its clock. One that is wrong cannot tell how long a machine has said
+            nothing.
     """
 
     store: Store
@@ -50,6 +53,7 @@ class MachineWatch:
     sender: Sender
     now_ms: Callable[[], int]
     silent_ms: int
+    clock: Callable[[], Clock]
     _next_ms: int = 0
     _echoed_ms: int | None = None
     _unanswered_since_ms: int | None = None
@@ -61,7 +65,9 @@ class MachineWatch:
             StoreUnavailable: What was not looked at stays due.
         """
         now_ms = self.now_ms()
-        if not self.silent_ms or 0 < self._next_ms - now_ms <= LOOK_EVERY_MS:  # a longer wait: the clock was ahead
+        if not self.silent_ms or self.clock() == "wrong":
+            return
+        if 0 < self._next_ms - now_ms <= LOOK_EVERY_MS:  # a longer wait: the clock was ahead
             return
         self._next_ms = now_ms + LOOK_EVERY_MS
         due = self.store.due_presences(now_ms, AT_ONCE)

@@ -3,13 +3,15 @@
 import msgspec
 import pytest
 
-from arcade_cloud.domain.clocks import without_future
-from arcade_cloud.domain.events import CheckoutFailed, Due
+from arcade_cloud.domain.clocks import CLOSED_OFF_MS, clock_of, without_future
+from arcade_cloud.domain.decisions import Clock
+from arcade_cloud.domain.effects import AskTime, SendRevoke
+from arcade_cloud.domain.events import CheckoutFailed, Due, RefundAsked, TimeAsked
 from arcade_cloud.domain.limits import AHEAD_MS, SKEW_MS
 from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.payment import UNPAID_KEPT_S
 from arcade_cloud.domain.settlement import REFUND_KEY_USE_MS
-from support.lives import Life, held, paid
+from support.lives import Life, held, paid, plain
 from support.orders import NOW_MS, changed
 
 HOURS_8 = 8 * 3600
@@ -159,3 +161,107 @@ def test_a_settlement_that_goes_on_in_minutes_is_not_put_off_by_two_hours() -> N
     put_off = msgspec.structs.replace(life.order.settlement, due_at_ms=life.now_ms + wait_ms)
     order = msgspec.structs.replace(life.order, settlement=put_off)
     assert without_future(order, life.now_ms).due_at_ms == life.now_ms
+
+
+# --- a process whose clock is wrong now ------------------------------------------------------------------
+
+
+def over(by: str) -> Life:
+    """The machine was silent for as long as it may be, or the last resort has come."""
+    life = asked(Life())
+    if by == "last resort":
+        life.wait_s(life.limits.last_resort_s)
+        return life
+    life.wait_s(life.limits.silence_limit_s + life.limits.answer_s)
+    life.hear_echo()
+    return life
+
+
+@pytest.mark.parametrize("by", ["silence", "last resort"])
+def test_only_a_process_whose_clock_is_right_ends_the_wait_for_a_machine(by: str) -> None:
+    life = over(by)
+    life.clock = "wrong"
+    for _ in range(50):
+        life.due()
+        assert state(life) == "revoking"
+        assert plain(life.effects) == ["SendRevoke"]
+        life.revoke()
+        life.hear_echo()
+    assert not life.kinds
+    life.clock = "right"
+    life.due()
+    assert (state(life), life.resolution.by) == ("resolved", by)
+    assert life.kinds == {"unconfirmed"}
+
+
+@pytest.mark.parametrize("by", ["silence", "last resort"])
+@pytest.mark.parametrize(
+    ("found", "becomes"), [("right", "resolved"), ("wrong", "revoking"), ("unknown", "revoking")]
+)
+def test_a_process_that_does_not_know_its_clock_asks_stripe_before_it_ends_the_wait(
+    by: str, found: Clock, becomes: str
+) -> None:
+    life = over(by)
+    life.clock = "unknown"
+    life.on(Due())
+    assert state(life) == "revoking"
+    assert life.effects == (AskTime(life.command.credit_id),)
+    assert life.order.due_at_ms is not None, "the effect may be dropped"
+    life.clock = found
+    life.on(TimeAsked(life.command.credit_id))
+    assert state(life) == becomes
+    assert bool(life.asked(SendRevoke)) is (becomes == "revoking"), "it goes on asking the machine"
+    assert not life.asked(AskTime)
+
+
+def test_a_machine_that_answers_while_stripe_is_asked_is_believed() -> None:
+    life = over("silence")
+    life.clock = "unknown"
+    life.on(Due())
+    life.ack(delivered=2)
+    life.clock = "right"
+    before = life.order
+    life.on(TimeAsked(life.command.credit_id))
+    assert life.order == before
+    assert (life.resolution.by, life.resolution.delivered) == ("ack", 2)
+
+
+@pytest.mark.parametrize("clock", ["wrong", "unknown"])
+def test_a_machine_s_word_closes_its_order_whatever_the_clock_says(clock: Clock) -> None:
+    life = asked(Life())
+    life.clock = clock
+    life.ack(delivered=1)
+    assert (state(life), life.resolution.by) == ("resolved", "ack")
+
+
+@pytest.mark.parametrize(
+    ("off_ms", "clock"),
+    [
+        (None, "unknown"),
+        (0, "right"),
+        (1 - CLOSED_OFF_MS, "right"),
+        (CLOSED_OFF_MS, "wrong"),
+        (-CLOSED_OFF_MS, "wrong"),
+    ],
+)
+def test_what_a_process_knows_about_its_clock(off_ms: int | None, clock: Clock) -> None:
+    assert clock_of(off_ms) == clock
+
+
+def test_a_silence_does_not_count_from_before_the_payment_though_a_clock_was_hours_behind() -> None:
+    """An operator refunds by a process whose clock is behind; another one, which is right, goes on."""
+    life = Life().funded()
+    life.wait_s(-HOURS_8)
+    life.clock = "wrong"
+    life.on(RefundAsked("boss", "stuck"))
+    life.revoke()
+    assert state(life) == "revoking"
+    asked_now = life.revoking_now
+    assert asked_now.since_ms == asked_now.first_confirmed_at_ms == asked_now.last_confirmed_at_ms == NOW_MS
+    life.wait_s(HOURS_8)
+    life.clock = "right"
+    while state(life) == "revoking":
+        life.due()
+        life.revoke()
+        life.hear_echo()
+    assert life.now_ms - NOW_MS >= 1000 * life.limits.silence_limit_s

@@ -13,6 +13,7 @@ from arcade_cloud.domain.credit import REVOKE_BACKOFF_S
 from arcade_cloud.domain.effects import (
     EFFECT_LIFE_MS,
     PARTIAL_CAPTURE,
+    AskTime,
     Effect,
     ReadPayment,
     SendCoinpulse,
@@ -159,6 +160,8 @@ class OrderLife(RuleBasedStateMachine):
                 return None
             case ReadPayment():
                 return self.reading()
+            case AskTime():
+                raise AssertionError("the clock is right")
             case Settle():
                 if self.now_ms - decided_at_ms > EFFECT_LIFE_MS:
                     return None

@@ -5,17 +5,18 @@ from functools import partial
 import pytest
 
 from arcade_cloud.domain.clocks import CLOSED, CLOSED_OFF_MS, TOLD_OFF_MS
+from arcade_cloud.domain.events import RefundAsked
 from arcade_cloud.entrypoints.cli.check import _clock
 from arcade_cloud.errors import NotReady, PaymentsRefused
 from arcade_cloud.services.clock_watch import MEASURE_AGAIN_MS, MEASURE_EVERY_MS, ClockWatch
 from support.mortal_cloud import MACHINE, MortalCloud
-from support.orders import only_payment
+from support.orders import only_credit, only_payment
 
 
 class Off:
     """The way to Stripe of a process whose clock is off: it shows with the first answer."""
 
-    def __init__(self, cloud: MortalCloud, off_ms: int) -> None:
+    def __init__(self, cloud: MortalCloud, off_ms: int | None) -> None:
         self.inner, self.off_ms, self.answered = cloud.payments, off_ms, False
 
     def __getattr__(self, name: str) -> object:
@@ -68,6 +69,9 @@ def test_it_is_told_when_it_begins_and_when_it_ends_and_is_measured_again_until_
     (lasting,) = [alert for alert in cloud.store.recent_alerts(9) if alert.lasts]
     assert (lasting.kind, lasting.subject) == ("clock_off", "host-1")
     assert "10 s ahead of Stripe's" in lasting.text
+    assert all(
+        what in lasting.text for what in ("nobody can pay", "no refunds", "no machine the time", "closes an order")
+    )
     assert not asked
     time_ms[0] += MEASURE_AGAIN_MS
     watch.run_once()
@@ -172,3 +176,98 @@ def test_a_process_with_a_wrong_clock_refunds_nothing_and_another_one_does() -> 
     cloud.settle_down()
     assert cloud.order(order_id).state == "settled"
     cloud.check_promises()
+
+
+def ended_by(cloud: MortalCloud, order_id: str) -> str | None:
+    """What has ended the order's delivery."""
+    resolution = only_credit(cloud.order(order_id)).resolution
+    return None if resolution is None else resolution.by
+
+
+def silent(cloud: MortalCloud) -> str:
+    """An order, charged, whose machine does not answer; the cloud hears."""
+    cloud.machine.is_up = False
+    order_id = cloud.buy("fpx")
+    assert order_id is not None
+    cloud.settle_down(lambda: cloud.order(order_id).state == "revoking" and not cloud.to_cloud)
+    return order_id
+
+
+@pytest.mark.parametrize("is_measured", [True, False])
+def test_a_process_that_is_hours_ahead_ends_no_silence_and_no_last_resort(is_measured: bool) -> None:
+    """The machine has pulsed, and says so once it has its network back. An early end would give the money back."""
+    cloud = MortalCloud()
+    order_id = silent(cloud)
+    ahead_ms = 30 * 3_600_000
+    off = Off(cloud, ahead_ms)
+    off.answered = is_measured
+    cloud.start(payments=off, now_ms=lambda: cloud.now_ms + ahead_ms)
+    for _ in range(20):
+        cloud.services.recheck.look()
+        cloud.fulfilment.run_once()
+        while cloud.to_cloud:
+            cloud.deliver_message()
+        cloud.now_ms += 10_000
+    assert off.answered, "Stripe was asked for its time"
+    assert cloud.order(order_id).state == "revoking"
+    cloud.machine.is_up = True
+    cloud.start()
+    cloud.services.recheck.look()
+    cloud.settle_down()
+    assert ended_by(cloud, order_id) == "ack"
+    assert not [alert for alert in cloud.store.recent_alerts(9) if alert.kind == "unconfirmed"]
+    cloud.check_promises()
+
+
+def test_a_process_that_never_had_an_answer_of_stripes_ends_a_silence_once_it_has_one() -> None:
+    """As `arcade-cloud tick`, which is a new process each minute."""
+    cloud = MortalCloud()
+    order_id = silent(cloud)
+    off = Off(cloud, None)  # Stripe does not answer
+    cloud.payments.fault = lambda _: "before"
+    for _ in range(40):
+        off.answered = False
+        cloud.start(payments=off)
+        cloud.fulfilment.run_once()
+        while cloud.to_cloud:
+            cloud.deliver_message()
+        cloud.now_ms += 60_000
+    assert cloud.order(order_id).state == "revoking"
+    cloud.payments.fault = None
+    off.off_ms = 0
+    for _ in range(5):
+        off.answered = False
+        cloud.start(payments=off)
+        cloud.fulfilment.run_once()
+        while cloud.to_cloud:
+            cloud.deliver_message()
+        cloud.now_ms += 60_000
+    assert ended_by(cloud, order_id) == "silence"
+    cloud.settle_down()
+    cloud.check_promises()
+
+
+@pytest.mark.parametrize("is_measured", [True, False])
+def test_a_process_that_is_hours_behind_takes_no_time_on_record_for_the_future(is_measured: bool) -> None:
+    """What others have written looks to it as if their clocks were ahead. It must not put that "right"."""
+    cloud = MortalCloud()
+    order_id = silent(cloud)
+    while cloud.to_cloud:
+        cloud.deliver_message()
+    before, presence, echo_ms = cloud.order(order_id), cloud.store.presence(MACHINE), cloud.store.heard_echo_ms()
+    off = Off(cloud, -8 * 3_600_000)
+    off.answered = is_measured
+    cloud.start(payments=off, now_ms=lambda: cloud.now_ms - 8 * 3_600_000, machine_silent_s=600)
+    assert cloud.services.recheck.look() == 0
+    cloud.services.watch.run_once()
+    cloud.fulfilment.move(order_id, RefundAsked("boss", "stuck"))
+    assert off.answered, "Stripe was asked for its time"
+    after = cloud.order(order_id)
+    assert only_credit(after).delivery == only_credit(before).delivery
+    assert cloud.store.presence(MACHINE) == presence
+    assert cloud.store.heard_echo_ms() == echo_ms
+    cloud.start()
+    began_ms = cloud.now_ms
+    cloud.settle_down(lambda: cloud.order(order_id).state != "revoking")
+    assert ended_by(cloud, order_id) == "silence"
+    assert cloud.now_ms - began_ms >= 1000 * (cloud.limits.silence_limit_s - 10)

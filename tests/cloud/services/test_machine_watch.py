@@ -406,9 +406,8 @@ def put_off_among(store: Store, now_ms: int, closed: int) -> str:
 
 
 def _heard(name: str, at_ms: int, due_at_ms: int) -> Presence:
-    return Presence(
-        machine_id=name, version=1, installation="c" * 32, heard_at_ms=at_ms, alive_at_ms=at_ms, due_at_ms=due_at_ms
-    )
+    heard = Presence(machine_id=name, version=1, installation="c" * 32, heard_at_ms=at_ms, alive_at_ms=at_ms)
+    return msgspec.structs.replace(heard, due_at_ms=due_at_ms)
 
 
 def test_machines_that_are_closed_for_the_night_do_not_hide_one_that_a_clock_has_put_off(

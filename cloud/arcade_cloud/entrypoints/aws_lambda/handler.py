@@ -136,8 +136,8 @@ class LambdaFunction:
         Returns:
             How many orders were due. One that stays due counts each time it is tried.
         """
+        self.recheck.look(until_ms=self._until_ms())  # it learns whether the clock is right
         watches.look(self.watches)  # what they find is posted with the other alerts
-        self.recheck.look(until_ms=self._until_ms())
         leave_at_s = max(0.0, self.deadline.left_s() - stay_s)
         moved, booked = 0, False
         while True:

@@ -37,8 +37,8 @@ def _tick(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.services import watches
 
     with build(settings) as cloud:
+        cloud.services.recheck.look()  # it learns whether the clock is right
         watches.look([cloud.services.watch])
-        cloud.services.recheck.look()
         moved = cloud.services.fulfilment.run_once()
         while cloud.services.reconciliation.run_once():
             pass
