@@ -30,6 +30,8 @@ NO_SECRET = {
     "sent == token": "the number of a progress message",
     "held == token": "the number of a train",
     "token != (credit.credit_id, credit.delivered)": "the number of a pulse",
+    "password.strip().lower() == name": "a new password, which its owner gives",
+    "person.password_hash == old_hash": "two hashes that are stored",
     "request.why == BAD_SIGNATURE": "a word for what was wrong",
 }
 

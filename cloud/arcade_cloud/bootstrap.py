@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Self
 
 from arcade_cloud.adapters.store import open_store
@@ -14,18 +15,24 @@ from arcade_cloud.config.settings import Settings
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.domain.quiet_hours import QuietHours
+from arcade_cloud.errors import BadRequest
 from arcade_cloud.ports.messaging import AlertReceiver, Broker
 from arcade_cloud.ports.payments import Payments
-from arcade_cloud.ports.software import SoftwareStore, WholeStore
+from arcade_cloud.ports.software import SoftwareStore
 from arcade_cloud.ports.store import Store
+from arcade_cloud.ports.whole_store import WholeStore
+from arcade_cloud.services.accounts import Accounts
+from arcade_cloud.services.acts import Acts
 from arcade_cloud.services.alert_delivery import AlertDelivery
 from arcade_cloud.services.alerts import Alerts
 from arcade_cloud.services.api_keys import ApiKeys
+from arcade_cloud.services.audit_log import AuditLog
 from arcade_cloud.services.broker_watch import BrokerWatch
 from arcade_cloud.services.claims import Claims
 from arcade_cloud.services.clock_recheck import ClockRecheck
 from arcade_cloud.services.clock_watch import ClockWatch
 from arcade_cloud.services.contest_watch import ContestWatch
+from arcade_cloud.services.desk import Desk
 from arcade_cloud.services.fees import Fees
 from arcade_cloud.services.finding import Finding
 from arcade_cloud.services.fleet import Fleet
@@ -38,6 +45,7 @@ from arcade_cloud.services.payment_intake import PaymentIntake
 from arcade_cloud.services.reconciliation import Reconciliation
 from arcade_cloud.services.sales import Sales
 from arcade_cloud.services.sender import Sender
+from arcade_cloud.services.sign_in import SignIn
 from arcade_cloud.services.takings import Takings
 from arcade_cloud.services.unsellable import Unsellable
 from arcade_cloud.services.webhook_watch import WebhookWatch
@@ -47,6 +55,7 @@ if TYPE_CHECKING:
     from arcade_cloud.adapters.mqtt import Listener, Publisher
     from arcade_cloud.adapters.stripe.clock import StripeClock
     from arcade_cloud.adapters.stripe.gateway import Places, StripeGateway
+    from arcade_cloud.ports.passwords import Passwords
     from arcade_cloud.web.dependencies import Dependencies
 
 
@@ -177,6 +186,44 @@ def api_keys(services: Services, store: SoftwareStore) -> ApiKeys:
     return ApiKeys(store=store, operations=services.operations, now_ms=services.fulfilment.now_ms)
 
 
+def desk(services: Services, store: WholeStore, keyring: Keyring, settings: Settings) -> Desk:
+    """What people use, on these services."""
+    people = store.people
+    now_ms = services.fulfilment.now_ms
+    log = AuditLog(store=people, now_ms=now_ms)
+    accounts = Accounts(store=people, log=log, now_ms=now_ms, passwords=_passwords)
+    return Desk(
+        people=people,
+        finding=services.finding,
+        takings=services.takings,
+        acts=Acts(
+            operations=services.operations,
+            fleet=services.fleet,
+            claims=services.claims,
+            alerts=services.alerts,
+            keys=api_keys(services, store.software),
+            log=log,
+            grant_limit=settings.manager_grant_limit,
+            refund_limits=settings.manager_refund_limits,
+        ),
+        accounts=accounts,
+        sign_in=SignIn(store=people, accounts=accounts, now_ms=now_ms, device_keys=keyring.of_devices),
+        log=log,
+    )
+
+
+@lru_cache(maxsize=1)
+def _passwords() -> "Passwords":
+    """What hashes passwords: it is imported when somebody signs in, or is given a password."""
+    try:
+        from arcade_cloud.adapters.passwords import Argon2Passwords
+    except ModuleNotFoundError as missing:
+        raise BadRequest(
+            f"people need one more package ({missing.name}): pip install 'arcade-cloud[console]'"
+        ) from None
+    return Argon2Passwords()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cloud:
     """All parts, connected. A context manager that closes what `build` opened.
@@ -195,6 +242,11 @@ class Cloud:
     def keys(self) -> ApiKeys:
         """The keys of other software."""
         return api_keys(self.services, self.store.software)
+
+    @cached_property
+    def desk(self) -> Desk:
+        """What the people who run the arcade use."""
+        return desk(self.services, self.store, Keyring(self.settings.signing_secrets), self.settings)
 
     def __enter__(self) -> Self:
         return self
@@ -218,6 +270,7 @@ class Cloud:
             keys=self.keys,
             takings=services.takings,
             settings=self.settings,
+            desk=self.desk,
             read_event=reader(self.settings.stripe_webhook_secrets, services.fulfilment.now_ms),
         )
 

@@ -11,6 +11,8 @@ ArcadeError
 │   ├── NotFound              nothing exists at this address
 │   ├── NotReady              the machine cannot take credits now, so nobody may pay for it
 │   ├── TooManyRequests       over a rate limit; try again later
+│   ├── SignInRefused         the name, the password or the code is wrong
+│   ├── TryLater              too much of it goes on at this moment; try again
 │   ├── Unauthorized          the key or the secret is missing or wrong
 │   ├── UnknownHost           this site has another name
 │   └── UnknownMachine        no machine with this id is registered
@@ -94,14 +96,26 @@ class NotReady(BadRequest):
     code = "not_ready"
 
 
+class SignInRefused(BadRequest):
+    """The name, the password or the code is wrong. Which of them is not told."""
+
+    code = "sign_in_refused"
+
+
 class TooManyRequests(BadRequest):
     """Over a rate limit. `wait_s` is the time until the next request may pass."""
 
     code = "too_many_requests"
 
-    def __init__(self, wait_ms: int) -> None:
+    def __init__(self, wait_ms: int, what: str = "Too many requests from this address.") -> None:
         self.wait_s = -(-wait_ms // 1000)
-        super().__init__(f"Too many requests from this address. Try again in {self.wait_s} s.")
+        super().__init__(f"{what} Try again in {self.wait_s} s.")
+
+
+class TryLater(BadRequest):
+    """Too much of it goes on at this moment. Nothing was done."""
+
+    code = "try_later"
 
 
 class Unauthorized(BadRequest):

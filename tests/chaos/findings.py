@@ -25,7 +25,8 @@ from support.orders import only_delivery, resolved_by
 
 # More than any run makes.
 _ALL = 1_000_000
-_GRANTED_BY = "granted by command line: "
+# By whoever runs this.
+_GRANTED_BY = re.compile("granted by command line [^:]+: ")
 # `arcade-edge journal`: time, credit, state, delivered/credits, then what is uncertain.
 _CREDIT = re.compile(r"^\S+ \S+Z ([0-9a-f-]{36}) (\w+) +(\d+)/(\d+)(, \d uncertain)?", re.MULTILINE)
 _PAID_EVENTS = ("checkout.session.completed", "checkout.session.async_payment_succeeded")
@@ -59,7 +60,7 @@ def gather(
         for alert in raised:
             alerts.setdefault(alert.subject, set()).add(alert.kind)
         reasons = {
-            order.order_id: store.history(order.order_id)[0].text.removeprefix(_GRANTED_BY)
+            order.order_id: _GRANTED_BY.sub("", store.history(order.order_id)[0].text, count=1)
             for order in found
             if order.kind == "grant"
         }

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from arcade_cloud.adapters.store import open_store
 from arcade_cloud.domain.api_keys import ApiKey
 from arcade_cloud.errors import Conflict, InvariantBroken, StoreUnavailable
-from arcade_cloud.ports.software import WholeStore
+from arcade_cloud.ports.whole_store import WholeStore
 from arcade_sandbox.dynamodb import DynamoDBLocal
 from support.dynamodb_tables import a_table
 from support.memory_store import MemoryStore

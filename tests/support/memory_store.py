@@ -19,6 +19,7 @@ from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
 from arcade_cloud.ports.store import Move, Waiting
+from support.memory_people import MemoryPeople
 from support.memory_software import MemorySoftware
 
 
@@ -50,6 +51,7 @@ class MemoryStore:
         self._webhooks = Webhooks()
         self._form = FORMS.newest
         self.software = MemorySoftware(self._lock, self._check_up)
+        self.people = MemoryPeople()
 
     def _check_up(self) -> None:
         if self.unavailable:

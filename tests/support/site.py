@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from arcade_cloud.adapters.stripe.events import reader
-from arcade_cloud.bootstrap import api_keys, connect
+from arcade_cloud.bootstrap import api_keys, connect, desk
 from arcade_cloud.config.settings import load
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.keyring import Keyring
@@ -70,21 +70,24 @@ class Site:
     def __init__(self, **settings: Any) -> None:
         self.now_ms = START_MS
         self.store, self.broker = MemoryStore(), FakeBroker()
+        self.people = self.store.people
         self.payments = SandboxPayments(lambda: self.now_ms)
         self.payments.stripe.add_price(PRICE_ID, 100)
         self.settings = replace(load(ENVIRONMENT, None), **settings)
+        keyring = Keyring(self.settings.signing_secrets)
         self.cloud = connect(
             store=self.store,
             payments=self.payments,
             broker=self.broker,
             receivers=[SilentAlerts()],
-            keyring=Keyring(self.settings.signing_secrets),
+            keyring=keyring,
             limits=self.settings.limits,
             base_url=BASE_URL,
             price_id=self.settings.stripe_price_id,
             now_ms=lambda: self.now_ms,
             monotonic_ms=lambda: self.now_ms,
         )
+        self.desk = desk(self.cloud, self.store, keyring, self.settings)
         self.reconciliation = self.cloud.reconciliation
         self.dependencies = Dependencies(
             fulfilment=self.cloud.fulfilment,
@@ -96,6 +99,7 @@ class Site:
             keys=api_keys(self.cloud, self.store.software),
             takings=self.cloud.takings,
             settings=self.settings,
+            desk=self.desk,
             read_event=reader(self.settings.stripe_webhook_secrets, lambda: self.now_ms),
         )
         self.app = create_app(self.dependencies)

@@ -16,8 +16,9 @@ from arcade_cloud.config.host_names import host_name
 from arcade_cloud.config.private_files import why_not_private
 from arcade_cloud.config.variables import default_of
 from arcade_cloud.domain.limits import Limits
+from arcade_cloud.domain.money import parse_amount
 from arcade_cloud.domain.quiet_hours import QuietHours, parse_quiet_hours
-from arcade_cloud.errors import ArcadeError
+from arcade_cloud.errors import ArcadeError, BadRequest
 from arcade_shared.broker_address import TLS_PORT, BrokerAddress, is_loopback
 from arcade_shared.signing import MIN_SECRET_LENGTH
 
@@ -89,6 +90,8 @@ class Settings:
     quiet_hours: QuietHours | None
     machine_silent_s: int  # 0: silent machines raise no alert
     rate_limit_per_minute: int  # 0: no limit
+    manager_grant_limit: int  # credits in 24 hours
+    manager_refund_limits: Mapping[str, int]  # in 24 hours, by currency, in minor units; empty: no limit
     trusted_proxies: int
     stage_prefix: str  # without a slash at its end; empty: none
     limits: Limits
@@ -153,12 +156,28 @@ def _read(env: Environment, *, on_lambda: bool) -> Settings:
         quiet_hours=_quiet_hours(env, zone),
         machine_silent_s=_machine_silent_s(env),
         rate_limit_per_minute=env.number("RATE_LIMIT_PER_MINUTE", 0, 1_000_000),
+        manager_grant_limit=env.number("MANAGER_GRANT_LIMIT", 0, 1_000_000),
+        manager_refund_limits=_refund_limits(env),
         trusted_proxies=env.number("TRUSTED_PROXIES", 0, 10),
         stage_prefix=_stage_prefix(env, public_base_url),
         limits=_limits(env),
         remarks=tuple(env.remarks),
         misspelt=tuple(env.misspelt),
     )
+
+
+def _refund_limits(env: Environment) -> dict[str, int]:
+    limits: dict[str, int] = {}
+    for text in env.texts("MANAGER_REFUND_LIMIT"):
+        currency = text[-3:].lower()
+        if not (currency.isascii() and currency.isalpha()):
+            env.fault("MANAGER_REFUND_LIMIT", f"{text[:40]!r} names no currency: write 200.00MYR")
+            continue
+        try:
+            limits[currency] = parse_amount(text, currency, bare_whole=True)
+        except BadRequest as error:
+            env.fault("MANAGER_REFUND_LIMIT", str(error))
+    return limits
 
 
 def _check_stripe(env: Environment) -> None:

@@ -258,6 +258,18 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
             default=_LIMITS.checkout_life_s,
         ),
     ),
+    "People": (
+        Variable(
+            name="MANAGER_GRANT_LIMIT",
+            meaning="How many free credits a manager may give in 24 hours; an owner may give any number.",
+            default=50,
+        ),
+        Variable(
+            name="MANAGER_REFUND_LIMIT",
+            meaning="How much a manager may give back in 24 hours, such as 200.00MYR; one amount for each "
+            "currency, separated by commas. Without it there is no limit.",
+        ),
+    ),
 }
 
 VARIABLES: tuple[Variable, ...] = tuple(variable for section in SECTIONS.values() for variable in section)

@@ -21,6 +21,11 @@ def capture_key(secret: str) -> bytes:
     return hmac.digest(secret.encode(), b"arcade capture key 1\n", hashlib.sha256)
 
 
+def device_key(secret: str) -> bytes:
+    """The key (32 bytes) with which the cloud knows browsers again that people signed in with."""
+    return hmac.digest(secret.encode(), b"arcade device key 1\n", hashlib.sha256)
+
+
 class Keyring:
     """Keys by machine. The previous secret stays valid while secrets are rotated."""
 
@@ -31,6 +36,7 @@ class Keyring:
         self.of_sessions = session_key(self._secrets[0])
         self.of_payments = tuple(payment_key(secret) for secret in self._secrets)
         self.of_captures = tuple(capture_key(secret) for secret in self._secrets)
+        self.of_devices = tuple(device_key(secret) for secret in self._secrets)
 
     def _of_machine(self, machine_id: str) -> tuple[bytes, ...]:
         return tuple(machine_key(secret, machine_id) for secret in self._secrets)

@@ -6,7 +6,6 @@ Every store has one (`software`), and all pass one contract suite. Any call may 
 from typing import Protocol
 
 from arcade_cloud.domain.api_keys import ApiKey
-from arcade_cloud.ports.store import Store
 
 
 class SoftwareStore(Protocol):
@@ -25,10 +24,3 @@ class SoftwareStore(Protocol):
             Conflict: The stored version is not the expected one. Nothing is stored.
         """
         ...
-
-
-class WholeStore(Store, Protocol):
-    """What a database keeps: the state of the cloud, and what is stored for other software."""
-
-    @property
-    def software(self) -> SoftwareStore: ...

@@ -157,7 +157,7 @@ class Operations:
             checked_line(reason, "the reason", REASON_LENGTH),
             checked_line(token, "the token", TOKEN_LENGTH),
         )
-        order_id = "grant_" + hashlib.sha256(known_by.encode()).hexdigest()[:32]
+        order_id = grant_id(known_by)
         existing = self.fulfilment.store.order(order_id)
         if existing is not None:
             return _same_grant(existing, machine_id, credits)
@@ -243,6 +243,11 @@ class Operations:
         machine = self.sales.machine(machine_id)
         event_id = uuid7(self.fulfilment.now_ms(), self.random_bytes)
         return self.fulfilment.sender.game_over(machine.machine_id, event_id)
+
+
+def grant_id(token: str) -> str:
+    """The id of the order that a token gives."""
+    return "grant_" + hashlib.sha256(token.strip().encode()).hexdigest()[:32]
 
 
 def _same_grant(existing: Order, machine_id: str, credits: int) -> Order:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from arcade_cloud.config.settings import Settings
 from arcade_cloud.ports.payments import Report
 from arcade_cloud.services.api_keys import ApiKeys
+from arcade_cloud.services.desk import Desk
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.services.machine_messages import MachineMessages
 from arcade_cloud.services.operations import Operations
@@ -33,4 +34,5 @@ class Dependencies:
     takings: Takings
     fulfilment: Fulfilment
     settings: Settings
+    desk: Desk
     read_event: Callable[[bytes, str], Report]

@@ -442,7 +442,7 @@ def test_an_id_may_be_pasted_with_spaces_around_it(settings, capsys):
 def test_every_argument_that_takes_a_value_says_how_it_is_read():
     """What follows is text, which is looked at where it is used; any other argument has a type of its own."""
     texts = {"amount", "by", "contact", "host", "keep", "location", "name", "offer", "picture", "reason", "text"}
-    texts |= {"token", "until"}
+    texts |= {"full_name", "token", "until"}
 
     def walk(parser):
         for action in parser._actions:

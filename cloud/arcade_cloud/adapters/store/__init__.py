@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from arcade_cloud.errors import StoreUnavailable
-from arcade_cloud.ports.software import WholeStore
+from arcade_cloud.ports.whole_store import WholeStore
 
 _SQLITE = "sqlite:///"
 _DYNAMODB = "dynamodb://"

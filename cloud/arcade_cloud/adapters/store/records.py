@@ -12,10 +12,12 @@ from msgspec import Struct
 from arcade_cloud.adapters.store.forms import Forms
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.api_keys import ApiKey
+from arcade_cloud.domain.audit import AuditEntry, AuditOutcome
 from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
 from arcade_cloud.domain.ownership import Unclaimed
+from arcade_cloud.domain.people import Person, Session, Tries
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import InvariantBroken
@@ -46,6 +48,11 @@ _WEBHOOKS = msgspec.json.Decoder(Webhooks)
 _UNCLAIMED = msgspec.json.Decoder(Unclaimed)
 _API_KEY = msgspec.json.Decoder(ApiKey)
 _STATE_CHANGE = msgspec.json.Decoder(StateChange)
+_PERSON = msgspec.json.Decoder(Person)
+_SESSION = msgspec.json.Decoder(Session)
+_TRIES = msgspec.json.Decoder(Tries)
+_AUDIT_ENTRY = msgspec.json.Decoder(AuditEntry)
+_AUDIT_OUTCOME = msgspec.json.Decoder(AuditOutcome)
 
 
 def check_move(move: Move) -> None:
@@ -261,6 +268,51 @@ def webhooks(record: bytes) -> Webhooks:
         InvariantBroken: The record cannot be read.
     """
     return _decoded(_WEBHOOKS, record, "what is known about webhooks")
+
+
+def person(record: bytes, name: str) -> Person:
+    """Somebody who may sign in.
+
+    Raises:
+        InvariantBroken: The record cannot be read.
+    """
+    return _decoded(_PERSON, record, f"person {name}")
+
+
+def session(record: bytes) -> Session:
+    """A sign-in.
+
+    Raises:
+        InvariantBroken: The record cannot be read.
+    """
+    return _decoded(_SESSION, record, "a session")
+
+
+def tries(record: bytes) -> Tries:
+    """A count of wrong sign-ins.
+
+    Raises:
+        InvariantBroken: The record cannot be read.
+    """
+    return _decoded(_TRIES, record, "a count of sign-ins")
+
+
+def audit_entry(record: bytes, entry_id: str) -> AuditEntry:
+    """An act in the audit log.
+
+    Raises:
+        InvariantBroken: The record cannot be read.
+    """
+    return _decoded(_AUDIT_ENTRY, record, f"audit entry {entry_id}")
+
+
+def audit_outcome(record: bytes, entry_id: str) -> AuditOutcome:
+    """How an act ended.
+
+    Raises:
+        InvariantBroken: The record cannot be read.
+    """
+    return _decoded(_AUDIT_OUTCOME, record, f"the outcome of audit entry {entry_id}")
 
 
 def _decoded(decoder: msgspec.json.Decoder[_Record], record: bytes, what: str) -> _Record:

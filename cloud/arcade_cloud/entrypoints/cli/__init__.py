@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from arcade_cloud.entrypoints.cli import (
     alert,
+    audit,
     backup,
     check,
     database,
@@ -25,6 +26,7 @@ from arcade_cloud.entrypoints.cli import (
     store,
     table,
     takings,
+    user,
 )
 from arcade_cloud.errors import ArcadeError
 from arcade_shared.command_line import Version
@@ -107,7 +109,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-v", "--verbose", action="store_true", help="log every step")
     parser.set_defaults(makes_database=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for noun in (serve, machine, sticker, order, payment, takings, alert, key, store, backup, table, check):
+    nouns = (
+        serve,
+        machine,
+        sticker,
+        order,
+        payment,
+        takings,
+        alert,
+        user,
+        audit,
+        key,
+        store,
+        backup,
+        table,
+        check,
+    )
+    for noun in nouns:
         noun.add_to(commands)
     return parser
 

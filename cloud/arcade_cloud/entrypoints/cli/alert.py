@@ -1,12 +1,12 @@
 """`arcade-cloud alert` and `arcade-cloud ack`: what a person must look at."""
 
 import argparse
-import getpass
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from arcade_cloud.entrypoints.cli.output import Column, Fields, add_formats, add_limit, print_list
+from arcade_cloud.entrypoints.cli.person import actor, user
 from arcade_shared.command_line import identifier
 from arcade_shared.times import format_ms
 
@@ -115,7 +115,7 @@ def _acknowledge(settings: "Settings", options: argparse.Namespace) -> int:
     with build(settings) as cloud:
         for alert_id in options.ids:
             try:
-                alert = cloud.services.alerts.acknowledge(alert_id, by)
+                alert = cloud.desk.acts.acknowledge(actor(), alert_id, by=by)
             except BadRequest as error:
                 failed = True
                 print(f"arcade-cloud: {error}", file=sys.stderr)
@@ -123,14 +123,6 @@ def _acknowledge(settings: "Settings", options: argparse.Namespace) -> int:
             lasts = "; it still lasts" if alert.lasts else ""
             print(f"{alert.alert_id}: acknowledged by {alert.acknowledged_by}{lasts}")
     return 1 if failed else 0
-
-
-def user() -> str:
-    """The user who runs this."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user without a name, as in a container
-        return "command line"
 
 
 def _test(settings: "Settings", options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arcade_cloud.entrypoints.cli.output import print_csv
+from arcade_cloud.entrypoints.cli.person import actor
 from arcade_shared.command_line import identifier
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def _close(settings: "Settings", options: argparse.Namespace) -> int:
     with build(settings) as cloud:
         fleet = cloud.services.fleet
         chosen = fleet.chosen(options.machine_ids, location=options.location, every=options.all)
-        steps = fleet.close(
+        steps = cloud.desk.acts.machines_close(
+            actor(),
             [machine.machine_id for machine in chosen],
             reason=options.reason,
             until=options.until,
@@ -100,7 +102,7 @@ def _open(settings: "Settings", options: argparse.Namespace) -> int:
     with build(settings) as cloud:
         fleet = cloud.services.fleet
         chosen = fleet.chosen(options.machine_ids, location=options.location, every=options.all)
-        steps = fleet.open([machine.machine_id for machine in chosen])
+        steps = cloud.desk.acts.machines_open(actor(), [machine.machine_id for machine in chosen])
         _tell_service(settings, steps, cloud.services.fulfilment.now_ms())
     return 0
 
@@ -128,7 +130,7 @@ def _copy(settings: "Settings", options: argparse.Namespace) -> int:
     given = {"name": options.name, "location": options.location}
     change = MachineChange(**{name: value for name, value in given.items() if value is not None})
     with build(settings) as cloud:
-        machine = cloud.services.fleet.copy(options.source_id, options.machine_id, change)
+        machine = cloud.desk.acts.machine_copy(actor(), options.source_id, options.machine_id, change)
     print_new(settings, machine)
     return 0
 
@@ -153,7 +155,8 @@ def _import(settings: "Settings", options: argparse.Namespace) -> int:
         if faults:
             print("arcade-cloud: nothing was changed; correct these lines and import again", file=sys.stderr)
             return 1
-        _tell_import(planned if options.dry_run else fleet.take_in(lines), is_trial=options.dry_run)
+        steps = planned if options.dry_run else cloud.desk.acts.machines_take_in(actor(), lines)
+        _tell_import(steps, is_trial=options.dry_run)
     return 0
 
 

@@ -4,8 +4,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from arcade_cloud.entrypoints.cli.alert import user
 from arcade_cloud.entrypoints.cli.output import Column, Fields, add_formats, print_list
+from arcade_cloud.entrypoints.cli.person import actor
 from arcade_shared.command_line import identifier
 from arcade_shared.times import format_ms
 
@@ -52,7 +52,7 @@ def _add(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
 
     with build(settings) as cloud:
-        key, text = cloud.keys.add(options.name, options.scope, options.machine, by=user())
+        key, text = cloud.desk.acts.key_add(actor(), options.name, options.scope, options.machine)
     print(text)
     print(f"Key {key.key_id} for {key.name}. It is shown this once: nothing can show it again.", file=sys.stderr)
     return 0
@@ -103,7 +103,7 @@ def _revoke(settings: "Settings", options: argparse.Namespace) -> int:
     with build(settings) as cloud:
         for key_id in options.ids:
             try:
-                _, key = cloud.keys.revoke(key_id, by=user())
+                _, key = cloud.desk.acts.key_revoke(actor(), key_id)
             except BadRequest as error:
                 failed = True
                 print(f"arcade-cloud: {error}", file=sys.stderr)

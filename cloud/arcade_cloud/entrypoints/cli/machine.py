@@ -9,6 +9,7 @@ from arcade_cloud.entrypoints.cli import fleet
 from arcade_cloud.entrypoints.cli.database import place_of
 from arcade_cloud.entrypoints.cli.machine_view import columns, facts, fields, seen
 from arcade_cloud.entrypoints.cli.output import add_formats, print_facts, print_list
+from arcade_cloud.entrypoints.cli.person import actor
 from arcade_shared.command_line import identifier
 
 if TYPE_CHECKING:
@@ -94,12 +95,12 @@ def _add(settings: "Settings", options: argparse.Namespace) -> int:
 
     machine_id, change = check_machine_id(options.machine_id), _change(options)
     with build(settings) as cloud:
-        operations = cloud.services.operations
+        acts = cloud.desk.acts
         if options.update and cloud.store.machine(machine_id) is not None:
-            before, machine = operations.machine_set(machine_id, change)
+            before, machine = acts.machine_set(actor(), machine_id, change)
             _tell(before, machine, file=sys.stderr)
         else:
-            machine = operations.machine_add(machine_id, change)
+            machine = acts.machine_add(actor(), machine_id, change)
     print_new(settings, machine)
     return 0
 
@@ -123,7 +124,7 @@ def _set(settings: "Settings", options: argparse.Namespace) -> int:
             "name what is to change, such as --name or --offer: see `arcade-cloud machine set --help`"
         )
     with build(settings) as cloud:
-        before, after = cloud.services.operations.machine_set(options.machine_id, change)
+        before, after = cloud.desk.acts.machine_set(actor(), options.machine_id, change)
     _tell(before, after)
     _warn_of_offers(after)
     return 0
@@ -171,7 +172,7 @@ def _config(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.errors import BadRequest
 
     with build(settings) as cloud:
-        machine = cloud.services.operations.machine(options.machine_id)
+        machine = cloud.desk.acts.machine_config(actor(), options.machine_id)
     if machine.kind == "subscriber":
         raise BadRequest(f"machine {machine.machine_id} only listens: it has no agent, and so no config")
     _print_config(settings, machine)

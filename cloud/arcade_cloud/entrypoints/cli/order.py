@@ -17,6 +17,7 @@ from arcade_cloud.entrypoints.cli.output import (
     table,
     terminal_width,
 )
+from arcade_cloud.entrypoints.cli.person import actor
 from arcade_cloud.entrypoints.cli.times import at_ms, clock_time, moment_ms, span_ms
 from arcade_shared.command_line import identifier, whole_number
 
@@ -202,8 +203,8 @@ def _refund(settings: "Settings", options: argparse.Namespace) -> int:
         if not options.yes and not is_sure("Give it back?"):
             print("arcade-cloud: nothing was done", file=sys.stderr)
             return 1
-        order = operations.refund(
-            options.order_id, by="command line", reason=options.reason, keep_minor=plan.keep_minor
+        order = cloud.desk.acts.refund(
+            actor(), options.order_id, reason=options.reason, keep_minor=plan.keep_minor
         )
         print(line(cloud.store.order(order.order_id) or order))
     return 0
@@ -228,10 +229,10 @@ def _grant(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
 
     with build(settings) as cloud:
-        order = cloud.services.operations.grant(
+        order = cloud.desk.acts.grant(
+            actor(),
             options.machine_id,
             options.credits,
-            by="command line",
             reason=options.reason,
             token=options.token or secrets.token_hex(16),
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from arcade_cloud.entrypoints.cli.asking import is_sure
 from arcade_cloud.entrypoints.cli.order_view import line, moment
 from arcade_cloud.entrypoints.cli.output import Column, Fields, add_formats, add_limit, print_list
+from arcade_cloud.entrypoints.cli.person import actor
 from arcade_shared.command_line import identifier, whole_number
 from arcade_shared.times import format_ms
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from arcade_cloud.config.settings import Settings
     from arcade_cloud.domain.money import Payment
     from arcade_cloud.domain.ownership import Unclaimed
-
-_BY = "command line"
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -109,7 +108,7 @@ def _return(settings: "Settings", options: argparse.Namespace) -> int:
         shown = _show(cloud, options.payment_intent)
         act = "cancel this hold" if shown.status == "requires_capture" else "refund this payment"
         _confirm(f"Is it meant for this arcade, and shall Stripe {act}?", options)
-        order = cloud.services.claims.give_back(options.payment_intent, by=_BY)
+        order = cloud.desk.acts.give_back(actor(), options.payment_intent)
         print(line(cloud.store.order(order.order_id) or order))
     return 0
 
@@ -131,7 +130,7 @@ def _deliver(settings: "Settings", options: argparse.Namespace) -> int:
             amount = format_amount(shown.amount_minor, shown.currency)
             raise BadRequest(f"machine {options.machine} sells nothing for {amount}: add --credits")
         _confirm(f"Shall machine {options.machine} pulse {credits} credits for it now?", options)
-        order = claims.deliver(options.payment_intent, options.machine, credits, by=_BY)
+        order = cloud.desk.acts.deliver(actor(), options.payment_intent, options.machine, credits)
         print(line(cloud.store.order(order.order_id) or order))
     return 0
 
@@ -140,7 +139,7 @@ def _dismiss(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
 
     with build(settings) as cloud:
-        cloud.services.claims.dismiss(options.payment_intent, by=_BY)
+        cloud.desk.acts.dismiss(actor(), options.payment_intent)
     print(f"payment {options.payment_intent} is left alone; only Stripe can move its money")
     return 0
 

@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from arcade_cloud.entrypoints.cli.asking import is_sure
+from arcade_cloud.entrypoints.cli.person import actor
 
 if TYPE_CHECKING:
     from arcade_cloud.config.settings import Settings
@@ -50,6 +51,7 @@ def _show(settings: "Settings", options: argparse.Namespace) -> int:
 def _upgrade(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.adapters.store.forms import FORMS
     from arcade_cloud.bootstrap import build
+    from arcade_cloud.domain.people import Act
     from arcade_cloud.errors import BadRequest
 
     with build(settings) as cloud:
@@ -60,5 +62,9 @@ def _upgrade(settings: "Settings", options: argparse.Namespace) -> int:
         print(_UPGRADE.format(form=before, newest=FORMS.newest), flush=True)
         if not options.yes and not is_sure("Are all processes of older versions stopped?"):
             raise BadRequest("the store was not upgraded: answer yes, or add --yes")
-        print(f"the store now writes form {cloud.store.upgrade()}")
+        with cloud.desk.acts.doing(actor(), Act.STORE, "store", f"write form {FORMS.newest}") as doing:
+            doing.before = f"form {before}"
+            form = cloud.store.upgrade()
+            doing.after = f"form {form}"
+        print(f"the store now writes form {form}")
     return 0

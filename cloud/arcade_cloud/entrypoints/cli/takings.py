@@ -7,6 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from arcade_cloud.entrypoints.cli.output import Column, add_formats, print_list
+from arcade_cloud.entrypoints.cli.person import actor
 from arcade_cloud.entrypoints.cli.times import a_day
 
 if TYPE_CHECKING:
@@ -92,11 +93,13 @@ def _amount(row: "Row", minor: int) -> str:
 
 def _rebuild(settings: "Settings", _: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
+    from arcade_cloud.domain.people import Act
 
-    with build(settings) as cloud:
+    with build(settings) as cloud, cloud.desk.acts.doing(actor(), Act.STORE, "takings", "rebuild") as doing:
         for done in cloud.services.takings.rebuild():
+            doing.after = f"{done.orders} orders looked at, {done.booked} had something to book"
             if not done.is_over:
-                print(f"{done.orders} orders looked at, {done.booked} had something to book", flush=True)
+                print(doing.after, flush=True)
     for currency, sums in sorted(done.by_orders.items()):
         print(f"{currency.upper() or 'free credits'}: the orders say {_words(sums, currency)}")
     for text in done.broken:

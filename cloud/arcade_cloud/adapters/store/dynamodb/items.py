@@ -5,7 +5,8 @@ that stands in an index names its partition there and its rank within it:
 
     waits_in, waits_from     index `waiting`: what waits for its moment, or for being forgotten
     listed_in, listed_at     index `lists`: what people look at, newest first
-    of_machine, listed_at    index `of_machine`: the orders of one machine, and the alerts that stand, or are over
+    of_machine, listed_at    index `of_machine`: the orders of one machine, the alerts that stand, or are over, and
+                             what was done to one thing
 
 A rank is a time of sixteen digits and the record's id, so ranks sort as (time, id) do.
 """
@@ -19,10 +20,12 @@ from msgspec import Struct
 from arcade_cloud.adapters.store import records
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.api_keys import ApiKey
+from arcade_cloud.domain.audit import AuditEntry, AuditOutcome
 from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import HEARS_FOR_MS, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
+from arcade_cloud.domain.people import FORGET_TRIES_MS, Person, Session, Tries
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import InvariantBroken
@@ -34,8 +37,8 @@ Write = dict[str, object]  # the arguments of one Put, Update or Delete
 # The number of partitions that each list is spread over. A partition of an index takes 1,000 writes a second, and
 # one step of an order costs it two. Alerts and unmatched acks (first called orphans) are rare, and each pass of
 # the timer asks for them. A number may be raised, since readers ask all partitions; if it is lowered, records
-# vanish. Machines are looked up by their shard, so their number must never change. Each day has partitions of its
-# own for its takings.
+# vanish. Machines and people are looked up by their shard, so these numbers must never change. Each day has
+# partitions of its own for its takings.
 SHARDS = {
     "due": 8,
     "orders": 8,
@@ -52,6 +55,8 @@ SHARDS = {
     "unclaimed": 2,
     "machines": 8,
     "takings": 8,
+    "people": 1,
+    "audit": 4,
 }
 # DynamoDB takes 400 KB, including the attributes' names and the keys.
 MAX_RECORD_BYTES = 380_000
@@ -382,6 +387,72 @@ def api_key_put(key: ApiKey, expected_version: int, by: str) -> Write:
     """An API key, if the expected version is stored."""
     body = _body(key, f"API key {key.key_id}")
     return _versioned(api_key_key(key.key_id), key.version, body, expected_version, by)
+
+
+def person_key(name: str) -> Item:
+    """People stand together, so that all of them can be read consistently."""
+    return {"pk": {"S": _shard("people", name)}, "sk": {"S": f"person#{_short(name)}"}}
+
+
+def person_put(person: Person, expected_version: int, by: str) -> Write:
+    """A person, if the expected version is stored."""
+    body = _body(person, f"person {person.name}")
+    return _versioned(person_key(person.name), person.version, body, expected_version, by)
+
+
+def session_put(session: Session, by: str, *, is_new: bool) -> Write:
+    """A session, if there is none or if there is one. Time to live deletes it once it is over."""
+    item: Item = {
+        **key("session", session.session_id),
+        "body": _body(session, "a session"),
+        "expires_at": _expiry(session.ends_at_ms, 0),
+        "by": {"S": by},
+    }
+    return _put(item, IS_NEW if is_new else EXISTS)
+
+
+def tries_put(tries: Tries, expected_version: int, by: str) -> Write:
+    """A count of tries, if the expected version is stored. Time to live deletes it once it counts no more."""
+    where = {**key("tries", tries.key), "expires_at": _expiry(tries.last_ms, FORGET_TRIES_MS)}
+    body = _body(tries, f"the tries of {tries.key}")
+    return _versioned(where, tries.version, body, expected_version, by)
+
+
+def audit_by(who: str) -> str:
+    """The partition of what somebody did."""
+    return f"audit-by#{_short(who)}"
+
+
+def audit_on(subject: str) -> str:
+    """The partition of what was done to something."""
+    return f"audit-on#{_short(subject)}"
+
+
+def audit_put(entry: AuditEntry, by: str) -> Write:
+    """An entry of the audit log, if its id is new. It has no end."""
+    rank: Value = {"S": _rank(entry.at_ms, entry.entry_id)}
+    item: Item = {
+        **key("audit", entry.entry_id),
+        "listed_in": {"S": _shard("audit", entry.entry_id)},
+        "listed_at": rank,
+        "waits_in": {"S": audit_by(entry.who)},
+        "waits_from": rank,
+        "of_machine": {"S": audit_on(entry.on)},
+        "body": _body(entry, f"audit entry {entry.entry_id}"),
+        "by": {"S": by},
+    }
+    return _put(item, IS_NEW)
+
+
+def outcome_key(entry_id: str) -> Item:
+    """How an act ended stands beside its entry."""
+    return key("audit", entry_id, "outcome")
+
+
+def outcome_put(outcome: AuditOutcome, by: str) -> Write:
+    """How an act ended, if that is not written yet."""
+    body = _body(outcome, f"the outcome of {outcome.entry_id}")
+    return _put({**outcome_key(outcome.entry_id), "body": body, "by": {"S": by}}, IS_NEW)
 
 
 def echo_update(sent_at_ms: int) -> Write:

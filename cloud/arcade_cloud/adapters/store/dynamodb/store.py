@@ -24,6 +24,13 @@ Each call of the port is one conditional write or one transaction; nothing scans
     unmatched  orphan#<hash>          orphan              lists    orphans#<shard> (at, hash)
     unclaimed  unclaimed#<intent>     unclaimed           lists    unclaimed#<shard> (at, intent)
     API key    api-keys               api-key#<id>
+    person     people#<shard>         person#<name>
+    session    session#<hash>         session
+    tries      tries#<key>            tries
+    audit      audit#<id>             audit               lists    audit#<shard>   (at, id)
+                                                          waiting  audit-by#<who>  (at, id)
+                                                          of_machine  audit-on#<subject>  (at, id)
+               audit#<id>             outcome
     echo       echo                   echo
     reconciled swept                  swept
     rechecked  rechecked              rechecked           (how far the waiting orders have been looked at)
@@ -44,16 +51,16 @@ decision depends on is read consistently from the table itself:
   unsent_alerts    Read again from the table without those sent meanwhile, so a late index sends no alert twice.
                    A new alert may be missed for one pass.
   standing_alerts  Read again from the table without those that are over.
-  recent_orders, orders_with_code, recent_alerts, unmatched_acks, unclaimed
+  recent_orders, orders_with_code, recent_alerts, unmatched_acks, unclaimed, audit
                    The records are current, but one made this very moment may be missing. Only people read them.
-  machines, api_keys
+  machines, api_keys, people
                    No index: read from the table, so a machine is listed as soon as it is registered.
   lines_of_day     No index either: a query of each of the day's partitions.
   state_changes    No index either: a query of the machine's partition.
   prune            Deletes a record only if it is still what the index showed.
 
-Forgetting: seen ids, sent alerts and changes of uptime have `expires_at`; for a condition that lasts, that moment
-never comes.
+Forgetting: seen ids, sent alerts, changes of uptime, sessions and tries have `expires_at`; for a condition that
+lasts, that moment never comes.
 DynamoDB's time to live deletes them at no cost, hours or days late. Until then they count as present, which does
 no harm: no decision depends on their absence. `prune` deletes old records at once. If it is never called, as on
 Lambda, time to live keeps the table from growing.
@@ -71,6 +78,7 @@ from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.dynamodb import items
 from arcade_cloud.adapters.store.dynamodb.client import Refused, Table
 from arcade_cloud.adapters.store.dynamodb.items import Item, Write
+from arcade_cloud.adapters.store.dynamodb.people import DynamoPeople
 from arcade_cloud.adapters.store.dynamodb.software import DynamoSoftware
 from arcade_cloud.adapters.store.forms import FORMS, Forms
 from arcade_cloud.config.dynamodb_address import TableAddress
@@ -111,6 +119,7 @@ class DynamoStore:
         self._monotonic_s = monotonic_s
         self._form: tuple[float, int] | None = None
         self.software = DynamoSoftware(self.table, self._form_lately)
+        self.people = DynamoPeople(self.table, self._form_lately)
 
     def close(self) -> None:
         """Close the connections. Every later call raises StoreUnavailable."""

@@ -99,6 +99,18 @@ ADDED_TABLES = {
     "state_changes": """CREATE TABLE IF NOT EXISTS state_changes (
         machine_id TEXT NOT NULL, at_ms INTEGER NOT NULL, record BLOB NOT NULL,
         PRIMARY KEY (machine_id, at_ms)) WITHOUT ROWID""",
+    "people": """CREATE TABLE IF NOT EXISTS people (
+        name TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID""",
+    "sessions": """CREATE TABLE IF NOT EXISTS sessions (
+        session_id TEXT NOT NULL PRIMARY KEY, ends_at_ms INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID""",
+    "tries": """CREATE TABLE IF NOT EXISTS tries (
+        key TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, last_ms INTEGER NOT NULL,
+        record BLOB NOT NULL) WITHOUT ROWID""",
+    "audit": """CREATE TABLE IF NOT EXISTS audit (
+        entry_id TEXT NOT NULL PRIMARY KEY, at_ms INTEGER NOT NULL, who TEXT NOT NULL, subject TEXT NOT NULL,
+        record BLOB NOT NULL) WITHOUT ROWID""",
+    "audit_outcomes": """CREATE TABLE IF NOT EXISTS audit_outcomes (
+        entry_id TEXT NOT NULL PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID""",
 }
 ADDED_INDEXES = (
     "CREATE INDEX IF NOT EXISTS orders_with_code ON orders (code, created_at_ms, order_id) WHERE code IS NOT NULL",
@@ -109,6 +121,18 @@ ADDED_INDEXES = (
     "CREATE INDEX IF NOT EXISTS unclaimed_at ON unclaimed (at_ms, payment_intent)",
     "CREATE INDEX IF NOT EXISTS takings_of_day ON takings (day)",
     "CREATE INDEX IF NOT EXISTS state_changes_at ON state_changes (at_ms)",
+    "CREATE INDEX IF NOT EXISTS sessions_end ON sessions (ends_at_ms)",
+    "CREATE INDEX IF NOT EXISTS tries_last ON tries (last_ms)",
+    "CREATE INDEX IF NOT EXISTS audit_at ON audit (at_ms, entry_id)",
+    "CREATE INDEX IF NOT EXISTS audit_who ON audit (who, at_ms, entry_id)",
+    "CREATE INDEX IF NOT EXISTS audit_subject ON audit (subject, at_ms, entry_id)",
+    # The audit log is only appended to.
+    *(
+        f"CREATE TRIGGER IF NOT EXISTS {table}_keeps_{act.lower()} BEFORE {act} ON {table} "
+        "BEGIN SELECT RAISE(ABORT, 'the audit log is only appended to'); END"
+        for table in ("audit", "audit_outcomes")
+        for act in ("UPDATE", "DELETE")
+    ),
 )
 # The last schema that goes with orders of form 1. Each later one goes with the next form. Opening a file brings it
 # up to this schema, and `arcade-cloud store upgrade` further. Until then, older programs can use it.

@@ -9,6 +9,7 @@ from typing import Any
 from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.forms import FORMS, Forms
 from arcade_cloud.adapters.store.sqlite.file import BUSY_S, MIGRATIONS, Migration, SqliteFile
+from arcade_cloud.adapters.store.sqlite.people import SqlitePeople
 from arcade_cloud.adapters.store.sqlite.software import SqliteSoftware
 from arcade_cloud.domain import webhooks
 from arcade_cloud.domain.alerts import Alert
@@ -93,6 +94,7 @@ class SqliteStore:
         self._forms = forms
         self._file = SqliteFile(path, busy_s=busy_s, migrations=migrations)
         self.software = SqliteSoftware(self._file)
+        self.people = SqlitePeople(self._file)
 
     def close(self) -> None:
         """Close the file. Every later call raises StoreUnavailable."""
@@ -503,6 +505,7 @@ class SqliteStore:
             + self._forget("alerts", "alert_id", OLD_ALERTS, before_ms)
             + self._forget("alerts", "alert_id", OLD_STANDING_ALERTS, long_before_ms)
             + self._forget("state_changes", "at_ms", OLD_STATE_CHANGES, before_ms)
+            + self.people.prune(now_ms)
         )
 
     def _forget(self, table: str, key: str, old: str, before_ms: int) -> int:

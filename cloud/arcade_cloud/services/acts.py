@@ -1,0 +1,286 @@
+"""What people do, by command line and by console: the one place where an act is allowed and written down.
+
+Each function checks that this person may do it, writes it to the audit log, does it, and writes down how it ended.
+What an act does is elsewhere: `Operations`, `Fleet`, `Claims`, `Alerts`, `Takings`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+from arcade_cloud.domain.alerts import Alert
+from arcade_cloud.domain.api_keys import ApiKey, Scope
+from arcade_cloud.domain.audit import TEXT_LENGTH
+from arcade_cloud.domain.closure import Closure, service_text
+from arcade_cloud.domain.fleet import Line
+from arcade_cloud.domain.machines import Machine, MachineChange, differences
+from arcade_cloud.domain.money import format_amount
+from arcade_cloud.domain.offers import offer_text
+from arcade_cloud.domain.order import Order
+from arcade_cloud.domain.people import Act, Actor, Role, check_may
+from arcade_cloud.domain.refunds import RefundWish
+from arcade_cloud.services.alerts import Alerts
+from arcade_cloud.services.api_keys import ApiKeys
+from arcade_cloud.services.audit_log import AuditLog, Doing
+from arcade_cloud.services.claims import Claims
+from arcade_cloud.services.fleet import Fleet
+from arcade_cloud.services.operations import Operations, grant_id
+
+CREDITS = "credits"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acts:
+    """All acts. An `Actor` says who does it.
+
+    Attributes:
+        grant_limit: Credits that a manager may give away in 24 hours; None: as many as they like.
+        refund_limits: What a manager may give back in 24 hours, by currency, in minor units; a currency that is
+            not there has no limit if there is none at all, and none is given back in it if there are others.
+    """
+
+    operations: Operations
+    fleet: Fleet
+    claims: Claims
+    alerts: Alerts
+    keys: ApiKeys
+    log: AuditLog
+    grant_limit: int | None = None
+    refund_limits: Mapping[str, int] = field(default_factory=dict)
+
+    def doing(self, actor: Actor, act: Act, on: str, wish: str = "") -> AbstractContextManager[Doing]:
+        """An act that has no function here, for a `with` statement. See `AuditLog.doing`."""
+        return self.log.doing(actor, act, on, wish=wish)
+
+    # --- machines ----------------------------------------------------------------------------------------
+
+    def machine_add(self, actor: Actor, machine_id: str, change: MachineChange) -> Machine:
+        """See `Operations.machine_add`. Offers need somebody who may set prices."""
+        self._check_offers(actor, change)
+        with self.log.doing(actor, Act.MACHINE_ADD, machine_id, wish=_named(change)) as doing:
+            machine = self.operations.machine_add(machine_id, change)
+            doing.after = _changes(Machine(machine_id=machine_id), machine)
+        return machine
+
+    def machine_copy(self, actor: Actor, source_id: str, machine_id: str, change: MachineChange) -> Machine:
+        """See `Fleet.copy`. The copy gets prices that stand already, so it needs nobody who may set them."""
+        wish = f"like {source_id}; {_named(change)}" if change.named else f"like {source_id}"
+        with self.log.doing(actor, Act.MACHINE_ADD, machine_id, wish=wish) as doing:
+            machine = self.fleet.copy(source_id, machine_id, change)
+            doing.after = _changes(Machine(machine_id=machine_id), machine)
+        return machine
+
+    def machine_set(self, actor: Actor, machine_id: str, change: MachineChange) -> tuple[Machine, Machine]:
+        """See `Operations.machine_set`. Offers need somebody who may set prices."""
+        self._check_offers(actor, change)
+        act = Act.OFFERS if "offers" in change.named else Act.MACHINE_SET
+        with self.log.doing(actor, act, machine_id, wish=_named(change)) as doing:
+            before, after = self.operations.machine_set(machine_id, change)
+            _tell(doing, before, after)
+        return before, after
+
+    def machines_close(
+        self,
+        actor: Actor,
+        machine_ids: Sequence[str],
+        *,
+        reason: str = "",
+        until: str | None = None,
+        for_good: bool = False,
+    ) -> Iterator[tuple[Machine, Machine]]:
+        """See `Fleet.close`: each machine is an act of its own.
+
+        Raises:
+            BadRequest: The reason or the time cannot be used. Nothing is changed.
+        """
+        act = Act.MACHINE_RETIRE if for_good else Act.MACHINE_SERVICE
+        check_may(actor, act)
+        # It reads the texts at once, and only then the first machine.
+        steps = self.fleet.close(machine_ids, reason=reason, until=until, for_good=for_good)
+        wish = "retire" if for_good else "out of service"
+        wish += f" until {until}" if until else ""
+        return self._each(actor, act, machine_ids, f"{wish}: {reason}" if reason else wish, steps)
+
+    def machines_open(self, actor: Actor, machine_ids: Sequence[str]) -> Iterator[tuple[Machine, Machine]]:
+        """See `Fleet.open`: each machine is an act of its own. A retired one needs somebody who may retire it."""
+        check_may(actor, Act.MACHINE_SERVICE)
+        for machine_id in machine_ids:
+            closed = self.operations.machine(machine_id).closed(self.log.now_ms())
+            act = Act.MACHINE_RETIRE if closed is not None and closed.for_good else Act.MACHINE_SERVICE
+            yield from self._each(actor, act, [machine_id], "in service", self.fleet.open([machine_id]))
+
+    def _each(
+        self,
+        actor: Actor,
+        act: Act,
+        machine_ids: Sequence[str],
+        wish: str,
+        steps: Iterator[tuple[Machine, Machine]],
+    ) -> Iterator[tuple[Machine, Machine]]:
+        for machine_id in machine_ids:
+            with self.log.doing(actor, act, machine_id, wish=wish) as doing:
+                before, after = next(steps)
+                doing.before, doing.after = (self._service(machine.closure) for machine in (before, after))
+            yield before, after
+
+    def _service(self, closure: Closure | None) -> str:
+        return service_text(closure, self.log.now_ms(), self.fleet.zone)
+
+    def machines_take_in(self, actor: Actor, lines: Sequence[Line]) -> Iterator[tuple[Machine | None, Machine]]:
+        """See `Fleet.take_in`: each machine is an act of its own.
+
+        Raises:
+            Forbidden: This person may not do all that the table says. Nothing is changed.
+        """
+        for act in (Act.MACHINE_ADD, Act.MACHINE_SET, Act.MACHINE_RETIRE, Act.OFFERS):
+            check_may(actor, act)
+        return self._take_in(actor, lines)
+
+    def _take_in(self, actor: Actor, lines: Sequence[Line]) -> Iterator[tuple[Machine | None, Machine]]:
+        steps = self.fleet.take_in(lines)
+        for line in lines:
+            wish = f"line {line.number} of a table; {_named(line.change)}"
+            with self.log.doing(actor, self._act_of(line), line.machine_id, wish=wish) as doing:
+                before, after = next(steps)
+                _tell(doing, before or Machine(machine_id=line.machine_id), after)
+            yield before, after
+
+    def _act_of(self, line: Line) -> Act:
+        if self.operations.fulfilment.store.machine(line.machine_id) is None:
+            return Act.MACHINE_ADD
+        return Act.OFFERS if "offers" in line.change.named else Act.MACHINE_SET
+
+    def machine_config(self, actor: Actor, machine_id: str) -> Machine:
+        """The machine, whose agent's config somebody is about to see: it has the machine's signing key."""
+        with self.log.doing(actor, Act.MACHINE_CONFIG, machine_id, wish="show the agent's config"):
+            return self.operations.machine(machine_id)
+
+    def _check_offers(self, actor: Actor, change: MachineChange) -> None:
+        if "offers" in change.named:
+            check_may(actor, Act.OFFERS)
+
+    # --- money and credits -------------------------------------------------------------------------------
+
+    def grant(self, actor: Actor, machine_id: str, credits: int, *, reason: str, token: str) -> Order:
+        """See `Operations.grant`. A manager gives away so many in a day."""
+        known = self.operations.fulfilment.store.order(grant_id(token))
+        with self.log.doing(
+            actor,
+            Act.GRANT,
+            machine_id,
+            wish=f"{credits} credits: {reason}",
+            amount=max(0, credits) if known is None else 0,
+            unit=CREDITS,
+            at_most=self.grant_limit if actor.role is Role.MANAGER else None,
+        ) as doing:
+            order = self.operations.grant(machine_id, credits, by=actor.name, reason=reason, token=token)
+            doing.after = f"order {order.order_id} is {order.state}"
+        return order
+
+    def refund(self, actor: Actor, order_id: str, *, reason: str, keep_minor: int = 0) -> Order:
+        """See `Operations.refund`. A manager gives back so much in a day."""
+        check_may(actor, Act.REFUND)
+        found, _ = self.operations.plan_refund(order_id, RefundWish())
+        currency = found.order.currency
+        back_minor = max(0, found.kept_minor - max(0, keep_minor)) if currency else 0
+        with self.log.doing(
+            actor,
+            Act.REFUND,
+            order_id,
+            wish=f"keep {_money(keep_minor, currency)}: {reason}",
+            before=f"{found.order.state}, {_money(found.kept_minor, currency)} kept",
+            amount=back_minor,
+            unit=currency,
+            at_most=self._refund_limit(actor, currency),
+        ) as doing:
+            order = self.operations.refund(order_id, by=actor.name, reason=reason, keep_minor=keep_minor)
+            doing.after = f"{order.state}, at most {_money(min(keep_minor, found.kept_minor), currency)} kept"
+        return order
+
+    def _refund_limit(self, actor: Actor, currency: str) -> int | None:
+        if actor.role is not Role.MANAGER or not self.refund_limits or not currency:
+            return None
+        return self.refund_limits.get(currency, 0)
+
+    def give_back(self, actor: Actor, payment_intent: str) -> Order:
+        """See `Claims.give_back`."""
+        with self.log.doing(actor, Act.CLAIM, payment_intent, wish="give back") as doing:
+            order = self.claims.give_back(payment_intent, by=actor.name)
+            doing.after = f"order {order.order_id} is {order.state}"
+        return order
+
+    def deliver(self, actor: Actor, payment_intent: str, machine_id: str, credits: int) -> Order:
+        """See `Claims.deliver`."""
+        wish = f"deliver {credits} credits on {machine_id}"
+        with self.log.doing(actor, Act.CLAIM, payment_intent, wish=wish) as doing:
+            order = self.claims.deliver(payment_intent, machine_id, credits, by=actor.name)
+            doing.after = f"order {order.order_id} is {order.state}"
+        return order
+
+    def dismiss(self, actor: Actor, payment_intent: str) -> None:
+        """See `Claims.dismiss`."""
+        with self.log.doing(actor, Act.CLAIM, payment_intent, wish="leave alone"):
+            self.claims.dismiss(payment_intent, by=actor.name)
+
+    # --- alerts ------------------------------------------------------------------------------------------
+
+    def acknowledge(self, actor: Actor, alert_id: str, *, by: str | None = None) -> Alert:
+        """See `Alerts.acknowledge`.
+
+        Args:
+            by: Who has seen to it, if not the one who says so.
+        """
+        with self.log.doing(actor, Act.ACKNOWLEDGE, alert_id, wish="" if by is None else f"by {by}") as doing:
+            alert = self.alerts.acknowledge(alert_id, actor.name if by is None else by)
+            doing.after = f"{alert.kind} of {alert.subject}: acknowledged by {alert.acknowledged_by}"
+        return alert
+
+    # --- keys of other software --------------------------------------------------------------------------
+
+    def key_add(
+        self, actor: Actor, name: str, scopes: Sequence[Scope], machines: Sequence[str] = ()
+    ) -> tuple[ApiKey, str]:
+        """See `ApiKeys.add`. The log has the key's name, never its text."""
+        wish = f"{' '.join(scopes)} for {' '.join(machines) or 'all machines'}"
+        with self.log.doing(actor, Act.KEYS, f"key {name}", wish=wish) as doing:
+            key, text = self.keys.add(name, scopes, machines, by=actor.name)
+            doing.after = f"key {key.key_id}"
+        return key, text
+
+    def key_revoke(self, actor: Actor, key_id: str) -> tuple[ApiKey, ApiKey]:
+        """See `ApiKeys.revoke`."""
+        with self.log.doing(actor, Act.KEYS, f"key {key_id}", wish="revoke") as doing:
+            before, after = self.keys.revoke(key_id, by=actor.name)
+            doing.after = f"{after.name}: revoked"
+        return before, after
+
+
+def _named(change: MachineChange) -> str:
+    """What a change names, for people."""
+    parts = []
+    for name, value in change.named.items():
+        if name == "offers":
+            shown = ", ".join(map(offer_text, value)) or "-"
+        elif name == "closure":
+            shown = "in service" if value is None else "retired" if value.for_good else "out of service"
+        else:
+            shown = str(value) or "-"
+        parts.append(f"{name.removesuffix('_url')}: {shown}")
+    return "; ".join(parts)[:TEXT_LENGTH]
+
+
+def _changes(before: Machine, after: Machine) -> str:
+    return "; ".join(f"{name}: {new}" for name, _, new in differences(before, after))
+
+
+def _tell(doing: Doing, before: Machine, after: Machine) -> None:
+    """Write down what has changed about a machine, and only that."""
+    found = differences(before, after)
+    doing.before = "; ".join(f"{name}: {old}" for name, old, _ in found)
+    doing.after = "; ".join(f"{name}: {new}" for name, _, new in found) or "nothing changed"
+    if before.closure != after.closure:
+        doing.after += "; in service" if after.closure is None else "; out of service"
+
+
+def _money(amount_minor: int, currency: str) -> str:
+    return format_amount(amount_minor, currency) if currency else "nothing"
