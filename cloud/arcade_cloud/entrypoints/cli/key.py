@@ -44,7 +44,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     add_formats(listing)
     listing.set_defaults(run=_list)
     revoke = key.add_parser("revoke", help="refuse a key from now on")
-    revoke.add_argument("ids", nargs="+", metavar="ID", help="as `key list` shows it")
+    revoke.add_argument("ids", type=identifier, nargs="+", metavar="ID", help="as `key list` shows it")
     revoke.set_defaults(run=_revoke)
 
 
