@@ -80,6 +80,21 @@ def test_shops_on_the_same_account_keep_their_money_while_players_get_theirs(who
     assert listed(whole) == ""
 
 
+def test_who_copies_the_mark_of_an_order_that_is_not_paid_yet_is_shown_and_the_player_is_served(whole):
+    before = len(whole.pulses())
+    link = whole.system.create_link("cab-01", 1)
+    copied = sell(whole, marked(whole, link["orderId"]), "fpx", amount=200)
+    assert whole.system.stripe.wait_delivered(30)
+    assert copied in listed(whole)
+    whole.system.stripe.pay(link["url"], "card")
+    order = whole.final(link["orderId"])
+    assert (order.delivered, len(whole.pulses()) - before) == (1, 1)
+    assert order.payment_intent != copied
+    assert money_of(whole, copied)["kept"] == 200
+    whole.check_money(order)
+    whole.system.cli("payment", "dismiss", copied)
+
+
 def test_a_static_link_with_metadata_of_somebody_elses_is_pulsed(whole):
     before = len(whole.pulses())
     account = SandboxAccount(whole.system.stripe)

@@ -7,7 +7,7 @@ from typing import Any
 from simulation.checkers import SILENT, Broken, Case
 from simulation.evidence import Condition, Evidence
 from simulation.faults import MINUTE, SECOND
-from support.shops import looks_ours
+from support.shops import TAKEN, looks_ours
 
 # What lasts is checked with its times.
 CONDITIONS = (
@@ -254,6 +254,13 @@ def _wanted(case: Case) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
             certain = line["paid_ms"] is not None and line["kept"] == line["amount"] and not evidence.restores
             (required if certain else allowed).add(("unclaimed", line["id"]))
         is_like_ours = looks_ours(evidence.foreign.get(line["session"], ""))
+        if (
+            evidence.foreign.get(line["session"]) == TAKEN
+            and line["paid_ms"] is not None
+            and not evidence.restores
+        ):
+            # What is left where it is has been shown.
+            (required if line["kept"] == line["amount"] else allowed).add(("unclaimed", line["id"]))
         if is_like_ours or (purchase is not None and purchase.order_id in case.forgotten):
             allowed.add(("unclaimed", line["id"]))
     if case.befell("an event from elsewhere"):

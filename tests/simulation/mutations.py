@@ -657,9 +657,9 @@ MUTATIONS = (
         (OWNERSHIP + "is_marked", "return any(", "return True or any("),
         near=9,
     ),
-    _bug("a mark is good for any amount", (OWNERSHIP + "mark", "ours.amount_minor", "0"), near=33),
+    _bug("a mark is good for any amount", (OWNERSHIP + "mark", "ours.amount_minor", "0"), near=31),
     _bug("a mark is good for any machine", (OWNERSHIP + "mark", "ours.machine_id", '""'), near=9),
-    _bug("a mark is good for any order", (OWNERSHIP + "mark", "ours.order_id", '""'), near=9),
+    _bug("a mark is good for any order", (OWNERSHIP + "mark", "ours.order_id", '""'), near=45),
     _bug(
         "whoever names an order of ours has paid it",
         (INTAKE + "_on_record", "_session_of(named) == report.session_id", "True"),
@@ -671,12 +671,17 @@ MUTATIONS = (
         (INTAKE + "_is_read_back", "checkout.payment.payment_intent != payment_intent", "False"),
         (INTAKE + "_is_read_back", "PaymentRead(checkout.payment, ", "PaymentRead(report.payment, "),
         (INTAKE + "_is_read_back", "checkout.payment is None or ", ""),
-        near=39,
+        near=31,
     ),
     _bug(
         "a declined payment that copies our mark takes the place of the order's own",
         (INTAKE + "_event", "if is_on_record or _session_of(order) is None else None", ""),
-        near=56,
+        near=9,
+    ),
+    _bug(
+        "money that copies the mark of an unpaid order is shown to nobody",
+        (INTAKE + "_told_apart", "return self._unclaimed(", 'return "ignored" or self._unclaimed('),
+        near=33,
     ),
     _bug(
         "a payment for a machine here is ours at any price",

@@ -9,11 +9,12 @@ from simulation.faults import HOUR, MINUTE, SECOND
 from simulation.scheduler import Scheduler
 from simulation.sim_cloud import BASE_URL
 from simulation.sim_stripe import StripeSide
-from support.shops import DECLINED, KINDS, sale
+from support.shops import DECLINED, KINDS, TAKEN, sale
 
 ELSEWHERE: tuple[dict[str, Any], ...] = ({"livemode": True}, {"account": "acct_fake"}, {})
 # In so many of the seeds somebody else is on the account.
 SHARED = 0.35
+METHODS = ("card", "card", "fpx", "grabpay", "fpx_later")
 
 
 class Shops:
@@ -39,7 +40,7 @@ class Shops:
             self._scheduler.at(begin_ms + self._rng.randint(0, within_ms), self._tell_elsewhere)
 
     def _sell(self) -> None:
-        kind, evidence = self._rng.choice(KINDS), self._evidence
+        kind, evidence = self._rng.choice((*KINDS, TAKEN)), self._evidence
         sold = sale(
             kind,
             self._rng,
@@ -49,11 +50,11 @@ class Shops:
             metadata_of=self._side.stripe.metadata_of,
         )
         session_id = self._side.stripe.visit_shop(
-            sold.amount_minor, sold.currency, sold.metadata, held=self._rng.random() < 0.6
+            sold.amount_minor, sold.currency, sold.metadata, held=self._rng.random() < 0.6 and kind != TAKEN
         )
         evidence.foreign[session_id] = sold.looks
         self._scheduler.note("shop", kind)
-        method = self._rng.choice(("card", "card", "fpx", "grabpay", "fpx_later"))
+        method = self._rng.choice(("fpx", "grabpay", "fpx_later") if kind == TAKEN else METHODS)
         intent = self._side.pay(session_id, "card_declined" if kind == DECLINED else method)
         if intent is not None and self._rng.random() < 0.5:
             self._scheduler.after(self._rng.choice((SECOND, MINUTE, HOUR)), lambda: self._act(intent))

@@ -11,6 +11,8 @@ from typing import Protocol
 
 # The whole of our metadata, for the same sum, perhaps while our own payment has not come. Nobody pays it.
 DECLINED = "ours: all, and declined"
+# The same, and somebody pays it, not with a hold. It is shown, or taken for a second payment, which goes back.
+TAKEN = "ours: all, and taken at once"
 KINDS = (
     "theirs: nothing",
     "theirs: an order of its own",

@@ -21,7 +21,7 @@ from arcade_cloud.domain.money import Offer, Payment, format_amount
 from arcade_cloud.domain.order import CheckoutPage, Credit, Order, OrderPayment, Settlement
 from arcade_cloud.domain.ownership import Ours, Unclaimed
 from arcade_cloud.domain.payment import is_another
-from arcade_cloud.errors import InvariantBroken, PaymentsRefused, PaymentTaken, UnknownMachine
+from arcade_cloud.errors import InvariantBroken, PaymentsRefused, PaymentsUnavailable, PaymentTaken, UnknownMachine
 from arcade_cloud.ports.payments import Checkout, Payments, Report
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.services.sales import Sales
@@ -116,6 +116,14 @@ class PaymentIntake:
                 return "ignored"
             return self._unmatched(report.payment_intent, report, "its order is paid already")
         event = self._event(order, report, is_marked=is_marked, is_on_record=on_record is not None)
+        is_unsure = isinstance(event, PaymentReported) and event.payment_intent is None
+        if (
+            is_unsure
+            and order.payment_intent is None
+            and report.kind == "payment"
+            and report.payment_intent is not None
+        ):
+            return self._told_apart(order, report.payment_intent, report, event)
         self.fulfilment.move(order.order_id, event, seen=report.event_id)
         return "moved"
 
@@ -182,6 +190,22 @@ class PaymentIntake:
             return PaymentRead(report.payment)
         its_own = report.payment_intent if is_on_record or _session_of(order) is None else None
         return PaymentReported(its_own, report.what, good_news=report.kind == "payment")
+
+    def _told_apart(
+        self, order: Order, payment_intent: str, report: Report, event: PaymentRead | PaymentReported
+    ) -> TakenAs:
+        """Take in money with the mark of an order that waits for the payment of its own page.
+
+        If it is not that payment, somebody has copied the mark, and a person is asked.
+        """
+        try:
+            if self._is_read_back(order, payment_intent, report):
+                return "moved"
+        except PaymentsUnavailable:
+            self.fulfilment.move(order.order_id, event)  # so it is read in time, though Stripe may send this late
+            raise
+        why = f"it carries the mark of order {order.order_id}, but is not what was paid on the page of that order"
+        return self._unclaimed(self._payment(payment_intent, report), report, why)
 
     # --- payments without proof ----------------------------------------------------------------------------
 

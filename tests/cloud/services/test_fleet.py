@@ -327,6 +327,6 @@ def test_what_stripe_would_refuse_is_told_by_line(site: Site) -> None:
     lines, _ = read_table(b"id,offers\ncab-01,5=8.00MYR@price_of_nobody\nCAB-01,\ncab-02,1=2.00MYR\n")
     _, faults = site.cloud.fleet.plan([lines[0], *lines[2:], msgspec.structs.replace(lines[1], number=9)])
     assert [str(fault) for fault in faults][1:] == [
-        "line 9, id: cab-01 is registered, and CAB-01 differs from it in case alone"
+        "line 9, id: machine cab-01 is registered, and CAB-01 differs in case alone: choose another id"
     ]
     assert "line 2, offers: offer c5-800myr: Stripe refuses the price price_of_nobody" in str(faults[0])

@@ -137,11 +137,58 @@ def test_a_payment_that_copies_the_mark_of_an_unpaid_order_does_not_take_its_pla
     shop = site.payments.stripe.visit_shop(price_minor, metadata=marked_metadata(site, order_id))
     intent = paid(site, shop, method)
     assert (site.order(order_id).payment_intent, site.order(order_id).state) == (None, "open")
+    assert list(listed(site)) == [intent] * (method == "fpx"), (
+        "a person is asked about money, and only about money"
+    )
     site.pay(order_id)
     tell(site)
     assert site.order(order_id).state == "funded"
     assert site.order(order_id).payment_intent not in (None, intent)
     assert {"capture", "cancel", "refund"}.isdisjoint(site.payments.calls)
+
+
+@pytest.mark.parametrize("method", ["card", "fpx", "fpx_later"])
+@pytest.mark.parametrize("order", ["open", "abandoned"])
+@pytest.mark.parametrize("told_by", ["webhook", "reconciliation"])
+def test_money_that_copies_the_mark_and_is_not_of_the_orders_page_is_shown_whenever_it_is_known(
+    site: Site, method: str, order: str, told_by: str
+) -> None:
+    """Before, it was left alone and nobody was told. A hold that a webhook shows at once is another matter."""
+    site.reconciliation.run_once()
+    order_id = site.begin()
+    copied, price_minor = marked_metadata(site, order_id), site.order(order_id).amount_minor
+    if order == "abandoned":
+        site.now_ms += 1000 * site.cloud.fulfilment.limits.checkout_life_s + 60_000
+        site.cloud.fulfilment.run_once()
+        site.payments.stripe.take_events()
+    intent = site.payments.stripe.pay(
+        site.payments.stripe.visit_shop(price_minor, metadata=copied, held=True), method
+    )
+    site.now_ms += 1000 * RECONCILE_EVERY_S
+    if method == "fpx_later":
+        site.payments.stripe.settle_async(intent)
+    if told_by == "webhook":
+        tell(site)
+    else:
+        site.reconciliation.run_once()
+    assert site.order(order_id).state == order
+    assert is_untouched(site, intent)
+    assert (kinds(site), list(listed(site))) == (["unclaimed"], [intent])
+    assert order_id in site.cloud.claims.waiting(1)[0].why
+
+
+def test_a_payment_that_stripe_cannot_show_now_is_read_in_time_even_if_it_is_not_told_again(site: Site) -> None:
+    order_id = site.begin()
+    intent = site.payments.stripe.pay(session_of(site.order(order_id)) or "", "fpx")
+    (told,) = [e for e in site.payments.stripe.take_events() if e["type"] == "payment_intent.succeeded"]
+    site.payments.fault = lambda _: "before"
+    assert site.post_event(told).status_code == 503
+    site.payments.fault = None
+    site.now_ms += 90_000
+    site.cloud.fulfilment.run_once()
+    assert (site.order(order_id).state, site.order(order_id).payment_intent) == ("funded", intent)
+    assert site.post_event(told).status_code == 200
+    assert (kinds(site), listed(site)) == ([], {})
 
 
 @pytest.mark.parametrize("method", ["card", "fpx", "card_declined"])
