@@ -62,7 +62,7 @@ STATUS: dict[type[Exception], int] = {
 HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}
 
 # What people see in a browser. With ?format=json the same address responds to programs.
-PAGES = ("/m/", "/kiosk/")
+PAGES = ("/m/", "/kiosk/", "/console")
 
 STORE_DOWN = "The database cannot be reached right now. Try again in a few seconds."
 PAYMENTS_DOWN = "The payment provider is not responding. Nothing was charged. Try again in a few seconds."

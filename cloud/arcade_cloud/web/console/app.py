@@ -1,0 +1,32 @@
+"""The console's application: its pages, and what applies to each of them (errors, hosts, headers, the guard)."""
+
+from flask import Blueprint, Flask
+
+from arcade_cloud.web import assets, error_responses, headers, hosts
+from arcade_cloud.web.console import account_pages, home, sign_in_pages
+from arcade_cloud.web.console.guard import Guard
+from arcade_cloud.web.console_door import PREFIX
+from arcade_cloud.web.dependencies import Dependencies
+from arcade_cloud.web.guards import MAX_BODY_BYTES, check_same_site
+
+
+def create_console(dependencies: Dependencies) -> Flask:
+    """The application below `/console`. Static files are the other application's."""
+    settings = dependencies.settings
+    app = Flask("arcade_cloud.web")
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.url_map.strict_slashes = False
+    error_responses.install(app)
+    assets.install(app)
+    app.jinja_env.globals.update(site_name=settings.site_name, contact="", contact_link="")
+    headers.install(app, settings, headers.console_policy())
+    hosts.install(app, settings.allowed_hosts)
+    app.before_request(check_same_site)
+    guard = Guard(dependencies.desk.sign_in, settings)
+    guard.install(app)
+    blueprint = Blueprint("console", __name__, url_prefix=PREFIX)
+    sign_in_pages.add_to(blueprint, guard)
+    account_pages.add_to(blueprint, guard, settings)
+    home.add_to(blueprint, guard)
+    app.register_blueprint(blueprint)
+    return app
