@@ -108,6 +108,7 @@ def foreign_payments(stripe: StripeWorld, ledger: Ledger) -> list[Foreign]:
                 and told.get(entry["session"], False)
             ),
             moved=tuple(moved[entry["id"]]),
+            left_minor=entry["held"] + entry["kept"],
         )
         for entry in stripe.money()
         if entry["session"] in ledger.sold

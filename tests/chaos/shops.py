@@ -17,7 +17,7 @@ import requests
 import stripe
 
 from chaos.plant import Plant
-from support.shops import DECLINED, KINDS, LINK_KINDS, Sale, link, sale
+from support.shops import DECLINED, KINDS, LINK_KINDS, TAKEN, Sale, link, sale
 from support.stripe_side import stripe_client
 
 SHOPS = 2
@@ -25,6 +25,7 @@ EVERY_S = (0.1, 0.6)
 KEYS = "shop-"
 METHODS = ("card", "card", "link", "fpx", "grabpay", "fpx_later")
 HELD_METHODS = ("card", "link")
+TAKEN_METHODS = ("fpx", "grabpay", "fpx_later")
 HELD_ONE_IN = 2
 MOVES_ONE_IN = 2
 # They copy what was bought just now too, while its own payment is under way.
@@ -73,8 +74,10 @@ class Shop:
             RequestException: Stripe's page failed.
         """
         if not self._stack:  # like a pack of cards: a short run has some of everything too
-            self._stack = dice.sample(KINDS + LINK_KINDS, len(KINDS + LINK_KINDS))
-        kind, held = self._stack.pop(), dice.randrange(HELD_ONE_IN) == 0
+            self._stack = [*KINDS, TAKEN, *LINK_KINDS]
+            dice.shuffle(self._stack)
+        kind = self._stack.pop()
+        held = dice.randrange(HELD_ONE_IN) == 0 and kind != TAKEN
         if kind in LINK_KINDS:
             looks, session_id = kind, self._visit_link(kind, held, dice)
         else:
@@ -82,7 +85,9 @@ class Shop:
             looks, session_id = sold.looks, self._checkout(sold, held)
         with self._ledger.lock:
             self._ledger.sold[session_id] = looks
-        method = "card_declined" if kind == DECLINED else dice.choice(HELD_METHODS if held else METHODS)
+        method = dice.choice(TAKEN_METHODS if kind == TAKEN else HELD_METHODS if held else METHODS)
+        if kind == DECLINED:
+            method = "card_declined"
         paid = self._press("pay", session=session_id, method=method, wait=False)
         if method == "fpx_later":
             time.sleep(dice.uniform(*BANK_S))

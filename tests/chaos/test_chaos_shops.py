@@ -10,9 +10,9 @@ import pytest
 from arcade_sandbox.stripe.sandbox import StripeSandbox
 from chaos.findings import foreign_payments, own_payments
 from chaos.shops import KEYS, Ledger, Page
-from chaos.verdict import Evidence, Foreign, check
+from chaos.verdict import Evidence, Foreign, Sold, check
 from support.sandbox_account import SandboxAccount
-from support.shops import KINDS, LINK_KINDS, link, looks_ours, misspelt, sale
+from support.shops import DECLINED, KINDS, LINK_KINDS, TAKEN, link, looks_ours, misspelt, sale
 from support.stripe_side import stripe_client
 
 OURS, THEIRS = "ours: an order", "theirs: nothing"
@@ -52,8 +52,11 @@ def test_whose_call_moved_a_payment_is_read_from_stripes_own_events(
 
 def test_a_call_without_a_key_is_not_the_shops(sandbox: StripeSandbox) -> None:
     intent, ledger = sold(sandbox, "fpx")
-    sandbox.refund(intent)
-    assert [seen.moved for seen in foreign_payments(sandbox, ledger)] == [("refund.created",)]
+    sandbox.refund(intent, 4_000)
+    (seen,) = foreign_payments(sandbox, ledger)
+    assert (seen.moved, seen.left_minor) == (("refund.created",), 900)
+    _, ledger = sold(sandbox, "card", held=True)
+    assert [seen.left_minor for seen in foreign_payments(sandbox, ledger)] == [4_900]
 
 
 def test_only_money_that_is_there_and_was_told_of_is_news(sandbox: StripeSandbox) -> None:
@@ -120,6 +123,43 @@ def test_who_is_asked_about_what_does_not_look_like_ours_or_is_ours_is_found() -
     assert found(LEFT_ALONE, unclaimed=frozenset({"pi_1", "pi_of_an_order"})) == {"unexpected alert"}
 
 
+def stray(**changes: Any) -> Sold:
+    order = Sold("stray_pi_1", "cab-01", "unmatched", 1, 600, "settled", payment_intent="pi_1")
+    return replace(order, **changes)
+
+
+COPY = Foreign("pi_1", TAKEN, is_news=False, moved=("refund.created",))
+
+
+@pytest.mark.parametrize(
+    ("payment", "order", "kinds"),
+    [
+        (COPY, stray(), set()),
+        # The shop was quicker to give it back.
+        (replace(COPY, moved=()), stray(), set()),
+        (replace(COPY, left_minor=200), stray(), {"lost"}),
+        (replace(COPY, moved=("charge.captured",)), stray(), {"not ours, and moved", "not ours, and an order"}),
+        (COPY, stray(kind="checkout"), {"not ours, and moved", "not ours, and an order"}),
+        (
+            replace(COPY, looks=OURS),
+            stray(),
+            {"not ours, and moved", "not ours, and an order", "unexpected alert"},
+        ),
+        (COPY, stray(payment_intent="pi_of_a_player"), {"not ours, and moved", "unexpected alert"}),
+    ],
+)
+def test_only_a_copy_of_a_whole_order_of_ours_goes_back_and_all_of_it(
+    payment: Foreign, order: Sold, kinds: set[str]
+) -> None:
+    seen = replace(NOTHING, foreign=[payment], orders=[order], alerts=[("unmatched_payment", "…")])
+    assert {violation.kind for violation in check(seen).violations} == kinds
+
+
+def test_a_copy_of_a_whole_order_that_is_left_alone_is_shown() -> None:
+    assert found(replace(LEFT_ALONE, looks=TAKEN)) == set()
+    assert found(replace(LEFT_ALONE, looks=TAKEN), unclaimed=frozenset()) == {"nobody was asked"}
+
+
 # --- what they sell --------------------------------------------------------------------------------------------
 
 
@@ -137,12 +177,12 @@ def test_each_kind_of_sale_looks_like_what_it_says() -> None:
             metadata_of=lambda _: dict(full),
         )
 
-    for kind in KINDS:
+    for kind in (*KINDS, TAKEN):
         sold, alone = made(kind, page), made(kind)
         assert sold.looks == kind
         assert looks_ours(alone.looks) == (kind == "ours: a machine"), "there is nothing to copy yet"
         is_copy = (sold.metadata, sold.amount_minor) == (full, page.amount_minor)
-        assert is_copy == (kind == "ours: all, and declined"), "a copy of everything pays for the order"
+        assert is_copy == (kind in (DECLINED, TAKEN)), "a copy of everything pays for the order"
 
 
 def test_no_link_of_another_shop_is_a_good_one_of_ours() -> None:

@@ -8,15 +8,16 @@ import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from support.shops import looks_ours
+from support.shops import TAKEN, looks_ours
 
 FINAL = frozenset({"settled", "abandoned"})
 # What a fault of a network, a process or Stripe may bring about. Every other alert tells of a defect or an attack.
 # A broker that is killed again and again looks like somebody who takes the cloud's client id.
-# Of `unclaimed` only those about payments of other shops that look like ours. No player pays without an order, or
-# twice for one, so `unmatched_payment` is not among them.
+# The last two only about payments of other shops (`_check_foreign`): `unclaimed` where one looks like ours,
+# `unmatched_payment` where one copies an order's mark and sum. No player pays without an order, or twice for one.
 EXPECTED_ALERTS = frozenset(
-    "unconfirmed discrepancy settle_slow settle_refused taken_over broker deaf machine_silent unclaimed".split()  # noqa: SIM905
+    "unconfirmed discrepancy settle_slow settle_refused taken_over broker deaf machine_silent "  # noqa: SIM905
+    "unclaimed unmatched_payment".split()
 )
 # The id of a credit is made just before it is sent; the clocks are those of one computer.
 CLOCK_SLACK_MS = 500.0
@@ -98,12 +99,14 @@ class Foreign:
         looks: What it looks like: a kind of `support.shops`.
         is_news: There was money, the shop let it be, and Stripe told the clouds of it.
         moved: What was done to its money, and not by the shop.
+        left_minor: What the shop has of it, held or taken.
     """
 
     payment_intent: str
     looks: str
     is_news: bool
     moved: tuple[str, ...] = ()
+    left_minor: int = 0
 
 
 @dataclass(frozen=True)
@@ -400,18 +403,33 @@ def _missing(wanted: Iterable[str], known: set[str]) -> list[str]:
 
 
 def _check_foreign(seen: Evidence, violations: list[Violation]) -> None:
-    """What is not ours is left alone and never credited; a person is asked about all that looks like ours."""
-    orders = {order.payment_intent: order.order_id for order in seen.orders if order.payment_intent is not None}
+    """What is not ours is left alone and never credited; a person is asked about all that looks like ours.
+
+    One exception has a name: who pays for a copy of a whole order of ours gets that back, as a second payment.
+    """
+    orders = {order.payment_intent: order for order in seen.orders if order.payment_intent is not None}
     for payment in seen.foreign:
-        name = f"{payment.payment_intent} ({payment.looks})"
+        name, order = f"{payment.payment_intent} ({payment.looks})", orders.get(payment.payment_intent)
+        is_returned = payment.looks == TAKEN and order is not None and order.kind == "unmatched"
+        if is_returned and set(payment.moved) <= {"refund.created"}:
+            if payment.left_minor:
+                violations.append(Violation("lost", f"{name}: {payment.left_minor} of a second payment were kept"))
+            continue
         if payment.moved:
             text = f"{name}: {', '.join(payment.moved)}, and not by the shop"
             violations.append(Violation("not ours, and moved", text))
-        if payment.payment_intent in orders:
-            text = f"{name} counts as the payment of {orders[payment.payment_intent]}"
+        if order is not None:
+            text = f"{name} counts as the payment of {order.order_id}"
             violations.append(Violation("not ours, and an order", text))
         if payment.is_news and looks_ours(payment.looks) and payment.payment_intent not in seen.unclaimed:
             violations.append(Violation("nobody was asked", f"{name} looks like ours"))
-    may_be_asked = {payment.payment_intent for payment in seen.foreign if looks_ours(payment.looks)}
-    for payment_intent in sorted(seen.unclaimed - may_be_asked):
-        violations.append(Violation("unexpected alert", f"unclaimed: {payment_intent} does not look like ours"))
+    looks = {payment.payment_intent: payment.looks for payment in seen.foreign}
+    for payment_intent in sorted(seen.unclaimed):
+        if not looks_ours(looks.get(payment_intent, "")):
+            violations.append(
+                Violation("unexpected alert", f"unclaimed: {payment_intent} does not look like ours")
+            )
+    for order in seen.orders:
+        if order.kind == "unmatched" and looks.get(order.payment_intent or "") != TAKEN:
+            text = f"unmatched_payment: {order.order_id} is no second payment of another shop"
+            violations.append(Violation("unexpected alert", text))
