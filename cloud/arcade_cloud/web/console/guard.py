@@ -86,7 +86,7 @@ class Guard:
     def enter(self, response: AnyResponse, entered: SignedIn) -> AnyResponse:
         """Give the browser its new session. Whatever it had before is dead."""
         old = self.token()
-        if old and old != entered.token:
+        if old:
             self.sign_in.sign_out(old)
         self._set(response, self._session, entered.token, None)
         response.delete_cookie(self._form, path="/", secure=self._is_https, httponly=True, samesite="Lax")
@@ -102,7 +102,7 @@ class Guard:
 
     def keep_form(self, response: Response) -> Response:
         """Let the browser of somebody who is not signed in keep what its form is made of."""
-        if request.cookies.get(self._form) != g.form_of and not self.token():
+        if not request.cookies.get(self._form) and not self.token():
             self._set(response, self._form, g.form_of, 3600)
         return response
 
