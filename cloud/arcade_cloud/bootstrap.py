@@ -32,6 +32,7 @@ from arcade_cloud.services.claims import Claims
 from arcade_cloud.services.clock_recheck import ClockRecheck
 from arcade_cloud.services.clock_watch import ClockWatch
 from arcade_cloud.services.contest_watch import ContestWatch
+from arcade_cloud.services.daily_reconciliation import DailyReconciliation
 from arcade_cloud.services.desk import Desk
 from arcade_cloud.services.fees import Fees
 from arcade_cloud.services.finding import Finding
@@ -236,6 +237,7 @@ class Cloud:
     publisher: "Publisher"
     services: Services
     fees: Fees
+    daily: DailyReconciliation
     opened: ExitStack
 
     @property
@@ -404,6 +406,12 @@ def build(
             publisher=publisher,
             services=services,
             fees=Fees(fulfilment=services.fulfilment, balance=gateway),
+            daily=DailyReconciliation(
+                fulfilment=services.fulfilment,
+                balance=gateway,
+                alerts=services.alerts,
+                keyring=services.intake.keyring,
+            ),
             opened=opened.pop_all(),
         )
 

@@ -31,6 +31,7 @@ from arcade_cloud.domain.closure import Closure
 from arcade_cloud.domain.machines import HEARS_FOR_MS, Hearing, Machine, Presence
 from arcade_cloud.domain.order import Arrival, Command, HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
+from arcade_cloud.domain.reconciling import DayReport, DaySums, Difference
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
@@ -131,6 +132,7 @@ def _all_of(store: Store, order_ids: list[str]) -> object:
         store.next_due_ms(),
         [store.booked(order_id) for order_id in order_ids],
         [store.lines_of_day(day) for day in ("2026-11-26", "2026-11-27")],
+        store.day_report("2026-11-26"),
     )
 
 
@@ -1297,6 +1299,29 @@ def test_of_many_that_book_the_same_one_does(store: Store) -> None:
     _in_threads(8, book)
     assert [line.gross_minor for line in store.booked("o-1")] == done
     assert [line.gross_minor for line in store.lines_of_day("2026-11-26")] == done
+
+
+def _report(**fields: Any) -> DayReport:
+    return DayReport(**{"day": "2026-11-26", "version": 1, "began_ms": NOW_MS, **fields})
+
+
+def test_what_reconciling_a_day_has_found_is_kept_and_replaced_by_version(store: Store) -> None:
+    assert store.day_report("2026-11-26") is None
+    store.put_day_report(_report(), 0)
+    found = Difference(
+        cause="dispute", subject="pi_1", text="RM 3.00", currency="myr", amount_minor=-300, alerts=True
+    )
+    sums = DaySums(currency="myr", charged_minor=300, fees_minor=109)
+    second = _report(version=2, phase="done", done_ms=NOW_MS + 1, differences=(found,), sums=(sums,), more=3)
+    store.put_day_report(second, 1)
+    store.put_day_report(_report(day="2026-11-27"), 0)
+    assert store.day_report("2026-11-26") == second
+    for report, expected in ((_report(), 0), (_report(version=2), 1), (_report(version=4), 3)):
+        with pytest.raises(Conflict):
+            store.put_day_report(report, expected)
+    with pytest.raises(InvariantBroken):
+        store.put_day_report(_report(version=3), 1)
+    assert store.day_report("2026-11-26") == second
 
 
 # many at once

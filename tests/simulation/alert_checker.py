@@ -12,6 +12,8 @@ from support.shops import TAKEN, looks_ours
 # What lasts is checked with its times.
 CONDITIONS = (
     "alert_receiver",
+    "books_differ",
+    "books_unread",
     "broker",
     "clock_off",
     "deaf",

@@ -21,6 +21,8 @@ CREDIT = "arcade_cloud.domain.credit:"
 PAYMENT = "arcade_cloud.domain.payment:"
 SETTLEMENT = "arcade_cloud.domain.settlement:"
 BOOKS = "arcade_cloud.domain.books:"
+RECONCILING = "arcade_cloud.domain.reconciling:"
+DAILY = "arcade_cloud.services.daily_reconciliation:DailyReconciliation."
 OWNERSHIP = "arcade_cloud.domain.ownership:"
 INTAKE = "arcade_cloud.services.payment_intake:PaymentIntake."
 WATCH = "arcade_cloud.services.machine_watch:MachineWatch."
@@ -872,6 +874,74 @@ MUTATIONS = (
         "a machine that is put back is not watched again",
         (WATCH + "opened", "self._look_at(machine_id, self.now_ms() + self.silent_ms)", "pass"),
         elsewhere="tests/cloud/services/test_machine_watch.py::test_a_machine_put_back_that_stays_silent_is_told",
+    ),
+    _bug(
+        "a fee is booked again whenever it is read",
+        (BOOKS + "has_booked", "any(line.entry_id == entry.entry_id for line in booked)", "False"),
+        elsewhere="tests/cloud/services/test_fees.py::test_the_same_entry_is_booked_once_however_often_it_is_read",
+    ),
+    _bug(
+        "a fee counts in what an order has still to book",
+        (BOOKS + "lines", "plays(booked) if", "booked if"),
+        elsewhere="tests/cloud/domain/test_books.py::test_fees_change_nothing_of_what_the_order_books",
+    ),
+    _bug(
+        "a dispute's fee is taken for the charge's",
+        (BOOKS + "tells_fee", ' and line.what == "charge"', ""),
+        elsewhere="tests/cloud/domain/test_books.py::test_a_dispute_tells_nothing_of_the_charges_fee",
+    ),
+    _bug(
+        "a fee that is not known is nothing",
+        (BOOKS + "fields", "None if row.knows_no_fee else ", ""),
+        elsewhere="tests/cloud/entrypoints/test_cli_takings.py::"
+        "test_a_fee_that_is_not_known_is_null_and_never_nothing",
+    ),
+    _bug(
+        "a settlement meanwhile is taken for the fee's own booking",
+        ("arcade_cloud.services.fees:book", "continue", "return order_id"),
+        elsewhere="tests/cloud/services/test_fees.py::test_a_settlement_between_reading_and_booking_loses_nothing",
+    ),
+    _bug(
+        "a refund at Stripe is taken for one of ours",
+        ("arcade_cloud.domain.balance:Entry.is_refund_by_hand", 'self.what == "refund"', "False"),
+        elsewhere="tests/cloud/services/test_daily_reconciliation.py::"
+        "test_a_refund_by_hand_is_found_once_the_books_have_it",
+    ),
+    _bug(
+        "whatever calls itself ours is taken for a lost order",
+        (DAILY + "_entry", "claims is not None and ownership", "claims is not None or ownership"),
+        elsewhere="tests/cloud/services/test_daily_reconciliation.py::"
+        "test_payments_of_another_shop_are_told_as_such_and_no_difference",
+    ),
+    _bug(
+        "a dispute hides what else differs",
+        (RECONCILING + "_money", "if rest and not of_hand and not of_dispute:", "if rest and not disputed:"),
+        elsewhere="tests/cloud/domain/test_reconciling.py::"
+        "test_both_at_once_explain_a_difference_and_a_third_does_not_hide_behind_them",
+    ),
+    _bug(
+        "what Stripe will tell in a moment is a difference",
+        (RECONCILING + "_unexplained", "< TOLD_WITHIN_MS", "< 0"),
+        elsewhere="tests/cloud/services/test_daily_reconciliation.py::"
+        "test_a_refund_of_this_very_moment_is_no_difference",
+    ),
+    _bug(
+        "nobody is told of what a day has found",
+        (DAILY + "_orders", "self._tell(done)", "pass"),
+        elsewhere="tests/cloud/services/test_daily_reconciliation.py::"
+        "test_a_refund_by_hand_that_the_books_lack_is_told",
+    ),
+    _bug(
+        "a day that was begun begins anew with each process",
+        (DAILY + "_wanted", "return report", "return self.begin(day)"),
+        elsewhere="tests/cloud/services/test_daily_reconciliation.py::"
+        "test_a_day_that_was_begun_is_finished_by_whoever_comes_next",
+    ),
+    _bug(
+        "entries of the night after are told twice",
+        (DAILY + "_entries", "if entry.created_ms >= end_ms:", "if False:"),
+        elsewhere="tests/cloud/services/test_daily_reconciliation.py::"
+        "test_entries_of_the_night_after_are_booked_and_told_the_next_day",
     ),
 )
 

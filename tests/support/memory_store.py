@@ -15,6 +15,7 @@ from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Hearing, Machine, Presence, hearing_after
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
 from arcade_cloud.domain.ownership import Unclaimed
+from arcade_cloud.domain.reconciling import DayReport
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
@@ -36,6 +37,7 @@ class MemoryStore:
         self._payments: dict[str, str] = {}
         self._credits: dict[str, str] = {}
         self._lines: dict[str, list[Line]] = {}
+        self._day_reports: dict[str, DayReport] = {}
         self._seen: dict[str, int] = {}
         self._machines: dict[str, Machine] = {}
         self._presences: dict[str, Presence] = {}
@@ -218,6 +220,20 @@ class MemoryStore:
         with self._lock:
             self._check_up()
             return [line for lines in self._lines.values() for line in lines if line.day == day]
+
+    def day_report(self, day: str) -> DayReport | None:
+        with self._lock:
+            self._check_up()
+            return self._day_reports.get(day)
+
+    def put_day_report(self, report: DayReport, expected_version: int) -> None:
+        records.check_next(f"the report of {report.day}", report.version, expected_version)
+        with self._lock:
+            self._check_up()
+            before = self._day_reports.get(report.day)
+            if (0 if before is None else before.version) != expected_version:
+                raise Conflict(report.day)
+            self._day_reports[report.day] = report
 
     # events that move no order
 

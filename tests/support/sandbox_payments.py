@@ -17,6 +17,7 @@ from werkzeug.test import create_environ, run_wsgi_app
 from arcade_cloud.adapters.stripe.clock import StripeClock
 from arcade_cloud.adapters.stripe.gateway import StripeGateway
 from arcade_sandbox.stripe.api import add_api
+from arcade_sandbox.stripe.sandbox import StripeSandbox
 from arcade_sandbox.stripe.state import StripeRules
 from arcade_sandbox.stripe.world import StripeWorld
 from support.sandbox_account import SandboxAccount
@@ -110,6 +111,16 @@ class SandboxPayments(StripeGateway):
     def _asked(self, call: str) -> Fault | None:
         self.calls.append(call)
         return None if self.fault is None else self.fault(call)
+
+    @classmethod
+    def over_http(cls, sandbox: StripeSandbox, now_ms: Callable[[], int]) -> "SandboxPayments":
+        """On a sandbox behind its web server. `calls` and `fault` are of no use then."""
+        made = cls.__new__(cls)
+        StripeGateway.__init__(
+            made, "sk_test_over_http", api_base=sandbox.base_url, retries=0, clock=StripeClock(now_ms, now_ms)
+        )
+        made.stripe, made.calls, made.fault = SandboxAccount(sandbox), [], None
+        return made
 
     @property
     def refuse_partial_capture(self) -> bool:

@@ -71,7 +71,7 @@ class Site:
         self.now_ms = START_MS
         self.store, self.broker = MemoryStore(), FakeBroker()
         self.people = self.store.people
-        self.payments = SandboxPayments(lambda: self.now_ms)
+        self.payments = self._stripe()
         self.payments.stripe.add_price(PRICE_ID, 100)
         self.settings = replace(load(ENVIRONMENT, None), **settings)
         keyring = Keyring(self.settings.signing_secrets)
@@ -108,6 +108,9 @@ class Site:
         self.add_machine("cab-01", name="Street Fighter II")
         self.say_status("cab-01")
 
+    def _stripe(self) -> SandboxPayments:
+        return SandboxPayments(lambda: self.now_ms)
+
     # --- machines ----------------------------------------------------------------------------------------
 
     def add_machine(self, machine_id: str, **fields: Any) -> None:
@@ -139,7 +142,9 @@ class Site:
             machine_topic(machine_id, "status"), self.status_payload(machine_id, **fields)
         )
 
-    def ack_payload(self, order: Order, state: str = "done", delivered: int = 0, uncertain: int = 0) -> bytes:
+    def ack_payload(
+        self, order: Order, state: str = "done", delivered: int = 0, uncertain: int = 0, **fields: Any
+    ) -> bytes:
         """A signed ack of the machine that the order is addressed to."""
         credit = only_credit(order)
         command = credit.command
@@ -155,13 +160,15 @@ class Site:
             credits=credit.count,
             delivered=delivered,
             uncertain=uncertain,
-            reason="",
+            **{"reason": "", **fields},
         )
 
-    def say_ack(self, order_id: str, state: str = "done", delivered: int = 0, uncertain: int = 0) -> None:
+    def say_ack(
+        self, order_id: str, state: str = "done", delivered: int = 0, uncertain: int = 0, **fields: Any
+    ) -> None:
         """Send the cloud an ack for an order."""
         order = self.order(order_id)
-        payload = self.ack_payload(order, state, delivered, uncertain)
+        payload = self.ack_payload(order, state, delivered, uncertain, **fields)
         self.dependencies.messages.take_in(machine_topic(order.machine_id, "ack"), payload)
 
     def _sealed(self, machine_id: str, kind: Any, cls: Any, **fields: Any) -> bytes:

@@ -43,6 +43,8 @@ AlertKind = Literal[
 # What lasts until it ends.
 ConditionKind = Literal[
     "alert_receiver",
+    "books_differ",
+    "books_unread",
     "broker",
     "clock_off",
     "deaf",

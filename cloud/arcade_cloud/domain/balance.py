@@ -35,6 +35,7 @@ class Entry:
         source: Stripe's id of the charge, refund, dispute or payout.
         claims: What the metadata of a charge say that it is for. Anybody may have written them.
         mark: The mark in these metadata, as it stands there.
+        was_held: The charge of a card was held before it was captured, which only this cloud and people do.
         key: The idempotency key in the metadata of a refund; empty if it has none, as a refund made by hand.
     """
 
@@ -48,6 +49,7 @@ class Entry:
     payment_intent: str | None = None
     claims: Ours | None = None
     mark: str | None = None
+    was_held: bool = False
     key: str = ""
     text: str = ""
 

@@ -240,10 +240,15 @@ def plays(booked: Iterable[Line]) -> tuple[Line, ...]:
 REFUND_BY_HAND = "refund by hand"
 
 
+def has_booked(booked: Iterable[Line], entry: Entry) -> bool:
+    """Whether one of Stripe's balance transactions is booked: it is only once, however often it is read."""
+    return any(line.entry_id == entry.entry_id for line in booked)
+
+
 def fee_line(
     booked: Sequence[Line], order: Order, entry: Entry, *, at_ms: int, zone: tzinfo, location: str
 ) -> Line | None:
-    """The line for one of Stripe's balance transactions; None if it is booked, or can be of no order.
+    """The line for one of Stripe's balance transactions; None if it can be of no order.
 
     The takings of an order's first machine pay its fees.
 
@@ -253,8 +258,6 @@ def fee_line(
         location: Where the order's first machine is now.
     """
     if entry.what not in OF_PAYMENTS and entry.what != "fee":
-        return None
-    if any(line.entry_id == entry.entry_id for line in booked):
         return None
     first = next((line for line in booked if line.kind == PLAY and line.number == 0), None)
     return Line(

@@ -61,6 +61,7 @@ class Act(StrEnum):
     GRANT = "grant"
     REFUND = "refund"
     CLAIM = "payment decide"
+    ACCEPT = "differences accept"
     PEOPLE = "people"
     KEYS = "API keys"
     STORE = "store"
@@ -79,7 +80,9 @@ _TECHNICIAN = frozenset(
     }
 )
 _MANAGER = (
-    _VIEWER | _TECHNICIAN | {Act.SEE_AUDIT, Act.MACHINE_RETIRE, Act.OFFERS, Act.GRANT, Act.REFUND, Act.CLAIM}
+    _VIEWER
+    | _TECHNICIAN
+    | {Act.SEE_AUDIT, Act.MACHINE_RETIRE, Act.OFFERS, Act.GRANT, Act.REFUND, Act.CLAIM, Act.ACCEPT}
 )
 ALLOWED: dict[Role, frozenset[Act]] = {
     Role.OWNER: frozenset(Act),

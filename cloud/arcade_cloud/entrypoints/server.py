@@ -110,6 +110,7 @@ class Timer:
             cloud.watch_contests(name, listener),
             cloud.watch_clock(name),
             cloud.fees,
+            cloud.daily,
         )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="timer", daemon=True)

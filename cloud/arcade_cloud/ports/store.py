@@ -15,6 +15,7 @@ from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Hearing, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
+from arcade_cloud.domain.reconciling import DayReport
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 
@@ -147,6 +148,14 @@ class Store(Protocol):
 
     def lines_of_day(self, day: str) -> list[Line]:
         """All lines of a day such as `2026-11-26`, in no particular order."""
+        ...
+
+    def day_report(self, day: str) -> DayReport | None:
+        """What reconciling a day such as `2026-11-26` has found; None if nobody has begun."""
+        ...
+
+    def put_day_report(self, report: DayReport, expected_version: int) -> None:
+        """Store a report, as `put_machine` does. A day without a report has version 0."""
         ...
 
     # events that move no order

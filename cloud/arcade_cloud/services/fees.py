@@ -42,7 +42,7 @@ def book(fulfilment: Fulfilment, entry: Entry) -> str | None:
         return None
     for _ in range(CONFLICT_RETRIES):
         booked = store.booked(order_id)
-        if any(line.entry_id == entry.entry_id for line in booked):
+        if books.has_booked(booked, entry):
             return order_id
         order = store.order(order_id)
         if order is None:

@@ -1,5 +1,7 @@
 """Reconciliation: finds payments and refunds in Stripe's own list of events that no webhook reported.
 
+(What a person reads as reconciliation, Stripe's balance against the books, is `services/daily_reconciliation.py`.)
+
 Every order asks Stripe itself until it is settled. Two things it cannot ask about: a payment by a static Payment
 Link, which has no order yet, and a settled order's money that moves again, by a refund made at Stripe or a
 dispute. If all webhooks about these are lost, only Stripe's list of events shows them. Stripe keeps it for 30

@@ -298,7 +298,7 @@ def _end(state: StripeState, intent: Json, reason: str | None, now_s: int) -> No
 
 def let_time_pass(state: StripeState, now_s: int) -> None:
     """Carry out what has become due: sessions expire, holds lapse, money shows in the balance and leaves it."""
-    for what, object_id in state.take_due(now_s):
+    for due_s, what, object_id in state.take_due(now_s):
         match what:
             case "session":
                 session = state.tables["checkout.session"][object_id]
@@ -308,7 +308,7 @@ def let_time_pass(state: StripeState, now_s: int) -> None:
                 if state.tables["payment_intent"][object_id]["status"] == "requires_capture":
                     expire_hold(state, object_id, now_s)
             case balance.CHARGED:
-                balance.charged(state, object_id, now_s)
+                balance.charged(state, object_id, due_s)
             case balance.AVAILABLE:
                 balance.available(state, object_id)
             case balance.ARRIVED:

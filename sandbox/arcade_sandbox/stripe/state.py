@@ -163,11 +163,10 @@ class StripeState:
         """Have `take_due` name this object once `due_s` has come."""
         heapq.heappush(self._due, (due_s, what, object_id))
 
-    def take_due(self, now_s: int) -> Iterable[tuple[str, str]]:
-        """What is due: pairs of what (`session`, `hold`, …) and id, in the order of their times."""
+    def take_due(self, now_s: int) -> Iterable[tuple[int, str, str]]:
+        """What is due: its time, what (`session`, `hold`, …) and id, in the order of their times."""
         while self._due and self._due[0][0] <= now_s:
-            _, what, object_id = heapq.heappop(self._due)
-            yield what, object_id
+            yield heapq.heappop(self._due)
 
     def charge_of(self, intent: Json) -> Json | None:
         """The intent's latest charge."""

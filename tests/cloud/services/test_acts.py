@@ -60,6 +60,7 @@ ACTS = {
     "acknowledge": ("OMT", lambda acts, who: acts.acknowledge(who, "none:none")),
     "key": ("O", lambda acts, who: acts.key_add(who, "kiosk", ["checkout"])),
     "revoke": ("O", lambda acts, who: acts.key_revoke(who, "none")),
+    "accept": ("OM", lambda acts, who: acts.doing(who, Act.ACCEPT, "2026-11-26").__enter__()),
     "store": ("O", lambda acts, who: acts.doing(who, Act.STORE, "store").__enter__()),
 }
 

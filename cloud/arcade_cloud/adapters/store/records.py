@@ -18,6 +18,7 @@ from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.people import Person, Session, Tries
+from arcade_cloud.domain.reconciling import DayReport
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import InvariantBroken
@@ -44,6 +45,7 @@ _MACHINE = msgspec.json.Decoder(Machine)
 _PRESENCE = msgspec.json.Decoder(Presence)
 _ALERT = msgspec.json.Decoder(Alert)
 _UNMATCHED_ACK = msgspec.json.Decoder(UnmatchedAck)
+_DAY_REPORT = msgspec.json.Decoder(DayReport)
 _WEBHOOKS = msgspec.json.Decoder(Webhooks)
 _UNCLAIMED = msgspec.json.Decoder(Unclaimed)
 _API_KEY = msgspec.json.Decoder(ApiKey)
@@ -259,6 +261,15 @@ def api_key(record: bytes, key_id: str) -> ApiKey:
         InvariantBroken: The record cannot be read.
     """
     return _decoded(_API_KEY, record, f"API key {key_id}")
+
+
+def day_report(record: bytes, day: str) -> DayReport:
+    """What reconciling a day has found.
+
+    Raises:
+        InvariantBroken: The record cannot be read.
+    """
+    return _decoded(_DAY_REPORT, record, f"the report of {day}")
 
 
 def webhooks(record: bytes) -> Webhooks:

@@ -12,6 +12,7 @@ from arcade_cloud.adapters.stripe.objects import (
     as_written,
     created_ms,
     currency,
+    hold_ends_ms,
     metadata_of,
     optional_amount,
     optional_id,
@@ -74,6 +75,7 @@ def entry_from(thing: Json) -> Entry:
         payment_intent=reference(about, "payment_intent"),
         claims=_claims(about, metadata) if is_charge else None,
         mark=optional_id(metadata, MARK) if is_charge else None,
+        was_held=is_charge and hold_ends_ms(about) is not None,
         key=optional_id(metadata, REFUND_KEY) or "",
         text=as_written(thing, "description") or "",
     )

@@ -60,7 +60,7 @@ def payment_from(
     capture_before_ms = method = None
     if isinstance(charge, Mapping):
         paid_at_ms = time_ms(charge, "created") if charge.get("status") == "succeeded" else None
-        capture_before_ms = _capture_before_ms(charge)
+        capture_before_ms = hold_ends_ms(charge)
         method = _method(charge)
         if refunds is None:
             refunds = listed(charge, "refunds")
@@ -325,7 +325,8 @@ def _method(charge: Json) -> str | None:
     return found if isinstance(found, str) and _METHOD.fullmatch(found) else None
 
 
-def _capture_before_ms(charge: Json) -> int | None:
+def hold_ends_ms(charge: Json) -> int | None:
+    """When the hold of a card ends, or would have ended; None if it was charged at once."""
     details = charge.get("payment_method_details")
     kind = details.get("type") if isinstance(details, Mapping) else None
     method = details.get(kind) if isinstance(details, Mapping) and isinstance(kind, str) else None

@@ -208,7 +208,7 @@ def lambda_function() -> LambdaFunction:
         services.recheck,
         all_watches,
         deadline,
-        books=(cloud.fees,),
+        books=(cloud.fees, cloud.daily),
     )
 
 

@@ -26,6 +26,7 @@ from arcade_cloud.domain.machines import HEARS_FOR_MS, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.people import FORGET_TRIES_MS, Person, Session, Tries
+from arcade_cloud.domain.reconciling import DayReport
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import InvariantBroken
@@ -257,6 +258,12 @@ def machine_put(machine: Machine, expected_version: int, by: str) -> Write:
     """A machine, if the expected version is stored."""
     body = _body(machine, f"machine {machine.machine_id}")
     return _versioned(machine_key(machine.machine_id), machine.version, body, expected_version, by)
+
+
+def day_report_put(report: DayReport, expected_version: int, by: str) -> Write:
+    """What reconciling a day has found, if the expected version is stored."""
+    body = _body(report, f"the report of {report.day}")
+    return _versioned(key("day", report.day), report.version, body, expected_version, by)
 
 
 def presence_put(presence: Presence, expected_version: int, by: str) -> Write:

@@ -10,6 +10,7 @@ Each call of the port is one conditional write or one transaction; nothing scans
     history    order#<id>             history#<version>   lists    code#<code>      (created_at, id), of version 1
     lines      order#<id>             booking#<serial>    (all that one settlement has booked)
                takings#<shard>#<day>  <order>#<serial>    (the same, for reports)
+    report     day#<day>              day                 (what reconciling the day has found)
     payment    payment#<intent>       payment             (names its order)
     credit     credit#<id>            credit              (names its order)
     seen       seen#<event>           seen                waiting  seen#<shard>    (at, id)
@@ -87,6 +88,7 @@ from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Hearing, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
+from arcade_cloud.domain.reconciling import DayReport
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken
@@ -285,6 +287,18 @@ class DynamoStore:
             for shard in items.takings_shards(day)
             for line in _lines(self.table.query("pk = :pk", {":pk": shard}))
         ]
+
+    def day_report(self, day: str) -> DayReport | None:
+        """See `Store.day_report`."""
+        item = self.table.get(items.key("day", day))
+        return None if item is None else records.day_report(items.body(item), day)
+
+    def put_day_report(self, report: DayReport, expected_version: int) -> None:
+        """See `Store.put_day_report`."""
+        what, token = f"the report of {report.day}", _token()
+        records.check_next(what, report.version, expected_version)
+        if not self._is_put(items.day_report_put(report, expected_version, token), token):
+            raise Conflict(f"{what} has another version than {expected_version}")
 
     # events that move no order
 

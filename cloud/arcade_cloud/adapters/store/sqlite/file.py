@@ -90,6 +90,8 @@ ADDED_TABLES = {
     "rechecked": """CREATE TABLE IF NOT EXISTS rechecked (
         only_one INTEGER NOT NULL PRIMARY KEY CHECK (only_one = 1), due_at_ms INTEGER NOT NULL,
         order_id TEXT NOT NULL)""",
+    "day_reports": """CREATE TABLE IF NOT EXISTS day_reports (
+        day TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID""",
     # One row for all lines that one settlement of an order has booked.
     "takings": """CREATE TABLE IF NOT EXISTS takings (
         order_id TEXT NOT NULL, serial INTEGER NOT NULL, day TEXT NOT NULL, record BLOB NOT NULL,

@@ -17,6 +17,7 @@ from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Hearing, Machine, Presence, hearing_after
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
+from arcade_cloud.domain.reconciling import DayReport
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken
@@ -256,6 +257,17 @@ class SqliteStore:
         """See `Store.lines_of_day`."""
         rows = self._all(LINES_OF_DAY, day)
         return [line for record, order_id in rows for line in records.lines(record, order_id)]
+
+    def day_report(self, day: str) -> DayReport | None:
+        """See `Store.day_report`."""
+        row = self._one("SELECT record FROM day_reports WHERE day = ?", day)
+        return None if row is None else records.day_report(row[0], day)
+
+    def put_day_report(self, report: DayReport, expected_version: int) -> None:
+        """See `Store.put_day_report`."""
+        records.check_next(f"the report of {report.day}", report.version, expected_version)
+        record = records.encode(report)
+        self._put_versioned("day_reports", report.day, report.version, expected_version, record, named="day")
 
     # events that move no order
 
@@ -537,12 +549,15 @@ class SqliteStore:
         expected_version: int,
         record: bytes,
         changes: tuple[StateChange, ...] = (),
+        *,
+        named: str = "machine_id",
         **columns: int | None,
     ) -> None:
         """Store a record if the expected version is there.
 
         Args:
             changes: What is booked with it.
+            named: The column of the key.
             columns: What else the table indexes.
         """
         values = {"version": version, "record": record, **columns}
@@ -550,7 +565,7 @@ class SqliteStore:
             if expected_version == 0:
                 stored = _is_new(
                     connection,
-                    f"INSERT INTO {table} (machine_id, {', '.join(values)}) "  # noqa: S608 - as above  # nosec B608
+                    f"INSERT INTO {table} ({named}, {', '.join(values)}) "  # noqa: S608 - as above  # nosec B608
                     f"VALUES (?{', ?' * len(values)}) ON CONFLICT DO NOTHING",
                     (key, *values.values()),
                 )
@@ -558,7 +573,7 @@ class SqliteStore:
                 assignments = ", ".join(f"{name} = ?" for name in values)
                 stored = _is_new(
                     connection,
-                    f"UPDATE {table} SET {assignments} WHERE machine_id = ? AND version = ?",  # noqa: S608 - our own names  # nosec B608
+                    f"UPDATE {table} SET {assignments} WHERE {named} = ? AND version = ?",  # noqa: S608 - our own names  # nosec B608
                     (*values.values(), key, expected_version),
                 )
             if not stored:

@@ -1,0 +1,161 @@
+"""`arcade-cloud reconcile`: what Stripe's balance, the books and the machines disagree about, day by day."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from arcade_cloud.entrypoints.cli.output import Column, Fields, add_formats, print_list
+from arcade_cloud.entrypoints.cli.person import actor, user
+from arcade_cloud.entrypoints.cli.times import a_day
+
+if TYPE_CHECKING:
+    from arcade_cloud.bootstrap import Cloud
+    from arcade_cloud.config.settings import Settings
+    from arcade_cloud.domain.reconciling import DayReport, Difference
+
+# Each day is some requests to Stripe.
+_MOST_DAYS = 31
+_EXIT = "Exit status: 0: no differences, or somebody has accepted them; 1: differences, or it could not be done."
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `reconcile`."""
+    reconcile = commands.add_parser(
+        "reconcile",
+        help="compare Stripe's balance, the books and what machines reported",
+        description="Read all entries of a day in Stripe's balance and its payouts, and compare them with the "
+        "orders' books and with what the machines reported. Days are those of the time zone TIMEZONE. The cloud "
+        "does so by itself, once a day, for the day before.",
+        epilog=_EXIT,
+    )
+    reconcile.add_argument("--day", type=a_day, help="the day (yesterday)")
+    reconcile.add_argument("--from", dest="first", type=a_day, metavar="DAY", help="the first of several days")
+    reconcile.add_argument("--to", dest="last", type=a_day, metavar="DAY", help="the last of them (yesterday)")
+    reconcile.add_argument(
+        "--stored", action="store_true", help="show what was found last, and ask Stripe nothing"
+    )
+    reconcile.add_argument(
+        "--accept", action="store_true", help="accept what was found last: nobody is told of it any more"
+    )
+    reconcile.add_argument("--by", help="who accepts (without it, the user who runs this)")
+    add_formats(reconcile)
+    reconcile.set_defaults(run=_reconcile)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A row: a difference of a day."""
+
+    day: str
+    what: "Difference"
+    accepted: bool
+
+
+def _reconcile(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.bootstrap import build
+
+    if options.day is not None and (options.first is not None or options.last is not None):
+        print("arcade-cloud: give --day, or --from and --to", file=sys.stderr)
+        return 2
+    with build(settings) as cloud:
+        yesterday = cloud.services.takings.today() - timedelta(days=1)
+        last: date = options.day or options.last or yesterday
+        first: date = options.day or options.first or last
+        if not 0 <= (last - first).days < _MOST_DAYS:
+            print(f"arcade-cloud: from {first} to {last}: that must be 1 to {_MOST_DAYS} days", file=sys.stderr)
+            return 2
+        reports = list(_reports(cloud, first, last, options))
+    rows = [
+        _Found(report.day, one, one.key in report.accepted) for report in reports for one in report.differences
+    ]
+    print_list(options, rows, _columns(), _fields, None if options.json or options.csv else _todo)
+    if not (options.json or options.csv):
+        for report in reports:
+            for text in _summary(report):
+                print(text)
+    return 1 if any(report.found for report in reports) else 0
+
+
+def _reports(cloud: "Cloud", first: date, last: date, options: argparse.Namespace) -> "Iterator[DayReport]":
+    day = first
+    while day <= last:
+        if options.accept:
+            yield _accepted(cloud, day, options.by or user())
+        elif options.stored:
+            report = cloud.daily.stored(day)
+            if report is None:
+                print(f"{day} was not reconciled yet", file=sys.stderr)
+            else:
+                yield report
+        else:
+            yield cloud.daily.run(day)
+        day += timedelta(days=1)
+
+
+def _accepted(cloud: "Cloud", day: date, by: str) -> "DayReport":
+    from arcade_cloud.domain.people import Act
+
+    with cloud.desk.acts.doing(actor(), Act.ACCEPT, day.isoformat(), f"accept, by {by}") as doing:
+        report = cloud.daily.accept(day, by)
+        doing.after = f"{len(report.accepted)} accepted"
+    return report
+
+
+def _columns() -> Sequence[Column[_Found]]:
+    return (
+        Column("DAY", lambda row: row.day),
+        Column("CAUSE", lambda row: row.what.cause.replace("_", " ") + (" (accepted)" if row.accepted else "")),
+        Column("ORDER OR PAYMENT", lambda row: row.what.order_id or row.what.subject),
+        Column("WHAT", lambda row: row.what.text, folds=True),
+    )
+
+
+def _todo(row: _Found) -> list[str]:
+    from arcade_cloud.domain.reconciling import MEANINGS
+
+    return [] if row.what.is_note or row.accepted else [f"→ {MEANINGS[row.what.cause].todo}."]
+
+
+def _fields(row: _Found) -> Fields:
+    from arcade_cloud.domain.money import plain_amount
+    from arcade_cloud.domain.reconciling import MEANINGS
+
+    what = row.what
+    return {
+        "day": row.day,
+        "kind": "note" if what.is_note else "difference",
+        "cause": what.cause,
+        "currency": what.currency.upper() or None,
+        "amount": plain_amount(what.amount_minor, what.currency) if what.currency else None,
+        "order": what.order_id or None,
+        "machine": what.machine_id or None,
+        "subject": what.subject,
+        "text": what.text,
+        "todo": MEANINGS[what.cause].todo,
+        "alert": what.alerts,
+        "accepted": row.accepted,
+    }
+
+
+def _summary(report: "DayReport") -> Iterator[str]:
+    """What moved at Stripe on the day, for people."""
+    from arcade_cloud.domain.money import format_amount
+
+    count = len(report.found) + report.more
+    yield f"{report.day}: {count or 'no'} difference{'' if count == 1 else 's'}"
+    for sums in report.sums:
+        amounts = {
+            "charged": sums.charged_minor,
+            "refunded": sums.refunded_minor,
+            "disputed": sums.disputed_minor,
+            "fees": sums.fees_minor,
+            "of others": sums.others_minor,
+            "paid out": sums.paid_out_minor,
+        }
+        told = ", ".join(
+            f"{name} {format_amount(minor, sums.currency)}" for name, minor in amounts.items() if minor
+        )
+        yield f"  at Stripe: {told or 'nothing'}"
