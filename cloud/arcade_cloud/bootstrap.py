@@ -21,19 +21,15 @@ from arcade_cloud.ports.payments import Payments
 from arcade_cloud.ports.software import SoftwareStore
 from arcade_cloud.ports.store import Store
 from arcade_cloud.ports.whole_store import WholeStore
-from arcade_cloud.services.accounts import Accounts
-from arcade_cloud.services.acts import Acts
 from arcade_cloud.services.alert_delivery import AlertDelivery
 from arcade_cloud.services.alerts import Alerts
 from arcade_cloud.services.api_keys import ApiKeys
-from arcade_cloud.services.audit_log import AuditLog
 from arcade_cloud.services.broker_watch import BrokerWatch
 from arcade_cloud.services.claims import Claims
 from arcade_cloud.services.clock_recheck import ClockRecheck
 from arcade_cloud.services.clock_watch import ClockWatch
 from arcade_cloud.services.contest_watch import ContestWatch
 from arcade_cloud.services.daily_reconciliation import DailyReconciliation
-from arcade_cloud.services.desk import Desk
 from arcade_cloud.services.fees import Fees
 from arcade_cloud.services.finding import Finding
 from arcade_cloud.services.fleet import Fleet
@@ -46,7 +42,6 @@ from arcade_cloud.services.payment_intake import PaymentIntake
 from arcade_cloud.services.reconciliation import Reconciliation
 from arcade_cloud.services.sales import Sales
 from arcade_cloud.services.sender import Sender
-from arcade_cloud.services.sign_in import SignIn
 from arcade_cloud.services.takings import Takings
 from arcade_cloud.services.unsellable import Unsellable
 from arcade_cloud.services.webhook_watch import WebhookWatch
@@ -57,6 +52,7 @@ if TYPE_CHECKING:
     from arcade_cloud.adapters.stripe.clock import StripeClock
     from arcade_cloud.adapters.stripe.gateway import Places, StripeGateway
     from arcade_cloud.ports.passwords import Passwords
+    from arcade_cloud.services.desk import Desk
     from arcade_cloud.web.dependencies import Dependencies
 
 
@@ -187,8 +183,14 @@ def api_keys(services: Services, store: SoftwareStore) -> ApiKeys:
     return ApiKeys(store=store, operations=services.operations, now_ms=services.fulfilment.now_ms)
 
 
-def desk(services: Services, store: WholeStore, keyring: Keyring, settings: Settings) -> Desk:
-    """What people use, on these services."""
+def desk(services: Services, store: WholeStore, keyring: Keyring, settings: Settings) -> "Desk":
+    """What people use, on these services. It is imported with the first call: players need nothing of it."""
+    from arcade_cloud.services.accounts import Accounts
+    from arcade_cloud.services.acts import Acts
+    from arcade_cloud.services.audit_log import AuditLog
+    from arcade_cloud.services.desk import Desk
+    from arcade_cloud.services.sign_in import SignIn
+
     people = store.people
     now_ms = services.fulfilment.now_ms
     log = AuditLog(store=people, now_ms=now_ms)
@@ -246,7 +248,7 @@ class Cloud:
         return api_keys(self.services, self.store.software)
 
     @cached_property
-    def desk(self) -> Desk:
+    def desk(self) -> "Desk":
         """What the people who run the arcade use."""
         return desk(self.services, self.store, Keyring(self.settings.signing_secrets), self.settings)
 
@@ -272,7 +274,8 @@ class Cloud:
             keys=self.keys,
             takings=services.takings,
             settings=self.settings,
-            desk=self.desk,
+            people=self.store.people,
+            open_desk=lambda: self.desk,
             read_event=reader(self.settings.stripe_webhook_secrets, services.fulfilment.now_ms),
         )
 

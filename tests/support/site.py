@@ -99,7 +99,8 @@ class Site:
             keys=api_keys(self.cloud, self.store.software),
             takings=self.cloud.takings,
             settings=self.settings,
-            desk=self.desk,
+            people=self.people,
+            open_desk=lambda: self.desk,
             read_event=reader(self.settings.stripe_webhook_secrets, lambda: self.now_ms),
         )
         self.app = create_app(self.dependencies)

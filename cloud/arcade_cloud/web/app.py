@@ -53,7 +53,7 @@ def create_app(dependencies: Dependencies) -> Flask:
     app.register_blueprint(kiosk.routes(dependencies))
     app.register_blueprint(openapi.routes(dependencies))
     headers.install(app, dependencies.settings, headers.player_policy(dependencies.settings))
-    door = ConsoleDoor(app.wsgi_app, dependencies.desk.people, lambda: _console(dependencies))
+    door = ConsoleDoor(app.wsgi_app, dependencies.people, lambda: _console(dependencies))
     app.wsgi_app = door  # type: ignore[method-assign]  # as Flask's own guide does it
     hosts.install(app, dependencies.settings.allowed_hosts)
     app.before_request(check_same_site)

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from arcade_cloud.config.settings import Settings
 from arcade_cloud.ports.payments import Report
+from arcade_cloud.ports.people import PeopleStore
 from arcade_cloud.services.api_keys import ApiKeys
-from arcade_cloud.services.desk import Desk
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.services.machine_messages import MachineMessages
 from arcade_cloud.services.operations import Operations
@@ -15,12 +16,16 @@ from arcade_cloud.services.sales import Sales
 from arcade_cloud.services.takings import Takings
 from arcade_cloud.services.webhook_watch import WebhookWatch
 
+if TYPE_CHECKING:
+    from arcade_cloud.services.desk import Desk
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependencies:
     """Shared by many threads. The store and the clock are those of `fulfilment`.
 
     Attributes:
+        open_desk: What people use, which is imported and made when the console is opened.
         read_event: Takes a webhook's body and signature, and returns what it reports. It raises BadWebhook if the
             webhook cannot be verified or read.
     """
@@ -34,5 +39,11 @@ class Dependencies:
     takings: Takings
     fulfilment: Fulfilment
     settings: Settings
-    desk: Desk
+    people: PeopleStore
+    open_desk: "Callable[[], Desk]"
     read_event: Callable[[bytes, str], Report]
+
+    @property
+    def desk(self) -> "Desk":
+        """What people use."""
+        return self.open_desk()

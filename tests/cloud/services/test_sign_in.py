@@ -1,5 +1,7 @@
 """Signing in with real hashes and codes: sessions that are stolen or old, guessing, codes that come twice."""
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -394,6 +396,31 @@ def test_two_hashes_at_most_are_made_at_once(door, monkeypatch):
         assert all(future.result().startswith("$argon2id$") for future in made)
     assert most == 2
     door.enter()
+
+
+def test_however_many_threads_ask_hashes_take_the_memory_of_two():
+    """What a thread has freed stays its own: 32 threads, two at a time, would keep 300 MiB."""
+    script = """
+import resource, threading
+from arcade_cloud.adapters import passwords
+passwords.WAIT_S = 60
+hashing, end = passwords.Argon2Passwords(), threading.Barrier(32)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def ask():
+    hashing.hashed("a password")
+    end.wait()
+every = [threading.Thread(target=ask) for _ in range(32)]
+for thread in every:
+    thread.start()
+for thread in every:
+    thread.join()
+kept = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+print(kept // (1024 if sys.platform == "darwin" else 1) // 1024)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{script}"], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 90  # MiB; two hashes are 38
 
 
 # --- accounts -------------------------------------------------------------------------------------------------
