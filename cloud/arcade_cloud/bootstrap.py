@@ -199,6 +199,7 @@ def desk(services: Services, store: WholeStore, keyring: Keyring, settings: Sett
         people=people,
         finding=services.finding,
         takings=services.takings,
+        overview=services.overview,
         acts=Acts(
             operations=services.operations,
             fleet=services.fleet,

@@ -119,6 +119,15 @@ class Chromium:
         """Tap the first element that a selector finds, as a finger does."""
         self._page.locator(selector).first.click(no_wait_after=True)
 
+    def type(self, selector: str, text: str) -> None:
+        """Type into the first field that a selector finds."""
+        self._page.locator(selector).first.fill(text)
+
+    def take_cookie(self, name: str, value: str, url: str) -> None:
+        """Have a cookie of that site, as if it had been set there before."""
+        assert self._context is not None
+        self._context.add_cookies([{"name": name, "value": value, "url": url}])
+
     def text(self) -> str:
         """What a person reads on the page."""
         return self._page.inner_text("body")

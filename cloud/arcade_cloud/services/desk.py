@@ -7,6 +7,7 @@ from arcade_cloud.services.accounts import Accounts
 from arcade_cloud.services.acts import Acts
 from arcade_cloud.services.audit_log import AuditLog
 from arcade_cloud.services.finding import Finding
+from arcade_cloud.services.overview import Overview
 from arcade_cloud.services.sign_in import SignIn
 from arcade_cloud.services.takings import Takings
 
@@ -30,3 +31,4 @@ class Desk:
     log: AuditLog
     finding: Finding
     takings: Takings
+    overview: Overview

@@ -3,11 +3,21 @@
 from flask import Blueprint, Flask
 
 from arcade_cloud.web import assets, error_responses, headers, hosts
-from arcade_cloud.web.console import account_pages, home, sign_in_pages
+from arcade_cloud.web.console import (
+    account_pages,
+    audit_pages,
+    machine_pages,
+    order_pages,
+    sign_in_pages,
+    takings_pages,
+    today_pages,
+)
 from arcade_cloud.web.console.guard import Guard
+from arcade_cloud.web.console.room import Room
 from arcade_cloud.web.console_door import PREFIX
 from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.guards import MAX_BODY_BYTES, check_same_site
+from arcade_cloud.web.player_view import credits_text
 
 
 def create_console(dependencies: Dependencies) -> Flask:
@@ -18,6 +28,7 @@ def create_console(dependencies: Dependencies) -> Flask:
     app.url_map.strict_slashes = False
     error_responses.install(app)
     assets.install(app)
+    app.jinja_env.filters["credits"] = credits_text
     app.jinja_env.globals.update(site_name=settings.site_name, contact="", contact_link="")
     headers.install(app, settings, headers.console_policy())
     hosts.install(app, settings.allowed_hosts)
@@ -27,6 +38,14 @@ def create_console(dependencies: Dependencies) -> Flask:
     blueprint = Blueprint("console", __name__, url_prefix=PREFIX)
     sign_in_pages.add_to(blueprint, guard)
     account_pages.add_to(blueprint, guard, settings)
-    home.add_to(blueprint, guard)
+    room = Room(
+        desk=dependencies.desk,
+        fulfilment=dependencies.fulfilment,
+        guard=guard,
+        zone=settings.timezone,
+        is_live=settings.stripe_is_live,
+    )
+    for pages in (today_pages, machine_pages, order_pages, takings_pages, audit_pages):
+        pages.add_to(blueprint, room)
     app.register_blueprint(blueprint)
     return app

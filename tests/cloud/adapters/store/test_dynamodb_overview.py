@@ -1,4 +1,4 @@
-"""What the operator's overview asks of DynamoDB: no scan, and as many reads as the fleet needs, whatever was sold."""
+"""What the operator's overview asks of DynamoDB: no scan, and as many reads as the fleet needs, and no more."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace

@@ -1,0 +1,153 @@
+"""What all pages of the console share: what they read, who looks at them, and how they are rendered."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, tzinfo
+from typing import Any
+
+from flask import Response, make_response, render_template, request
+
+from arcade_cloud.domain import books
+from arcade_cloud.domain.people import Act, may
+from arcade_cloud.errors import BadRequest
+from arcade_cloud.services.alerts import short_id
+from arcade_cloud.services.desk import Desk
+from arcade_cloud.services.fulfilment import Fulfilment
+from arcade_cloud.web.console import words
+from arcade_cloud.web.console.guard import Guard
+
+# The pages that are always in reach, for whoever may see them.
+TABS = (
+    ("console.today", "Today", Act.SEE),
+    ("console.machines", "Machines", Act.SEE),
+    ("console.orders", "Orders", Act.SEE),
+    ("console.takings", "Takings", Act.SEE_TAKINGS),
+    ("console.alerts", "Alerts", Act.SEE),
+    ("console.audit", "Audit", Act.SEE_AUDIT),
+)
+# What a page says after something was done: an address names one of these, never a text of its own.
+DONE = {
+    "acknowledged": "Acknowledged.",
+    "closed": "It is out of service. Orders that are under way go on.",
+    "opened": "It is in service.",
+    "offers": "The offers are changed.",
+    "set": "It is changed.",
+    "same": "Nothing was changed: it was so already.",
+    "granted": "The free credits are on their way.",
+    "refunded": "The refund is on its way. Stripe does it within moments.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What the pages work with."""
+
+    desk: Desk
+    fulfilment: Fulfilment
+    guard: Guard
+    zone: tzinfo
+    is_live: bool
+
+    @property
+    def now_ms(self) -> int:
+        """Now, epoch milliseconds."""
+        return self.fulfilment.now_ms()
+
+    @property
+    def day(self) -> date:
+        """The day that it is at the arcade."""
+        return date.fromisoformat(books.day_of(self.now_ms, self.zone))
+
+    def render(self, template: str, tab: str, *, problem: str = "", status: int = 200, **values: Any) -> Response:
+        """A page.
+
+        Args:
+            tab: Which tab it belongs to.
+            problem: Why what was asked for was not done.
+        """
+        now_ms, zone, me = self.now_ms, self.zone, self.guard.actor()
+        text = render_template(
+            f"console/{template}",
+            tab=tab,
+            problem=problem,
+            done=DONE.get(request.args.get("done", ""), ""),
+            tabs=[(endpoint, name) for endpoint, name, act in TABS if may(me.role, act)],
+            me=me,
+            can=lambda act: may(me.role, Act(act)),
+            can_now=lambda act: me.can(Act(act)),
+            csrf=self.guard.csrf,
+            clock=lambda at_ms: words.clock(at_ms, zone, now_ms),
+            exact=lambda at_ms: words.exact(at_ms, zone),
+            short_id=short_id,
+            now_ms=now_ms,
+            day=self.day,
+            **_WORDS,
+            **values,
+        )
+        return make_response(text, status)
+
+    def machine_ids(self) -> frozenset[str]:
+        """The ids of all machines: an alert's subject may be one."""
+        return frozenset(machine.machine_id for machine in self.fulfilment.store.machines())
+
+
+_WORDS: dict[str, object] = {
+    name: getattr(words, name)
+    for name in (
+        "length",
+        "day_name",
+        "money",
+        "sums",
+        "fees",
+        "percent",
+        "order_state",
+        "price",
+        "kept",
+        "credit_end",
+        "alert_state",
+        "method",
+    )
+} | {"rank_words": words.RANK_WORDS}
+
+
+def text_of(values: Any, name: str, at_most: int = 500) -> str:
+    """A field of a form or an address, without the spaces around it."""
+    return str(values.get(name) or "").strip()[:at_most]
+
+
+def whole(text: str, default: int, least: int, most: int) -> int:
+    """A whole number in an address; the default if it is none."""
+    return min(max(int(text), least), most) if text.isascii() and text.isdecimal() and len(text) <= 15 else default
+
+
+def number_of(text: str) -> int:
+    """The number of credits in a form.
+
+    Raises:
+        BadRequest: It is no whole number.
+    """
+    if not (text.isascii() and text.isdecimal()):
+        raise BadRequest("“Credits” is a whole number, such as 2")
+    return int(text)
+
+
+def check_reason(text: str) -> None:
+    """Check that somebody has said why.
+
+    Raises:
+        BadRequest: There is no reason.
+    """
+    if not text:
+        raise BadRequest("say why: the reason is in the order's history")
+
+
+def plot(values: Iterable[tuple[str, int]], height: float) -> tuple[list[words.Bar], float]:
+    """Bars of a plot that is 1,000 wide, and how wide each is. What is below nothing has no height."""
+    found = list(values)
+    step = 1000 / max(1, len(found))
+    most = max([value for _, value in found] + [1])
+    bars = [
+        words.Bar(round(number * step, 2), round(max(0, value) * height / most, 2), "kept", title)
+        for number, (title, value) in enumerate(found)
+    ]
+    return bars, round(step * 0.8, 2)

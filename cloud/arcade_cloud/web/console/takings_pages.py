@@ -1,0 +1,296 @@
+"""The console's takings: sums, the lines that they are made of, and a month's statement."""
+
+import re
+from collections.abc import Iterable
+from datetime import date, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import get_args
+
+from flask import Blueprint, Response, make_response, request, url_for
+
+from arcade_cloud.domain.books import By, Line, Only, Report, Row, fields
+from arcade_cloud.domain.money import currency_of, plain_amount
+from arcade_cloud.domain.order import code_of
+from arcade_cloud.domain.people import Act
+from arcade_cloud.domain.spreadsheet import csv_text
+from arcade_cloud.errors import BadRequest
+from arcade_cloud.web.console import words
+from arcade_cloud.web.console.room import Room, plot, text_of
+from arcade_cloud.web.error_responses import status_of
+from arcade_shared.times import format_ms
+
+# Each day is a query or more.
+MOST_DAYS = 400
+LINES_SHOWN = 500
+PLOT_HEIGHT = 200.0
+BYS: tuple[By, ...] = get_args(By)
+_TIMES = {"day", "week", "month"}
+_SHARE = re.compile(r"\d{1,3}(\.\d{1,2})?", re.ASCII)
+
+
+class _Asked:
+    """What the address asks for.
+
+    Raises:
+        BadRequest: A day is none, or there are too many.
+    """
+
+    def __init__(self, room: Room) -> None:
+        today, args = room.day, request.args
+        self.last = _day(args.get("last"), today)
+        self.first = _day(args.get("first"), self.last.replace(day=1))
+        if not 0 <= (self.last - self.first).days < MOST_DAYS:
+            raise BadRequest(f"from {self.first} to {self.last}: that must be 1 to {MOST_DAYS} days")
+        by = args.get("by", "day")
+        self.by = by if by in BYS else "day"
+        self.only = Only(
+            machine_id=_given("machine", empty_is_any=True),
+            # From a link, an empty place or method is meant; from an empty field of the form, any is.
+            location=_given("location", empty_is_any="by" in args),
+            method=_given("method", empty_is_any="by" in args),
+            currency=_given("currency", empty_is_any=False),
+        )
+
+    @property
+    def values(self) -> dict[str, object]:
+        """The same for an address."""
+        only = self.only
+        return {
+            "first": self.first,
+            "last": self.last,
+            "by": self.by,
+            "machine": only.machine_id,
+            "location": only.location,
+            "method": only.method,
+            "currency": only.currency,
+        }
+
+    def link(self, endpoint: str, **changes: object) -> str:
+        """The address of another page about the same lines."""
+        return url_for(f"console.{endpoint}", **{**self.values, **changes})  # type: ignore[arg-type]
+
+
+def add_to(blueprint: Blueprint, room: Room) -> None:
+    """Add `/console/takings`, its CSV, its lines, and `/console/statement`."""
+    needs = room.guard.needs
+
+    @blueprint.get("/takings")
+    @needs(Act.SEE_TAKINGS)
+    def takings() -> Response:
+        """Sums by day, week, month, place, machine or method."""
+        try:
+            asked = _Asked(room)
+        except BadRequest as error:
+            today = room.day
+            asked_for = {"first": today.replace(day=1), "last": today, "by": "day"}
+            return room.render(
+                "takings.html", "Takings", problem=str(error), status=status_of(error), asked=asked_for, bys=BYS
+            )
+        report = room.desk.takings.report(asked.first, asked.last, asked.by, asked.only)
+        rows = report.rows()
+        bars, width = _bars(rows, asked)
+        return room.render(
+            "takings.html",
+            "Takings",
+            asked=asked.values,
+            bys=BYS,
+            rows=[(row, _deeper(row, asked)) for row in rows],
+            totals=report.totals(),
+            lessened=_is_lessened(report.totals()),
+            bars=bars,
+            bar_width=width,
+            not_named=words.NOT_NAMED.get(asked.by, "–"),
+            csv=asked.link("takings_csv"),
+            lines=asked.link("takings_lines", by=None),
+            statement=url_for("console.statement", month=f"{asked.last:%Y-%m}", location=asked.only.location),
+        )
+
+    @blueprint.get("/takings.csv")
+    @needs(Act.SEE_TAKINGS)
+    def takings_csv() -> Response:
+        """The same for a spreadsheet."""
+        asked = _Asked(room)
+        report = room.desk.takings.report(asked.first, asked.last, asked.by, asked.only)
+        return _csv([fields(row, asked.by) for row in report.rows()], f"takings-{asked.first}-{asked.last}")
+
+    @blueprint.get("/takings/lines")
+    @needs(Act.SEE_TAKINGS)
+    def takings_lines() -> Response:
+        """The lines that a sum is made of, newest first; each leads to its order."""
+        asked = _Asked(room)
+        lines = sorted(room.desk.takings.lines(asked.first, asked.last, asked.only), key=_rank, reverse=True)
+        totals = _totals(lines)
+        return room.render(
+            "lines.html",
+            "Takings",
+            asked=asked.values,
+            lines=lines[:LINES_SHOWN],
+            number=len(lines),
+            more=len(lines) > LINES_SHOWN,
+            totals=totals,
+            lessened=_is_lessened(totals),
+            code_of=code_of,
+            csv=asked.link("lines_csv", by=None),
+        )
+
+    @blueprint.get("/takings/lines.csv")
+    @needs(Act.SEE_TAKINGS)
+    def lines_csv() -> Response:
+        """Every line for a spreadsheet."""
+        asked = _Asked(room)
+        lines = sorted(room.desk.takings.lines(asked.first, asked.last, asked.only), key=_rank)
+        return _csv([_line_fields(line) for line in lines], f"lines-{asked.first}-{asked.last}")
+
+    @blueprint.get("/statement")
+    @needs(Act.SEE_TAKINGS)
+    def statement() -> Response:
+        """A month of one location or all, to print, with the location's share."""
+        today = room.day
+        first = _month(request.args.get("month"), today)
+        last = (first + timedelta(days=32)).replace(day=1) - timedelta(days=1)
+        location, share = text_of(request.args, "location", 80) or None, _share()
+        report = room.desk.takings.report(first, min(last, today), "machine", Only(location=location))
+        names = {machine.machine_id: machine.name for machine in room.fulfilment.store.machines()}
+        return room.render(
+            "statement.html",
+            "Takings",
+            month=f"{first:%Y-%m}",
+            month_name=f"{first:%B %Y}",
+            first=first,
+            last=last,
+            unfinished=today <= last,
+            asked={"location": location},
+            share_text="" if share is None else f"{share:f}",
+            rows=report.rows(),
+            names=names,
+            totals=[(row, _part(row, share)) for row in report.totals()],
+            lessened=_is_lessened(report.totals()),
+        )
+
+
+def _rank(line: Line) -> tuple[int, str, int]:
+    return line.at_ms, line.order_id, line.number
+
+
+def _given(name: str, *, empty_is_any: bool) -> str | None:
+    text = request.args.get(name)
+    return None if text is None or (empty_is_any and not text.strip()) else text.strip()[:80]
+
+
+def _day(text: str | None, default: date) -> date:
+    if not text:
+        return default
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise BadRequest(f"{text[:40]!r}: write a day such as 2026-11-22") from None
+
+
+def _month(text: str | None, today: date) -> date:
+    try:
+        found = today if not text else date.fromisoformat(f"{text}-01")
+        return min(found, today).replace(day=1)
+    except ValueError:
+        raise BadRequest(f"{text and text[:40]!r}: write a month such as 2026-11") from None
+
+
+def _share() -> Decimal | None:
+    text = text_of(request.args, "share", 6)
+    if not text:
+        return None
+    if _SHARE.fullmatch(text) is None or Decimal(text) > 100:
+        raise BadRequest(f"a share is 0 to 100 per cent, such as 30 or 12.5, not {text!r}")
+    return Decimal(text)
+
+
+def _part(row: Row, share: Decimal | None) -> int | None:
+    """A location's share of what is kept, in minor units, rounded to a sum that can be paid."""
+    if share is None or not row.currency:
+        return None
+    part = (row.sums.kept_minor * share / 100).quantize(Decimal(1), ROUND_HALF_EVEN)
+    return currency_of(row.currency).rounded_down(int(part)) if part >= 0 else int(part)
+
+
+def _deeper(row: Row, asked: _Asked) -> str:
+    """Where a row's figures come from: a time's machines, a machine's lines."""
+    currency = row.currency
+    match asked.by:
+        case "day" | "week" | "month":
+            first, last = _span(row.name, asked)
+            if asked.only.machine_id is not None:
+                return asked.link("takings_lines", by=None, first=first, last=last, currency=currency)
+            return asked.link("takings", by="machine", first=first, last=last, currency=currency)
+        case "machine":
+            return asked.link("takings_lines", by=None, machine=row.name, currency=currency)
+        case "location":
+            if not row.name:  # an empty field of a form is any place
+                return asked.link("takings_lines", by=None, location="", currency=currency)
+            return asked.link("takings", by="machine", location=row.name, currency=currency)
+        case _:
+            return asked.link("takings_lines", by=None, method=row.name, currency=currency)
+
+
+def _span(name: str, asked: _Asked) -> tuple[date, date]:
+    """The days of a row of times, as far as they are asked for."""
+    if asked.by == "day":
+        first = last = date.fromisoformat(name)
+    elif asked.by == "week":
+        first = date.fromisocalendar(int(name[:4]), int(name[6:]), 1)
+        last = first + timedelta(days=6)
+    else:
+        first = date.fromisoformat(f"{name}-01")
+        last = (first + timedelta(days=32)).replace(day=1) - timedelta(days=1)
+    return max(first, asked.first), min(last, asked.last)
+
+
+def _bars(rows: list[Row], asked: _Asked) -> tuple[list[words.Bar], float]:
+    """A plot of the rows over time, where all of them have one currency."""
+    paid = [row for row in rows if row.currency]
+    if asked.by not in _TIMES or len(paid) < 2 or len({row.currency for row in paid}) > 1:
+        return [], 0
+    return plot(
+        ((f"{row.name}: {words.money(row.sums.kept_minor, row.currency)}", row.sums.kept_minor) for row in paid),
+        PLOT_HEIGHT,
+    )
+
+
+def _totals(lines: Iterable[Line]) -> list[Row]:
+    report = Report("day")
+    report.add(lines)
+    return report.totals()
+
+
+def _is_lessened(totals: Iterable[Row]) -> bool:
+    """Whether something was given back or lost: else there are fewer columns to read."""
+    return any(row.sums.goodwill_minor or row.sums.lost_minor for row in totals)
+
+
+def _line_fields(line: Line) -> dict[str, object]:
+    def amount(minor: int) -> str | None:
+        return plain_amount(minor, line.currency) if line.currency else None
+
+    return {
+        "at": format_ms(line.at_ms),
+        "day": line.day,
+        "order": line.order_id,
+        "code": code_of(line.order_id),
+        "machine": line.machine_id,
+        "location": line.location or None,
+        "method": line.method or None,
+        "currency": line.currency.upper() or None,
+        "gross": amount(line.gross_minor),
+        "goodwill": amount(line.goodwill_minor),
+        "lost": amount(line.lost_minor),
+        "kept": amount(line.kept_minor),
+        "fee": amount(line.fee_minor),
+        "what": line.what or line.kind,
+        "credits": line.ordered,
+        "delivered": line.delivered,
+    }
+
+
+def _csv(records: list[dict[str, object]], name: str) -> Response:
+    response = make_response(csv_text(records))
+    response.headers["Content-Type"] = "text/csv; charset=utf-8; header=present"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
+    return response

@@ -1,0 +1,160 @@
+"""How the console's pages write times, sums, states and lengths (pure)."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, tzinfo
+
+from arcade_cloud.domain.alerts import Alert
+from arcade_cloud.domain.books import FREE, By, Row
+from arcade_cloud.domain.money import format_amount
+from arcade_cloud.domain.order import Credit, Order
+from arcade_cloud.services.overview import Rank
+
+STRIP_WIDTH = 1_000
+NOT_NAMED: dict[By, str] = {"location": "no location", "method": "not known"}
+
+RANK_WORDS: dict[Rank, str] = {
+    "dead": "not payable",
+    "not ready": "not ready",
+    "ready": "ready",
+    "being set up": "being set up",
+    "out of service": "out of service",
+    "retired": "retired",
+}
+_STATES = {
+    "open": "waits for payment",
+    "abandoned": "not paid",
+    "funded": "on its way",
+    "revoking": "asking the machine",
+    "resolved": "settling",
+    "settled": "settled",
+    "returning": "giving back",
+}
+_RESOLVED_BY = {
+    "ack": "the machine reported it",
+    "silence": "the machine stayed silent",
+    "last resort": "nobody could tell in time",
+    "unsent": "it was never sent",
+    "broker": "the broker took it; this machine only listens",
+    "unconfirmed": "the machine reported it later, unconfirmed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A part of a strip or plot, in its own units; `title` says it in words."""
+
+    at: float
+    size: float
+    kind: str
+    title: str
+
+
+def clock(at_ms: int | None, zone: tzinfo, now_ms: int) -> str:
+    """A moment by the arcade's clock: `21:05` today, else with its day, and its year if that is another."""
+    if not at_ms:
+        return "–"
+    at, now = (datetime.fromtimestamp(ms / 1000, UTC).astimezone(zone) for ms in (at_ms, now_ms))
+    if at.date() == now.date():
+        return f"{at:%H:%M}"
+    year = f" {at.year}" if at.year != now.year else ""
+    return f"{at.day} {at:%b}{year} {at:%H:%M}"
+
+
+def exact(at_ms: int | None, zone: tzinfo) -> str:
+    """A moment to the second, with the zone."""
+    if not at_ms:
+        return "–"
+    at = datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(zone)
+    return f"{at:%Y-%m-%d %H:%M:%S} {at.tzname()}"
+
+
+def length(length_ms: int) -> str:
+    """A length of time: `40 s`, `12 min`, `3 h`, `5 d`."""
+    for unit_ms, name in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min")):
+        if length_ms >= 2 * unit_ms or (name == "min" and length_ms >= unit_ms):
+            return f"{length_ms // unit_ms} {name}"
+    return f"{max(0, length_ms) // 1000} s"
+
+
+def day_name(day: date) -> str:
+    """`Thu 26 Nov`."""
+    return f"{day:%a} {day.day} {day:%b}"
+
+
+def money(amount_minor: int, currency: str) -> str:
+    """A sum; free credits have none."""
+    return format_amount(amount_minor, currency) if currency else "free"
+
+
+def sums(by_currency: dict[str, int]) -> str:
+    """Sums in several currencies."""
+    return " + ".join(money(minor, currency) for currency, minor in sorted(by_currency.items())) or "–"
+
+
+def fees(row: Row) -> str:
+    """Stripe's fees, as far as they are known."""
+    if not row.currency:
+        return "–"
+    if row.knows_no_fee:
+        return "not known yet"
+    known = money(row.sums.fee_minor, row.currency)
+    return f"{known} ({row.fees_open} not known yet)" if row.fees_open else known
+
+
+def percent(share: float | None) -> str:
+    """A share such as `99.5 %`: never 100 while something is missing, never 0 while there is something."""
+    if share is None:
+        return "not known"
+    tenths = round(share * 1000)
+    if share < 1:
+        tenths = min(tenths, 999)
+    if share > 0:
+        tenths = max(tenths, 1)
+    return f"{tenths / 10:g} %"
+
+
+def order_state(order: Order) -> str:
+    """What an order's state means."""
+    return _STATES[order.state]
+
+
+def price(order: Order) -> str:
+    """What an order costs."""
+    return "free" if order.payment is None else money(order.amount_minor, order.currency)
+
+
+def kept(order: Order) -> str:
+    """What is kept of an order's payment; empty if that is not known, or nobody paid."""
+    if order.payment is None or order.state not in {"resolved", "settled", "returning"}:
+        return ""
+    return money(order.books.target_minor, order.currency)
+
+
+def credit_end(credit: Credit) -> str:
+    """What became of a credit, and how that is known."""
+    delivery = credit.delivery
+    if delivery is None:
+        return "Nobody has paid for it yet."
+    done = delivery.resolution
+    if done is None:
+        reported = f" {delivery.reported} of {credit.count} reported so far." if delivery.reported else ""
+        return ("Accepted by the machine." if delivery.accepted else "On its way to the machine.") + reported
+    text = f"{done.delivered} of {credit.count} delivered: {_RESOLVED_BY[done.by]}."
+    if delivery.uncertain:
+        text += f" {delivery.uncertain} uncertain, after a power cut; not charged."
+    if delivery.late_report is not None:
+        text += f" Later the machine reported {delivery.late_report}."
+    return text
+
+
+def alert_state(alert: Alert) -> str:
+    """What became of an alert."""
+    seen = alert.acknowledged_at_ms is not None
+    if alert.lasts:
+        return "lasts, seen" if seen else "lasts"
+    return "ended" if alert.condition else "new"
+
+
+def method(name: str) -> str:
+    """How something was paid for."""
+    return {FREE: "free credits", "": NOT_NAMED["method"], "card": "card", "fpx": "FPX"}.get(name, name)

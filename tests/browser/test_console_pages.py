@@ -1,0 +1,148 @@
+"""The operator's pages in a real browser, without JavaScript: they fit a phone, a tablet and a screen.
+
+ARCADE_PICTURES=folder keeps a picture of every page that is looked at.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from arcade_cloud.domain.alerts import alert
+from arcade_cloud.domain.closure import Closure
+from arcade_cloud.domain.money import Offer
+from arcade_cloud.domain.people import Role
+from arcade_cloud.services.overview import SLOW_MS
+from support.chromium import Chromium
+from support.console import Console
+from support.served import serve
+from support.site import Site
+
+SIZES = [(390, 844), (768, 1024), (1440, 900)]
+DAY_MS = 86_400_000
+FIVE = Offer(offer_id="c5-800myr", credits=5, amount_minor=800, currency="myr")
+FITS = "document.documentElement.scrollWidth <= innerWidth"
+# The smallest target that a finger hits without looking, in CSS pixels. A link within a text may be smaller.
+FINGER = 44
+SMALL = f"""[...document.querySelectorAll("button, select, nav a, input:not([type=hidden])")]
+    .filter(one => one.getBoundingClientRect().height < {FINGER} - 0.5).map(one => one.outerHTML)"""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A site that has traded for two weeks, behind a real server, and a person who has signed in."""
+
+    site: Site
+    console: Console
+    url: str
+    order_id: str
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    site = Site(public_base_url="http://127.0.0.1:5000")
+    names = {"cab-02": "Dance Dance Revolution SuperNOVA", "cab-03": "W" * 80, "cab-04": "Daytona USA"}
+    for machine_id, name in names.items():
+        site.add_machine(
+            machine_id, name=name, location="The shopping mall at the end of the road", offers=(FIVE,)
+        )
+    site.add_machine("m" * 64, name="")
+    order_id = ""
+    site.now_ms -= 14 * DAY_MS
+    for day in range(15):
+        for machine_id in names:
+            site.say_status(machine_id, ready=day % 3 > 0, reason="the coin lock-out is on")
+            site.say_status(machine_id)
+            order_id = site.cloud.sales.begin_checkout(machine_id, offer_id="c5-800myr", quantity=1).order_id
+            site.pay(order_id)
+            site.say_ack(order_id, "done", 5 - day % 2)
+            site.deliver_events()
+        site.now_ms += DAY_MS if day < 14 else 0
+    site.cloud.operations.refund(order_id, by="ann", reason="The button sticks", keep_minor=100)
+    site.deliver_events()
+    waiting = site.cloud.sales.begin_checkout("cab-04", offer_id="c5-800myr", quantity=1).order_id
+    site.pay(waiting)
+    site.now_ms += SLOW_MS + 1
+    site.add_machine("cab-03", closure=Closure(since_ms=site.now_ms, reason="W" * 120), name="W" * 80)
+    site.say_status("cab-04", ready=False, reason="the door is open")
+    site.store.raise_alert(alert("meter", "cab-04", "The meter missed coins. " * 20, site.now_ms))
+    console = Console(site, Role.OWNER)
+    console.post("/console/machines/cab-04/set", location="Mid Valley", contact="W" * 120)
+    port, end = serve(site.app)
+    try:
+        yield Served(site, console, f"http://127.0.0.1:{port}", order_id)
+    finally:
+        end()
+
+
+def pages(served: Served) -> dict[str, str]:
+    """Their addresses, by name."""
+    return {
+        "today": "/console/",
+        "machines": "/console/machines",
+        "machine": "/console/machines/cab-04",
+        "closed": "/console/machines/cab-03",
+        "new": "/console/machines/" + "m" * 64,
+        "orders": "/console/orders",
+        "nothing": "/console/orders?q=" + "W" * 60,
+        "order": f"/console/orders/{served.order_id}",
+        "refund": f"/console/orders/{served.order_id}/refund?reason=x",
+        "takings": "/console/takings?first=2026-09-01&last=2026-09-30",
+        "takings-by-machine": "/console/takings?first=2026-09-01&last=2026-09-30&by=machine",
+        "lines": "/console/takings/lines?first=2026-09-01&last=2026-09-30",
+        "statement": "/console/statement?month=2026-09&share=30",
+        "alerts": "/console/alerts",
+        "audit": "/console/audit",
+    }
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_every_page_fits_and_breaks_no_rule_without_javascript(
+    browser: Chromium, served: Served, size: tuple[int, int], dark: bool
+) -> None:
+    browser.become(*size, dark=dark, scripts=False, mobile=size[0] < 1000, scale=1)
+    served.console.take_along(browser, served.url)
+    for name, path in pages(served).items():
+        browser.go(served.url + path)
+        assert browser.js("document.querySelector('h1') !== null"), name
+        assert browser.js(FITS), f"{name} is wider than the screen"
+        assert browser.complaints() == [], name
+        assert browser.js(SMALL) == [], name
+        keep_picture(browser, f"console-{name}-{size[0]}{'-dark' if dark else ''}")
+
+
+def keep_picture(browser: Chromium, name: str) -> None:
+    """Into the folder that ARCADE_PICTURES names."""
+    folder = os.environ.get("ARCADE_PICTURES")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        browser.picture(Path(folder) / f"{name}.png")
+
+
+def test_an_operator_finds_an_order_and_refunds_a_part_on_a_phone(browser: Chromium, served: Served) -> None:
+    site = served.site
+    site.say_status("cab-04")
+    order_id = site.cloud.sales.begin_checkout("cab-04", offer_id="c5-800myr", quantity=1).order_id
+    site.pay(order_id)
+    site.say_ack(order_id, "done", 5)
+    site.deliver_events()
+    browser.become(*SIZES[0], scripts=False)
+    served.console.take_along(browser, served.url)
+    browser.go(f"{served.url}/console/orders")
+    browser.type("input[name=q]", site.order(order_id).code)
+    browser.tap("button")
+    browser.wait_for("document.querySelectorAll('tbody tr').length === 1")
+    browser.tap("tbody a")
+    browser.wait_for("document.querySelector('input[name=credits]') !== null")
+    browser.type("input[name=credits]", "2")
+    browser.type("input[name=reason]", "The button sticks")
+    browser.tap("section.no-print button")
+    browser.wait_for("document.querySelector('.danger') !== null")
+    assert "RM 3.20 of RM 8.00 go back" in browser.text()
+    browser.tap(".danger")
+    browser.wait_for("document.querySelector('.told') !== null")
+    site.deliver_events()
+    assert site.order(order_id).books.target_minor == 480
