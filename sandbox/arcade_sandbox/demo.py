@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import json
 import os
+import secrets
 import signal
 import sys
 import tempfile
@@ -32,6 +33,7 @@ from arcade_sandbox.system import PRICE_MINOR, Profile, System
 from arcade_shared.command_line import PORT
 
 MACHINE = "cab-01"
+OPERATOR = "ann"
 CREDITS = 3
 TICK_S = 60.0  # the shortest interval of EventBridge's schedules
 DELIVERED_WITHIN_S = 20.0
@@ -221,10 +223,13 @@ def _dynamodb(folder: Path) -> Iterator[Mapping[str, str]]:
 
 
 def _stay(system: System) -> None:
+    password = secrets.token_urlsafe(12)
+    system.cli("user", "add", OPERATOR, "--role", "owner", "--password-stdin", typed=f"{password}\n")
     print(
         f"""
 Open these:
   the player's page     {system.url}/m/{MACHINE}
+  the operator's        {system.url}/console as {OPERATOR}, password {password}
   the API               {system.url}/openapi.json
   Stripe's stand-in     {system.stripe.base_url}/_sandbox
 Watch:

@@ -151,8 +151,11 @@ class System:
 
         wait_for("the cloud answers", up)
 
-    def cli(self, *arguments: str) -> str:
+    def cli(self, *arguments: str, typed: str = "") -> str:
         """Run `arcade-cloud` and return what it prints.
+
+        Args:
+            typed: What it reads.
 
         Raises:
             SystemFailed: The command failed. The text shows what it printed.
@@ -161,7 +164,7 @@ class System:
             [sys.executable, "-m", "arcade_cloud.entrypoints.cli", *arguments],
             cwd=self.folder,
             env=self._cloud_environment(),
-            stdin=subprocess.DEVNULL,
+            input=typed,
             capture_output=True,
             text=True,
             timeout=60,
