@@ -10,7 +10,7 @@ from arcade_cloud.adapters.stripe.gateway import StripeGateway
 from arcade_cloud.domain.balance import Entry
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.ownership import Ours
-from arcade_cloud.errors import PaymentsUnavailable
+from arcade_cloud.errors import PaymentsRefused, PaymentsUnavailable
 from arcade_cloud.ports.payments import Balance, CheckoutRequest
 from arcade_sandbox.stripe.sandbox import StripeSandbox
 from support.sandbox_account import SandboxAccount
@@ -160,6 +160,30 @@ def test_a_payout_is_on_its_way_then_paid_or_fails(world: World) -> None:
     (payout,) = world.balance.read_payouts(since_ms=began_ms, until_ms=began_ms + 3_600_000).payouts
     assert payout.status == "failed"
     assert "closed" in payout.failure
+
+
+def test_a_payout_lists_what_it_is_of_once_stripe_has_sorted_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stripe_gateway, "_PAGE", 2)
+    world.world.set_rules(balance_delay_s=0, available_after_days=0)
+    intents = [world.buy("fpx", f"o-{number}") for number in range(2)]
+    world.refund_by_hand(intents[0], 100)
+    (made,) = world.world.pay_out()
+    world.buy("fpx", "o-9")  # after it
+    assert world.balance.read_payout(made["id"]).is_listed is False
+    world.world.advance(DAY_S)
+    assert world.balance.read_payout(made["id"]).is_listed
+    first = world.balance.read_entries_of(made["id"])
+    second = world.balance.read_entries_of(made["id"], after=first.after)
+    assert second.after is None
+    found = [*first.entries, *second.entries]
+    assert sorted(entry.what for entry in found) == ["charge", "charge", "payout", "refund"]
+    assert {entry.payment_intent for entry in found} == {*intents, None}
+    assert sum(entry.amount_minor - entry.fee_minor for entry in found) == 0
+    with pytest.raises(PaymentsRefused) as refused:
+        world.balance.read_payout("po_none")
+    assert refused.value.code == "resource_missing"
 
 
 def test_no_answer_is_no_verdict(world: World) -> None:

@@ -60,7 +60,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payout:
-    """A payout to the bank. `status`: `pending`, `in_transit`, `paid`, `failed` or `canceled`."""
+    """A payout to the bank.
+
+    Attributes:
+        status: `pending`, `in_transit`, `paid`, `failed` or `canceled`.
+        is_listed: Stripe can list the entries that it is of. Not of one that was made by hand, or just now.
+    """
 
     payout_id: str
     amount_minor: int
@@ -69,3 +74,4 @@ class Payout:
     created_ms: int
     arrives_ms: int
     failure: str = ""
+    is_listed: bool = False

@@ -350,10 +350,10 @@ class Row:
 
 @dataclass
 class _Group:
-    """What makes a row. `charged`: the orders that have a fee by Stripe."""
+    """What makes a row. `charged`: the orders that have a fee by Stripe, and when they booked."""
 
     sums: Sums = Sums()
-    charged: set[str] = field(default_factory=set)
+    charged: dict[str, int] = field(default_factory=dict)
 
 
 class Report:
@@ -370,15 +370,15 @@ class Report:
             group = self._groups.setdefault((_name(line, self._by), line.currency), _Group())
             group.sums += total((line,))
             if owes_fee(line):
-                group.charged.add(line.order_id)
+                group.charged[line.order_id] = line.at_ms
             if tells_fee(line):
                 self._known.add(line.order_id)
 
     @property
-    def fees_open(self) -> list[str]:
-        """The orders whose fee is in none of the lines so far."""
-        charged = {order_id for group in self._groups.values() for order_id in group.charged}
-        return sorted(charged - self._known)
+    def fees_open(self) -> dict[str, int]:
+        """The orders whose fee is in none of the lines so far, and when they booked, epoch milliseconds."""
+        charged = {order_id: at_ms for group in self._groups.values() for order_id, at_ms in group.charged.items()}
+        return {order_id: at_ms for order_id, at_ms in charged.items() if order_id not in self._known}
 
     def note_known(self, order_id: str) -> None:
         """The order's fee is in a line that the report does not have, on another day."""
@@ -401,7 +401,8 @@ class Report:
         return sorted(self._groups.items(), key=lambda item: item[0])
 
     def _row(self, name: str, currency: str, group: _Group) -> Row:
-        return Row(name, currency, group.sums, len(group.charged), len(group.charged - self._known))
+        open_ones = group.charged.keys() - self._known
+        return Row(name, currency, group.sums, len(group.charged), len(open_ones))
 
 
 def _name(line: Line, by: By) -> str:

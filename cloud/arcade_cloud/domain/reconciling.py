@@ -148,7 +148,13 @@ class Difference(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class DaySums(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What moved in Stripe's balance on a day, in one currency. `others`: how many entries were not ours."""
+    """What moved in Stripe's balance, in one currency.
+
+    Attributes:
+        fees_minor: What Stripe took, of our payments and of the account.
+        others: How many entries were of others on the same account; `others_minor`: what they brought after fees.
+        other_minor: Of entries that are of no payment, such as a top-up.
+    """
 
     currency: str
     charged_minor: int = 0
@@ -158,6 +164,13 @@ class DaySums(Struct, frozen=True, kw_only=True, omit_defaults=True):
     paid_out_minor: int = 0
     others: int = 0
     others_minor: int = 0
+    other_minor: int = 0
+
+    @property
+    def net_minor(self) -> int:
+        """By how much the balance has grown, before payouts."""
+        out = self.refunded_minor + self.disputed_minor + self.fees_minor
+        return self.charged_minor - out + self.others_minor + self.other_minor
 
 
 Phase = Literal["entries", "payouts", "orders", "done"]
@@ -209,39 +222,49 @@ def bounds_ms(day: date, zone: tzinfo) -> tuple[int, int]:
 
 
 def added(sums: Sequence[DaySums], entry: Entry, *, is_ours: bool) -> tuple[DaySums, ...]:
-    """The sums with an entry of the day in them."""
-    if entry.what == "other":
-        return tuple(sums)
-    amount, fee = entry.amount_minor, entry.fee_minor
+    """The sums with one more entry in them."""
+    currency, amount, fee = entry.currency, entry.amount_minor, entry.fee_minor
     if entry.what == "payout":
-        more = DaySums(currency=entry.currency, paid_out_minor=-amount)
-    elif not is_ours and entry.what != "fee":
-        more = DaySums(currency=entry.currency, others=1, others_minor=amount - fee)
+        more = DaySums(currency=currency, paid_out_minor=-amount)
+    elif entry.what == "fee":
+        more = DaySums(currency=currency, fees_minor=fee)
+    elif entry.what == "other":
+        more = DaySums(currency=currency, other_minor=amount - fee)
+    elif not is_ours:
+        more = DaySums(currency=currency, others=1, others_minor=amount - fee)
     elif entry.what in {"charge", "capture reversed"}:
-        more = DaySums(currency=entry.currency, charged_minor=amount, fees_minor=fee)
+        more = DaySums(currency=currency, charged_minor=amount, fees_minor=fee)
     elif entry.what in {"refund", "refund failed"}:
-        more = DaySums(currency=entry.currency, refunded_minor=-amount, fees_minor=fee)
+        more = DaySums(currency=currency, refunded_minor=-amount, fees_minor=fee)
     else:
-        more = DaySums(currency=entry.currency, disputed_minor=-amount, fees_minor=fee)
+        more = DaySums(currency=currency, disputed_minor=-amount, fees_minor=fee)
     by_currency = {one.currency: one for one in sums}
-    known = by_currency.get(entry.currency, DaySums(currency=entry.currency))
-    by_currency[entry.currency] = DaySums(
-        currency=entry.currency,
-        charged_minor=known.charged_minor + more.charged_minor,
-        refunded_minor=known.refunded_minor + more.refunded_minor,
-        disputed_minor=known.disputed_minor + more.disputed_minor,
-        fees_minor=known.fees_minor + more.fees_minor,
-        paid_out_minor=known.paid_out_minor + more.paid_out_minor,
-        others=known.others + more.others,
-        others_minor=known.others_minor + more.others_minor,
+    known = by_currency.get(currency, DaySums(currency=currency))
+    numbers = [name for name in DaySums.__struct_fields__ if name != "currency"]
+    by_currency[currency] = DaySums(
+        currency=currency, **{name: getattr(known, name) + getattr(more, name) for name in numbers}
     )
-    return tuple(by_currency[currency] for currency in sorted(by_currency))
+    return tuple(by_currency[code] for code in sorted(by_currency))
 
 
 def with_more(differences: Sequence[Difference], new: Iterable[Difference]) -> tuple[tuple[Difference, ...], int]:
     """The differences with new ones, as far as they fit, and how many did not."""
     every = (*differences, *new)
     return every[:DIFFERENCES_AT_MOST], max(0, len(every) - DIFFERENCES_AT_MOST)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayoutParts:
+    """What a payout is of: the entries' sums, by the day on which they were made."""
+
+    payout: Payout
+    by_day: dict[str, DaySums]
+
+    @property
+    def rest_minor(self) -> int:
+        """What the entries do not explain; 0 if nothing is listed."""
+        explained = sum(sums.net_minor for sums in self.by_day.values())
+        return self.payout.amount_minor - explained if self.by_day else 0
 
 
 # --- what no order explains ------------------------------------------------------------------------------

@@ -221,3 +221,15 @@ class Balance(Protocol):
     def read_payouts(self, *, since_ms: int, until_ms: int, after: str | None = None) -> PayoutPage:
         """Read at most a hundred payouts that were made from `since_ms` until before `until_ms`."""
         ...
+
+    def read_payout(self, payout_id: str) -> Payout:
+        """Read one payout.
+
+        Raises:
+            PaymentsRefused: With the code "resource_missing" if there is none with that id.
+        """
+        ...
+
+    def read_entries_of(self, payout_id: str, *, after: str | None = None) -> EntryPage:
+        """Read at most a hundred entries that a payout is of, and its own. Empty for one that is not listed."""
+        ...

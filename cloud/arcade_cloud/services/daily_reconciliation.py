@@ -25,7 +25,7 @@ from arcade_cloud.domain.balance import Entry
 from arcade_cloud.domain.books import day_of
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.order import Order
-from arcade_cloud.domain.reconciling import DayReport, Difference, bounds_ms
+from arcade_cloud.domain.reconciling import DayReport, DaySums, Difference, PayoutParts, bounds_ms
 from arcade_cloud.domain.texts import NAME_LENGTH, checked_line
 from arcade_cloud.errors import (
     BadRequest,
@@ -33,8 +33,9 @@ from arcade_cloud.errors import (
     InvariantBroken,
     PaymentsError,
     PaymentsRefused,
+    StoreError,
 )
-from arcade_cloud.ports.payments import Balance
+from arcade_cloud.ports.payments import Balance, EntryPage
 from arcade_cloud.services import fees
 from arcade_cloud.services.alerts import Alerts
 from arcade_cloud.services.fulfilment import Fulfilment
@@ -84,29 +85,42 @@ class DailyReconciliation:
         if not self._lock.acquire(blocking=False):
             return  # the last step is still waiting for Stripe
         try:
-            report = self._wanted()
-            if report is None:
-                self._next_ms = self.fulfilment.now_ms() + IDLE_MS
-                return
-            try:
-                self.step(report)
-            except Conflict:
-                logger.info("another process reconciles %s", report.day)
-            except PaymentsError as error:
-                self._unread(report.day, error)
-                return
-            self.alerts.end("books_unread", _SUBJECT, "The balance can be read.")
-            self._next_ms = self.fulfilment.now_ms()
+            self._go_on()
+        except StoreError:
+            raise
+        except Exception as error:  # a defect must not keep it from being told
+            logger.exception("no day can be reconciled")
+            self._unread(self._last_day(), error)
         finally:
             self._lock.release()
+
+    def _go_on(self) -> None:
+        report = self._wanted()
+        if report is None:
+            self._next_ms = self.fulfilment.now_ms() + IDLE_MS
+            return
+        try:
+            self.step(report)
+        except Conflict:
+            logger.info("another process reconciles %s", report.day)
+        except PaymentsError as error:
+            logger.warning("%s cannot be reconciled yet: %s", report.day, error)
+            self._unread(date.fromisoformat(report.day), error)
+            return
+        self.alerts.end("books_unread", _SUBJECT, "The balance can be read.")
+        self._next_ms = self.fulfilment.now_ms()
+
+    def _last_day(self) -> date:
+        """The last day that is over for the books."""
+        at_ms = self.fulfilment.now_ms() - AFTER_MIDNIGHT_MS
+        return date.fromisoformat(day_of(at_ms, self.fulfilment.zone)) - timedelta(days=1)
 
     def _wanted(self) -> DayReport | None:
         """The report that the timer goes on with; None if every day is done.
 
         The first day that is ever reconciled is yesterday.
         """
-        now_ms = self.fulfilment.now_ms()
-        last = date.fromisoformat(day_of(now_ms - AFTER_MIDNIGHT_MS, self.fulfilment.zone)) - timedelta(days=1)
+        now_ms, last = self.fulfilment.now_ms(), self._last_day()
         days = [last - timedelta(days=back) for back in range(DAYS_BACK)]
         reports = {day: self.fulfilment.store.day_report(day.isoformat()) for day in days}
         known = [day for day, report in reports.items() if report is not None]
@@ -121,14 +135,20 @@ class DailyReconciliation:
                 return self.begin(day)
         return None
 
-    def _unread(self, day: str, error: PaymentsError) -> None:
-        logger.warning("%s cannot be reconciled yet: %s", day, error)
-        _, end_ms = bounds_ms(date.fromisoformat(day), self.fulfilment.zone)
+    def _unread(self, day: date, error: Exception) -> None:
+        """Tell a person, if a right is missing or this has lasted for long."""
+        _, end_ms = bounds_ms(day, self.fulfilment.zone)
         late_ms = self.fulfilment.now_ms() - end_ms - AFTER_MIDNIGHT_MS
-        if isinstance(error, PaymentsRefused) or late_ms >= UNREAD_ALERT_MS:
-            hint = f" ({PERMISSIONS})" if isinstance(error, PaymentsRefused) else ""
-            text = f"{day} cannot be reconciled with Stripe's balance: {error}{hint}. Takings lack Stripe's fees."
-            self.alerts.begin("books_unread", _SUBJECT, text)
+        if isinstance(error, PaymentsRefused):
+            why = f"{error} ({PERMISSIONS})"
+        elif late_ms < UNREAD_ALERT_MS:
+            return
+        elif isinstance(error, PaymentsError):
+            why = str(error)
+        else:
+            why = "a defect. Send the timer's log to the maintainers"
+        text = f"{day} cannot be reconciled with Stripe's balance: {why}. Takings may lack Stripe's fees."
+        self.alerts.begin("books_unread", _SUBJECT, text)
 
     # --- a day -------------------------------------------------------------------------------------------
 
@@ -166,6 +186,30 @@ class DailyReconciliation:
         """What was found when the day was reconciled last; None if it was not, or is not finished."""
         report = self.fulfilment.store.day_report(day.isoformat())
         return report if report is not None and report.phase == "done" else None
+
+    def parts_of(self, payout_id: str) -> PayoutParts:
+        """What a payout is of. It reads every entry of it: a request for each hundred.
+
+        Raises:
+            PaymentsRefused: There is no such payout, or it may not be read.
+            PaymentsUnavailable: Stripe gave no answer.
+        """
+        payout, by_day = self.balance.read_payout(payout_id), dict[str, DaySums]()
+        page = self.balance.read_entries_of(payout_id) if payout.is_listed else EntryPage(())
+        while True:
+            for entry in page.entries:
+                if entry.source == payout_id:
+                    continue  # the payout itself
+                day = day_of(entry.created_ms, self.fulfilment.zone)
+                known = (by_day[day],) if day in by_day else ()
+                (by_day[day],) = reconciling.added(known, entry, is_ours=self._is_ours(entry))
+            if page.after is None:
+                return PayoutParts(payout=payout, by_day=dict(sorted(by_day.items())))
+            page = self.balance.read_entries_of(payout_id, after=page.after)
+
+    def _is_ours(self, entry: Entry) -> bool:
+        store, intent = self.fulfilment.store, entry.payment_intent
+        return intent is not None and store.order_of_payment(intent) is not None
 
     def accept(self, day: date, by: str) -> DayReport:
         """Accept what was found: nobody is told of it any more, but of what another look finds besides.

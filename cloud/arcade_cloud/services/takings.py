@@ -7,12 +7,15 @@ from datetime import date, timedelta
 from arcade_cloud.domain import books
 from arcade_cloud.domain.books import EVERY, By, Line, Only, Report, Sums, total
 from arcade_cloud.domain.order import Order
+from arcade_cloud.domain.reconciling import bounds_ms
 from arcade_cloud.errors import Conflict, InvariantBroken
 from arcade_cloud.services.fulfilment import CONFLICT_RETRIES, Fulfilment
 
 # Orders in one pass of a rebuild: some megabytes.
 PASS = 200
-# Of so many orders a report asks whether their fee is booked on a day that it does not have.
+# The fee of an order that was settled around midnight may be booked on the other day. Of so many orders that were
+# settled so near to a report's first or last midnight it is looked up there.
+NEAR_MS = 2 * 3_600_000
 FEES_LOOKED_UP = 100
 
 
@@ -59,15 +62,18 @@ class Takings:
     def report(self, first: date, last: date, by: By, only: Only = EVERY) -> Report:
         """Add up the lines of the days from `first` to `last`. It reads no orders.
 
-        An order that was settled around midnight may have its fee on another day. FEES_LOOKED_UP of these are
-        looked up; the fees of others count as not known yet.
-
         Raises:
             StoreUnavailable: The store is down.
         """
         report = Report(by)
         report.add(self.lines(first, last, only))
-        for order_id in report.fees_open[:FEES_LOOKED_UP]:
+        begin_ms, end_ms = (bounds_ms(day, self.fulfilment.zone)[n] for n, day in enumerate((first, last)))
+        near = [
+            order_id
+            for order_id, at_ms in report.fees_open.items()
+            if at_ms < begin_ms + NEAR_MS or at_ms >= end_ms - NEAR_MS
+        ]
+        for order_id in near[:FEES_LOOKED_UP]:
             if any(books.tells_fee(line) for line in self.fulfilment.store.booked(order_id)):
                 report.note_known(order_id)
         return report

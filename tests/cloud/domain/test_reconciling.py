@@ -246,6 +246,7 @@ def test_sums_are_by_currency_and_by_what_moved() -> None:
             paid_out_minor=700,
             others=1,
             others_minor=4_653,
+            other_minor=1,
         ),
         DaySums(currency="usd", charged_minor=300, fees_minor=109),
     )

@@ -139,6 +139,32 @@ def test_several_days_each_have_their_line(account: SandboxAccount, capsys: pyte
     assert [line.partition(": ")[2] for line in lines] == ["no differences", "no differences", "1 difference"]
 
 
+def test_a_payout_is_taken_apart(account: SandboxAccount, capsys: pytest.CaptureFixture[str]) -> None:
+    account.world.pay(account.visit_shop(), "fpx")
+    account.world.charge_account(100)
+    (payout,) = account.world.pay_out()
+    assert main(["reconcile", "--payout", payout["id"]]) == 0
+    assert "made by hand, or just now" in capsys.readouterr().err
+    account.world.advance(86_400)
+    assert main(["reconcile", "--payout", payout["id"]]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        "DAY FEES OTHERS NET",
+        f"{YESTERDAY} RM 1.00 RM 46.53 RM 45.53",
+        f"{payout['id']}: RM 45.53, paid",
+    ]
+    assert main(["reconcile", "--payout", payout["id"], "--json"]) == 0
+    (record,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (record["day"], record["others"], record["charged"], record["net"]) == (
+        YESTERDAY,
+        "46.53",
+        "0.00",
+        "45.53",
+    )
+    assert main(["reconcile", "--payout", "po_none"]) == 1
+    assert "No such payout" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("account")
 @pytest.mark.parametrize(
     ("given", "says"),

@@ -7,6 +7,7 @@ import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,8 +15,10 @@ import msgspec
 import pytest
 
 from arcade_cloud.adapters.stripe import gateway as stripe_gateway
+from arcade_cloud.bootstrap import build
 from arcade_cloud.domain.reconciling import MEANINGS, DayReport, Difference
-from arcade_cloud.errors import BadRequest, Conflict, PaymentsRefused, PaymentsUnavailable
+from arcade_cloud.entrypoints.cli.check import verdicts
+from arcade_cloud.errors import BadRequest, Conflict, PaymentsRefused, PaymentsUnavailable, StoreUnavailable
 from arcade_cloud.services import daily_reconciliation
 from arcade_cloud.services.daily_reconciliation import AGAIN_MS, IDLE_MS, RETRY_MS, DailyReconciliation
 from arcade_sandbox.stripe.sandbox import StripeSandbox
@@ -396,6 +399,45 @@ def test_a_payout_is_on_its_way_then_there_or_has_failed(site: HttpSite, daily: 
     assert (again.cause, again.subject) == ("payout_failed", payout["id"])
 
 
+def test_a_payout_is_taken_apart_by_the_days_of_its_entries(site: HttpSite, daily: DailyReconciliation) -> None:
+    stripe = site.payments.stripe
+    stripe.world.set_rules(available_after_days=1)
+    site.cloud.operations.refund(site.sold(3, "fpx"), by="tester", reason="sorry", keep_minor=100)
+    stripe.pay(stripe.visit_shop(), "fpx")
+    site.later(10_000)
+    stripe.world.charge_account(50)
+    site.now_ms += DAY_MS
+    site.sold(3)
+    site.now_ms += DAY_MS
+    (payout,) = stripe.world.pay_out()
+    assert daily.parts_of(payout["id"]).by_day == {}  # Stripe is still at it
+    site.now_ms += DAY_MS
+    parts = daily.parts_of(payout["id"])
+    first, second = parts.by_day["2026-09-21"], parts.by_day["2026-09-22"]
+    assert (first.charged_minor, first.refunded_minor, first.fees_minor) == (300, 200, 109 + 50)
+    assert (first.others, first.others_minor) == (1, 4_900 - 247)
+    assert (second.charged_minor, second.fees_minor) == (300, 109)
+    assert (parts.payout.amount_minor, parts.rest_minor) == (first.net_minor + second.net_minor, 0)
+    with pytest.raises(PaymentsRefused):
+        daily.parts_of("po_none")
+
+
+@pytest.mark.parametrize("has_right", [True, False])
+def test_the_check_tries_the_right_to_read_the_balance(
+    site: HttpSite, daily: DailyReconciliation, has_right: bool, tmp_path: Path
+) -> None:
+    def refused(**_: Any) -> Any:
+        raise PaymentsRefused("permission", "reading payouts: the key may not do this")
+
+    if not has_right:
+        site.payments.read_payouts = refused  # type: ignore[method-assign]
+    settings = replace(site.settings, database_url=f"sqlite:///{tmp_path / 'cloud.sqlite'}")
+    with build(settings) as cloud:
+        tried = replace(cloud, services=site.cloud, daily=daily)
+        verdict = next(said for name, said in verdicts(tried) if name == "Stripe, balance")
+    assert has_right if verdict is None else "“Payouts”" in verdict
+
+
 def test_a_fee_of_the_account_is_a_note(site: HttpSite, daily: DailyReconciliation) -> None:
     site.payments.stripe.world.charge_account(250)
     assert found(site, daily) == []
@@ -601,3 +643,34 @@ def test_a_balance_that_cannot_be_read_for_half_a_day_is_told(
     assert "2026-09-21 cannot be reconciled" in site.lasting("books_unread", "Stripe")
     with pytest.raises(PaymentsUnavailable):
         daily.run(DAY)
+
+
+def test_a_defect_is_told_once_it_has_lasted_for_half_a_day(
+    site: HttpSite, daily: DailyReconciliation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as with_defect:
+        with_defect.setattr("arcade_cloud.domain.reconciling.of_others", broken)
+        site.now_ms = MIDNIGHT_MS + 4 * HOUR_MS
+        daily.run_once()
+        assert site.lasting("books_unread", "Stripe") == ""
+        site.now_ms += 12 * HOUR_MS
+        daily.run_once()
+        assert "a defect" in site.lasting("books_unread", "Stripe")
+    site.now_ms += RETRY_MS
+    daily.run_once()
+    assert site.lasting("books_unread", "Stripe") == ""
+
+
+def test_a_store_that_is_down_is_the_timers_business(site: HttpSite, daily: DailyReconciliation) -> None:
+    site.now_ms = MIDNIGHT_MS + 4 * HOUR_MS
+    site.store.unavailable = True
+    with pytest.raises(StoreUnavailable):
+        daily.run_once()
+    site.store.unavailable = False
+    site.now_ms += RETRY_MS
+    for _ in range(5):
+        daily.run_once()
+    assert daily.stored(DAY) is not None

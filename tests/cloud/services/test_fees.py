@@ -180,6 +180,19 @@ def test_a_fee_is_booked_on_the_day_of_its_entry(site: Site, fees: Fees) -> None
     assert (row(site).fees_open, row(site).sums.fee_minor) == (0, 0)  # it is known, and the next day's
 
 
+def test_a_report_looks_up_no_fee_that_can_only_be_on_its_own_days(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        sold(site)  # in the afternoon
+
+    def booked(order_id: str) -> list[Line]:
+        raise AssertionError(order_id)
+
+    monkeypatch.setattr(site.store, "booked", booked)
+    assert row(site).fees_open == 3
+
+
 def test_a_hold_that_was_let_go_owes_no_fee(site: Site, fees: Fees) -> None:
     order_id = site.begin(3)
     site.pay(order_id)

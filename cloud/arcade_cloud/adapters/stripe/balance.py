@@ -51,7 +51,7 @@ def entries_from(page: Json) -> tuple[list[Entry], str | None]:
 def payouts_from(page: Json) -> tuple[list[Payout], str | None]:
     """The payouts of one page, as `entries_from`."""
     found, after = page_from(page)
-    return [_payout_from(thing) for thing in found], after
+    return [payout_from(thing) for thing in found], after
 
 
 def entry_from(thing: Json) -> Entry:
@@ -92,7 +92,8 @@ def _claims(charge: Json, metadata: Json) -> Ours | None:
     )
 
 
-def _payout_from(thing: Json) -> Payout:
+def payout_from(thing: Json) -> Payout:
+    """Read a payout."""
     status = _text(thing, "status")
     if not status:
         raise Unreadable("status: not a payout's")
@@ -104,6 +105,7 @@ def _payout_from(thing: Json) -> Payout:
         created_ms=created_ms(thing),
         arrives_ms=time_ms(thing, "arrival_date"),
         failure=as_written(thing, "failure_message") or "",
+        is_listed=_text(thing, "reconciliation_status") == "completed",
     )
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from arcade_cloud.adapters.stripe.balance import REFUND_KEY, entries_from, payouts_from
+from arcade_cloud.adapters.stripe.balance import REFUND_KEY, entries_from, payout_from, payouts_from
 from arcade_cloud.adapters.stripe.clock import StripeClock
 from arcade_cloud.adapters.stripe.events import reports_of
 from arcade_cloud.adapters.stripe.objects import (
@@ -31,6 +31,7 @@ from arcade_cloud.adapters.stripe.objects import (
     price_from,
     required_id,
 )
+from arcade_cloud.domain.balance import Payout
 from arcade_cloud.domain.effects import PARTIAL_CAPTURE
 from arcade_cloud.domain.money import Payment
 from arcade_cloud.errors import PaymentsError, PaymentsRefused, PaymentsUnavailable
@@ -327,11 +328,23 @@ class StripeGateway:
         }
         if until_ms is not None:
             params["created"] = {"gte": -(-since_ms // 1000), "lt": -(-until_ms // 1000)}
+        return self._entries(params, after)
+
+    def read_entries_of(self, payout_id: str, *, after: str | None = None) -> EntryPage:
+        """Read one page of the list of a payout's entries."""
+        return self._entries({"payout": _id(payout_id), "limit": _PAGE, "expand": ["data.source"]}, after)
+
+    def _entries(self, params: "BalanceTransactionListParams", after: str | None) -> EntryPage:
         if after is not None:
             params["starting_after"] = _id(after)
         page = self._ask("reading the balance", lambda client: client.v1.balance_transactions.list(params))
         found, next_page = self._read("the balance", lambda: entries_from(page))
         return EntryPage(tuple(found), next_page)
+
+    def read_payout(self, payout_id: str) -> Payout:
+        """Read one payout. PaymentsRefused("permission"): a restricted key may not read payouts."""
+        found = self._ask("reading a payout", lambda client: client.v1.payouts.retrieve(_id(payout_id)))
+        return self._read("a payout", lambda: payout_from(found))
 
     def read_payouts(self, *, since_ms: int, until_ms: int, after: str | None = None) -> PayoutPage:
         """Read one page of the list. PaymentsRefused("permission"): a restricted key may not read payouts."""

@@ -63,6 +63,7 @@ def verdicts(cloud: "Cloud") -> Iterator[tuple[str, str | None]]:
         yield "Stripe, events", events
         if events is None:
             yield _webhooks(cloud)
+        yield "Stripe, balance", _balance(cloud)
     yield "broker, sending", _broker(cloud)
     yield "broker, listening", try_listening(cloud.settings.broker)
 
@@ -136,6 +137,20 @@ def _events(cloud: "Cloud") -> str | None:
         cloud.services.fulfilment.payments.read_events(PAID, since_ms=cloud.services.fulfilment.now_ms())
     except PaymentsRefused as error:
         return f"{error} ({PERMISSION}): without it, a payment whose webhook is lost may be kept without a credit"
+    except ArcadeError as error:
+        return str(error)
+    return None
+
+
+def _balance(cloud: "Cloud") -> str | None:
+    from arcade_cloud.services.daily_reconciliation import PERMISSIONS
+
+    now_ms, balance = cloud.services.fulfilment.now_ms(), cloud.daily.balance
+    try:
+        balance.read_entries(since_ms=now_ms)
+        balance.read_payouts(since_ms=now_ms, until_ms=now_ms + 1000)
+    except PaymentsRefused as error:
+        return f"{error} ({PERMISSIONS}): without it, takings lack Stripe's fees, and no day is reconciled"
     except ArcadeError as error:
         return str(error)
     return None

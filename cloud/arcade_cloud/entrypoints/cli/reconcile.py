@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from arcade_cloud.entrypoints.cli.times import a_day
 if TYPE_CHECKING:
     from arcade_cloud.bootstrap import Cloud
     from arcade_cloud.config.settings import Settings
-    from arcade_cloud.domain.reconciling import DayReport, Difference
+    from arcade_cloud.domain.reconciling import DayReport, Difference, PayoutParts
 
 # Each day is some requests to Stripe.
 _MOST_DAYS = 31
@@ -40,6 +40,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     reconcile.add_argument(
         "--accept", action="store_true", help="accept what was found last: nobody is told of it any more"
     )
+    reconcile.add_argument("--payout", metavar="po_…", help="what a payout is of, day by day, and nothing else")
     reconcile.add_argument("--by", help="who accepts (without it, the user who runs this)")
     add_formats(reconcile)
     reconcile.set_defaults(run=_reconcile)
@@ -61,6 +62,8 @@ def _reconcile(settings: "Settings", options: argparse.Namespace) -> int:
         print("arcade-cloud: give --day, or --from and --to", file=sys.stderr)
         return 2
     with build(settings) as cloud:
+        if options.payout is not None:
+            return _payout(cloud.daily.parts_of(options.payout), options)
         yesterday = cloud.services.takings.today() - timedelta(days=1)
         last: date = options.day or options.last or yesterday
         first: date = options.day or options.first or last
@@ -77,6 +80,45 @@ def _reconcile(settings: "Settings", options: argparse.Namespace) -> int:
             for text in _summary(report):
                 print(text)
     return 1 if any(report.found for report in reports) else 0
+
+
+def _payout(parts: "PayoutParts", options: argparse.Namespace) -> int:
+    from arcade_cloud.domain.money import format_amount, plain_amount
+    from arcade_cloud.domain.reconciling import DaySums
+
+    payout, currency = parts.payout, parts.payout.currency
+    amounts: dict[str, Callable[[DaySums], int]] = {
+        "charged": lambda sums: sums.charged_minor,
+        "refunded": lambda sums: sums.refunded_minor,
+        "disputed": lambda sums: sums.disputed_minor,
+        "fees": lambda sums: sums.fees_minor,
+        "others": lambda sums: sums.others_minor,
+        "other": lambda sums: sums.other_minor,
+        "net": lambda sums: sums.net_minor,
+    }
+
+    def cell(value: Callable[[DaySums], int]) -> Callable[[tuple[str, DaySums]], str]:
+        return lambda row: format_amount(value(row[1]), currency) if value(row[1]) else ""
+
+    columns: list[Column[tuple[str, DaySums]]] = [Column("DAY", lambda row: row[0])]
+    columns += [Column(name.upper(), cell(value), right=True) for name, value in amounts.items()]
+    print_list(
+        options,
+        list(parts.by_day.items()),
+        columns,
+        lambda row: {
+            "day": row[0],
+            "currency": currency.upper(),
+            **{name: plain_amount(value(row[1]), currency) for name, value in amounts.items()},
+        },
+    )
+    if not (options.json or options.csv):
+        print(f"{payout.payout_id}: {format_amount(payout.amount_minor, currency)}, {payout.status}")
+    if not parts.by_day:
+        print("Stripe does not list what it is of: it was made by hand, or just now", file=sys.stderr)
+    if parts.rest_minor:
+        print(f"{format_amount(parts.rest_minor, currency)} of it is in no entry: ask Stripe", file=sys.stderr)
+    return 1 if parts.rest_minor else 0
 
 
 def _reports(cloud: "Cloud", first: date, last: date, options: argparse.Namespace) -> "Iterator[DayReport]":

@@ -73,7 +73,13 @@ class Lambda:
             (self.site.cloud.watch,),
             Deadline(lambda: self.site.now_ms / 1000),
             self.sleep,
+            books=(self,),
         )
+        self.due_when_books_were_read: list[int] = []
+
+    def run_once(self) -> None:
+        """What reads the books."""
+        self.due_when_books_were_read.append(len(self.site.store.due_orders(self.site.now_ms, 9)))
 
     def sleep(self, wait_s: float) -> None:
         self.slept.append(wait_s)
@@ -204,6 +210,15 @@ def test_a_tick_moves_what_is_due(aws: Lambda, event: dict[str, Any]) -> None:
     aws.site.now_ms += 10_000
     assert aws.function.handle(event, Moment()) == {"job": "tick", "due": 1}
     assert aws.coinpulses() == before + 1
+
+
+def test_a_tick_reads_the_books_once_and_only_when_nothing_is_due_any_more(aws: Lambda) -> None:
+    order_id = aws.site.begin()
+    aws.site.pay(order_id)
+    aws.site.now_ms += 3_000
+    assert aws.site.store.due_orders(aws.site.now_ms, 9)
+    aws.tick(for_s=30)
+    assert aws.due_when_books_were_read == [0]
 
 
 def test_a_tick_posts_alerts(aws: Lambda) -> None:
