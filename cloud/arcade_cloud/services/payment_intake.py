@@ -116,13 +116,10 @@ class PaymentIntake:
                 return "ignored"
             return self._unmatched(report.payment_intent, report, "its order is paid already")
         event = self._event(order, report, is_marked=is_marked, is_on_record=on_record is not None)
-        is_unsure = isinstance(event, PaymentReported) and event.payment_intent is None
-        if (
-            is_unsure
-            and order.payment_intent is None
-            and report.kind == "payment"
-            and report.payment_intent is not None
-        ):
+        is_unsure = (
+            isinstance(event, PaymentReported) and event.payment_intent is None and order.payment_intent is None
+        )
+        if is_unsure and report.kind == "payment" and report.payment_intent is not None:
             return self._told_apart(order, report.payment_intent, report, event)
         self.fulfilment.move(order.order_id, event, seen=report.event_id)
         return "moved"
