@@ -16,7 +16,7 @@ from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.domain.quiet_hours import QuietHours
 from arcade_cloud.errors import BadRequest
-from arcade_cloud.ports.messaging import AlertReceiver, Broker
+from arcade_cloud.ports.messaging import AlertReceiver, Broker, Poster
 from arcade_cloud.ports.payments import Payments
 from arcade_cloud.ports.software import SoftwareStore
 from arcade_cloud.ports.store import Store
@@ -30,6 +30,7 @@ from arcade_cloud.services.clock_recheck import ClockRecheck
 from arcade_cloud.services.clock_watch import ClockWatch
 from arcade_cloud.services.contest_watch import ContestWatch
 from arcade_cloud.services.daily_reconciliation import DailyReconciliation
+from arcade_cloud.services.endpoints import Endpoints
 from arcade_cloud.services.fees import Fees
 from arcade_cloud.services.finding import Finding
 from arcade_cloud.services.fleet import Fleet
@@ -37,6 +38,8 @@ from arcade_cloud.services.fulfilment import Fulfilment, at_once
 from arcade_cloud.services.machine_messages import MachineMessages
 from arcade_cloud.services.machine_watch import MachineWatch
 from arcade_cloud.services.operations import Operations
+from arcade_cloud.services.outbox import Outbox
+from arcade_cloud.services.outbox_delivery import OutboxDelivery
 from arcade_cloud.services.overview import Overview
 from arcade_cloud.services.payment_intake import PaymentIntake
 from arcade_cloud.services.reconciliation import Reconciliation
@@ -86,6 +89,7 @@ class Services:
 def connect(
     *,
     store: Store,
+    software: SoftwareStore | None = None,
     payments: Payments,
     players_payments: Payments | None = None,
     webhooks_payments: Payments | None = None,
@@ -108,6 +112,7 @@ def connect(
     """The services on these adapters.
 
     Args:
+        software: What is stored for other software; None: nothing is told to any.
         players_payments: Stripe for what a player waits for; None: as for everything else.
         webhooks_payments: The same for what a webhook waits for.
         is_live: Stripe moves real money.
@@ -117,6 +122,7 @@ def connect(
     """
     alerting = Alerts(store, now_ms)
     sender = Sender(store=store, broker=broker, keyring=keyring, now_ms=now_ms)
+    outbox = Outbox(store=store, software=software, site=base_url, now_ms=now_ms)
     fulfilment = Fulfilment(
         store=store,
         payments=payments,
@@ -124,6 +130,7 @@ def connect(
         delivery=AlertDelivery(
             store=store, alerts=alerting, receivers=receivers, now_ms=now_ms, quiet_hours=quiet_hours
         ),
+        outbox=outbox,
         limits=limits,
         now_ms=now_ms,
         later=later,
@@ -145,6 +152,7 @@ def connect(
         store=store,
         alerts=alerting,
         sender=sender,
+        outbox=outbox,
         now_ms=now_ms,
         silent_ms=machine_silent_s * 1000,
         clock=fulfilment.clock,
@@ -178,12 +186,31 @@ def connect(
     )
 
 
-def api_keys(services: Services, store: SoftwareStore) -> ApiKeys:
-    """The keys of other software."""
-    return ApiKeys(store=store, operations=services.operations, now_ms=services.fulfilment.now_ms)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Software:
+    """What there is for other software: its keys, its endpoints, and how they are told."""
+
+    keys: ApiKeys
+    endpoints: Endpoints
+    delivery: OutboxDelivery
 
 
-def desk(services: Services, store: WholeStore, keyring: Keyring, settings: Settings) -> "Desk":
+def for_software(services: Services, store: SoftwareStore, keyring: Keyring, poster: Poster) -> Software:
+    """What there is for other software, on these services."""
+    now_ms, site = services.fulfilment.now_ms, services.fulfilment.outbox.site
+    delivery = OutboxDelivery(
+        store=store, alerts=services.alerts, poster=poster, secrets_of=keyring.of_endpoint, now_ms=now_ms
+    )
+    return Software(
+        keys=ApiKeys(store=store, operations=services.operations, now_ms=now_ms),
+        endpoints=Endpoints(store=store, alerts=services.alerts, delivery=delivery, site=site, now_ms=now_ms),
+        delivery=delivery,
+    )
+
+
+def desk(
+    services: Services, store: WholeStore, software: Software, keyring: Keyring, settings: Settings
+) -> "Desk":
     """What people use, on these services. It is imported with the first call: players need nothing of it."""
     from arcade_cloud.services.accounts import Accounts
     from arcade_cloud.services.acts import Acts
@@ -205,7 +232,8 @@ def desk(services: Services, store: WholeStore, keyring: Keyring, settings: Sett
             fleet=services.fleet,
             claims=services.claims,
             alerts=services.alerts,
-            keys=api_keys(services, store.software),
+            keys=software.keys,
+            endpoints=software.endpoints,
             log=log,
             grant_limit=settings.manager_grant_limit,
             refund_limits=settings.manager_refund_limits,
@@ -239,19 +267,17 @@ class Cloud:
     store: WholeStore
     publisher: "Publisher"
     services: Services
+    software: Software
     fees: Fees
     daily: DailyReconciliation
     opened: ExitStack
 
-    @property
-    def keys(self) -> ApiKeys:
-        """The keys of other software."""
-        return api_keys(self.services, self.store.software)
-
     @cached_property
     def desk(self) -> "Desk":
         """What the people who run the arcade use."""
-        return desk(self.services, self.store, Keyring(self.settings.signing_secrets), self.settings)
+        return desk(
+            self.services, self.store, self.software, Keyring(self.settings.signing_secrets), self.settings
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -272,7 +298,7 @@ class Cloud:
             operations=services.operations,
             messages=services.messages,
             webhooks=services.webhooks,
-            keys=self.keys,
+            keys=self.software.keys,
             takings=services.takings,
             settings=self.settings,
             people=self.store.people,
@@ -372,6 +398,7 @@ def build(
     """
     from arcade_cloud.adapters.alert_receivers import alert_receivers
     from arcade_cloud.adapters.mqtt import Publisher
+    from arcade_cloud.adapters.outgoing_webhooks import WebhookPoster
     from arcade_cloud.adapters.stripe.clock import StripeClock
 
     clock = StripeClock(now_ms)
@@ -385,14 +412,16 @@ def build(
         )
         opened.callback(publisher.close)
         gateway = _payments(settings, time_left_s, clock)
+        keyring = Keyring(settings.signing_secrets)
         services = connect(
             store=store,
+            software=store.software,
             payments=gateway,
             players_payments=_waited_for(settings, players_places, clock),
             webhooks_payments=_waited_for(settings, webhooks_places, clock),
             broker=publisher,
             receivers=alert_receivers(settings),
-            keyring=Keyring(settings.signing_secrets),
+            keyring=keyring,
             limits=settings.limits,
             base_url=settings.public_base_url,
             price_id=settings.stripe_price_id,
@@ -409,6 +438,7 @@ def build(
             store=store,
             publisher=publisher,
             services=services,
+            software=for_software(services, store.software, keyring, WebhookPoster()),
             fees=Fees(fulfilment=services.fulfilment, balance=gateway),
             daily=DailyReconciliation(
                 fulfilment=services.fulfilment,

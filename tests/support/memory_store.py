@@ -14,6 +14,7 @@ from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Hearing, Machine, Presence, hearing_after
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
+from arcade_cloud.domain.outbox import Posting
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.reconciling import DayReport
 from arcade_cloud.domain.uptime import StateChange
@@ -99,6 +100,7 @@ class MemoryStore:
             self._lines.setdefault(order.order_id, []).extend(move.lines)
         for alert in move.alerts:
             self._put_alert(alert)
+        self.software.put_postings(move.postings)
 
     def _set_due(self, order_id: str, due_at_ms: int | None) -> None:
         known_ms = self._due_at.pop(order_id, None)
@@ -322,10 +324,13 @@ class MemoryStore:
 
     # alerts, and acks that no order knows
 
-    def raise_alert(self, alert: Alert) -> bool:
+    def raise_alert(self, alert: Alert, postings: tuple[Posting, ...] = ()) -> bool:
         with self._lock:
             self._check_up()
-            return self._put_alert(alert)
+            is_new = self._put_alert(alert)
+            if is_new:
+                self.software.put_postings(postings)
+            return is_new
 
     def _put_alert(self, alert: Alert) -> bool:
         name = records.lasts_as(alert)
@@ -504,7 +509,7 @@ class MemoryStore:
             old_changes = [(c, at_ms) for c in self._changes.values() for at_ms in c if at_ms < before_ms]
             for of_machine, at_ms in old_changes:
                 del of_machine[at_ms]
-            return len(old_events) + len(old_alerts) + len(old_changes)
+            return len(old_events) + len(old_alerts) + self.software.prune(now_ms) + len(old_changes)
 
     def close(self) -> None:
         with self._lock:

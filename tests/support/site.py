@@ -3,15 +3,15 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from arcade_cloud.adapters.stripe.events import reader
-from arcade_cloud.bootstrap import api_keys, connect, desk
+from arcade_cloud.bootstrap import connect, desk, for_software
 from arcade_cloud.config.settings import load
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.keyring import Keyring
@@ -64,6 +64,22 @@ class SilentAlerts:
         return True
 
 
+@dataclass
+class FakePoster:
+    """Takes what is posted, by the address; `broken` has addresses that take nothing, and why."""
+
+    posted: list[tuple[str, bytes, dict[str, str]]] = field(default_factory=list)
+    tried: list[str] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> str | None:
+        self.tried.append(url)
+        if url in self.broken:
+            return self.broken[url]
+        self.posted.append((url, body, dict(headers)))
+        return None
+
+
 class Site:
     """The application, with what is around it. `cab-01` is registered, ready, and sells credits at RM 1.00."""
 
@@ -77,6 +93,7 @@ class Site:
         keyring = Keyring(self.settings.signing_secrets)
         self.cloud = connect(
             store=self.store,
+            software=self.store.software,
             payments=self.payments,
             broker=self.broker,
             receivers=[SilentAlerts()],
@@ -87,7 +104,9 @@ class Site:
             now_ms=lambda: self.now_ms,
             monotonic_ms=lambda: self.now_ms,
         )
-        self.desk = desk(self.cloud, self.store, keyring, self.settings)
+        self.poster = FakePoster()
+        self.software = for_software(self.cloud, self.store.software, keyring, self.poster)
+        self.desk = desk(self.cloud, self.store, self.software, keyring, self.settings)
         self.reconciliation = self.cloud.reconciliation
         self.dependencies = Dependencies(
             fulfilment=self.cloud.fulfilment,
@@ -96,7 +115,7 @@ class Site:
             operations=self.cloud.operations,
             messages=self.cloud.messages,
             webhooks=self.cloud.webhooks,
-            keys=api_keys(self.cloud, self.store.software),
+            keys=self.software.keys,
             takings=self.cloud.takings,
             settings=self.settings,
             people=self.people,

@@ -16,6 +16,7 @@ from arcade_shared.times import format_ms
 AlertKind = Literal[
     "discrepancy",
     "dispute",
+    "event_given_up",
     "given_up",
     "impossible_ack",
     "loss",
@@ -48,6 +49,7 @@ ConditionKind = Literal[
     "broker",
     "clock_off",
     "deaf",
+    "endpoint_failing",
     "machine_silent",
     "signature_refused",
     "taken_over",

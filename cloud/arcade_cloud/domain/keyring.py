@@ -26,6 +26,12 @@ def device_key(secret: str) -> bytes:
     return hmac.digest(secret.encode(), b"arcade device key 1\n", hashlib.sha256)
 
 
+def endpoint_secret(secret: str, endpoint_id: str) -> str:
+    """The secret (`whsec_…`) with which the cloud signs what it sends to an endpoint of other software."""
+    mac = hmac.digest(secret.encode(), b"arcade endpoint key 1\n" + endpoint_id.encode(), hashlib.sha256)
+    return "whsec_" + mac.hex()
+
+
 class Keyring:
     """Keys by machine. The previous secret stays valid while secrets are rotated."""
 
@@ -40,6 +46,10 @@ class Keyring:
 
     def _of_machine(self, machine_id: str) -> tuple[bytes, ...]:
         return tuple(machine_key(secret, machine_id) for secret in self._secrets)
+
+    def of_endpoint(self, endpoint_id: str) -> tuple[str, ...]:
+        """The secrets that sign to an endpoint: the current one first."""
+        return tuple(endpoint_secret(secret, endpoint_id) for secret in self._secrets)
 
     def is_of_an_older_secret(self, machine_id: str, fingerprint: str) -> bool:
         """Whether the key with that fingerprint is valid only until the older secret is taken away."""

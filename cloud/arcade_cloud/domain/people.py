@@ -64,6 +64,7 @@ class Act(StrEnum):
     ACCEPT = "differences accept"
     PEOPLE = "people"
     KEYS = "API keys"
+    WEBHOOKS = "webhooks"
     STORE = "store"
 
 
@@ -92,7 +93,17 @@ ALLOWED: dict[Role, frozenset[Act]] = {
 }
 # A machine's config has its signing key, with which credits can be made; who changes people can become anybody.
 NEEDS_SECOND_FACTOR = frozenset(
-    {Act.OFFERS, Act.GRANT, Act.REFUND, Act.CLAIM, Act.PEOPLE, Act.KEYS, Act.STORE, Act.MACHINE_CONFIG}
+    {
+        Act.OFFERS,
+        Act.GRANT,
+        Act.REFUND,
+        Act.CLAIM,
+        Act.PEOPLE,
+        Act.KEYS,
+        Act.WEBHOOKS,
+        Act.STORE,
+        Act.MACHINE_CONFIG,
+    }
 )
 
 

@@ -1,7 +1,8 @@
 """The cloud as one process: HTTP, the timer and the listener.
 
-Threads: waitress answers requests; `timer` moves what is due; `listener-*` handle what machines send; `stripe-*`
-do whatever waits for Stripe, reconciliation included. Only the orders' records connect them.
+Threads: waitress answers requests; `timer` moves what is due; `outbox` tells other software; `listener-*` handle
+what machines send; `stripe-*` do whatever waits for Stripe, reconciliation included. Only the stored records
+connect them.
 """
 
 import contextlib
@@ -98,22 +99,13 @@ class StripeWorkers:
             logger.warning("%d calls to Stripe are left behind; their orders stay due", hanging)
 
 
-class Timer:
-    """Moves what is due, twice a second, on a thread of its own."""
+class Ticker:
+    """Does its work twice a second, on a thread of its own; less often while it fails."""
 
-    def __init__(self, cloud: Cloud, listener: Listener) -> None:
-        self._cloud = cloud
-        name = cloud.settings.mqtt_listener_id or host_id()
-        self._watches = (
-            cloud.services.watch,
-            cloud.watch_broker(name, listener),
-            cloud.watch_contests(name, listener),
-            cloud.watch_clock(name),
-            cloud.fees,
-            cloud.daily,
-        )
+    def __init__(self, name: str, work: Callable[[], object]) -> None:
+        self._work = work
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="timer", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -129,25 +121,45 @@ class Timer:
 
     def _run(self) -> None:
         failures = 0
-        next_prune_ms = 0
         while not self._stop.wait(min(TIMER_BACKOFF_S, TIMER_S * 2**failures)):
             try:
-                self._cloud.services.recheck.run_once()
-                self._cloud.services.fulfilment.run_once()
-                self._cloud.services.reconciliation.run_once()
-                watches.look(self._watches)
-                now_ms = self._cloud.services.fulfilment.now_ms()
-                if not 0 < next_prune_ms - now_ms <= PRUNE_EVERY_S * 1000:
-                    self._cloud.store.prune(now_ms)
-                    next_prune_ms = now_ms + PRUNE_EVERY_S * 1000
+                self._work()
             except StoreError:
                 failures = min(failures + 1, 10)
                 logger.exception("the store cannot be used; trying again")
-            except Exception:  # the timer must survive any defect: without it no order becomes final
+            except Exception:  # it must survive any defect: without the timer no order becomes final
                 failures = min(failures + 1, 10)
-                logger.exception("the timer failed; trying again")
+                logger.exception("the %s failed; trying again", self._thread.name)
             else:
                 failures = 0
+
+
+class Timer(Ticker):
+    """Moves what is due."""
+
+    def __init__(self, cloud: Cloud, listener: Listener) -> None:
+        super().__init__("timer", self._pass)
+        self._cloud = cloud
+        name = cloud.settings.mqtt_listener_id or host_id()
+        self._watches = (
+            cloud.services.watch,
+            cloud.watch_broker(name, listener),
+            cloud.watch_contests(name, listener),
+            cloud.watch_clock(name),
+            cloud.fees,
+            cloud.daily,
+        )
+        self._next_prune_ms = 0
+
+    def _pass(self) -> None:
+        self._cloud.services.recheck.run_once()
+        self._cloud.services.fulfilment.run_once()
+        self._cloud.services.reconciliation.run_once()
+        watches.look(self._watches)
+        now_ms = self._cloud.services.fulfilment.now_ms()
+        if not 0 < self._next_prune_ms - now_ms <= PRUNE_EVERY_S * 1000:
+            self._cloud.store.prune(now_ms)
+            self._next_prune_ms = now_ms + PRUNE_EVERY_S * 1000
 
 
 @contextlib.contextmanager
@@ -159,16 +171,20 @@ def running(settings: Settings) -> Iterator[Cloud]:
     with build(settings, later=workers.later, players_places=places, webhooks_places=webhooks) as cloud:
         listener = cloud.listener()
         timer = Timer(cloud, listener)
+        outbox = Ticker("outbox", cloud.software.delivery.run_once)
         try:
             workers.start()
             listener.start()
             timer.start()
+            outbox.start()
             yield cloud
         finally:
             until_s = time.monotonic() + STOP_WITHIN_S
             timer.begin_to_stop()
+            outbox.begin_to_stop()
             listener.stop()  # within a bound of its own; the last messages may leave work for Stripe
             timer.wait(until_s)
+            outbox.wait(until_s)
             workers.close(max(until_s, time.monotonic() + LAST_WORK_S))
 
 

@@ -1,6 +1,6 @@
 """The ports for outbound messages: to the machines, and to people."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from arcade_cloud.domain.alerts import Alert
@@ -40,4 +40,12 @@ class AlertReceiver(Protocol):
 
     def post(self, alerts: Sequence[Alert]) -> bool:
         """Send one message with these alerts, at most `at_once`. Returns whether it has arrived. Never raises."""
+        ...
+
+
+class Poster(Protocol):
+    """The way to endpoints of other software."""
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> str | None:
+        """Post once, within a bounded time. Returns why it has not arrived; None if it has. Never raises."""
         ...

@@ -14,6 +14,7 @@ from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Hearing, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
+from arcade_cloud.domain.outbox import Posting
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.reconciling import DayReport
 from arcade_cloud.domain.uptime import StateChange
@@ -41,6 +42,7 @@ class Move:
         alerts: At most ALERTS_AT_MOST. Only those with new ids are stored.
         seen: The id of the event that caused the step.
         lines: What the step books: of this order, all with the same new serial and the same day.
+        postings: What the step tells other software, at most POSTINGS_AT_MOST. Only new ones are stored.
     """
 
     order: Order
@@ -49,6 +51,7 @@ class Move:
     alerts: tuple[Alert, ...] = ()
     seen: str | None = None
     lines: tuple[Line, ...] = ()
+    postings: tuple[Posting, ...] = ()
 
 
 class Store(Protocol):
@@ -209,8 +212,8 @@ class Store(Protocol):
         ...
 
     # alerts, and unmatched acks
-    def raise_alert(self, alert: Alert) -> bool:
-        """Store an alert that belongs to no step.
+    def raise_alert(self, alert: Alert, postings: tuple[Posting, ...] = ()) -> bool:
+        """Store an alert that belongs to no step. If it is stored, so is what it tells other software.
 
         False if its id is on record already or, for a condition, if one of its kind and subject lasts.
         """

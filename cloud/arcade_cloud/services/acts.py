@@ -17,14 +17,17 @@ from arcade_cloud.domain.machines import Machine, MachineChange, differences
 from arcade_cloud.domain.money import format_amount
 from arcade_cloud.domain.offers import offer_text
 from arcade_cloud.domain.order import Order
+from arcade_cloud.domain.outbox import Endpoint, Posting
 from arcade_cloud.domain.people import Act, Actor, Role, check_may
 from arcade_cloud.domain.refunds import RefundWish
 from arcade_cloud.services.alerts import Alerts
 from arcade_cloud.services.api_keys import ApiKeys
 from arcade_cloud.services.audit_log import AuditLog, Doing
 from arcade_cloud.services.claims import Claims
+from arcade_cloud.services.endpoints import Endpoints
 from arcade_cloud.services.fleet import Fleet
 from arcade_cloud.services.operations import Operations, grant_id
+from arcade_shared.times import format_ms
 
 CREDITS = "credits"
 
@@ -44,6 +47,7 @@ class Acts:
     claims: Claims
     alerts: Alerts
     keys: ApiKeys
+    endpoints: Endpoints
     log: AuditLog
     grant_limit: int | None = None
     refund_limits: Mapping[str, int] = field(default_factory=dict)
@@ -253,6 +257,52 @@ class Acts:
             before, after = self.keys.revoke(key_id, by=actor.name)
             doing.after = f"{after.name}: revoked"
         return before, after
+
+    # --- endpoints of other software ---------------------------------------------------------------------
+
+    def endpoint_add(self, actor: Actor, url: str, events: Sequence[str]) -> Endpoint:
+        """See `Endpoints.add`. The log has the endpoint's host: the rest of its address may hold a token."""
+        with self.log.doing(actor, Act.WEBHOOKS, "webhook", wish=f"add, for {', '.join(events)}") as doing:
+            endpoint = self.endpoints.add(url, events, by=actor.name)
+            doing.after = f"{endpoint.endpoint_id} at {endpoint.host}"
+        return endpoint
+
+    def endpoint_remove(self, actor: Actor, endpoint_id: str) -> Endpoint:
+        """See `Endpoints.remove`."""
+        with self.log.doing(actor, Act.WEBHOOKS, f"webhook {endpoint_id}", wish="remove") as doing:
+            endpoint = self.endpoints.remove(endpoint_id)
+            doing.before = f"{endpoint.host}, for {', '.join(endpoint.events)}"
+        return endpoint
+
+    def endpoint_secret(self, actor: Actor, endpoint_id: str) -> str:
+        """See `Endpoints.secret`: somebody is about to see it."""
+        with self.log.doing(actor, Act.WEBHOOKS, f"webhook {endpoint_id}", wish="show the secret"):
+            return self.endpoints.secret(endpoint_id)
+
+    def endpoint_test(self, actor: Actor, endpoint_id: str) -> str | None:
+        """See `Endpoints.test`."""
+        with self.log.doing(actor, Act.WEBHOOKS, f"webhook {endpoint_id}", wish="test") as doing:
+            error = self.endpoints.test(endpoint_id)
+            doing.after = error or "it has arrived"
+        return error
+
+    def replay(self, actor: Actor, endpoint_id: str, event_id: str) -> Posting:
+        """See `Endpoints.replay`."""
+        with self.log.doing(actor, Act.WEBHOOKS, f"webhook {endpoint_id}", wish=f"send {event_id} again"):
+            return self.endpoints.replay(endpoint_id, event_id)
+
+    def replay_since(
+        self, actor: Actor, endpoint_id: str, from_ms: int, to_ms: int, *, only_given_up: bool = False
+    ) -> int:
+        """See `Endpoints.replay_since`. Returns how many events are sent again."""
+        wish = (
+            f"send {'what was given up' if only_given_up else 'all'} of {format_ms(from_ms)} to {format_ms(to_ms)}"
+        )
+        with self.log.doing(actor, Act.WEBHOOKS, f"webhook {endpoint_id}", wish=f"{wish} again") as doing:
+            again = self.endpoints.replay_since(endpoint_id, from_ms, to_ms, only_given_up=only_given_up)
+            count = sum(1 for _ in again)
+            doing.after = f"{count} events"
+        return count
 
 
 def _named(change: MachineChange) -> str:

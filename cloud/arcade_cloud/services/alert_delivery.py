@@ -12,6 +12,7 @@ from arcade_cloud.errors import Conflict
 from arcade_cloud.ports.messaging import AlertReceiver
 from arcade_cloud.ports.store import Store
 from arcade_cloud.services.alerts import Alerts
+from arcade_cloud.services.failures import Failures
 
 logger = logging.getLogger(__name__)
 
@@ -33,14 +34,6 @@ CONFLICT_RETRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class _Failed:
-    """What this process remembers of failures in a row."""
-
-    times: int
-    again_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class AlertDelivery:
     """Posts what is not sent yet. The timer calls it; nobody who waits for an answer does."""
 
@@ -49,8 +42,8 @@ class AlertDelivery:
     receivers: Sequence[AlertReceiver]
     now_ms: Callable[[], int]
     quiet_hours: QuietHours | None = None
-    _alerts_failed: dict[tuple[str, str], _Failed] = field(default_factory=dict)
-    _receivers_failed: dict[str, _Failed] = field(default_factory=dict)
+    _alerts_failed: Failures[tuple[str, str]] = field(default_factory=lambda: Failures(*ALERT_AGAIN_MS))
+    _receivers_failed: Failures[str] = field(default_factory=lambda: Failures(*RECEIVER_AGAIN_MS))
     _receivers_proven: set[str] = field(default_factory=set)
     _told_ms: dict[str, int] = field(default_factory=dict)
 
@@ -102,20 +95,18 @@ class AlertDelivery:
     def _in_turn(self) -> list[AlertReceiver]:
         """Those that may be tried now; who failed least first."""
         now_ms, failed = self.now_ms(), self._receivers_failed
-        ready = [
-            each for each in self.receivers if each.name not in failed or failed[each.name].again_ms <= now_ms
-        ]
-        return sorted(ready, key=lambda each: failed[each.name].times if each.name in failed else 0)
+        ready = [each for each in self.receivers if failed.may_try(each.name, now_ms)]
+        return sorted(ready, key=lambda each: failed.times(each.name))
 
     def _messages(self, receiver: AlertReceiver, mine: Iterable[Alert]) -> list[tuple[Alert, ...]]:
         """Alerts that go together. One that failed goes alone: another may have been the reason."""
         now_ms, together = self.now_ms(), list[Alert]()
         alone = list[tuple[Alert, ...]]()
         for alert in mine:
-            failed = self._alerts_failed.get((receiver.name, alert.alert_id))
-            if failed is None:
+            which = receiver.name, alert.alert_id
+            if not self._alerts_failed.times(which):
                 together.append(alert)
-            elif failed.again_ms <= now_ms:
+            elif self._alerts_failed.may_try(which, now_ms):
                 alone.append((alert,))
         size = receiver.at_once
         return [tuple(together[start : start + size]) for start in range(0, len(together), size)] + alone
@@ -123,7 +114,7 @@ class AlertDelivery:
     def _given_up(self, alert: Alert) -> set[str]:
         if self.now_ms() - alert.at_ms < GIVEN_UP_MS:
             return set()
-        return {each.name for each in self.receivers if (each.name, alert.alert_id) in self._alerts_failed}
+        return {each.name for each in self.receivers if self._alerts_failed.times((each.name, alert.alert_id))}
 
     def _is_done(self, told: set[str]) -> bool:
         return all(each.name in told for each in self.receivers)
@@ -146,12 +137,9 @@ class AlertDelivery:
 
     def _failed(self, receiver: AlertReceiver, message: Sequence[Alert]) -> None:
         now_ms = self.now_ms()
-        self._receivers_failed[receiver.name] = _next(
-            self._receivers_failed.get(receiver.name), RECEIVER_AGAIN_MS, now_ms
-        )
+        self._receivers_failed.note(receiver.name, now_ms)
         for alert in message:
-            key = (receiver.name, alert.alert_id)
-            self._alerts_failed[key] = _next(self._alerts_failed.get(key), ALERT_AGAIN_MS, now_ms)
+            self._alerts_failed.note((receiver.name, alert.alert_id), now_ms)
         logger.warning("%s did not take %s", receiver.name, ", ".join(alert.alert_id for alert in message))
         late = [alert for alert in message if now_ms - self._due_ms(receiver, alert) >= LATE_MS]
         late = [alert for alert in late if alert.kind != "alert_receiver"]
@@ -166,19 +154,12 @@ class AlertDelivery:
             )
 
     def _arrived(self, receiver: AlertReceiver) -> None:
-        failed = self._receivers_failed.pop(receiver.name, None)
-        if failed is not None or receiver.name not in self._receivers_proven:
+        had_failed = self._receivers_failed.end(receiver.name)
+        if had_failed or receiver.name not in self._receivers_proven:
             self._receivers_proven.add(receiver.name)
             self.alerts.end("alert_receiver", receiver.name, f"Alerts reach {receiver.name} again.")
 
     def _forget(self, unsent: Iterable[Alert]) -> None:
         """Of what is sent or gone."""
         waiting = {alert.alert_id for alert in unsent}
-        for key in [key for key in self._alerts_failed if key[1] not in waiting]:
-            del self._alerts_failed[key]
-
-
-def _next(failed: _Failed | None, again_ms: tuple[int, int], now_ms: int) -> _Failed:
-    times = 1 if failed is None else failed.times + 1
-    first_ms, most_ms = again_ms
-    return _Failed(times, now_ms + min(most_ms, first_ms << min(times - 1, 20)))
+        self._alerts_failed.keep_only(lambda which: which[1] in waiting)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from arcade_cloud.domain import alerts
 from arcade_cloud.domain.alerts import Alert, ConditionKind
+from arcade_cloud.domain.outbox import Posting
 from arcade_cloud.domain.texts import NAME_LENGTH, checked_line
 from arcade_cloud.errors import BadRequest, Conflict, InvariantBroken
 from arcade_cloud.ports.store import Store
@@ -30,11 +31,18 @@ class Alerts:
     store: Store
     now_ms: Callable[[], int]
 
-    def begin(self, kind: ConditionKind, subject: str, text: str) -> bool:
+    def begin(
+        self,
+        kind: ConditionKind,
+        subject: str,
+        text: str,
+        tells: Callable[[Alert], tuple[Posting, ...]] = lambda alert: (),
+    ) -> bool:
         """Begin a condition. False if it lasts already; then only the time at which it was noticed changes.
 
         Args:
             text: What is wrong, and what to do about it.
+            tells: What the begin tells other software.
 
         Raises:
             StoreUnavailable: It may or may not have been stored.
@@ -45,7 +53,8 @@ class Alerts:
             if lasting is not None:
                 self._notice(lasting, at_ms)
                 return False
-            if self.store.raise_alert(alerts.condition(kind, subject, text, at_ms)):
+            begun = alerts.condition(kind, subject, text, at_ms)
+            if self.store.raise_alert(begun, tells(begun)):
                 return True
             at_ms += 1  # another one began in this very millisecond; it may have ended since
         raise InvariantBroken(f"condition {kind} of {subject}: {CONFLICT_RETRIES} conflicts in a row")

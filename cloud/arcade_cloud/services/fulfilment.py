@@ -56,6 +56,7 @@ from arcade_cloud.errors import (
 from arcade_cloud.ports.payments import Payments
 from arcade_cloud.ports.store import Move, Store
 from arcade_cloud.services.alert_delivery import AlertDelivery
+from arcade_cloud.services.outbox import Outbox
 from arcade_cloud.services.sender import Sender
 
 logger = logging.getLogger(__name__)
@@ -90,6 +91,7 @@ class Fulfilment:
     payments: Payments
     sender: Sender
     delivery: AlertDelivery
+    outbox: Outbox
     limits: Limits
     now_ms: Callable[[], int]
     later: Callable[[Callable[[], None]], None] = at_once
@@ -193,6 +195,7 @@ class Fulfilment:
                 alerts=decision.alerts,
                 seen=seen,
                 lines=lines,
+                postings=self.outbox.of_step(order, decision.order, at_ms),
             )
         )
         return decision.order

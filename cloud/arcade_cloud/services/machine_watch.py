@@ -26,6 +26,7 @@ from arcade_cloud.domain.machines import (
 from arcade_cloud.errors import Conflict, InvariantBroken
 from arcade_cloud.ports.store import Store
 from arcade_cloud.services.alerts import Alerts
+from arcade_cloud.services.outbox import Outbox
 from arcade_cloud.services.sender import Sender
 from arcade_shared.cabinet import NOT_REGISTERED
 from arcade_shared.times import format_ms
@@ -51,6 +52,7 @@ class MachineWatch:
     store: Store
     alerts: Alerts
     sender: Sender
+    outbox: Outbox
     now_ms: Callable[[], int]
     silent_ms: int
     clock: Callable[[], Clock]
@@ -115,7 +117,14 @@ class MachineWatch:
         after = msgspec.structs.replace(watched.presence, version=presence.version + 1)
         # First the condition, then the record: if this process dies in between, the machine is looked at again.
         if watched.found == "silent":
-            self.alerts.begin("machine_silent", machine_id, _silent(machine, presence, now_ms))
+            self.alerts.begin(
+                "machine_silent",
+                machine_id,
+                _silent(machine, presence, now_ms),
+                lambda begun: self.outbox.of_silence(
+                    begun, machine_id, "" if machine is None else machine.name, presence.last_alive_ms
+                ),
+            )
         elif watched.found == "closed":
             self._excused(machine_id)
         elif watched.found == "alive":

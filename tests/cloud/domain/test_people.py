@@ -50,6 +50,7 @@ TABLE = {
     Act.ACCEPT: "OM--",
     Act.PEOPLE: "o---",
     Act.KEYS: "o---",
+    Act.WEBHOOKS: "o---",
     Act.STORE: "o---",
 }
 

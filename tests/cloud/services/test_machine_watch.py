@@ -1,5 +1,6 @@
 """A machine that falls silent is told once, and again when it is heard; a deaf cloud accuses nobody."""
 
+import json
 from contextlib import suppress
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from arcade_cloud.domain.closure import Closure
 from arcade_cloud.domain.machines import ECHO_EVERY_MS, HEARS_FOR_MS, Machine, Presence, put_off_after_ms
+from arcade_cloud.domain.outbox import Endpoint
 from arcade_cloud.errors import InvariantBroken
 from arcade_cloud.ports.store import Store
 from arcade_cloud.services import watches
@@ -70,6 +72,21 @@ class Watching:
 @pytest.fixture
 def watching() -> Watching:
     return Watching()
+
+
+def test_silence_tells_other_software_with_the_alert(watching: Watching) -> None:
+    store = watching.world.store
+    endpoint = Endpoint(
+        endpoint_id="we_1", url="https://shop.example/", events=("machine.offline",), created_at_ms=0
+    )
+    store.software.add_endpoint(endpoint)
+    watching.world.start(machine_silent_s=SILENT_S, software=store.software)
+    watching.tick(2 * TOLD_MS)
+    (posting,) = store.software.postings("we_1", 10)
+    data = json.loads(posting.body)["data"]
+    assert data["machineId"] == MACHINE
+    assert data["lastHeardAt"] < format_ms(posting.at_ms - SILENT_MS)
+    assert posting.at_ms == store.standing_alerts(1)[0].at_ms
 
 
 def test_a_machine_that_speaks_is_never_accused(watching: Watching) -> None:
@@ -339,11 +356,11 @@ def test_whoever_accuses_it_at_the_moment_at_which_it_is_closed_looks_again(
     real = watching.world.services.alerts.store.raise_alert
     closed: list[bool] = []
 
-    def raise_alert(alert: object) -> bool:
+    def raise_alert(*alert: Any) -> bool:
         if not closed:
             closed.append(True)
             close(watching)
-        return real(alert)  # type: ignore[arg-type]
+        return real(*alert)
 
     monkeypatch.setattr(watching.world.store, "raise_alert", raise_alert)
     watching.tick(2 * TOLD_MS)

@@ -16,6 +16,7 @@ from arcade_cloud.domain.audit import AuditEntry, AuditOutcome
 from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
+from arcade_cloud.domain.outbox import POSTINGS_AT_MOST, Endpoint, Posting
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.people import Person, Session, Tries
 from arcade_cloud.domain.reconciling import DayReport
@@ -48,6 +49,8 @@ _UNMATCHED_ACK = msgspec.json.Decoder(UnmatchedAck)
 _DAY_REPORT = msgspec.json.Decoder(DayReport)
 _WEBHOOKS = msgspec.json.Decoder(Webhooks)
 _UNCLAIMED = msgspec.json.Decoder(Unclaimed)
+_ENDPOINT = msgspec.json.Decoder(Endpoint)
+_POSTING = msgspec.json.Decoder(Posting)
 _API_KEY = msgspec.json.Decoder(ApiKey)
 _STATE_CHANGE = msgspec.json.Decoder(StateChange)
 _PERSON = msgspec.json.Decoder(Person)
@@ -74,6 +77,8 @@ def check_move(move: Move) -> None:
         raise InvariantBroken(f"order {order.order_id}: the history entry belongs to another step")
     if len(move.alerts) > ALERTS_AT_MOST:
         raise InvariantBroken(f"order {order.order_id}: {len(move.alerts)} alerts in one step")
+    if len(move.postings) > POSTINGS_AT_MOST:
+        raise InvariantBroken(f"order {order.order_id}: {len(move.postings)} postings in one step")
     if any(alert.condition for alert in move.alerts):
         raise InvariantBroken(f"order {order.order_id}: a condition belongs to no step")
     if move.lines:
@@ -252,6 +257,39 @@ def unclaimed(record: bytes, payment_intent: str) -> Unclaimed:
         InvariantBroken: The record cannot be read.
     """
     return _decoded(_UNCLAIMED, record, f"the unclaimed payment {payment_intent}")
+
+
+def check_posting(before: Posting, after: Posting) -> None:
+    """Check that a change keeps what a posting is.
+
+    Raises:
+        InvariantBroken: It does not.
+    """
+    if (before.endpoint_id, before.event_id, before.at_ms, before.body) != (
+        after.endpoint_id,
+        after.event_id,
+        after.at_ms,
+        after.body,
+    ):
+        raise InvariantBroken(f"event {before.event_id}: a posting stays what it is")
+
+
+def endpoint(record: bytes, endpoint_id: str) -> Endpoint:
+    """An endpoint of other software.
+
+    Raises:
+        InvariantBroken: The record cannot be read.
+    """
+    return _decoded(_ENDPOINT, record, f"endpoint {endpoint_id}")
+
+
+def posting(record: bytes, event_id: str) -> Posting:
+    """An event on its way to an endpoint.
+
+    Raises:
+        InvariantBroken: The record cannot be read.
+    """
+    return _decoded(_POSTING, record, f"the posting of event {event_id}")
 
 
 def api_key(record: bytes, key_id: str) -> ApiKey:

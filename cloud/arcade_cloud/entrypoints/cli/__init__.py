@@ -28,6 +28,7 @@ from arcade_cloud.entrypoints.cli import (
     table,
     takings,
     user,
+    webhook,
 )
 from arcade_cloud.errors import ArcadeError
 from arcade_shared.command_line import Version
@@ -122,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
         user,
         audit,
         key,
+        webhook,
         store,
         backup,
         table,

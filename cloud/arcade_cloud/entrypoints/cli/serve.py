@@ -42,5 +42,6 @@ def _tick(settings: "Settings", options: argparse.Namespace) -> int:
         moved = cloud.services.fulfilment.run_once()
         while cloud.services.reconciliation.run_once():
             pass
+        cloud.software.delivery.run_once()
     print(f"{moved} orders were due")
     return 0

@@ -24,6 +24,7 @@ from arcade_cloud.domain.audit import AuditEntry, AuditOutcome
 from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import HEARS_FOR_MS, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
+from arcade_cloud.domain.outbox import KEPT_MS, Endpoint, Posting
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.people import FORGET_TRIES_MS, Person, Session, Tries
 from arcade_cloud.domain.reconciling import DayReport
@@ -39,7 +40,7 @@ Write = dict[str, object]  # the arguments of one Put, Update or Delete
 # one step of an order costs it two. Alerts and unmatched acks (first called orphans) are rare, and each pass of
 # the timer asks for them. A number may be raised, since readers ask all partitions; if it is lowered, records
 # vanish. Machines and people are looked up by their shard, so these numbers must never change. Each day has
-# partitions of its own for its takings.
+# partitions of its own for its takings, and each endpoint for its postings.
 SHARDS = {
     "due": 8,
     "orders": 8,
@@ -58,6 +59,9 @@ SHARDS = {
     "takings": 8,
     "people": 1,
     "audit": 4,
+    "posting": 4,
+    "posted": 4,
+    "postings": 4,
 }
 # DynamoDB takes 400 KB, including the attributes' names and the keys.
 MAX_RECORD_BYTES = 380_000
@@ -76,6 +80,8 @@ RECHECKED_KEY: Item = {"pk": {"S": "rechecked"}, "sk": {"S": "rechecked"}}
 WEBHOOKS_KEY: Item = {"pk": {"S": "webhooks"}, "sk": {"S": "webhooks"}}
 # All API keys: they are few, and each is small.
 API_KEYS = "api-keys"
+# All endpoints of other software: five at most.
+ENDPOINTS = "endpoints"
 FORM_KEY: Item = {"pk": {"S": "form"}, "sk": {"S": "form"}}
 
 
@@ -460,6 +466,66 @@ def outcome_put(outcome: AuditOutcome, by: str) -> Write:
     """How an act ended, if that is not written yet."""
     body = _body(outcome, f"the outcome of {outcome.entry_id}")
     return _put({**outcome_key(outcome.entry_id), "body": body, "by": {"S": by}}, IS_NEW)
+
+
+def endpoint_key(endpoint_id: str) -> Item:
+    """Endpoints stand together, so that all of them can be read consistently."""
+    return {"pk": {"S": ENDPOINTS}, "sk": {"S": f"endpoint#{_short(endpoint_id)}"}}
+
+
+def endpoint_put(endpoint: Endpoint, by: str) -> Write:
+    """An endpoint, if its id is new."""
+    body = _body(endpoint, f"endpoint {endpoint.endpoint_id}")
+    return _put({**endpoint_key(endpoint.endpoint_id), "body": body, "by": {"S": by}}, IS_NEW)
+
+
+def posting_key(endpoint_id: str, event_id: str) -> Item:
+    """The key of an event on its way to an endpoint."""
+    return key("posting", event_id, f"endpoint#{_short(endpoint_id)}")
+
+
+def posting_shards(kind: str, endpoint_id: str) -> list[str]:
+    """The partitions of an endpoint's postings: `posting` of those that wait, `postings` of all."""
+    return [f"{shard}#{endpoint_id}" for shard in shards(kind)]
+
+
+def posting_update(posting: Posting) -> Write:
+    """Store a posting, unless it is there. The step that it belongs to is stored in any case."""
+    values = _posting(posting)
+    return {
+        "Key": posting_key(posting.endpoint_id, posting.event_id),
+        "UpdateExpression": "SET " + ", ".join(f"{name} = if_not_exists({name}, :{name})" for name in values),
+        "ExpressionAttributeValues": {f":{name}": value for name, value in values.items()},
+    }
+
+
+def posting_change(before: Posting, after: Posting) -> Write:
+    """Put `after` in the place of `before`, unless that has changed."""
+    values = _posting(after)
+    return {
+        "Key": posting_key(before.endpoint_id, before.event_id),
+        "UpdateExpression": "SET " + ", ".join(f"{name} = :{name}" for name in values),
+        "ConditionExpression": "body = :was",
+        "ExpressionAttributeValues": {
+            **{f":{name}": value for name, value in values.items()},
+            ":was": _posting(before)["body"],
+        },
+    }
+
+
+def _posting(posting: Posting) -> Item:
+    """A posting. Once it is over, it waits for its end, in a partition that nobody asks."""
+    endpoint_id, name = posting.endpoint_id, posting.event_id
+    waits = "posted" if posting.due_at_ms is None else "posting"
+    waits_from_ms = posting.since_ms if posting.due_at_ms is None else posting.due_at_ms
+    return {
+        "listed_in": {"S": f"{_shard('postings', name)}#{endpoint_id}"},
+        "listed_at": {"S": _rank(posting.at_ms, name)},
+        "waits_in": {"S": f"{_shard(waits, name)}#{endpoint_id}"},
+        "waits_from": {"S": _rank(waits_from_ms, name)},
+        "expires_at": _expiry(max(posting.at_ms, posting.since_ms), KEPT_MS),
+        "body": _body(posting, f"the posting of event {name}"),
+    }
 
 
 def echo_update(sent_at_ms: int) -> Write:

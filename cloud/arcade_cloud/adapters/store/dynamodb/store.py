@@ -32,6 +32,10 @@ Each call of the port is one conditional write or one transaction; nothing scans
                                                           waiting  audit-by#<who>  (at, id)
                                                           of_machine  audit-on#<subject>  (at, id)
                audit#<id>             outcome
+    endpoint   endpoints              endpoint#<id>
+    posting    posting#<event>        endpoint#<id>       waiting  posting#<shard>#<endpoint>, then
+                                                                   posted#<shard>#<endpoint>  (due_at, event)
+                                                          lists    postings#<shard>#<endpoint>  (at, event)
     echo       echo                   echo
     reconciled swept                  swept
     rechecked  rechecked              rechecked           (how far the waiting orders have been looked at)
@@ -51,10 +55,11 @@ decision depends on is read consistently from the table itself:
   waiting_orders   As due_orders; one that is not listed yet is looked at in the next round.
   unsent_alerts    Read again from the table without those sent meanwhile, so a late index sends no alert twice.
                    A new alert may be missed for one pass.
+  due_postings     As due_orders. Each try is a conditional write before anything is sent.
   standing_alerts  Read again from the table without those that are over.
-  recent_orders, orders_with_code, recent_alerts, unmatched_acks, unclaimed, audit
+  recent_orders, orders_with_code, recent_alerts, unmatched_acks, unclaimed, audit, postings
                    The records are current, but one made this very moment may be missing. Only people read them.
-  machines, api_keys, people
+  machines, api_keys, endpoints, people
                    No index: read from the table, so a machine is listed as soon as it is registered.
   lines_of_day     No index either: a query of each of the day's partitions.
   state_changes    No index either: a query of the machine's partition.
@@ -87,6 +92,7 @@ from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Hearing, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
+from arcade_cloud.domain.outbox import Posting
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.reconciling import DayReport
 from arcade_cloud.domain.uptime import StateChange
@@ -155,6 +161,9 @@ class DynamoStore:
                 writes[where] = ("Put", put)
         for alert in reversed(move.alerts):  # of two with the same id, the first is kept
             writes[f"alert {alert.alert_id}"] = ("Update", items.alert_update(alert))
+        for posting in move.postings:
+            where = f"posting {posting.event_id} {posting.endpoint_id}"
+            writes[where] = ("Update", items.posting_update(posting))
         try:
             self.table.transact(list(writes.values()))
         except Refused as refused:
@@ -382,14 +391,17 @@ class DynamoStore:
 
     # alerts, and acks that no order knows
 
-    def raise_alert(self, alert: Alert) -> bool:
+    def raise_alert(self, alert: Alert, postings: tuple[Posting, ...] = ()) -> bool:
         """See `Store.raise_alert`."""
         token = _token()
-        if not alert.lasts:
+        if not alert.lasts and not postings:
             return self._is_put(items.alert_put(alert, token), token)
         self._form_lately()
+        writes: list[tuple[str, Write]] = [("Put", items.lasting_put(alert))] if alert.lasts else []
+        writes.append(("Put", items.alert_put(alert, token)))
+        writes += [("Update", items.posting_update(posting)) for posting in postings]
         try:
-            self.table.transact([("Put", items.lasting_put(alert)), ("Put", items.alert_put(alert, token))])
+            self.table.transact(writes)
         except Refused:
             return False
         return True

@@ -96,6 +96,11 @@ ADDED_TABLES = {
     "takings": """CREATE TABLE IF NOT EXISTS takings (
         order_id TEXT NOT NULL, serial INTEGER NOT NULL, day TEXT NOT NULL, record BLOB NOT NULL,
         PRIMARY KEY (order_id, serial)) WITHOUT ROWID""",
+    "endpoints": """CREATE TABLE IF NOT EXISTS endpoints (
+        endpoint_id TEXT NOT NULL PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID""",
+    "postings": """CREATE TABLE IF NOT EXISTS postings (
+        endpoint_id TEXT NOT NULL, event_id TEXT NOT NULL, at_ms INTEGER NOT NULL, due_at_ms INTEGER,
+        record BLOB NOT NULL, PRIMARY KEY (endpoint_id, event_id)) WITHOUT ROWID""",
     "api_keys": """CREATE TABLE IF NOT EXISTS api_keys (
         key_id TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID""",
     "state_changes": """CREATE TABLE IF NOT EXISTS state_changes (
@@ -122,6 +127,9 @@ ADDED_INDEXES = (
     "CREATE UNIQUE INDEX IF NOT EXISTS alerts_lasting ON alerts (lasts) WHERE lasts IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS unclaimed_at ON unclaimed (at_ms, payment_intent)",
     "CREATE INDEX IF NOT EXISTS takings_of_day ON takings (day)",
+    "CREATE INDEX IF NOT EXISTS postings_due ON postings (endpoint_id, due_at_ms) WHERE due_at_ms IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS postings_of_endpoint ON postings (endpoint_id, at_ms, event_id)",
+    "CREATE INDEX IF NOT EXISTS postings_at ON postings (at_ms)",
     "CREATE INDEX IF NOT EXISTS state_changes_at ON state_changes (at_ms)",
     "CREATE INDEX IF NOT EXISTS sessions_end ON sessions (ends_at_ms)",
     "CREATE INDEX IF NOT EXISTS tries_last ON tries (last_ms)",

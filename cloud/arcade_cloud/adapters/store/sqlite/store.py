@@ -10,12 +10,13 @@ from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.forms import FORMS, Forms
 from arcade_cloud.adapters.store.sqlite.file import BUSY_S, MIGRATIONS, Migration, SqliteFile
 from arcade_cloud.adapters.store.sqlite.people import SqlitePeople
-from arcade_cloud.adapters.store.sqlite.software import SqliteSoftware
+from arcade_cloud.adapters.store.sqlite.software import SqliteSoftware, put_postings
 from arcade_cloud.domain import webhooks
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Hearing, Machine, Presence, hearing_after
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
+from arcade_cloud.domain.outbox import Posting
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.reconciling import DayReport
 from arcade_cloud.domain.uptime import StateChange
@@ -138,6 +139,7 @@ class SqliteStore:
                 _book(connection, move.lines)
             for alert in move.alerts:
                 _put_alert(connection, alert)
+            put_postings(connection, move.postings)
 
     def forget(self, order: Order) -> None:
         """See `Store.forget`.
@@ -343,10 +345,13 @@ class SqliteStore:
 
     # alerts, and acks that no order knows
 
-    def raise_alert(self, alert: Alert) -> bool:
+    def raise_alert(self, alert: Alert, postings: tuple[Posting, ...] = ()) -> bool:
         """See `Store.raise_alert`."""
         with self._file.writing() as connection:
-            return _put_alert(connection, alert)
+            is_new = _put_alert(connection, alert)
+            if is_new:
+                put_postings(connection, postings)
+        return is_new
 
     def alert(self, alert_id: str) -> Alert | None:
         """See `Store.alert`."""
@@ -515,6 +520,7 @@ class SqliteStore:
         return (
             self._forget("seen", "event_id", OLD_SEEN, before_ms)
             + self._forget("alerts", "alert_id", OLD_ALERTS, before_ms)
+            + self.software.prune(now_ms)
             + self._forget("alerts", "alert_id", OLD_STANDING_ALERTS, long_before_ms)
             + self._forget("state_changes", "at_ms", OLD_STATE_CHANGES, before_ms)
             + self.people.prune(now_ms)
