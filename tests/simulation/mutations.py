@@ -8,7 +8,7 @@ import importlib
 import inspect
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -963,15 +963,17 @@ def _edited(edit: Edit) -> Iterator[None]:
     module = owner
     for name in names[:-1]:
         owner = getattr(owner, name)
-    before: Callable[..., Any] = getattr(owner, names[-1])
-    source = getattr(before, "mutated_source", None) or textwrap.dedent(inspect.getsource(before))
+    before: Any = getattr(owner, names[-1])
+    function: Any = before.fget if isinstance(before, property) else before
+    source = getattr(function, "mutated_source", None) or textwrap.dedent(inspect.getsource(function))
     if source.count(edit.old) != 1:
         raise LookupError(f"{edit.where} holds {source.count(edit.old)} times what is to be changed: {edit.old!r}")
     changed = source.replace(edit.old, edit.new)
     made: dict[str, Any] = {}
     exec(compile(changed, f"<mutated {edit.where}>", "exec"), module.__dict__, made)  # the point of this module
     after = made[names[-1]]
-    after.mutated_source = changed
+    changed_function: Any = after.fget if isinstance(after, property) else after
+    changed_function.mutated_source = changed
     holders = [owner]
     if owner is module:  # others have it by its name
         ours = [other for name, other in list(sys.modules.items()) if name.startswith("arcade_")]

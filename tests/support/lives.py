@@ -88,6 +88,7 @@ class Life:
         self.now_ms = NOW_MS
         self.last_echo_ms: int | None = None
         self.clock: Clock = "right"
+        self.off_ms = 0
         self.alerts: dict[str, Alert] = {}
         self.effects: tuple[Effect, ...] = ()
         self.texts: list[str] = []
@@ -103,6 +104,7 @@ class Life:
             last_echo_ms=self.last_echo_ms,
             capture_keys=self.keys,
             clock=self.clock,
+            off_ms=self.off_ms,
         )
 
     def on(self, event: Event) -> Decision:

@@ -48,11 +48,8 @@ def without_future(order: Order, now_ms: int) -> Order:
     """The order without times that lie further ahead than any rule puts them; the given one if there are none."""
     payment, settlement = order.payment, order.settlement
     if payment is not None and payment.stage in {"open", "abandoned"}:
-        kept_s = UNPAID_KEPT_S if is_kept_for_a_while(payment) else 0  # it waits for nothing but its end
-        due_at_ms = _due(payment.due_at_ms, kept_s or LONGEST_READ_WAIT_S, now_ms)
-        if due_at_ms != payment.due_at_ms:
-            due_at_ms = now_ms + 1000 * kept_s
-        payment = _changed(payment, due_at_ms=due_at_ms)
+        longest_s = UNPAID_KEPT_S if is_kept_for_a_while(payment) else LONGEST_READ_WAIT_S
+        payment = _changed(payment, due_at_ms=_due(payment.due_at_ms, longest_s, now_ms))
     if not settlement.done:
         serial_at_ms = settlement.serial_at_ms
         if serial_at_ms is not None and serial_at_ms > now_ms + AHEAD_MS:

@@ -83,7 +83,7 @@ def sent(credit: Credit, event: Sent, context: Context) -> Step[Credit]:
     told = _with(credit, last_sent=event.outcome.value)
     if event.outcome.value not in CONFIRMED:
         return Step(told, text=f"revoking: {event.outcome}")
-    first_ms, at_ms = delivery.revoking.first_confirmed_at_ms, max(context.now_ms, delivery.revoking.since_ms)
+    first_ms, at_ms = delivery.revoking.first_confirmed_at_ms, max(context.true_ms, delivery.revoking.since_ms)
     confirmed = msgspec.structs.replace(
         delivery.revoking,
         first_confirmed_at_ms=at_ms if first_ms is None else first_ms,
@@ -169,7 +169,7 @@ def _reported_late(credit: Credit, delivery: Delivery, done: Resolution, ack: Ac
 
 def begin_revoking(credit: Credit, why: str, patience: Patience, context: Context) -> Step[Credit]:
     """Stop publishing, and ask what became of the credit. `why` is for people."""
-    since_ms = max(context.now_ms, _delivery(credit).drawn_at_ms)  # whatever the clock says
+    since_ms = max(context.true_ms, _delivery(credit).drawn_at_ms)  # it may be unknown
     asking = _with(credit, revoking=Revoking(since_ms=since_ms), due_at_ms=context.now_ms)
     step = revoke(asking, patience, context)
     return Step(step.part, step.effects, step.notices, step.text or why)

@@ -25,6 +25,7 @@ class Context:
         capture_keys: Captures are marked with the first; a mark by any of them is ours.
         unheard: Machines on whose topics messages with a wrong signature come now.
         clock: Whether `now_ms` may end a wait for a machine's word.
+        off_ms: By how much `now_ms` is known to be ahead of Stripe's time, if the clock is wrong.
     """
 
     now_ms: int
@@ -34,6 +35,12 @@ class Context:
     capture_keys: tuple[bytes, ...] = ()
     unheard: frozenset[str] = frozenset()
     clock: Clock = "right"
+    off_ms: int = 0
+
+    @property
+    def true_ms(self) -> int:
+        """The time as far as it is known. What a machine's silence counts from is put on record by it."""
+        return self.now_ms - self.off_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,7 +214,8 @@ class Fulfilment:
         waiting = [c for c in order.credits if c.command is None and c.resolution is None and not c.subscriber]
         machine_ids = dict.fromkeys(credit.machine_id for credit in waiting)
         presences = [self.store.presence(machine_id) for machine_id in machine_ids]
-        now_ms = self.now_ms()
+        now_ms, off_ms = self.now_ms(), self.payments.clock_off_ms()
+        clock = clock_of(off_ms)
         return Context(
             now_ms=now_ms,
             limits=self.limits,
@@ -226,7 +227,8 @@ class Fulfilment:
             last_echo_ms=self.heard_echo_ms() if _is_revoking(order) else None,
             capture_keys=self.capture_keys,
             unheard=self._unheard(order, now_ms),
-            clock=self.clock(),
+            clock=clock,
+            off_ms=off_ms if off_ms is not None and clock == "wrong" else 0,
         )
 
     def _unheard(self, order: Order, now_ms: int) -> frozenset[str]:

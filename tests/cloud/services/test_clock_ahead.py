@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from arcade_cloud.domain.credit import REVOKE_BACKOFF_S
+from arcade_cloud.domain.effects import Settle
+from arcade_cloud.domain.limits import SKEW_MS
 from arcade_cloud.errors import FormTooNew, InvariantBroken
 from arcade_cloud.ports.store import Waiting
 from arcade_cloud.services.clock_recheck import BATCH
@@ -164,3 +166,17 @@ def test_a_record_that_cannot_be_read_does_not_keep_others_put_off(monkeypatch: 
 
     monkeypatch.setattr(cloud.store, "order", order)
     assert cloud.services.recheck.look() == 1
+
+
+@pytest.mark.parametrize(("ahead_ms", "done"), [(SKEW_MS, 1), (SKEW_MS + 1, 0)])
+def test_an_effect_that_was_decided_in_the_future_is_not_performed(ahead_ms: int, done: int) -> None:
+    """Its clock was set back meanwhile, so nobody knows how old it is; Stripe forgets keys after a day."""
+    cloud = MortalCloud()
+    cloud.machine.is_up = False
+    order_id = cloud.buy()
+    assert order_id is not None
+    cloud.settle_down(lambda: cloud.order(order_id).state == "funded")
+    calls = len(cloud.payments.calls)
+    effect = Settle("cancel", 0, "cancel:o:0", cloud.now_ms + ahead_ms)
+    cloud.fulfilment._act(cloud.order(order_id), (effect,), waits=True)
+    assert cloud.payments.calls[calls:].count("cancel") == done

@@ -458,3 +458,25 @@ def test_a_machine_that_is_closed_until_later_is_looked_at_as_often_as_others(wa
     assert not watching.accused
     watching.tick(TOLD_MS - SILENT_MS)
     assert watching.accused
+
+
+def test_a_deaf_cloud_says_so_in_time_though_its_clock_was_set_back(watching: Watching) -> None:
+    watching.world.deaf = True
+    watching.world.now_ms += HOURS_8_MS
+    watching.tick(2 * ECHO_EVERY_MS)  # echoes that nobody answers, sent hours ahead
+    watching.world.now_ms -= HOURS_8_MS
+    watching.world.services.recheck.look()
+    watching.tick(TOLD_MS)
+    assert watching.told == [("deaf", "began")]
+
+
+def test_a_machine_that_was_heard_in_the_future_is_silent_from_now_on(watching: Watching) -> None:
+    """Its agent had its time from a process that was hours ahead, and that process has heard it."""
+    world = watching.world
+    world.now_ms += HOURS_8_MS
+    world.machine.say_status()
+    watching.tick(0)
+    world.now_ms -= HOURS_8_MS
+    world.services.recheck.look()
+    watching.tick(TOLD_MS)
+    assert watching.told == [("machine_silent", "began")]
