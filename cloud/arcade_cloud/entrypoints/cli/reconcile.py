@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from arcade_cloud.entrypoints.cli.output import Column, Fields, add_formats, print_list
 from arcade_cloud.entrypoints.cli.person import actor, user
 from arcade_cloud.entrypoints.cli.times import a_day
+from arcade_shared.command_line import identifier
 
 if TYPE_CHECKING:
     from arcade_cloud.bootstrap import Cloud
@@ -40,7 +41,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     reconcile.add_argument(
         "--accept", action="store_true", help="accept what was found last: nobody is told of it any more"
     )
-    reconcile.add_argument("--payout", metavar="po_…", help="what a payout is of, day by day, and nothing else")
+    reconcile.add_argument(
+        "--payout", type=identifier, metavar="po_…", help="what a payout is of, day by day, and nothing else"
+    )
     reconcile.add_argument("--by", help="who accepts (without it, the user who runs this)")
     add_formats(reconcile)
     reconcile.set_defaults(run=_reconcile)
