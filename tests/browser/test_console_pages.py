@@ -95,6 +95,8 @@ def pages(served: Served) -> dict[str, str]:
         "statement": "/console/statement?month=2026-09&share=30",
         "alerts": "/console/alerts",
         "audit": "/console/audit",
+        "books": "/console/books",
+        "fleet": "/console/fleet?location=all",
     }
 
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from arcade_cloud.domain.machines import Machine, MachineChange, checked, near_matches
-from arcade_cloud.domain.offers import offer_text, parse_offers
+from arcade_cloud.domain.offers import offer_text, read_offers
 from arcade_cloud.domain.spreadsheet import plain
 from arcade_cloud.errors import BadRequest
 from arcade_shared.errors import BadTopic
@@ -45,7 +45,6 @@ TOLD_ONLY = frozenset(
 )
 _ALIASES = {"machine": "id", "machine_id": "id", "offer": "offers", "picture_url": "picture"}
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
-_PARTS = re.compile(r"[\s,;|]+")
 _KINDS = ("agent", "subscriber")
 
 
@@ -215,7 +214,7 @@ def _value(column: str, cell: str) -> tuple[str, Any]:
                 raise BadRequest(f"it is {' or '.join(_KINDS)}, not {cell[:40]!r}")
             return "kind", text
         case "offers":
-            return "offers", parse_offers([part for part in _PARTS.split(text) if part])
+            return "offers", read_offers(text)
         case _:
             named: dict[str, Any] = {"picture_url" if column == "picture" else column: " ".join(text.split())}
             ((field, value),) = checked(MachineChange(**named)).named.items()

@@ -10,6 +10,7 @@ from arcade_cloud.errors import BadRequest
 # Stripe's largest charge in most currencies, in minor units; in a few it is more.
 USUAL_MOST_MINOR = 99_999_999
 
+_BETWEEN = re.compile(r"[\s,;|]+")
 _OFFER = re.compile(r"(\d{1,3})=(\d{1,7}(?:\.\d{1,3})?)([A-Za-z]{3})(?:@(price_\w+))?", re.ASCII)
 
 
@@ -48,6 +49,15 @@ def parse_offers(texts: Sequence[str]) -> tuple[Offer, ...]:
     if len({offer.offer_id for offer in offers}) != len(offers):
         raise BadRequest("the same offer is given twice")
     return offers
+
+
+def read_offers(text: str) -> tuple[Offer, ...]:
+    """Read offers as one text, with spaces, commas, semicolons or bars between them.
+
+    Raises:
+        BadRequest: As `parse_offers`.
+    """
+    return parse_offers([part for part in _BETWEEN.split(text) if part])
 
 
 def mixed_currencies(offers: Sequence[Offer]) -> str | None:

@@ -5,6 +5,7 @@ import html
 import io
 import re
 from collections.abc import Callable
+from datetime import date
 
 import pytest
 from werkzeug.test import TestResponse
@@ -13,6 +14,7 @@ from arcade_cloud.domain.alerts import alert
 from arcade_cloud.domain.machines import FRESH_MS, Machine
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.people import NEEDS_SECOND_FACTOR, Act, Role, may
+from arcade_cloud.services.daily_reconciliation import DailyReconciliation
 from arcade_cloud.services.overview import SLOW_MS
 from support.console import Console
 from support.site import START_MS, Site
@@ -361,6 +363,69 @@ def test_the_audit_log_shows_who_did_what_and_what_it_was_before(site: Site, con
     assert "Nothing of that kind" in words(console.get("/console/audit", who="nobody"))
 
 
+def several(site: Site) -> None:
+    for number in range(4, 7):
+        site.add_machine(f"cab-{number:02}", name=f"Machine {number}", location="Mid Valley", offers=(TWO,))
+    site.add_machine("cab-07", location="Sunway", offers=(TWO,))
+
+
+def test_a_location_is_closed_for_the_night_and_opened_again(site: Site, console: Console) -> None:
+    several(site)
+    page = console.get("/console/fleet", location="at:Mid Valley")
+    assert "These 4" in words(page)
+    fields = {"location": "at:Mid Valley", "number": "4"}
+    done = console.post("/console/fleet/close", **fields, reason="Closed for the night", until="23:00")
+    assert "Done: 4" in words(done)
+    assert "Machine 4 : out of service until 2026-09-21 23:00: Closed for the night" in words(done)
+    closed = {machine.machine_id for machine in site.store.machines() if machine.closed(site.now_ms)}
+    assert closed == {"cab-02", "cab-04", "cab-05", "cab-06"}
+    assert "Done: 4" in words(console.post("/console/fleet/open", **fields))
+    assert not any(machine.closed(site.now_ms) for machine in site.store.machines())
+    lines = site.desk.log.read(50, who=console.name)
+    assert len([line for line in lines if line.entry.act == "machine service"]) == 8
+
+
+def test_a_price_changes_on_all_machines_at_once(site: Site, console: Console) -> None:
+    several(site)
+    fields = {"location": "all", "number": "6"}
+    done = console.post("/console/fleet/offers", **fields, offers="1=2.50MYR 5=10.00MYR")
+    assert "Done: 6" in words(done)
+    assert {tuple(offer.amount_minor for offer in machine.offers) for machine in site.store.machines()} == {
+        (250, 1000)
+    }
+    assert "offers: 1=2.00MYR → 1=2.50MYR, 5=10.00MYR" in words(done)
+    for more, says in (
+        ({**fields, "number": "5", "offers": "1=3.00MYR"}, "these are 6 machines now"),
+        ({**fields, "offers": "1=3.00MYR 1=3.00USD"}, "one currency"),
+        ({"location": "at:Nowhere", "number": "1", "offers": "1=3.00MYR"}, "no machine is at"),
+        ({"location": "", "number": "0", "offers": "1=3.00MYR"}, "look again"),
+    ):
+        refused = console.post("/console/fleet/offers", **more)
+        assert refused.status_code == 422
+        assert says in html.unescape(refused.text)
+    assert {machine.offers[0].amount_minor for machine in site.store.machines()} == {250}
+
+
+def test_a_difference_between_stripe_and_the_books_is_shown_with_what_to_do(site: Site, console: Console) -> None:
+    order_id = play(site)
+    daily = DailyReconciliation(
+        fulfilment=site.cloud.fulfilment,
+        balance=site.payments,
+        alerts=site.cloud.alerts,
+        keyring=site.cloud.intake.keyring,
+    )
+    site.payments.stripe.refund_by_hand(str(site.order(order_id).payment_intent), 300)
+    site.payments.stripe.take_events()  # its webhook is lost
+    site.now_ms += DAY_MS
+    daily.run(date(2026, 9, 21))
+    text = words(console.get("/console/books"))
+    assert "Mon 21 Sep 1 difference" in text
+    assert "refunded at Stripe, not by this program Stripe has RM 3.00 less than the books" in text
+    assert "Charged at Stripe RM 8.00 Given back RM 3.00" in text
+    assert f"/console/orders/{order_id}" in console.get("/console/books").text
+    assert "No day was reconciled" in words(console.get("/console/books", last="2026-08-01"))
+
+
 # --- attacks ---------------------------------------------------------------------------------------------
 
 
@@ -381,6 +446,8 @@ def pages_of(site: Site, order_id: str) -> list[str]:
         "/console/statement",
         "/console/alerts",
         "/console/audit",
+        "/console/books",
+        "/console/fleet?location=all",
     ]
 
 
@@ -484,7 +551,12 @@ VIEWS: dict[str, Act] = {
     "GET /console/takings/lines": Act.SEE_TAKINGS,
     "GET /console/takings/lines.csv": Act.SEE_TAKINGS,
     "GET /console/statement": Act.SEE_TAKINGS,
+    "GET /console/books": Act.SEE_TAKINGS,
     "GET /console/audit": Act.SEE_AUDIT,
+    "GET /console/fleet": Act.MACHINE_SERVICE,
+    "POST /console/fleet/close": Act.MACHINE_SERVICE,
+    "POST /console/fleet/open": Act.MACHINE_SERVICE,
+    "POST /console/fleet/offers": Act.OFFERS,
     "GET /console/orders/ORDER/refund": Act.REFUND,
     "POST /console/orders/ORDER/refund": Act.REFUND,
     "POST /console/alerts": Act.ACKNOWLEDGE,

@@ -6,6 +6,8 @@ from arcade_cloud.web import assets, error_responses, headers, hosts
 from arcade_cloud.web.console import (
     account_pages,
     audit_pages,
+    books_pages,
+    fleet_pages,
     machine_pages,
     order_pages,
     sign_in_pages,
@@ -45,7 +47,7 @@ def create_console(dependencies: Dependencies) -> Flask:
         zone=settings.timezone,
         is_live=settings.stripe_is_live,
     )
-    for pages in (today_pages, machine_pages, order_pages, takings_pages, audit_pages):
+    for pages in (today_pages, machine_pages, fleet_pages, order_pages, takings_pages, books_pages, audit_pages):
         pages.add_to(blueprint, room)
     app.register_blueprint(blueprint)
     return app

@@ -1,6 +1,5 @@
 """The console's machines: the list, and one machine with what can be done to it."""
 
-import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from arcade_cloud.domain.closure import service_text
 from arcade_cloud.domain.machines import Machine, MachineChange, refused_text
-from arcade_cloud.domain.offers import offer_text, parse_offers
+from arcade_cloud.domain.offers import offer_text, read_offers
 from arcade_cloud.domain.people import Act
 from arcade_cloud.domain.uptime import Span
 from arcade_cloud.errors import BadRequest, NotReady
@@ -26,7 +25,6 @@ from arcade_cloud.web.guards import known_machine
 MACHINES_A_PAGE = 50
 # What an operator writes about a machine.
 TEXTS = ("name", "location", "contact", "picture_url")
-_PARTS = re.compile(r"[\s,;|]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +106,8 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
     def machine_offers(machine_id: str) -> AnyResponse:
         """Change what it sells."""
         known = known_machine(operations.sales, machine_id)
-        parts = [part for part in _PARTS.split(text_of(request.form, "offers")) if part]
         try:
-            change = MachineChange(offers=parse_offers(parts))
+            change = MachineChange(offers=read_offers(text_of(request.form, "offers")))
             before, after = acts.machine_set(room.guard.actor(), known.machine_id, change)
         except BadRequest as error:
             return _machine(room, known, str(error), status_of(error))

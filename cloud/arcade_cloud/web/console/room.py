@@ -16,12 +16,15 @@ from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.web.console import words
 from arcade_cloud.web.console.guard import Guard
 
+# No arcade has booked anything before.
+FIRST_YEAR = 2000
 # The pages that are always in reach, for whoever may see them.
 TABS = (
     ("console.today", "Today", Act.SEE),
     ("console.machines", "Machines", Act.SEE),
     ("console.orders", "Orders", Act.SEE),
     ("console.takings", "Takings", Act.SEE_TAKINGS),
+    ("console.books", "Books", Act.SEE_TAKINGS),
     ("console.alerts", "Alerts", Act.SEE),
     ("console.audit", "Audit", Act.SEE_AUDIT),
 )
@@ -118,6 +121,23 @@ def text_of(values: Any, name: str, at_most: int = 500) -> str:
 def whole(text: str, default: int, least: int, most: int) -> int:
     """A whole number in an address; the default if it is none."""
     return min(max(int(text), least), most) if text.isascii() and text.isdecimal() and len(text) <= 15 else default
+
+
+def a_day(text: str | None, default: date) -> date:
+    """A day in an address.
+
+    Raises:
+        BadRequest: It is none, or far from any day that there is.
+    """
+    if not text:
+        return default
+    try:
+        found = date.fromisoformat(text)
+    except ValueError:
+        raise BadRequest(f"{text[:40]!r}: write a day such as 2026-11-22") from None
+    if not FIRST_YEAR <= found.year <= default.year + 1:
+        raise BadRequest(f"{found} is not a day of this arcade")
+    return found
 
 
 def number_of(text: str) -> int:

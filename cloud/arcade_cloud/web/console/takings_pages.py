@@ -15,7 +15,7 @@ from arcade_cloud.domain.people import Act
 from arcade_cloud.domain.spreadsheet import csv_text
 from arcade_cloud.errors import BadRequest
 from arcade_cloud.web.console import words
-from arcade_cloud.web.console.room import Room, plot, text_of
+from arcade_cloud.web.console.room import Room, a_day, plot, text_of
 from arcade_cloud.web.error_responses import status_of
 from arcade_shared.times import format_ms
 
@@ -37,8 +37,8 @@ class _Asked:
 
     def __init__(self, room: Room) -> None:
         today, args = room.day, request.args
-        self.last = _day(args.get("last"), today)
-        self.first = _day(args.get("first"), self.last.replace(day=1))
+        self.last = a_day(args.get("last"), today)
+        self.first = a_day(args.get("first"), self.last.replace(day=1))
         if not 0 <= (self.last - self.first).days < MOST_DAYS:
             raise BadRequest(f"from {self.first} to {self.last}: that must be 1 to {MOST_DAYS} days")
         by = args.get("by", "day")
@@ -175,15 +175,6 @@ def _rank(line: Line) -> tuple[int, str, int]:
 def _given(name: str, *, empty_is_any: bool) -> str | None:
     text = request.args.get(name)
     return None if text is None or (empty_is_any and not text.strip()) else text.strip()[:80]
-
-
-def _day(text: str | None, default: date) -> date:
-    if not text:
-        return default
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise BadRequest(f"{text[:40]!r}: write a day such as 2026-11-22") from None
 
 
 def _month(text: str | None, today: date) -> date:
