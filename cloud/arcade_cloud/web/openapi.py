@@ -1,23 +1,40 @@
 """`GET /openapi.json`: every route, for developers. A test fails if one is missing."""
 
-from typing import Any, get_args
+import re
+from collections.abc import Iterable
+from typing import get_args
 
 from flask import Blueprint, Response, jsonify
 
 from arcade_cloud.domain.books import By
-from arcade_cloud.services.sales import MAX_QUANTITY
+from arcade_cloud.services import outbox_delivery
 from arcade_cloud.web.api import TAKINGS_DAYS
 from arcade_cloud.web.callers import API_KEY_HEADER
 from arcade_cloud.web.dependencies import Dependencies
-from arcade_cloud.web.ingest import MAX_MESSAGES, SECRET_HEADER
-from arcade_cloud.web.kiosk_view import KioskState
-from arcade_cloud.web.player_view import Phase
+from arcade_cloud.web.ingest import SECRET_HEADER
+from arcade_cloud.web.openapi_examples import (
+    ERRORS,
+    ERRORS_OF,
+    EXAMPLES,
+    MACHINE_ID,
+    ORDER_ID,
+    QUERY,
+    SIGNATURE,
+)
+from arcade_cloud.web.openapi_schemas import Schema, ref, schemas
 from arcade_cloud.web.webhook import SIGNATURE_HEADER
 from arcade_shared.ids import MACHINE_ID_PATTERN
 
-Schema = dict[str, Any]
-
 _API_KEY: list[Schema] = [{"apiKey": []}, {"apiKeyBearer": []}]
+# By the first word of the path; all else is for other software.
+_TAGS = {
+    "webhook": "Stripe",
+    "addCredit": "Stripe",
+    "ingest": "Broker",
+    "m": "Players",
+    "kiosk": "Players",
+    "openapi": "Developers",
+}
 
 _ERRORS = {
     400: "The signature or the body is not valid",
@@ -48,18 +65,22 @@ def routes(dependencies: Dependencies) -> Blueprint:
 
 def document(site_name: str, base_url: str) -> Schema:
     """The description of this API, in OpenAPI 3.1."""
-    return {
+    described = {
         "openapi": "3.1.0",
         "info": {
             "title": f"{site_name} API",
             "version": "1.0.0",
+            "license": {"name": "MIT", "identifier": "MIT"},
             "description": "All errors have the same shape. Unknown keys in a body are ignored. Pages for people "
             "are HTML, and so are their errors. Pages are served under the site's own names only (else 421).",
         },
         "servers": [{"url": base_url}],
         "paths": {**_for_software(), **_for_brokers_and_stripe(), **_for_players(), **_for_developers()},
-        "components": {"schemas": _schemas(), "securitySchemes": _keys()},
+        "webhooks": _to_software(),
+        "components": {"schemas": schemas(), "securitySchemes": _keys()},
     }
+    _finish(described)
+    return described
 
 
 # --- routes ----------------------------------------------------------------------------------------------
@@ -114,9 +135,15 @@ def _period() -> list[Schema]:
 
 def _for_brokers_and_stripe() -> Schema:
     def stripe(summary: str) -> Schema:
-        signature = {"in": "header", "name": SIGNATURE_HEADER, "required": True, "schema": {"type": "string"}}
+        signature = {
+            "in": "header",
+            "name": SIGNATURE_HEADER,
+            "required": True,
+            "schema": {"type": "string"},
+            "example": SIGNATURE,
+        }
         operation = _operation(summary, _json("Received"), errors=(400, 413, 503))
-        body = {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
+        body = {"required": True, "content": _content("StripeEvent")}
         return {**operation, "parameters": [signature], "requestBody": body}
 
     return {
@@ -135,25 +162,19 @@ def _for_brokers_and_stripe() -> Schema:
 
 
 def _for_players() -> Schema:
-    machine, order = _in_path("machine_id", MACHINE_ID_PATTERN), _in_path("order_id", "[A-Za-z0-9_-]{1,100}")
-    form = {
-        "type": "object",
-        "properties": {
-            "offer_id": {"type": "string", "description": "Default: the first offer"},
-            "quantity": {"type": "integer", "minimum": 1, "maximum": MAX_QUANTITY, "default": 1},
-        },
-    }
+    machine, order = (
+        _in_path("machine_id", MACHINE_ID_PATTERN, MACHINE_ID),
+        _in_path("order_id", "[A-Za-z0-9_-]{1,100}", ORDER_ID),
+    )
     location = {"Location": {"schema": {"type": "string", "format": "uri"}}}
     to_stripe = {"303": {"description": "To the checkout", "headers": location}}
     checkout = _operation("Start a checkout", to_stripe, page_errors=(403, 404, 409, 413, 422, 429, 502, 503))
-    checkout["requestBody"] = {"content": {"application/x-www-form-urlencoded": {"schema": form}}}
+    checkout["requestBody"] = {"content": {"application/x-www-form-urlencoded": _described("CheckoutForm")}}
     back = {"303": {"description": "Back to the machine's page"}}
     return {
         "/m/{machine_id}": {
             "parameters": [machine],
-            "get": _page(
-                "A machine: what it sells, and whether it can be paid now", "MachineState", (404, 502, 503)
-            ),
+            "get": _page("A machine: what it sells, and whether it can be paid now", "MachineState", (404, 503)),
         },
         "/m/{machine_id}/checkout": {
             "parameters": [machine],
@@ -166,22 +187,47 @@ def _for_players() -> Schema:
         },
         "/kiosk/{machine_id}": {
             "parameters": [machine],
-            "get": _page("The screen on a cabinet, with the code to scan", "KioskState", (404, 502, 503)),
+            "get": _page("The screen on a cabinet, with the code to scan", "KioskState", (404, 503)),
         },
     }
 
 
 def _for_developers() -> Schema:
-    schema = {"type": "object", "required": ["openapi", "paths"]}
-    response = {"200": {"description": "OpenAPI 3.1", "content": {"application/json": {"schema": schema}}}}
-    return {"/openapi.json": {"get": _operation("The description of this API", response)}}
+    return {"/openapi.json": {"get": _operation("The description of this API", _json("OpenApi", "OpenAPI 3.1"))}}
+
+
+def _to_software() -> Schema:
+    """What is posted to the endpoints that `arcade-cloud webhook add` sets up."""
+    signature = {
+        "in": "header",
+        "name": outbox_delivery.SIGNATURE_HEADER,
+        "required": True,
+        "schema": {"type": "string"},
+        "description": "As Stripe signs: docs/API.md says how to check it",
+        "example": SIGNATURE,
+    }
+    told = {
+        "play.delivered": ("PlayDelivered", "It is known how many credits a machine has pulsed"),
+        "order.refunded": ("OrderRefunded", "Money went back to a player"),
+        "machine.offline": ("MachineOffline", "A machine has fallen silent"),
+    }
+    taken = {"2XX": {"description": "Taken. Anything else is tried again, for a day"}}
+    return {
+        name: {
+            "post": {
+                "summary": summary,
+                "operationId": schema[0].lower() + schema[1:],
+                "tags": ["Webhooks"],
+                "parameters": [signature],
+                "requestBody": {"required": True, "content": _content(schema)},
+                "responses": taken,
+            }
+        }
+        for name, (schema, summary) in told.items()
+    }
 
 
 # --- building blocks -------------------------------------------------------------------------------------
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _json(name: str, description: str = "Done") -> Schema:
@@ -199,11 +245,39 @@ def _page(summary: str, state: str, errors: tuple[int, ...]) -> Schema:
 
 
 def _content(name: str) -> Schema:
-    return {"application/json": {"schema": _ref(name)}}
+    return {"application/json": _described(name)}
 
 
-def _in_path(name: str, pattern: str) -> Schema:
-    return {"in": "path", "name": name, "required": True, "schema": {"type": "string", "pattern": f"^{pattern}$"}}
+def _described(name: str) -> Schema:
+    return {"schema": ref(name), "example": EXAMPLES[name]} if name in EXAMPLES else {"schema": ref(name)}
+
+
+def _in_path(name: str, pattern: str, example: str) -> Schema:
+    schema = {"type": "string", "pattern": f"^{pattern}$"}
+    return {"in": "path", "name": name, "required": True, "schema": schema, "example": example}
+
+
+def _finish(described: Schema) -> None:
+    """Give each operation its name and group, its errors their examples, and parameters of queries theirs."""
+    for path, item in described["paths"].items():
+        for method, operation in item.items():
+            if method == "parameters":
+                _add_examples(operation)
+                continue
+            words = re.findall("[A-Za-z]+", path.replace(".json", ""))
+            operation["operationId"] = method + "".join(word[0].upper() + word[1:] for word in words)
+            operation["tags"] = [_TAGS.get(words[0], "Software")]
+            _add_examples(operation.get("parameters", ()))
+            for status, response in operation["responses"].items():
+                content = response.get("content", {}).get("application/json")
+                if content is not None and int(status) in ERRORS:
+                    content["example"] = ERRORS_OF.get((path, int(status)), ERRORS[int(status)])
+
+
+def _add_examples(parameters: Iterable[Schema]) -> None:
+    for parameter in parameters:
+        if parameter["name"] in QUERY:
+            parameter["example"] = QUERY[parameter["name"]]
 
 
 def _operation(
@@ -245,104 +319,3 @@ def _keys() -> Schema:
         "ingestSecret": {"type": "apiKey", "in": "header", "name": SECRET_HEADER},
         "ingestBearer": {"type": "http", "scheme": "bearer", "description": "INGEST_SECRET"},
     }
-
-
-def _object(required: str, **properties: Schema) -> Schema:
-    return {"type": "object", "required": required.split(), "properties": properties}
-
-
-def _schemas() -> Schema:
-    text: Schema = {"type": "string"}
-    count: Schema = {"type": "integer", "minimum": 0}
-    yes_or_no: Schema = {"type": "boolean"}
-    machine_id: Schema = {"type": "string", "pattern": f"^{MACHINE_ID_PATTERN}$"}
-    message = _object(
-        "topic payload",
-        topic=text,
-        payload={"type": ["object", "string"], "description": "The payload as an object, or as text"},
-        payload_encoding={"const": "base64", "description": "Set if the payload is base64"},
-    )
-    refused = _object("index reason", index=count, reason=text)
-    return {
-        "Error": _object("error", error=_object("code message", code=text, message=text)),
-        "Status": _object("status message", status={"const": "up"}, message={"const": "API is running"}),
-        "Message": _object("message", message=text),
-        "Received": _object("received", received={"const": True}),
-        "PaymentLinkRequest": _object(
-            "machine_id",
-            machine_id=machine_id,
-            price_id={
-                "type": ["string", "null"],
-                "description": "The Stripe price of one of the machine's offers",
-            },
-            quantity={"type": ["integer", "null"], "minimum": 1, "maximum": MAX_QUANTITY, "default": 1},
-        ),
-        "PaymentLink": _object("url orderId", url={"type": "string", "format": "uri"}, orderId=text),
-        "Takings": _takings(),
-        "GameOverRequest": _object("machine_id", machine_id=machine_id),
-        "IngestMessage": message,
-        "IngestRequest": {
-            "oneOf": [
-                _ref("IngestMessage"),
-                {"type": "array", "maxItems": MAX_MESSAGES, "items": _ref("IngestMessage")},
-            ]
-        },
-        "Ingested": _object("accepted refused", accepted=count, refused={"type": "array", "items": refused}),
-        "MachineState": _object(
-            "machineId ready word maxCredits",
-            machineId=machine_id,
-            ready=yes_or_no,
-            word={"type": "string", "description": "For people: ready, or why not"},
-            maxCredits={"type": "integer", "minimum": 0, "description": "The most credits that it takes at once"},
-        ),
-        "KioskState": _object(
-            "machineId state title detail page",
-            machineId=machine_id,
-            state={"enum": list(get_args(KioskState)), "description": "The code is shown in `ready` only"},
-            title=text,
-            detail=text,
-            page={"type": "string", "description": "When this changes, reload the page"},
-        ),
-        "OrderState": _object(
-            "phase title detail money delivered credits final ask code",
-            phase={"enum": list(get_args(Phase))},
-            title=text,
-            detail=text,
-            money=text,
-            delivered={"type": "integer", "minimum": 0, "description": "Credits that the machine has reported"},
-            credits={"type": "integer", "minimum": 1},
-            final={"type": "boolean", "description": "Nothing more happens without a person"},
-            ask={"type": "boolean", "description": "The player may want to contact the operator"},
-            code={"type": "string", "description": "The code that the player tells the operator"},
-        ),
-    }
-
-
-def _takings() -> Schema:
-    day: Schema = {"type": "string", "format": "date"}
-    amount: Schema = {
-        "type": ["string", "null"],
-        "description": "In the currency's own units; null for free credits",
-    }
-    count: Schema = {"type": "integer"}
-    row = _object(
-        "name currency gross goodwill lost fees feesOpen net credits delivered",
-        name={"type": ["string", "null"], "description": "The day, week, month, location, machine or method"},
-        currency={"type": ["string", "null"], "description": "ISO 4217; null for free credits"},
-        gross=amount,
-        goodwill=amount,
-        lost=amount,
-        fees={**amount, "description": "Stripe's; null while none is known"},
-        feesOpen={**count, "description": "How many payments' fees Stripe has not told yet"},
-        net=amount,
-        credits={**count, "description": "Bought or given"},
-        delivered={**count, "description": "Of these"},
-    )
-    rows: Schema = {"type": "array", "items": row}
-    return _object(
-        "from to by rows totals",
-        **{"from": day, "to": day},
-        by={"enum": list(get_args(By))},
-        rows=rows,
-        totals={**rows, "description": "One for each currency"},
-    )
