@@ -367,13 +367,13 @@ def test_what_can_not_be_done_is_said_in_one_line(settings, arguments, capsys):
 
 
 @pytest.mark.parametrize("number", ["0", "-4", "1001", "1_0", "many"])
-@pytest.mark.parametrize("command", [["order"], ["payment"], ["alert"], ["ack"]])
+@pytest.mark.parametrize("command", ["order", "payment", "alert", "ack"])
 def test_a_list_has_as_many_lines_as_it_was_asked_for_or_none(settings, capsys, command, number):
     """Not one for 0, and not 1000 for a million: whoever adds them up would be wrong."""
     main(["machine", "add", "cab-01"])
     capsys.readouterr()
     with pytest.raises(SystemExit, match="2"):
-        main([*command, "list", "--limit", number])
+        main([command, "list", "--limit", number])
     said = capsys.readouterr()
     assert "argument --limit: a whole number from 1 to 1000 is needed" in said.err
     assert said.out == ""
@@ -441,7 +441,20 @@ def test_an_id_may_be_pasted_with_spaces_around_it(settings, capsys):
 
 def test_every_argument_that_takes_a_value_says_how_it_is_read():
     """What follows is text, which is looked at where it is used; any other argument has a type of its own."""
-    texts = {"amount", "by", "contact", "host", "keep", "location", "name", "offer", "picture", "reason", "text"}
+    texts = {
+        "amount",
+        "by",
+        "contact",
+        "events",
+        "host",
+        "keep",
+        "location",
+        "name",
+        "offer",
+        "picture",
+        "reason",
+        "text",
+    }
     texts |= {"full_name", "token", "until"}
 
     def walk(parser):

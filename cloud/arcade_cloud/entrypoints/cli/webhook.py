@@ -5,9 +5,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from arcade_cloud.entrypoints.cli.output import Column, Fields, add_formats, print_list
+from arcade_cloud.entrypoints.cli.output import Column, Fields, add_formats, add_limit, print_list
 from arcade_cloud.entrypoints.cli.person import actor
 from arcade_cloud.entrypoints.cli.times import moment_ms, span_ms
+from arcade_shared.command_line import identifier
 from arcade_shared.times import format_ms
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from arcade_cloud.domain.outbox import Endpoint, Posting
 
 _EVENTS = "play.delivered, order.refunded, machine.offline"
-_AT_MOST = 1000
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -23,7 +23,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     webhook = commands.add_parser("webhook", help="tell other software what happens, by signed HTTP posts")
     what = webhook.add_subparsers(dest="what", required=True, metavar="add|list|secret|test|log|replay|remove")
     add = what.add_parser("add", help="set up an endpoint, and print its id and its secret")
-    add.add_argument("url", help="where to post to: https://host/path")
+    add.add_argument("url", type=str.strip, help="where to post to: https://host/path")
     add.add_argument("--events", required=True, metavar="EVENT,…", help=f"what it gets: {_EVENTS}")
     add.set_defaults(run=_add)
     listing = what.add_parser("list", help="list the endpoints")
@@ -35,17 +35,17 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         ("remove", _remove, "forget an endpoint; what waits for it is sent no more"),
     ):
         one = what.add_parser(name, help=text)
-        one.add_argument("id", metavar="ID", help="as `webhook list` shows it")
+        one.add_argument("id", type=identifier, metavar="ID", help="as `webhook list` shows it")
         one.set_defaults(run=run)
     log = what.add_parser("log", help="list what an endpoint was sent in the last 30 days, or waits for")
-    log.add_argument("id", metavar="ID", help="as `webhook list` shows it")
-    log.add_argument("--limit", type=int, default=50, help="how many, the newest (%(default)s)")
+    log.add_argument("id", type=identifier, metavar="ID", help="as `webhook list` shows it")
+    add_limit(log, 50, ", the newest")
     add_formats(log)
     log.set_defaults(run=_log)
     replay = what.add_parser("replay", help="send events again, whether or not they have arrived")
-    replay.add_argument("id", metavar="ID", help="as `webhook list` shows it")
+    replay.add_argument("id", type=identifier, metavar="ID", help="as `webhook list` shows it")
     which = replay.add_mutually_exclusive_group(required=True)
-    which.add_argument("--event", metavar="EVENT_ID", help="this one")
+    which.add_argument("--event", type=identifier, metavar="EVENT_ID", help="this one")
     which.add_argument("--since", type=span_ms, metavar="SPAN", help="what happened in the last 30m, 2h or 7d")
     which.add_argument(
         "--from", dest="first", type=moment_ms, metavar="TIME", help="what happened from then on (UTC)"
@@ -134,7 +134,7 @@ def _log(settings: "Settings", options: argparse.Namespace) -> int:
 
     with build(settings) as cloud:
         cloud.software.endpoints.find(options.id)
-        found = cloud.store.software.postings(options.id, max(1, min(options.limit, _AT_MOST)))
+        found = cloud.store.software.postings(options.id, options.limit)
     print_list(options, found, _COLUMNS, _fields, lambda posting: [posting.error] if posting.error else [])
     return 0
 
