@@ -26,7 +26,8 @@ FIVE = Offer(offer_id="c5-800myr", credits=5, amount_minor=800, currency="myr")
 FITS = "document.documentElement.scrollWidth <= innerWidth"
 # The smallest target that a finger hits without looking, in CSS pixels. A link within a text may be smaller.
 FINGER = 44
-SMALL = f"""[...document.querySelectorAll("button, select, nav a, input:not([type=hidden])")]
+TARGETS = "button, select, nav a, label.sure, input:not([type=hidden]):not([type=checkbox])"
+SMALL = f"""[...document.querySelectorAll("{TARGETS}")]
     .filter(one => one.getBoundingClientRect().height < {FINGER} - 0.5).map(one => one.outerHTML)"""
 
 
@@ -68,6 +69,9 @@ def served() -> Iterator[Served]:
     site.add_machine("cab-03", closure=Closure(since_ms=site.now_ms, reason="W" * 120), name="W" * 80)
     site.say_status("cab-04", ready=False, reason="the door is open")
     site.store.raise_alert(alert("meter", "cab-04", "The meter missed coins. " * 20, site.now_ms))
+    shop = site.payments.stripe.visit_shop(200, metadata={"order_id": waiting}, held=True)
+    site.payments.stripe.pay(shop)
+    site.deliver_events()
     console = Console(site, Role.OWNER)
     console.post("/console/machines/cab-04/set", location="Mid Valley", contact="W" * 120)
     port, end = serve(site.app)
@@ -96,6 +100,7 @@ def pages(served: Served) -> dict[str, str]:
         "alerts": "/console/alerts",
         "audit": "/console/audit",
         "books": "/console/books",
+        "payments": "/console/payments",
         "fleet": "/console/fleet?location=all",
     }
 

@@ -17,6 +17,7 @@ from arcade_cloud.errors import (
     BadRequest,
     BadWebhook,
     Closed,
+    Conflict,
     CrossSite,
     Forbidden,
     NotConfirmed,
@@ -47,6 +48,7 @@ STATUS: dict[type[Exception], int] = {
     SignInRefused: 403,
     NotFound: 404,
     UnknownMachine: 404,
+    Conflict: 409,
     NotReady: 409,
     UnknownHost: 421,
     BadMessage: 422,
@@ -64,6 +66,7 @@ HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}
 # What people see in a browser. With ?format=json the same address responds to programs.
 PAGES = ("/m/", "/kiosk/", "/console")
 
+CONFLICT = "Somebody else is changing the same thing at this moment. Look at it again, then try once more."
 STORE_DOWN = "The database cannot be reached right now. Try again in a few seconds."
 PAYMENTS_DOWN = "The payment provider is not responding. Nothing was charged. Try again in a few seconds."
 PAYMENTS_WRONG = (
@@ -123,6 +126,7 @@ def install(app: Flask) -> None:
     """Give every error of `app` the one shape."""
     app.register_error_handler(BadRequest, _bad_request)
     app.register_error_handler(BadMessage, _bad_message)
+    app.register_error_handler(Conflict, _conflict)
     app.register_error_handler(StoreUnavailable, _store_unavailable)
     app.register_error_handler(PaymentsUnavailable, _payments_unavailable)
     app.register_error_handler(PaymentsRefused, _payments_refused)
@@ -142,6 +146,10 @@ def _bad_request(error: BadRequest) -> Response:
 
 def _bad_message(error: BadMessage) -> Response:
     return error_response(status_of(error), BadRequest.code, str(error))
+
+
+def _conflict(error: Conflict) -> Response:
+    return error_response(status_of(error), "conflict", CONFLICT)
 
 
 def _store_unavailable(error: StoreUnavailable) -> Response:

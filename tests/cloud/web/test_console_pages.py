@@ -426,6 +426,53 @@ def test_a_difference_between_stripe_and_the_books_is_shown_with_what_to_do(site
     assert "No day was reconciled" in words(console.get("/console/books", last="2026-08-01"))
 
 
+def unclaimed(site: Site, amount_minor: int = 200) -> str:
+    """A payment that names an order of ours, and has no mark; its id."""
+    shop = site.payments.stripe.visit_shop(amount_minor, metadata={"order_id": site.begin()}, held=True)
+    intent = site.payments.stripe.pay(shop)
+    site.deliver_events()
+    assert [one.payment_intent for one in site.store.unclaimed(10)][:1] == [intent]
+    return intent
+
+
+def test_a_payment_without_proof_is_decided_about_only_by_who_is_sure(site: Site, console: Console) -> None:
+    intent = unclaimed(site)
+    assert "1 payment waits for a decision" in words(console.get("/console/"))
+    assert intent in words(console.get("/console/payments"))
+    for path in ("return", "dismiss", "deliver"):
+        refused = console.post(f"/console/payments/{intent}/{path}", machine="cab-02", credits="1")
+        assert refused.status_code == 422
+        assert "say that you are sure" in refused.text
+    assert {"capture", "cancel", "refund"}.isdisjoint(site.payments.calls)
+    answer = console.post(f"/console/payments/{intent}/return", sure="yes")
+    site.deliver_events()
+    assert answer.status_code == 303
+    assert "It is decided" in words(console.get(answer.location))
+    assert site.payments.stripe.money_of(intent)["status"] == "canceled"
+    assert "None waits" in words(console.get("/console/payments"))
+    assert console.post(f"/console/payments/{intent}/return", sure="yes").status_code == 422
+    (line,) = [one for one in site.desk.log.read(20, on=intent) if one.outcome and one.outcome.result == "done"]
+    assert (line.entry.who, line.entry.act) == (console.name, "payment decide")
+
+
+def test_a_payment_without_proof_is_delivered_or_left_alone(site: Site, console: Console) -> None:
+    intent = unclaimed(site)
+    site.say_status("cab-02")
+    for fields in ({"machine": "nowhere", "credits": "1"}, {"machine": "cab-02", "credits": "x"}):
+        answer = console.post(f"/console/payments/{intent}/deliver", sure="yes", **fields)
+        assert answer.status_code in {404, 422}
+    answer = console.post(f"/console/payments/{intent}/deliver", sure="yes", machine="cab-02", credits="1")
+    order_id = str(site.store.order_of_payment(intent))
+    assert answer.location.startswith(f"/console/orders/{order_id}")
+    site.say_ack(order_id, "done", 1)
+    site.deliver_events()
+    assert site.order(order_id).books.target_minor == 200
+    other = unclaimed(site)
+    assert console.post(f"/console/payments/{other}/dismiss", sure="yes").status_code == 303
+    assert site.store.unclaimed(10) == []
+    assert site.payments.stripe.money_of(other)["status"] == "requires_capture"
+
+
 # --- attacks ---------------------------------------------------------------------------------------------
 
 
@@ -447,6 +494,7 @@ def pages_of(site: Site, order_id: str) -> list[str]:
         "/console/alerts",
         "/console/audit",
         "/console/books",
+        "/console/payments",
         "/console/fleet?location=all",
     ]
 
@@ -551,6 +599,10 @@ VIEWS: dict[str, Act] = {
     "GET /console/takings/lines": Act.SEE_TAKINGS,
     "GET /console/takings/lines.csv": Act.SEE_TAKINGS,
     "GET /console/statement": Act.SEE_TAKINGS,
+    "GET /console/payments": Act.SEE,
+    "POST /console/payments/pi_1/return": Act.CLAIM,
+    "POST /console/payments/pi_1/deliver": Act.CLAIM,
+    "POST /console/payments/pi_1/dismiss": Act.CLAIM,
     "GET /console/books": Act.SEE_TAKINGS,
     "GET /console/audit": Act.SEE_AUDIT,
     "GET /console/fleet": Act.MACHINE_SERVICE,
@@ -605,7 +657,9 @@ def test_every_view_of_the_console_is_in_the_table_of_roles(site: Site) -> None:
     rules = create_console(site.dependencies).url_map.iter_rules()
     own = ("/console/account", "/console/sign", "/console/code", "/static")
     found = {
-        f"{method} {rule.rule.replace('<machine_id>', 'cab-02').replace('<order_id>', 'ORDER')}"
+        f"{method} {rule.rule.replace('<machine_id>', 'cab-02').replace('<order_id>', 'ORDER')}".replace(
+            "<payment_intent>", "pi_1"
+        )
         for rule in rules
         for method in rule.methods or ()
         if method in {"GET", "POST"} and not rule.rule.startswith(own)

@@ -10,6 +10,7 @@ from arcade_cloud.web.console import (
     fleet_pages,
     machine_pages,
     order_pages,
+    payment_pages,
     sign_in_pages,
     takings_pages,
     today_pages,
@@ -47,7 +48,16 @@ def create_console(dependencies: Dependencies) -> Flask:
         zone=settings.timezone,
         is_live=settings.stripe_is_live,
     )
-    for pages in (today_pages, machine_pages, fleet_pages, order_pages, takings_pages, books_pages, audit_pages):
+    for pages in (
+        today_pages,
+        machine_pages,
+        fleet_pages,
+        order_pages,
+        takings_pages,
+        books_pages,
+        payment_pages,
+        audit_pages,
+    ):
         pages.add_to(blueprint, room)
     app.register_blueprint(blueprint)
     return app

@@ -20,7 +20,6 @@ ORDERS_A_PAGE = 50
 # Who says "about nine" means half an hour before or after.
 ABOUT_MS = 30 * 60_000
 DAY_MS = 86_400_000
-STRIPE_PAGES = "https://dashboard.stripe.com/"
 
 
 def add_to(blueprint: Blueprint, room: Room) -> None:
@@ -145,7 +144,7 @@ def _order(room: Room, order: Order, problem: str = "", status: int = 200) -> Re
         story=list(story(store.history(order.order_id))),
         booked=store.booked(order.order_id),
         refundable=_is_refundable(order),
-        stripe_page=f"{STRIPE_PAGES}{'' if room.is_live else 'test/'}payments/",
+        stripe_page=room.stripe_page,
     )
 
 

@@ -16,6 +16,7 @@ from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.web.console import words
 from arcade_cloud.web.console.guard import Guard
 
+STRIPE_PAGES = "https://dashboard.stripe.com/"
 # No arcade has booked anything before.
 FIRST_YEAR = 2000
 # The pages that are always in reach, for whoever may see them.
@@ -37,6 +38,8 @@ DONE = {
     "set": "It is changed.",
     "same": "Nothing was changed: it was so already.",
     "granted": "The free credits are on their way.",
+    "decided": "It is decided; here is its order.",
+    "dismissed": "It is off the list.",
     "refunded": "The refund is on its way. Stripe does it within moments.",
 }
 
@@ -60,6 +63,11 @@ class Room:
     def day(self) -> date:
         """The day that it is at the arcade."""
         return date.fromisoformat(books.day_of(self.now_ms, self.zone))
+
+    @property
+    def stripe_page(self) -> str:
+        """Where Stripe shows a payment; its id follows."""
+        return f"{STRIPE_PAGES}{'' if self.is_live else 'test/'}payments/"
 
     def render(self, template: str, tab: str, *, problem: str = "", status: int = 200, **values: Any) -> Response:
         """A page.

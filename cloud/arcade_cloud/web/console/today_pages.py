@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from arcade_cloud.domain.people import Act
 from arcade_cloud.errors import BadRequest
 from arcade_cloud.services.overview import ALERTS_SHOWN
+from arcade_cloud.web.console.payment_pages import PAYMENTS_SHOWN
 from arcade_cloud.web.console.room import Room, text_of
 from arcade_cloud.web.error_responses import status_of
 
@@ -25,11 +26,13 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
     def today() -> Response:
         """What needs a person, the takings so far, and the machines, the worst first."""
         view = room.desk.overview.today()
+        payments = len(room.desk.acts.claims.waiting(PAYMENTS_SHOWN))
         return room.render(
             "today.html",
             "Today",
             view=view,
-            needs=view.alerts or view.slow or view.counts.get("dead"),
+            payments=payments,
+            needs=view.alerts or view.slow or payments or view.counts.get("dead"),
             shown=ALERTS_ON_TOP,
             more_alerts=len(view.alerts) == ALERTS_SHOWN,
             machines_shown=MACHINES_ON_TOP,
