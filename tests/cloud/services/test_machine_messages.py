@@ -89,10 +89,18 @@ NOT_EVEN_SIGNED = {
 }
 
 
+def contents(part: Any) -> dict[str, Any]:
+    """A copy of what a store in memory holds, with its parts."""
+    held = {name: value for name, value in vars(part).items() if name not in {"_lock", "_check_up", "unavailable"}}
+    return {
+        name: contents(value) if name in {"people", "software"} else copy.deepcopy(value)
+        for name, value in held.items()
+    }
+
+
 def trace(cloud: MortalCloud) -> Any:
     """All that is stored, but alerts, and that a machine was refused."""
-    kept = {name: value for name, value in vars(cloud.store).items() if name not in {"_lock", "unavailable"}}
-    kept = {name: copy.deepcopy(value) for name, value in kept.items() if name not in ALERTS}
+    kept = {name: value for name, value in contents(cloud.store).items() if name not in ALERTS}
     presences = kept["_presences"]
     for machine_id, presence in presences.items():
         presences[machine_id] = msgspec.structs.replace(well_again(presence), version=0)

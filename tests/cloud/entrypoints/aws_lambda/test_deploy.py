@@ -78,6 +78,7 @@ def test_the_variables_of_the_template_start_the_cloud(function: Any) -> None:
         "SIGNING_SECRET": "0123456789abcdef" * 4,
         "OPERATOR_CONTACT": "+60 3 1234 5678",
         "TIMEZONE": "UTC",
+        "ALERT_QUIET_HOURS": "",
         "ALERT_URLS": "",
         "ALERT_WEBHOOK_URL": "",
     }
