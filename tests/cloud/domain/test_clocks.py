@@ -8,9 +8,10 @@ from arcade_cloud.domain.decisions import Clock
 from arcade_cloud.domain.effects import AskTime, SendRevoke
 from arcade_cloud.domain.events import CheckoutFailed, Due, RefundAsked, TimeAsked
 from arcade_cloud.domain.limits import AHEAD_MS, SKEW_MS
+from arcade_cloud.domain.money import Payment
 from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.payment import UNPAID_KEPT_S
-from arcade_cloud.domain.settlement import REFUND_KEY_USE_MS
+from arcade_cloud.domain.settlement import ATTEMPT_LIFE_MS, PATIENT_BACKOFF_S, REFUND_KEY_USE_MS
 from support.lives import Life, held, paid, plain
 from support.orders import NOW_MS, changed
 
@@ -62,7 +63,8 @@ def test_a_machine_that_was_asked_in_the_future_is_asked_now_and_its_silence_cou
     assert state(life) == "revoking"
     life.now_ms -= 1000 * HOURS_8  # the clock is put right
     life.on(Due())
-    assert life.revoking_now.since_ms == life.revoking_now.first_confirmed_at_ms == life.now_ms
+    found = life.revoking_now
+    assert found.since_ms == found.first_confirmed_at_ms == found.last_confirmed_at_ms == life.now_ms
     assert life.order.due_at_ms is not None
     assert life.order.due_at_ms <= life.now_ms + 60_000
     right_ms = life.now_ms
@@ -159,6 +161,23 @@ def test_an_order_that_nobody_can_pay_is_never_read_even_if_it_is_due_too_soon()
     life.on(Due())
     assert not life.effects
     assert life.order.due_at_ms == life.now_ms + 1000 * UNPAID_KEPT_S
+
+
+@pytest.mark.parametrize(
+    ("shown", "key", "wait_ms"),
+    [
+        (paid(dispute="open"), "", 1000 * PATIENT_BACKOFF_S[-1]),
+        (paid(), "refund:ord_1:100:1", ATTEMPT_LIFE_MS),
+    ],
+)
+def test_a_settlement_that_waits_as_long_as_its_rule_says_is_not_taken_for_put_off(
+    shown: Payment, key: str, wait_ms: int
+) -> None:
+    life = Life().resolved(1)
+    settlement = msgspec.structs.replace(life.order.settlement, key=key, due_at_ms=life.now_ms + wait_ms)
+    payment = msgspec.structs.replace(life.payment, shown=shown)
+    order = msgspec.structs.replace(life.order, settlement=settlement, payment=payment)
+    assert without_future(order, life.now_ms) == order
 
 
 def test_a_settlement_that_goes_on_in_minutes_is_not_put_off_by_two_hours() -> None:

@@ -1,6 +1,6 @@
 """What Stripe refuses to sell is told, is not offered again for a while, and is refused when it is entered."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import pytest
@@ -200,3 +200,17 @@ def test_check_names_the_machine_and_the_offer(site: Site) -> None:
 
 def test_where_stripe_publishes_no_least_amount_nothing_is_too_cheap() -> None:
     assert too_cheap(msgspec.structs.replace(GOOD, currency="kwd", amount_minor=10)) is None
+
+
+def test_a_clock_that_is_set_back_takes_no_offer_off_for_longer(site: Site) -> None:
+    monotonic_ms = 0
+    unsellable = replace(site.cloud.sales.unsellable, monotonic_ms=lambda: monotonic_ms)
+    machine = site.store.machine("cab-01")
+    assert machine is not None
+    site.now_ms += 8 * 3_600_000
+    unsellable.refused(machine, BAD, 1, PaymentsRefused("resource_missing", "No such price"))
+    site.now_ms -= 8 * 3_600_000
+    monotonic_ms += AGAIN_MS - 1
+    assert unsellable.why_not(machine, BAD, 1) == WHY_NOT
+    monotonic_ms += 1
+    assert unsellable.why_not(machine, BAD, 1) is None
