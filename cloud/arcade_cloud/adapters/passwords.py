@@ -8,8 +8,9 @@ Only who creates people or signs in imports this.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
 
@@ -18,10 +19,12 @@ import argon2
 from arcade_cloud.errors import TryLater
 
 AT_ONCE = 2
-# Many sign-ins fit into it; whoever waits longer holds a thread that players need.
+# So many more may wait, and so long: whoever waits holds a thread that players need.
+WAITING = 4
 WAIT_S = 2.0
 _MEMORY_KIB, _PASSES = 19_456, 2
-# Of all threads of this process.
+# For all threads of this process.
+_queue = threading.BoundedSemaphore(AT_ONCE + WAITING)
 _places = threading.BoundedSemaphore(AT_ONCE)
 
 _Result = TypeVar("_Result")
@@ -60,14 +63,20 @@ def _in_a_place(work: Callable[[], _Result]) -> _Result:
     """What the work returns, once one of the two threads has done it.
 
     Raises:
-        TryLater: Both are busy for too long. Nothing was done.
+        TryLater: Both are busy for too long, or too many wait already. Nothing was done.
     """
-    if not _places.acquire(timeout=WAIT_S):
+    with _place(_queue, 0), _place(_places, WAIT_S):
+        return _threads().submit(work).result()
+
+
+@contextmanager
+def _place(places: threading.BoundedSemaphore, wait_s: float) -> Iterator[None]:
+    if not places.acquire(timeout=wait_s):
         raise TryLater("Too many people sign in at this moment. Try again in a few seconds.")
     try:
-        return _threads().submit(work).result()
+        yield
     finally:
-        _places.release()
+        places.release()
 
 
 @cache

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pyotp
@@ -24,6 +25,7 @@ from arcade_cloud.services.accounts import Accounts
 from arcade_cloud.services.audit_log import AuditLog
 from arcade_cloud.services.sign_in import AT_ADDRESS, FOR_PERSON, SignIn
 from support.memory_people import MemoryPeople
+from support.stripe_side import eventually
 
 ROOT = command_line("root")
 PASSWORD = "correct horse battery"
@@ -365,45 +367,63 @@ def test_a_known_browser_guesses_no_more_than_others(door):
         door.enter(device=known)
 
 
-def test_two_hashes_at_most_are_made_at_once(door, monkeypatch):
+class Slow:
+    """Makes hashes that take until `leave` is set, and notes how many are made at once."""
+
+    def __init__(self, hash_of: Callable[[str], str]) -> None:
+        self.most = self._now = 0
+        self.leave = threading.Event()
+        self._lock, self._hash_of = threading.Lock(), hash_of
+
+    def hash(self, password: str) -> str:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        assert self.leave.wait(20)
+        with self._lock:
+            self._now -= 1
+        return self._hash_of(password)
+
+
+@pytest.fixture
+def slow(door: Door) -> Slow:
+    made = Slow(door.hashing._hasher.hash)
+    door.hashing._hasher = made  # type: ignore[assignment]
+    return made
+
+
+def test_two_hashes_at_most_are_made_at_once(door, slow, monkeypatch):
     """A third waits a little, and is then told to try again; that costs it none of its tries."""
     monkeypatch.setattr(passwords, "WAIT_S", 0.01)
-    most, now, lock = 0, 0, threading.Lock()
-    both_in, leave = threading.Barrier(3), threading.Event()
-    hashed = door.hashing._hasher.hash
-
-    class Slow:
-        def hash(self, password: str) -> str:
-            nonlocal most, now
-            with lock:
-                now += 1
-                most = max(most, now)
-            both_in.wait(10)
-            leave.wait(10)
-            with lock:
-                now -= 1
-            return str(hashed(password))
-
-    slow = Argon2Passwords()
-    slow._hasher = Slow()  # type: ignore[assignment]
     with ThreadPoolExecutor(2) as pool:
-        made = [pool.submit(slow.hashed, "one of two") for _ in range(2)]
-        both_in.wait(10)
+        made = [pool.submit(door.hashing.hashed, "one of two") for _ in range(2)]
+        eventually(lambda: slow.most == 2, "both are made")
         for _ in range(FREE_TRIES + 1):
             with pytest.raises(TryLater, match="Try again in a few seconds"):
                 door.enter()
-        leave.set()
+        slow.leave.set()
         assert all(future.result().startswith("$argon2id$") for future in made)
-    assert most == 2
-    door.enter()
+    assert slow.most == 2
+
+
+def test_only_a_few_wait_so_that_players_find_threads(door, slow, monkeypatch):
+    """Sign-ins from a thousand addresses hold six threads of the server at most."""
+    monkeypatch.setattr(passwords, "WAIT_S", 20)
+    with ThreadPoolExecutor(12) as pool:
+        made = [pool.submit(door.hashing.hashed, "one of twelve") for _ in range(12)]
+        turned_away = 12 - passwords.AT_ONCE - passwords.WAITING
+        eventually(lambda: sum(one.done() for one in made) == turned_away, "the others are told at once")
+        slow.leave.set()
+    assert sum(isinstance(one.exception(), TryLater) for one in made) == turned_away
 
 
 def test_however_many_threads_ask_hashes_take_the_memory_of_two():
     """What a thread has freed stays its own: 32 threads, two at a time, would keep 300 MiB."""
     script = """
 import resource, threading
+import threading
 from arcade_cloud.adapters import passwords
-passwords.WAIT_S = 60
+passwords.WAIT_S, passwords._queue = 60, threading.BoundedSemaphore(99)
 hashing, end = passwords.Argon2Passwords(), threading.Barrier(32)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 def ask():
@@ -427,6 +447,7 @@ print(kept // (1024 if sys.platform == "darwin" else 1) // 1024)
 
 
 def test_somebody_is_added_once_and_the_log_says_by_whom(door):
+    door.now_ms += 1000
     with pytest.raises(BadRequest, match="there is a person ann already"):
         door.accounts.add(ROOT, "ANN", Role.VIEWER, PASSWORD)
     refused, added = door.log.read(9, on="person ann")
