@@ -78,3 +78,6 @@ def test_a_person_signs_in_and_sets_up_a_phone(
     says(browser, "You gave a code of your phone")
     browser.go(f"{url}/console/account/password")
     looked_at(browser, f"{name}password", size)
+    for path, page in (("people", "people"), ("people/ann", "person")):
+        browser.go(f"{url}/console/{path}")
+        looked_at(browser, f"{name}{page}", size)

@@ -11,6 +11,7 @@ from arcade_cloud.web.console import (
     machine_pages,
     order_pages,
     payment_pages,
+    people_pages,
     sign_in_pages,
     takings_pages,
     today_pages,
@@ -56,6 +57,7 @@ def create_console(dependencies: Dependencies) -> Flask:
         takings_pages,
         books_pages,
         payment_pages,
+        people_pages,
         audit_pages,
     ):
         pages.add_to(blueprint, room)

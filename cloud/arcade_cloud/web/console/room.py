@@ -27,11 +27,13 @@ TABS = (
     ("console.takings", "Takings", Act.SEE_TAKINGS),
     ("console.books", "Books", Act.SEE_TAKINGS),
     ("console.alerts", "Alerts", Act.SEE),
+    ("console.people", "People", Act.PEOPLE),
     ("console.audit", "Audit", Act.SEE_AUDIT),
 )
 # What a page says after something was done: an address names one of these, never a text of its own.
 DONE = {
     "acknowledged": "Acknowledged.",
+    "added": "They may sign in now. Tell them the password in person; they can change it under their name.",
     "closed": "It is out of service. Orders that are under way go on.",
     "opened": "It is in service.",
     "offers": "The offers are changed.",
