@@ -217,7 +217,10 @@ class DayReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def bounds_ms(day: date, zone: tzinfo) -> tuple[int, int]:
     """When a day begins in a time zone, and when it is over, epoch milliseconds."""
-    begin, end = (datetime.combine(one, time.min, zone) for one in (day, day + timedelta(days=1)))
+    begin = datetime.combine(day, time.min, zone)
+    if day == date.max:  # there is no next day to begin
+        return int(begin.timestamp() * 1000), int(begin.timestamp() * 1000) + 86_400_000
+    end = datetime.combine(day + timedelta(days=1), time.min, zone)
     return int(begin.timestamp() * 1000), int(end.timestamp() * 1000)
 
 
@@ -248,8 +251,10 @@ def added(sums: Sequence[DaySums], entry: Entry, *, is_ours: bool) -> tuple[DayS
 
 
 def with_more(differences: Sequence[Difference], new: Iterable[Difference]) -> tuple[tuple[Difference, ...], int]:
-    """The differences with new ones, as far as they fit, and how many did not."""
+    """The differences with new ones, as far as they fit, and how many did not. What alerts is kept first."""
     every = (*differences, *new)
+    if len(every) > DIFFERENCES_AT_MOST:
+        every = tuple(sorted(every, key=lambda one: (not one.alerts, one.is_note)))
     return every[:DIFFERENCES_AT_MOST], max(0, len(every) - DIFFERENCES_AT_MOST)
 
 

@@ -15,6 +15,7 @@ it ends when another look does not find them any more, or when somebody accepts 
 import logging
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -23,6 +24,7 @@ import msgspec
 from arcade_cloud.domain import ownership, reconciling
 from arcade_cloud.domain.balance import Entry
 from arcade_cloud.domain.books import day_of
+from arcade_cloud.domain.clocks import why_closed
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.reconciling import DayReport, DaySums, Difference, PayoutParts, bounds_ms
@@ -74,10 +76,12 @@ class DailyReconciliation:
     # --- the timer ---------------------------------------------------------------------------------------
 
     def run_once(self) -> None:
-        """Hand one step to `Fulfilment.later`, if a day is to be reconciled."""
+        """Hand one step to `Fulfilment.later`, if a day is to be reconciled and the clock says which."""
         now_ms = self.fulfilment.now_ms()
         if 0 < self._next_ms - now_ms <= IDLE_MS:
             return
+        if why_closed(self.fulfilment.payments.clock_off_ms()) is not None:
+            return  # `clock_off` tells of it
         self._next_ms = now_ms + RETRY_MS
         self.fulfilment.later(self._pass)
 
@@ -96,19 +100,26 @@ class DailyReconciliation:
 
     def _go_on(self) -> None:
         report = self._wanted()
-        if report is None:
-            self._next_ms = self.fulfilment.now_ms() + IDLE_MS
-            return
+        if report is None or self._has_stepped(report):
+            self.alerts.end("books_unread", _SUBJECT, "The balance can be read.")
+            self._next_ms = self.fulfilment.now_ms() + (IDLE_MS if report is None else 0)
+
+    def _has_stepped(self, report: DayReport) -> bool:
+        """Take the next step of a report; False if Stripe did not let us."""
+        day = date.fromisoformat(report.day)
         try:
             self.step(report)
         except Conflict:
-            logger.info("another process reconciles %s", report.day)
+            logger.info("another process reconciles %s", day)
         except PaymentsError as error:
-            logger.warning("%s cannot be reconciled yet: %s", report.day, error)
-            self._unread(date.fromisoformat(report.day), error)
-            return
-        self.alerts.end("books_unread", _SUBJECT, "The balance can be read.")
-        self._next_ms = self.fulfilment.now_ms()
+            logger.warning("%s cannot be reconciled yet: %s", day, error)
+            if report.after and isinstance(error, PaymentsRefused):
+                # The key may be of another account now, which does not know the last entry that was read.
+                with suppress(Conflict):
+                    self._stored(self.begin(day))
+            self._unread(day, error)
+            return False
+        return True
 
     def _last_day(self) -> date:
         """The last day that is over for the books."""

@@ -261,6 +261,10 @@ def test_a_day_begins_and_ends_at_midnight_where_the_arcade_is() -> None:
     # The day on which the clocks go back has 25 hours.
     begin_ms, end_ms = reconciling.bounds_ms(date(2026, 10, 25), ZoneInfo("Europe/Berlin"))
     assert end_ms - begin_ms == 25 * hour_ms
+    for last in (date.min, date.max):
+        for zone in ("Asia/Kuala_Lumpur", "America/Lima"):
+            begin_ms, end_ms = reconciling.bounds_ms(last, ZoneInfo(zone))
+            assert end_ms - begin_ms == 24 * hour_ms
 
 
 def test_what_was_accepted_is_told_no_more() -> None:
@@ -272,6 +276,15 @@ def test_what_was_accepted_is_told_no_more() -> None:
     assert (accepted.found, accepted.to_act_on, accepted.wants_another_look) == ((), (), True)
     done = msgspec.structs.replace(accepted, differences=(one,))
     assert not done.wants_another_look
+
+
+def test_what_alerts_is_dropped_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconciling, "DIFFERENCES_AT_MOST", 2)
+    note = Difference(cause="not_told_yet", subject="1", text="x")
+    told = Difference(cause="dispute", subject="2", text="x")
+    untold = Difference(cause="older_record", subject="3", text="x", alerts=True)
+    assert reconciling.with_more([note, told], [untold]) == ((untold, told), 1)
+    assert reconciling.with_more([note], [told]) == ((note, told), 0)
 
 
 # --- the words -------------------------------------------------------------------------------------------

@@ -674,3 +674,49 @@ def test_a_store_that_is_down_is_the_timers_business(site: HttpSite, daily: Dail
     for _ in range(5):
         daily.run_once()
     assert daily.stored(DAY) is not None
+
+
+def test_a_key_of_another_account_begins_the_day_anew(
+    site: HttpSite, daily: DailyReconciliation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stripe_gateway, "_PAGE", 2)
+    for _ in range(3):
+        site.sold(3)
+    site.now_ms = MIDNIGHT_MS + 4 * HOUR_MS
+    daily.run_once()
+    begun = site.store.day_report("2026-09-21")
+    assert begun is not None
+    assert begun.after
+    with site.payments.stripe.world.world() as (state, _):
+        state.tables["balance_transaction"].clear()
+    daily.run_once()
+    assert "No such object" in site.lasting("books_unread", "Stripe")
+    site.now_ms += RETRY_MS
+    for _ in range(5):
+        daily.run_once()
+    report = daily.stored(DAY)
+    assert report is not None
+    assert {one.cause for one in report.found} == {"not_at_stripe"}  # of the entry that was not read
+    assert site.lasting("books_unread", "Stripe") == ""
+
+
+def test_what_could_not_be_read_is_over_once_another_process_has_read_it(
+    site: HttpSite, daily: DailyReconciliation
+) -> None:
+    site.cloud.alerts.begin("books_unread", "Stripe", "for some reason")
+    for _ in range(6):
+        worker(site).run_once()
+    daily.run_once()
+    assert site.lasting("books_unread", "Stripe") == ""
+
+
+def test_a_process_with_a_wrong_clock_takes_no_day_for_over(
+    site: HttpSite, daily: DailyReconciliation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.now_ms = MIDNIGHT_MS + 4 * HOUR_MS
+    with monkeypatch.context() as ahead:
+        ahead.setattr(site.payments, "clock_off_ms", lambda: 10 * HOUR_MS)
+        daily.run_once()
+    assert site.store.day_report("2026-09-21") is None
+    daily.run_once()
+    assert site.store.day_report("2026-09-21") is not None
