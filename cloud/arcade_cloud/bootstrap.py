@@ -30,7 +30,6 @@ from arcade_cloud.services.clock_recheck import ClockRecheck
 from arcade_cloud.services.clock_watch import ClockWatch
 from arcade_cloud.services.contest_watch import ContestWatch
 from arcade_cloud.services.daily_reconciliation import DailyReconciliation
-from arcade_cloud.services.endpoints import Endpoints
 from arcade_cloud.services.fees import Fees
 from arcade_cloud.services.finding import Finding
 from arcade_cloud.services.fleet import Fleet
@@ -39,7 +38,6 @@ from arcade_cloud.services.machine_messages import MachineMessages
 from arcade_cloud.services.machine_watch import MachineWatch
 from arcade_cloud.services.operations import Operations
 from arcade_cloud.services.outbox import Outbox
-from arcade_cloud.services.outbox_delivery import OutboxDelivery
 from arcade_cloud.services.overview import Overview
 from arcade_cloud.services.payment_intake import PaymentIntake
 from arcade_cloud.services.reconciliation import Reconciliation
@@ -56,6 +54,8 @@ if TYPE_CHECKING:
     from arcade_cloud.adapters.stripe.gateway import Places, StripeGateway
     from arcade_cloud.ports.passwords import Passwords
     from arcade_cloud.services.desk import Desk
+    from arcade_cloud.services.endpoints import Endpoints
+    from arcade_cloud.services.outbox_delivery import OutboxDelivery
     from arcade_cloud.web.dependencies import Dependencies
 
 
@@ -186,23 +186,31 @@ def connect(
     )
 
 
+def api_keys(services: Services, store: SoftwareStore) -> ApiKeys:
+    """The keys of other software."""
+    return ApiKeys(store=store, operations=services.operations, now_ms=services.fulfilment.now_ms)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Software:
     """What there is for other software: its keys, its endpoints, and how they are told."""
 
     keys: ApiKeys
-    endpoints: Endpoints
-    delivery: OutboxDelivery
+    endpoints: "Endpoints"
+    delivery: "OutboxDelivery"
 
 
 def for_software(services: Services, store: SoftwareStore, keyring: Keyring, poster: Poster) -> Software:
-    """What there is for other software, on these services."""
+    """What there is for other software, on these services. Most of it is imported with the first call."""
+    from arcade_cloud.services.endpoints import Endpoints
+    from arcade_cloud.services.outbox_delivery import OutboxDelivery
+
     now_ms, site = services.fulfilment.now_ms, services.fulfilment.outbox.site
     delivery = OutboxDelivery(
         store=store, alerts=services.alerts, poster=poster, secrets_of=keyring.of_endpoint, now_ms=now_ms
     )
     return Software(
-        keys=ApiKeys(store=store, operations=services.operations, now_ms=now_ms),
+        keys=api_keys(services, store),
         endpoints=Endpoints(store=store, alerts=services.alerts, delivery=delivery, site=site, now_ms=now_ms),
         delivery=delivery,
     )
@@ -267,10 +275,17 @@ class Cloud:
     store: WholeStore
     publisher: "Publisher"
     services: Services
-    software: Software
     fees: Fees
     daily: DailyReconciliation
     opened: ExitStack
+
+    @cached_property
+    def software(self) -> Software:
+        """What there is for other software."""
+        from arcade_cloud.adapters.outgoing_webhooks import WebhookPoster
+
+        keyring = Keyring(self.settings.signing_secrets)
+        return for_software(self.services, self.store.software, keyring, WebhookPoster())
 
     @cached_property
     def desk(self) -> "Desk":
@@ -298,7 +313,7 @@ class Cloud:
             operations=services.operations,
             messages=services.messages,
             webhooks=services.webhooks,
-            keys=self.software.keys,
+            keys=api_keys(self.services, self.store.software),
             takings=services.takings,
             settings=self.settings,
             people=self.store.people,
@@ -398,7 +413,6 @@ def build(
     """
     from arcade_cloud.adapters.alert_receivers import alert_receivers
     from arcade_cloud.adapters.mqtt import Publisher
-    from arcade_cloud.adapters.outgoing_webhooks import WebhookPoster
     from arcade_cloud.adapters.stripe.clock import StripeClock
 
     clock = StripeClock(now_ms)
@@ -412,7 +426,6 @@ def build(
         )
         opened.callback(publisher.close)
         gateway = _payments(settings, time_left_s, clock)
-        keyring = Keyring(settings.signing_secrets)
         services = connect(
             store=store,
             software=store.software,
@@ -421,7 +434,7 @@ def build(
             webhooks_payments=_waited_for(settings, webhooks_places, clock),
             broker=publisher,
             receivers=alert_receivers(settings),
-            keyring=keyring,
+            keyring=Keyring(settings.signing_secrets),
             limits=settings.limits,
             base_url=settings.public_base_url,
             price_id=settings.stripe_price_id,
@@ -438,7 +451,6 @@ def build(
             store=store,
             publisher=publisher,
             services=services,
-            software=for_software(services, store.software, keyring, WebhookPoster()),
             fees=Fees(fulfilment=services.fulfilment, balance=gateway),
             daily=DailyReconciliation(
                 fulfilment=services.fulfilment,

@@ -25,6 +25,8 @@ from arcade_cloud.services import watches
 logger = logging.getLogger(__name__)
 
 TIMER_S = 0.5
+# Other software may wait a moment longer than money and pulses, and each look asks every endpoint's partitions.
+OUTBOX_S = 2.0
 # The longest pause of the timer while the store cannot be reached.
 TIMER_BACKOFF_S = 30.0
 PRUNE_EVERY_S = 86_400
@@ -100,9 +102,10 @@ class StripeWorkers:
 
 
 class Ticker:
-    """Does its work twice a second, on a thread of its own; less often while it fails."""
+    """Does its work again and again, on a thread of its own; less often while it fails."""
 
-    def __init__(self, name: str, work: Callable[[], object]) -> None:
+    def __init__(self, name: str, every_s: float, work: Callable[[], object]) -> None:
+        self._every_s = every_s
         self._work = work
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -121,7 +124,7 @@ class Ticker:
 
     def _run(self) -> None:
         failures = 0
-        while not self._stop.wait(min(TIMER_BACKOFF_S, TIMER_S * 2**failures)):
+        while not self._stop.wait(min(TIMER_BACKOFF_S, self._every_s * 2**failures)):
             try:
                 self._work()
             except StoreError:
@@ -138,7 +141,7 @@ class Timer(Ticker):
     """Moves what is due."""
 
     def __init__(self, cloud: Cloud, listener: Listener) -> None:
-        super().__init__("timer", self._pass)
+        super().__init__("timer", TIMER_S, self._pass)
         self._cloud = cloud
         name = cloud.settings.mqtt_listener_id or host_id()
         self._watches = (
@@ -171,7 +174,7 @@ def running(settings: Settings) -> Iterator[Cloud]:
     with build(settings, later=workers.later, players_places=places, webhooks_places=webhooks) as cloud:
         listener = cloud.listener()
         timer = Timer(cloud, listener)
-        outbox = Ticker("outbox", cloud.software.delivery.run_once)
+        outbox = Ticker("outbox", OUTBOX_S, cloud.software.delivery.run_once)
         try:
             workers.start()
             listener.start()

@@ -222,3 +222,9 @@ def test_no_proxy_is_asked(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) 
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert post(f"http://127.0.0.1:{receiver.port}/") is None
+
+
+def test_the_function_on_lambda_leaves_time_for_the_longest_post() -> None:
+    from arcade_cloud.entrypoints.aws_lambda.handler import LONGEST_POST_S
+
+    assert LONGEST_POST_S >= outgoing_webhooks.LONGEST_S

@@ -26,6 +26,7 @@ class Told:
         self.endpoints = [self.add(url) for url in urls]
 
     def add(self, url: str, events: tuple[str, ...] = EVENTS) -> Endpoint:
+        self.site.now_ms += 1  # they are told in the order of their age
         return self.site.software.endpoints.add(url, events, by="ann")
 
     def restart(self) -> None:

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from arcade_cloud.adapters.alert_receivers import TIMEOUT_S
-from arcade_cloud.adapters.outgoing_webhooks import LONGEST_S
 from arcade_cloud.adapters.stripe.gateway import LONGEST_IN_A_HURRY_S
 from arcade_cloud.bootstrap import build
 from arcade_cloud.config.settings import load, warnings
@@ -29,7 +28,6 @@ from arcade_cloud.errors import ArcadeError, StoreUnavailable
 from arcade_cloud.services import watches
 from arcade_cloud.services.clock_recheck import ClockRecheck
 from arcade_cloud.services.fulfilment import Fulfilment
-from arcade_cloud.services.outbox_delivery import OutboxDelivery
 from arcade_cloud.services.reconciliation import Reconciliation
 from arcade_cloud.services.watches import Watch
 from arcade_cloud.web.app import create_app
@@ -45,6 +43,8 @@ HTTP_S = 25.0
 # Kept for the step that is under way when time is up: it may wait for the store and a slow broker.
 MARGIN_S = 5.0
 MAX_TICK_S = 600.0
+# The longest that one post to other software takes (adapters/outgoing_webhooks.py).
+LONGEST_POST_S = 17.0
 BATCH = 100
 # The least and the most that a waiting tick sleeps. An order that cannot be moved is due all the time; another
 # process may leave an order that is due before any that the store knew of.
@@ -111,7 +111,7 @@ class LambdaFunction:
     deadline: Deadline
     sleep_s: Callable[[float], None] = time.sleep
     books: tuple[Watch, ...] = ()
-    outbox: OutboxDelivery | None = None
+    tell_software: Callable[[int], object] = lambda until_ms: None
 
     def handle(self, event: object, context: Context) -> dict[str, Any]:
         """The result for one event.
@@ -153,8 +153,7 @@ class LambdaFunction:
             if not booked:  # once a tick: each asks Stripe for one page
                 watches.look(self.books)
                 booked = True
-            if self.outbox is not None:
-                self.outbox.run_once(until_ms=self._until_ms() - round(1000 * LONGEST_S))
+            self.tell_software(self._until_ms() - round(1000 * LONGEST_POST_S))
             wait_s = self._until_due_s()
             if wait_s is None or self.deadline.left_s() - wait_s <= leave_at_s:
                 return moved
@@ -214,7 +213,7 @@ def lambda_function() -> LambdaFunction:
         all_watches,
         deadline,
         books=(cloud.fees, cloud.daily),
-        outbox=cloud.software.delivery,
+        tell_software=lambda until_ms: cloud.software.delivery.run_once(until_ms=until_ms),
     )
 
 

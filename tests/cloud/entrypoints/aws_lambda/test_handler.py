@@ -21,6 +21,7 @@ from arcade_cloud.domain.events import Outcome
 from arcade_cloud.entrypoints.aws_lambda.handler import (
     BATCH,
     HTTP_S,
+    LONGEST_POST_S,
     LOOK_S,
     MARGIN_S,
     Deadline,
@@ -74,6 +75,7 @@ class Lambda:
             Deadline(lambda: self.site.now_ms / 1000),
             self.sleep,
             books=(self,),
+            tell_software=lambda until_ms: self.site.software.delivery.run_once(until_ms=until_ms),
         )
         self.due_when_books_were_read: list[int] = []
 
@@ -597,3 +599,20 @@ def test_on_aws_all_is_made_ready_before_the_first_event(tmp_path: Path) -> None
 
 def test_on_aws_faults_do_not_keep_the_process_from_starting() -> None:
     assert imported(AWS_LAMBDA_FUNCTION_NAME="arcade")[0] == 0
+
+
+# --- other software --------------------------------------------------------------------------------------
+
+
+def test_a_tick_tells_other_software_and_no_request_does(aws: Lambda) -> None:
+    site = aws.site
+    site.software.endpoints.add("https://shop.example/", ("play.delivered",), by="ann")
+    order_id = site.begin(1)
+    site.pay(order_id)
+    site.say_ack(order_id, "done", 1)
+    aws.ask(SHAPES[0], "/status")
+    assert site.poster.tried == []
+    aws.tick(left_s=LONGEST_POST_S + MARGIN_S)  # too late for the longest post
+    assert site.poster.tried == []
+    aws.tick()
+    assert [url for url, _, _ in site.poster.posted] == ["https://shop.example/"]
