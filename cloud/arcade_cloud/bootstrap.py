@@ -247,7 +247,13 @@ def desk(
             refund_limits=settings.manager_refund_limits,
         ),
         accounts=accounts,
-        sign_in=SignIn(store=people, accounts=accounts, now_ms=now_ms, device_keys=keyring.of_devices),
+        sign_in=SignIn(
+            store=people,
+            accounts=accounts,
+            now_ms=now_ms,
+            device_keys=keyring.of_devices,
+            raise_alert=store.raise_alert,
+        ),
         log=log,
     )
 

@@ -18,6 +18,7 @@ AlertKind = Literal[
     "dispute",
     "event_given_up",
     "given_up",
+    "guessing",
     "impossible_ack",
     "loss",
     "meter",

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from arcade_cloud.domain.alerts import Alert, alert
 from arcade_cloud.domain.devices import ID_BYTES, device_of, new_token
 from arcade_cloud.domain.people import (
     FREE_TRIES,
@@ -37,6 +38,7 @@ from arcade_cloud.errors import BadRequest, Conflict, SignInRefused, TooManyRequ
 from arcade_cloud.ports.people import PeopleStore
 from arcade_cloud.services.accounts import Accounts
 from arcade_cloud.services.rate_limit import client_of
+from arcade_shared.times import format_ms
 
 AT_ADDRESS, FOR_PERSON = 20, 50
 _WRONG = "The name or the password is wrong."
@@ -78,6 +80,7 @@ class SignIn:
     accounts: Accounts
     now_ms: Callable[[], int]
     device_keys: Sequence[bytes]
+    raise_alert: Callable[[Alert], object]
     random_bytes: Callable[[int], bytes] = field(default=secrets.token_bytes)
 
     # --- in ----------------------------------------------------------------------------------------------
@@ -101,6 +104,8 @@ class SignIn:
             person = self.store.person(known_as) if known_as else None
             usable = None if person is None or person.disabled else person.password_hash or None
             if not self.accounts.passwords().is_right(password, usable) or person is None:
+                if person is not None:
+                    self._tell_of_guessing(person.name)
                 raise SignInRefused(_WRONG)
         if self.accounts.passwords().is_old(person.password_hash):
             self.accounts.better_hash(person.name, password, person.password_hash)
@@ -256,6 +261,17 @@ class SignIn:
             return {f"browser:{browser}": FREE_TRIES}
         mine = {} if not name else {f"at:{name}:{client_of(ip)}": FREE_TRIES, f"person:{name}": FOR_PERSON}
         return {**self._at_address(ip), **mine}
+
+    def _tell_of_guessing(self, name: str) -> None:
+        """Tell people, once a day, that somebody tries one password after the other for one of them."""
+        count = self.store.tries(f"person:{name}").count
+        if count >= FOR_PERSON:
+            at_ms = self.now_ms()
+            text = (
+                f"Somebody has tried {count} wrong passwords for {name} within the hour, from several addresses. "
+                "Nobody got in by that. Give the person a long password and a second factor, if there is none."
+            )
+            self.raise_alert(alert("guessing", name, text, at_ms, format_ms(at_ms)[:10]))
 
     @contextmanager
     def _trying(self, counts: dict[str, int]) -> Iterator[None]:

@@ -1,9 +1,12 @@
 """What people do is allowed by their role, written down before and after, and bounded by a manager's limits."""
 
+import ast
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
+import arcade_cloud
 from arcade_cloud.domain.fleet import Line
 from arcade_cloud.domain.machines import MachineChange
 from arcade_cloud.domain.money import Offer
@@ -12,6 +15,7 @@ from arcade_cloud.errors import BadRequest, Forbidden, StoreUnavailable, Unknown
 from support.site import PRICE_ID, Site
 
 ROOT = command_line("root")
+PACKAGE = Path(arcade_cloud.__file__).parent
 OWNER, MANAGER, TECHNICIAN, VIEWER = (
     Actor(name=role.value, role=role, second_factor=True, ip="192.0.2.1") for role in Role
 )
@@ -267,3 +271,38 @@ def test_an_act_that_was_cut_short_counts_towards_the_limit(site, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(BadRequest, match="5 credits of it are used"):
         site.desk.acts.grant(MANAGER, "cab-01", 1, reason="free", token="b")
+
+
+# --- the one place ------------------------------------------------------------------------------------------
+
+CHANGES = {
+    *(
+        "machine_add",
+        "machine_set",
+        "take_in",
+        "grant",
+        "refund",
+        "give_back",
+        "deliver",
+        "dismiss",
+        "acknowledge",
+    ),
+    *("revoke", "set_password", "set_second_factor", "put_machine", "put_person", "book", "move"),
+}
+
+
+def changing_calls(source: str) -> list[str]:
+    """Calls that change something, but not by the acts or accounts that check and write down."""
+    calls = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    named = [func for func in calls if isinstance(func, ast.Attribute) and func.attr in CHANGES]
+    return [
+        ast.unparse(func) for func in named if ast.unparse(func.value).split(".")[-1] not in {"acts", "accounts"}
+    ]
+
+
+def test_commands_and_pages_change_nothing_but_by_acts():
+    folders = (PACKAGE / "entrypoints" / "cli", PACKAGE / "web" / "console")
+    modules = [path for folder in folders for path in folder.glob("*.py")]
+    assert len(modules) >= 30
+    assert {path.name: found for path in modules if (found := changing_calls(path.read_text()))} == {}
+    assert changing_calls("cloud.services.operations.refund(order_id)") == ["cloud.services.operations.refund"]

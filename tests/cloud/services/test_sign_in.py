@@ -11,6 +11,7 @@ import pytest
 
 from arcade_cloud.adapters import passwords
 from arcade_cloud.adapters.passwords import Argon2Passwords
+from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.people import (
     CODE_WITHIN_MS,
     FREE_TRIES,
@@ -44,8 +45,13 @@ class Door:
         self.accounts = Accounts(
             store=self.store, log=self.log, now_ms=lambda: self.now_ms, passwords=lambda: self.hashing
         )
+        self.alerts: dict[str, Alert] = {}
         self.sign_in = SignIn(
-            store=self.store, accounts=self.accounts, now_ms=lambda: self.now_ms, device_keys=[b"k" * 32]
+            store=self.store,
+            accounts=self.accounts,
+            now_ms=lambda: self.now_ms,
+            device_keys=[b"k" * 32],
+            raise_alert=lambda alert: self.alerts.setdefault(alert.alert_id, alert),
         )
         self.accounts.add(ROOT, "ann", Role.OWNER, PASSWORD)
 
@@ -364,6 +370,8 @@ def test_many_addresses_do_not_help_and_cannot_lock_the_owner_out(door):
     known = door.sign_in.device_token("ann")
     for number in range(FOR_PERSON):
         wrong(door, ip=f"203.0.113.{number}")
+    (told,) = door.alerts.values()
+    assert (told.kind, told.subject) == ("guessing", "ann")
     with pytest.raises(TooManyRequests):
         door.enter(ip=ELSEWHERE)  # from nowhere known
     assert door.is_in(entered.token)  # who is in stays in
@@ -372,6 +380,13 @@ def test_many_addresses_do_not_help_and_cannot_lock_the_owner_out(door):
         door.enter(ip=ELSEWHERE, device="made up")
     door.now_ms += LONGEST_WAIT_MS
     door.enter(ip=ELSEWHERE)  # and so does everybody else, once it stops
+
+
+def test_guessing_the_names_of_people_alerts_nobody(door):
+    for number in range(FOR_PERSON):
+        wrong(door, name="eve", ip=f"203.0.113.{number}")
+    wrong(door, FREE_TRIES)
+    assert door.alerts == {}
 
 
 def test_a_known_browser_guesses_no_more_than_others(door):

@@ -148,6 +148,19 @@ def test_a_stranger_is_led_to_the_way_in_and_then_to_where_they_wanted(site):
     assert answer.headers["Location"] == "/console/account/password"
 
 
+def test_below_a_stage_every_address_is_below_it_too():
+    site = Site(stage_prefix="/prod")
+    a_person(site, with_phone=False)
+    visitor = Visitor(site)
+    answer = visitor.get("/prod/console/account/password")
+    assert answer.headers["Location"] == "/prod/console/sign-in?next=/console/account/password"
+    page = visitor.get(answer.headers["Location"])
+    assert 'action="/prod/console/sign-in"' in page.text
+    answer = visitor.post("/prod/console/sign-in", name="ann", password=PASSWORD, next="/console/account/password")
+    assert answer.headers["Location"] == "/prod/console/account/password"
+    assert visitor.get(answer.headers["Location"]).status_code == 200
+
+
 @pytest.mark.parametrize(
     "onward",
     [
