@@ -33,7 +33,9 @@ def create_console(dependencies: Dependencies) -> Flask:
     error_responses.install(app)
     assets.install(app)
     app.jinja_env.filters["credits"] = credits_text
-    app.jinja_env.globals.update(site_name=settings.site_name, contact="", contact_link="")
+    app.jinja_env.globals.update(
+        site_name=settings.site_name, contact="", contact_link="", operator_contact=settings.operator_contact
+    )
     headers.install(app, settings, headers.console_policy())
     hosts.install(app, settings.allowed_hosts)
     app.before_request(check_same_site)
