@@ -322,6 +322,13 @@ MUTATIONS = (
         elsewhere="tests/cloud/adapters/stripe/test_clock.py::"
         "test_a_process_that_was_suspended_or_set_ahead_knows_nothing_before_the_next_answer",
     ),
+    # Its own echoes would have to prove for five minutes that it hears, and nobody says a word to it meanwhile.
+    _bug(
+        "a process whose clock is wrong calls machines silent",
+        (WATCH + "run_once", ' or self.clock() == "wrong"', ""),
+        elsewhere="tests/cloud/services/test_machine_watch.py::"
+        "test_a_process_that_is_hours_ahead_calls_no_machine_silent",
+    ),
     _bug(
         "a watch waits until the time that its clock said before it was set back",
         (WATCH + "run_once", "0 < self._next_ms - now_ms <= LOOK_EVERY_MS", "now_ms < self._next_ms"),

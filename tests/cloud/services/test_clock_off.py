@@ -1,5 +1,7 @@
 """A cloud whose clock is off Stripe's: a person is told, and nobody is made to pay for what goes back."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -8,6 +10,7 @@ from arcade_cloud.domain.clocks import CLOSED, CLOSED_OFF_MS, TOLD_OFF_MS
 from arcade_cloud.domain.events import RefundAsked
 from arcade_cloud.entrypoints.cli.check import _clock
 from arcade_cloud.errors import NotReady, PaymentsRefused
+from arcade_cloud.services.clock_recheck import ASK_AGAIN_MS
 from arcade_cloud.services.clock_watch import MEASURE_AGAIN_MS, MEASURE_EVERY_MS, ClockWatch
 from support.mortal_cloud import MACHINE, MortalCloud
 from support.orders import only_credit, only_payment
@@ -271,3 +274,50 @@ def test_a_process_that_is_hours_behind_takes_no_time_on_record_for_the_future(i
     cloud.settle_down(lambda: cloud.order(order_id).state != "revoking")
     assert ended_by(cloud, order_id) == "silence"
     assert cloud.now_ms - began_ms >= 1000 * (cloud.limits.silence_limit_s - 10)
+
+
+@pytest.mark.parametrize("ahead_ms", [-8 * 3_600_000, 8 * 3_600_000])
+def test_a_wrong_clock_is_not_what_a_machine_s_silence_counts_from(
+    ahead_ms: int,
+) -> None:
+    cloud = MortalCloud()
+    cloud.machine.is_up = False
+    order_id = cloud.buy("fpx")
+    assert order_id is not None
+    cloud.settle_down(lambda: cloud.order(order_id).state == "funded")
+    cloud.now_ms += 30_000
+    off = Off(cloud, ahead_ms)
+    off.answered = True
+    cloud.start(payments=off, now_ms=lambda: cloud.now_ms + ahead_ms)
+    cloud.fulfilment.move(order_id, RefundAsked("boss", "stuck"))
+    delivery = only_credit(cloud.order(order_id)).delivery
+    assert delivery is not None
+    assert delivery.revoking is not None
+    assert delivery.revoking.since_ms == delivery.revoking.first_confirmed_at_ms == cloud.now_ms
+
+
+def test_only_a_thread_that_may_wait_for_stripe_asks_it_for_the_time() -> None:
+    cloud = MortalCloud()
+    order_id = silent(cloud)
+    cloud.now_ms += 1000 * cloud.limits.last_resort_s
+    waiting: list[Callable[[], None]] = []
+    off = Off(cloud, 0)
+    cloud.start(payments=off, later=waiting.append)
+    cloud.services.recheck.look()
+    cloud.fulfilment.move_due(order_id)
+    assert "check" not in cloud.payments.calls
+    assert len(waiting) == 2
+    waiting.pop()()
+    assert "check" in cloud.payments.calls
+    assert ended_by(cloud, order_id) == "last resort"
+
+
+def test_stripe_is_asked_for_the_time_now_and_then_until_it_answers() -> None:
+    cloud = MortalCloud()
+    cloud.start(payments=Off(cloud, None))
+    monotonic_ms = 0
+    recheck = replace(cloud.services.recheck, monotonic_ms=lambda: monotonic_ms)
+    for _ in range(2 * ASK_AGAIN_MS // 500):  # as the timer passes
+        recheck.run_once()
+        monotonic_ms += 500
+    assert cloud.payments.calls.count("check") == 2

@@ -480,3 +480,14 @@ def test_a_machine_that_was_heard_in_the_future_is_silent_from_now_on(watching: 
     world.services.recheck.look()
     watching.tick(TOLD_MS)
     assert watching.told == [("machine_silent", "began")]
+
+
+def test_a_process_that_is_hours_ahead_calls_no_machine_silent(
+    watching: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its own echoes it seems to hear, and by its clock nothing was said for hours."""
+    world = watching.world
+    monkeypatch.setattr(world.payments, "clock_off_ms", lambda: HOURS_8_MS)
+    world.start(machine_silent_s=SILENT_S, now_ms=lambda: world.now_ms + HOURS_8_MS)
+    watching.tick(HEARS_FOR_MS + 3 * ECHO_EVERY_MS)
+    assert watching.told == []
