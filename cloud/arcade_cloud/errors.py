@@ -33,8 +33,9 @@ ArcadeError
 └── InvariantBroken           a record contradicts the rules: a defect, never the caller's fault
 
 An error that only one module raises is defined in that module, which the tree names. A message from a machine that
-breaks the contract raises `arcade_shared.errors.BadMessage`. Two errors never leave their adapter: `Unreadable`
-(adapters/stripe/objects.py) and `Refused` (adapters/store/dynamodb/client.py).
+breaks the contract raises `arcade_shared.errors.BadMessage`. Three errors never leave their adapter: `Unreadable`
+(adapters/stripe/objects.py), `Refused` (adapters/store/dynamodb/client.py) and `_Refused`
+(adapters/outgoing_webhooks.py).
 """
 
 
