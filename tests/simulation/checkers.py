@@ -513,6 +513,7 @@ def check_defects(case: Case) -> Iterator[Broken]:
 def check(evidence: Evidence) -> tuple[list[Broken], Counter[str]]:
     """What is broken, and how often each named exception was met."""
     from simulation.alert_checker import check_alerts
+    from simulation.announced_checker import check_announced
     from simulation.bound_checker import check_final
     from simulation.closure_checker import check_closed
     from simulation.ownership_checker import check_ownership
@@ -538,6 +539,7 @@ def check(evidence: Evidence) -> tuple[list[Broken], Counter[str]]:
         check_ownership,
         check_closed,
         check_takings,
+        check_announced,
     ):
         broken.extend(checker(case))
     return broken, case.exceptions

@@ -25,6 +25,8 @@ RECONCILING = "arcade_cloud.domain.reconciling:"
 DAILY = "arcade_cloud.services.daily_reconciliation:DailyReconciliation."
 OWNERSHIP = "arcade_cloud.domain.ownership:"
 INTAKE = "arcade_cloud.services.payment_intake:PaymentIntake."
+OUTBOX = "arcade_cloud.domain.outbox:"
+TELLING = "arcade_cloud.services.outbox_delivery:OutboxDelivery."
 WATCH = "arcade_cloud.services.machine_watch:MachineWatch."
 STRIPE_CLOCK = "arcade_cloud.adapters.stripe.clock:StripeClock."
 CREDITS = "arcade_edge.domain.credits:"
@@ -1104,6 +1106,65 @@ MUTATIONS = (
         (DAILY + "_entries", "if entry.created_ms >= end_ms:", "if False:"),
         elsewhere="tests/cloud/services/test_daily_reconciliation.py::"
         "test_entries_of_the_night_after_are_booked_and_told_the_next_day",
+    ),
+    # What other software is told.
+    _bug(
+        "a delivery is told as what was bought",
+        (OUTBOX + "_play", '"delivered": delivered', '"delivered": credit.count'),
+    ),
+    _bug(
+        "a step is stored without what it tells",
+        (
+            "arcade_cloud.services.fulfilment:Fulfilment._save",
+            "self.outbox.of_step(order, decision.order, at_ms)",
+            "()",
+        ),
+    ),
+    _bug(
+        "only what was refunded is told, and not what was released",
+        (
+            OUTBOX + "given_back_minor",
+            "shown.amount_minor - shown.received_minor + shown.refunded_minor",
+            "shown.refunded_minor",
+        ),
+    ),
+    _bug(
+        "the signature leaves out the time",
+        (OUTBOX + "signature", 'b"%d." % at_s + body', "body"),
+        elsewhere="tests/cloud/domain/test_outbox.py::test_signatures_are_as_openssl_computes_them",
+    ),
+    _bug(
+        "what did not arrive is not tried again",
+        (OUTBOX + "trying", "due_at_ms=now_ms + 1000 * wait_s", "due_at_ms=None"),
+        elsewhere="tests/cloud/services/test_outbox_delivery.py::"
+        "test_an_endpoint_that_fails_holds_up_no_other_and_gets_everything_later",
+    ),
+    _bug(
+        "a try is made before it is written down",
+        (TELLING + "_try", "self.store.change_posting(posting, sent)", "sent = posting"),
+        elsewhere="tests/cloud/services/test_outbox_delivery.py::test_two_processes_send_one_posting_once",
+    ),
+    _bug(
+        "a day in which the cloud was down counts for an endpoint's",
+        (OUTBOX + "trying", "posting.since_ms if posting.tries else now_ms", "posting.since_ms"),
+        elsewhere="tests/cloud/services/test_outbox_delivery.py::"
+        "test_a_cloud_that_was_down_for_days_gives_nothing_up_at_the_first_failure",
+    ),
+    _bug(
+        "what is given up is told to nobody",
+        (TELLING + "_give_up", "self.alerts.store.raise_alert(", "(lambda alert: None)("),
+        elsewhere="tests/cloud/services/test_outbox_delivery.py::"
+        "test_what_is_not_taken_for_a_day_is_given_up_and_told",
+    ),
+    _bug(
+        "a key does whatever it likes",
+        ("arcade_cloud.domain.api_keys:check_scope", "if scope not in key.scopes:", "if False:"),
+        elsewhere="tests/cloud/web/test_api_keys.py::test_a_key_does_what_its_scope_says_and_nothing_else",
+    ),
+    _bug(
+        "a revoked key goes on working",
+        ("arcade_cloud.domain.api_keys:is_valid", "is_its_own and key.revoked_at_ms is None", "is_its_own"),
+        elsewhere="tests/cloud/web/test_api_keys.py::test_a_revoked_key_is_refused_at_once_and_for_good",
     ),
 )
 

@@ -16,6 +16,7 @@ from arcade_cloud.bootstrap import connect
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.limits import Limits
+from arcade_cloud.domain.outbox import EVENT_TYPES, Endpoint
 from arcade_cloud.errors import (
     BadRequest,
     BadWebhook,
@@ -35,6 +36,7 @@ from support.memory_store import MemoryStore
 T = TypeVar("T")
 BASE_URL = "https://play.example"
 WEBHOOK_SECRET = "whsec_simulation"
+SOFTWARE = "we_simulation"
 STORE_WRITES = (
     "move note_seen raise_alert put_presence note_unmatched_ack note_unclaimed forget_unclaimed note_echo "
     "mark_alert_sent note_reconciled change_alert note_webhook_accepted note_webhooks_refused "
@@ -89,7 +91,8 @@ class SimStore(MemoryStore):
 
     def backup(self) -> dict[str, Any]:
         """All that is on record, as it is now."""
-        return {name: _copied(held) for name, held in vars(self).items() if name not in NO_RECORDS}
+        records = {name: _copied(held) for name, held in vars(self).items() if name not in NO_RECORDS}
+        return {**records, "software": self.software.copied()}
 
     def restore(self, backup: dict[str, Any]) -> None:
         """What is on record is what it was."""
@@ -145,6 +148,7 @@ class Worker:
             limits=cloud.limits,
             base_url=BASE_URL,
             price_id="price_default",
+            software=cloud.store.software,
             machine_silent_s=cloud.evidence.limits.machine_silent_s,
             zone=ZoneInfo(cloud.evidence.zone),
             now_ms=self.now_ms,
@@ -283,6 +287,10 @@ class Cloud:
         self._look_at_ms: int | None = None
         self.store = SimStore(self._committed, lambda: self._wake(scheduler.now_ms), self._look_from)
         self.store.note_reconciled(scheduler.now_ms)
+        url = "https://software.example/"
+        self.store.software.add_endpoint(
+            Endpoint(endpoint_id=SOFTWARE, url=url, events=EVENT_TYPES, created_at_ms=0)
+        )
         self._reconcile_until_ms: int | None = None
         self.serverless = rng.random() < 0.3
         self.timer_ms = evidence.limits.timer_s * SECOND

@@ -103,6 +103,8 @@ def good() -> Evidence:
             "lost_minor": 0,
         }
     ]
+    play = {"orderId": "o-1", "machineId": "cab-1", "credits": 2, "delivered": 2}
+    evidence.announced = [{"type": "play.delivered", "data": play}]
     evidence.orders = [
         {
             "order_id": "o-1",
@@ -128,6 +130,11 @@ def test_a_good_life_breaks_nothing() -> None:
     broken, exceptions = check(good())
     assert not broken
     assert not exceptions
+
+
+def _play(evidence: Evidence) -> dict[str, Any]:
+    data: dict[str, Any] = evidence.announced[0]["data"]
+    return data
 
 
 def _pulse_again(evidence: Evidence) -> None:
@@ -479,6 +486,17 @@ WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     "booked as given back, and kept": ("takings", lambda e: e.takings[0].update(goodwill_minor=100)),
     "booked at another machine": ("takings", lambda e: e.takings[0].update(machine_id="cab-2")),
     "booked as paid by other means": ("takings", lambda e: e.takings[0].update(method="fpx")),
+    "a delivery that software is not told of": ("announced", lambda e: e.announced.clear()),
+    "a delivery that software is told of twice": ("announced", lambda e: e.announced.append(e.announced[0])),
+    "software is told of more than was delivered": ("announced", lambda e: _play(e).update(delivered=3)),
+    "software is told of another machine": ("announced", lambda e: _play(e).update(machineId="cab-2")),
+    "software is told of a refund that was none": (
+        "announced",
+        lambda e: e.announced.append(
+            {"type": "order.refunded", "data": {"orderId": "o-1", "refunded": "1.00", "currency": "MYR"}}
+        ),
+    ),
+    "software is told of an order that is none": ("announced", lambda e: _play(e).update(orderId="o-2")),
     "never final": ("final", _set(state="revoking")),
     "closed too late": (
         "final",

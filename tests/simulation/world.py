@@ -1,5 +1,6 @@
 """One run: the world of a seed is drawn, lives through its faults, comes to rest, and leaves its evidence."""
 
+import json
 import math
 import random
 import time
@@ -24,7 +25,7 @@ from simulation.players import People, offers_in
 from simulation.scheduler import START_MS, Scheduler
 from simulation.shops import Shops
 from simulation.sim_broker import SimBroker
-from simulation.sim_cloud import Cloud, Endless
+from simulation.sim_cloud import SOFTWARE, Cloud, Endless
 from simulation.sim_pi import Pi
 from simulation.sim_stripe import SimPayments, StripeSide
 
@@ -461,6 +462,7 @@ class World:
             for day_ms in range(START_MS - DAY, evidence.ended_ms + 2 * DAY, DAY)
             for line in store.lines_of_day(time.strftime("%Y-%m-%d", time.gmtime(day_ms // 1000)))
         ]
+        evidence.announced = [json.loads(one.body) for one in store.software.postings(SOFTWARE, 1_000_000)]
         evidence.alerts = [(alert.kind, alert.subject) for alert in store.recent_alerts(100_000)]
         evidence.conditions = [
             Condition(alert.kind, alert.subject, alert.at_ms, alert.ended_at_ms)

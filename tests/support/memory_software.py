@@ -19,6 +19,13 @@ class MemorySoftware:
         self._endpoints: dict[str, Endpoint] = {}
         self._postings: dict[tuple[str, str], Posting] = {}
 
+    def copied(self) -> "MemorySoftware":
+        """All that is on record, as it is now."""
+        copy = MemorySoftware(self._lock, self._check_up)
+        copy._api_keys, copy._endpoints = dict(self._api_keys), dict(self._endpoints)
+        copy._postings = dict(self._postings)
+        return copy
+
     def api_key(self, key_id: str) -> ApiKey | None:
         with self._lock:
             self._check_up()
