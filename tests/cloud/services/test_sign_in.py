@@ -357,6 +357,13 @@ def test_trying_at_once_gives_no_more_tries(door, monkeypatch):
         assert sum(pool.map(guess, range(12))) <= FREE_TRIES
 
 
+def test_who_was_overtaken_by_others_between_look_and_count_tries_no_more(door):
+    for _ in range(FREE_TRIES):
+        door.sign_in._count("person:ann", FREE_TRIES)
+    with pytest.raises(TooManyRequests):
+        door.sign_in._count("person:ann", FREE_TRIES)
+
+
 def test_one_address_cannot_try_one_person_after_the_other(door):
     for number in range(AT_ADDRESS):
         wrong(door, name=f"person{number}")
