@@ -64,6 +64,12 @@ ACTS = {
     "acknowledge": ("OMT", lambda acts, who: acts.acknowledge(who, "none:none")),
     "key": ("O", lambda acts, who: acts.key_add(who, "kiosk", ["checkout"])),
     "revoke": ("O", lambda acts, who: acts.key_revoke(who, "none")),
+    "webhook": ("O", lambda acts, who: acts.endpoint_add(who, "https://shop.example/hook", ["play.delivered"])),
+    "webhook's secret": ("O", lambda acts, who: acts.endpoint_secret(who, "we_none")),
+    "webhook's test": ("O", lambda acts, who: acts.endpoint_test(who, "we_none")),
+    "webhook's end": ("O", lambda acts, who: acts.endpoint_remove(who, "we_none")),
+    "replay": ("O", lambda acts, who: acts.replay(who, "we_none", "evt_none")),
+    "replay by time": ("O", lambda acts, who: acts.replay_since(who, "we_none", 0, 1)),
     "accept": ("OM", lambda acts, who: acts.doing(who, Act.ACCEPT, "2026-11-26").__enter__()),
     "store": ("O", lambda acts, who: acts.doing(who, Act.STORE, "store").__enter__()),
 }
@@ -306,3 +312,24 @@ def test_commands_and_pages_change_nothing_but_by_acts():
     assert len(modules) >= 30
     assert {path.name: found for path in modules if (found := changing_calls(path.read_text()))} == {}
     assert changing_calls("cloud.services.operations.refund(order_id)") == ["cloud.services.operations.refund"]
+
+
+def test_what_is_done_with_webhooks_is_written_down_without_what_may_be_secret(site):
+    acts = site.desk.acts
+    endpoint = acts.endpoint_add(OWNER, "https://shop.example/hook?token=hidden", ["play.delivered"])
+    secret = acts.endpoint_secret(OWNER, endpoint.endpoint_id)
+    assert acts.endpoint_test(OWNER, endpoint.endpoint_id) is None
+    order_id = bought(site)
+    (posting,) = site.store.software.postings(endpoint.endpoint_id, 10)
+    acts.replay(OWNER, endpoint.endpoint_id, posting.event_id)
+    assert acts.replay_since(OWNER, endpoint.endpoint_id, 0, site.now_ms + 1) == 1
+    acts.endpoint_remove(OWNER, endpoint.endpoint_id)
+    found = lines(site)
+    assert [line.entry.act for line in found] == [Act.WEBHOOKS] * 6
+    assert all(line.outcome is not None and line.outcome.result == "done" for line in found)
+    written = repr(found)
+    assert endpoint.endpoint_id in written
+    assert "shop.example" in written
+    assert "hidden" not in written
+    assert secret not in written
+    assert order_id not in written
