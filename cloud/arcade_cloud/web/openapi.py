@@ -238,7 +238,12 @@ def _page(summary: str, state: str, errors: tuple[int, ...]) -> Schema:
     """A page. With `?format=json` the page and its errors are JSON."""
     text = {"text/html": {"schema": {"type": "string"}}}
     responses = {"200": {"description": "The page, or its state", "content": {**text, **_content(state)}}}
-    wanted = {"in": "query", "name": "format", "schema": {"enum": ["json"]}}
+    wanted = {
+        "in": "query",
+        "name": "format",
+        "description": "`json` for the state as JSON; anything else is the page",
+        "schema": {"type": "string"},
+    }
     for status in errors:
         responses[str(status)] = {"description": _ERRORS[status], "content": {**text, **_content("Error")}}
     return {**_operation(summary, responses), "parameters": [wanted]}
