@@ -955,7 +955,7 @@ MUTATIONS = (
             " and status.timestamp_ms >= now_ms - FRESH_MS",
             "",
         ),
-        near=50,
+        near=390,
     ),
     _bug(
         "a machine that fell silent once is never looked at again",
@@ -1026,7 +1026,7 @@ MUTATIONS = (
     _bug(
         "a machine that is called silent stays so when it goes out of service",
         (WATCH + "_excused", '"machine_silent"', '"deaf"'),
-        near=60,
+        near=515,
         weather=("machine out of service", "link of a Pi down", "Pi without power"),
     ),
     _bug(
