@@ -56,7 +56,7 @@ AGAIN_MS = 20 * 3_600_000
 ORDERS_AT_ONCE = 200
 # When nothing is to be done, or Stripe gave no answer.
 IDLE_MS, RETRY_MS = 30 * 60_000, 5 * 60_000
-# A day that cannot be read for so long is a person's business. A key without the right to read is at once.
+# A day that was tried in vain for so long is a person's business. A key without the right to read is at once.
 UNREAD_ALERT_MS = 12 * 3_600_000
 _SUBJECT = "Stripe"
 PERMISSIONS = "a restricted key needs the permissions “Balance”, “Balance transaction sources” and “Payouts”: read"
@@ -108,7 +108,8 @@ class DailyReconciliation:
         """Take the next step of a report; False if Stripe did not let us."""
         day = date.fromisoformat(report.day)
         try:
-            self.step(report)
+            # A new one is stored first: it says since when the day is tried in vain.
+            self.step(report if report.version else self._stored(report))
         except Conflict:
             logger.info("another process reconciles %s", day)
         except PaymentsError as error:
@@ -148,11 +149,11 @@ class DailyReconciliation:
 
     def _unread(self, day: date, error: Exception) -> None:
         """Tell a person, if a right is missing or this has lasted for long."""
-        _, end_ms = bounds_ms(day, self.fulfilment.zone)
-        late_ms = self.fulfilment.now_ms() - end_ms - AFTER_MIDNIGHT_MS
+        now_ms, report = self.fulfilment.now_ms(), self.fulfilment.store.day_report(day.isoformat())
+        since_ms = now_ms if report is None or report.phase == "done" else report.began_ms
         if isinstance(error, PaymentsRefused):
             why = f"{error} ({PERMISSIONS})"
-        elif late_ms < UNREAD_ALERT_MS:
+        elif now_ms - since_ms < UNREAD_ALERT_MS:
             return
         elif isinstance(error, PaymentsError):
             why = str(error)

@@ -645,6 +645,18 @@ def test_a_balance_that_cannot_be_read_for_half_a_day_is_told(
         daily.run(DAY)
 
 
+def test_a_cloud_that_begins_late_in_the_day_tells_of_no_first_failure(
+    site: HttpSite, daily: DailyReconciliation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(**_: Any) -> Any:
+        raise PaymentsUnavailable("no verdict")
+
+    monkeypatch.setattr(site.payments, "read_entries", unavailable)
+    site.now_ms = MIDNIGHT_MS + 23 * HOUR_MS
+    daily.run_once()
+    assert site.lasting("books_unread", "Stripe") == ""
+
+
 def test_a_defect_is_told_once_it_has_lasted_for_half_a_day(
     site: HttpSite, daily: DailyReconciliation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
