@@ -181,9 +181,9 @@ def _unfounded(case: Case, machine_id: str, at_ms: int, silent_ms: int) -> str:
     evidence = case.evidence
     slack_ms = evidence.apart_ms(at_ms - max(silent_ms, 2 * HEARING_PROVEN_MS) - OLD_MS, at_ms) + SLACK_MS
     since_ms = at_ms - silent_ms + slack_ms
-    # A Pi that has not been told the time may say one that is years ahead.
+    # A Pi that has not been told the time may say one that is years off.
     signs = [s for s in evidence.stated if s.machine_id == machine_id]
-    signs = [s for s in signs if s.at_ms - s.stated_ms < OLD_MS - slack_ms]
+    signs = [s for s in signs if abs(s.at_ms - s.stated_ms) < OLD_MS - slack_ms]
     signs = [s for s in signs if s.at_ms < at_ms - slack_ms]  # what was on its way was not heard
     if any(min(s.stated_ms, s.at_ms) > since_ms for s in signs):
         return "was heard"

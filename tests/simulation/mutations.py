@@ -952,7 +952,7 @@ MUTATIONS = (
         "a status that was long on its way is a sign of life",
         (
             "arcade_cloud.domain.machines:_is_sign_of_life",
-            " and status.timestamp_ms >= now_ms - FRESH_MS",
+            " and abs(status.timestamp_ms - now_ms) <= FRESH_MS",
             "",
         ),
         near=390,

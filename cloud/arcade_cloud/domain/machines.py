@@ -337,7 +337,7 @@ def _may_be_of_earlier_boot(status: Status, now_ms: int) -> bool:
     """Whether a status of another boot than the present one may be a late will, or have been long on its way."""
     if status.state == "offline":
         return True
-    return status.reason != NO_CLOCK and status.timestamp_ms < now_ms - FRESH_MS
+    return status.reason != NO_CLOCK and not _is_sign_of_life(status, now_ms)
 
 
 def _news_of_contest(presence: Presence, status: Status) -> bool | None:
@@ -372,10 +372,10 @@ def _updated(presence: Presence, status: Status, key_fingerprint: str, now_ms: i
 def _is_sign_of_life(status: Status, now_ms: int) -> bool:
     """Whether a status was not long on its way.
 
-    An agent's time may be ahead, by as much as its answer was held up. One that does not know the time cannot show
-    when it spoke; it is told within seconds, or it needs a person as much as one that is silent.
+    An agent that does not know the time cannot show when it spoke: it says so, or names a time that lies far off.
+    It is told within seconds, or it needs a person as much as one that is silent.
     """
-    return status.reason != NO_CLOCK and status.timestamp_ms >= now_ms - FRESH_MS
+    return status.reason != NO_CLOCK and abs(status.timestamp_ms - now_ms) <= FRESH_MS
 
 
 # A machine is called silent only while the cloud's own echoes have come back for so long, until now. By then a

@@ -123,6 +123,12 @@ def test_a_status_of_an_earlier_boot_that_comes_late_changes_nothing() -> None:
     assert heard(known, a_status(boot_id=BOOT, seq=9, contested=True), late_ms) == PresenceUpdate(presence=known)
 
 
+def test_a_boot_that_names_a_time_far_off_changes_nothing_until_it_knows_it() -> None:
+    known = after(a_status(boot_id=BOOT))
+    timeless = a_status(boot_id=NEXT_BOOT, ready=False, reason="coins not registered", at_ms=NOW_MS + FRESH_MS + 1)
+    assert heard(known, timeless) == PresenceUpdate(presence=known)
+
+
 def test_a_new_boot_begins_anew() -> None:
     known = after(a_status(connection=7, seq=70), a_status(boot_id=NEXT_BOOT, ready=False, reason="booting"))
     assert (known.boot_id, known.connection, known.seq, known.ready) == (NEXT_BOOT, 1, 1, False)

@@ -243,6 +243,16 @@ def test_a_machine_that_is_not_told_the_time_needs_a_person(watching: Watching) 
     assert watching.told[1:] == [("machine_silent", "ended")]
 
 
+def test_a_time_far_ahead_is_no_sign_of_life_whatever_else_is_wrong(watching: Watching) -> None:
+    """A Pi without the time may have a better reason not to be ready."""
+    for _ in range(4):
+        watching.tick(SILENT_MS // 2)
+        ahead = format_ms(watching.world.now_ms + 10**11)
+        watching.world.machine.say_status(timestamp=ahead, ready=False, reason="the door is open")
+        watching.tick(0)
+    assert watching.told == [("machine_silent", "began")]
+
+
 def test_a_machine_that_speaks_at_the_very_moment_is_not_left_accused(watching: Watching) -> None:
     """Another process takes its status in between this one's decision and its write."""
     world = watching.world
