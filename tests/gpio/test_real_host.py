@@ -3,6 +3,7 @@
 Without HTTPS in front, which needs a public name, and with the sandbox in Stripe's place.
 """
 
+import json
 import os
 import pwd
 import re
@@ -119,7 +120,8 @@ def cabinet(host: Path) -> Iterator[None]:
 
 
 def is_ready() -> bool:
-    return " ready" in run("/usr/local/bin/arcade-cloud", "machine", "list")
+    seen = json.loads(run("/usr/local/bin/arcade-cloud", "machine", "list", "--json"))
+    return bool(seen["ready"])
 
 
 def orders() -> str:
