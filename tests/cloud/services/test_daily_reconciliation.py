@@ -28,6 +28,8 @@ from support.orders import only_payment
 from support.sandbox_payments import SandboxPayments
 from support.site import START_MS, Site
 
+pytestmark = pytest.mark.heavy
+
 DAY = date(2026, 9, 21)  # of START_MS, in UTC
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 MIDNIGHT_MS = START_MS - START_MS % DAY_MS + DAY_MS

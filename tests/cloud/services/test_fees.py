@@ -13,6 +13,8 @@ from arcade_cloud.services.fees import OVERLAP_S, READ_AGAIN_S, READ_EVERY_S, Fe
 from support.orders import only_payment
 from support.site import START_MS, Site
 
+pytestmark = pytest.mark.heavy
+
 DAY = date(2026, 9, 21)  # of START_MS
 
 

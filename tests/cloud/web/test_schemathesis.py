@@ -15,6 +15,8 @@ from schemathesis.checks import CHECKS, load_all_checks
 from arcade_cloud.web import openapi
 from support.site import INGEST_SECRET, Site
 
+pytestmark = pytest.mark.heavy
+
 API_KEY = "the game software's own key"
 KEYS = {"X-Ingest-Secret": INGEST_SECRET, "X-Api-Key": API_KEY}
 REPORTS = "/takings"
