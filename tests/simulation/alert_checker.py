@@ -200,7 +200,10 @@ def _unfounded(case: Case, machine_id: str, at_ms: int, silent_ms: int) -> str:
 def _lasted(evidence: Evidence, condition: Condition, at_ms: int) -> bool:
     """Whether a condition may have lasted at that moment, or have been over for no longer than a message takes."""
     began_ms = min(evidence.moments(condition.began_ms)) - evidence.skew_ms
-    ended_ms = at_ms if condition.ended_ms is None else max(evidence.moments(condition.ended_ms))
+    ended_ms = at_ms
+    # A clock that is behind ends it, on record, in the moment in which it began: nobody knows when.
+    if condition.ended_ms is not None and condition.ended_ms != condition.began_ms:
+        ended_ms = max(evidence.moments(condition.ended_ms))
     return began_ms <= at_ms and ended_ms >= at_ms - SLACK_MS - evidence.skew_ms
 
 

@@ -65,9 +65,11 @@ def check_meters(case: Case) -> Iterator[Broken]:
         fields = word.fields
         if not pulses or pulses[0].line not in evidence.metered or fields.get("registered") is None:
             continue
-        if fields["uncertain"] or fields["reason"].endswith("restarted"):
-            continue
         pulsed = whole_credits(pulses, evidence.profiles[pulses[0].line])
+        if fields["uncertain"] or fields["reason"].endswith("restarted"):
+            if pulsed and fields["registered"] >= pulsed:
+                short[pulses[0].line].append((pulses[-1].on_ms, False))  # what registers ends the row
+            continue
         missed = fields["registered"] < pulsed
         if missed != fields["reason"].startswith(NOT_REGISTERED):
             yield Broken("5", "meters", f"{credit_id}: {pulsed} pulsed, and the machine says {fields}")
