@@ -226,8 +226,11 @@ def _times(
     resolved_ms = min(case.steps_into(name, "resolved", "settled", "returning"), default=ended_ms)
     if order["credit_id"] is not None or order["resolved_by"]:
         hold_until_ms = line.get("hold_until_ms") if line.get("method") == "card" else None
-        held = line.get("hold_until_ms") is not None
-        by_ms = min(bounds.silence(paid_ms, hold_until_ms, held=held), bounds.last_resort(paid_ms, hold_until_ms))
+        held = {line.get("hold_until_ms") is not None}
+        if case.befell("money gone outside", line.get("id", "")):
+            held = {True, False}  # a hold that somebody else has captured is none
+        silence_ms = max(bounds.silence(paid_ms, hold_until_ms, held=each) for each in held)
+        by_ms = min(silence_ms, bounds.last_resort(paid_ms, hold_until_ms))
         if order["machine_id"] in case.evidence.subscribers:
             by_ms = bounds.subscriber(paid_ms)
         yield "closed", resolved_ms, by_ms
