@@ -11,12 +11,13 @@ ROUNDS ?= 100
 SECONDS ?= 600
 SEED ?=
 
-# Tests of a group: side by side first, then those that hang on real time, with nothing else beside them.
+# Tests of a group: side by side first, then those that hang on real time, with nothing else beside them. To collect
+# all tests once more for these few takes longer than they do, so only their files are looked at.
 # pytest's 5 means "no such test here": an error only where neither part has one.
 define run_tests
 	@$(PY) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS) -m "$(1) not serial"; side_by_side=$$?; \
 	test $$side_by_side = 0 || test $$side_by_side = 5 || exit $$side_by_side; \
-	$(PY) -m pytest $(PYTEST_ARGS) -n 0 -m "$(1) serial"; alone=$$?; \
+	$(PY) -m pytest $(or $(PYTEST_ARGS),$$(grep -rl --include="*.py" "mark\.serial" tests)) -n 0 -m "$(1) serial"; alone=$$?; \
 	test $$alone != 5 || exit $$side_by_side; \
 	exit $$alone
 endef

@@ -73,6 +73,7 @@ def test_an_endpoint_is_listed_tried_and_removed(capsys: pytest.CaptureFixture[s
     assert broken not in capsys.readouterr().out
 
 
+@pytest.mark.heavy
 def test_what_was_sent_is_shown_and_sent_again(
     capsys: pytest.CaptureFixture[str], posted: list[Any], url: str
 ) -> None:
