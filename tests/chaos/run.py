@@ -1,5 +1,6 @@
 """One run: players and faults until the time is up, peace until all is final, then the account."""
 
+import contextlib
 import json
 import time
 from collections import Counter
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from arcade_sandbox.errors import SystemFailed
+from arcade_sandbox.errors import SandboxMisuse, SystemFailed
 from arcade_sandbox.stripe.errors import StripeRefusal
 from chaos import findings
 from chaos.plant import ANSWER_S, DELIVER_WITHIN_S, SILENCE_LIMIT_S, Plant
@@ -157,6 +158,7 @@ def _peace(plant: Plant, within_s: float, progress: Progress) -> float:
     while (waited := time.monotonic() - began) < within_s:
         plant.supervise()
         _expire_checkouts(plant)
+        _decide_payments(plant)
         left = unfinished(plant)
         if left == 0 and stripe.wait_delivered(1.0):
             break
@@ -174,6 +176,15 @@ def _expire_checkouts(plant: Plant) -> None:
                 stripe.expire(session["id"])
             except StripeRefusal as error:
                 raise SystemFailed(f"{session['id']}: {error}") from error
+
+
+def _decide_payments(plant: Plant) -> None:
+    """Banks say yes to what still waits for their word: in the storm it may have been lost on its way."""
+    stripe = plant.system.stripe
+    for intent in stripe.dump().get("payment_intent", []):
+        if intent["status"] == "processing":
+            with contextlib.suppress(SandboxMisuse):  # a bank's earlier word has come after all
+                stripe.settle_async(intent["id"])
 
 
 def unfinished(plant: Plant) -> int:

@@ -212,6 +212,8 @@ class PaymentIntake:
         if report.kind != "payment" or payment_intent is None:
             return "ignored"
         named = None if report.order_id is None else self.fulfilment.store.order(report.order_id)
+        if named is not None and named.payment_intent == payment_intent:
+            raise PaymentTaken(f"{payment_intent} funds order {named.order_id}")  # since its record was asked for
         if named is not None and self._is_read_back(named, payment_intent, report):
             return "moved"
         if named is None and report.site not in (None, self.sales.base_url):
@@ -379,8 +381,11 @@ class PaymentIntake:
         return self._unclaimed(shown, report, why)
 
     def _unmatched(self, payment_intent: str, report: Report, why: str) -> TakenAs:
-        """Begin an order that gives an unmatched payment back."""
-        return self._give_back(self._payment(payment_intent, report), report.machine_id or "", why, report)
+        """Begin an order that gives an unmatched payment back, if its money is there."""
+        shown = self._payment(payment_intent, report)
+        if not shown.has_money:
+            return "ignored"  # if a slow bank takes it after all, that is another event
+        return self._give_back(shown, report.machine_id or "", why, report)
 
     def _give_back(self, shown: Payment, machine_id: str, why: str, report: Report) -> TakenAs:
         now_ms = self.fulfilment.now_ms()

@@ -224,6 +224,23 @@ def test_a_second_payment_with_our_mark_goes_back(site: Site) -> None:
     assert site.order(order_id).state == "funded"
 
 
+def test_a_second_payment_with_our_mark_goes_back_when_its_bank_has_taken_it(site: Site) -> None:
+    """Until then nothing is there to be given back, and a bank that says no leaves nothing to tell of."""
+    order_id = site.begin(quantity=2)
+    site.pay(order_id)
+    metadata = marked_metadata(site, order_id)
+    refused = paid(site, site.payments.stripe.visit_shop(200, metadata=metadata), "fpx_later")
+    taken = paid(site, site.payments.stripe.visit_shop(200, metadata=metadata), "fpx_later")
+    assert kinds(site) == []
+    site.payments.stripe.settle_async(refused, succeed=False)
+    site.payments.stripe.settle_async(taken)
+    tell(site)
+    assert site.order(f"stray_{taken}").state == "settled"
+    assert site.payments.stripe.money_of(taken)["kept"] == 0
+    assert site.store.order(f"stray_{refused}") is None
+    assert kinds(site) == ["unmatched_payment"]
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -372,6 +389,32 @@ def test_a_checkout_from_before_the_mark_is_paid_and_delivered(site: Site, metho
     site.say_ack(order_id, delivered=1)
     assert site.order(order_id).state == "settled"
     assert kinds(site) == []
+
+
+@pytest.mark.parametrize("method", ["card", "fpx"])
+def test_another_worker_takes_it_in_between_its_record_and_its_order(
+    site: Site, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What had not been on record a moment ago was then shown to a person, though it was its order's by then."""
+    order_id = site.begin()
+    session_id = session_of(site.order(order_id)) or ""
+    unmark(site, session_id)
+    site.payments.stripe.pay(session_id, method)
+    events = site.payments.stripe.take_events()
+    (mine,) = [event for event in events if event["type"].startswith("payment_intent.")]
+    (theirs,) = [event for event in events if event["type"].startswith("checkout.")]
+    asked = site.store.order_of_payment
+
+    def and_then_they_take_it(payment_intent: str) -> str | None:
+        monkeypatch.undo()
+        found = asked(payment_intent)
+        assert site.post_event(theirs).status_code == 200
+        return found
+
+    monkeypatch.setattr(site.store, "order_of_payment", and_then_they_take_it)
+    assert site.post_event(mine).status_code == 200
+    assert site.order(order_id).state == "funded"
+    assert (kinds(site), listed(site)) == ([], {})
 
 
 def test_a_checkout_from_before_the_mark_is_told_again_if_stripe_cannot_be_read(site: Site) -> None:
