@@ -153,3 +153,39 @@ def test_an_operator_finds_an_order_and_refunds_a_part_on_a_phone(browser: Chrom
     browser.wait_for("document.querySelector('.told') !== null")
     site.deliver_events()
     assert site.order(order_id).books.target_minor == 480
+
+
+LOOK_AGAIN = "document.dispatchEvent(new Event('visibilitychange'))"  # as when somebody comes back to the page
+
+
+def test_with_javascript_a_page_renews_itself_but_not_under_somebody_s_hands(
+    browser: Chromium, served: Served
+) -> None:
+    site = served.site
+    browser.become(*SIZES[0])
+    served.console.take_along(browser, served.url)
+    browser.go(f"{served.url}/console/machines/cab-02")
+    site.store.raise_alert(alert("meter", "cab-02", "The first news.", site.now_ms))
+    browser.js(LOOK_AGAIN)
+    browser.wait_for("document.body.innerText.includes('The first news.')")
+    assert browser.complaints() == []
+
+    browser.js("document.querySelector('main input[name=reason]').value = 'half a wo'")
+    site.store.raise_alert(alert("discrepancy", "cab-02", "The second news.", site.now_ms))
+    browser.js(LOOK_AGAIN)
+    browser.js("fetch(location.href).then(() => new Promise(done => setTimeout(done, 300)))")
+    assert browser.js("document.querySelector('main input[name=reason]').value") == "half a wo"
+    assert "The second news." not in browser.text()
+    browser.js("document.querySelector('main input[name=reason]').value = ''")
+    browser.js(LOOK_AGAIN)
+    browser.wait_for("document.body.innerText.includes('The second news.')")
+
+
+def test_a_page_that_renews_itself_says_when_its_session_is_over(browser: Chromium, served: Served) -> None:
+    browser.become(*SIZES[0])
+    served.console.take_along(browser, served.url)
+    browser.go(f"{served.url}/console/")
+    served.console.post("/console/sign-out")
+    browser.js(LOOK_AGAIN)
+    browser.wait_for("!document.querySelector('[data-stale]').hidden")
+    assert "You are signed out." in browser.text()

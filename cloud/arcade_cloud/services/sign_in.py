@@ -174,14 +174,18 @@ class SignIn:
 
     # --- while signed in ---------------------------------------------------------------------------------
 
-    def current(self, token: str, *, ip: str) -> SignedIn | None:
-        """Who is signed in with this browser; None if nobody is. It counts as a use of the session."""
+    def current(self, token: str, *, ip: str, is_use: bool = True) -> SignedIn | None:
+        """Who is signed in with this browser; None if nobody is.
+
+        Args:
+            is_use: Whether it counts as a use of the session: not where a page renews itself with nobody there.
+        """
         live = self._live(token)
         if live is None or live[0].waits_for_code:
             return None
         session, person = live
         now_ms = self.now_ms()
-        if now_ms - session.seen_at_ms >= SEEN_EVERY_MS:
+        if is_use and now_ms - session.seen_at_ms >= SEEN_EVERY_MS:
             session = replace(session, seen_at_ms=now_ms)
             if not self.store.change_session(session):
                 return None

@@ -175,6 +175,14 @@ def test_an_idle_session_ends_and_a_used_one_does_not(door):
     assert not door.is_in(entered.token)
 
 
+def test_a_page_that_renews_itself_keeps_no_session_alive(door):
+    entered = door.enter()
+    door.now_ms += IDLE_MS - 1
+    assert door.sign_in.current(entered.token, ip=HERE, is_use=False) is not None
+    door.now_ms += 1
+    assert not door.is_in(entered.token)
+
+
 def test_using_a_session_while_it_is_ended_does_not_bring_it_back(door):
     entered = door.enter()
     door.now_ms += 120_000

@@ -12,7 +12,7 @@ from arcade_cloud.domain.people import FREE_TRIES, IDLE_MS, Act, Actor, Role, Tr
 from arcade_cloud.errors import InvariantBroken, StoreUnavailable
 from arcade_cloud.services.sign_in import FOR_PERSON
 from arcade_cloud.web.console.app import create_console
-from arcade_cloud.web.console.guard import FIELD, Guard
+from arcade_cloud.web.console.guard import FIELD, LIVE, Guard
 from support.signed_in import PASSWORD, ROOT, Visitor, a_person, form_token_of, signed_in
 from support.site import BASE_URL, ENVIRONMENT, Site
 
@@ -301,6 +301,15 @@ def test_an_idle_session_is_over(site):
     site.now_ms += IDLE_MS
     answer = visitor.get("/console/account?x=1")
     assert answer.headers["Location"] == "/console/sign-in?next=/console/account?x%3D1"
+
+
+def test_a_page_that_renews_itself_does_not_keep_its_session_alive(site):
+    a_person(site)
+    visitor = signed_in(site, "bob")
+    site.now_ms += IDLE_MS - 1
+    assert visitor.get("/console/account", **{LIVE: "1"}).status_code == 200
+    site.now_ms += 1
+    assert visitor.get("/console/account", **{LIVE: "1"}).status_code == 303
 
 
 def test_the_cookies_are_of_this_host_alone_and_no_script_reads_them(site):

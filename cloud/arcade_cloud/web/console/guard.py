@@ -23,6 +23,8 @@ from arcade_cloud.services.sign_in import SignedIn, SignIn, form_token
 _View = TypeVar("_View", bound=Callable[..., Any])
 
 FIELD = "form_token"
+# What a page sends that renews itself (`static/console-live.js`): a session does not live on by that.
+LIVE = "X-Arcade-Live"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _OURS = re.compile(r"/console(/[\w./%-]*)?(\?[\w.=&%+-]*)?", re.ASCII)
 _NOT_OURS = "This form is too old, or did not come from this site. Open the page again, and try once more."
@@ -124,7 +126,8 @@ class Guard:
             g.form_of = self.token() or request.cookies.get(self._form, "")[:128] or secrets.token_hex(32)
             self._check_form()
             return None
-        signed_in = self.sign_in.current(self.token(), ip=request.remote_addr or "")
+        is_use = request.headers.get(LIVE) is None
+        signed_in = self.sign_in.current(self.token(), ip=request.remote_addr or "", is_use=is_use)
         if signed_in is None:
             back = request.full_path.rstrip("?") if request.method == "GET" else None
             return redirect(url_for("console.sign_in", next=self.way_back(back)), 303)
