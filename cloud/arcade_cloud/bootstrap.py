@@ -4,7 +4,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Self
@@ -217,9 +217,18 @@ def for_software(services: Services, store: SoftwareStore, keyring: Keyring, pos
 
 
 def desk(
-    services: Services, store: WholeStore, software: Software, keyring: Keyring, settings: Settings
+    services: Services,
+    store: WholeStore,
+    software: Software,
+    keyring: Keyring,
+    settings: Settings,
+    daily: DailyReconciliation,
 ) -> "Desk":
-    """What people use, on these services. It is imported with the first call: players need nothing of it."""
+    """What people use, on these services. It is imported with the first call: players need nothing of it.
+
+    Args:
+        daily: Reconciles the days that people ask for.
+    """
     from arcade_cloud.services.accounts import Accounts
     from arcade_cloud.services.acts import Acts
     from arcade_cloud.services.audit_log import AuditLog
@@ -240,6 +249,7 @@ def desk(
             fleet=services.fleet,
             claims=services.claims,
             alerts=services.alerts,
+            daily=daily,
             keys=software.keys,
             endpoints=software.endpoints,
             log=log,
@@ -275,6 +285,11 @@ class Cloud:
     """All parts, connected. A context manager that closes what `build` opened.
 
     Nothing has been reached yet: the broker and Stripe are when they are needed.
+
+    Attributes:
+        daily: Reconciles days by the timer.
+        asked_for: Reconciles the days that people ask for. In a server it waits for Stripe as long as
+            players do.
     """
 
     settings: Settings
@@ -283,6 +298,7 @@ class Cloud:
     services: Services
     fees: Fees
     daily: DailyReconciliation
+    asked_for: DailyReconciliation
     opened: ExitStack
 
     @cached_property
@@ -296,9 +312,8 @@ class Cloud:
     @cached_property
     def desk(self) -> "Desk":
         """What the people who run the arcade use."""
-        return desk(
-            self.services, self.store, self.software, Keyring(self.settings.signing_secrets), self.settings
-        )
+        keyring = Keyring(self.settings.signing_secrets)
+        return desk(self.services, self.store, self.software, keyring, self.settings, self.asked_for)
 
     def __enter__(self) -> Self:
         return self
@@ -432,11 +447,12 @@ def build(
         )
         opened.callback(publisher.close)
         gateway = _payments(settings, time_left_s, clock)
+        for_players = _waited_for(settings, players_places, clock)
         services = connect(
             store=store,
             software=store.software,
             payments=gateway,
-            players_payments=_waited_for(settings, players_places, clock),
+            players_payments=for_players,
             webhooks_payments=_waited_for(settings, webhooks_places, clock),
             broker=publisher,
             receivers=alert_receivers(settings),
@@ -452,18 +468,20 @@ def build(
             now_ms=now_ms,
             later=later,
         )
+        daily = DailyReconciliation(
+            fulfilment=services.fulfilment,
+            balance=gateway,
+            alerts=services.alerts,
+            keyring=services.intake.keyring,
+        )
         return Cloud(
             settings=settings,
             store=store,
             publisher=publisher,
             services=services,
             fees=Fees(fulfilment=services.fulfilment, balance=gateway),
-            daily=DailyReconciliation(
-                fulfilment=services.fulfilment,
-                balance=gateway,
-                alerts=services.alerts,
-                keyring=services.intake.keyring,
-            ),
+            daily=daily,
+            asked_for=daily if for_players is None else replace(daily, balance=for_players),
             opened=opened.pop_all(),
         )
 

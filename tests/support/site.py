@@ -18,6 +18,7 @@ from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.machines import Machine
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.order import Order
+from arcade_cloud.services.daily_reconciliation import DailyReconciliation
 from arcade_cloud.web.app import create_app
 from arcade_cloud.web.dependencies import Dependencies
 from arcade_shared.messages import FINAL_ACK_STATES, Ack, Status
@@ -106,7 +107,10 @@ class Site:
         )
         self.poster = FakePoster()
         self.software = for_software(self.cloud, self.store.software, keyring, self.poster)
-        self.desk = desk(self.cloud, self.store, self.software, keyring, self.settings)
+        self.daily = DailyReconciliation(
+            fulfilment=self.cloud.fulfilment, balance=self.payments, alerts=self.cloud.alerts, keyring=keyring
+        )
+        self.desk = desk(self.cloud, self.store, self.software, keyring, self.settings, self.daily)
         self.reconciliation = self.cloud.reconciliation
         self.dependencies = Dependencies(
             fulfilment=self.cloud.fulfilment,

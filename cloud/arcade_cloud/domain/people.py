@@ -61,6 +61,7 @@ class Act(StrEnum):
     GRANT = "grant"
     REFUND = "refund"
     CLAIM = "payment decide"
+    RECONCILE = "reconcile"
     ACCEPT = "differences accept"
     PEOPLE = "people"
     KEYS = "API keys"
@@ -83,7 +84,16 @@ _TECHNICIAN = frozenset(
 _MANAGER = (
     _VIEWER
     | _TECHNICIAN
-    | {Act.SEE_AUDIT, Act.MACHINE_RETIRE, Act.OFFERS, Act.GRANT, Act.REFUND, Act.CLAIM, Act.ACCEPT}
+    | {
+        Act.SEE_AUDIT,
+        Act.MACHINE_RETIRE,
+        Act.OFFERS,
+        Act.GRANT,
+        Act.REFUND,
+        Act.CLAIM,
+        Act.RECONCILE,
+        Act.ACCEPT,
+    }
 )
 ALLOWED: dict[Role, frozenset[Act]] = {
     Role.OWNER: frozenset(Act),

@@ -172,6 +172,12 @@ class DaySums(Struct, frozen=True, kw_only=True, omit_defaults=True):
         out = self.refunded_minor + self.disputed_minor + self.fees_minor
         return self.charged_minor - out + self.others_minor + self.other_minor
 
+    def __add__(self, other: "DaySums") -> "DaySums":
+        numbers = (name for name in self.__struct_fields__ if name != "currency")
+        return DaySums(
+            currency=self.currency, **{name: getattr(self, name) + getattr(other, name) for name in numbers}
+        )
+
 
 Phase = Literal["entries", "payouts", "orders", "done"]
 
@@ -183,7 +189,8 @@ class DayReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
         phase: What is to be read next.
         after: How far the phase has come: an entry's id, or an order's.
         more: How many differences are not stored, because there were too many.
-        accepted: The keys of the differences that somebody has accepted; `accepted_by` is who did so last.
+        accepted: The keys of the differences that somebody has accepted; `accepted_by` is who did so last, and
+            `accepted_why` is the reason.
     """
 
     day: str
@@ -198,6 +205,7 @@ class DayReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
     accepted: tuple[str, ...] = ()
     accepted_by: str = ""
     accepted_at_ms: int | None = None
+    accepted_why: str = ""
 
     @property
     def found(self) -> tuple[Difference, ...]:
@@ -242,11 +250,7 @@ def added(sums: Sequence[DaySums], entry: Entry, *, is_ours: bool) -> tuple[DayS
     else:
         more = DaySums(currency=currency, disputed_minor=-amount, fees_minor=fee)
     by_currency = {one.currency: one for one in sums}
-    known = by_currency.get(currency, DaySums(currency=currency))
-    numbers = [name for name in DaySums.__struct_fields__ if name != "currency"]
-    by_currency[currency] = DaySums(
-        currency=currency, **{name: getattr(known, name) + getattr(more, name) for name in numbers}
-    )
+    by_currency[currency] = by_currency.get(currency, DaySums(currency=currency)) + more
     return tuple(by_currency[code] for code in sorted(by_currency))
 
 

@@ -1,12 +1,14 @@
 """What people do, by command line and by console: the one place where an act is allowed and written down.
 
 Each function checks that this person may do it, writes it to the audit log, does it, and writes down how it ended.
-What an act does is elsewhere: `Operations`, `Fleet`, `Claims`, `Alerts`, `Takings`.
+What an act does is elsewhere: `Operations`, `Fleet`, `Claims`, `Alerts`, `DailyReconciliation`, `ApiKeys`,
+`Endpoints`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import date
 
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.api_keys import ApiKey, Scope
@@ -19,11 +21,13 @@ from arcade_cloud.domain.offers import offer_text
 from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.outbox import Endpoint, Posting
 from arcade_cloud.domain.people import Act, Actor, Role, check_may
+from arcade_cloud.domain.reconciling import DayReport
 from arcade_cloud.domain.refunds import RefundWish
 from arcade_cloud.services.alerts import Alerts
 from arcade_cloud.services.api_keys import ApiKeys
 from arcade_cloud.services.audit_log import AuditLog, Doing
 from arcade_cloud.services.claims import Claims
+from arcade_cloud.services.daily_reconciliation import DailyReconciliation
 from arcade_cloud.services.endpoints import Endpoints
 from arcade_cloud.services.fleet import Fleet
 from arcade_cloud.services.operations import Operations, grant_id
@@ -46,6 +50,7 @@ class Acts:
     fleet: Fleet
     claims: Claims
     alerts: Alerts
+    daily: DailyReconciliation
     keys: ApiKeys
     endpoints: Endpoints
     log: AuditLog
@@ -238,6 +243,30 @@ class Acts:
             alert = self.alerts.acknowledge(alert_id, actor.name if by is None else by)
             doing.after = f"{alert.kind} of {alert.subject}: acknowledged by {alert.acknowledged_by}"
         return alert
+
+    # --- the books ---------------------------------------------------------------------------------------
+
+    def reconcile(self, actor: Actor, day: date, *, is_enough: Callable[[], bool] | None = None) -> DayReport:
+        """See `DailyReconciliation.run`."""
+        with self.log.doing(actor, Act.RECONCILE, day.isoformat()) as doing:
+            report = self.daily.run(day, is_enough=is_enough)
+            is_done = report.phase == "done"
+            doing.after = f"{len(report.found) + report.more} differences" if is_done else "begun, not done yet"
+        return report
+
+    def accept(
+        self, actor: Actor, day: date, *, reason: str, by: str | None = None, version: int | None = None
+    ) -> DayReport:
+        """See `DailyReconciliation.accept`.
+
+        Args:
+            by: Who has seen to the differences, if not the one who says so.
+        """
+        name = actor.name if by is None else by
+        with self.log.doing(actor, Act.ACCEPT, day.isoformat(), wish=f"accept, by {name}: {reason}") as doing:
+            report = self.daily.accept(day, name, reason=reason, version=version)
+            doing.after = f"{len(report.accepted)} accepted"
+        return report
 
     # --- keys of other software --------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ it ends when another look does not find them any more, or when somebody accepts 
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -22,13 +22,13 @@ from datetime import date, timedelta
 import msgspec
 
 from arcade_cloud.domain import ownership, reconciling
-from arcade_cloud.domain.balance import Entry
+from arcade_cloud.domain.balance import Entry, Payout
 from arcade_cloud.domain.books import day_of
 from arcade_cloud.domain.clocks import why_closed
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.reconciling import DayReport, DaySums, Difference, PayoutParts, bounds_ms
-from arcade_cloud.domain.texts import NAME_LENGTH, checked_line
+from arcade_cloud.domain.texts import NAME_LENGTH, REASON_LENGTH, checked_line
 from arcade_cloud.errors import (
     BadRequest,
     Conflict,
@@ -52,6 +52,10 @@ NEXT_DAY_MS = 2 * 3_600_000
 # Days that were missed, and days with differences, are looked at for so long; the latter once a day.
 DAYS_BACK = 7
 AGAIN_MS = 20 * 3_600_000
+# Somebody who asks for a day goes on with a look that was begun so long ago, and begins a new one otherwise.
+GO_ON_MS = 10 * 60_000
+# Payouts that people are shown to choose from.
+PAYOUTS_MS = 60 * 86_400_000
 # Each order costs some readings of the store.
 ORDERS_AT_ONCE = 200
 # When nothing is to be done, or Stripe gave no answer.
@@ -164,8 +168,15 @@ class DailyReconciliation:
 
     # --- a day -------------------------------------------------------------------------------------------
 
-    def run(self, day: date) -> DayReport:
+    def run(self, day: date, *, is_enough: Callable[[], bool] | None = None) -> DayReport:
         """Reconcile a day now, from its beginning.
+
+        Args:
+            is_enough: Asked before each step but the first: whether to leave it at that. The next such call goes
+                on from there. None: the day is reconciled to its end.
+
+        Returns:
+            The report; its phase is not `done` if that was enough before the end.
 
         Raises:
             BadRequest: The day has not begun.
@@ -174,13 +185,25 @@ class DailyReconciliation:
         """
         if bounds_ms(day, self.fulfilment.zone)[0] > self.fulfilment.now_ms():
             raise BadRequest(f"{day} has not begun yet")
-        report = self.begin(day)
+        report = self.begin(day) if is_enough is None else self._begun(day)
+        has_stepped = False
         while report.phase != "done":
+            if has_stepped and is_enough is not None and is_enough():
+                break
+            has_stepped = True
             try:
                 report = self.step(report)
             except Conflict:  # the timer, or somebody else, reconciles it too: go on with what there is
                 report = self.fulfilment.store.day_report(report.day) or self.begin(day)
         return report
+
+    def _begun(self, day: date) -> DayReport:
+        """A look that was begun just now, or a new one."""
+        known = self.fulfilment.store.day_report(day.isoformat())
+        is_under_way = known is not None and known.phase != "done"
+        if known is not None and is_under_way and self.fulfilment.now_ms() - known.began_ms < GO_ON_MS:
+            return known
+        return self.begin(day)
 
     def begin(self, day: date) -> DayReport:
         """A new report of a day, not stored yet. What somebody has accepted stays accepted."""
@@ -192,6 +215,7 @@ class DailyReconciliation:
             accepted=before.accepted,
             accepted_by=before.accepted_by,
             accepted_at_ms=before.accepted_at_ms,
+            accepted_why=before.accepted_why,
         )
 
     def stored(self, day: date) -> DayReport | None:
@@ -199,10 +223,23 @@ class DailyReconciliation:
         report = self.fulfilment.store.day_report(day.isoformat())
         return report if report is not None and report.phase == "done" else None
 
-    def parts_of(self, payout_id: str) -> PayoutParts:
-        """What a payout is of. It reads every entry of it: a request for each hundred.
+    def payouts(self) -> Sequence[Payout]:
+        """The payouts of the last weeks, newest first: one request.
 
         Raises:
+            PaymentsError: They may not be read, or Stripe gave no answer.
+        """
+        now_ms = self.fulfilment.now_ms()
+        return self.balance.read_payouts(since_ms=now_ms - PAYOUTS_MS, until_ms=now_ms + 1).payouts
+
+    def parts_of(self, payout_id: str, *, is_enough: Callable[[], bool] | None = None) -> PayoutParts:
+        """What a payout is of. It reads every entry of it: a request for each hundred.
+
+        Args:
+            is_enough: Asked before each further request: whether to give up.
+
+        Raises:
+            BadRequest: That was enough before the end.
             PaymentsRefused: There is no such payout, or it may not be read.
             PaymentsUnavailable: Stripe gave no answer.
         """
@@ -217,26 +254,47 @@ class DailyReconciliation:
                 (by_day[day],) = reconciling.added(known, entry, is_ours=self._is_ours(entry))
             if page.after is None:
                 return PayoutParts(payout=payout, by_day=dict(sorted(by_day.items())))
+            if is_enough is not None and is_enough():
+                raise BadRequest(
+                    f"{payout_id} is of more entries than can be read while you wait: "
+                    f"arcade-cloud reconcile --payout {payout_id}"
+                )
             page = self.balance.read_entries_of(payout_id, after=page.after)
 
     def _is_ours(self, entry: Entry) -> bool:
         store, intent = self.fulfilment.store, entry.payment_intent
         return intent is not None and store.order_of_payment(intent) is not None
 
-    def accept(self, day: date, by: str) -> DayReport:
+    def accept(self, day: date, by: str, *, reason: str, version: int | None = None) -> DayReport:
         """Accept what was found: nobody is told of it any more, but of what another look finds besides.
 
+        Args:
+            version: The version of the report that was looked at; None: whatever was found last.
+
         Raises:
-            BadRequest: The day was not reconciled, or the name cannot be shown.
+            BadRequest: The day was not reconciled, the name or the reason cannot be shown, there is no reason, or
+                another look was taken meanwhile.
             Conflict: Somebody is reconciling it.
         """
-        name = checked_line(by, "the name", NAME_LENGTH)
+        name, why = checked_line(by, "the name", NAME_LENGTH), checked_line(reason, "the reason", REASON_LENGTH)
+        if not why:
+            raise BadRequest("say why: the reason is shown with the day")
         report = self.stored(day)
         if report is None:
             raise BadRequest(f"{day} was not reconciled: arcade-cloud reconcile --day {day}")
+        if version is not None and report.version != version:
+            raise BadRequest(f"{day} was looked at again meanwhile: see first what was found")
+        if not report.found:
+            return report
         accepted = tuple(sorted({*report.accepted, *(one.key for one in report.found)}))
         self.alerts.end("books_differ", report.day, f"Accepted by {name}.")
-        return self._stored(report, accepted=accepted, accepted_by=name, accepted_at_ms=self.fulfilment.now_ms())
+        return self._stored(
+            report,
+            accepted=accepted,
+            accepted_by=name,
+            accepted_at_ms=self.fulfilment.now_ms(),
+            accepted_why=why,
+        )
 
     def step(self, report: DayReport) -> DayReport:
         """Do the next part of a report, and store how far it has come.

@@ -47,6 +47,7 @@ TABLE = {
     Act.GRANT: "om--",
     Act.REFUND: "om--",
     Act.CLAIM: "om--",
+    Act.RECONCILE: "OM--",
     Act.ACCEPT: "OM--",
     Act.PEOPLE: "o---",
     Act.KEYS: "o---",

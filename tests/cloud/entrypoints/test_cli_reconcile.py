@@ -115,8 +115,11 @@ def test_what_was_found_last_is_shown_and_accepted_without_stripe(
     assert '"books_differ"' in capsys.readouterr().out
     monkeypatch.setenv("STRIPE_API_BASE", "http://127.0.0.1:9")
     assert main(["reconcile", "--stored"]) == 1
-    assert main(["reconcile", "--accept", "--by", "Mei"]) == 0
-    assert "payout failed (accepted)" in capsys.readouterr().out
+    assert main(["reconcile", "--accept", "--by", "Mei", "--reason", "the bank knows"]) == 0
+    out = capsys.readouterr().out
+    assert "payout failed (accepted)" in out
+    assert "accepted by Mei" in out
+    assert "the bank knows" in out
     assert main(["audit", "--json"]) == 0
     (done,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "differences accept" in line][
         :1

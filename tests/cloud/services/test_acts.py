@@ -2,6 +2,7 @@
 
 import ast
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,8 @@ ACTS = {
     "webhook's end": ("O", lambda acts, who: acts.endpoint_remove(who, "we_none")),
     "replay": ("O", lambda acts, who: acts.replay(who, "we_none", "evt_none")),
     "replay by time": ("O", lambda acts, who: acts.replay_since(who, "we_none", 0, 1)),
-    "accept": ("OM", lambda acts, who: acts.doing(who, Act.ACCEPT, "2026-11-26").__enter__()),
+    "reconcile": ("OM", lambda acts, who: acts.reconcile(who, date(2026, 9, 20))),
+    "accept": ("OM", lambda acts, who: acts.accept(who, date(2026, 9, 20), reason="known")),
     "store": ("O", lambda acts, who: acts.doing(who, Act.STORE, "store").__enter__()),
 }
 

@@ -574,13 +574,13 @@ def test_what_somebody_has_accepted_is_told_no_more_but_what_is_new_is(
     site: HttpSite, daily: DailyReconciliation
 ) -> None:
     with pytest.raises(BadRequest, match="was not reconciled"):
-        daily.accept(DAY, "Mei")
+        daily.accept(DAY, "Mei", reason="known")
     order_id, other = site.sold(3), site.sold(3)
     site.payments.stripe.refund_by_hand(site.intent(order_id), 100)
     site.payments.stripe.take_events()
     assert len(found(site, daily)) == 1
     assert site.lasting()
-    report = daily.accept(DAY, "Mei")
+    report = daily.accept(DAY, "Mei", reason="known")
     assert (report.accepted_by, report.found) == ("Mei", ())
     assert site.lasting() == ""
     site.now_ms += AGAIN_MS

@@ -8,22 +8,20 @@ from collections.abc import Callable
 from datetime import date
 
 import pytest
-from werkzeug.test import TestResponse
 
 from arcade_cloud.domain.alerts import alert
 from arcade_cloud.domain.machines import FRESH_MS, Machine
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.people import NEEDS_SECOND_FACTOR, Act, Role, may
-from arcade_cloud.services.daily_reconciliation import DailyReconciliation
 from arcade_cloud.services.overview import SLOW_MS
 from support.console import Console
+from support.pages import MARKUP, links, words
 from support.site import START_MS, Site
 
 DAY_MS = 86_400_000
 TODAY = "2026-09-21"
 FIVE = Offer(offer_id="c5-800myr", credits=5, amount_minor=800, currency="myr")
 TWO = Offer(offer_id="c1-200myr", credits=1, amount_minor=200, currency="myr")
-MARKUP = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 
 
 @pytest.fixture
@@ -55,21 +53,6 @@ def the_machine(site: Site) -> Machine:
     found = site.store.machine("cab-02")
     assert found is not None
     return found
-
-
-def words(page: TestResponse) -> str:
-    """What a person reads on a page."""
-    assert page.status_code == 200, page.text
-    body = re.sub(r"<(script|style|svg).*?</\1>", " ", page.text, flags=re.S)
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
-
-
-def links(page: TestResponse, text: str) -> list[str]:
-    """Where the links with that text lead."""
-    found = re.findall(r'<a[^>]*href="([^"]*)"[^>]*>\s*(.*?)\s*</a>', page.text, flags=re.S)
-    return [
-        html.unescape(href) for href, shown in found if " ".join(re.sub(r"<[^>]*>", " ", shown).split()) == text
-    ]
 
 
 def test_today_shows_what_needs_a_person_and_the_takings_beside_last_weeks(site: Site, console: Console) -> None:
@@ -408,16 +391,10 @@ def test_a_price_changes_on_all_machines_at_once(site: Site, console: Console) -
 
 def test_a_difference_between_stripe_and_the_books_is_shown_with_what_to_do(site: Site, console: Console) -> None:
     order_id = play(site)
-    daily = DailyReconciliation(
-        fulfilment=site.cloud.fulfilment,
-        balance=site.payments,
-        alerts=site.cloud.alerts,
-        keyring=site.cloud.intake.keyring,
-    )
     site.payments.stripe.refund_by_hand(str(site.order(order_id).payment_intent), 300)
     site.payments.stripe.take_events()  # its webhook is lost
     site.now_ms += DAY_MS
-    daily.run(date(2026, 9, 21))
+    site.daily.run(date(2026, 9, 21))
     text = words(console.get("/console/books"))
     assert "Mon 21 Sep 1 difference" in text
     assert "refunded at Stripe, not by this program Stripe has RM 3.00 less than the books" in text
@@ -610,6 +587,9 @@ VIEWS: dict[str, Act] = {
     "POST /console/payments/pi_1/deliver": Act.CLAIM,
     "POST /console/payments/pi_1/dismiss": Act.CLAIM,
     "GET /console/books": Act.SEE_TAKINGS,
+    "POST /console/books/run": Act.RECONCILE,
+    "POST /console/books/accept": Act.ACCEPT,
+    "GET /console/books/payout": Act.RECONCILE,
     "GET /console/audit": Act.SEE_AUDIT,
     "GET /console/fleet": Act.MACHINE_SERVICE,
     "POST /console/fleet/close": Act.MACHINE_SERVICE,

@@ -11,6 +11,7 @@ from arcade_cloud.entrypoints.cli.output import Column, Fields, add_formats, pri
 from arcade_cloud.entrypoints.cli.person import actor, user
 from arcade_cloud.entrypoints.cli.times import a_day
 from arcade_shared.command_line import identifier
+from arcade_shared.times import format_ms
 
 if TYPE_CHECKING:
     from arcade_cloud.bootstrap import Cloud
@@ -45,6 +46,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--payout", type=identifier, metavar="po_…", help="what a payout is of, day by day, and nothing else"
     )
     reconcile.add_argument("--by", help="who accepts (without it, the user who runs this)")
+    reconcile.add_argument("--reason", default="seen to", help="why it is accepted (%(default)s)")
     add_formats(reconcile)
     reconcile.set_defaults(run=_reconcile)
 
@@ -128,7 +130,7 @@ def _reports(cloud: "Cloud", first: date, last: date, options: argparse.Namespac
     day = first
     while day <= last:
         if options.accept:
-            yield _accepted(cloud, day, options.by or user())
+            yield cloud.desk.acts.accept(actor(), day, reason=options.reason, by=options.by or user())
         elif options.stored:
             report = cloud.daily.stored(day)
             if report is None:
@@ -136,17 +138,8 @@ def _reports(cloud: "Cloud", first: date, last: date, options: argparse.Namespac
             else:
                 yield report
         else:
-            yield cloud.daily.run(day)
+            yield cloud.desk.acts.reconcile(actor(), day)
         day += timedelta(days=1)
-
-
-def _accepted(cloud: "Cloud", day: date, by: str) -> "DayReport":
-    from arcade_cloud.domain.people import Act
-
-    with cloud.desk.acts.doing(actor(), Act.ACCEPT, day.isoformat(), f"accept, by {by}") as doing:
-        report = cloud.daily.accept(day, by)
-        doing.after = f"{len(report.accepted)} accepted"
-    return report
 
 
 def _columns() -> Sequence[Column[_Found]]:
@@ -191,6 +184,10 @@ def _summary(report: "DayReport") -> Iterator[str]:
 
     count = len(report.found) + report.more
     yield f"{report.day}: {count or 'no'} difference{'' if count == 1 else 's'}"
+    if report.accepted_by:
+        at = format_ms(report.accepted_at_ms or 0)[:16].replace("T", " ")
+        why = f": {report.accepted_why}" if report.accepted_why else ""
+        yield f"  accepted by {report.accepted_by}, {at}Z{why}"
     for sums in report.sums:
         amounts = {
             "charged": sums.charged_minor,

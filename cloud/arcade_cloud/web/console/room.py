@@ -43,6 +43,9 @@ DONE = {
     "decided": "It is decided; here is its order.",
     "dismissed": "It is off the list.",
     "refunded": "The refund is on its way. Stripe does it within moments.",
+    "reconciled": "The day is reconciled; here is what was found.",
+    "begun": "There is more to read than a page can wait for. Go on with the button of the day.",
+    "accepted": "Accepted. Nobody is told of it any more.",
 }
 
 
