@@ -182,7 +182,7 @@ def connect(
         watch=watch,
         finding=Finding(store=store, payments=payments),
         takings=Takings(fulfilment),
-        overview=Overview(fulfilment=fulfilment, zone=zone),
+        overview=Overview(fulfilment=fulfilment, zone=zone, has_older_key=keyring.is_of_an_older_secret),
     )
 
 
@@ -229,11 +229,13 @@ def desk(
     Args:
         daily: Reconciles the days that people ask for.
     """
+    from arcade_cloud.adapters import stickers
     from arcade_cloud.services.accounts import Accounts
     from arcade_cloud.services.acts import Acts
     from arcade_cloud.services.audit_log import AuditLog
     from arcade_cloud.services.desk import Desk
     from arcade_cloud.services.sign_in import SignIn
+    from arcade_cloud.services.stickers import Stickers
 
     people = store.people
     now_ms = services.fulfilment.now_ms
@@ -244,6 +246,7 @@ def desk(
         finding=services.finding,
         takings=services.takings,
         overview=services.overview,
+        stickers=Stickers(printer=stickers, base_url=settings.public_base_url),
         acts=Acts(
             operations=services.operations,
             fleet=services.fleet,

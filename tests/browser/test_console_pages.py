@@ -102,6 +102,8 @@ def pages(served: Served) -> dict[str, str]:
         "books": "/console/books",
         "payments": "/console/payments",
         "fleet": "/console/fleet?location=all",
+        "new-machine": "/console/new-machine?like=cab-04",
+        "stickers": "/console/stickers",
     }
 
 

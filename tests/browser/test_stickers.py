@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from arcade_cloud.adapters.stickers import Sticker, svg
+from arcade_cloud.adapters.stickers import svg
+from arcade_cloud.domain.stickers import Sticker
 from support.chromium import Chromium
 from support.pictures import codes_in
 

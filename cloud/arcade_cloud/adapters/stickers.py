@@ -2,22 +2,18 @@
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import segno
 
+from arcade_cloud.domain.stickers import GRIDS, Sheet, Sticker
 from arcade_cloud.errors import BadRequest
 
 if TYPE_CHECKING:
     from fpdf import FPDF
 
-Sheet = Literal["a4", "letter"]
-INVITATION = "Scan to play"
-# Columns and rows of a sheet, by the number of stickers.
-GRIDS = {1: (1, 1), 4: (2, 2), 12: (2, 6), 24: (3, 8)}
 _SIZES_MM = {"a4": (210.0, 297.0), "letter": (215.9, 279.4)}
 # Printers leave an edge white. Cut marks stand in it.
 _EDGE_MM, _MARK_MM, _PADDING_MM = 9.0, 4.0, 2.5
@@ -25,22 +21,6 @@ _EDGE_MM, _MARK_MM, _PADDING_MM = 9.0, 4.0, 2.5
 _QUIET = 4
 _MM_A_POINT = 25.4 / 72
 _LEAST_POINTS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Sticker:
-    """One sticker. `domain` is printed, so that a player can compare it with what the phone shows."""
-
-    url: str
-    name: str
-    machine_id: str
-    domain: str
-
-    @property
-    def texts(self) -> list[tuple[str, float]]:
-        """What is printed beside the code, each with its size relative to the largest."""
-        name = [(self.name, 1.0)] if self.name and self.name != self.machine_id else []
-        return [*name, (INVITATION, 0.75), (self.domain, 0.6), (self.machine_id, 0.6)]
 
 
 def _modules(sticker: Sticker) -> list[tuple[bool, ...]]:
@@ -82,7 +62,7 @@ def svg(sticker: Sticker) -> bytes:
     ).encode()
 
 
-def pdf(stickers: Sequence[Sticker], sheet: Sheet, per_page: int, font: Path | None = None) -> bytes:
+def pdf(stickers: Sequence[Sticker], sheet: Sheet, per_page: int, font: str | None = None) -> bytes:
     """Sheets of stickers.
 
     Args:
@@ -96,7 +76,7 @@ def pdf(stickers: Sequence[Sticker], sheet: Sheet, per_page: int, font: Path | N
     try:
         from fpdf import FPDF
     except ImportError:
-        raise BadRequest("PDF needs fpdf2: pip install 'arcade-cloud[stickers]', or take --format svg") from None
+        raise BadRequest("PDF needs fpdf2: pip install 'arcade-cloud[stickers]', or make an SVG") from None
     document = FPDF(unit="mm", format=_SIZES_MM[sheet])
     document.set_auto_page_break(False)
     _use_font(document, stickers, font)
@@ -114,7 +94,7 @@ def pdf(stickers: Sequence[Sticker], sheet: Sheet, per_page: int, font: Path | N
     return out.getvalue()
 
 
-def _use_font(document: "FPDF", stickers: Sequence[Sticker], font: Path | None) -> None:
+def _use_font(document: "FPDF", stickers: Sequence[Sticker], font: str | None) -> None:
     used = {char for sticker in stickers for text, _ in sticker.texts for char in text}
     if font is None:
         missing = {char for char in used if not char.isprintable() or not _is_latin(char)}
@@ -131,7 +111,7 @@ def _use_font(document: "FPDF", stickers: Sequence[Sticker], font: Path | None) 
             raise BadRequest(f"--font {font}: it cannot be used: {error}") from error
         missing = {char for char in used if ord(char) not in known}
         document.set_font("chosen")
-        what = f"{font.name}"
+        what = Path(font).name
     if missing:
         raise BadRequest(
             f"{what} does not have {' '.join(sorted(missing)[:20])}: name a font that has, such as "

@@ -195,6 +195,18 @@ class Presence(Struct, frozen=True, kw_only=True):
         return self.alive_at_ms or self.heard_at_ms
 
 
+def beyond_train(offers: Iterable[Offer], presence: Presence | None) -> list[str]:
+    """Which offers the machine could never sell, as far as its agent has told: a sentence each."""
+    if presence is None or presence.installation is None or not presence.max_credits:
+        return []
+    most = presence.max_credits
+    return [
+        f"offers: {offer_text(offer)} is more than the {most} credits that {presence.machine_id} takes at once"
+        for offer in offers
+        if offer.credits > most
+    ]
+
+
 class PresenceUpdate(Struct, frozen=True, kw_only=True):
     """What a status changes.
 

@@ -81,6 +81,21 @@ def doubts(offers: Sequence[Offer]) -> Iterator[str]:
             yield f"nobody has a reason to buy {offer_text(worse)} beside {offer_text(better)}: are both meant?"
 
 
+def warnings(offers: Sequence[Offer]) -> Iterator[str]:
+    """What somebody who enters offers should know, in sentences: doubts, and prices that nobody can pay."""
+    yield from doubts(offers)
+    for offer in offers:
+        least_minor = currency_of(offer.currency).least_minor
+        if least_minor is None:
+            yield (
+                f"Stripe does not say which payments in {offer.currency.upper()} are too small for it: "
+                "try a purchase of this offer"
+            )
+        elif offer.amount_minor < least_minor:
+            price, least = (format_amount(n, offer.currency) for n in (offer.amount_minor, least_minor))
+            yield f"nobody can pay {price}: Stripe charges at least {least}; sell more credits at once"
+
+
 def offer_text(offer: Offer) -> str:
     """The offer as `parse_offer` reads it."""
     currency = currency_of(offer.currency)

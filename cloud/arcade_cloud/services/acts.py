@@ -23,6 +23,7 @@ from arcade_cloud.domain.outbox import Endpoint, Posting
 from arcade_cloud.domain.people import Act, Actor, Role, check_may
 from arcade_cloud.domain.reconciling import DayReport
 from arcade_cloud.domain.refunds import RefundWish
+from arcade_cloud.errors import BadRequest
 from arcade_cloud.services.alerts import Alerts
 from arcade_cloud.services.api_keys import ApiKeys
 from arcade_cloud.services.audit_log import AuditLog, Doing
@@ -72,7 +73,8 @@ class Acts:
         return machine
 
     def machine_copy(self, actor: Actor, source_id: str, machine_id: str, change: MachineChange) -> Machine:
-        """See `Fleet.copy`. The copy gets prices that stand already, so it needs nobody who may set them."""
+        """See `Fleet.copy`. Its prices stand already; others need somebody who may set them."""
+        self._check_offers(actor, change)
         wish = f"like {source_id}; {_named(change)}" if change.named else f"like {source_id}"
         with self.log.doing(actor, Act.MACHINE_ADD, machine_id, wish=wish) as doing:
             machine = self.fleet.copy(source_id, machine_id, change)
@@ -160,9 +162,16 @@ class Acts:
         return Act.OFFERS if "offers" in line.change.named else Act.MACHINE_SET
 
     def machine_config(self, actor: Actor, machine_id: str) -> Machine:
-        """The machine, whose agent's config somebody is about to see: it has the machine's signing key."""
+        """The machine, whose agent's config somebody is about to see: it has the machine's signing key.
+
+        Raises:
+            BadRequest: It only listens, so there is none.
+        """
         with self.log.doing(actor, Act.MACHINE_CONFIG, machine_id, wish="show the agent's config"):
-            return self.operations.machine(machine_id)
+            machine = self.operations.machine(machine_id)
+            if machine.kind == "subscriber":
+                raise BadRequest(f"machine {machine_id} only listens: it has no agent, and so no config")
+            return machine
 
     def _check_offers(self, actor: Actor, change: MachineChange) -> None:
         if "offers" in change.named:

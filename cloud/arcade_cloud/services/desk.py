@@ -9,6 +9,7 @@ from arcade_cloud.services.audit_log import AuditLog
 from arcade_cloud.services.finding import Finding
 from arcade_cloud.services.overview import Overview
 from arcade_cloud.services.sign_in import SignIn
+from arcade_cloud.services.stickers import Stickers
 from arcade_cloud.services.takings import Takings
 
 
@@ -32,3 +33,4 @@ class Desk:
     finding: Finding
     takings: Takings
     overview: Overview
+    stickers: Stickers

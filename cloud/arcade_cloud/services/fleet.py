@@ -137,7 +137,8 @@ class Fleet:
             if after.offers != old.offers:
                 if after.offers not in tried:
                     tried[after.offers] = self.operations.faults_of(after.offers)
-                faults += [Fault(line.number, "offers", text) for text in tried[after.offers]]
+                refused = [*tried[after.offers], *self.operations.beyond_train(after)]
+                faults += [Fault(line.number, "offers", text) for text in refused]
             planned.append((before, after))
         return planned, faults
 

@@ -11,6 +11,7 @@ from arcade_cloud.domain.events import Due, Outcome, RefundAsked
 from arcade_cloud.domain.machines import (
     Machine,
     MachineChange,
+    beyond_train,
     changed,
     checked,
     condition,
@@ -105,7 +106,7 @@ class Operations:
         Raises:
             UnknownMachine: No such machine is registered.
             BadTopic: It is not a machine id at all.
-            BadRequest: The new offers are in several currencies, or Stripe would refuse one of them.
+            BadRequest: The new offers are in several currencies, or Stripe or the machine would refuse one.
             Conflict: Others keep changing it.
         """
         wanted = checked(change)
@@ -127,8 +128,8 @@ class Operations:
         return before, after
 
     def _refuse_unsellable(self, machine: Machine) -> None:
-        """Refuse offers in several currencies, or that Stripe would not sell, or would sell at another price."""
-        faults = self.faults_of(machine.offers)
+        """Refuse offers in several currencies, or that Stripe or the machine itself would not sell."""
+        faults = [*self.faults_of(machine.offers), *self.beyond_train(machine)]
         if faults:
             raise BadRequest("; ".join(faults))
 
@@ -136,6 +137,12 @@ class Operations:
         """Why a machine may not have these offers, as far as is known now: a sentence each."""
         mixed = mixed_currencies(offers)
         return self.sales.unsellable.faults_if_known(offers) if mixed is None else [f"offers: {mixed}"]
+
+    def beyond_train(self, machine: Machine) -> list[str]:
+        """Which of its offers the machine could never sell: a sentence each."""
+        if machine.kind == "subscriber":
+            return []
+        return beyond_train(machine.offers, self.fulfilment.store.presence(machine.machine_id))
 
     # --- money and credits -------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 Every read is bounded: orders are listed by what waits or by machine, takings by day; nothing is walked through.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Literal
@@ -11,6 +11,7 @@ from typing import Literal
 from arcade_cloud.domain import books
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.books import Line, Sums, total
+from arcade_cloud.domain.health import Sign, signs
 from arcade_cloud.domain.machines import Machine, Presence, condition, stage, why_unfit
 from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.uptime import Span, ready_share, spans
@@ -117,6 +118,7 @@ class MachineLife:
         alerts: Of those that stand, the ones about it.
         days: The last UPTIME_DAYS days, oldest first; none of a machine that only listens.
         share: Which part of the known time of these days it was ready.
+        signs: What its agent says of itself, with what to do.
     """
 
     now: MachineNow
@@ -125,6 +127,7 @@ class MachineLife:
     alerts: tuple[Alert, ...]
     days: tuple[DayUp, ...]
     share: float | None
+    signs: tuple[Sign, ...]
 
 
 def net_by_currency(lines: Iterable[Line]) -> dict[str, int]:
@@ -142,10 +145,12 @@ class Overview:
 
     Attributes:
         zone: The arcade's time zone.
+        has_older_key: Whether a machine's key of that fingerprint is one of a secret that is being replaced.
     """
 
     fulfilment: Fulfilment
     zone: tzinfo = UTC
+    has_older_key: Callable[[str, str], bool] = lambda machine_id, fingerprint: False
 
     @property
     def _store(self) -> Store:
@@ -200,6 +205,13 @@ class Overview:
             alerts=tuple(alert for alert in alerts if alert.subject == machine.machine_id),
             days=days,
             share=ready_share(every),
+            signs=signs(
+                machine,
+                seen.presence,
+                now_ms,
+                has_older_key=seen.presence is not None
+                and self.has_older_key(machine.machine_id, seen.presence.key_fingerprint),
+            ),
         )
 
     # --- parts -------------------------------------------------------------------------------------------

@@ -473,6 +473,9 @@ def pages_of(site: Site, order_id: str) -> list[str]:
         "/console/books",
         "/console/payments",
         "/console/fleet?location=all",
+        "/console/new-machine",
+        "/console/new-machine?like=cab-02",
+        "/console/stickers",
     ]
 
 
@@ -516,8 +519,17 @@ def test_no_text_of_a_machine_or_an_operator_becomes_markup(site: Site, console:
         "done",
         "rank",
         "page",
+        "like",
+        "sheet",
     ):
-        for path in ("/console/machines", "/console/orders", "/console/takings", "/console/statement"):
+        for path in (
+            "/console/machines",
+            "/console/orders",
+            "/console/takings",
+            "/console/statement",
+            "/console/new-machine",
+            "/console/stickers",
+        ):
             answer = console.get(path, **{name: MARKUP})
             assert answer.status_code in {200, 422}, (path, name)
             assert "<script>alert" not in answer.text, (path, name)
@@ -553,6 +565,10 @@ def browsing() -> Console:
         "/console/statement?share=%C2%B2",
         "/console/machines/none",
         "/console/machines/%23",
+        "/console/machines/none/sticker.svg",
+        "/console/machines/none/sticker.pdf",
+        "/console/stickers.pdf?location=at:x&per_page=²",
+        "/console/new-machine?like=%00",
         "/console/orders/none",
         "/console/orders/" + "x" * 300,
     ],
@@ -603,6 +619,14 @@ VIEWS: dict[str, Act] = {
     "POST /console/machines/cab-02/set": Act.MACHINE_SET,
     "POST /console/machines/cab-02/offers": Act.OFFERS,
     "POST /console/machines/cab-02/grant": Act.GRANT,
+    "GET /console/new-machine": Act.MACHINE_ADD,
+    "POST /console/new-machine": Act.MACHINE_ADD,
+    "POST /console/machines/cab-02/retire": Act.MACHINE_RETIRE,
+    "POST /console/machines/cab-02/config": Act.MACHINE_CONFIG,
+    "GET /console/machines/cab-02/sticker.svg": Act.MACHINE_SET,
+    "GET /console/machines/cab-02/sticker.pdf": Act.MACHINE_SET,
+    "GET /console/stickers": Act.MACHINE_SET,
+    "GET /console/stickers.pdf": Act.MACHINE_SET,
 }
 
 

@@ -148,33 +148,17 @@ def tell_differences(found: Sequence[tuple[str, str, str]], out: TextIO) -> None
 
 
 def _warn_of_offers(machine: "Machine") -> None:
-    from arcade_cloud.domain.money import currency_of, format_amount
-    from arcade_cloud.domain.offers import doubts
+    from arcade_cloud.domain.offers import warnings
 
-    for doubt in doubts(machine.offers):
-        print(f"warning: {doubt}", file=sys.stderr)
-    for offer in machine.offers:
-        least_minor = currency_of(offer.currency).least_minor
-        if least_minor is None:
-            text = (
-                f"warning: Stripe does not say which payments in {offer.currency.upper()} are too small for it: "
-                "try a purchase of this offer"
-            )
-            print(text, file=sys.stderr)
-        elif offer.amount_minor < least_minor:
-            price, least = (format_amount(n, offer.currency) for n in (offer.amount_minor, least_minor))
-            text = f"warning: nobody can pay {price}: Stripe charges at least {least}; sell more credits at once"
-            print(text, file=sys.stderr)
+    for warning in warnings(machine.offers):
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def _config(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
-    from arcade_cloud.errors import BadRequest
 
     with build(settings) as cloud:
         machine = cloud.desk.acts.machine_config(actor(), options.machine_id)
-    if machine.kind == "subscriber":
-        raise BadRequest(f"machine {machine.machine_id} only listens: it has no agent, and so no config")
     _print_config(settings, machine)
     return 0
 
@@ -207,7 +191,9 @@ def _show(settings: "Settings", options: argparse.Namespace) -> int:
 
     with build(settings) as cloud:
         found = seen(cloud, cloud.services.operations.machine(options.machine_id))
-        share = cloud.services.overview.machine(found.machine).share
+        life = cloud.services.overview.machine(found.machine)
+    share, todo = life.share, " ".join(sign.todo for sign in life.signs if sign.todo)
     known = {} if share is None else {"uptime": f"ready {share:.1%} of the last 7 days, as far as they are known"}
+    known |= {"to do": todo} if todo else {}
     print_facts(options, found.machine.machine_id, facts(found) | known, fields(found))
     return 0

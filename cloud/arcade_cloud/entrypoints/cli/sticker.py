@@ -1,18 +1,16 @@
 """`arcade-cloud sticker`: what is glued to a machine, so that players find its page."""
 
 import argparse
-import ipaddress
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from arcade_shared.command_line import identifier
 
 if TYPE_CHECKING:
-    from arcade_cloud.adapters.stickers import Sticker
     from arcade_cloud.bootstrap import Cloud
     from arcade_cloud.config.settings import Settings
+    from arcade_cloud.domain.machines import Machine
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -32,7 +30,6 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 
 def _print(settings: "Settings", options: argparse.Namespace) -> int:
-    from arcade_cloud.adapters import stickers
     from arcade_cloud.bootstrap import build
     from arcade_cloud.errors import BadRequest
 
@@ -47,19 +44,14 @@ def _print(settings: "Settings", options: argparse.Namespace) -> int:
     if why is not None:
         print(f"arcade-cloud: {why}", file=sys.stderr)
         return 2
-    if not options.force and not _is_public(settings.public_base_url):
-        raise BadRequest(
-            f"PUBLIC_BASE_URL is {settings.public_base_url}, which no player's phone can trust or reach: "
-            "set it to the https address of this cloud, or add --force for a trial"
-        )
     with build(settings) as cloud:
-        found = _stickers(cloud, options)
-    if not found:
-        raise BadRequest("no machine is registered: arcade-cloud machine add")
+        stickers = cloud.desk.stickers
+        found = stickers.of(_machines(cloud, options), force=options.force)
     if kind == "svg":
         made = stickers.svg(found[0])
     else:
-        made = stickers.pdf(found, options.sheet, options.per_page, options.font)
+        font = None if options.font is None else str(options.font)
+        made = stickers.pdf(found, options.sheet, options.per_page, font)
     try:
         options.output.write_bytes(made)
     except OSError as error:
@@ -68,34 +60,9 @@ def _print(settings: "Settings", options: argparse.Namespace) -> int:
     return 0
 
 
-def _stickers(cloud: "Cloud", options: argparse.Namespace) -> "list[Sticker]":
-    from arcade_cloud.adapters.stickers import Sticker
-
-    base_url = cloud.settings.public_base_url.rstrip("/")
-    if options.all:
-        machines = [
-            machine
-            for machine in cloud.store.machines()
-            if machine.closure is None or not machine.closure.for_good
-        ]
-    else:
-        machines = [cloud.services.operations.machine(one) for one in dict.fromkeys(options.machine_ids)]
+def _machines(cloud: "Cloud", options: argparse.Namespace) -> "list[Machine]":
+    if not options.all:
+        return [cloud.services.operations.machine(one) for one in dict.fromkeys(options.machine_ids)]
     return [
-        Sticker(
-            url=f"{base_url}/m/{machine.machine_id}",
-            name=machine.name,
-            machine_id=machine.machine_id,
-            domain=base_url.partition("://")[2],
-        )
-        for machine in machines
+        machine for machine in cloud.store.machines() if machine.closure is None or not machine.closure.for_good
     ]
-
-
-def _is_public(base_url: str) -> bool:
-    """Whether a phone may reach the address from anywhere, and safely."""
-    parts = urlsplit(base_url)
-    host = parts.hostname or ""
-    try:
-        return parts.scheme == "https" and ipaddress.ip_address(host).is_global
-    except ValueError:
-        return parts.scheme == "https" and "." in host and not host.endswith((".localhost", ".local"))

@@ -12,6 +12,7 @@ from arcade_cloud.web.console import (
     order_pages,
     payment_pages,
     people_pages,
+    setup_pages,
     sign_in_pages,
     takings_pages,
     today_pages,
@@ -63,5 +64,6 @@ def create_console(dependencies: Dependencies) -> Flask:
         audit_pages,
     ):
         pages.add_to(blueprint, room)
+    setup_pages.add_to(blueprint, room, settings)
     app.register_blueprint(blueprint)
     return app

@@ -10,8 +10,8 @@ from flask import Blueprint, Response, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from arcade_cloud.domain.closure import service_text
-from arcade_cloud.domain.machines import Machine, MachineChange, refused_text
-from arcade_cloud.domain.offers import offer_text, read_offers
+from arcade_cloud.domain.machines import Machine, MachineChange
+from arcade_cloud.domain.offers import offer_text, read_offers, warnings
 from arcade_cloud.domain.people import Act
 from arcade_cloud.domain.uptime import Span
 from arcade_cloud.errors import BadRequest, NotReady
@@ -66,7 +66,7 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
     @needs(Act.SEE)
     def machine(machine_id: str) -> Response:
         """One machine."""
-        return _machine(room, known_machine(operations.sales, machine_id))
+        return machine_page(room, known_machine(operations.sales, machine_id))
 
     @blueprint.post("/machines/<machine_id>/close")
     @needs(Act.MACHINE_SERVICE)
@@ -78,7 +78,7 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
             steps = acts.machines_close(room.guard.actor(), [known.machine_id], reason=reason, until=until or None)
             list(steps)
         except BadRequest as error:
-            return _machine(room, known, str(error).replace("--until", "“Until”"), status_of(error))
+            return machine_page(room, known, str(error).replace("--until", "“Until”"), status_of(error))
         return _back(known, "closed")
 
     @blueprint.post("/machines/<machine_id>/open")
@@ -98,7 +98,7 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
         try:
             before, after = acts.machine_set(room.guard.actor(), known.machine_id, MachineChange(**texts))
         except BadRequest as error:
-            return _machine(room, known, str(error), status_of(error))
+            return machine_page(room, known, str(error), status_of(error))
         return _back(known, "same" if before == after else "set")
 
     @blueprint.post("/machines/<machine_id>/offers")
@@ -110,7 +110,7 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
             change = MachineChange(offers=read_offers(text_of(request.form, "offers")))
             before, after = acts.machine_set(room.guard.actor(), known.machine_id, change)
         except BadRequest as error:
-            return _machine(room, known, str(error), status_of(error))
+            return machine_page(room, known, str(error), status_of(error))
         return _back(known, "same" if before == after else "offers")
 
     @blueprint.post("/machines/<machine_id>/grant")
@@ -129,7 +129,7 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
                 token=text_of(request.form, "token", 80) or secrets.token_hex(16),
             )
         except (BadRequest, NotReady) as error:
-            return _machine(room, known, str(error), status_of(error))
+            return machine_page(room, known, str(error), status_of(error))
         return redirect(url_for("console.order", order_id=order.order_id, done="granted"), 303)
 
 
@@ -143,9 +143,13 @@ def _back(machine: Machine, done: str) -> AnyResponse:
     return redirect(url_for("console.machine", machine_id=machine.machine_id, done=done), 303)
 
 
-def _machine(room: Room, machine: Machine, problem: str = "", status: int = 200) -> Response:
+def machine_page(room: Room, machine: Machine, problem: str = "", status: int = 200) -> Response:
+    """One machine.
+
+    Args:
+        problem: Why what was asked for was not done.
+    """
     life = room.desk.overview.machine(machine)
-    presence = life.now.presence
     every = [span for day in life.days for span in day.spans if span.state]
     form = request.form.to_dict() if problem else {}
     if "credits" in form:
@@ -159,8 +163,9 @@ def _machine(room: Room, machine: Machine, problem: str = "", status: int = 200)
         strips=[_strip(day) for day in life.days],
         changes=list(reversed(_joined(every))),
         service=service_text(machine.closure, room.now_ms, room.zone).capitalize() + ".",
+        warnings=list(warnings(machine.offers)),
+        no_stickers=room.desk.stickers.why_not,
         offers_text=" ".join(map(offer_text, machine.offers)),
-        refused="" if presence is None else refused_text(presence),
         token=secrets.token_hex(16),
         machine_ids=frozenset({machine.machine_id}),
         form=form,

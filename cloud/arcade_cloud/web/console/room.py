@@ -37,6 +37,8 @@ DONE = {
     "closed": "It is out of service. Orders that are under way go on.",
     "opened": "It is in service.",
     "offers": "The offers are changed.",
+    "registered": "It is registered. Next: its config, for the Pi, and a sticker for players.",
+    "retired": "It is retired. Its orders and its id stay.",
     "set": "It is changed.",
     "same": "Nothing was changed: it was so already.",
     "granted": "The free credits are on their way.",
