@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from arcade_cloud.services.desk import Desk
     from arcade_cloud.services.endpoints import Endpoints
     from arcade_cloud.services.outbox_delivery import OutboxDelivery
+    from arcade_cloud.services.self_check import SelfCheck
     from arcade_cloud.web.dependencies import Dependencies
 
 
@@ -223,6 +224,7 @@ def desk(
     keyring: Keyring,
     settings: Settings,
     daily: DailyReconciliation,
+    self_check: "SelfCheck",
 ) -> "Desk":
     """What people use, on these services. It is imported with the first call: players need nothing of it.
 
@@ -268,6 +270,7 @@ def desk(
             raise_alert=store.raise_alert,
         ),
         log=log,
+        self_check=self_check,
     )
 
 
@@ -316,7 +319,28 @@ class Cloud:
     def desk(self) -> "Desk":
         """What the people who run the arcade use."""
         keyring = Keyring(self.settings.signing_secrets)
-        return desk(self.services, self.store, self.software, keyring, self.settings, self.asked_for)
+        return desk(
+            self.services,
+            self.store,
+            self.software,
+            keyring,
+            self.settings,
+            self.asked_for,
+            self.self_check(),
+        )
+
+    def self_check(self) -> "SelfCheck":
+        """What tries every part. In a server it waits for Stripe as long as players do."""
+        from arcade_cloud.adapters.mqtt import try_listening
+        from arcade_cloud.services.self_check import SelfCheck
+
+        return SelfCheck(
+            sales=self.services.sales,
+            payments=self.services.sales.payments,
+            balance=self.asked_for.balance,
+            sending=self.publisher.check,
+            listening=lambda: try_listening(self.settings.broker),
+        )
 
     def __enter__(self) -> Self:
         return self

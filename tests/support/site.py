@@ -19,6 +19,7 @@ from arcade_cloud.domain.machines import Machine
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.order import Order
 from arcade_cloud.services.daily_reconciliation import DailyReconciliation
+from arcade_cloud.services.self_check import SelfCheck
 from arcade_cloud.web.app import create_app
 from arcade_cloud.web.dependencies import Dependencies
 from arcade_shared.messages import FINAL_ACK_STATES, Ack, Status
@@ -110,7 +111,17 @@ class Site:
         self.daily = DailyReconciliation(
             fulfilment=self.cloud.fulfilment, balance=self.payments, alerts=self.cloud.alerts, keyring=keyring
         )
-        self.desk = desk(self.cloud, self.store, self.software, keyring, self.settings, self.daily)
+        self.broker_trouble: str | None = None
+        self.self_check = SelfCheck(
+            sales=self.cloud.sales,
+            payments=self.payments,
+            balance=self.payments,
+            sending=lambda: None,
+            listening=lambda: self.broker_trouble,
+        )
+        self.desk = desk(
+            self.cloud, self.store, self.software, keyring, self.settings, self.daily, self.self_check
+        )
         self.reconciliation = self.cloud.reconciliation
         self.dependencies = Dependencies(
             fulfilment=self.cloud.fulfilment,

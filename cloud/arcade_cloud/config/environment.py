@@ -17,6 +17,9 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 
+# Of an address: a user and a password, which are nobody's business either.
+_LOGIN = re.compile(r"//[^/@\s]*@")
+
 
 class Environment:
     """The values, the faults (one sentence each), remarks on anything odd, and on names that mean nothing.
@@ -109,6 +112,15 @@ class Environment:
     def fault(self, name: str, text: str) -> None:
         """Note that `name` cannot be used; `text` says why, and what to do."""
         self.faults.append(f"{name} {text.rstrip('.')}.")
+
+    def given(self) -> dict[str, str]:
+        """What was given, by variable, to be shown: of a secret nothing but that it was."""
+        found = {}
+        for variable in VARIABLES:
+            value = self._values[variable.name]
+            if value:
+                found[variable.name] = "" if variable.secret else _LOGIN.sub("//…@", value)
+        return found
 
     def is_given(self, name: str) -> bool:
         """Tell whether there is any value, even a useless one."""

@@ -63,6 +63,7 @@ class Settings:
     The defaults are in `variables`; here are none.
 
     Attributes:
+        given: What was given, by variable, to be shown: of a secret only that there is one. It changes nothing.
         remarks: Anything odd about where the values came from, for `warnings`.
         misspelt: Names that are set and mean nothing.
     """
@@ -95,6 +96,7 @@ class Settings:
     trusted_proxies: int
     stage_prefix: str  # without a slash at its end; empty: none
     limits: Limits
+    given: Mapping[str, str] = field(compare=False)
     remarks: tuple[str, ...]
     misspelt: tuple[str, ...]
 
@@ -161,6 +163,7 @@ def _read(env: Environment, *, on_lambda: bool) -> Settings:
         trusted_proxies=env.number("TRUSTED_PROXIES", 0, 10),
         stage_prefix=_stage_prefix(env, public_base_url),
         limits=_limits(env),
+        given=env.given(),
         remarks=tuple(env.remarks),
         misspelt=tuple(env.misspelt),
     )

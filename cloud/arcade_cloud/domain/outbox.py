@@ -94,6 +94,13 @@ class Posting(Struct, frozen=True, kw_only=True, omit_defaults=True):
     given_up_at_ms: int | None = None
     error: str = ""
 
+    @property
+    def state(self) -> str:
+        """What became of it so far."""
+        if self.delivered_at_ms is not None:
+            return "arrived"
+        return "waits" if self.given_up_at_ms is None else "given up"
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

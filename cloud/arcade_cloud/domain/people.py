@@ -50,6 +50,7 @@ class Act(StrEnum):
     SEE = "see"
     SEE_TAKINGS = "see takings"
     SEE_AUDIT = "see audit"
+    SEE_SETTINGS = "see settings"
     OWN_ACCOUNT = "own account"
     ACKNOWLEDGE = "alert acknowledge"
     MACHINE_ADD = "machine add"
@@ -86,6 +87,7 @@ _MANAGER = (
     | _TECHNICIAN
     | {
         Act.SEE_AUDIT,
+        Act.SEE_SETTINGS,
         Act.MACHINE_RETIRE,
         Act.OFFERS,
         Act.GRANT,

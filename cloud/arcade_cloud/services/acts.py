@@ -330,14 +330,23 @@ class Acts:
             return self.endpoints.replay(endpoint_id, event_id)
 
     def replay_since(
-        self, actor: Actor, endpoint_id: str, from_ms: int, to_ms: int, *, only_given_up: bool = False
+        self,
+        actor: Actor,
+        endpoint_id: str,
+        from_ms: int,
+        to_ms: int,
+        *,
+        only_given_up: bool = False,
+        at_most: int | None = None,
     ) -> int:
         """See `Endpoints.replay_since`. Returns how many events are sent again."""
         wish = (
             f"send {'what was given up' if only_given_up else 'all'} of {format_ms(from_ms)} to {format_ms(to_ms)}"
         )
         with self.log.doing(actor, Act.WEBHOOKS, f"webhook {endpoint_id}", wish=f"{wish} again") as doing:
-            again = self.endpoints.replay_since(endpoint_id, from_ms, to_ms, only_given_up=only_given_up)
+            again = self.endpoints.replay_since(
+                endpoint_id, from_ms, to_ms, only_given_up=only_given_up, at_most=at_most
+            )
             count = sum(1 for _ in again)
             doing.after = f"{count} events"
         return count

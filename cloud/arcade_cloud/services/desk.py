@@ -8,6 +8,7 @@ from arcade_cloud.services.acts import Acts
 from arcade_cloud.services.audit_log import AuditLog
 from arcade_cloud.services.finding import Finding
 from arcade_cloud.services.overview import Overview
+from arcade_cloud.services.self_check import SelfCheck
 from arcade_cloud.services.sign_in import SignIn
 from arcade_cloud.services.stickers import Stickers
 from arcade_cloud.services.takings import Takings
@@ -23,6 +24,7 @@ class Desk:
         accounts: Who they are.
         sign_in: Who sits at which browser.
         log: What they did.
+        self_check: Tries every part, for the page of the settings.
     """
 
     people: PeopleStore
@@ -30,6 +32,7 @@ class Desk:
     accounts: Accounts
     sign_in: SignIn
     log: AuditLog
+    self_check: SelfCheck
     finding: Finding
     takings: Takings
     overview: Overview

@@ -1,5 +1,6 @@
 """Endpoints of other software: set up by the operator, tried, and sent past events again."""
 
+import itertools
 import json
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,8 @@ from arcade_cloud.services.outbox_delivery import OutboxDelivery
 CONFLICT_RETRIES = 20
 # Postings that are read at once.
 PAGE = 200
+# Where only those that failed are wanted, so many are looked at.
+LOOKED_AT = 5_000
 ID_BYTES = 8
 
 
@@ -110,6 +113,34 @@ class Endpoints:
         )
         return self.delivery.send(endpoint, new_posting(event, endpoint_id, self.site).body.encode())
 
+    def is_failing(self, endpoint_id: str) -> bool:
+        """Whether people have been told that it takes no events."""
+        return self.alerts.store.lasting_alert("endpoint_failing", endpoint_id) is not None
+
+    def log(
+        self, endpoint_id: str, limit: int, *, before: tuple[int, str] | None = None, only_failed: bool = False
+    ) -> list[Posting]:
+        """What an endpoint was sent, or waits for, newest first.
+
+        Args:
+            before: Only what happened before this event: its time and its id.
+            only_failed: Only what was given up, or was tried in vain so far, among the newest LOOKED_AT.
+
+        Raises:
+            BadRequest: There is no such endpoint.
+        """
+        self.find(endpoint_id)
+        if not only_failed:
+            return self.store.postings(endpoint_id, limit, before=before)
+        found: list[Posting] = []
+        for _ in range(LOOKED_AT // PAGE):
+            page = self.store.postings(endpoint_id, PAGE, before=before)
+            found += [posting for posting in page if posting.error]
+            if len(found) >= limit or len(page) < PAGE:
+                break
+            before = (page[-1].at_ms, page[-1].event_id)
+        return found[:limit]
+
     def replay(self, endpoint_id: str, event_id: str) -> Posting:
         """Send one event again, whether or not it has arrived before.
 
@@ -131,20 +162,41 @@ class Endpoints:
         raise InvariantBroken(f"the posting of {event_id}: {CONFLICT_RETRIES} conflicts in a row")
 
     def replay_since(
-        self, endpoint_id: str, from_ms: int, to_ms: int, *, only_given_up: bool = False
+        self,
+        endpoint_id: str,
+        from_ms: int,
+        to_ms: int,
+        *,
+        only_given_up: bool = False,
+        at_most: int | None = None,
     ) -> Iterator[Posting]:
         """Send what happened between two times again, the newest first.
+
+        Args:
+            at_most: If there are more, none is sent again. None: there may be any number.
 
         Yields:
             Each posting, once it is due again.
 
         Raises:
-            BadRequest: There is no such endpoint.
+            BadRequest: There is no such endpoint, or there are more.
         """
         self.find(endpoint_id)
-        for posting in self._between(endpoint_id, from_ms, to_ms):
-            if posting.given_up_at_ms is not None or not only_given_up:
-                yield self.replay(endpoint_id, posting.event_id)
+        wanted = (
+            posting
+            for posting in self._between(endpoint_id, from_ms, to_ms)
+            if posting.given_up_at_ms is not None or not only_given_up
+        )
+        if at_most is not None:
+            counted = list(itertools.islice(wanted, at_most + 1))
+            if len(counted) > at_most:
+                raise BadRequest(
+                    f"there are more than {at_most} events in that time: choose a shorter one, or use "
+                    f"arcade-cloud webhook replay {endpoint_id}"
+                )
+            wanted = (posting for posting in counted)
+        for posting in wanted:
+            yield self.replay(endpoint_id, posting.event_id)
 
     def _between(self, endpoint_id: str, from_ms: int, to_ms: int) -> Iterator[Posting]:
         before = (to_ms, "")

@@ -36,6 +36,7 @@ TABLE = {
     Act.SEE: "OMTV",
     Act.SEE_TAKINGS: "OM-V",
     Act.SEE_AUDIT: "OM--",
+    Act.SEE_SETTINGS: "OM--",
     Act.OWN_ACCOUNT: "OMTV",
     Act.ACKNOWLEDGE: "OMT-",
     Act.MACHINE_ADD: "OMT-",

@@ -8,12 +8,13 @@ import pytest
 
 from arcade_cloud.domain.clocks import CLOSED, CLOSED_OFF_MS, TOLD_OFF_MS
 from arcade_cloud.domain.events import RefundAsked
-from arcade_cloud.entrypoints.cli.check import _clock
 from arcade_cloud.errors import NotReady, PaymentsRefused
 from arcade_cloud.services.clock_recheck import ASK_AGAIN_MS
 from arcade_cloud.services.clock_watch import MEASURE_AGAIN_MS, MEASURE_EVERY_MS, ClockWatch
+from arcade_cloud.services.self_check import SelfCheck
 from support.mortal_cloud import MACHINE, MortalCloud
 from support.orders import only_credit, only_payment
+from support.sandbox_payments import SandboxPayments
 
 
 class Off:
@@ -112,10 +113,17 @@ def test_check_has_a_verdict_on_it(off_ms: int, is_wrong: bool) -> None:
     cloud = MortalCloud()
     off = Off(cloud, off_ms)
     cloud.start(payments=off)
-    assert list(_clock(cloud)) == []  # type: ignore[arg-type]  # Stripe has not answered yet
+    check = SelfCheck(
+        sales=cloud.sales,
+        payments=cloud.sales.payments,
+        balance=SandboxPayments(lambda: cloud.now_ms),
+        sending=lambda: None,
+        listening=lambda: None,
+    )
+    assert list(check.clock()) == []  # Stripe has not answered yet
     off.answered = True
-    ((_, wrong),) = _clock(cloud)  # type: ignore[arg-type]
-    assert ("timedatectl" in (wrong or "")) is is_wrong
+    (verdict,) = check.clock()
+    assert ("timedatectl" in (verdict.wrong or "")) is is_wrong
 
 
 def test_an_offer_that_stripe_refuses_because_of_the_clock_is_not_called_unsellable() -> None:

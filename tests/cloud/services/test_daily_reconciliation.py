@@ -7,7 +7,6 @@ import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,9 +14,7 @@ import msgspec
 import pytest
 
 from arcade_cloud.adapters.stripe import gateway as stripe_gateway
-from arcade_cloud.bootstrap import build
 from arcade_cloud.domain.reconciling import MEANINGS, DayReport, Difference
-from arcade_cloud.entrypoints.cli.check import verdicts
 from arcade_cloud.errors import BadRequest, Conflict, PaymentsRefused, PaymentsUnavailable, StoreUnavailable
 from arcade_cloud.services import daily_reconciliation
 from arcade_cloud.services.daily_reconciliation import AGAIN_MS, IDLE_MS, RETRY_MS, DailyReconciliation
@@ -425,18 +422,13 @@ def test_a_payout_is_taken_apart_by_the_days_of_its_entries(site: HttpSite, dail
 
 
 @pytest.mark.parametrize("has_right", [True, False])
-def test_the_check_tries_the_right_to_read_the_balance(
-    site: HttpSite, daily: DailyReconciliation, has_right: bool, tmp_path: Path
-) -> None:
+def test_the_check_tries_the_right_to_read_the_balance(site: HttpSite, has_right: bool) -> None:
     def refused(**_: Any) -> Any:
         raise PaymentsRefused("permission", "reading payouts: the key may not do this")
 
     if not has_right:
         site.payments.read_payouts = refused  # type: ignore[method-assign]
-    settings = replace(site.settings, database_url=f"sqlite:///{tmp_path / 'cloud.sqlite'}")
-    with build(settings) as cloud:
-        tried = replace(cloud, services=site.cloud, daily=daily)
-        verdict = next(said for name, said in verdicts(tried) if name == "Stripe, balance")
+    verdict = next(one.wrong for one in site.self_check.verdicts() if one.name == "Stripe, balance")
     assert has_right if verdict is None else "“Payouts”" in verdict
 
 

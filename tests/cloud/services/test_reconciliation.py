@@ -3,14 +3,11 @@
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from arcade_cloud.adapters.stripe import gateway as stripe_gateway
-from arcade_cloud.bootstrap import build
-from arcade_cloud.entrypoints.cli.check import verdicts
 from arcade_cloud.errors import PaymentsRefused, StoreUnavailable
 from arcade_cloud.ports.payments import EventPage
 from arcade_cloud.services.reconciliation import (
@@ -360,17 +357,15 @@ def test_a_key_without_the_right_is_told_in_a_sentence_and_asked_again(
 
 
 @pytest.mark.parametrize("has_right", [True, False])
-def test_the_check_tries_the_right_to_read_events(has_right: bool, tmp_path: Path) -> None:
-    site = Site(database_url=f"sqlite:///{tmp_path / 'cloud.sqlite'}")
+def test_the_check_tries_the_right_to_read_events(has_right: bool) -> None:
+    site = Site()
 
     def fault(name: str) -> None:
         if name == "read_events" and not has_right:
             raise PaymentsRefused("permission", "reading events: the key may not do this")
 
     site.payments.fault = fault
-    with build(site.settings) as cloud:
-        tried = replace(cloud, services=site.cloud)
-        verdict = next(said for name, said in verdicts(tried) if name == "Stripe, events")
+    verdict = next(one.wrong for one in site.self_check.verdicts() if one.name == "Stripe, events")
     assert has_right if verdict is None else "“Events: read”" in verdict
 
 

@@ -1,6 +1,6 @@
 """What Stripe refuses to sell is told, is not offered again for a while, and is refused when it is entered."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -9,7 +9,6 @@ from arcade_cloud.domain.machines import MachineChange
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.offers import parse_offers
 from arcade_cloud.domain.order import Order
-from arcade_cloud.entrypoints.cli.check import _offers
 from arcade_cloud.errors import BadRequest, NotReady, PaymentsRefused
 from arcade_cloud.ports.payments import Checkout, CheckoutRequest
 from arcade_cloud.services.unsellable import AGAIN_MS, WHY_NOT, too_cheap
@@ -33,16 +32,6 @@ def site() -> Site:
 def told(site: Site) -> list[tuple[str, str]]:
     found = reversed(site.store.recent_alerts(100))
     return [(alert.subject, "end" if alert.recovers else "begin") for alert in found if alert.kind == "unsellable"]
-
-
-@dataclass
-class TheCloud:
-    """What `check` looks at."""
-
-    site: Site
-
-    def __post_init__(self) -> None:
-        self.store, self.settings, self.services = self.site.store, self.site.settings, self.site.cloud
 
 
 def buy(site: Site, offer_id: str) -> Order:
@@ -169,7 +158,7 @@ def test_a_machine_of_before_with_several_currencies_sells_on_can_be_changed_and
     assert buy(site, "sgd").currency == "sgd"
     _, after = site.cloud.operations.machine_set("cab-01", MachineChange(name="Street Fighter"))
     assert (after.name, after.offers) == ("Street Fighter", MIXED)
-    found = dict(_offers(TheCloud(site)))  # type: ignore[arg-type]
+    found = {one.name: one.wrong for one in site.self_check.offers()}
     assert "one currency, not in MYR and SGD" in (found["machine cab-01, offers"] or "")
     _, after = site.cloud.operations.machine_set("cab-01", MachineChange(offers=MIXED[1:]))
     assert after.offers == MIXED[1:], "one other currency is fine"
@@ -191,7 +180,7 @@ def test_check_names_the_machine_and_the_offer(site: Site) -> None:
     changed = msgspec.structs.replace(known, offers=(GOOD, BAD, cheap), version=known.version + 1)
     site.store.put_machine(changed, known.version)
 
-    found = dict(_offers(TheCloud(site)))  # type: ignore[arg-type]
+    found = {one.name: one.wrong for one in site.self_check.offers()}
     said = found["machine cab-01, offers"] or ""
     assert "offer bad: Stripe refuses the price price_of_nobody" in said
     assert "offer cheap: RM 1.50 is less than RM 2.00, the least that Stripe charges" in said

@@ -607,6 +607,19 @@ VIEWS: dict[str, Act] = {
     "POST /console/books/accept": Act.ACCEPT,
     "GET /console/books/payout": Act.RECONCILE,
     "GET /console/audit": Act.SEE_AUDIT,
+    "GET /console/settings": Act.SEE_SETTINGS,
+    "POST /console/settings/check": Act.SEE_SETTINGS,
+    "GET /console/keys": Act.KEYS,
+    "POST /console/keys": Act.KEYS,
+    "POST /console/keys/KEY/revoke": Act.KEYS,
+    "GET /console/webhooks": Act.WEBHOOKS,
+    "POST /console/webhooks": Act.WEBHOOKS,
+    "GET /console/webhooks/we_1": Act.WEBHOOKS,
+    "POST /console/webhooks/we_1/secret": Act.WEBHOOKS,
+    "POST /console/webhooks/we_1/test": Act.WEBHOOKS,
+    "POST /console/webhooks/we_1/replay": Act.WEBHOOKS,
+    "POST /console/webhooks/we_1/replay-since": Act.WEBHOOKS,
+    "POST /console/webhooks/we_1/remove": Act.WEBHOOKS,
     "GET /console/fleet": Act.MACHINE_SERVICE,
     "POST /console/fleet/close": Act.MACHINE_SERVICE,
     "POST /console/fleet/open": Act.MACHINE_SERVICE,
@@ -667,6 +680,7 @@ def test_every_view_of_the_console_is_in_the_table_of_roles(site: Site) -> None:
     rules = create_console(site.dependencies).url_map.iter_rules()
     own = ("/console/account", "/console/sign", "/console/code", "/static")
     names = {"<machine_id>": "cab-02", "<order_id>": "ORDER", "<payment_intent>": "pi_1", "<name>": "nobody"}
+    names |= {"<key_id>": "KEY", "<endpoint_id>": "we_1"}
     found = {
         f"{method} {re.sub('<[a-z_]+>', lambda part: names[part[0]], rule.rule)}"
         for rule in rules

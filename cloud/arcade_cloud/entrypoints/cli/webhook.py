@@ -39,6 +39,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         one.set_defaults(run=run)
     log = what.add_parser("log", help="list what an endpoint was sent in the last 30 days, or waits for")
     log.add_argument("id", type=identifier, metavar="ID", help="as `webhook list` shows it")
+    log.add_argument("--failed", action="store_true", help="only what was given up, or was tried in vain so far")
     add_limit(log, 50, ", the newest")
     add_formats(log)
     log.set_defaults(run=_log)
@@ -75,9 +76,9 @@ def _list(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
 
     with build(settings) as cloud:
-        store = cloud.store
-        found = store.software.endpoints()
-        failing = {one.endpoint_id for one in found if store.lasting_alert("endpoint_failing", one.endpoint_id)}
+        endpoints = cloud.software.endpoints
+        found = endpoints.store.endpoints()
+        failing = {one.endpoint_id for one in found if endpoints.is_failing(one.endpoint_id)}
 
     def state(endpoint: "Endpoint") -> str:
         return "failing" if endpoint.endpoint_id in failing else "ok"
@@ -133,22 +134,15 @@ def _log(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
 
     with build(settings) as cloud:
-        cloud.software.endpoints.find(options.id)
-        found = cloud.store.software.postings(options.id, options.limit)
+        found = cloud.software.endpoints.log(options.id, options.limit, only_failed=options.failed)
     print_list(options, found, _COLUMNS, _fields, lambda posting: [posting.error] if posting.error else [])
     return 0
-
-
-def _state(posting: "Posting") -> str:
-    if posting.delivered_at_ms is not None:
-        return "arrived"
-    return "waits" if posting.given_up_at_ms is None else "given up"
 
 
 _COLUMNS: "tuple[Column[Posting], ...]" = (
     Column("TIME", lambda posting: f"{format_ms(posting.at_ms)[:19].replace('T', ' ')}Z"),
     Column("TYPE", lambda posting: posting.type),
-    Column("STATE", _state),
+    Column("STATE", lambda posting: posting.state),
     Column("TRIES", lambda posting: str(posting.tries), right=True),
     Column("EVENT", lambda posting: posting.event_id),
 )
@@ -162,7 +156,7 @@ def _fields(posting: "Posting") -> Fields:
         "id": posting.event_id,
         "type": posting.type,
         "at": format_ms(posting.at_ms),
-        "state": _state(posting),
+        "state": posting.state,
         "tries": posting.tries,
         "nextTryAt": moment(posting.due_at_ms),
         "arrivedAt": moment(posting.delivered_at_ms),

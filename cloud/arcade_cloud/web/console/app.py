@@ -8,14 +8,17 @@ from arcade_cloud.web.console import (
     audit_pages,
     books_pages,
     fleet_pages,
+    key_pages,
     machine_pages,
     order_pages,
     payment_pages,
     people_pages,
+    settings_pages,
     setup_pages,
     sign_in_pages,
     takings_pages,
     today_pages,
+    webhook_pages,
 )
 from arcade_cloud.web.console.guard import Guard
 from arcade_cloud.web.console.room import Room
@@ -62,8 +65,11 @@ def create_console(dependencies: Dependencies) -> Flask:
         payment_pages,
         people_pages,
         audit_pages,
+        key_pages,
+        webhook_pages,
     ):
         pages.add_to(blueprint, room)
     setup_pages.add_to(blueprint, room, settings)
+    settings_pages.add_to(blueprint, room, settings)
     app.register_blueprint(blueprint)
     return app

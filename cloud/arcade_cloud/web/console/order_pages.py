@@ -1,7 +1,5 @@
 """The console's orders: finding one, its story, and giving money back."""
 
-from datetime import datetime
-
 from flask import Blueprint, Response, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -13,7 +11,7 @@ from arcade_cloud.domain.story import story
 from arcade_cloud.domain.texts import REASON_LENGTH, checked_line
 from arcade_cloud.errors import BadRequest, NotFound
 from arcade_cloud.services.finding import Found
-from arcade_cloud.web.console.room import Room, check_reason, number_of, text_of, whole
+from arcade_cloud.web.console.room import Room, a_moment_ms, check_reason, number_of, text_of, whole
 from arcade_cloud.web.error_responses import status_of
 
 ORDERS_A_PAGE = 50
@@ -97,20 +95,13 @@ def _find(room: Room, asked: dict[str, str]) -> tuple[Found | None, str]:
     until_ms = room.now_ms
     from_ms = until_ms - DAY_MS
     if asked["at"]:
-        about_ms = _moment_ms(asked["at"], room)
+        about_ms = a_moment_ms(asked["at"], room.zone)
         from_ms, until_ms = about_ms - ABOUT_MS, about_ms + ABOUT_MS
     found = finding.made_between(
         from_ms, until_ms, machine_id=asked["machine"] or None, amount=asked["amount"] or None
     )
     heading = "Made in the last 24 hours" if not asked["at"] else "Made half an hour before or after"
     return found, f"{heading}: {len(found.orders)}."
-
-
-def _moment_ms(text: str, room: Room) -> int:
-    try:
-        return int(datetime.fromisoformat(text).replace(tzinfo=room.zone).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        raise BadRequest(f"“About when” is written 2026-11-26T21:00, not {text[:40]!r}") from None
 
 
 def _wish(order: Order) -> RefundWish:

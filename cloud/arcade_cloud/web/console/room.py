@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, tzinfo
+from datetime import date, datetime, tzinfo
 from typing import Any
 
 from flask import Response, make_response, render_template, request
@@ -29,6 +29,7 @@ TABS = (
     ("console.alerts", "Alerts", Act.SEE),
     ("console.people", "People", Act.PEOPLE),
     ("console.audit", "Audit", Act.SEE_AUDIT),
+    ("console.settings", "Settings", Act.SEE_SETTINGS),
 )
 # What a page says after something was done: an address names one of these, never a text of its own.
 DONE = {
@@ -48,6 +49,11 @@ DONE = {
     "reconciled": "The day is reconciled; here is what was found.",
     "begun": "There is more to read than a page can wait for. Go on with the button of the day.",
     "accepted": "Accepted. Nobody is told of it any more.",
+    "revoked": "The key is refused from now on.",
+    "removed": "The webhook is forgotten; what waited for it is sent no more.",
+    "arrived": "The test event has arrived.",
+    "again": "It is sent again within seconds.",
+    "none": "There was nothing of that time to send again.",
 }
 
 
@@ -153,6 +159,28 @@ def a_day(text: str | None, default: date) -> date:
     if not FIRST_YEAR <= found.year <= default.year + 1:
         raise BadRequest(f"{found} is not a day of this arcade")
     return found
+
+
+def a_moment_ms(text: str, zone: tzinfo) -> int:
+    """A moment of a form, by the arcade's clock, in epoch milliseconds.
+
+    Raises:
+        BadRequest: It is none.
+    """
+    try:
+        return int(datetime.fromisoformat(text).replace(tzinfo=zone).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise BadRequest(f"a time is written 2026-11-26T21:00, not {text[:40]!r}") from None
+
+
+def check_sure() -> None:
+    """Check that somebody has said that they are sure.
+
+    Raises:
+        BadRequest: Nobody has.
+    """
+    if request.form.get("sure") != "yes":
+        raise BadRequest("say that you are sure: this cannot be taken back")
 
 
 def number_of(text: str) -> int:
