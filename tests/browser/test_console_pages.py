@@ -4,81 +4,21 @@ ARCADE_PICTURES=folder keeps a picture of every page that is looked at.
 """
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from arcade_cloud.domain.alerts import alert
-from arcade_cloud.domain.closure import Closure
-from arcade_cloud.domain.money import Offer
-from arcade_cloud.domain.people import Role
-from arcade_cloud.services.overview import SLOW_MS
 from support.chromium import Chromium
-from support.console import Console
-from support.served import serve
-from support.site import Site
+from support.traded import Served
 
 SIZES = [(390, 844), (768, 1024), (1440, 900)]
-DAY_MS = 86_400_000
-FIVE = Offer(offer_id="c5-800myr", credits=5, amount_minor=800, currency="myr")
 FITS = "document.documentElement.scrollWidth <= innerWidth"
 # The smallest target that a finger hits without looking, in CSS pixels. A link within a text may be smaller.
 FINGER = 44
 TARGETS = "button, select, nav a, label.sure, input:not([type=hidden]):not([type=checkbox])"
 SMALL = f"""[...document.querySelectorAll("{TARGETS}")]
     .filter(one => one.getBoundingClientRect().height < {FINGER} - 0.5).map(one => one.outerHTML)"""
-
-
-@dataclass(frozen=True)
-class Served:
-    """A site that has traded for two weeks, behind a real server, and a person who has signed in."""
-
-    site: Site
-    console: Console
-    url: str
-    order_id: str
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
-    site = Site(public_base_url="http://127.0.0.1:5000")
-    names = {"cab-02": "Dance Dance Revolution SuperNOVA", "cab-03": "W" * 80, "cab-04": "Daytona USA"}
-    for machine_id, name in names.items():
-        site.add_machine(
-            machine_id, name=name, location="The shopping mall at the end of the road", offers=(FIVE,)
-        )
-    site.add_machine("m" * 64, name="")
-    order_id = ""
-    site.now_ms -= 14 * DAY_MS
-    for day in range(15):
-        for machine_id in names:
-            site.say_status(machine_id, ready=day % 3 > 0, reason="the coin lock-out is on")
-            site.say_status(machine_id)
-            order_id = site.cloud.sales.begin_checkout(machine_id, offer_id="c5-800myr", quantity=1).order_id
-            site.pay(order_id)
-            site.say_ack(order_id, "done", 5 - day % 2)
-            site.deliver_events()
-        site.now_ms += DAY_MS if day < 14 else 0
-    site.cloud.operations.refund(order_id, by="ann", reason="The button sticks", keep_minor=100)
-    site.deliver_events()
-    waiting = site.cloud.sales.begin_checkout("cab-04", offer_id="c5-800myr", quantity=1).order_id
-    site.pay(waiting)
-    site.now_ms += SLOW_MS + 1
-    site.add_machine("cab-03", closure=Closure(since_ms=site.now_ms, reason="W" * 120), name="W" * 80)
-    site.say_status("cab-04", ready=False, reason="the door is open")
-    site.store.raise_alert(alert("meter", "cab-04", "The meter missed coins. " * 20, site.now_ms))
-    shop = site.payments.stripe.visit_shop(200, metadata={"order_id": waiting}, held=True)
-    site.payments.stripe.pay(shop)
-    site.deliver_events()
-    console = Console(site, Role.OWNER)
-    console.post("/console/machines/cab-04/set", location="Mid Valley", contact="W" * 120)
-    port, end = serve(site.app)
-    try:
-        yield Served(site, console, f"http://127.0.0.1:{port}", order_id)
-    finally:
-        end()
 
 
 def pages(served: Served) -> dict[str, str]:

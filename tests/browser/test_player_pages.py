@@ -19,6 +19,7 @@ from arcade_cloud.domain.closure import Closure
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.ports.payments import Checkout
 from support.chromium import Chromium, eventually
+from support.orders_shown import orders_in_every_state
 from support.served import serve
 from support.site import Site
 
@@ -74,31 +75,6 @@ def phone(browser: Chromium, served: ServedSite) -> Iterator[Chromium]:
     browser.go("about:blank")  # no page goes on looking during the next test
 
 
-def orders_in_every_state(served: ServedSite) -> dict[str, str]:
-    """The pages of orders, by what they show."""
-    site = served.site
-    pages = {}
-
-    def order(name: str, method: str | None, *acks: tuple[str, int]) -> None:
-        order_id, url = served.begin()
-        if method is not None:
-            site.pay(order_id, method)
-        for state, delivered in acks:
-            site.say_ack(order_id, state, delivered)
-        site.deliver_events()
-        pages[name] = url
-
-    order("unpaid", None)
-    order("sending", "card")
-    order("adding", "card", ("accepted", 0), ("pulsing", 2))
-    order("added", "card", ("done", 3))
-    order("part-of-a-hold", "card", ("done", 2))
-    order("part-refunded", "fpx", ("done", 2))
-    order("not-charged", "card", ("done", 0))
-    order("refunded", "fpx", ("done", 0))
-    return pages
-
-
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_every_page_fits_the_phone_and_the_finger_and_breaks_no_rule(served, phone, size, dark):
@@ -114,7 +90,7 @@ def test_every_page_fits_the_phone_and_the_finger_and_breaks_no_rule(served, pho
         "closed": f"{served.url}/m/closed",
         "away": f"{served.url}/m/cab-02",
         "long": f"{served.url}/m/long",
-        **orders_in_every_state(served),
+        **{name: served.url + path for name, path in orders_in_every_state(served.site).items()},
     }
     phone.become(*size, dark=dark)
     for name, url in pages.items():

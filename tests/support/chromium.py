@@ -4,6 +4,8 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +19,11 @@ ANSWER_MS = 30_000
 def find_chromium() -> str | None:
     """The browser of this machine; CHROMIUM names another."""
     return os.environ.get("CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+@cache
+def _axe_core() -> str:
+    return (resources.files("axe_playwright_python") / "axe.min.js").read_text()
 
 
 class Chromium:
@@ -131,6 +138,17 @@ class Chromium:
     def text(self) -> str:
         """What a person reads on the page."""
         return self._page.inner_text("body")
+
+    def barriers(self) -> list[str]:
+        """What keeps people out of the page, or makes it hard for them: a line for each rule of axe-core's."""
+        self._page.evaluate(_axe_core())
+        found = self._page.evaluate(
+            "axe.run(document, {resultTypes: ['violations']}).then(found => found.violations)"
+        )
+        return [
+            f"{rule['id']}, {rule['impact']}: {rule['help']}: {[node['html'][:200] for node in rule['nodes'][:5]]}"
+            for rule in found
+        ]
 
     def complaints(self) -> list[str]:
         """What the browser had to say about the page since it was opened: errors, refused content, exceptions."""

@@ -1,0 +1,91 @@
+"""No page keeps anybody out: axe-core finds nothing on the pages of the console, the players and the cabinets."""
+
+import pytest
+
+from arcade_cloud.domain.closure import Closure
+from arcade_cloud.domain.money import Offer
+from arcade_cloud.web.console.app import create_console
+from support.chromium import Chromium
+from support.console_tour import kinds, tour
+from support.orders_shown import orders_in_every_state
+from support.site import Site
+from support.traded import LONG_ID, Served
+
+PHONE, SCREEN = (390, 844), (1440, 900)
+BOTH = [pytest.param(PHONE, False, id="phone-light"), pytest.param(SCREEN, True, id="screen-dark")]
+# Not reached by links alone, or with something else to show.
+MORE = (
+    "/console/machines/cab-03",
+    f"/console/machines/{LONG_ID}",
+    "/console/machines?q=nothing-is-like-this",
+    "/console/orders?q=nothing-is-like-this",
+    "/console/takings?by=machine",
+    "/console/takings?first=2020-01-01&last=2020-01-02",
+    "/console/fleet?location=all",
+    "/console/audit?who=nobody",
+    "/console/no-such-page",
+)
+
+
+@pytest.mark.parametrize(("size", "dark"), BOTH)
+def test_no_page_of_the_console(browser: Chromium, served: Served, size: tuple[int, int], dark: bool) -> None:
+    rules = create_console(served.site.dependencies).url_map
+    found = tour(served.console.get, rules)
+    assert set(found) == kinds(rules), "each kind of page is reached by links"
+    pages = [path for kind, path in found.items() if not path.partition("?")[0].endswith(".csv")]
+    browser.become(*size, dark=dark, mobile=size == PHONE)
+    served.console.take_along(browser, served.url)
+    assert {path: said for path in (*pages, *MORE) if (said := barriers(browser, served.url + path))} == {}
+
+
+@pytest.mark.parametrize(("size", "dark"), BOTH)
+def test_no_page_of_signing_in(browser: Chromium, served: Served, size: tuple[int, int], dark: bool) -> None:
+    browser.become(*size, dark=dark, mobile=size == PHONE)
+    assert barriers(browser, f"{served.url}/console/sign-in") == []
+    browser.type("[name=name]", "ann")
+    browser.type("[name=password]", "wrong")
+    browser.tap("button")
+    browser.wait_for("document.body.innerText.includes('is wrong')")
+    assert browser.barriers() == []
+
+
+@pytest.mark.parametrize(("size", "dark"), BOTH)
+def test_no_page_of_the_players(browser: Chromium, served: Served, size: tuple[int, int], dark: bool) -> None:
+    site = served.site
+    pages = {**machines_in_every_state(site), **orders_in_every_state(site), "nothing": "/m/nobody"}
+    browser.become(*size, dark=dark, mobile=size == PHONE)
+    assert {name: said for name, path in pages.items() if (said := barriers(browser, served.url + path))} == {}
+
+
+def test_no_screen_of_a_cabinet(browser: Chromium, served: Served) -> None:
+    pages = [path.replace("/m/", "/kiosk/") for path in machines_in_every_state(served.site).values()]
+    browser.become(1280, 720, mobile=False, scale=1)
+    assert {path: said for path in pages if (said := barriers(browser, served.url + path))} == {}
+
+
+def machines_in_every_state(site: Site) -> dict[str, str]:
+    """The pages of machines, by what they show."""
+    dear = Offer(offer_id="x", credits=1, amount_minor=10**9, currency="vnd")
+    closure = Closure(since_ms=site.now_ms, reason="W" * 120, until_ms=site.now_ms + 400 * 86_400_000)
+    site.add_machine("ready", name="Space Duel", picture_url="/static/icon.svg")
+    site.say_status("ready")
+    site.add_machine("away", contact="https://arcade.example/help-desk")
+    site.add_machine("long", name="W" * 80, offers=(dear,))
+    site.add_machine("closed", closure=closure)
+    return {name: f"/m/{name}" for name in ("ready", "away", "long", "closed")}
+
+
+def barriers(browser: Chromium, url: str) -> list[str]:
+    """What a page has of them."""
+    browser.go(url)
+    assert browser.js("location.href") == url
+    return browser.barriers()
+
+
+def test_a_barrier_would_be_found(browser: Chromium, served: Served) -> None:
+    browser.become(*PHONE)
+    served.console.take_along(browser, served.url)
+    browser.go(f"{served.url}/console/orders")
+    browser.js("document.querySelector('main form label').replaceWith(document.querySelector('main form input'))")
+    browser.js("document.querySelector('h1').style.color = '#ddd'")
+    assert {said.partition(",")[0] for said in browser.barriers()} == {"label", "color-contrast"}
