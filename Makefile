@@ -48,7 +48,7 @@ caddy: packages
 emulator: packages
 	@sandbox/setup.sh emulator
 
-demo: setup $(if $(findstring --lambda,$(ARGS)),emulator dynamodb) ## the whole system here, one purchase as a timeline; ARGS="--once --lambda": end then, as at AWS
+demo: setup $(if $(findstring --lambda,$(ARGS)),emulator dynamodb) ## an arcade of twelve cabinets here, after a purchase as a timeline; ARGS="--once --lambda": end then, as at AWS
 	@$(PY) -m arcade_sandbox.demo $(ARGS)
 
 test: setup ## the tests for every change, in minutes: no browser, Java or npm; PYTEST_ARGS="-k wheel -x" goes to pytest

@@ -1,16 +1,15 @@
-"""The demo: the whole system on this machine, and one purchase as a timeline in milliseconds.
+"""The demo: the whole system on this machine, one purchase as a timeline in milliseconds, and a living arcade.
 
-With `--once` it ends after the purchase, with exit code 0 if the promises were kept and 1 if not. Without it,
-everything stays up until Ctrl-C, and the addresses to open are printed. With `--lambda` the cloud runs as on AWS:
-the handler behind AWS's emulator, a schedule as the only timer, acks through the broker's rule and /ingest, and
-DynamoDB Local.
+With `--once` there is one cabinet, and the demo ends after the purchase, with exit code 0 if the promises were
+kept and 1 if not. Without it, the twelve cabinets of `arcade.py` live until Ctrl-C, and the addresses to open are
+printed. With `--lambda` the cloud runs as on AWS, with one cabinet: the handler behind AWS's emulator, a schedule
+as the only timer, acks through the broker's rule and /ingest, and DynamoDB Local.
 """
 
 import argparse
 import contextlib
 import json
 import os
-import secrets
 import signal
 import sys
 import tempfile
@@ -25,16 +24,19 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from arcade_edge.simulator.cabinet import read_edge_log
+from arcade_sandbox.arcade import AWAY, CLOSED, MACHINES, NEVER_PLAYED, WORN_METER, Arcade
 from arcade_sandbox.aws.lambda_emulator import find_emulator
+from arcade_sandbox.console_visit import CODE_LIFE_S, ConsoleVisit, add_owner, add_person
 from arcade_sandbox.dynamodb import DynamoDBLocal
 from arcade_sandbox.errors import SandboxError, SystemFailed
 from arcade_sandbox.processes import wait_for
-from arcade_sandbox.system import PRICE_MINOR, Profile, System
+from arcade_sandbox.system import PRICE_MINOR, System
 from arcade_shared.command_line import PORT
 
 MACHINE = "cab-01"
 OPERATOR = "ann"
 CREDITS = 3
+PORT_TO_OPEN = 5000
 TICK_S = 60.0  # the shortest interval of EventBridge's schedules
 DELIVERED_WITHIN_S = 20.0
 GAME_OVER_WITHIN_S = 20.0
@@ -108,9 +110,9 @@ def pulses(edge_log: Path) -> list[Pulse]:
     return found
 
 
-def purchase(system: System, profile: Profile) -> bool:
+def purchase(system: System) -> bool:
     """Buy credits once. Print what happened when, and return whether the promises were kept."""
-    cabinet = system.cabinets[MACHINE]
+    cabinet, profile = system.cabinets[MACHINE], system.profile
     with Watch(system) as watch:
         link = system.create_link(MACHINE, CREDITS)
         order_id: str = link["orderId"]
@@ -173,26 +175,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--lambda", action="store_true", dest="serverless", help="run the cloud as on AWS")
     parser.add_argument("--port", type=PORT, default=0, help="the cloud's port (5000, or a free one with --once)")
     options = parser.parse_args(arguments)
-    profile = Profile()
-    port = options.port or (0 if options.once else 5000)
-    tick_s = TICK_S if options.serverless else 0.0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing is left behind
     with tempfile.TemporaryDirectory(prefix="arcade-demo-") as name:
-        folder = Path(name)
         try:
-            with contextlib.ExitStack() as stack:
-                settings = stack.enter_context(_dynamodb(folder)) if options.serverless else {}
-                system = System(folder, [MACHINE], profile, settings, port=port, tick_s=tick_s)
-                stack.enter_context(system)
-                where = ", as on AWS: handler behind AWS's emulator, schedule, DynamoDB Local" if tick_s else ""
-                print(f"broker, stand-in for Stripe, cloud and cabinet {MACHINE} are up{where}\n")
-                held = purchase(system, profile)
-                if not options.once:
-                    _stay(system)
+            if options.once or options.serverless:
+                return _one_cabinet(Path(name), options)
+            return _arcade(Path(name), options.port or PORT_TO_OPEN)
         except SandboxError as error:
             print(f"demo: {error}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
             return 130
+
+
+def _one_cabinet(folder: Path, options: argparse.Namespace) -> int:
+    """One machine. Returns the exit code."""
+    port = options.port or (0 if options.once else PORT_TO_OPEN)
+    tick_s = TICK_S if options.serverless else 0.0
+    with contextlib.ExitStack() as stack:
+        settings = stack.enter_context(_dynamodb(folder)) if options.serverless else {}
+        system = stack.enter_context(System(folder, [MACHINE], settings=settings, port=port, tick_s=tick_s))
+        where = ", as on AWS: handler behind AWS's emulator, schedule, DynamoDB Local" if tick_s else ""
+        print(f"broker, stand-in for Stripe, cloud and cabinet {MACHINE} are up{where}\n", flush=True)
+        held = purchase(system)
+        if not options.once:
+            owner = add_owner(system, OPERATOR)
+            with _until_told(owner) as told:
+                print(_addresses(system, owner), flush=True)
+                told.wait()
+    return 0 if held else 1
+
+
+def _arcade(folder: Path, port: int) -> int:
+    """Twelve machines that live. Returns the exit code."""
+    print(
+        f"starting broker, stand-in for Stripe, cloud and {len(MACHINES)} cabinets: about ten seconds", flush=True
+    )
+    arcade = Arcade(folder, port=port)
+    with arcade.system as system:
+        print("all are up: one purchase first\n", flush=True)
+        held = purchase(system)
+        owner = add_owner(system, OPERATOR, "Ann Ng")
+        add_person(system, "bob", "technician", "Bob Lim")
+        viewer = add_person(system, "mei", "viewer", "Mei Tan")
+        with arcade.crowd:
+            arcade.troubles()
+            arcade.compare_books()
+            with _until_told(owner) as told:
+                print(_STORY)
+                print(_addresses(system, owner, viewer), flush=True)
+                told.wait()
+        arcade.close()
     return 0 if held else 1
 
 
@@ -222,26 +255,55 @@ def _dynamodb(folder: Path) -> Iterator[Mapping[str, str]]:
         }
 
 
-def _stay(system: System) -> None:
-    password = secrets.token_urlsafe(12)
-    system.cli("user", "add", OPERATOR, "--role", "owner", "--password-stdin", typed=f"{password}\n")
-    print(
-        f"""
+_STORY = f"""
+The arcade lives: {len(MACHINES)} cabinets in three places, and a player every second. What needs a person:
+  {WORN_METER:9} its coin meter counts less than is pulsed: out of sale, with alerts
+  {AWAY:9} has just lost its network: nobody can pay in half a minute, an alert in six
+  {CLOSED:9} is out of service
+  {NEVER_PLAYED:9} earns nothing
+  race-01   a cardholder disputes a payment
+  dance-01  one of two credits was given back
+  and a payment by a misprinted sticker waits for a decision"""
+
+
+def _addresses(system: System, owner: ConsoleVisit, viewer: ConsoleVisit | None = None) -> str:
+    """What to open, and how to get in."""
+    looks = ""
+    if viewer is not None:
+        looks = f"\n                        or as {viewer.name}, password {viewer.password}, who may only see"
+    return f"""
 Open these:
+  the operator's pages  {system.url}/console
+                        as {owner.name}, password {owner.password}, and a code: press Enter here to see one,
+                        or have an authenticator app make them of {owner.secret}{looks}
   the player's page     {system.url}/m/{MACHINE}
-  the operator's        {system.url}/console as {OPERATOR}, password {password}
   the API               {system.url}/openapi.json
   Stripe's stand-in     {system.stripe.base_url}/_sandbox
 Watch:
   mosquitto_sub -p {system.broker.port} -u bench -P {system.bench_password} -t 'arcade/machine/#' -v
   tail -f {system.cabinets[MACHINE].edge_log}
-Ctrl-C ends everything.""",
-        flush=True,
-    )
-    stop = threading.Event()
+Ctrl-C ends everything."""
+
+
+@contextlib.contextmanager
+def _until_told(owner: ConsoleVisit) -> Iterator[threading.Event]:
+    """Wait for Ctrl-C or SIGTERM, and show a code whenever somebody presses Enter.
+
+    Yields:
+        What is set then. Whatever comes after that is no reason to leave anything behind.
+    """
+    told = threading.Event()
+
+    def show_codes() -> None:
+        for _ in sys.stdin:
+            left_s = CODE_LIFE_S - int(time.time()) % CODE_LIFE_S
+            print(f"code of {owner.name}: {owner.code()} (good once; another in {left_s} s)", flush=True)
+
+    if sys.stdin is not None and sys.stdin.isatty():
+        threading.Thread(target=show_codes, name="codes", daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    stop.wait()
+        signal.signal(number, lambda *_: told.set())
+    yield told
 
 
 if __name__ == "__main__":

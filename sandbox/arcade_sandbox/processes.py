@@ -156,9 +156,13 @@ class Process:
         Raises:
             SystemFailed: It did not stop in time, and was killed.
         """
+        self.send(signal.SIGTERM)
+        return self.wait_stopped()
+
+    def wait_stopped(self) -> int | None:
+        """Wait until it has stopped, as it was told to: see `stop`."""
         if self.child is None:
             return None
-        self.send(signal.SIGTERM)
         try:
             return self.child.wait(STOP_WITHIN_S)
         except subprocess.TimeoutExpired:

@@ -7,9 +7,11 @@ edge log. From that log, the board's count can be recomputed whatever was killed
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -51,12 +53,30 @@ class Profile:
     play_s: float = 1.5
 
 
+@dataclass(frozen=True)
+class Setup:
+    """What is special about a machine.
+
+    Attributes:
+        name: What players see; "Cabinet" and its id, if empty.
+        words: Further words of `arcade-cloud machine add`, such as its location and offers.
+        edge_config: Further tables of its agent's config.
+        agent: Further words of `arcade-edge simulate`.
+    """
+
+    name: str = ""
+    words: Sequence[str] = ()
+    edge_config: str = ""
+    agent: Sequence[str] = ()
+
+
 @dataclass
 class System:
     """The whole system, with its files in `folder`.
 
     Attributes:
         settings: Further variables of the cloud.
+        setups: What is special about machines, by their ids.
     """
 
     folder: Path
@@ -69,6 +89,7 @@ class System:
     edge_config: str = ""  # further lines of every agent's config
     verbose: bool = False  # every process logs everything
     tick_s: float = 0.0  # more than 0: the cloud runs as on AWS, with a schedule every so many seconds
+    setups: Mapping[str, Setup] = field(default_factory=dict)
     webhooks_at_once: int = 1  # 1 keeps the order of events; with more, a slow delivery delays no others
 
     def __post_init__(self) -> None:
@@ -121,13 +142,27 @@ class System:
         self.cloud = Process("cloud", ["-m", *serve], self.folder, self._cloud_environment())
         if self.settings.get("DATABASE_URL", "").startswith("dynamodb:"):
             self.cli("table", "create")
-        for machine_id in self.machine_ids:
-            self.cabinets[machine_id] = self._cabinet(machine_id)
+        # Each command takes half a second, nearly all of it in its own process.
+        with ThreadPoolExecutor(os.cpu_count()) as at_once:
+            for cabinet in at_once.map(self._cabinet, self.machine_ids):
+                self.cabinets[cabinet.machine_id] = cabinet
         self.start_cloud()
         for cabinet in self.cabinets.values():
             cabinet.agent.start()
         for machine_id in self.machine_ids:
             self.wait_ready(machine_id)
+
+    def close(self) -> None:
+        """End agents and cloud in order: what runs is finished, and every machine says that it is off.
+
+        `stop` ends what is left.
+        """
+        processes = [*(cabinet.agent for cabinet in self.cabinets.values()), self.cloud]
+        for process in processes:
+            process.send(signal.SIGTERM)
+            process.send(signal.SIGCONT)  # one that is frozen could not end
+        for process in processes:
+            process.wait_stopped()
 
     def stop(self) -> None:
         """Stop everything that was started."""
@@ -151,11 +186,12 @@ class System:
 
         wait_for("the cloud answers", up)
 
-    def cli(self, *arguments: str, typed: str = "") -> str:
+    def cli(self, *arguments: str, typed: str = "", good: Sequence[int] = (0,)) -> str:
         """Run `arcade-cloud` and return what it prints.
 
         Args:
             typed: What it reads.
+            good: The exit codes that are no failure.
 
         Raises:
             SystemFailed: The command failed. The text shows what it printed.
@@ -170,7 +206,7 @@ class System:
             timeout=60,
             check=False,
         )
-        if ran.returncode != 0:
+        if ran.returncode not in good:
             raise SystemFailed(f"arcade-cloud {' '.join(arguments)}: {ran.stderr or ran.stdout}")
         return ran.stdout
 
@@ -266,7 +302,9 @@ class System:
 
     def _cabinet(self, machine_id: str) -> Cabinet:
         """Register the machine, and write its agent's config from what the command prints."""
-        printed = self.cli("machine", "add", machine_id, "--name", f"Cabinet {machine_id}", "--update")
+        setup = self.setups.get(machine_id, Setup())
+        name = setup.name or f"Cabinet {machine_id}"
+        printed = self.cli("machine", "add", machine_id, "--name", name, *setup.words, "--update")
         folder = self.folder / machine_id
         folder.mkdir(exist_ok=True)
         profile = self.profile
@@ -278,6 +316,7 @@ class System:
             .replace("[security]\n", "[security]\n" + self.edge_config)
         )
         config += '\n[game_over.gpio]\npin = 27\nactive = "low"\ndebounce_ms = 20\n'
+        config += setup.edge_config
         path = folder / "edge.toml"
         path.write_text(config)
         if self.tls:
@@ -298,6 +337,7 @@ class System:
                 ),
                 *("--start-after-ms", str(profile.start_after_ms), "--play-s", str(profile.play_s)),
                 *("--min-pulse-ms", str(profile.min_pulse_ms), "--min-gap-ms", str(profile.min_gap_ms)),
+                *setup.agent,
             ],
             folder,
             {

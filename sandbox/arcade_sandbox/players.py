@@ -1,0 +1,107 @@
+"""Players with phones: they open a machine's page, choose an offer, and pay on the page of Stripe's stand-in.
+
+They know nothing but what pages and redirects show.
+"""
+
+import random
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import urljoin
+
+import requests
+
+TIMEOUT_S = 30.0
+# How players pay, and how often: of a hundred.
+METHODS = {"card": 70, "grabpay": 10, "fpx": 10, "link": 4, "card_declined": 3, "abandon": 3}
+_OFFER = re.compile(r'name="offer_id" value="([^"]*)"')
+_TOTAL = re.compile(r"Pay RM([0-9]+)\.([0-9]{2}) by card")
+_ORDER = re.compile(r"/m/[\w-]+/o/([\w-]+)")
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """An order that a player has paid. `amount_minor`: what the payment page asked for."""
+
+    machine_id: str
+    order_id: str
+    amount_minor: int
+
+
+def buy(url: str, machine_id: str, *, choice: int = 0, method: str = "card") -> Purchase | None:
+    """Go to a machine and pay.
+
+    Args:
+        url: The site.
+        choice: Which of the offers that are shown; more than there are begins anew.
+        method: The button to press on the payment page.
+
+    Returns:
+        What was paid; None if the machine could not be paid, the bank declined, or the player left.
+    """
+    with requests.Session() as phone:
+        page = phone.get(f"{url}/m/{machine_id}", timeout=TIMEOUT_S)
+        offers = _OFFER.findall(page.text)
+        if not page.ok or not offers:
+            return None
+        begun = phone.post(
+            f"{url}/m/{machine_id}/checkout",
+            data={"offer_id": offers[choice % len(offers)], "quantity": "1"},
+            timeout=TIMEOUT_S,
+            allow_redirects=False,
+        )
+        if begun.status_code != 303:
+            return None
+        checkout = begun.headers["Location"]
+        total = _TOTAL.search(phone.get(checkout, timeout=TIMEOUT_S).text)
+        paid = phone.post(checkout, data={"method": method}, timeout=TIMEOUT_S, allow_redirects=False)
+        if total is None or paid.status_code != 303 or method == "abandon":
+            return None
+        landing = urljoin(checkout, paid.headers["Location"])
+        order = _ORDER.search(landing)
+        phone.get(landing, timeout=TIMEOUT_S)
+    return None if order is None else Purchase(machine_id, order[1], int(total[1]) * 100 + int(total[2]))
+
+
+@dataclass
+class Crowd:
+    """Players who come one after the other, in a thread of their own, until it is stopped.
+
+    Attributes:
+        machine_ids: Where they play. One that is named twice is played twice as often.
+        every_s: How long it takes on average until the next one comes.
+        seed: Draws who comes when, plays where, and pays how.
+        paid: What they have paid so far.
+    """
+
+    url: str
+    machine_ids: Sequence[str]
+    every_s: float = 1.0
+    seed: int = 1
+    paid: list[Purchase] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._come, name="players", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(TIMEOUT_S)
+
+    def _come(self) -> None:
+        dice = random.Random(self.seed)  # noqa: S311 - not a secret  # nosec B311
+        while not self._stop.wait(dice.expovariate(1 / self.every_s)):
+            machine_id, choice = dice.choice(self.machine_ids), dice.randrange(3)
+            (method,) = dice.choices([*METHODS], [*METHODS.values()])
+            try:
+                purchase = buy(self.url, machine_id, choice=choice, method=method)
+            except requests.RequestException:
+                continue  # a phone that is not served goes away
+            if purchase is not None:
+                self.paid.append(purchase)
