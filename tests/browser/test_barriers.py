@@ -13,6 +13,8 @@ from support.traded import LONG_ID, Served
 
 PHONE, SCREEN = (390, 844), (1440, 900)
 BOTH = [pytest.param(PHONE, False, id="phone-light"), pytest.param(SCREEN, True, id="screen-dark")]
+# There are no stickers, and so no links to them, of a site that no phone reaches.
+NO_LINK = {"console.sticker_svg", "console.sticker_pdf"}
 # Not reached by links alone, or with something else to show.
 MORE = (
     "/console/machines/cab-03",
@@ -31,8 +33,8 @@ MORE = (
 def test_no_page_of_the_console(browser: Chromium, served: Served, size: tuple[int, int], dark: bool) -> None:
     rules = create_console(served.site.dependencies).url_map
     found = tour(served.console.get, rules)
-    assert set(found) == kinds(rules), "each kind of page is reached by links"
-    pages = [path for kind, path in found.items() if not path.partition("?")[0].endswith(".csv")]
+    assert kinds(rules) - set(found) <= NO_LINK, "each kind of page is reached by links"
+    pages = [path for path in found.values() if "." not in path.partition("?")[0]]
     browser.become(*size, dark=dark, mobile=size == PHONE)
     served.console.take_along(browser, served.url)
     assert {path: said for path in (*pages, *MORE) if (said := barriers(browser, served.url + path))} == {}
