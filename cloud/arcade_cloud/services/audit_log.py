@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from arcade_cloud.domain.audit import (
     LIMIT_SPAN_MS,
@@ -25,9 +26,18 @@ from arcade_shared.ids import uuid7
 
 logger = logging.getLogger(__name__)
 
-# Entries that are read at once to add up what somebody did in a day.
+# Entries that are read at once to add up what somebody did in a day, or to pick some out.
 PAGE = 500
+# Of these, for a page of the log.
+PAGES_LOOKED_AT = 10
 _REFUSALS = (BadRequest, BadMessage, PaymentsRefused)
+
+
+class Page(NamedTuple):
+    """Lines of the log, and where the next page begins; None: there is none."""
+
+    lines: list[Audited]
+    older: Mark | None
 
 
 @dataclass(slots=True)
@@ -145,19 +155,43 @@ class AuditLog:
         before: Mark | None = None,
         who: str | None = None,
         on: str | None = None,
+        act: str | None = None,
         since_ms: int | None = None,
     ) -> list[Audited]:
-        """A page of the log, newest first. The last line's `mark` is where the next one begins."""
-        both = who is not None and on is not None
+        """The lines of `page`."""
+        return self.page(limit, before=before, who=who, on=on, act=act, since_ms=since_ms).lines
+
+    def page(
+        self,
+        limit: int,
+        *,
+        before: Mark | None = None,
+        who: str | None = None,
+        on: str | None = None,
+        act: str | None = None,
+        since_ms: int | None = None,
+    ) -> Page:
+        """A page of the log, newest first.
+
+        The store knows one of `who` and `on`; the rest is picked out here, from so many lines at most that a page
+        of what is rare may be short, or empty, and still have an older one.
+        """
+        picks = act is not None or (who is not None and on is not None)
+        at_once = PAGE if picks else limit
         found: list[Audited] = []
-        while len(found) < limit:
-            page = self.store.audit(limit, before=before, who=None if both else who, on=on)
-            fresh = [line for line in page if since_ms is None or line.entry.at_ms >= since_ms]
-            found += [line for line in fresh if not both or line.entry.who == who]
-            if not both or len(page) < limit or len(fresh) < len(page):
-                break
-            before = page[-1].mark
-        return found[:limit]
+        for _ in range(PAGES_LOOKED_AT):
+            lines = self.store.audit(at_once, before=before, who=None if on is not None else who, on=on)
+            for line in lines:
+                before = line.mark
+                if since_ms is not None and line.entry.at_ms < since_ms:
+                    return Page(found, None)
+                if who in {None, line.entry.who} and act in {None, line.entry.act}:
+                    found.append(line)
+                if len(found) == limit:
+                    return Page(found, before)
+            if len(lines) < at_once:
+                return Page(found, None)
+        return Page(found, before)
 
 
 def _short(text: str) -> str:

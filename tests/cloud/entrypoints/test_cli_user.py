@@ -228,6 +228,10 @@ def test_the_log_is_read_by_who_on_what_and_since(ann, capsys):
     assert log_of(capsys, "--who", "eve") == []
     assert log_of(capsys, "--since", "2100-01-01 00:00") == []
     assert len(log_of(capsys, "--since", "2020-01-01 00:00")) == 3
+    assert {line["on"] for line in log_of(capsys, "--act", "machine add")} == {"cab-01", "cab-02"}
+    assert log_of(capsys, "--act", "refund") == []
+    assert main(["audit", "--act", "refunds"]) == 1
+    assert "there is no such act, only API keys, alert acknowledge" in capsys.readouterr().err
     assert main(["audit", "--on", "cab-09"]) == 0
     assert "nothing of that kind" in capsys.readouterr().err
 

@@ -13,6 +13,7 @@ from arcade_cloud.domain.machines import MachineChange
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.people import Act, Actor, Role, command_line
 from arcade_cloud.errors import BadRequest, Forbidden, StoreUnavailable, UnknownMachine
+from arcade_cloud.services import audit_log
 from support.site import PRICE_ID, Site
 
 ROOT = command_line("root")
@@ -222,6 +223,27 @@ def test_a_page_of_what_one_person_did_to_one_thing(site):
     assert len(site.desk.log.read(3, who="owner", on="cab-01")) == 3
     assert len(lines(site, since_ms=site.now_ms - 2000)) == 3
     assert len(lines(site, who="owner", since_ms=site.now_ms - 2000)) == 2
+
+
+def test_a_page_of_what_is_rare_goes_on_where_it_stopped_to_look(site, monkeypatch):
+    monkeypatch.setattr(audit_log, "PAGE", 2)
+    monkeypatch.setattr(audit_log, "PAGES_LOOKED_AT", 2)
+    for number in range(6):
+        site.now_ms += 1000
+        site.desk.acts.machine_set(OWNER, "cab-01", MachineChange(name=f"number {number}"))
+        if number in {0, 3}:
+            list(site.desk.acts.machines_close(OWNER, ["cab-01"], reason=f"after {number}"))
+    found, pages, before = [], 0, None
+    while True:
+        page = site.desk.log.page(1, before=before, act=Act.MACHINE_SERVICE)
+        found += [line.entry.wish for line in page.lines]
+        pages, before = pages + 1, page.older
+        if before is None:
+            break
+    assert len(found) == 2
+    assert "after 3" in found[0]
+    assert "after 0" in found[1]
+    assert pages == 4  # 3: the one of number 3, 4: nothing among four lines, 1: the one of number 0, 0: the end
 
 
 # --- limits -------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from arcade_cloud.entrypoints.cli.output import Column, Fields, add_formats, add_limit, print_list
 from arcade_cloud.entrypoints.cli.times import at_ms, clock_time
+from arcade_cloud.errors import BadRequest
 from arcade_shared.command_line import identifier
 from arcade_shared.times import format_ms
 
@@ -35,6 +36,12 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="only what was done to this: a machine, an order, 'person ann', …",
     )
     audit.add_argument(
+        "--act",
+        type=identifier,
+        metavar="ACT",
+        help="only acts of this kind: refund, grant, offers, 'machine set', … as the column ACT has them",
+    )
+    audit.add_argument(
         "--since",
         type=clock_time,
         metavar="TIME",
@@ -47,11 +54,17 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def _audit(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
+    from arcade_cloud.domain.people import Act
 
+    kinds = set(Act)
+    if options.act is not None and options.act not in kinds:
+        raise BadRequest(f"--act {options.act}: there is no such act, only {', '.join(sorted(kinds))}")
     with build(settings) as cloud:
         now_ms = cloud.services.fulfilment.now_ms()
         since_ms = None if options.since is None else at_ms(options.since, settings.timezone, now_ms)
-        found = cloud.desk.log.read(options.limit, who=options.who, on=options.on, since_ms=since_ms)
+        found = cloud.desk.log.read(
+            options.limit, who=options.who, on=options.on, act=options.act, since_ms=since_ms
+        )
     print_list(options, found, _COLUMNS, _fields, _below)
     if not found:
         print("nothing of that kind is in the log", file=sys.stderr)
