@@ -130,6 +130,24 @@ class Chromium:
         """Type into the first field that a selector finds."""
         self._page.locator(selector).first.fill(text)
 
+    def follow(self, name: str) -> None:
+        """Follow the first link that is called so, or whose name begins so, and wait for its page."""
+        with self._page.expect_navigation(wait_until="load"):
+            self._page.get_by_role("link", name=name).first.click()
+
+    def press(self, name: str) -> None:
+        """Press the first button that is called so, and wait for the page that comes."""
+        with self._page.expect_navigation(wait_until="load"):
+            self._page.get_by_role("button", name=name).first.click()
+
+    def write(self, label: str, text: str) -> None:
+        """Write into the first field that is labelled so."""
+        self._page.locator("input, textarea").and_(self._page.get_by_label(label)).first.fill(text)
+
+    def choose(self, label: str, option: str) -> None:
+        """Choose from the first list that is labelled so."""
+        self._page.locator("select").and_(self._page.get_by_label(label)).first.select_option(label=option)
+
     def take_cookie(self, name: str, value: str, url: str) -> None:
         """Have a cookie of that site, as if it had been set there before."""
         assert self._context is not None

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 from arcade_cloud.domain import books
 from arcade_cloud.domain.books import EVERY, By, Line, Only, Report, Sums, total
+from arcade_cloud.domain.machines import Machine
 from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.reconciling import bounds_ms
 from arcade_cloud.errors import Conflict, InvariantBroken
@@ -77,6 +78,25 @@ class Takings:
             if any(books.tells_fee(line) for line in self.fulfilment.store.booked(order_id)):
                 report.note_known(order_id)
         return report
+
+    def idle(self, report: Report, only: Only = EVERY) -> list[Machine]:
+        """The machines that are to earn money, stand where it is asked for, and have none in a report by machine.
+
+        Free credits are no earnings. A machine that is not in service now is left out: it could not earn.
+
+        Raises:
+            StoreUnavailable: The store is down.
+        """
+        now_ms = self.fulfilment.now_ms()
+        earned = {row.name for row in report.rows() if row.sums.gross_minor > 0}
+        return [
+            machine
+            for machine in self.fulfilment.store.machines()
+            if machine.machine_id not in earned
+            and machine.closed(now_ms) is None
+            and only.machine_id in {None, machine.machine_id}
+            and only.location in {None, machine.location}
+        ]
 
     def lines(self, first: date, last: date, only: Only = EVERY) -> Iterator[Line]:
         """The lines of the days from `first` to `last`, day by day, in no particular order within one.

@@ -10,6 +10,8 @@ import pytest
 
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.domain.books import Line
+from arcade_cloud.domain.closure import Closure
+from arcade_cloud.domain.machines import Machine
 from arcade_cloud.entrypoints.cli import main
 from arcade_cloud.services import takings
 from support.order_records import new_order, next_version, step
@@ -95,6 +97,49 @@ def test_the_table_has_a_row_for_each_day_and_currency_and_totals(capsys: pytest
         "total free 2/3",
         "total ¥ 300 ¥ 0 ¥ 0 not known yet ¥ 300 2/3",
         "total RM 6.00 RM 0.50 RM 2.00 RM 1.06 (1 not known yet) RM 2.44 6/9",
+    ]
+
+
+@pytest.mark.usefixtures("booked")
+@pytest.mark.parametrize(
+    ("words", "gross"),
+    [
+        (["--location", "Main Hall"], ["2.00"]),
+        (["--location", ""], ["2.00"]),
+        (["--machine", "cab-02"], ["2.00"]),
+        (["--method", "card"], ["2.00"]),
+        (["--method", "fpx"], []),
+        (["--machine", "cab-02", "--location", "Main Hall"], []),
+    ],
+)
+def test_what_is_not_asked_for_is_left_out(
+    words: list[str], gross: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["takings", "--from", "2026-11-26", "--to", "2026-11-26", "--json", *words]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["gross"] for row in rows if row["currency"] == "MYR"] == gross
+
+
+@pytest.mark.usefixtures("booked")
+def test_machines_that_earned_nothing_are_named(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """cab-04 gave free credits away, cab-05 is out of service, cab-06 sold before."""
+    free = msgspec.structs.replace(PLAY, order_id="o-9", currency="", method="free", gross_minor=0)
+    with closing(SqliteStore(path)) as store:
+        store.book((msgspec.structs.replace(free, machine_id="cab-04"),))
+        store.book((msgspec.structs.replace(PLAY, order_id="o-8", machine_id="cab-06", day="2026-11-25"),))
+        for number in range(1, 7):
+            closure = Closure(since_ms=1, reason="broken") if number == 5 else None
+            store.put_machine(
+                Machine(machine_id=f"cab-{number:02}", version=1, location="Pier", closure=closure), 0
+            )
+    span = ["--from", "2026-11-26", "--to", "2026-11-27"]
+    assert main(["takings", *span, "--idle", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["machine"] for row in rows] == ["cab-03", "cab-04", "cab-06"]
+    assert rows[0] == {"machine": "cab-03", "location": "Pier", "name": ""}
+    assert main(["takings", *span, "--idle"]) == 0
+    assert capsys.readouterr().out.split() == ["MACHINE", "LOCATION"] + [
+        word for row in rows for word in (row["machine"], "Pier")
     ]
 
 

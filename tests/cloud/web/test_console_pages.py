@@ -138,6 +138,18 @@ def test_a_statement_adds_up_a_location_with_its_share(site: Site, console: Cons
     assert "Total 8 RM 13.20" in words(console.get("/console/statement?month=2026-09"))
 
 
+def test_machines_that_earned_nothing_stand_below_those_that_did(site: Site, console: Console) -> None:
+    site.add_machine("cab-03", name="Galaga", location="Pier", offers=(TWO,))
+    play(site)
+    query = "/console/takings?by=machine"
+    assert "In service, and earned nothing 2 cab-01 Galaga cab-03 Pier" in words(console.get(query))
+    assert "In service, and earned nothing 1 Galaga cab-03 Pier" in words(console.get(f"{query}&location=Pier"))
+    play(site, "cab-03", TWO)
+    console.post("/console/machines/cab-01/close", reason="broken")
+    assert "earned nothing" not in words(console.get(query))
+    assert "earned nothing" not in words(console.get("/console/takings?by=day"))
+
+
 def test_the_csv_has_every_line_and_no_formula(site: Site, console: Console) -> None:
     site.add_machine("cab-02", location='=HYPERLINK("http://evil")', offers=(TWO, FIVE))
     order_id = play(site)
@@ -344,6 +356,13 @@ def test_the_audit_log_shows_who_did_what_and_what_it_was_before(site: Site, con
     assert [len(names) for names in shown] == [50, 10]
     assert "Daytona" not in words(first)
     assert "Nothing of that kind" in words(console.get("/console/audit", who="nobody"))
+    assert "Nothing of that kind" in words(console.get("/console/audit", act="refund"))
+    of_day = console.get("/console/audit", act="machine set", since="2026-09-01", who=console.name)
+    assert "machine set cab-02" in words(of_day) + words(console.get(*links(of_day, "Older")))
+    assert "Nothing of that kind" in words(console.get("/console/audit", since="2027-01-01"))
+    wrong = console.get("/console/audit", since="tomorrow")
+    assert wrong.status_code == 400
+    assert "write a day such as" in wrong.text
 
 
 def several(site: Site) -> None:

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
-from arcade_cloud.entrypoints.cli.output import Column, add_formats, print_list
+from arcade_cloud.entrypoints.cli.output import Column, Fields, add_formats, print_list
 from arcade_cloud.entrypoints.cli.person import actor
 from arcade_cloud.entrypoints.cli.times import a_day
+from arcade_shared.command_line import identifier
 
 if TYPE_CHECKING:
     from arcade_cloud.config.settings import Settings
     from arcade_cloud.domain.books import Row, Sums
+    from arcade_cloud.domain.machines import Machine
 
 _BY = ("day", "week", "month", "location", "machine", "method")
 # Each day is a query or more.
@@ -33,6 +35,12 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     takings.add_argument("--to", dest="last", type=a_day, metavar="DAY", help="the last day (today)")
     takings.add_argument("--by", choices=_BY, default="day", help="what makes a row (%(default)s)")
+    takings.add_argument("--location", metavar="NAME", help="only what was sold there")
+    takings.add_argument("--machine", type=identifier, metavar="ID", help="only what this machine sold")
+    takings.add_argument("--method", metavar="NAME", help="only what was paid so: card, fpx, …")
+    takings.add_argument(
+        "--idle", action="store_true", help="instead: the machines in service that earned nothing in these days"
+    )
     add_formats(takings)
     takings.set_defaults(run=_report)
     rebuild = takings.add_subparsers(dest="what", metavar="[rebuild]").add_parser(
@@ -46,7 +54,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def _report(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
-    from arcade_cloud.domain.books import fields
+    from arcade_cloud.domain.books import Only, fields
 
     with build(settings) as cloud:
         takings = cloud.services.takings
@@ -55,7 +63,14 @@ def _report(settings: "Settings", options: argparse.Namespace) -> int:
         if not 0 <= (last - first).days < _MOST_DAYS:
             print(f"arcade-cloud: from {first} to {last}: that must be 1 to {_MOST_DAYS} days", file=sys.stderr)
             return 2
-        report = takings.report(first, last, options.by)
+        only = Only(machine_id=options.machine, location=options.location, method=options.method)
+        report = takings.report(first, last, "machine" if options.idle else options.by, only)
+        idle = takings.idle(report, only) if options.idle else []
+    if options.idle:
+        if not idle:
+            print(f"every machine in service earned something from {first} to {last}", file=sys.stderr)
+        print_list(options, idle, _IDLE_COLUMNS, _idle_fields)
+        return 0
     rows = report.rows()
     if not rows:
         print(f"nothing was booked from {first} to {last}", file=sys.stderr)
@@ -75,6 +90,17 @@ def _columns(by: str) -> "Sequence[Column[Row]]":
         Column("NET", lambda row: _amount(row, row.sums.net_minor), right=True),
         Column("CREDITS", lambda row: f"{row.sums.delivered}/{row.sums.ordered}", right=True),
     )
+
+
+_IDLE_COLUMNS: "Sequence[Column[Machine]]" = (
+    Column("MACHINE", lambda machine: machine.machine_id),
+    Column("LOCATION", lambda machine: machine.location),
+    Column("NAME", lambda machine: machine.name, folds=True),
+)
+
+
+def _idle_fields(machine: "Machine") -> Fields:
+    return {"machine": machine.machine_id, "location": machine.location, "name": machine.name}
 
 
 def _fees_cell(row: "Row") -> str:

@@ -95,6 +95,7 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
             asked=asked.values,
             bys=BYS,
             rows=[(row, _deeper(row, asked)) for row in rows],
+            idle=room.desk.takings.idle(report, asked.only) if asked.by == "machine" else [],
             totals=report.totals(),
             lessened=_is_lessened(report.totals()),
             bars=bars,
