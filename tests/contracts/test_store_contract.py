@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -26,12 +26,13 @@ from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.config.dynamodb_address import parse
 from arcade_cloud.domain import alerts
 from arcade_cloud.domain.alerts import Alert
-from arcade_cloud.domain.books import Line
+from arcade_cloud.domain.books import EVERY, Line, Only, total
 from arcade_cloud.domain.closure import Closure
 from arcade_cloud.domain.machines import HEARS_FOR_MS, Hearing, Machine, Presence
 from arcade_cloud.domain.order import Arrival, Command, HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.reconciling import DayReport, DaySums, Difference
+from arcade_cloud.domain.tallies import Name, added
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
@@ -1272,7 +1273,15 @@ def test_what_is_booked_without_a_step_meanwhile_stops_the_step(store: Store) ->
 
 
 @_HYPOTHESIS
-@given(line=st.builds(Line, order_id=st.just("o"), day=st.just("2026-02-28"), serial=st.integers(1, 99)))
+@given(
+    line=st.builds(
+        Line,
+        order_id=st.just("o"),
+        day=st.just("2026-02-28"),
+        serial=st.integers(1, 99),
+        at_ms=st.integers(0, 2**53),
+    )
+)
 def test_lines_come_out_as_they_went_in(store: Store, line: Line) -> None:
     line = msgspec.structs.replace(line, order_id=f"o-{next(_numbers)}")
     store.book((line,))
@@ -1299,6 +1308,142 @@ def test_of_many_that_book_the_same_one_does(store: Store) -> None:
     _in_threads(8, book)
     assert [line.gross_minor for line in store.booked("o-1")] == done
     assert [line.gross_minor for line in store.lines_of_day("2026-11-26")] == done
+
+
+def _fee(order_id: str, serial: int, **fields: Any) -> Line:
+    values = {"kind": "fee", "what": "charge", "fee_minor": 7, "ordered": 0, "delivered": 0, "gross_minor": 0}
+    return _line(order_id, serial=serial, **{**values, **fields})
+
+
+# What three orders book one after the other, at two machines, in two months.
+_BOOKINGS = (
+    (_line("o-1"), _line("o-1", number=1, machine_id="cab-02", location="Hall #2#x")),
+    (_line("o-2", machine_id="cab-02", location="Hall #2#x", method="fpx", day="2026-12-01"),),
+    (_fee("o-1", 2, at_ms=NOW_MS + 3_600_000),),
+    (_line("o-3", currency="", method="free", gross_minor=0),),
+    (_line("o-1", serial=3, day="2026-12-01", ordered=0, delivered=0, gross_minor=0, goodwill_minor=50),),
+    (_fee("o-2", 2, day="2026-12-02", machine_id="cab-02", currency="usd"),),
+    (_line("o-4", day="2026-12-01"),),
+)
+
+
+def _book_all(store: Store) -> None:
+    for lines in _BOOKINGS:
+        store.book(lines, added(store.booked(lines[0].order_id), lines))
+
+
+def test_tallies_are_what_their_lines_add_up_to(store: Store) -> None:
+    _book_all(store)
+    every = [line for lines in _BOOKINGS for line in lines]
+    for by in get_args(Name):
+        for only in (
+            EVERY,
+            Only(machine_id="cab-02"),
+            Only(machines=frozenset({"cab-01", "gone"})),
+            Only(location="Hall #2#x"),
+            Only(method="card", currency="myr"),
+        ):
+            for first, last in (("2026-11-01", "2026-12-31"), ("2026-11-26", "2026-12-01"), ("2026-12-02",) * 2):
+                meant = [line for line in every if first <= line.day <= last and only.has(line)]
+                names = {"day": "day", "location": "location", "machine": "machine_id", "method": "method"}
+                for one in (found := store.taken(first, last, by, only)):
+                    lines = [
+                        line
+                        for line in meant
+                        if (getattr(line, names[by]), line.currency) == (one.name, one.currency)
+                    ]
+                    assert one.counts.sums == total(lines)
+                    assert one.counts.lines == len(lines)
+                assert sum(one.counts.lines for one in found) == len(meant)
+                assert found == sorted(found, key=lambda one: (one.name, one.currency))
+    assert {one.currency: one.counts for one in store.taken("2026-11-26", "2026-12-31", "day")}.keys() == {
+        "",
+        "myr",
+        "usd",
+    }
+
+
+def test_a_tally_counts_the_orders_whose_fee_is_open_where_they_were_charged(store: Store) -> None:
+    _book_all(store)
+
+    def fees(first: str, last: str) -> dict[str, tuple[int, int]]:
+        found = store.taken(first, last, "machine", Only(currency="myr"))
+        return {one.name: (one.counts.charged, one.counts.fees_open) for one in found}
+
+    # The fee of o-2 is booked on another day and in another currency; o-4 has none yet.
+    assert fees("2026-11-01", "2026-11-30") == {"cab-01": (1, 0), "cab-02": (0, 0)}
+    assert fees("2026-12-01", "2026-12-01") == {"cab-01": (1, 1), "cab-02": (1, 0)}
+    assert fees("2026-11-01", "2026-12-31") == {"cab-01": (2, 1), "cab-02": (1, 0)}
+
+
+def test_a_day_until_a_moment(store: Store) -> None:
+    _book_all(store)
+    day = "2026-11-26"
+
+    def until(at_ms: int) -> dict[str, tuple[int, int]]:
+        found = store.taken_until(day, at_ms)
+        return {one.currency: (one.counts.sums.gross_minor, one.counts.sums.fee_minor) for one in found}
+
+    assert until(NOW_MS - 1) == {}
+    assert until(NOW_MS) == {"": (0, 0), "myr": (400, 0)}
+    assert until(NOW_MS + 3_599_999) == {"": (0, 0), "myr": (400, 0)}
+    assert until(NOW_MS + 9_000_000) == {"": (0, 0), "myr": (400, 7)}
+
+
+def test_the_last_play_is_the_latest(store: Store) -> None:
+    store.book((_line("o-1", at_ms=NOW_MS),), added((), (_line("o-1", at_ms=NOW_MS),)))
+    store.book((_line("o-2", at_ms=NOW_MS + 5),), added((), (_line("o-2", at_ms=NOW_MS + 5),)))
+    nothing = _line("o-3", at_ms=NOW_MS + 9, delivered=0, gross_minor=0)
+    store.book((nothing,), added((), (nothing,)))
+    (one,) = store.taken("2026-11-26", "2026-11-26", "machine")
+    assert one.counts.played_ms == NOW_MS + 5
+
+
+def test_the_newest_lines_of_a_day_are_among_those_that_are_given(store: Store) -> None:
+    for number in range(30):
+        line = _line(f"o-{number}", at_ms=NOW_MS + number, machine_id=f"cab-{number % 3}")
+        store.book((line,), added((), (line,)))
+    newest = {line.order_id for line in store.newest_lines("2026-11-26", 5)}
+    assert newest >= {f"o-{number}" for number in range(25, 30)}
+    of_one = {line.order_id for line in store.newest_lines("2026-11-26", 4, ["cab-1"])}
+    assert of_one >= {"o-28", "o-25", "o-22", "o-19"}
+    assert store.newest_lines("2026-11-27", 5) == store.newest_lines("2026-11-26", 5, []) == []
+
+
+def test_a_booking_that_conflicts_adds_nothing_to_the_tallies(store: Store) -> None:
+    _book_all(store)
+    before = store.tallies_of_day("2026-11-26")
+    with pytest.raises(Conflict):
+        store.book((_line("o-1", gross_minor=9),), added((), (_line("o-1", gross_minor=9),)))
+    again = step(new_order("o-1"))
+    with pytest.raises(Conflict):
+        store.move(replace(again, lines=(_line("o-1"),), tallies=added((), (_line("o-1"),))))
+    assert store.tallies_of_day("2026-11-26") == before
+
+
+def test_many_that_book_at_one_machine_lose_nothing(store: Store) -> None:
+    def book(number: int) -> None:
+        line = _line(f"o-{number}")
+        store.book((line,), added((), (line,)))
+
+    _in_threads(16, book)
+    (one,) = store.taken("2026-11-26", "2026-11-26", "machine")
+    assert (one.counts.lines, one.counts.sums.gross_minor, one.counts.fees_open) == (16, 16 * 200, 16)
+
+
+def test_tallies_that_another_program_has_left_out_are_put_right(store: Store) -> None:
+    _book_all(store)
+    right = {day: store.tallies_of_day(day) for day in ("2026-11-26", "2026-12-01", "2026-12-02")}
+    assert not any(store.put_tallies_right(day) for day in right)
+    assert {day: store.tallies_of_day(day) for day in right} == right
+    for line in (_line("o-8"), _fee("o-8", 2), _fee("o-4", 2), _line("o-9", day="2026-12-01")):
+        store.book((line,))
+    assert [store.put_tallies_right(day) for day in right] == [True, True, False]
+    assert not any(store.put_tallies_right(day) for day in right)
+    (month,) = store.taken("2026-12-01", "2026-12-31", "location", Only(location="", currency="myr"))
+    assert (month.counts.charged, month.counts.fees_open, month.counts.lines) == (2, 1, 3)
+    until = store.taken_until("2026-11-26", NOW_MS)
+    assert {one.currency: one.counts.lines for one in until} == {"": 1, "myr": 5}
 
 
 def _report(**fields: Any) -> DayReport:

@@ -270,6 +270,7 @@ class Evidence:
     steps: list[Step] = field(default_factory=list)
     orders: list[dict[str, Any]] = field(default_factory=list)
     takings: list[dict[str, Any]] = field(default_factory=list)  # as they are on record, day by day
+    tallies: list[dict[str, Any]] | None = None  # their sums as they are on record
     announced: list[dict[str, Any]] = field(default_factory=list)  # the events that wait for other software
     money: list[dict[str, Any]] = field(default_factory=list)
     alerts: list[tuple[str, str]] = field(default_factory=list)

@@ -987,6 +987,14 @@ MUTATIONS = (
         weather=("cloud killed before a commit or effect",),
     ),
     _bug(
+        "the lines of a settlement are not added to the tallies",
+        ("arcade_cloud.services.fulfilment:Fulfilment._save", "tallies=tallies,", ""),
+    ),
+    _bug(
+        "what is settled again counts as much as what was settled first",
+        ("arcade_cloud.domain.tallies:of_line", "total((line,))", "total((line,) * line.serial)"),
+    ),
+    _bug(
         "a day ends when it does in UTC",
         (BOOKS + "day_of", ".astimezone(zone)", ""),
     ),

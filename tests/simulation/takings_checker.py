@@ -4,11 +4,13 @@ Nothing here knows how the cloud books.
 """
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
 from simulation.checkers import Broken, Case, _share
+
+SUMMED = ("ordered", "delivered", "gross_minor", "goodwill_minor", "lost_minor", "fee_minor")
 
 
 def check_takings(case: Case) -> Iterator[Broken]:
@@ -21,6 +23,29 @@ def check_takings(case: Case) -> Iterator[Broken]:
         yield from _order(case, order, lines.pop(order["order_id"], []))
     for order_id in lines:
         yield _broken(order_id, "booked, and on no record")
+    yield from _tallies(case)
+
+
+def _tallies(case: Case) -> Iterator[Broken]:
+    """What is on record as the sum of a day's lines at a machine is their sum."""
+    if case.evidence.tallies is None:
+        return
+    due: dict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
+    found: dict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
+    for line in case.evidence.takings:
+        where = _where(line)
+        due[where]["lines"] += 1
+        for name in SUMMED:
+            due[where][name] += line[name]
+    for tally in case.evidence.tallies:
+        found[_where(tally)].update({name: tally[name] for name in ("lines", *SUMMED)})
+    for where in {*due, *found}:
+        if +due[where] != +found[where]:
+            yield _broken(" ".join(where), f"its lines say {dict(due[where])}, its tally {dict(found[where])}")
+
+
+def _where(record: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(record[name] for name in ("day", "machine_id", "location", "method", "currency"))
 
 
 def _moment(case: Case, line: dict[str, Any]) -> Iterator[Broken]:

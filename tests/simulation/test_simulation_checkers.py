@@ -94,6 +94,7 @@ def good() -> Evidence:
             "day": "1970-01-01",
             "at_ms": 960,
             "machine_id": "cab-1",
+            "location": "",
             "method": "card",
             "currency": "myr",
             "ordered": 2,
@@ -101,6 +102,7 @@ def good() -> Evidence:
             "gross_minor": 400,
             "goodwill_minor": 0,
             "lost_minor": 0,
+            "fee_minor": 0,
         }
     ]
     play = {"orderId": "o-1", "machineId": "cab-1", "credits": 2, "delivered": 2}
@@ -485,6 +487,7 @@ WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     "booked when nothing settled it": ("takings", lambda e: e.takings[0].update(at_ms=950)),
     "booked as given back, and kept": ("takings", lambda e: e.takings[0].update(goodwill_minor=100)),
     "booked at another machine": ("takings", lambda e: e.takings[0].update(machine_id="cab-2")),
+    "booked, and in no tally": ("takings", lambda e: setattr(e, "tallies", [])),
     "booked as paid by other means": ("takings", lambda e: e.takings[0].update(method="fpx")),
     "a delivery that software is not told of": ("announced", lambda e: e.announced.clear()),
     "a delivery that software is told of twice": ("announced", lambda e: e.announced.append(e.announced[0])),

@@ -5,7 +5,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import msgspec
@@ -461,6 +461,13 @@ class World:
             msgspec.structs.asdict(line)
             for day_ms in range(START_MS - DAY, evidence.ended_ms + 2 * DAY, DAY)
             for line in store.lines_of_day(time.strftime("%Y-%m-%d", time.gmtime(day_ms // 1000)))
+        ]
+        evidence.tallies = [
+            {**asdict(place), **asdict(counts.sums), "lines": counts.lines}
+            for day_ms in range(START_MS - DAY, evidence.ended_ms + 2 * DAY, DAY)
+            for place, counts in store.tallies_of_day(
+                time.strftime("%Y-%m-%d", time.gmtime(day_ms // 1000))
+            ).items()
         ]
         evidence.announced = [json.loads(one.body) for one in store.software.postings(SOFTWARE, 1_000_000)]
         evidence.alerts = [(alert.kind, alert.subject) for alert in store.recent_alerts(100_000)]

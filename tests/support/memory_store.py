@@ -5,18 +5,19 @@ Everything happens under one lock, and a call changes nothing until all its chec
 
 import bisect
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.forms import FORMS
 from arcade_cloud.domain import webhooks
 from arcade_cloud.domain.alerts import Alert
-from arcade_cloud.domain.books import Line
+from arcade_cloud.domain.books import EVERY, Line, Only
 from arcade_cloud.domain.machines import Hearing, Machine, Presence, hearing_after
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
 from arcade_cloud.domain.outbox import Posting
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.reconciling import DayReport
+from arcade_cloud.domain.tallies import Counts, Name, Place, Taken, Tallies, differences, grouped, of_day, until
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
@@ -38,6 +39,7 @@ class MemoryStore:
         self._payments: dict[str, str] = {}
         self._credits: dict[str, str] = {}
         self._lines: dict[str, list[Line]] = {}
+        self._tallies: dict[Place, Counts] = {}
         self._day_reports: dict[str, DayReport] = {}
         self._seen: dict[str, int] = {}
         self._machines: dict[str, Machine] = {}
@@ -98,6 +100,7 @@ class MemoryStore:
         self._history.setdefault(order.order_id, []).append(move.history)
         if move.lines:
             self._lines.setdefault(order.order_id, []).extend(move.lines)
+        self._tally(move.tallies)
         for alert in move.alerts:
             self._put_alert(alert)
         self.software.put_postings(move.postings)
@@ -201,13 +204,14 @@ class MemoryStore:
 
     # the books
 
-    def book(self, lines: tuple[Line, ...]) -> None:
+    def book(self, lines: tuple[Line, ...], tallies: Tallies | None = None) -> None:
         order_id = lines[0].order_id
         records.check_lines(lines, order_id)
         with self._lock:
             self._check_up()
             self._check_new(lines)
             self._lines.setdefault(order_id, []).extend(lines)
+            self._tally(tallies or {})
 
     def _check_new(self, lines: tuple[Line, ...]) -> None:
         if lines and any(line.serial == lines[0].serial for line in self._lines.get(lines[0].order_id, ())):
@@ -222,6 +226,33 @@ class MemoryStore:
         with self._lock:
             self._check_up()
             return [line for lines in self._lines.values() for line in lines if line.day == day]
+
+    def _tally(self, tallies: Tallies) -> None:
+        for place, counts in tallies.items():
+            self._tallies[place] = self._tallies.get(place, Counts()) + counts
+
+    def newest_lines(self, day: str, limit: int, machine_ids: Collection[str] | None = None) -> list[Line]:
+        lines = sorted(self.lines_of_day(day), key=lambda line: line.at_ms, reverse=True)
+        return [line for line in lines if machine_ids is None or line.machine_id in machine_ids][: max(0, limit)]
+
+    def taken(self, first: str, last: str, by: Name, only: Only = EVERY) -> list[Taken]:
+        with self._lock:
+            self._check_up()
+            return grouped(((p, c) for p, c in self._tallies.items() if first <= p.day <= last), by, only)
+
+    def taken_until(self, day: str, until_ms: int) -> list[Taken]:
+        return until(day, self.lines_of_day(day), until_ms)
+
+    def tallies_of_day(self, day: str) -> Tallies:
+        with self._lock:
+            self._check_up()
+            return {place: counts for place, counts in self._tallies.items() if place.day == day}
+
+    def put_tallies_right(self, day: str) -> bool:
+        with self._lock:
+            wrong = differences(self.tallies_of_day(day), of_day(day, self.lines_of_day(day), self.booked))
+            self._tally(wrong)
+            return bool(wrong)
 
     def day_report(self, day: str) -> DayReport | None:
         with self._lock:

@@ -13,9 +13,9 @@ Every amount is in minor units of the line's currency; nothing adds two currenci
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, tzinfo
-from typing import Literal
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -214,8 +214,8 @@ def shares(order: Order) -> tuple[Sums, ...]:
     return tuple(found)
 
 
-def total(booked: Iterable[Line]) -> Sums:
-    """The sums of lines of one currency."""
+def total(booked: "Iterable[Line | Sums]") -> Sums:
+    """The sums of lines, or of sums, of one currency."""
     ordered = delivered = gross_minor = goodwill_minor = lost_minor = fee_minor = 0
     for line in booked:  # a report adds up tens of thousands, so none makes an object of its own
         ordered += line.ordered
@@ -298,6 +298,19 @@ def _last_method(booked: Sequence[Line]) -> str:
     return next((line.method for line in reversed(booked) if line.method), "")
 
 
+class Placed(Protocol):
+    """What has a place among the takings."""
+
+    @property
+    def machine_id(self) -> str: ...
+    @property
+    def location(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def currency(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Only:
     """Which lines are meant; None: whatever they have there."""
@@ -308,8 +321,8 @@ class Only:
     currency: str | None = None
     machines: frozenset[str] | None = None
 
-    def has(self, line: Line) -> bool:
-        """Whether a line is meant."""
+    def has(self, line: Placed) -> bool:
+        """Whether a line, or a sum of lines, is meant."""
         return (
             self.machine_id in {None, line.machine_id}
             and (self.machines is None or line.machine_id in self.machines)
@@ -317,6 +330,11 @@ class Only:
             and self.method in {None, line.method}
             and self.currency in {None, line.currency}
         )
+
+    @property
+    def names_machines(self) -> bool:
+        """Whether it depends on the machine which lines are meant."""
+        return self.machine_id is not None or self.machines is not None
 
 
 EVERY = Only()
@@ -344,81 +362,6 @@ class Row:
     def knows_no_fee(self) -> bool:
         """Whether there are fees, and none is known."""
         return self.fees_open == self.charged > 0 and not self.sums.fee_minor
-
-
-@dataclass
-class _Group:
-    """What makes a row. `charged`: the orders that have a fee by Stripe, and when they booked."""
-
-    sums: Sums = Sums()
-    charged: dict[str, int] = field(default_factory=dict)
-
-
-class Report:
-    """Adds up lines as they come, by one of their properties and by currency."""
-
-    def __init__(self, by: By) -> None:
-        self._by = by
-        self._groups: dict[tuple[str, str], _Group] = {}
-        self._known: set[str] = set()
-
-    def add(self, booked: Iterable[Line]) -> None:
-        """Add lines."""
-        together: dict[tuple[str, str], list[Line]] = {}
-        for line in booked:
-            together.setdefault((_name(line, self._by), line.currency), []).append(line)
-        for key, lines in together.items():
-            group = self._groups.setdefault(key, _Group())
-            group.sums += total(lines)
-            group.charged |= {line.order_id: line.at_ms for line in lines if owes_fee(line)}
-            self._known |= {line.order_id for line in lines if tells_fee(line)}
-
-    @property
-    def fees_open(self) -> dict[str, int]:
-        """The orders whose fee is in none of the lines so far, and when they booked, epoch milliseconds."""
-        charged = {order_id: at_ms for group in self._groups.values() for order_id, at_ms in group.charged.items()}
-        return {order_id: at_ms for order_id, at_ms in charged.items() if order_id not in self._known}
-
-    def note_known(self, order_id: str) -> None:
-        """The order's fee is in a line that the report does not have, on another day."""
-        self._known.add(order_id)
-
-    def rows(self) -> list[Row]:
-        """A row for each name and currency, in their order."""
-        return [self._row(name, currency, group) for (name, currency), group in self._sorted()]
-
-    def totals(self) -> list[Row]:
-        """A row for each currency."""
-        found: dict[str, _Group] = {}
-        for (_, currency), group in self._sorted():
-            whole = found.setdefault(currency, _Group())
-            whole.sums += group.sums
-            whole.charged |= group.charged
-        return [self._row("total", currency, group) for currency, group in found.items()]
-
-    def _sorted(self) -> list[tuple[tuple[str, str], _Group]]:
-        return sorted(self._groups.items(), key=lambda item: item[0])
-
-    def _row(self, name: str, currency: str, group: _Group) -> Row:
-        open_ones = group.charged.keys() - self._known
-        return Row(name, currency, group.sums, len(group.charged), len(open_ones))
-
-
-def _name(line: Line, by: By) -> str:
-    match by:
-        case "day":
-            return line.day
-        case "week":
-            year, week, _ = date.fromisoformat(line.day).isocalendar()
-            return f"{year}-W{week:02}"
-        case "month":
-            return line.day[:7]
-        case "location":
-            return line.location
-        case "machine":
-            return line.machine_id
-        case "method":
-            return line.method
 
 
 def fields(row: Row, by: By) -> dict[str, object]:

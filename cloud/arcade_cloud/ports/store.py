@@ -6,17 +6,18 @@ order's `order_id`, `code`, `version`, `due_at_ms`, `machine_ids`, `created_at_m
 stands. Any call may raise StoreUnavailable, or FormTooNew if a newer version of this program has written.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from arcade_cloud.domain.alerts import Alert
-from arcade_cloud.domain.books import Line
+from arcade_cloud.domain.books import EVERY, Line, Only
 from arcade_cloud.domain.machines import Hearing, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.outbox import Posting
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.reconciling import DayReport
+from arcade_cloud.domain.tallies import Name, Taken, Tallies
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 
@@ -43,6 +44,7 @@ class Move:
         seen: The id of the event that caused the step.
         lines: What the step books: of this order, all with the same new serial and the same day.
         postings: What the step tells other software, at most POSTINGS_AT_MOST. Only new ones are stored.
+        tallies: What the lines add to the tallies, by `tallies.added`.
     """
 
     order: Order
@@ -52,6 +54,7 @@ class Move:
     seen: str | None = None
     lines: tuple[Line, ...] = ()
     postings: tuple[Posting, ...] = ()
+    tallies: Tallies = field(default_factory=dict)
 
 
 class Store(Protocol):
@@ -137,8 +140,11 @@ class Store(Protocol):
         ...
 
     # the books
-    def book(self, lines: tuple[Line, ...]) -> None:
+    def book(self, lines: tuple[Line, ...], tallies: Tallies | None = None) -> None:
         """Store lines that belong to no step, as `move` does: lines of one order, with one serial and one day.
+
+        Args:
+            tallies: What they add to the tallies.
 
         Raises:
             Conflict: Lines with that serial are booked. Nothing is stored.
@@ -151,6 +157,39 @@ class Store(Protocol):
 
     def lines_of_day(self, day: str) -> list[Line]:
         """All lines of a day such as `2026-11-26`, in no particular order."""
+        ...
+
+    def newest_lines(self, day: str, limit: int, machine_ids: Collection[str] | None = None) -> list[Line]:
+        """The lines of a day that were booked last, in no order: at least `limit`, if there are as many.
+
+        Args:
+            machine_ids: Only lines of these machines. Others may be among them.
+        """
+        ...
+
+    def taken(self, first: str, last: str, by: Name, only: Only = EVERY) -> list[Taken]:
+        """What was booked from one day to another, added up by name and currency, from the tallies.
+
+        Args:
+            first: A day such as `2026-11-01`.
+            last: The last day that counts.
+        """
+        ...
+
+    def taken_until(self, day: str, until_ms: int) -> list[Taken]:
+        """What was booked of a day up to that moment, in one sum for each currency, named by the day."""
+        ...
+
+    def tallies_of_day(self, day: str) -> Tallies:
+        """The tallies of a day, as they are stored."""
+        ...
+
+    def put_tallies_right(self, day: str) -> bool:
+        """Add up the lines of a day anew, and put its tallies right. Lines may be booked meanwhile.
+
+        Returns:
+            Whether they were wrong: a program that knows no tallies has booked lines.
+        """
         ...
 
     def day_report(self, day: str) -> DayReport | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from arcade_cloud.domain import books
 from arcade_cloud.domain.balance import Entry
+from arcade_cloud.domain.tallies import added
 from arcade_cloud.errors import Conflict, InvariantBroken, PaymentsError, PaymentsRefused
 from arcade_cloud.ports.payments import Balance
 from arcade_cloud.services.fulfilment import CONFLICT_RETRIES, Fulfilment
@@ -59,7 +60,7 @@ def book(fulfilment: Fulfilment, entry: Entry) -> str | None:
         if line is None:
             return order_id
         try:
-            store.book((line,))
+            store.book((line,), added(booked, (line,)))
         except Conflict:  # somebody else has booked lines of this order meanwhile, perhaps this one
             continue
         return order_id

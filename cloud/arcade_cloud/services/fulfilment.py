@@ -42,6 +42,7 @@ from arcade_cloud.domain.limits import SKEW_MS, Limits
 from arcade_cloud.domain.machines import speaks_unheard
 from arcade_cloud.domain.order import Command, Credit, HistoryEntry, Order
 from arcade_cloud.domain.payment import is_another
+from arcade_cloud.domain.tallies import Tallies, added
 from arcade_cloud.errors import (
     AlreadySeen,
     Conflict,
@@ -177,7 +178,7 @@ class Fulfilment:
                 raise AlreadySeen(seen)
             return order
         at_ms = self.now_ms()
-        lines = self.unbooked(decision.order, at_ms) if books.settles(order, decision.order) else ()
+        lines, tallies = self.unbooked(decision.order, at_ms) if books.settles(order, decision.order) else ((), {})
         entry = HistoryEntry(
             order_id=order.order_id,
             version=decision.order.version,
@@ -196,19 +197,21 @@ class Fulfilment:
                 seen=seen,
                 lines=lines,
                 postings=self.outbox.of_step(order, decision.order, at_ms),
+                tallies=tallies,
             )
         )
         return decision.order
 
-    def unbooked(self, order: Order, at_ms: int) -> tuple[books.Line, ...]:
-        """What an order books if it is stored like this.
+    def unbooked(self, order: Order, at_ms: int) -> tuple[tuple[books.Line, ...], Tallies]:
+        """What an order books if it is stored like this, and what that adds to the tallies.
 
         Whoever books at the same time gets a Conflict, because the lines have the same serial.
         """
         booked = self.store.booked(order.order_id)
         machines = [self.store.machine(machine_id) for machine_id in order.machine_ids]
         locations = {machine.machine_id: machine.location for machine in machines if machine is not None}
-        return books.lines(booked, order, at_ms=at_ms, zone=self.zone, locations=locations)
+        lines = books.lines(booked, order, at_ms=at_ms, zone=self.zone, locations=locations)
+        return lines, added(booked, lines)
 
     def _context(self, order: Order) -> Context:
         waiting = [c for c in order.credits if c.command is None and c.resolution is None and not c.subscriber]

@@ -10,10 +10,11 @@ from typing import Literal
 
 from arcade_cloud.domain import books
 from arcade_cloud.domain.alerts import Alert
-from arcade_cloud.domain.books import Line, Sums, total
+from arcade_cloud.domain.books import EVERY, Only, Sums
 from arcade_cloud.domain.health import Sign, signs
 from arcade_cloud.domain.machines import Machine, Presence, condition, stage, why_unfit
 from arcade_cloud.domain.order import Order
+from arcade_cloud.domain.tallies import Taken, sums_of
 from arcade_cloud.domain.uptime import Span, ready_share, spans
 from arcade_cloud.ports.store import Store, Waiting
 from arcade_cloud.services.fulfilment import Fulfilment
@@ -41,7 +42,7 @@ class MachineNow:
     Attributes:
         why_not: Why nobody may pay for it, in a sentence, with its agent's own words; empty if somebody may.
         since_ms: Since when it is closed, or not heard; None where that is not known without reading more.
-        lines: What it has booked today.
+        taken: What it has booked today, by currency.
     """
 
     machine: Machine
@@ -49,22 +50,22 @@ class MachineNow:
     rank: Rank
     why_not: str
     since_ms: int | None
-    lines: tuple[Line, ...]
+    taken: tuple[Taken, ...]
 
     @property
     def plays(self) -> int:
         """How many credits it has delivered today."""
-        return sum(line.delivered for line in self.lines)
+        return sum(one.counts.sums.delivered for one in self.taken)
 
     @property
     def takings(self) -> dict[str, int]:
-        """What is kept of today's plays, in minor units, by currency."""
-        return net_by_currency(self.lines)
+        """What is kept of today's plays, in minor units, by currency, before Stripe's fees, which come late."""
+        return {one.currency: one.counts.sums.kept_minor for one in self.taken if one.currency}
 
     @property
     def last_play_ms(self) -> int | None:
         """When credits of it were booked last, if that was today."""
-        return max((line.at_ms for line in self.lines if line.delivered > 0), default=None)
+        return max((one.counts.played_ms for one in self.taken), default=0) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +131,6 @@ class MachineLife:
     signs: tuple[Sign, ...]
 
 
-def net_by_currency(lines: Iterable[Line]) -> dict[str, int]:
-    """What is kept, in minor units, by currency, before Stripe's fees, which come late. Free credits have none."""
-    found: dict[str, int] = {}
-    for line in lines:
-        if line.currency:
-            found[line.currency] = found.get(line.currency, 0) + line.kept_minor
-    return found
-
-
 @dataclass(frozen=True, kw_only=True)
 class Overview:
     """Reads what the console shows.
@@ -164,15 +156,15 @@ class Overview:
         """
         now_ms = self.fulfilment.now_ms()
         day = date.fromisoformat(books.day_of(now_ms, self.zone))
-        lines = self._store.lines_of_day(day.isoformat())
         alerts = self._store.standing_alerts(ALERTS_SHOWN)
+        taken = self._taken(now_ms)
         return Today(
             day=day,
             now_ms=now_ms,
             alerts=tuple(alerts),
             slow=tuple(self._slow(now_ms)),
-            takings=tuple(self._compared(day, now_ms, lines)),
-            machines=self._ranked(self._store.machines(), lines, alerts, now_ms),
+            takings=tuple(self._compared(day, now_ms, taken)),
+            machines=self._ranked(self._store.machines(), taken, alerts, now_ms),
         )
 
     def machines(self) -> tuple[MachineNow, ...]:
@@ -182,9 +174,8 @@ class Overview:
             StoreUnavailable: The store is down.
         """
         now_ms = self.fulfilment.now_ms()
-        lines = self._store.lines_of_day(books.day_of(now_ms, self.zone))
         alerts = self._store.standing_alerts(ALERTS_SHOWN)
-        return self._ranked(self._store.machines(), lines, alerts, now_ms)
+        return self._ranked(self._store.machines(), self._taken(now_ms), alerts, now_ms)
 
     def machine(self, machine: Machine) -> MachineLife:
         """One machine.
@@ -193,9 +184,9 @@ class Overview:
             StoreUnavailable: The store is down.
         """
         now_ms = self.fulfilment.now_ms()
-        lines = self._store.lines_of_day(books.day_of(now_ms, self.zone))
         alerts = self._store.standing_alerts(ALERTS_SHOWN)
-        (seen,) = self._ranked([machine], lines, alerts, now_ms)
+        taken = self._taken(now_ms, Only(machine_id=machine.machine_id))
+        (seen,) = self._ranked([machine], taken, alerts, now_ms)
         days, since_ms = self._days(seen, now_ms)
         every = [span for day in days for span in day.spans]
         return MachineLife(
@@ -222,33 +213,34 @@ class Overview:
         found = [self._store.order(one.order_id) for one in waiting]
         return [order for order in found if order is not None and _is_slow(order, now_ms)]
 
-    def _compared(self, day: date, now_ms: int, lines: Sequence[Line]) -> list[Compared]:
+    def _taken(self, now_ms: int, only: Only = EVERY) -> dict[str, list[Taken]]:
+        """What was booked today, by machine."""
+        today = books.day_of(now_ms, self.zone)
+        found: dict[str, list[Taken]] = {}
+        for one in self._store.taken(today, today, "machine", only):
+            found.setdefault(one.name, []).append(one)
+        return found
+
+    def _compared(self, day: date, now_ms: int, taken: dict[str, list[Taken]]) -> list[Compared]:
         """Compare with the same moment by the arcade's clock a week ago."""
         now = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(self.zone)
         then_ms = int((now - timedelta(days=7)).timestamp() * 1000)
-        earlier = self._store.lines_of_day((day - timedelta(days=7)).isoformat())
-        before = [line for line in earlier if line.at_ms <= then_ms]
-        currencies = sorted({line.currency for line in (*lines, *before) if line.currency})
+        today = sums_of(one for of_machine in taken.values() for one in of_machine)
+        before = sums_of(self._store.taken_until((day - timedelta(days=7)).isoformat(), then_ms))
         return [
-            Compared(
-                currency,
-                total(line for line in lines if line.currency == currency),
-                total(line for line in before if line.currency == currency),
-            )
-            for currency in currencies
+            Compared(currency, today.get(currency, Sums()), before.get(currency, Sums()))
+            for currency in sorted({*today, *before})
+            if currency
         ]
 
     def _ranked(
-        self, machines: Sequence[Machine], lines: Iterable[Line], alerts: Iterable[Alert], now_ms: int
+        self, machines: Sequence[Machine], taken: dict[str, list[Taken]], alerts: Iterable[Alert], now_ms: int
     ) -> tuple[MachineNow, ...]:
         presences = {
             presence.machine_id: presence
             for presence in self._store.presences([machine.machine_id for machine in machines])
         }
         unsellable = {alert.subject for alert in alerts if alert.kind == "unsellable" and alert.lasts}
-        booked: dict[str, list[Line]] = {}
-        for line in lines:
-            booked.setdefault(line.machine_id, []).append(line)
         found = []
         for machine in machines:
             presence = presences.get(machine.machine_id)
@@ -260,7 +252,7 @@ class Overview:
                     rank=rank,
                     why_not=why_not,
                     since_ms=_since_ms(machine, presence, rank, now_ms),
-                    lines=tuple(booked.get(machine.machine_id, ())),
+                    taken=tuple(taken.get(machine.machine_id, ())),
                 )
             )
         return tuple(sorted(found, key=lambda seen: (RANKS.index(seen.rank), seen.machine.machine_id)))

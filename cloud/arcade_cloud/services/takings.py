@@ -5,19 +5,18 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from arcade_cloud.domain import books
-from arcade_cloud.domain.books import EVERY, By, Line, Only, Report, Sums, total
+from arcade_cloud.domain.books import EVERY, By, Line, Only, Sums, total
 from arcade_cloud.domain.machines import Machine
 from arcade_cloud.domain.order import Order
-from arcade_cloud.domain.reconciling import bounds_ms
+from arcade_cloud.domain.tallies import Report, name_for
 from arcade_cloud.errors import Conflict, InvariantBroken
 from arcade_cloud.services.fulfilment import CONFLICT_RETRIES, Fulfilment
 
 # Orders in one pass of a rebuild: some megabytes.
 PASS = 200
-# The fee of an order that was settled around midnight may be booked on the other day. Of so many orders that were
-# settled so near to a report's first or last midnight it is looked up there.
-NEAR_MS = 2 * 3_600_000
-FEES_LOOKED_UP = 100
+# The lines of so many machines are looked up by machine. Of more, it is quicker to read the whole day.
+MACHINES_LOOKED_UP = 1_000
+EVERY_LINE = 1_000_000
 
 
 @dataclass
@@ -30,6 +29,8 @@ class Rebuilt:
         broken: What is wrong with orders that could not be looked at, or whose lines differ from their books.
         by_orders: What the orders' books and their lines of fees say, by currency.
         by_days: The sums of the lines of all days, by currency; empty until all orders were looked at.
+        by_tallies: The same, of the tallies of all days.
+        days_put_right: On how many days the tallies were not what their lines say.
         days: On which the orders that were looked at have booked.
         is_over: All orders were looked at, and all days added up.
     """
@@ -39,15 +40,25 @@ class Rebuilt:
     broken: list[str] = field(default_factory=list)
     by_orders: dict[str, Sums] = field(default_factory=dict)
     by_days: dict[str, Sums] = field(default_factory=dict)
+    by_tallies: dict[str, Sums] = field(default_factory=dict)
+    days_put_right: int = 0
     days: set[str] = field(default_factory=set)
     is_over: bool = False
 
     @property
     def differences(self) -> list[tuple[str, Sums, Sums]]:
         """The currencies in which the orders' books and the days' lines differ: what each of them says."""
-        currencies = sorted({*self.by_orders, *self.by_days})
-        pairs = [(one, self.by_orders.get(one, Sums()), self.by_days.get(one, Sums())) for one in currencies]
-        return [pair for pair in pairs if pair[1] != pair[2]]
+        return _differing(self.by_orders, self.by_days)
+
+    @property
+    def tallies_differ(self) -> list[tuple[str, Sums, Sums]]:
+        """The currencies in which the days' lines and their tallies differ: what each of them says."""
+        return _differing(self.by_days, self.by_tallies)
+
+
+def _differing(one: dict[str, Sums], other: dict[str, Sums]) -> list[tuple[str, Sums, Sums]]:
+    pairs = [(name, one.get(name, Sums()), other.get(name, Sums())) for name in sorted({*one, *other})]
+    return [pair for pair in pairs if pair[1] != pair[2]]
 
 
 @dataclass(frozen=True)
@@ -61,23 +72,40 @@ class Takings:
         return date.fromisoformat(books.day_of(self.fulfilment.now_ms(), self.fulfilment.zone))
 
     def report(self, first: date, last: date, by: By, only: Only = EVERY) -> Report:
-        """Add up the lines of the days from `first` to `last`. It reads no orders.
+        """What was booked on the days from `first` to `last`. It reads neither orders nor lines.
 
         Raises:
             StoreUnavailable: The store is down.
         """
-        report = Report(by)
-        report.add(self.lines(first, last, only))
-        begin_ms, end_ms = (bounds_ms(day, self.fulfilment.zone)[n] for n, day in enumerate((first, last)))
-        near = [
-            order_id
-            for order_id, at_ms in report.fees_open.items()
-            if at_ms < begin_ms + NEAR_MS or at_ms >= end_ms - NEAR_MS
-        ]
-        for order_id in near[:FEES_LOOKED_UP]:
-            if any(books.tells_fee(line) for line in self.fulfilment.store.booked(order_id)):
-                report.note_known(order_id)
-        return report
+        store = self.fulfilment.store
+        return Report(by, store.taken(first.isoformat(), last.isoformat(), name_for(by), only))
+
+    def newest(self, first: date, last: date, only: Only = EVERY, *, limit: int) -> list[Line]:
+        """The lines of the days from `first` to `last` that were booked last, newest first, `limit` at most.
+
+        Only days are read that have such lines, and of a day only the machines that have.
+
+        Raises:
+            StoreUnavailable: The store is down.
+        """
+        found: list[Line] = []
+        store = self.fulfilment.store
+        days = {one.name for one in store.taken(first.isoformat(), last.isoformat(), "day", only)}
+        for day in sorted(days, reverse=True):
+            if len(found) >= limit:
+                break
+            found += self._newest_of(day, only, limit)
+        return sorted(found, key=lambda line: (line.at_ms, line.order_id, line.number), reverse=True)[:limit]
+
+    def _newest_of(self, day: str, only: Only, limit: int) -> list[Line]:
+        store = self.fulfilment.store
+        if only == EVERY:
+            return store.newest_lines(day, limit)
+        machine_ids = {one.name for one in store.taken(day, day, "machine", only)}
+        if len(machine_ids) > MACHINES_LOOKED_UP:
+            return [line for line in store.lines_of_day(day) if only.has(line)]
+        # Of these machines, others of their lines may be newer: so all of the day.
+        return [line for line in store.newest_lines(day, EVERY_LINE, machine_ids) if only.has(line)]
 
     def idle(self, report: Report, only: Only = EVERY) -> list[Machine]:
         """The machines that are to earn money, stand where it is asked for, and have none in a report by machine.
@@ -175,21 +203,25 @@ class Takings:
             at_ms = fulfilment.now_ms()
             if not fulfilment.store.booked(order_id):
                 at_ms = min(at_ms, order.settlement.settled_at_ms or at_ms)
-            lines = fulfilment.unbooked(order, at_ms)
+            lines, tallies = fulfilment.unbooked(order, at_ms)
             if not lines:
                 return order, False
             try:
-                fulfilment.store.book(lines)
+                fulfilment.store.book(lines, tallies)
             except Conflict:
                 continue
             return order, True
         raise InvariantBroken(f"order {order_id}: {CONFLICT_RETRIES} conflicts in a row")
 
     def _add_up(self, done: Rebuilt) -> None:
-        for day in _days(done.days, self.today()):
-            for line in self.fulfilment.store.lines_of_day(day):
+        store, days = self.fulfilment.store, list(_days(done.days, self.today()))
+        for day in days:
+            done.days_put_right += store.put_tallies_right(day)
+            for line in store.lines_of_day(day):
                 known = done.by_days.get(line.currency, Sums())
                 done.by_days[line.currency] = known + total((line,))
+        for row in Report("day", store.taken(days[0], days[-1], "day")).totals():
+            done.by_tallies[row.currency] = row.sums
 
 
 def _days(booked: set[str], today: date) -> Iterator[str]:

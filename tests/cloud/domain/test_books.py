@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from arcade_cloud.domain import books
 from arcade_cloud.domain.balance import Entry
-from arcade_cloud.domain.books import Line, Report, Row, Sums, total
+from arcade_cloud.domain.books import EVERY, Line, Row, Sums, total
 from arcade_cloud.domain.money import Payment
 from arcade_cloud.domain.order import Books, Credit, Delivery, Draw, Order, Resolution
+from arcade_cloud.domain.tallies import Report, added, grouped, name_for
 from support.orders import NOW_MS, an_order, changed, only_payment
 
 HALF_PAST_4_PM = 1_790_008_200_000  # 2026-09-21T16:30Z: half past midnight in Kuala Lumpur
@@ -140,16 +141,20 @@ def test_however_often_an_order_is_settled_its_lines_say_what_its_books_say(
 
 def test_a_report_never_adds_two_currencies() -> None:
     line = book(settled(3, target_minor=300))[0]
-    report = Report("week")
-    report.add([line, msgspec.structs.replace(line, currency="usd", day="2026-09-27"), line])
-    report.add([msgspec.structs.replace(line, day="2026-09-28")])
+    lines = [
+        msgspec.structs.replace(line, order_id=f"ord_{number}", **fields)
+        for number, fields in enumerate(({}, {"currency": "usd", "day": "2026-09-27"}, {}, {"day": "2026-09-28"}))
+    ]
+    tallies = [tally for one in lines for tally in added((), (one,)).items()]
+    report = Report("week", grouped(tallies, "day", EVERY))
     three, six = Sums(3, 3, 300), Sums(6, 6, 600)
     assert report.rows() == [
-        Row("2026-W39", "myr", six, 1, 1),
+        Row("2026-W39", "myr", six, 2, 2),
         Row("2026-W39", "usd", three, 1, 1),
         Row("2026-W40", "myr", three, 1, 1),
     ]
-    assert report.totals() == [Row("total", "myr", Sums(9, 9, 900), 1, 1), Row("total", "usd", three, 1, 1)]
+    assert report.totals() == [Row("total", "myr", Sums(9, 9, 900), 3, 3), Row("total", "usd", three, 1, 1)]
+    assert report.lines == 4
 
 
 # fees
@@ -229,28 +234,27 @@ def test_a_refund_that_this_cloud_did_not_make_is_one_by_hand() -> None:
         assert line.what == what
 
 
+def reported(by: Any, *lines: Line) -> Report:
+    """A report of what an order has booked."""
+    return Report(by, grouped(added((), lines).items(), name_for(by), EVERY))
+
+
 def test_a_report_says_which_fees_are_not_known() -> None:
     order = settled(3, target_minor=300)
     booked = book(order)
     known = fee(order, entry(), *booked)
     assert known is not None
-    report = Report("machine")
-    report.add(booked)
-    assert list(report.fees_open) == ["ord_1"]
+    report = reported("machine", *booked)
     assert [(row.charged, row.fees_open) for row in (*report.rows(), *report.totals())] == [(1, 1), (1, 1)]
-    report.add([known])
-    assert report.fees_open == {}
+    report = reported("machine", *booked, known)
     assert [(row.charged, row.fees_open) for row in (*report.rows(), *report.totals())] == [(1, 0), (1, 0)]
 
 
 def test_a_dispute_tells_nothing_of_the_charges_fee() -> None:
     order = settled(3, target_minor=300)
-    report = Report("day")
-    report.add(book(order))
-    line = fee(order, entry(what="dispute", amount_minor=-300, fee_minor=1500))
+    line = fee(order, entry(what="dispute", amount_minor=-300, fee_minor=1500), *book(order))
     assert line is not None
-    report.add([line])
-    assert list(report.fees_open) == ["ord_1"]
+    assert [row.fees_open for row in reported("method", *book(order), line).totals()] == [1]
 
 
 def test_free_credits_and_lost_holds_owe_no_fee() -> None:
@@ -272,6 +276,4 @@ def test_free_credits_and_lost_holds_owe_no_fee() -> None:
     ],
 )
 def test_a_report_is_by_any_of_these(by: Any, name: str) -> None:
-    report = Report(by)
-    report.add(book(settled(3, target_minor=300)))
-    assert [row.name for row in report.rows()] == [name]
+    assert [row.name for row in reported(by, *book(settled(3, target_minor=300))).rows()] == [name]

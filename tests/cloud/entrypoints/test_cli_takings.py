@@ -12,6 +12,7 @@ from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.closure import Closure
 from arcade_cloud.domain.machines import Machine
+from arcade_cloud.domain.tallies import added
 from arcade_cloud.entrypoints.cli import main
 from arcade_cloud.services import takings
 from support.order_records import new_order, next_version, step
@@ -81,7 +82,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def booked(path: Path) -> None:
     with closing(SqliteStore(path)) as store:
         for line in LINES:
-            store.book((line,))
+            store.book((line,), added(store.booked(line.order_id), (line,)))
 
 
 @pytest.mark.usefixtures("booked")

@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 
 from arcade_cloud.domain.books import FEE, PLAY, Line, Row
+from arcade_cloud.domain.tallies import Tallies
 from arcade_cloud.errors import StoreUnavailable
 from arcade_cloud.services import fees as fee_book
 from arcade_cloud.services.fees import OVERLAP_S, READ_AGAIN_S, READ_EVERY_S, Fees
@@ -125,12 +126,12 @@ def test_a_settlement_between_reading_and_booking_loses_nothing(
     (entry,) = site.payments.read_entries(since_ms=0).entries
     plain, meanwhile = site.store.book, [True]
 
-    def book(lines: tuple[Line, ...]) -> None:
+    def book(lines: tuple[Line, ...], tallies: Tallies) -> None:
         if meanwhile and meanwhile.pop():
             site.cloud.operations.refund(order_id, by="tester", reason="sorry", keep_minor=200)
             site.now_ms += 10_000
             site.cloud.fulfilment.run_once()
-        plain(lines)
+        plain(lines, tallies)
 
     monkeypatch.setattr(site.store, "book", book)
     fee_book.book(site.cloud.fulfilment, entry)

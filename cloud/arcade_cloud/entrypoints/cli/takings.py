@@ -133,9 +133,16 @@ def _rebuild(settings: "Settings", _: argparse.Namespace) -> int:
     for currency, orders, days in done.differences:
         lines = f"the orders say {_words(orders, currency)}, and the lines of all days {_words(days, currency)}"
         print(f"arcade-cloud: {currency.upper() or 'free credits'}: {lines}", file=sys.stderr)
-    if done.differences:
+    for currency, days, tallies in done.tallies_differ:
+        lines = (
+            f"the lines of all days say {_words(days, currency)}, and their tallies {_words(tallies, currency)}"
+        )
+        print(f"arcade-cloud: {currency.upper() or 'free credits'}: {lines}", file=sys.stderr)
+    if done.days_put_right:
+        print(f"the tallies of {done.days_put_right} days were put right: an older version has booked there")
+    if done.differences or done.tallies_differ:
         print("If orders were settled meanwhile, run it again: then nothing differs.", file=sys.stderr)
-    if done.broken or done.differences:
+    if done.broken or done.differences or done.tallies_differ:
         return 1
     print(f"{done.orders} orders: the lines of all days say the same")
     return 0

@@ -8,7 +8,7 @@ from typing import get_args
 
 from flask import Blueprint, Response, make_response, request, url_for
 
-from arcade_cloud.domain.books import By, Line, Only, Report, Row, fields
+from arcade_cloud.domain.books import By, Line, Only, Row, fields
 from arcade_cloud.domain.money import currency_of, plain_amount
 from arcade_cloud.domain.order import code_of
 from arcade_cloud.domain.people import Act
@@ -119,15 +119,16 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
     def takings_lines() -> Response:
         """The lines that a sum is made of, newest first; each leads to its order."""
         asked = _Asked(room)
-        lines = sorted(room.desk.takings.lines(asked.first, asked.last, asked.only), key=_rank, reverse=True)
-        totals = _totals(lines)
+        lines = room.desk.takings.newest(asked.first, asked.last, asked.only, limit=LINES_SHOWN)
+        report = room.desk.takings.report(asked.first, asked.last, "day", asked.only)
+        totals = report.totals()
         return room.render(
             "lines.html",
             "Takings",
             asked=asked.values,
-            lines=lines[:LINES_SHOWN],
-            number=len(lines),
-            more=len(lines) > LINES_SHOWN,
+            lines=lines,
+            number=report.lines,
+            more=report.lines > len(lines),
             totals=totals,
             lessened=_is_lessened(totals),
             code_of=code_of,
@@ -244,12 +245,6 @@ def _bars(rows: list[Row], asked: _Asked) -> tuple[list[words.Bar], float]:
         ((f"{row.name}: {words.money(row.sums.kept_minor, row.currency)}", row.sums.kept_minor) for row in paid),
         PLOT_HEIGHT,
     )
-
-
-def _totals(lines: Iterable[Line]) -> list[Row]:
-    report = Report("day")
-    report.add(lines)
-    return report.totals()
 
 
 def _is_lessened(totals: Iterable[Row]) -> bool:

@@ -12,10 +12,13 @@ import pytest
 from arcade_cloud.adapters.store import open_store
 from arcade_cloud.adapters.store.sqlite import file as sqlite_file
 from arcade_cloud.adapters.store.sqlite import store as sqlite
+from arcade_cloud.adapters.store.sqlite import takings as sqlite_takings
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
+from arcade_cloud.domain.books import EVERY, Line, Only
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
+from arcade_cloud.domain.tallies import Name
 from arcade_cloud.errors import InvariantBroken, StoreUnavailable
 from support.order_records import an_alert, new_order, next_version, step
 from support.orders import NOW_MS
@@ -41,6 +44,39 @@ def _raw(path: Path) -> sqlite3.Connection:
 
 
 @pytest.mark.parametrize(
+    ("by", "only"),
+    [
+        ("day", EVERY),
+        ("machine", Only(location="Main Hall")),
+        ("day", Only(machine_id="cab-01")),
+        ("method", Only(machines=frozenset({"cab-01", "cab-02"}), currency="myr")),
+    ],
+)
+def test_a_report_looks_up_its_spans(store: SqliteStore, path: Path, by: Name, only: Only) -> None:
+    sql, values = sqlite_takings.taken_query("2026-08-30", "2026-10-02", by, only)
+    with closing(_raw(path)) as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+    assert sum(text.startswith("SEARCH tallies USING PRIMARY KEY (span=? AND machine_id") for text in plan) == 1
+
+
+@pytest.mark.parametrize(
+    ("sql", "values"),
+    [
+        (sqlite_takings.NEWEST_LINES, ("2026-11-26", 10)),
+        (sqlite_takings.NEWEST_LINES_OF_MACHINES, ("2026-11-26", '["cab-01"]', 10)),
+        (sqlite_takings.LINES_BETWEEN, ("2026-11-26", 0, 1)),
+    ],
+)
+def test_lines_are_looked_up_by_day_machine_and_time(
+    store: SqliteStore, path: Path, sql: str, values: tuple[str | int, ...]
+) -> None:
+    with closing(_raw(path)) as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+    assert any("SEARCH lines_at USING" in text for text in plan), plan
+    assert not any("SCAN takings" in text or "SCAN lines_at" in text for text in plan), plan
+
+
+@pytest.mark.parametrize(
     "sql",
     [
         sqlite.DUE_ORDERS,
@@ -55,7 +91,7 @@ def _raw(path: Path) -> sqlite3.Connection:
         sqlite.RECENT_ALERTS,
         sqlite.UNMATCHED_ACKS,
         sqlite.UNCLAIMED,
-        sqlite.LINES_OF_DAY,
+        sqlite_takings.LINES_OF_DAY,
         sqlite.OLD_SEEN,
         sqlite.OLD_ALERTS,
         sqlite.OLD_STANDING_ALERTS,
@@ -333,3 +369,41 @@ def test_an_absolute_address_has_four_slashes(tmp_path: Path) -> None:
 def test_an_address_that_names_no_store_says_how_to_write_it(url: str, what: str) -> None:
     with pytest.raises(StoreUnavailable, match=what):
         open_store(url)
+
+
+def test_a_file_with_lines_from_before_there_were_tallies_gets_them_when_it_is_opened(path: Path) -> None:
+    lines = [
+        Line(
+            order_id=f"o-{number}",
+            number=0,
+            serial=1,
+            day=f"2026-11-{20 + number}",
+            at_ms=NOW_MS,
+            machine_id="cab-01",
+            currency="myr",
+            delivered=1,
+            gross_minor=number,
+        )
+        for number in range(5)
+    ]
+    with closing(SqliteStore(path)) as store:
+        for line in lines:
+            store.book((line,))
+    with closing(_raw(path)) as connection:
+        connection.execute("DROP TABLE tallies")
+        connection.execute("DROP TABLE lines_at")
+    with closing(SqliteStore(path)) as store:
+        (month,) = store.taken("2026-11-01", "2026-11-30", "machine")
+        assert (month.counts.sums.gross_minor, month.counts.lines, month.counts.fees_open) == (10, 5, 4)
+        assert [one.counts.sums.gross_minor for one in store.taken("2026-11-01", "2026-11-30", "day")] == [
+            0,
+            1,
+            2,
+            3,
+            4,
+        ]
+        assert store.newest_lines("2026-11-24", 5, ["cab-01"]) == lines[4:]
+        assert [one.counts.lines for one in store.taken_until("2026-11-24", NOW_MS)] == [1]
+        assert not any(store.put_tallies_right(line.day) for line in lines)
+    with closing(SqliteStore(path)) as store:
+        assert store.taken("2026-11-01", "2026-11-30", "machine") == [month]

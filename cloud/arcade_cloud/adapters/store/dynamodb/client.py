@@ -12,8 +12,8 @@ time, and the item then shows which call put it (`DynamoStore` looks).
 import random
 import secrets
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from arcade_cloud.adapters.store.dynamodb.items import Item, Write, key_of
 from arcade_cloud.config.dynamodb_address import TableAddress
@@ -27,6 +27,8 @@ _CONNECT_S = 1.0
 _ANSWER_S = 2.0
 # As many as waitress, Stripe's workers, the listener and the timer may use at once, and some to spare.
 _CONNECTIONS = 64
+# So many of them for one page of the console.
+_AT_ONCE = 16
 _PAUSE_S, _LONGEST_PAUSE_S = 0.02, 0.5
 # DynamoDB's own limits for one request.
 _MOST_KEYS = 100
@@ -35,6 +37,10 @@ _PAGE = 1000
 # What DynamoDB says about a table whose keys or indexes are not ours.
 _OTHER_TABLE = ("does not have the specified index", "does not match the schema", "missing the key")
 _MEETING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+
+
+_Asked = TypeVar("_Asked")
+_Answer = TypeVar("_Answer")
 
 
 class Refused(Exception):
@@ -99,19 +105,27 @@ class Table:
     def get_all(self, keys: Iterable[Item]) -> list[Item]:
         """The items with these keys, in the order of the keys, read consistently. Missing items are left out."""
         wanted = [key_of(key) for key in keys]
-        found: dict[tuple[object, object], Item] = {}
-        for start in range(0, len(wanted), _MOST_KEYS):
-            asked: Any = {self.name: {"Keys": wanted[start : start + _MOST_KEYS], "ConsistentRead": True}}
-            for pause_s in _pauses():
-                answer = self.ask("batch_get_item", RequestItems=asked)
-                found.update((_identity(item), item) for item in answer["Responses"].get(self.name, ()))
-                asked = answer.get("UnprocessedKeys")
-                if not asked:
-                    break
-                time.sleep(pause_s)
-            else:
-                raise StoreUnavailable(f"DynamoDB table {self.name} has kept throttling for {BUSY_S:g} s")
+        parts = [wanted[start : start + _MOST_KEYS] for start in range(0, len(wanted), _MOST_KEYS)]
+        found = {_identity(item): item for items in side_by_side(self._get_some, parts) for item in items}
         return [found[_identity(key)] for key in wanted if _identity(key) in found]
+
+    def _get_some(self, keys: list[Item]) -> list[Item]:
+        """The items with these keys, _MOST_KEYS at most, in no order."""
+        found: list[Item] = []
+        asked: Any = {self.name: {"Keys": keys, "ConsistentRead": True}}
+        for pause_s in _pauses():
+            answer = self.ask("batch_get_item", RequestItems=asked)
+            found += answer["Responses"].get(self.name, ())
+            asked = answer.get("UnprocessedKeys")
+            if not asked:
+                return found
+            time.sleep(pause_s)
+        raise StoreUnavailable(f"DynamoDB table {self.name} has kept throttling for {BUSY_S:g} s")
+
+    def query_all(self, condition: str, every: Iterable[dict[str, str]]) -> list[Item]:
+        """As `query`, of several partitions side by side; their items one after the other."""
+        found = side_by_side(lambda values: self.query(condition, values), list(every))
+        return [item for items in found for item in items]
 
     def query(
         self,
@@ -220,6 +234,16 @@ class Table:
     def unavailable(self, error: Any) -> StoreUnavailable:
         """What an error means, and what to do about it."""
         return StoreUnavailable(f"DynamoDB table {self.name}: {_what_to_do(code_of(error), error)}")
+
+
+def side_by_side(read: Callable[[_Asked], _Answer], asked: Sequence[_Asked]) -> list[_Answer]:
+    """The answers to several reads, in their order. They wait for DynamoDB together, not one after the other."""
+    if len(asked) < 2:
+        return [read(one) for one in asked]
+    from concurrent.futures import ThreadPoolExecutor  # only pages for people ask for so much
+
+    with ThreadPoolExecutor(min(_AT_ONCE, len(asked))) as threads:
+        return list(threads.map(read, asked))
 
 
 def code_of(error: Any) -> str:

@@ -21,7 +21,6 @@ from arcade_cloud.adapters.store import records
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.api_keys import ApiKey
 from arcade_cloud.domain.audit import AuditEntry, AuditOutcome
-from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import HEARS_FOR_MS, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.outbox import KEPT_MS, Endpoint, Posting
@@ -39,8 +38,9 @@ Write = dict[str, object]  # the arguments of one Put, Update or Delete
 # The number of partitions that each list is spread over. A partition of an index takes 1,000 writes a second, and
 # one step of an order costs it two. Alerts and unmatched acks (first called orphans) are rare, and each pass of
 # the timer asks for them. A number may be raised, since readers ask all partitions; if it is lowered, records
-# vanish. Machines and people are looked up by their shard, so these numbers must never change. Each day has
-# partitions of its own for its takings, and each endpoint for its postings.
+# vanish. Machines, people and tallies are looked up by their shard, so these numbers must never change. Each
+# day has partitions of its own for its lines, each month for its tallies, and each endpoint for its
+# postings.
 SHARDS = {
     "due": 8,
     "orders": 8,
@@ -57,6 +57,7 @@ SHARDS = {
     "unclaimed": 2,
     "machines": 8,
     "takings": 8,
+    "tallies": 8,
     "people": 1,
     "audit": 4,
     "posting": 4,
@@ -92,7 +93,7 @@ def shards(kind: str) -> list[str]:
 
 def key(kind: str, name: str, sort: str | None = None) -> Item:
     """The key of a record. With `sort`, the record is one of several in the partition."""
-    return {"pk": {"S": f"{kind}#{_short(name)}"}, "sk": {"S": kind if sort is None else sort}}
+    return {"pk": {"S": f"{kind}#{short(name)}"}, "sk": {"S": kind if sort is None else sort}}
 
 
 def history_sort(version: int | None = None) -> str:
@@ -102,12 +103,12 @@ def history_sort(version: int | None = None) -> str:
 
 def machine_key(machine_id: str) -> Item:
     """Machines stand together in a few partitions, so that all of them can be read consistently."""
-    return {"pk": {"S": _shard("machines", machine_id)}, "sk": {"S": f"machine#{_short(machine_id)}"}}
+    return {"pk": {"S": shard("machines", machine_id)}, "sk": {"S": f"machine#{short(machine_id)}"}}
 
 
 def of_machine(machine_id: str) -> str:
     """The partition of a machine's orders. An unregistered machine has one too."""
-    return f"machine#{_short(machine_id)}"
+    return f"machine#{short(machine_id)}"
 
 
 def with_code(code: str) -> str:
@@ -122,7 +123,7 @@ def before(at_ms: int | None) -> str:
 
 def rank_of(at_ms: int, name: str) -> str:
     """A bound that ranks of later times sort after, and of the same time those of later ids."""
-    return f"{_stamp(max(0, min(at_ms, _LATEST_MS)))}#{_short(name)}"
+    return f"{_stamp(max(0, min(at_ms, _LATEST_MS)))}#{short(name)}"
 
 
 def time_of(rank: str) -> int:
@@ -134,27 +135,27 @@ def order_put(order: Order, record: bytes, expected_version: int) -> Write:
     """Store the order as `record` if the expected version is stored, with the same machine and creation time."""
     if len(order.order_id.encode()) > _MAX_ID_BYTES:
         raise InvariantBroken(f"order {order.order_id[:80]}: its id is too long for a key")
-    listed_at, machine = _rank(order.created_at_ms, order.order_id), of_machine(order.machine_id)
+    listed_at, machine = rank(order.created_at_ms, order.order_id), of_machine(order.machine_id)
     item: Item = {
         **key("order", order.order_id),
         "version": {"N": str(order.version)},
         "of_machine": {"S": machine},
-        "listed_in": {"S": _shard("orders", order.order_id)},
+        "listed_in": {"S": shard("orders", order.order_id)},
         "listed_at": {"S": listed_at},
-        "body": _bounded(record, f"order {order.order_id}"),
+        "body": bounded(record, f"order {order.order_id}"),
     }
     if order.due_at_ms is not None:
-        item["waits_in"] = {"S": _shard("due", order.order_id)}
-        item["waits_from"] = {"S": _rank(order.due_at_ms, order.order_id)}
+        item["waits_in"] = {"S": shard("due", order.order_id)}
+        item["waits_from"] = {"S": rank(order.due_at_ms, order.order_id)}
     if expected_version == 0:
-        return _put(item, IS_NEW)
+        return put(item, IS_NEW)
     values: Item = {
         ":version": {"N": str(expected_version)},
         ":machine": {"S": machine},
         ":listed_at": {"S": listed_at},
     }
     condition = "version = :version AND of_machine = :machine AND listed_at = :listed_at"
-    return _put(item, condition, values)
+    return put(item, condition, values)
 
 
 def also_at_put(order: Order, machine_id: str) -> Write:
@@ -163,7 +164,7 @@ def also_at_put(order: Order, machine_id: str) -> Write:
         "Item": {
             **key("order", order.order_id, of_machine(machine_id)),
             "of_machine": {"S": of_machine(machine_id)},
-            "listed_at": {"S": _rank(order.created_at_ms, order.order_id)},
+            "listed_at": {"S": rank(order.created_at_ms, order.order_id)},
         }
     }
 
@@ -179,7 +180,7 @@ def postponing(order_id: str, until_ms: int) -> Write:
         "Key": key("order", order_id),
         "UpdateExpression": "SET waits_from = :until",
         "ConditionExpression": "waits_from < :until",
-        "ExpressionAttributeValues": {":until": {"S": _rank(until_ms, order_id)}},
+        "ExpressionAttributeValues": {":until": {"S": rank(until_ms, order_id)}},
     }
 
 
@@ -205,41 +206,17 @@ def history_put(entry: HistoryEntry, order: Order) -> Write:
     """A line of the order's history. It is never overwritten. The first one lists the order under its code."""
     item: Item = {
         **key("order", entry.order_id, history_sort(entry.version)),
-        "body": _body(entry, f"the history of order {entry.order_id}"),
+        "body": record_of(entry, f"the history of order {entry.order_id}"),
     }
     if entry.version == 1:
         item["listed_in"] = {"S": with_code(order.code)}
-        item["listed_at"] = {"S": _rank(order.created_at_ms, order.order_id)}
-    return _put(item, IS_NEW)
-
-
-def booking_sort(serial: int | None = None) -> str:
-    """The sort key of the lines with one serial in their order's partition, or what all of them begin with."""
-    return "booking#" if serial is None else f"booking#{serial:010}"
-
-
-def takings_shards(day: str) -> list[str]:
-    """All partitions over which the lines of a day are spread."""
-    return [f"{shard}#{day}" for shard in shards("takings")]
-
-
-def booking_puts(lines: tuple[Line, ...]) -> tuple[Write, Write]:
-    """Lines that are booked together: once for their order, and once for their day. They are never overwritten."""
-    first = lines[0]
-    content: Item = {
-        "order_id": {"S": first.order_id},
-        "body": _bounded(records.booking(lines), f"the lines of order {first.order_id}"),
-    }
-    day = f"{_shard('takings', first.order_id)}#{first.day}"
-    return (
-        _put({**key("order", first.order_id, booking_sort(first.serial)), **content}, IS_NEW),
-        _put({"pk": {"S": day}, "sk": {"S": f"{_short(first.order_id)}#{first.serial:010}"}, **content}, IS_NEW),
-    )
+        item["listed_at"] = {"S": rank(order.created_at_ms, order.order_id)}
+    return put(item, IS_NEW)
 
 
 def claim_put(kind: str, name: str, order_id: str) -> Write:
     """Make the order the owner of a payment or credit, unless another order is."""
-    return _put(
+    return put(
         {**key(kind, name), "order_id": {"S": order_id}},
         f"{IS_NEW} OR order_id = :order_id",
         {":order_id": {"S": order_id}},
@@ -248,12 +225,12 @@ def claim_put(kind: str, name: str, order_id: str) -> Write:
 
 def seen_put(event_id: str, at_ms: int, by: str) -> Write:
     """An event's id, if it is new. Time to live deletes it later."""
-    return _put(
+    return put(
         {
             **key("seen", event_id),
-            "waits_in": {"S": _shard("seen", event_id)},
-            "waits_from": {"S": _rank(at_ms, event_id)},
-            "expires_at": _expiry(at_ms),
+            "waits_in": {"S": shard("seen", event_id)},
+            "waits_from": {"S": rank(at_ms, event_id)},
+            "expires_at": expiry(at_ms),
             "by": {"S": by},
         },
         IS_NEW,
@@ -262,24 +239,24 @@ def seen_put(event_id: str, at_ms: int, by: str) -> Write:
 
 def machine_put(machine: Machine, expected_version: int, by: str) -> Write:
     """A machine, if the expected version is stored."""
-    body = _body(machine, f"machine {machine.machine_id}")
-    return _versioned(machine_key(machine.machine_id), machine.version, body, expected_version, by)
+    body = record_of(machine, f"machine {machine.machine_id}")
+    return versioned(machine_key(machine.machine_id), machine.version, body, expected_version, by)
 
 
 def day_report_put(report: DayReport, expected_version: int, by: str) -> Write:
     """What reconciling a day has found, if the expected version is stored."""
-    body = _body(report, f"the report of {report.day}")
-    return _versioned(key("day", report.day), report.version, body, expected_version, by)
+    body = record_of(report, f"the report of {report.day}")
+    return versioned(key("day", report.day), report.version, body, expected_version, by)
 
 
 def presence_put(presence: Presence, expected_version: int, by: str) -> Write:
     """A presence, if the expected version is stored."""
     where = key("presence", presence.machine_id)
     if presence.due_at_ms is not None:
-        where["waits_in"] = {"S": _shard("watch", presence.machine_id)}
-        where["waits_from"] = {"S": _rank(presence.due_at_ms, presence.machine_id)}
-    body = _body(presence, f"the presence of {presence.machine_id}")
-    return _versioned(where, presence.version, body, expected_version, by)
+        where["waits_in"] = {"S": shard("watch", presence.machine_id)}
+        where["waits_from"] = {"S": rank(presence.due_at_ms, presence.machine_id)}
+    body = record_of(presence, f"the presence of {presence.machine_id}")
+    return versioned(where, presence.version, body, expected_version, by)
 
 
 def state_change_put(change: StateChange) -> Write:
@@ -287,15 +264,15 @@ def state_change_put(change: StateChange) -> Write:
     return {
         "Item": {
             **key("uptime", change.machine_id, before(change.at_ms)),
-            "body": _body(change, f"a change of machine {change.machine_id}"),
-            "expires_at": _expiry(change.at_ms),
+            "body": record_of(change, f"a change of machine {change.machine_id}"),
+            "expires_at": expiry(change.at_ms),
         }
     }
 
 
 def alert_put(alert: Alert, by: str) -> Write:
     """An alert that is not sent yet, if its id is new."""
-    return _put({**key("alert", alert.alert_id), **_alert(alert), "by": {"S": by}}, IS_NEW)
+    return put({**key("alert", alert.alert_id), **_alert(alert), "by": {"S": by}}, IS_NEW)
 
 
 def lasting_key(kind: str, subject: str) -> Item:
@@ -305,7 +282,7 @@ def lasting_key(kind: str, subject: str) -> Item:
 
 def lasting_put(alert: Alert) -> Write:
     """Name the condition as the one that lasts, if none does."""
-    return _put({**lasting_key(alert.kind, alert.subject), "alert_id": {"S": alert.alert_id}}, IS_NEW)
+    return put({**lasting_key(alert.kind, alert.subject), "alert_id": {"S": alert.alert_id}}, IS_NEW)
 
 
 def lasting_over(alert: Alert) -> Write:
@@ -351,7 +328,7 @@ def alert_sent_update(alert_id: str) -> Write:
         "Key": key("alert", alert_id),
         "UpdateExpression": "SET waits_in = if_not_exists(sent_in, :sent), expires_at = forget_at",
         "ConditionExpression": EXISTS,
-        "ExpressionAttributeValues": {":sent": {"S": _shard("sent", alert_id)}},
+        "ExpressionAttributeValues": {":sent": {"S": shard("sent", alert_id)}},
     }
 
 
@@ -359,12 +336,12 @@ def unmatched_ack_put(ack: UnmatchedAck, by: str) -> Write:
     """An ack for an unknown credit, unless the same report is on record already, whenever it came."""
     same = (ack.machine_id, ack.credit_id, ack.installation, ack.state)
     name = hashlib.sha256(repr((*same, ack.delivered, ack.uncertain)).encode()).hexdigest()
-    return _put(
+    return put(
         {
             **key("orphan", name),
-            "listed_in": {"S": _shard("orphans", name)},
-            "listed_at": {"S": _rank(ack.at_ms, name)},
-            "body": _body(ack, f"the ack for the unknown credit {ack.credit_id}"),
+            "listed_in": {"S": shard("orphans", name)},
+            "listed_at": {"S": rank(ack.at_ms, name)},
+            "body": record_of(ack, f"the ack for the unknown credit {ack.credit_id}"),
             "by": {"S": by},
         },
         IS_NEW,
@@ -374,12 +351,12 @@ def unmatched_ack_put(ack: UnmatchedAck, by: str) -> Write:
 def unclaimed_put(payment: Unclaimed, by: str) -> Write:
     """A payment that a person must decide about, unless it is on record already."""
     name = payment.payment_intent
-    return _put(
+    return put(
         {
             **key("unclaimed", name),
-            "listed_in": {"S": _shard("unclaimed", name)},
-            "listed_at": {"S": _rank(payment.at_ms, name)},
-            "body": _body(payment, f"the unclaimed payment {name}"),
+            "listed_in": {"S": shard("unclaimed", name)},
+            "listed_at": {"S": rank(payment.at_ms, name)},
+            "body": record_of(payment, f"the unclaimed payment {name}"),
             "by": {"S": by},
         },
         IS_NEW,
@@ -393,68 +370,68 @@ def unclaimed_delete(payment_intent: str) -> Write:
 
 def api_key_key(key_id: str) -> Item:
     """API keys stand together, so that all of them can be read consistently."""
-    return {"pk": {"S": API_KEYS}, "sk": {"S": f"api-key#{_short(key_id)}"}}
+    return {"pk": {"S": API_KEYS}, "sk": {"S": f"api-key#{short(key_id)}"}}
 
 
 def api_key_put(key: ApiKey, expected_version: int, by: str) -> Write:
     """An API key, if the expected version is stored."""
-    body = _body(key, f"API key {key.key_id}")
-    return _versioned(api_key_key(key.key_id), key.version, body, expected_version, by)
+    body = record_of(key, f"API key {key.key_id}")
+    return versioned(api_key_key(key.key_id), key.version, body, expected_version, by)
 
 
 def person_key(name: str) -> Item:
     """People stand together, so that all of them can be read consistently."""
-    return {"pk": {"S": _shard("people", name)}, "sk": {"S": f"person#{_short(name)}"}}
+    return {"pk": {"S": shard("people", name)}, "sk": {"S": f"person#{short(name)}"}}
 
 
 def person_put(person: Person, expected_version: int, by: str) -> Write:
     """A person, if the expected version is stored."""
-    body = _body(person, f"person {person.name}")
-    return _versioned(person_key(person.name), person.version, body, expected_version, by)
+    body = record_of(person, f"person {person.name}")
+    return versioned(person_key(person.name), person.version, body, expected_version, by)
 
 
 def session_put(session: Session, by: str, *, is_new: bool) -> Write:
     """A session, if there is none or if there is one. Time to live deletes it once it is over."""
     item: Item = {
         **key("session", session.session_id),
-        "body": _body(session, "a session"),
-        "expires_at": _expiry(session.ends_at_ms, 0),
+        "body": record_of(session, "a session"),
+        "expires_at": expiry(session.ends_at_ms, 0),
         "by": {"S": by},
     }
-    return _put(item, IS_NEW if is_new else EXISTS)
+    return put(item, IS_NEW if is_new else EXISTS)
 
 
 def tries_put(tries: Tries, expected_version: int, by: str) -> Write:
     """A count of tries, if the expected version is stored. Time to live deletes it once it counts no more."""
-    where = {**key("tries", tries.key), "expires_at": _expiry(tries.last_ms, FORGET_TRIES_MS)}
-    body = _body(tries, f"the tries of {tries.key}")
-    return _versioned(where, tries.version, body, expected_version, by)
+    where = {**key("tries", tries.key), "expires_at": expiry(tries.last_ms, FORGET_TRIES_MS)}
+    body = record_of(tries, f"the tries of {tries.key}")
+    return versioned(where, tries.version, body, expected_version, by)
 
 
 def audit_by(who: str) -> str:
     """The partition of what somebody did."""
-    return f"audit-by#{_short(who)}"
+    return f"audit-by#{short(who)}"
 
 
 def audit_on(subject: str) -> str:
     """The partition of what was done to something."""
-    return f"audit-on#{_short(subject)}"
+    return f"audit-on#{short(subject)}"
 
 
 def audit_put(entry: AuditEntry, by: str) -> Write:
     """An entry of the audit log, if its id is new. It has no end."""
-    rank: Value = {"S": _rank(entry.at_ms, entry.entry_id)}
+    at: Value = {"S": rank(entry.at_ms, entry.entry_id)}
     item: Item = {
         **key("audit", entry.entry_id),
-        "listed_in": {"S": _shard("audit", entry.entry_id)},
-        "listed_at": rank,
+        "listed_in": {"S": shard("audit", entry.entry_id)},
+        "listed_at": at,
         "waits_in": {"S": audit_by(entry.who)},
-        "waits_from": rank,
+        "waits_from": at,
         "of_machine": {"S": audit_on(entry.on)},
-        "body": _body(entry, f"audit entry {entry.entry_id}"),
+        "body": record_of(entry, f"audit entry {entry.entry_id}"),
         "by": {"S": by},
     }
-    return _put(item, IS_NEW)
+    return put(item, IS_NEW)
 
 
 def outcome_key(entry_id: str) -> Item:
@@ -464,24 +441,24 @@ def outcome_key(entry_id: str) -> Item:
 
 def outcome_put(outcome: AuditOutcome, by: str) -> Write:
     """How an act ended, if that is not written yet."""
-    body = _body(outcome, f"the outcome of {outcome.entry_id}")
-    return _put({**outcome_key(outcome.entry_id), "body": body, "by": {"S": by}}, IS_NEW)
+    body = record_of(outcome, f"the outcome of {outcome.entry_id}")
+    return put({**outcome_key(outcome.entry_id), "body": body, "by": {"S": by}}, IS_NEW)
 
 
 def endpoint_key(endpoint_id: str) -> Item:
     """Endpoints stand together, so that all of them can be read consistently."""
-    return {"pk": {"S": ENDPOINTS}, "sk": {"S": f"endpoint#{_short(endpoint_id)}"}}
+    return {"pk": {"S": ENDPOINTS}, "sk": {"S": f"endpoint#{short(endpoint_id)}"}}
 
 
 def endpoint_put(endpoint: Endpoint, by: str) -> Write:
     """An endpoint, if its id is new."""
-    body = _body(endpoint, f"endpoint {endpoint.endpoint_id}")
-    return _put({**endpoint_key(endpoint.endpoint_id), "body": body, "by": {"S": by}}, IS_NEW)
+    body = record_of(endpoint, f"endpoint {endpoint.endpoint_id}")
+    return put({**endpoint_key(endpoint.endpoint_id), "body": body, "by": {"S": by}}, IS_NEW)
 
 
 def posting_key(endpoint_id: str, event_id: str) -> Item:
     """The key of an event on its way to an endpoint."""
-    return key("posting", event_id, f"endpoint#{_short(endpoint_id)}")
+    return key("posting", event_id, f"endpoint#{short(endpoint_id)}")
 
 
 def posting_shards(kind: str, endpoint_id: str) -> list[str]:
@@ -519,12 +496,12 @@ def _posting(posting: Posting) -> Item:
     waits = "posted" if posting.due_at_ms is None else "posting"
     waits_from_ms = posting.since_ms if posting.due_at_ms is None else posting.due_at_ms
     return {
-        "listed_in": {"S": f"{_shard('postings', name)}#{endpoint_id}"},
-        "listed_at": {"S": _rank(posting.at_ms, name)},
-        "waits_in": {"S": f"{_shard(waits, name)}#{endpoint_id}"},
-        "waits_from": {"S": _rank(waits_from_ms, name)},
-        "expires_at": _expiry(max(posting.at_ms, posting.since_ms), KEPT_MS),
-        "body": _body(posting, f"the posting of event {name}"),
+        "listed_in": {"S": f"{shard('postings', name)}#{endpoint_id}"},
+        "listed_at": {"S": rank(posting.at_ms, name)},
+        "waits_in": {"S": f"{shard(waits, name)}#{endpoint_id}"},
+        "waits_from": {"S": rank(waits_from_ms, name)},
+        "expires_at": expiry(max(posting.at_ms, posting.since_ms), KEPT_MS),
+        "body": record_of(posting, f"the posting of event {name}"),
     }
 
 
@@ -683,61 +660,61 @@ def merged(lists: Iterable[list[Item]], rank: str, limit: int, *, newest_first: 
 
 def _alert(alert: Alert) -> Item:
     """A new alert. Once it was sent, it waits in `sent_in` to be forgotten at `forget_at`."""
-    rank: Value = {"S": _rank(alert.at_ms, alert.alert_id)}
+    at: Value = {"S": rank(alert.at_ms, alert.alert_id)}
     if alert.lasts:
         sent_in, forget_at = "lasting", _NEVER
     elif alert.is_standing:
-        sent_in, forget_at = "unread", _expiry(alert.at_ms, records.FORGET_STANDING_AFTER_MS)
+        sent_in, forget_at = "unread", expiry(alert.at_ms, records.FORGET_STANDING_AFTER_MS)
     else:
-        sent_in, forget_at = "sent", _expiry(alert.at_ms)
+        sent_in, forget_at = "sent", expiry(alert.at_ms)
     return {
-        "waits_in": {"S": _shard("unsent", alert.alert_id)},
-        "waits_from": rank,
-        "listed_in": {"S": _shard("alerts", alert.alert_id)},
-        "listed_at": rank,
-        "of_machine": {"S": _shard("standing" if alert.is_standing else "over", alert.alert_id)},
-        "sent_in": {"S": _shard(sent_in, alert.alert_id)},
+        "waits_in": {"S": shard("unsent", alert.alert_id)},
+        "waits_from": at,
+        "listed_in": {"S": shard("alerts", alert.alert_id)},
+        "listed_at": at,
+        "of_machine": {"S": shard("standing" if alert.is_standing else "over", alert.alert_id)},
+        "sent_in": {"S": shard(sent_in, alert.alert_id)},
         "forget_at": forget_at,
-        "body": _body(alert, f"alert {alert.alert_id}"),
+        "body": record_of(alert, f"alert {alert.alert_id}"),
     }
 
 
-def _versioned(where: Item, version: int, record: Value, expected_version: int, by: str) -> Write:
+def versioned(where: Item, version: int, record: Value, expected_version: int, by: str) -> Write:
     item: Item = {**where, "version": {"N": str(version)}, "body": record, "by": {"S": by}}
     if expected_version == 0:
-        return _put(item, IS_NEW)
-    return _put(item, "version = :version", {":version": {"N": str(expected_version)}})
+        return put(item, IS_NEW)
+    return put(item, "version = :version", {":version": {"N": str(expected_version)}})
 
 
-def _put(item: Item, condition: str, values: Item | None = None) -> Write:
+def put(item: Item, condition: str, values: Item | None = None) -> Write:
     write: Write = {"Item": item, "ConditionExpression": condition}
     if values is not None:
         write["ExpressionAttributeValues"] = values
     return write
 
 
-def _body(record: Struct, what: str) -> Value:
-    return _bounded(records.encode(record), what)
+def record_of(record: Struct, what: str) -> Value:
+    return bounded(records.encode(record), what)
 
 
-def _bounded(record: bytes, what: str) -> Value:
+def bounded(record: bytes, what: str) -> Value:
     if len(record) > MAX_RECORD_BYTES:
         raise InvariantBroken(f"{what}: {len(record)} bytes, and DynamoDB stores at most {MAX_RECORD_BYTES}")
     return {"B": record}
 
 
-def _expiry(at_ms: int, after_ms: int = records.FORGET_AFTER_MS) -> Value:
+def expiry(at_ms: int, after_ms: int = records.FORGET_AFTER_MS) -> Value:
     """Epoch seconds, the unit of DynamoDB's time to live."""
     return {"N": str((at_ms + after_ms) // 1000 + 1)}
 
 
-def _rank(at_ms: int, name: str) -> str:
+def rank(at_ms: int, name: str) -> str:
     if not 0 <= at_ms <= _LATEST_MS:
         raise InvariantBroken(f"{name[:80]}: {at_ms} is no time in milliseconds")
-    return f"{_stamp(at_ms)}#{_short(name)}"
+    return f"{_stamp(at_ms)}#{short(name)}"
 
 
-def _shard(kind: str, name: str) -> str:
+def shard(kind: str, name: str) -> str:
     partitions = shards(kind)
     return partitions[zlib.crc32(name.encode()) % len(partitions)]
 
@@ -746,6 +723,6 @@ def _stamp(at_ms: int) -> str:
     return f"{at_ms:0{_DIGITS}}"
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
     encoded = name.encode()
     return name if len(encoded) <= _MAX_ID_BYTES else f"sha256#{hashlib.sha256(encoded).hexdigest()}"

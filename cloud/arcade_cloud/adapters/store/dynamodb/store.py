@@ -9,7 +9,8 @@ Each call of the port is one conditional write or one transaction; nothing scans
                order#<id>             machine#<id>        of_machine, for each further machine of its credits
     history    order#<id>             history#<version>   lists    code#<code>      (created_at, id), of version 1
     lines      order#<id>             booking#<serial>    (all that one settlement has booked)
-               takings#<shard>#<day>  <order>#<serial>    (the same, for reports)
+               takings#<shard>#<day>  <order>#<serial>    (the same, for a day)
+    tally      tallies#<shard>#<month>  <day>#<machine>#<location>#<method>#<currency>  (what lines add up to)
     report     day#<day>              day                 (what reconciling the day has found)
     payment    payment#<intent>       payment             (names its order)
     credit     credit#<id>            credit              (names its order)
@@ -62,6 +63,7 @@ decision depends on is read consistently from the table itself:
   machines, api_keys, endpoints, people
                    No index: read from the table, so a machine is listed as soon as it is registered.
   lines_of_day     No index either: a query of each of the day's partitions.
+  taken            No index either: a query of each of the partitions of its months, or of the machine's one.
   state_changes    No index either: a query of the machine's partition.
   prune            Deletes a record only if it is still what the index showed.
 
@@ -81,15 +83,15 @@ import time
 from collections.abc import Callable, Sequence
 
 from arcade_cloud.adapters.store import records
-from arcade_cloud.adapters.store.dynamodb import items
+from arcade_cloud.adapters.store.dynamodb import items, takings_items
 from arcade_cloud.adapters.store.dynamodb.client import Refused, Table
 from arcade_cloud.adapters.store.dynamodb.items import Item, Write
 from arcade_cloud.adapters.store.dynamodb.people import DynamoPeople
 from arcade_cloud.adapters.store.dynamodb.software import DynamoSoftware
+from arcade_cloud.adapters.store.dynamodb.takings import DynamoTakings
 from arcade_cloud.adapters.store.forms import FORMS, Forms
 from arcade_cloud.config.dynamodb_address import TableAddress
 from arcade_cloud.domain.alerts import Alert
-from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Hearing, Machine, Presence
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.outbox import Posting
@@ -106,7 +108,7 @@ FORM_LIFE_S = 60.0
 _PRUNE_BATCH = 100
 
 
-class DynamoStore:
+class DynamoStore(DynamoTakings):
     """`store.port.Store` on DynamoDB. Thread-safe."""
 
     def __init__(
@@ -122,7 +124,7 @@ class DynamoStore:
         Raises:
             StoreUnavailable: boto3 is not installed, or the region or another AWS setting is missing or invalid.
         """
-        self.table = Table(address, endpoint)
+        super().__init__(Table(address, endpoint), self._form_lately)
         self._forms = forms
         self._monotonic_s = monotonic_s
         self._form: tuple[float, int] | None = None
@@ -157,8 +159,10 @@ class DynamoStore:
         if move.seen is not None:
             writes["seen"] = ("Put", items.seen_put(move.seen, move.history.at_ms, _token()))
         if move.lines:
-            for where, put in zip(("booking", "takings"), items.booking_puts(move.lines), strict=True):
+            for where, put in zip(("booking", "takings"), takings_items.booking_puts(move.lines), strict=True):
                 writes[where] = ("Put", put)
+        for number, update in enumerate(takings_items.tally_updates(move.tallies)):
+            writes[f"tally {number}"] = ("Update", update)
         for alert in reversed(move.alerts):  # of two with the same id, the first is kept
             writes[f"alert {alert.alert_id}"] = ("Update", items.alert_update(alert))
         for posting in move.postings:
@@ -274,29 +278,6 @@ class DynamoStore:
 
     # the books
 
-    def book(self, lines: tuple[Line, ...]) -> None:
-        """See `Store.book`."""
-        first = lines[0]
-        records.check_lines(lines, first.order_id)
-        self._form_lately()
-        try:
-            self.table.transact([("Put", put) for put in items.booking_puts(lines)])
-        except Refused as refused:
-            raise Conflict(f"order {first.order_id} has booked lines number {first.serial} already") from refused
-
-    def booked(self, order_id: str) -> list[Line]:
-        """See `Store.booked`."""
-        where = {":pk": items.text(items.key("order", order_id), "pk"), ":booking": items.booking_sort()}
-        return _lines(self.table.query("pk = :pk AND begins_with(sk, :booking)", where))
-
-    def lines_of_day(self, day: str) -> list[Line]:
-        """See `Store.lines_of_day`."""
-        return [
-            line
-            for shard in items.takings_shards(day)
-            for line in _lines(self.table.query("pk = :pk", {":pk": shard}))
-        ]
-
     def day_report(self, day: str) -> DayReport | None:
         """See `Store.day_report`."""
         item = self.table.get(items.key("day", day))
@@ -329,11 +310,8 @@ class DynamoStore:
 
     def machines(self) -> list[Machine]:
         """See `Store.machines`."""
-        found = [
-            records.machine(items.body(item), items.text(item, "sk"))
-            for shard in items.shards("machines")
-            for item in self.table.query("pk = :pk", {":pk": shard})
-        ]
+        every = self.table.query_all("pk = :pk", ({":pk": shard} for shard in items.shards("machines")))
+        found = [records.machine(items.body(item), items.text(item, "sk")) for item in every]
         return sorted(found, key=lambda machine: machine.machine_id)
 
     def put_machine(self, machine: Machine, expected_version: int) -> None:
@@ -685,10 +663,6 @@ def _why(move: Move, found: dict[str, Item | None]) -> Exception:
     if found.get("booking") is not None or found.get("takings") is not None:
         return Conflict(f"order {order.order_id} has booked these lines already")
     return InvariantBroken(f"order {order.order_id}: its history has an entry for version {order.version} already")
-
-
-def _lines(found: list[Item]) -> list[Line]:
-    return [line for item in found for line in records.lines(items.body(item), items.text(item, "order_id"))]
 
 
 def _alert(item: Item) -> Alert:

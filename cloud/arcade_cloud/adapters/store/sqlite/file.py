@@ -9,7 +9,7 @@ timeout keep other processes apart, such as the command line beside a running se
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -96,6 +96,17 @@ ADDED_TABLES = {
     "takings": """CREATE TABLE IF NOT EXISTS takings (
         order_id TEXT NOT NULL, serial INTEGER NOT NULL, day TEXT NOT NULL, record BLOB NOT NULL,
         PRIMARY KEY (order_id, serial)) WITHOUT ROWID""",
+    # What lines add up to: see `sqlite/takings.py`.
+    "tallies": """CREATE TABLE IF NOT EXISTS tallies (
+        span TEXT NOT NULL, machine_id TEXT NOT NULL, location TEXT NOT NULL, method TEXT NOT NULL,
+        currency TEXT NOT NULL, ordered INTEGER NOT NULL, delivered INTEGER NOT NULL, gross_minor INTEGER NOT NULL,
+        goodwill_minor INTEGER NOT NULL, lost_minor INTEGER NOT NULL, fee_minor INTEGER NOT NULL,
+        lines INTEGER NOT NULL, charged INTEGER NOT NULL, fees_open INTEGER NOT NULL, played_ms INTEGER NOT NULL,
+        PRIMARY KEY (span, machine_id, location, method, currency)) WITHOUT ROWID""",
+    # Where lines are found by machine and time.
+    "lines_at": """CREATE TABLE IF NOT EXISTS lines_at (
+        day TEXT NOT NULL, machine_id TEXT NOT NULL, at_ms INTEGER NOT NULL, order_id TEXT NOT NULL,
+        serial INTEGER NOT NULL, PRIMARY KEY (day, machine_id, at_ms, order_id, serial)) WITHOUT ROWID""",
     "endpoints": """CREATE TABLE IF NOT EXISTS endpoints (
         endpoint_id TEXT NOT NULL PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID""",
     "postings": """CREATE TABLE IF NOT EXISTS postings (
@@ -127,6 +138,7 @@ ADDED_INDEXES = (
     "CREATE UNIQUE INDEX IF NOT EXISTS alerts_lasting ON alerts (lasts) WHERE lasts IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS unclaimed_at ON unclaimed (at_ms, payment_intent)",
     "CREATE INDEX IF NOT EXISTS takings_of_day ON takings (day)",
+    "CREATE INDEX IF NOT EXISTS lines_at_time ON lines_at (day, at_ms, order_id, serial)",
     "CREATE INDEX IF NOT EXISTS postings_due ON postings (endpoint_id, due_at_ms) WHERE due_at_ms IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS postings_of_endpoint ON postings (endpoint_id, at_ms, event_id)",
     "CREATE INDEX IF NOT EXISTS postings_at ON postings (at_ms)",
@@ -153,11 +165,19 @@ class SqliteFile:
     """The connections to one database file. Thread-safe."""
 
     def __init__(
-        self, path: str | Path, *, busy_s: float = BUSY_S, migrations: Sequence[Migration] = MIGRATIONS
+        self,
+        path: str | Path,
+        *,
+        busy_s: float = BUSY_S,
+        migrations: Sequence[Migration] = MIGRATIONS,
+        fill: Callable[[sqlite3.Connection], None] = lambda _: None,
     ) -> None:
         """Open the file, and create it if it does not exist.
 
         An older file is brought to `SCHEMA_OF_FORM_1` at most, which every program beside this one knows.
+
+        Args:
+            fill: Makes the tallies of lines that are there already.
 
         Raises:
             StoreUnavailable: The file cannot be opened or used, or it belongs to another program.
@@ -179,7 +199,7 @@ class SqliteFile:
                 _use_wal(self._writer, busy_s)
                 version = _schema_version(self._writer)
                 migrate(self._writer, migrations, self.path, SCHEMA_OF_FORM_1 if version else len(migrations))
-                _add(self._writer)
+                _add(self._writer, fill)
             except BaseException:
                 self._writer.close()
                 raise
@@ -383,22 +403,28 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration], pat
             raise
 
 
-def _add(connection: sqlite3.Connection) -> None:
+def _add(connection: sqlite3.Connection, fill: Callable[[sqlite3.Connection], None]) -> None:
     """Add what a file of an older program lacks, all of it or nothing."""
-    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    if not _lacking(connection) and tables >= set(ADDED_TABLES):
+    if not _lacking(connection) and _tables(connection) >= set(ADDED_TABLES):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         for table, name, kind in _lacking(connection):  # another process may have added it meanwhile
             connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
+        has_tallies = "tallies" in _tables(connection)
         for statement in (*ADDED_TABLES.values(), *ADDED_INDEXES):
             connection.execute(statement)
+        if not has_tallies:
+            fill(connection)
         connection.execute("COMMIT")
     except BaseException:
         with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         raise
+
+
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    return {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
 
 
 def _lacking(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:

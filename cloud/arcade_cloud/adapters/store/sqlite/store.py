@@ -11,9 +11,9 @@ from arcade_cloud.adapters.store.forms import FORMS, Forms
 from arcade_cloud.adapters.store.sqlite.file import BUSY_S, MIGRATIONS, Migration, SqliteFile
 from arcade_cloud.adapters.store.sqlite.people import SqlitePeople
 from arcade_cloud.adapters.store.sqlite.software import SqliteSoftware, put_postings
+from arcade_cloud.adapters.store.sqlite.takings import SqliteTakings, book, fill
 from arcade_cloud.domain import webhooks
 from arcade_cloud.domain.alerts import Alert
-from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Hearing, Machine, Presence, hearing_after
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.outbox import Posting
@@ -49,8 +49,6 @@ RECENT_ALERTS = "SELECT record, alert_id FROM alerts ORDER BY at_ms DESC, alert_
 RECENT_ORDERS_ALSO_AT = """SELECT orders.record, orders.order_id FROM also_at JOIN orders USING (order_id)
     WHERE also_at.machine_id = ? AND also_at.created_at_ms < ?
     ORDER BY also_at.created_at_ms DESC, also_at.order_id DESC LIMIT ?"""
-BOOKED = "SELECT record FROM takings WHERE order_id = ? ORDER BY serial"
-LINES_OF_DAY = "SELECT record, order_id FROM takings WHERE day = ?"
 STATE_CHANGES = """SELECT record FROM state_changes WHERE machine_id = ? AND at_ms >= ?
     ORDER BY at_ms DESC LIMIT ?"""
 STATE_CHANGE_BEFORE = """SELECT record FROM state_changes WHERE machine_id = ? AND at_ms < ?
@@ -71,7 +69,7 @@ OLD_STANDING_ALERTS = """SELECT alert_id FROM alerts
 _FOR_EVER_MS = 2**63 - 1
 
 
-class SqliteStore:
+class SqliteStore(SqliteTakings):
     """`store.port.Store` on SQLite. Thread-safe, and safe beside other processes on the same file."""
 
     def __init__(
@@ -94,7 +92,7 @@ class SqliteStore:
             FormTooNew: The file is newer than this program.
         """
         self._forms = forms
-        self._file = SqliteFile(path, busy_s=busy_s, migrations=migrations)
+        super().__init__(SqliteFile(path, busy_s=busy_s, migrations=migrations, fill=fill))
         self.software = SqliteSoftware(self._file)
         self.people = SqlitePeople(self._file)
 
@@ -136,7 +134,7 @@ class SqliteStore:
                 (order.order_id, order.version, entry),
             )
             if move.lines:
-                _book(connection, move.lines)
+                book(connection, move.lines, move.tallies)
             for alert in move.alerts:
                 _put_alert(connection, alert)
             put_postings(connection, move.postings)
@@ -244,21 +242,6 @@ class SqliteStore:
         return [records.order(row[0], row[1], self._forms) for row in self._all(sql, *values)]
 
     # the books
-
-    def book(self, lines: tuple[Line, ...]) -> None:
-        """See `Store.book`."""
-        records.check_lines(lines, lines[0].order_id)
-        with self._file.writing() as connection:
-            _book(connection, lines)
-
-    def booked(self, order_id: str) -> list[Line]:
-        """See `Store.booked`."""
-        return [line for (record,) in self._all(BOOKED, order_id) for line in records.lines(record, order_id)]
-
-    def lines_of_day(self, day: str) -> list[Line]:
-        """See `Store.lines_of_day`."""
-        rows = self._all(LINES_OF_DAY, day)
-        return [line for record, order_id in rows for line in records.lines(record, order_id)]
 
     def day_report(self, day: str) -> DayReport | None:
         """See `Store.day_report`."""
@@ -652,16 +635,6 @@ def _also_at(connection: sqlite3.Connection, machine_id: str, order: Order) -> N
         "INSERT INTO also_at (machine_id, created_at_ms, order_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
         (machine_id, order.created_at_ms, order.order_id),
     )
-
-
-def _book(connection: sqlite3.Connection, lines: tuple[Line, ...]) -> None:
-    first = lines[0]
-    if not _is_new(
-        connection,
-        "INSERT INTO takings (order_id, serial, day, record) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (first.order_id, first.serial, first.day, records.booking(lines)),
-    ):
-        raise Conflict(f"order {first.order_id} has booked lines number {first.serial} already")
 
 
 def _note_seen(connection: sqlite3.Connection, event_id: str, at_ms: int) -> bool:

@@ -1,0 +1,272 @@
+"""Lines and tallies in the SQLite file.
+
+The table `tallies` has each sum in several spans, so that a report reads few rows however many lines there are: a
+day or a month of one machine, the same of all machines (whose id is then empty), and an hour of a day. Whoever
+books adds to all of them, in the same transaction.
+"""
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator
+from datetime import date, timedelta
+
+from arcade_cloud.adapters.store import records
+from arcade_cloud.adapters.store.sqlite.file import SqliteFile
+from arcade_cloud.domain.books import EVERY, Line, Only, Sums
+from arcade_cloud.domain.tallies import Counts, Name, Place, Taken, Tallies, differences, of_day, of_line
+from arcade_cloud.errors import Conflict
+
+# An index finds the rows of each query, so the cost is that of the rows returned (a test asks SQLite).
+BOOKED = "SELECT record FROM takings WHERE order_id = ? ORDER BY serial"
+LINES_OF_DAY = "SELECT record, order_id FROM takings WHERE day = ?"
+NEWEST_LINES = """SELECT takings.record, takings.order_id FROM
+    (SELECT DISTINCT at_ms, order_id, serial FROM lines_at WHERE day = ? ORDER BY at_ms DESC LIMIT ?)
+    JOIN takings USING (order_id, serial)"""
+NEWEST_LINES_OF_MACHINES = """SELECT takings.record, takings.order_id FROM
+    (SELECT DISTINCT at_ms, order_id, serial FROM lines_at
+        WHERE day = ? AND machine_id IN (SELECT value FROM json_each(?)) ORDER BY at_ms DESC LIMIT ?)
+    JOIN takings USING (order_id, serial)"""
+LINES_BETWEEN = """SELECT takings.record, takings.order_id FROM
+    (SELECT DISTINCT order_id, serial FROM lines_at WHERE day = ? AND at_ms >= ? AND at_ms <= ?)
+    JOIN takings USING (order_id, serial)"""
+_NUMBERS = (
+    "ordered",
+    "delivered",
+    "gross_minor",
+    "goodwill_minor",
+    "lost_minor",
+    "fee_minor",
+    "lines",
+    "charged",
+    "fees_open",
+)
+_SUMS = ", ".join(f"sum({name})" for name in _NUMBERS) + ", max(played_ms)"
+_PLACE = "machine_id, location, method, currency"
+_ADD = (
+    f"INSERT INTO tallies (span, {_PLACE}, {', '.join(_NUMBERS)}, played_ms) "  # noqa: S608 - our own names  # nosec B608
+    f"VALUES (?, ?, ?, ?, ?{', ?' * len(_NUMBERS)}, ?) ON CONFLICT (span, {_PLACE}) DO UPDATE SET "
+    + ", ".join(f"{name} = {name} + excluded.{name}" for name in _NUMBERS)
+    + ", played_ms = max(played_ms, excluded.played_ms)"
+)
+TALLIES_OF_DAY = (
+    f"SELECT {_PLACE}, {', '.join(_NUMBERS)}, played_ms FROM tallies WHERE span = ? AND machine_id > ''"  # noqa: S608 - as above  # nosec B608
+)
+HOURS = f"SELECT currency, {_SUMS} FROM tallies WHERE span > ? AND span < ? GROUP BY currency"  # noqa: S608 - as above  # nosec B608
+_ALL_MACHINES = ""
+_COLUMN: dict[Name, str] = {"day": "span", "location": "location", "machine": "machine_id", "method": "method"}
+_HOUR_MS = 3_600_000
+
+
+class SqliteTakings:
+    """The part of `ports.store.Store` that is about the takings, on SQLite."""
+
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
+
+    def book(self, lines: tuple[Line, ...], tallies: Tallies | None = None) -> None:
+        """See `Store.book`."""
+        records.check_lines(lines, lines[0].order_id)
+        with self._file.writing() as connection:
+            book(connection, lines, tallies or {})
+
+    def booked(self, order_id: str) -> list[Line]:
+        """See `Store.booked`."""
+        with self._file.reading() as connection:
+            return _booked(connection, order_id)
+
+    def lines_of_day(self, day: str) -> list[Line]:
+        """See `Store.lines_of_day`."""
+        with self._file.reading() as connection:
+            return _lines(connection.execute(LINES_OF_DAY, (day,)))
+
+    def newest_lines(self, day: str, limit: int, machine_ids: Collection[str] | None = None) -> list[Line]:
+        """See `Store.newest_lines`."""
+        with self._file.reading() as connection:
+            if machine_ids is None:
+                return _lines(connection.execute(NEWEST_LINES, (day, max(0, limit))))
+            wanted = json.dumps(list(machine_ids))
+            return _lines(connection.execute(NEWEST_LINES_OF_MACHINES, (day, wanted, max(0, limit))))
+
+    def taken(self, first: str, last: str, by: Name, only: Only = EVERY) -> list[Taken]:
+        """See `Store.taken`."""
+        sql, values = taken_query(first, last, by, only)
+        with self._file.reading() as connection:
+            return [Taken(row[0], row[1], _counts(row[2:])) for row in connection.execute(sql, values)]
+
+    def taken_until(self, day: str, until_ms: int) -> list[Taken]:
+        """See `Store.taken_until`. Whole hours come from the tallies, and the rest of the last from its lines."""
+        found: dict[str, Counts] = {}
+        hour_ms = until_ms - until_ms % _HOUR_MS
+        with self._file.reading() as connection:
+            connection.execute("BEGIN")  # both reads are of one state
+            try:
+                for currency, *numbers in connection.execute(HOURS, (f"{day}T", _hour_of(day, until_ms))):
+                    found[currency] = _counts(numbers)
+                rest = _lines(connection.execute(LINES_BETWEEN, (day, hour_ms, until_ms)))
+            finally:
+                connection.execute("COMMIT")
+        for line in rest:
+            found[line.currency] = found.get(line.currency, Counts()) + of_line(line)
+        return [Taken(day, currency, counts) for currency, counts in sorted(found.items())]
+
+    def tallies_of_day(self, day: str) -> Tallies:
+        """See `Store.tallies_of_day`."""
+        with self._file.reading() as connection:
+            return _tallies_of_day(connection, day)
+
+    def put_tallies_right(self, day: str) -> bool:
+        """See `Store.put_tallies_right`. All in one transaction: what is booked meanwhile waits."""
+        with self._file.writing() as connection:
+            lines = _lines(connection.execute(LINES_OF_DAY, (day,)))
+            right = of_day(day, lines, lambda order_id: _booked(connection, order_id))
+            wrong = differences(_tallies_of_day(connection, day), right)
+            _add(connection, wrong)
+            # The other spans are of the same lines, so they are wrong by the same.
+            connection.execute("DELETE FROM tallies WHERE span > ? AND span < ?", (f"{day}T", f"{day}U"))
+            for line in lines:
+                _add_hour(connection, (line,))
+                _place(connection, line)
+        return bool(wrong)
+
+
+def book(connection: sqlite3.Connection, lines: tuple[Line, ...], tallies: Tallies) -> None:
+    """Store lines that are booked together, and add to the tallies.
+
+    Raises:
+        Conflict: Lines with that serial are booked.
+    """
+    first = lines[0]
+    is_new = connection.execute(
+        "INSERT INTO takings (order_id, serial, day, record) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (first.order_id, first.serial, first.day, records.booking(lines)),
+    ).rowcount
+    if is_new != 1:
+        raise Conflict(f"order {first.order_id} has booked lines number {first.serial} already")
+    for line in lines:
+        _place(connection, line)
+    _add(connection, tallies)
+    if tallies:
+        _add_hour(connection, lines)
+
+
+def fill(connection: sqlite3.Connection) -> None:
+    """Make the tallies of lines that programs have booked which knew none."""
+    days = [day for (day,) in connection.execute("SELECT DISTINCT day FROM takings")]
+    for day in days:
+        lines = _lines(connection.execute(LINES_OF_DAY, (day,)))
+        _add(connection, of_day(day, lines, lambda order_id: _booked(connection, order_id)))
+        for line in lines:
+            _add_hour(connection, (line,))
+            _place(connection, line)
+
+
+def taken_query(first: str, last: str, by: Name, only: Only) -> tuple[str, tuple[str, ...]]:
+    """The question that `taken` asks, and its values."""
+    of_machines = by == "machine" or only.names_machines
+    spans = [*_days(first, last)] if by == "day" else [*_spans(first, last)]
+    where, values = ["span IN (SELECT value FROM json_each(?))"], [json.dumps(spans)]
+    if only.machine_id is not None:
+        where.append("machine_id = ?")
+        values.append(only.machine_id)
+    if only.machines is not None:
+        where.append("machine_id IN (SELECT value FROM json_each(?))")
+        values.append(json.dumps(sorted(only.machines)))
+    if not only.names_machines:
+        where.append("machine_id > ''" if of_machines else "machine_id = ''")
+    for column in ("location", "method", "currency"):
+        wanted = getattr(only, column)
+        if wanted is not None:
+            where.append(f"{column} = ?")
+            values.append(wanted)
+    name = _COLUMN[by]
+    sql = (
+        f"SELECT {name}, currency, {_SUMS} FROM tallies WHERE {' AND '.join(where)} "  # noqa: S608 - as above  # nosec B608
+        f"GROUP BY {name}, currency ORDER BY {name}, currency"
+    )
+    return sql, tuple(values)
+
+
+def _spans(first: str, last: str) -> Iterator[str]:
+    """The whole months from one day to another, and the other days."""
+    day, end = date.fromisoformat(first), date.fromisoformat(last)
+    while day <= end:
+        next_month = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+        if day.day == 1 and next_month - timedelta(days=1) <= end:
+            yield f"{day:%Y-%m}"
+            day = next_month
+        else:
+            yield day.isoformat()
+            day += timedelta(days=1)
+
+
+def _days(first: str, last: str) -> Iterator[str]:
+    day, end = date.fromisoformat(first), date.fromisoformat(last)
+    while day <= end:
+        yield day.isoformat()
+        day += timedelta(days=1)
+
+
+def _hour_of(day: str, at_ms: int) -> str:
+    """The span of an hour of what a day has booked. What is booked for a day may be booked on the next one."""
+    return f"{day}T{at_ms // _HOUR_MS:08}"
+
+
+def _add(connection: sqlite3.Connection, tallies: Tallies) -> None:
+    rows = []
+    for place, counts in tallies.items():
+        where, numbers = (place.location, place.method, place.currency), _numbers(counts)
+        for span in (place.day, place.day[:7]):
+            rows += [(span, machine_id, *where, *numbers) for machine_id in (place.machine_id, _ALL_MACHINES)]
+    connection.executemany(_ADD, rows)
+
+
+def _add_hour(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
+    for line in lines:
+        where = (_hour_of(line.day, line.at_ms), _ALL_MACHINES, "", "", line.currency)
+        connection.execute(_ADD, (*where, *_numbers(of_line(line))))
+
+
+def _place(connection: sqlite3.Connection, line: Line) -> None:
+    """Have the line found by its machine and time."""
+    connection.execute(
+        "INSERT INTO lines_at (day, machine_id, at_ms, order_id, serial) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT DO NOTHING",
+        (line.day, line.machine_id, line.at_ms, line.order_id, line.serial),
+    )
+
+
+def _numbers(counts: Counts) -> tuple[int, ...]:
+    sums = counts.sums
+    return (
+        sums.ordered,
+        sums.delivered,
+        sums.gross_minor,
+        sums.goodwill_minor,
+        sums.lost_minor,
+        sums.fee_minor,
+        counts.lines,
+        counts.charged,
+        counts.fees_open,
+        counts.played_ms,
+    )
+
+
+def _counts(numbers: Iterable[int]) -> Counts:
+    *sums, lines, charged, fees_open, played_ms = numbers
+    return Counts(sums=Sums(*sums), lines=lines, charged=charged, fees_open=fees_open, played_ms=played_ms)
+
+
+def _tallies_of_day(connection: sqlite3.Connection, day: str) -> Tallies:
+    return {
+        Place(day=day, machine_id=row[0], location=row[1], method=row[2], currency=row[3]): _counts(row[4:])
+        for row in connection.execute(TALLIES_OF_DAY, (day,))
+    }
+
+
+def _booked(connection: sqlite3.Connection, order_id: str) -> list[Line]:
+    rows = connection.execute(BOOKED, (order_id,))
+    return [line for (record,) in rows for line in records.lines(record, order_id)]
+
+
+def _lines(rows: Iterable[tuple[bytes, str]]) -> list[Line]:
+    return [line for record, order_id in rows for line in records.lines(record, order_id)]

@@ -1,0 +1,263 @@
+"""Tallies: what lines add up to for each day, machine, place, method and currency (pure).
+
+A tally is booked together with the lines that it is of, in the same transaction, so a report adds up tallies and
+reads no lines. Nothing ever computes one from another: a booking adds to it, and `arcade-cloud takings rebuild`
+proves that it is what its lines say.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from operator import itemgetter
+from typing import Literal
+
+from arcade_cloud.domain.books import By, Line, Only, Row, Sums, owes_fee, tells_fee, total
+
+# By what a store adds tallies up.
+Name = Literal["day", "location", "machine", "method"]
+
+NOTHING = Sums()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What lines add up to.
+
+    Attributes:
+        lines: How many lines there are.
+        charged: How many orders in it have a fee by Stripe. An order counts where its first line is that has one.
+        fees_open: Of how many of these the fee is not known yet.
+        played_ms: When credits were booked last, epoch milliseconds; 0: none was delivered.
+    """
+
+    sums: Sums = NOTHING
+    lines: int = 0
+    charged: int = 0
+    fees_open: int = 0
+    played_ms: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            sums=self.sums + other.sums,
+            lines=self.lines + other.lines,
+            charged=self.charged + other.charged,
+            fees_open=self.fees_open + other.fees_open,
+            played_ms=max(self.played_ms, other.played_ms),
+        )
+
+    def less(self, other: "Counts") -> "Counts":
+        """What must be added to the other one to make this of it."""
+        return Counts(
+            sums=self.sums - other.sums,
+            lines=self.lines - other.lines,
+            charged=self.charged - other.charged,
+            fees_open=self.fees_open - other.fees_open,
+            played_ms=self.played_ms,
+        )
+
+    @property
+    def adds_nothing(self) -> bool:
+        """Whether adding it changes no number."""
+        return replace(self, played_ms=0) == Counts()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Which lines a tally is of. The attributes are those of `Line`."""
+
+    day: str
+    machine_id: str
+    location: str
+    method: str
+    currency: str
+
+
+Tallies = dict[Place, Counts]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What several tallies add up to: those with this name, of one currency.
+
+    Attributes:
+        name: The day, machine, location or method that they have in common.
+    """
+
+    name: str
+    currency: str
+    counts: Counts
+
+
+def place_of(line: Line) -> Place:
+    """Where a line is counted."""
+    return Place(
+        day=line.day,
+        machine_id=line.machine_id,
+        location=line.location,
+        method=line.method,
+        currency=line.currency,
+    )
+
+
+def of_line(line: Line) -> Counts:
+    """What a line counts by itself, whatever else its order has booked."""
+    return Counts(sums=total((line,)), lines=1, played_ms=line.at_ms if line.delivered > 0 else 0)
+
+
+def added(booked: Sequence[Line], lines: Iterable[Line]) -> Tallies:
+    """What lines add to the tallies when they are booked.
+
+    Args:
+        booked: All lines that their order has booked before.
+        lines: Lines of one order, in the order in which they are booked.
+    """
+    found: Tallies = {}
+
+    def add(place: Place, counts: Counts) -> None:
+        found[place] = found.get(place, Counts()) + counts
+
+    charged_at = next((place_of(line) for line in booked if owes_fee(line)), None)
+    is_told = any(tells_fee(line) for line in booked)
+    for line in lines:
+        place = place_of(line)
+        add(place, of_line(line))
+        if owes_fee(line) and charged_at is None:
+            charged_at = place
+            add(place, Counts(charged=1, fees_open=0 if is_told else 1))
+        if tells_fee(line) and not is_told:
+            is_told = True
+            if charged_at is not None:
+                add(charged_at, Counts(fees_open=-1))
+    return found
+
+
+def of_day(day: str, lines: Iterable[Line], booked: Callable[[str], Sequence[Line]]) -> Tallies:
+    """The tallies of a day, from its lines.
+
+    Args:
+        booked: All lines of an order, the first booked first. It is asked about orders whose lines of that day do
+            not say all: those that have booked on other days, or may have.
+    """
+    by_order: dict[str, list[Line]] = {}
+    for line in lines:
+        by_order.setdefault(line.order_id, []).append(line)
+    found: Tallies = {}
+    for order_id, of_order in by_order.items():
+        whole = sorted(of_order, key=lambda line: (line.serial, line.number))
+        if not _says_all(whole):
+            whole = list(booked(order_id))
+        for place, counts in added((), whole).items():
+            if place.day == day:
+                found[place] = found.get(place, Counts()) + counts
+    return found
+
+
+def _says_all(lines: Sequence[Line]) -> bool:
+    """Whether no other line of the order can change what these say about its fee."""
+    from_the_first = {line.serial for line in lines} == set(range(1, 1 + lines[-1].serial))
+    return from_the_first and (any(map(tells_fee, lines)) or not any(map(owes_fee, lines)))
+
+
+def differences(stored: Tallies, right: Tallies) -> Tallies:
+    """What must be added to the stored tallies to put them right."""
+    every = {
+        place: right.get(place, Counts()).less(stored.get(place, Counts()))
+        for place in dict.fromkeys((*stored, *right))
+    }
+    return {place: counts for place, counts in every.items() if not counts.adds_nothing}
+
+
+def until(day: str, lines: Iterable[Line], until_ms: int) -> list[Taken]:
+    """What was booked of a day up to that moment, by currency, from its lines."""
+    found: dict[str, Counts] = {}
+    for line in lines:
+        if line.at_ms <= until_ms:
+            found[line.currency] = found.get(line.currency, Counts()) + of_line(line)
+    return [Taken(day, currency, counts) for currency, counts in sorted(found.items())]
+
+
+def grouped(tallies: Iterable[tuple[Place, Counts]], by: Name, only: Only) -> list[Taken]:
+    """The tallies that are meant, added up by one of their properties and by currency."""
+    found: dict[tuple[str, str], Counts] = {}
+    for place, counts in tallies:
+        if only.has(place):
+            key = _named(place, by), place.currency
+            found[key] = found[key] + counts if key in found else counts
+    return [Taken(*key, counts) for key, counts in sorted(found.items(), key=itemgetter(0))]
+
+
+def _named(place: Place, by: Name) -> str:
+    match by:
+        case "day":
+            return place.day
+        case "location":
+            return place.location
+        case "machine":
+            return place.machine_id
+        case "method":
+            return place.method
+
+
+def sums_of(taken: Iterable[Taken]) -> dict[str, Sums]:
+    """The sums by currency, whatever their names."""
+    found: dict[str, list[Sums]] = {}
+    for one in taken:
+        found.setdefault(one.currency, []).append(one.counts.sums)
+    return {currency: total(several) for currency, several in found.items()}
+
+
+# --- reports ---------------------------------------------------------------------------------------------
+
+
+def name_for(by: By) -> Name:
+    """By what tallies are added up for a report: weeks and months are made of days."""
+    return "day" if by == "day" or by == "week" or by == "month" else by
+
+
+class Report:
+    """The takings by one of their properties and by currency."""
+
+    def __init__(self, by: By, taken: Iterable[Taken]) -> None:
+        """Make the report.
+
+        Args:
+            taken: By `name_for` the same.
+        """
+        self._groups: dict[tuple[str, str], Counts] = {}
+        for one in taken:
+            key = _of_time(one.name, by), one.currency
+            self._groups[key] = self._groups[key] + one.counts if key in self._groups else one.counts
+
+    @property
+    def lines(self) -> int:
+        """How many lines it is made of."""
+        return sum(counts.lines for counts in self._groups.values())
+
+    def rows(self) -> list[Row]:
+        """A row for each name and currency, in their order."""
+        return [_row(name, currency, counts) for (name, currency), counts in self._sorted()]
+
+    def totals(self) -> list[Row]:
+        """A row for each currency."""
+        found: dict[str, Counts] = {}
+        for (_, currency), counts in self._sorted():
+            found[currency] = found.get(currency, Counts()) + counts
+        return [_row("total", currency, counts) for currency, counts in found.items()]
+
+    def _sorted(self) -> list[tuple[tuple[str, str], Counts]]:
+        return sorted(self._groups.items(), key=itemgetter(0))
+
+
+def _row(name: str, currency: str, counts: Counts) -> Row:
+    return Row(name, currency, counts.sums, counts.charged, counts.fees_open)
+
+
+def _of_time(name: str, by: By) -> str:
+    match by:
+        case "week":
+            year, week, _ = date.fromisoformat(name).isocalendar()
+            return f"{year}-W{week:02}"
+        case "month":
+            return name[:7]
+        case _:
+            return name
