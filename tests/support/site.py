@@ -87,7 +87,7 @@ class Site:
 
     def __init__(self, **settings: Any) -> None:
         self.now_ms = START_MS
-        self.store, self.broker = MemoryStore(), FakeBroker()
+        self.store, self.broker = self._store(), FakeBroker()
         self.people = self.store.people
         self.payments = self._stripe()
         self.payments.stripe.add_price(PRICE_ID, 100)
@@ -142,6 +142,9 @@ class Site:
         self._seq = 0
         self.add_machine("cab-01", name="Street Fighter II")
         self.say_status("cab-01")
+
+    def _store(self) -> MemoryStore:
+        return MemoryStore()
 
     def _stripe(self) -> SandboxPayments:
         return SandboxPayments(lambda: self.now_ms)
