@@ -43,7 +43,7 @@ def test_today_and_a_machine_are_counted_reads(store: DynamoStore) -> None:
     overview = Overview(fulfilment=fulfilment)
     asked = requests_of(store)
     assert len(overview.today().machines) == MACHINES
-    # The tallies of today, the lines of a week ago, the machines, the alerts, what waits: a query for each of their
+    # The tallies of today, the lines of a week ago, the machines, the alerts, what waits: a query for each of the
     # shards. The presences come a hundred at a time.
     empty = counted(asked)
     assert empty == {"BatchGetItem": 3, "Query": 8 + 8 + 8 + 2 + 8}
