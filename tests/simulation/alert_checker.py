@@ -220,6 +220,11 @@ def _is_forgotten(case: Case, condition: Condition, silent_ms: int) -> bool:
     )
 
 
+def _was_never_gone(line: dict[str, Any]) -> bool:
+    """Whether whoever looked at a payment has seen its money: a refund that fails puts it back days later."""
+    return bool(line["kept"] == line["amount"]) and not line.get("refunds_failed", 0)
+
+
 def _wanted(case: Case) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
     """The alerts that must be there, and those that may."""
     evidence = case.evidence
@@ -256,7 +261,7 @@ def _wanted(case: Case) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
         purchase = evidence.purchases.get(line["session"])
         if purchase is not None and not purchase.deliverable:
             # If its money went elsewhere, or an older database was put back, it may not be shown (any more).
-            certain = line["paid_ms"] is not None and line["kept"] == line["amount"] and not evidence.restores
+            certain = line["paid_ms"] is not None and _was_never_gone(line) and not evidence.restores
             (required if certain else allowed).add(("unclaimed", line["id"]))
         is_like_ours = looks_ours(evidence.foreign.get(line["session"], ""))
         if (
@@ -265,7 +270,7 @@ def _wanted(case: Case) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
             and not evidence.restores
         ):
             # What is left where it is has been shown.
-            (required if line["kept"] == line["amount"] else allowed).add(("unclaimed", line["id"]))
+            (required if _was_never_gone(line) else allowed).add(("unclaimed", line["id"]))
         if is_like_ours or (purchase is not None and purchase.order_id in case.forgotten):
             allowed.add(("unclaimed", line["id"]))
     if case.befell("an event from elsewhere"):

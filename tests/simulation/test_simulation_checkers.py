@@ -394,6 +394,16 @@ def _metered(counts: bool, **words: Any) -> Callable[[Evidence], None]:
     return change
 
 
+def test_a_refund_that_failed_days_later_may_have_hidden_the_money_from_whoever_looked() -> None:
+    evidence = good()
+    _misspelt(evidence, refunds_failed=1)
+    assert ("alerts", "no alert unclaimed about pi-2") not in {
+        (one.checker, one.text) for one in check(evidence)[0]
+    }
+    evidence.money[-1]["refunds_failed"] = 0
+    assert ("alerts", "no alert unclaimed about pi-2") in {(one.checker, one.text) for one in check(evidence)[0]}
+
+
 def test_a_machine_that_a_technician_has_mended_is_sold_again() -> None:
     evidence = good()
     _out_of_sale(evidence)

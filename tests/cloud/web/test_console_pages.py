@@ -142,8 +142,8 @@ def test_machines_that_earned_nothing_stand_below_those_that_did(site: Site, con
     site.add_machine("cab-03", name="Galaga", location="Pier", offers=(TWO,))
     play(site)
     query = "/console/takings?by=machine"
-    assert "In service, and earned nothing 2 cab-01 Galaga cab-03 Pier" in words(console.get(query))
-    assert "In service, and earned nothing 1 Galaga cab-03 Pier" in words(console.get(f"{query}&location=Pier"))
+    assert "earned nothing 2 Street Fighter II cab-01 Galaga cab-03 Pier" in words(console.get(query))
+    assert "earned nothing 1 Galaga cab-03 Pier" in words(console.get(f"{query}&location=Pier"))
     play(site, "cab-03", TWO)
     console.post("/console/machines/cab-01/close", reason="broken")
     assert "earned nothing" not in words(console.get(query))
