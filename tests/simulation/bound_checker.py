@@ -68,6 +68,8 @@ NO_STRIPE = AWAY | {
     "money moved by hand at Stripe",
     "hold ends early",
 }
+# Nobody tells a process that has just begun how far its clock is off, and without that it ends no wait.
+NO_TIME = AWAY | {"Stripe down"}
 # The longest wait between two messages to a machine, and between two readings of a payment.
 REPEAT_S, READ_S = 60, 3_600
 # A bank that decides about money that is to go back is asked rarely after a while.
@@ -108,9 +110,9 @@ class Bounds:
         self.limits = limits
         self._timer_ms = 1000 * limits.timer_s
         self.slack_ms = 1000 * SLACK_S + 2 * case.evidence.skew_ms
-        self._away, self._deaf, self._no_stripe = (
+        self._away, self._deaf, self._no_stripe, self._no_time = (
             [trouble for trouble in case.evidence.troubles if trouble.what in names]
-            for names in (AWAY, DEAF, NO_STRIPE)
+            for names in (AWAY, DEAF, NO_STRIPE, NO_TIME)
         )
 
     def passes(self, number: int) -> int:
@@ -130,6 +132,7 @@ class Bounds:
             silent_ms = asked_ms + limit_ms
             if half_ms is not None:
                 silent_ms = max(asked_ms, min(silent_ms, max(half_ms, end_known_ms)))
+            silent_ms = clear_from(self._no_time, silent_ms)
             if silent_ms + rest_ms <= end_ms:
                 return silent_ms + rest_ms
         return self.evidence.ended_ms
@@ -140,13 +143,13 @@ class Bounds:
         return clear_ms + 1000 * REPEAT_S + self.passes(1)
 
     def last_resort(self, paid_ms: int, hold_until_ms: int | None) -> int:
-        """By when nothing is waited for any more, whatever is down but the cloud itself."""
+        """By when nothing is waited for any more, whatever is down but the cloud itself, and Stripe as its clock."""
         asked_ms = clear_from(self._away, paid_ms + 1000 * self.limits.deliver_within_s)
         end_ms = asked_ms + 1000 * self.limits.last_resort_s
         if hold_until_ms is not None:
             three_quarters_ms = paid_ms + (hold_until_ms - paid_ms) * 3 // 4
             end_ms = min(end_ms, max(asked_ms, three_quarters_ms, self._end_known(asked_ms)))
-        return clear_from(self._away, end_ms) + 1000 * REPEAT_S + self.passes(3)
+        return clear_from(self._no_time, end_ms) + 1000 * REPEAT_S + self.passes(3)
 
     def subscriber(self, paid_ms: int) -> int:
         """By when the only message to a subscriber is decided about."""
