@@ -5,6 +5,7 @@ How many steps each takes is what `docs/OPERATING.md` says. A step is a link, a 
 
 import json
 import re
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.domain.order import Order
 from arcade_sandbox.processes import wait_for
 from arcade_sandbox.system import PRICE_MINOR, Profile, System
+from arcade_shared.cabinet import JOURNAL_PATH
 from support.chromium import Chromium
 
 DOC = Path(__file__).parents[2] / "docs" / "OPERATING.md"
@@ -230,6 +232,32 @@ def test_the_arcade_closes_for_the_night(task):
     month.system.wait_ready("cab-01", ready=False)
     month.system.cli("machine", "in-service", "--all")
     month.system.wait_ready("cab-01")
+
+
+def test_a_pi_is_replaced(task):
+    """The old one is off, and its card is gone with all that it knew."""
+    month, person = task("replace a Pi")
+    cabinet = month.system.cabinets["cab-02"]
+    cabinet.agent.stop()
+    for part in cabinet.config.parent.glob("journal.sqlite*"):
+        part.unlink()
+    person.follow("Machines")
+    person.follow("cab-02")
+    person.press("Show its config")
+    config = person.browser.js("document.querySelector('pre').textContent")
+    assert config.split() == month.system.cli("machine", "config", "cab-02").split()
+
+    # As the page says: the password, and how this cabinet is wired, are the old one's.
+    old = tomllib.loads(cabinet.config.read_text())
+    config = config.replace('password = ""', f'password = "{old["broker"]["password"]}"')
+    for name in ("pulse_ms", "gap_ms"):
+        config = re.sub(rf"^{name} = .*$", f"{name} = {old['coin'][name]}", config, flags=re.MULTILINE)
+    journal = re.search(r'^path = "(.*journal.*)"$', cabinet.config.read_text(), re.MULTILINE)
+    assert journal
+    cabinet.config.write_text(config.replace(JOURNAL_PATH, journal[1]))
+    cabinet.agent.start()
+    month.system.wait_ready("cab-02")
+    assert month.bought("cab-02", 2).delivered == 2
 
 
 def test_which_machines_earned_nothing_this_week(task):

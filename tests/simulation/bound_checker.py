@@ -143,7 +143,7 @@ class Bounds:
         return clear_ms + 1000 * REPEAT_S + self.passes(1)
 
     def last_resort(self, paid_ms: int, hold_until_ms: int | None) -> int:
-        """By when nothing is waited for any more, whatever is down but the cloud itself, and Stripe as its clock."""
+        """By when nothing is waited for any more, whatever is down but the cloud, and Stripe as its clock."""
         asked_ms = clear_from(self._away, paid_ms + 1000 * self.limits.deliver_within_s)
         end_ms = asked_ms + 1000 * self.limits.last_resort_s
         if hold_until_ms is not None:
