@@ -195,6 +195,7 @@ def test_cards_and_link_are_held(world: World, method: str) -> None:
     assert _paid_now(world, before_ms, payment)
     assert (payment.capture_before_ms is not None) == (method == "card")
     assert payment.method == method
+    assert payment.last4 == ("4242" if method == "card" else None)
     found = world.payments.read_checkout(checkout.session_id)
     assert (found.status, found.payment) == ("complete", payment)
 
@@ -207,7 +208,7 @@ def test_other_methods_are_charged_at_once(world: World, method: str) -> None:
     assert (payment.status, payment.received_minor, payment.capturable_minor) == ("succeeded", 900, 0)
     assert payment.kept_minor == 900
     assert payment.capture_before_ms is None
-    assert payment.method == method
+    assert (payment.method, payment.last4) == (method, None)
     assert _paid_now(world, before_ms, payment)
 
 

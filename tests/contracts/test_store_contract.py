@@ -29,6 +29,7 @@ from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.books import EVERY, Line, Only, total
 from arcade_cloud.domain.closure import Closure
 from arcade_cloud.domain.machines import HEARS_FOR_MS, Hearing, Machine, Presence
+from arcade_cloud.domain.money import Payment
 from arcade_cloud.domain.order import Arrival, Command, HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.reconciling import DayReport, DaySums, Difference
@@ -53,7 +54,7 @@ from support.order_records import (
     step,
     texts,
 )
-from support.orders import NOW_MS
+from support.orders import NOW_MS, only_payment
 
 DAY_MS = 86_400_000
 _HYPOTHESIS = settings(
@@ -524,6 +525,37 @@ def test_a_forgotten_order_is_not_found_by_its_code(store: Store) -> None:
     store.move(step(order))
     store.forget(order)
     assert store.orders_with_code(order.code, 9) == []
+
+
+def with_last4(order: Order, last4: str | None) -> Order:
+    """The order, with a payment that Stripe shows with these digits."""
+    payment = only_payment(order)
+    shown = Payment(
+        payment_intent=payment.payment_intent or "",
+        status="requires_capture",
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        last4=last4,
+    )
+    return msgspec.structs.replace(order, payment=msgspec.structs.replace(payment, shown=shown))
+
+
+def test_an_order_is_found_by_the_last_four_digits_as_it_is_now(store: Store) -> None:
+    orders = []
+    for number, last4 in enumerate(("4242", "0005", "4242", None)):
+        order = new_order(f"o-{number}", created_at_ms=1_000 * number)
+        store.move(step(order))
+        paid = funded(order, f"pi_{number}", f"0199ac00-0000-7000-8000-00000000000{number}")
+        orders.append(with_last4(paid, last4))
+        store.move(step(orders[-1]))
+    newer = next_version(orders[0])
+    store.move(step(newer))
+    assert newer.last4 == "4242"
+    assert store.orders_with_last4("4242", 9) == [orders[2], newer]
+    assert store.orders_with_last4("4242", 1) == [orders[2]]
+    assert store.orders_with_last4("4242", 0) == []
+    assert store.orders_with_last4("0005", 9) == [orders[1]]
+    assert store.orders_with_last4("9999", 9) == []
 
 
 def test_an_order_without_a_known_machine_is_listed_as_any_other(store: Store) -> None:

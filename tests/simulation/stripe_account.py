@@ -456,6 +456,7 @@ class StripeAccount:
             paid_at_ms=intent.paid_ms,
             capture_before_ms=intent.hold_until_ms if intent.method == "card" else None,
             method=None if intent.charged_s is None else intent.method,
+            last4="4242" if intent.charged_s is not None and intent.method == "card" else None,
         )
 
     def checkout(self, session: _Session, *, with_prices: bool) -> Checkout:

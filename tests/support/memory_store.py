@@ -202,6 +202,9 @@ class MemoryStore:
     def orders_with_code(self, code: str, limit: int) -> list[Order]:
         return [order for order in self.recent_orders(len(self._orders)) if order.code == code][: max(0, limit)]
 
+    def orders_with_last4(self, last4: str, limit: int) -> list[Order]:
+        return [order for order in self.recent_orders(len(self._orders)) if order.last4 == last4][: max(0, limit)]
+
     # the books
 
     def book(self, lines: tuple[Line, ...], tallies: Tallies | None = None) -> None:

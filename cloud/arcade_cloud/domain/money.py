@@ -173,6 +173,8 @@ class Payment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
         paid_at_ms: When it was authorised.
         capture_before_ms: When the hold ends.
         method: What it was paid by, as Stripe names it: `card`, `fpx`. None: not known.
+        last4: The last four digits of the card or account, and nothing else of it is ever known here. None: Stripe
+            shows none.
     """
 
     payment_intent: str
@@ -189,6 +191,7 @@ class Payment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     capture_before_ms: int | None = None
     capture_mark: str | None = None
     method: str | None = None
+    last4: str | None = None
 
     @property
     def has_money(self) -> bool:

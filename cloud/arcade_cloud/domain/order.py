@@ -298,6 +298,12 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return None if self.payment is None else self.payment.payment_intent
 
     @property
+    def last4(self) -> str | None:
+        """The last four digits of what it was paid with, as far as Stripe has shown them."""
+        shown = None if self.payment is None else self.payment.shown
+        return None if shown is None else shown.last4
+
+    @property
     def credit_ids(self) -> tuple[str, ...]:
         """The ids of all credits that were sent to a machine."""
         return tuple(credit.command.credit_id for credit in self.credits if credit.command is not None)
@@ -354,6 +360,15 @@ def code_in(text: str) -> str | None:
     """The code of an order as somebody has written it, in any case and with spaces; None if it is none."""
     code = re.sub(r"[\s.-]", "", text).upper()
     return code if _CODE.fullmatch(code) else None
+
+
+_LAST4 = re.compile(r"[0-9]{4}", re.ASCII)
+
+
+def last4_in(text: str) -> str | None:
+    """The last four digits of a card as somebody has written them; None if they are none."""
+    digits = text.strip().lstrip("*•.… ")
+    return digits if _LAST4.fullmatch(digits) else None
 
 
 class HistoryEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,7 +1,7 @@
 """The port to the store. Each call is one transaction or one conditional write. No call scans all orders.
 
 All adapters pass one contract suite. Records go in and come out whole. A store interprets only what it indexes: an
-order's `order_id`, `code`, `version`, `due_at_ms`, `machine_ids`, `created_at_ms`, `payment_intent` and
+order's `order_id`, `code`, `last4`, `version`, `due_at_ms`, `machine_ids`, `created_at_ms`, `payment_intent` and
 `credit_ids`, a line's `order_id`, `serial` and `day`, a presence's `due_at_ms`, and whether an alert lasts or
 stands. Any call may raise StoreUnavailable, or FormTooNew if a newer version of this program has written.
 """
@@ -136,6 +136,13 @@ class Store(Protocol):
         """The orders with that code, newest first. It is short, so several may have it.
 
         Orders that a version made which did not know of this may be missing.
+        """
+        ...
+
+    def orders_with_last4(self, last4: str, limit: int) -> list[Order]:
+        """The orders that were paid with what ends in these four digits, newest first. Many share them.
+
+        Orders that a version has moved last which did not know of this may be missing.
         """
         ...
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from arcade_cloud.domain.money import parse_amount
-from arcade_cloud.domain.order import Order, code_in
+from arcade_cloud.domain.order import Order, code_in, last4_in
 from arcade_cloud.errors import BadRequest, PaymentsError, PaymentsRefused
 from arcade_cloud.ports.payments import LOOKED_UP, Payments
 from arcade_cloud.ports.store import Store
@@ -16,6 +16,8 @@ from arcade_cloud.ports.store import Store
 AT_MOST = 20
 # Orders that an older version made are not listed under their codes. Of those, so many are looked at.
 NEWEST = 1000
+# Of the orders that were paid with what ends in the same four digits, so many are looked at, and so many shown.
+LAST4_LOOKED_AT, LAST4_SHOWN = 500, 50
 # In one time span. What is more is said.
 LOOKED_AT = 20_000
 _PAGE = 500
@@ -39,11 +41,14 @@ class Finding:
     payments: Payments
 
     def by_text(self, text: str) -> Found:
-        """Find an order by its code, its id, its page's address, a credit's id, or an id from Stripe.
+        """Find orders by a code, an id, a page's address, a credit's id, Stripe's ids, or a card's last digits.
 
         Raises:
             BadRequest: The text is none of these, however it is read.
         """
+        last4 = last4_in(text)
+        if last4 is not None:
+            return self.by_last4(last4)
         name = text.strip().rstrip("/").rpartition("/")[2]
         if not 0 < len(name) <= _MAX_TEXT:
             raise BadRequest("give an order's code or id, a credit's id, or an id from Stripe")
@@ -65,6 +70,30 @@ class Finding:
         if not found and name.startswith(LOOKED_UP):
             found = self._at_stripe(name, tried)
         return Found(tuple(found), tuple(tried))
+
+    def by_last4(self, text: str, *, machine_id: str | None = None, amount: str | None = None) -> Found:
+        """Find the newest orders that were paid with a card whose number ends so, by machine and price if need be.
+
+        Args:
+            amount: A price as people write it. The currency may be left out.
+
+        Raises:
+            BadRequest: These are not four digits.
+        """
+        last4 = last4_in(text)
+        if last4 is None:
+            raise BadRequest(f"{text[:40]!r}: write the last four digits of the card, such as 4242")
+        newest = self.store.orders_with_last4(last4, LAST4_LOOKED_AT)
+        orders = [
+            order
+            for order in newest
+            if machine_id in (None, *order.machine_ids) and (amount is None or _is_price(order, amount))
+        ]
+        tried = [f"the newest {LAST4_LOOKED_AT} orders" if len(newest) == LAST4_LOOKED_AT else "all orders"]
+        tried[0] += f" paid with a card that ends in {last4}; a phone may show other digits than the card"
+        if len(orders) > LAST4_SHOWN:
+            tried.append(f"only the newest {LAST4_SHOWN} are shown: name the machine or the price")
+        return Found(tuple(orders[:LAST4_SHOWN]), tuple(tried))
 
     def made_between(
         self, from_ms: int, until_ms: int, *, machine_id: str | None = None, amount: str | None = None

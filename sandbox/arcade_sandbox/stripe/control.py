@@ -194,6 +194,7 @@ CONTROLS: tuple[Control, ...] = (
             "held_payment_status": _TEXT,
             "refuse_partial_capture": _FLAG,
             "enforce_smallest_charge": _FLAG,
+            "card_last4": _TEXT,
             "twin_events": _FLAG,
             "fee_basis_points": _WHOLE,
             "fee_fixed": _WHOLE,

@@ -114,6 +114,8 @@ def _intent_of(state: StripeState, session: Json, now_s: int) -> Json:
 def _new_charge(state: StripeState, intent: Json, method_type: str, held: bool, now_s: int) -> Json:
     hold_until = now_s + shapes.HOLD_LIFE_S if held else None
     details = shapes.method_details(method_type, intent["amount"], hold_until, random_letters(15).upper())
+    if method_type == "card":
+        details["card"]["last4"] = state.rules.card_last4
     charge = shapes.charge(state.new_id("charge"), now_s, intent, details, state.new_id("payment_method"))
     state.put("charge", charge)
     intent["latest_charge"] = charge["id"]

@@ -50,6 +50,8 @@ class StripeRules:
     refuse_partial_capture: bool = False
     # Stripe refuses totals below a currency's smallest charge (2 RM).
     enforce_smallest_charge: bool = True
+    # How the numbers of the cards end that pay from now on.
+    card_last4: str = "4242"
     # Now and then Stripe sends two events with different ids about one and the same change.
     twin_events: bool = False
     # Fees of an account in Malaysia, for cards (stripe.com/en-my/pricing): 3 % and RM 1.00.

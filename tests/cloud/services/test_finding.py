@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+import msgspec
 import pytest
 
+from arcade_cloud.domain.money import Offer, Payment
 from arcade_cloud.domain.order import Order, code_in
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.errors import BadRequest, PaymentsUnavailable
@@ -14,6 +16,7 @@ from support.order_records import funded, new_order, next_version, step
 from support.orders import NOW_MS, only_payment
 from support.sandbox_account import SandboxAccount
 from support.sandbox_payments import SandboxPayments
+from support.site import Site
 
 MINUTE_MS = 60_000
 
@@ -131,6 +134,56 @@ def test_while_stripe_gives_no_verdict_that_is_said_and_nothing_fails(
     desk.payments.fault = lambda _: "before"
     assert "no verdict" in desk.tried("ch_9")
     assert issubclass(PaymentsUnavailable, Exception)
+
+
+def test_an_order_is_found_by_the_last_four_digits_of_its_card() -> None:
+    """From what Stripe shows where the payment is read anyway, through the whole chain."""
+    site = Site()
+    site.add_machine("cab-02", offers=(Offer(offer_id="two", credits=1, amount_minor=250, currency="myr"),))
+    bought: dict[str, list[str]] = {"4242": [], "0005": []}
+    for number, last4 in enumerate(("4242", "0005", "4242")):
+        site.now_ms += 1_000
+        site.payments.stripe.world.set_rules(card_last4=last4)
+        machine_id = "cab-02" if number == 2 else "cab-01"
+        site.say_status(machine_id)
+        order_id = site.cloud.sales.begin_checkout(machine_id, offer_id="two" if number == 2 else None).order_id
+        site.pay(order_id)
+        site.say_ack(order_id, delivered=1)
+        site.deliver_events()
+        assert (site.order(order_id).state, site.order(order_id).last4) == ("settled", last4)
+        bought[last4].insert(0, order_id)
+    reads = site.payments.calls.count("read_payment")
+    for text in ("4242", " 4242 ", "**** 4242", "…4242"):
+        assert [order.order_id for order in site.cloud.finding.by_text(text).orders] == bought["4242"]
+    assert [order.order_id for order in site.cloud.finding.by_last4("0005").orders] == bought["0005"]
+    narrow = site.cloud.finding.by_last4("4242", machine_id="cab-02")
+    assert [order.order_id for order in narrow.orders] == bought["4242"][:1]
+    narrow = site.cloud.finding.by_last4("4242", amount="2.50")
+    assert [order.order_id for order in narrow.orders] == bought["4242"][:1]
+    assert "ends in 9999" in site.cloud.finding.by_text("9999").tried[0]
+    for text in ("424", "42424", "", "4٢42", "abcd"):
+        with pytest.raises(BadRequest):
+            site.cloud.finding.by_last4(text)
+    assert site.payments.calls.count("read_payment") == reads
+
+
+def test_of_many_orders_with_the_same_digits_the_newest_are_shown(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "LAST4_LOOKED_AT", 4)
+    monkeypatch.setattr(finding, "LAST4_SHOWN", 2)
+    for number in range(6):
+        order = funded(new_order(f"ord_9{number}", created_at_ms=NOW_MS + number), f"pi_9{number}")
+        shown = Payment(
+            payment_intent=f"pi_9{number}", status="succeeded", amount_minor=300, currency="myr", last4="1881"
+        )
+        payment = msgspec.structs.replace(only_payment(order), shown=shown)
+        desk.store.move(step(new_order(f"ord_9{number}", created_at_ms=NOW_MS + number)))
+        desk.store.move(step(msgspec.structs.replace(order, payment=payment)))
+    found = desk.finding.by_last4("1881")
+    assert [order.order_id for order in found.orders] == ["ord_95", "ord_94"]
+    assert "the newest 4 orders" in found.tried[0]
+    assert "only the newest 2 are shown" in found.tried[1]
 
 
 @pytest.mark.parametrize("text", ["", "  ", "/", "x" * 300])

@@ -33,7 +33,8 @@ class FlatPayment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """A payment intent as it was last read.
 
     Version 0.1 wrote the number of refunds into `refunds` and an id into `order_id`, and never read them. A
-    negative `refunds` is what lost disputes took. Version 0.1 takes all for lost then, as it would by itself.
+    negative `refunds` is what lost disputes took. Version 0.1 takes all for lost then, as it would by itself. An
+    `order_id` such as `last4=4242` has the last four digits of the card.
     """
 
     payment_intent: str
@@ -119,6 +120,8 @@ class FlatOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     settled_at_ms: int | None = None
 
 
+# What stands before the last four digits of a card, where version 0.1 wrote an id.
+_LAST4 = "last4="
 _DECODER = msgspec.json.Decoder(FlatOrder)
 _ENCODER = msgspec.json.Encoder()
 
@@ -219,7 +222,8 @@ def _flat_shown(shown: Payment) -> FlatPayment:
     fields = {
         name: getattr(shown, name) for name in Payment.__struct_fields__ if name in FlatPayment.__struct_fields__
     }
-    return FlatPayment(**fields, refunds=-(shown.lost_minor or 0))
+    last4 = None if shown.last4 is None else f"{_LAST4}{shown.last4}"
+    return FlatPayment(**fields, refunds=-(shown.lost_minor or 0), order_id=last4)
 
 
 def _flat_delivery(credit: Credit) -> dict[str, Any]:
@@ -273,7 +277,8 @@ def _without_unread(flat: FlatOrder) -> FlatOrder:
     """The record without the fields that nothing ever read."""
     shown = flat.payment
     if shown is not None:
-        shown = msgspec.structs.replace(shown, refunds=min(0, shown.refunds), order_id=None)
+        last4 = None if _last4(shown) is None else shown.order_id
+        shown = msgspec.structs.replace(shown, refunds=min(0, shown.refunds), order_id=last4)
     return msgspec.structs.replace(flat, money_gone=False, payment=shown)
 
 
@@ -354,7 +359,14 @@ def _payment(flat: FlatOrder) -> OrderPayment:
 def _shown(flat: FlatPayment) -> Payment:
     fields = msgspec.structs.asdict(flat)
     known = {name: fields[name] for name in Payment.__struct_fields__ if name in fields}
-    return Payment(**known, lost_minor=-flat.refunds if flat.refunds < 0 else None)
+    return Payment(**known, lost_minor=-flat.refunds if flat.refunds < 0 else None, last4=_last4(flat))
+
+
+def _last4(flat: FlatPayment) -> str | None:
+    """The last four digits of the card; None if the record has none, or an id of version 0.1's in their place."""
+    text = flat.order_id or ""
+    digits = text.removeprefix(_LAST4)
+    return digits if text != digits and len(digits) == 4 and digits.isascii() and digits.isdecimal() else None
 
 
 def _delivery(flat: FlatOrder) -> Delivery:

@@ -25,6 +25,7 @@ _MAX_TIME_S = 1 << 40
 
 # Such as `card`, `customer_balance`, `p24`.
 _METHOD = re.compile(r"[a-z0-9_]{1,40}", re.ASCII)
+_LAST4 = re.compile(r"[0-9]{4}", re.ASCII)
 _STATUSES = frozenset(get_args(PaymentStatus))
 _SESSION_STATUSES = frozenset(get_args(SessionStatus))
 # A refund that is under way counts as money given back, and so does one whose status is null: nothing says that it
@@ -57,11 +58,11 @@ def payment_from(
     if status not in _STATUSES:
         raise Unreadable(f"payment intent {payment_intent}: unknown status {status!r}")
     charge = intent.get("latest_charge")
-    capture_before_ms = method = None
+    capture_before_ms = method = last4 = None
     if isinstance(charge, Mapping):
         paid_at_ms = time_ms(charge, "created") if charge.get("status") == "succeeded" else None
         capture_before_ms = hold_ends_ms(charge)
-        method = _method(charge)
+        method, last4 = _method(charge), _last4(charge)
         if refunds is None:
             refunds = listed(charge, "refunds")
     refunded, failed = 0, 0
@@ -88,6 +89,7 @@ def payment_from(
         capture_before_ms=capture_before_ms,
         capture_mark=optional_id(metadata_of(intent), CAPTURE_MARK),
         method=method,
+        last4=last4,
     )
 
 
@@ -325,11 +327,21 @@ def _method(charge: Json) -> str | None:
     return found if isinstance(found, str) and _METHOD.fullmatch(found) else None
 
 
+def _last4(charge: Json) -> str | None:
+    """The last four digits of the card or account. Whatever else stands there is none."""
+    found = _method_details(charge).get("last4")
+    return found if isinstance(found, str) and _LAST4.fullmatch(found) else None
+
+
 def hold_ends_ms(charge: Json) -> int | None:
     """When the hold of a card ends, or would have ended; None if it was charged at once."""
+    method = _method_details(charge)
+    return None if method.get("capture_before") is None else time_ms(method, "capture_before")
+
+
+def _method_details(charge: Json) -> Json:
+    """What the charge says of the card or account that it was paid with; empty if it says nothing."""
     details = charge.get("payment_method_details")
     kind = details.get("type") if isinstance(details, Mapping) else None
     method = details.get(kind) if isinstance(details, Mapping) and isinstance(kind, str) else None
-    if not isinstance(method, Mapping) or method.get("capture_before") is None:
-        return None
-    return time_ms(method, "capture_before")
+    return method if isinstance(method, Mapping) else {}

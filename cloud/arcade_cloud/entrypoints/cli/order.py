@@ -59,9 +59,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     show.set_defaults(run=_show)
     find = order.add_parser(
         "find",
-        help="find an order by its code, an id, or where and when it was made",
+        help="find an order by its code, an id, a card's last four digits, or where and when it was made",
         description="Find an order by one text (its code in any case, its id, a credit's id, or an id from "
-        "Stripe: pi_, cs_, ch_, re_, dp_), or by where and when it was made.",
+        "Stripe: pi_, cs_, ch_, re_, dp_), by the last four digits of the card, or by where and when it was made.",
     )
     find.add_argument("text", nargs="?", metavar="TEXT", help="a code, such as K7QX2A, or an id")
     find.add_argument("--machine", type=identifier, metavar="ID", help="made at this machine")
@@ -78,6 +78,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="so long before and after --at (30m); without --at, so long until now (24h)",
     )
     find.add_argument("--amount", help="its price, such as 5.00")
+    find.add_argument(
+        "--last4", metavar="DIGITS", help="the last four digits of the card; --machine and --amount narrow it down"
+    )
     add_formats(find)
     find.set_defaults(run=_find)
     refund = order.add_parser(
@@ -151,13 +154,22 @@ def _show(settings: "Settings", options: argparse.Namespace) -> int:
 def _find(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
 
-    place = (options.machine, options.at, options.within, options.amount)
+    place = (options.machine, options.at, options.within, options.amount, options.last4)
     if (options.text is None) == (place == (None,) * len(place)):
-        print("arcade-cloud: name one code or id, or --machine, --at, --amount", file=sys.stderr)
+        print("arcade-cloud: name one code or id, or --last4, --machine, --at, --amount", file=sys.stderr)
+        return 2
+    if options.last4 is not None and (options.at is not None or options.within is not None):
+        print("arcade-cloud: --last4 goes with --machine and --amount, not with a time", file=sys.stderr)
         return 2
     with build(settings) as cloud:
         if options.text is not None:
             found = cloud.services.finding.by_text(options.text)
+        elif options.last4 is not None:
+            if options.machine is not None:
+                _check_machine(cloud, options.machine)
+            found = cloud.services.finding.by_last4(
+                options.last4, machine_id=options.machine, amount=options.amount
+            )
         else:
             found = _find_by_time(cloud, options)
     print_list(options, found.orders, columns(), fields)

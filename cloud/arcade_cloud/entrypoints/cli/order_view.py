@@ -84,6 +84,7 @@ def facts(order: "Order") -> dict[str, str]:
         "credits": _credits(order),
         "price": f"{_price(order)}{f', {kept}' if kept else ''}",
         "payment": order.payment_intent or "-",
+        "paid by": _paid_by(order) or "-",
         "checkout": "-" if page is None else page.session_id,
         "credit": " ".join(order.credit_ids) or "-",
         "uncertain": str(order.uncertain),
@@ -94,6 +95,14 @@ def facts(order: "Order") -> dict[str, str]:
         word = "kept" if order.state == "settled" else "to keep"
         found[word] = format_amount(order.books.target_minor, order.currency)
     return found
+
+
+def _paid_by(order: "Order") -> str:
+    shown = None if order.payment is None else order.payment.shown
+    if shown is None:
+        return ""
+    ends = None if shown.last4 is None else f"ends in {shown.last4}"
+    return ", ".join(part for part in (shown.method, ends) if part)
 
 
 def fields(order: "Order") -> Fields:
@@ -125,6 +134,7 @@ def fields(order: "Order") -> Fields:
         "goodwill": amount(books.goodwill_minor),
         "lost": amount(books.lost_minor),
         "owed": amount(books.owed_minor),
+        "last4": order.last4,
         "paymentIntent": order.payment_intent,
         "checkoutSession": None if page is None else page.session_id,
         "creditIds": list(order.credit_ids),

@@ -12,9 +12,11 @@ import pytest
 from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.form_1 import FlatOrder
 from arcade_cloud.adapters.store.forms import FORM_1, FORM_2, FORMS, Forms
+from arcade_cloud.domain.money import Payment
 from arcade_cloud.domain.order import Draw, Order, ResolvedBy, State, credit_id_of
 from arcade_cloud.errors import FormTooNew, InvariantBroken
-from support.order_records import new_order
+from support.order_records import funded, new_order
+from support.orders import only_payment
 from support.version_0_1 import LEFT
 
 
@@ -86,6 +88,39 @@ def test_the_newest_form_holds_all_that_was_in_it(line: Line) -> None:
     newest = FORMS.write(order, FORMS.newest)
     assert records.order(newest, order.order_id, FORMS) == order
     assert FORMS.write(records.order(newest, order.order_id, FORMS), 1) == FORMS.write(order, 1)
+
+
+def paid_with(last4: str | None) -> Order:
+    """An order that Stripe shows as paid with a card that ends so."""
+    order = funded(new_order("o-1"), "pi_1")
+    payment = only_payment(order)
+    shown = Payment(
+        payment_intent="pi_1",
+        status="requires_capture",
+        amount_minor=300,
+        currency="myr",
+        last4=last4,
+        lost_minor=20,
+    )
+    return msgspec.structs.replace(order, payment=msgspec.structs.replace(payment, shown=shown))
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("last4", ["4242", "0005", None])
+def test_the_last_four_digits_are_kept_in_every_form(number: int, last4: str | None) -> None:
+    order = paid_with(last4)
+    again = records.order(FORMS.write(order, number), "o-1", FORMS)
+    assert again == order
+    assert again.last4 == last4
+
+
+@pytest.mark.parametrize(
+    "text", ["ord_1", "1234", "last4=", "last4=123", "last4=12345", "last4=12a4", "last4=١٢٣٤", ""]
+)
+def test_an_id_of_0_1_is_not_taken_for_digits(text: str) -> None:
+    said = msgspec.json.decode(FORMS.write(paid_with("4242"), 1))
+    said["payment"]["order_id"] = text
+    assert records.order(msgspec.json.encode(said), "o-1", FORMS) == paid_with(None)
 
 
 def test_the_records_show_every_state_and_end_and_every_field() -> None:

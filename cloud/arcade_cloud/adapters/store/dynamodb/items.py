@@ -116,6 +116,11 @@ def with_code(code: str) -> str:
     return f"code#{code}"
 
 
+def with_last4(last4: str) -> str:
+    """The partition of the orders that were paid with what ends in these digits."""
+    return f"last4#{last4}"
+
+
 def before(at_ms: int | None) -> str:
     """A bound that only ranks of earlier times sort before. With None, all ranks do."""
     return ":" if at_ms is None else _stamp(max(0, min(at_ms, _LATEST_MS)))
@@ -221,6 +226,15 @@ def claim_put(kind: str, name: str, order_id: str) -> Write:
         f"{IS_NEW} OR order_id = :order_id",
         {":order_id": {"S": order_id}},
     )
+
+
+def payment_put(payment_intent: str, order: Order) -> Write:
+    """Make the order the owner of a payment, as `claim_put`, and list it under the last four digits, if known."""
+    item: Item = {**key("payment", payment_intent), "order_id": {"S": order.order_id}}
+    if order.last4 is not None:
+        item["listed_in"] = {"S": with_last4(order.last4)}
+        item["listed_at"] = {"S": rank(order.created_at_ms, order.order_id)}
+    return put(item, f"{IS_NEW} OR order_id = :order_id", {":order_id": {"S": order.order_id}})
 
 
 def seen_put(event_id: str, at_ms: int, by: str) -> Write:

@@ -12,7 +12,7 @@ Each call of the port is one conditional write or one transaction; nothing scans
                takings#<shard>#<day>  <order>#<serial>    (the same, for a day)
     tally      tallies#<shard>#<month>  <day>#<machine>#<location>#<method>#<currency>  (what lines add up to)
     report     day#<day>              day                 (what reconciling the day has found)
-    payment    payment#<intent>       payment             (names its order)
+    payment    payment#<intent>       payment             lists    last4#<digits>  (created_at, id)
     credit     credit#<id>            credit              (names its order)
     seen       seen#<event>           seen                waiting  seen#<shard>    (at, id)
     machine    machines#<shard>       machine#<id>
@@ -58,7 +58,7 @@ decision depends on is read consistently from the table itself:
                    A new alert may be missed for one pass.
   due_postings     As due_orders. Each try is a conditional write before anything is sent.
   standing_alerts  Read again from the table without those that are over.
-  recent_orders, orders_with_code, recent_alerts, unmatched_acks, unclaimed, audit, postings
+  recent_orders, orders_with_code, orders_with_last4, recent_alerts, unmatched_acks, unclaimed, audit, postings
                    The records are current, but one made this very moment may be missing. Only people read them.
   machines, api_keys, endpoints, people
                    No index: read from the table, so a machine is listed as soon as it is registered.
@@ -151,7 +151,7 @@ class DynamoStore(DynamoTakings):
             "history": ("Put", items.history_put(move.history, order)),
         }
         if order.payment_intent is not None:
-            writes["payment"] = ("Put", items.claim_put("payment", order.payment_intent, order.order_id))
+            writes["payment"] = ("Put", items.payment_put(order.payment_intent, order))
         for credit_id in order.credit_ids:
             writes[f"credit {credit_id}"] = ("Put", items.claim_put("credit", credit_id, order.order_id))
         for machine_id in order.machine_ids[1:]:
@@ -274,6 +274,19 @@ class DynamoStore(DynamoTakings):
             newest_first=True,
         )
         found = self.table.get_all(items.order_key(entry) for entry in entries)
+        return [records.order(items.body(item), items.name_of(item), self._forms) for item in found]
+
+    def orders_with_last4(self, last4: str, limit: int) -> list[Order]:
+        """See `Store.orders_with_last4`. The newest may be missing for a moment; each record is current."""
+        entries = self.table.query(
+            "listed_in = :partition",
+            {":partition": items.with_last4(last4)},
+            limit=max(0, limit),
+            index="lists",
+            newest_first=True,
+        )
+        owners = [items.text(claim, "order_id") for claim in self.table.get_all(entries)]
+        found = self.table.get_all(items.key("order", order_id) for order_id in owners)
         return [records.order(items.body(item), items.name_of(item), self._forms) for item in found]
 
     # the books

@@ -44,6 +44,8 @@ RECENT_ORDERS_OF_MACHINE = """SELECT record, order_id FROM orders WHERE machine_
     ORDER BY created_at_ms DESC, order_id DESC LIMIT ?"""
 ORDERS_WITH_CODE = """SELECT record, order_id FROM orders WHERE code = ?
     ORDER BY created_at_ms DESC, order_id DESC LIMIT ?"""
+ORDERS_WITH_LAST4 = """SELECT record, order_id FROM orders WHERE last4 = ?
+    ORDER BY created_at_ms DESC, order_id DESC LIMIT ?"""
 UNSENT_ALERTS = "SELECT record, alert_id FROM alerts WHERE sent = 0 ORDER BY at_ms, alert_id LIMIT ?"
 RECENT_ALERTS = "SELECT record, alert_id FROM alerts ORDER BY at_ms DESC, alert_id DESC LIMIT ?"
 RECENT_ORDERS_ALSO_AT = """SELECT orders.record, orders.order_id FROM also_at JOIN orders USING (order_id)
@@ -237,6 +239,10 @@ class SqliteStore(SqliteTakings):
     def orders_with_code(self, code: str, limit: int) -> list[Order]:
         """See `Store.orders_with_code`."""
         return self._orders(ORDERS_WITH_CODE, code, max(0, limit))
+
+    def orders_with_last4(self, last4: str, limit: int) -> list[Order]:
+        """See `Store.orders_with_last4`."""
+        return self._orders(ORDERS_WITH_LAST4, last4, max(0, limit))
 
     def _orders(self, sql: str, *values: str | int) -> list[Order]:
         return [records.order(row[0], row[1], self._forms) for row in self._all(sql, *values)]
@@ -586,11 +592,12 @@ def _is_new(connection: sqlite3.Connection, sql: str, row: tuple[str | int | byt
 def _insert(connection: sqlite3.Connection, order: Order, record: bytes) -> None:
     if not _is_new(
         connection,
-        "INSERT INTO orders (order_id, code, version, machine_id, created_at_ms, due_at_ms, record) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO orders (order_id, code, last4, version, machine_id, created_at_ms, due_at_ms, record) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (
             order.order_id,
             order.code,
+            order.last4,
             order.version,
             order.machine_id,
             order.created_at_ms,
@@ -610,8 +617,8 @@ def _update(connection: sqlite3.Connection, order: Order, record: bytes, expecte
     if row[1:] != (order.machine_id, order.created_at_ms):
         raise InvariantBroken(f"order {order.order_id}: an order keeps its machine and its time of birth")
     connection.execute(
-        "UPDATE orders SET version = ?, due_at_ms = ?, record = ? WHERE order_id = ?",
-        (order.version, order.due_at_ms, record, order.order_id),
+        "UPDATE orders SET last4 = ?, version = ?, due_at_ms = ?, record = ? WHERE order_id = ?",
+        (order.last4, order.version, order.due_at_ms, record, order.order_id),
     )
 
 
