@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import agent, busy, cloud, pages, pulses, store
+from bench import agent, busy, cloud, console, pages, pulses, store
 from bench.rows import Row
 
 PARTS: dict[str, Callable[[], list[Row]]] = {
@@ -21,6 +21,7 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
     "store": store.store,
     "page": pages.page_weight,
     "busy": busy.busy,
+    "console": console.console,
 }
 
 

@@ -1,9 +1,9 @@
 """What all pages of the console share: what they read, who looks at them, and how they are rendered."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from flask import Response, make_response, render_template, request
 
@@ -15,6 +15,8 @@ from arcade_cloud.services.desk import Desk
 from arcade_cloud.services.fulfilment import Fulfilment
 from arcade_cloud.web.console import words
 from arcade_cloud.web.console.guard import Guard
+
+_Row = TypeVar("_Row")
 
 STRIPE_PAGES = "https://dashboard.stripe.com/"
 # No arcade has booked anything before.
@@ -181,6 +183,28 @@ def check_sure() -> None:
     """
     if request.form.get("sure") != "yes":
         raise BadRequest("say that you are sure: this cannot be taken back")
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Generic[_Row]):
+    """What a page shows of a long list.
+
+    Attributes:
+        number: Which page it is, from 1.
+        of: How many there are.
+        rows: Those of this page.
+    """
+
+    number: int
+    of: int
+    rows: Sequence[_Row]
+
+
+def part_of(rows: Sequence[_Row], at_most: int) -> Part[_Row]:
+    """The part of a list that the address asks for, `at_most` rows to a page."""
+    pages = max(1, -(-len(rows) // at_most))
+    number = whole(text_of(request.args, "page"), 1, 1, pages)
+    return Part(number, pages, rows[(number - 1) * at_most : number * at_most])
 
 
 def number_of(text: str) -> int:

@@ -15,13 +15,16 @@ from arcade_cloud.domain.people import Act
 from arcade_cloud.domain.spreadsheet import csv_text
 from arcade_cloud.errors import BadRequest
 from arcade_cloud.web.console import words
-from arcade_cloud.web.console.room import Room, a_day, plot, text_of
+from arcade_cloud.web.console.room import Room, a_day, part_of, plot, text_of
 from arcade_cloud.web.error_responses import status_of
 from arcade_shared.times import format_ms
 
 # Each day is a query or more.
 MOST_DAYS = 400
-LINES_SHOWN = 500
+LINES_SHOWN = 200
+ROWS_A_PAGE = 100
+# A statement is printed, so one of a large place is to be in one piece.
+ROWS_OF_STATEMENT = 300
 PLOT_HEIGHT = 200.0
 BYS: tuple[By, ...] = get_args(By)
 _TIMES = {"day", "week", "month"}
@@ -89,13 +92,18 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
         report = room.desk.takings.report(asked.first, asked.last, asked.by, asked.only)
         rows = report.rows()
         bars, width = _bars(rows, asked)
+        part = part_of(rows, ROWS_A_PAGE)
+        idle = room.desk.takings.idle(report, asked.only) if asked.by == "machine" else []
         return room.render(
             "takings.html",
             "Takings",
             asked=asked.values,
             bys=BYS,
-            rows=[(row, _deeper(row, asked)) for row in rows],
-            idle=room.desk.takings.idle(report, asked.only) if asked.by == "machine" else [],
+            rows=[(row, _deeper(row, asked)) for row in part.rows],
+            part=part,
+            page_link=lambda number: asked.link("takings", page=number),
+            idle=idle[:ROWS_A_PAGE],
+            more_idle=max(0, len(idle) - ROWS_A_PAGE),
             totals=report.totals(),
             lessened=_is_lessened(report.totals()),
             bars=bars,
@@ -152,6 +160,7 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
         last = (first + timedelta(days=32)).replace(day=1) - timedelta(days=1)
         location, share = text_of(request.args, "location", 80) or None, _share()
         report = room.desk.takings.report(first, min(last, today), "machine", Only(location=location))
+        part = part_of(report.rows(), ROWS_OF_STATEMENT)
         names = {machine.machine_id: machine.name for machine in room.fulfilment.store.machines()}
         return room.render(
             "statement.html",
@@ -163,7 +172,15 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
             unfinished=today <= last,
             asked={"location": location},
             share_text="" if share is None else f"{share:f}",
-            rows=report.rows(),
+            rows=part.rows,
+            part=part,
+            page_link=lambda number: url_for(
+                "console.statement",
+                month=f"{first:%Y-%m}",
+                location=location,
+                share=None if share is None else f"{share:f}",
+                page=number,
+            ),
             names=names,
             totals=[(row, _part(row, share)) for row in report.totals()],
             lessened=_is_lessened(report.totals()),
