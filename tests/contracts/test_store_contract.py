@@ -1,5 +1,6 @@
 """What every store promises: one suite, run on each adapter, on the fake, and on a simulated cloud's."""
 
+import dataclasses
 import itertools
 import json
 import subprocess
@@ -29,6 +30,7 @@ from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.books import EVERY, Line, Only, total
 from arcade_cloud.domain.closure import Closure
 from arcade_cloud.domain.machines import HEARS_FOR_MS, Hearing, Machine, Presence
+from arcade_cloud.domain.metering import Count
 from arcade_cloud.domain.money import Payment
 from arcade_cloud.domain.order import Arrival, Command, HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
@@ -754,6 +756,44 @@ def test_changes_come_newest_first_with_the_last_one_before(store: Store) -> Non
     assert store.state_changes("cab-01", 2000, 10) == [*reversed(every)]
     assert store.state_changes("cab-01", 2500, 2) == [*reversed(every[2:])]
     assert store.state_changes("cab-01", 2500, 1) == [every[3]]
+
+
+def _count(order_id: str, credit_id: str, at_ms: int, machine_id: str = "cab-01") -> Count:
+    return Count(
+        machine_id=machine_id, at_ms=at_ms, order_id=order_id, credit_id=credit_id, pulsed=3, registered=2
+    )
+
+
+def test_counts_are_stored_with_the_step_or_not_at_all(store: Store) -> None:
+    store.move(step(new_order("o-1")))
+    paid = step(funded(new_order("o-1"), "pi_1", "credit-1"), seen="evt_1")
+    count = _count("o-1", "credit-1", 1000)
+    for wrong in (_count("o-2", "credit-1", 1000), _count("o-1", "credit-2", 1000)):
+        with pytest.raises(InvariantBroken):
+            store.move(dataclasses.replace(paid, counts=(wrong,)))
+    assert store.counts("cab-01", 0, 10) == []
+    store.move(dataclasses.replace(paid, counts=(count,)))
+    assert store.counts("cab-01", 0, 10) == [count]
+    for refused, error in ((paid, AlreadySeen), (dataclasses.replace(paid, seen=None), Conflict)):
+        with pytest.raises(error):
+            store.move(dataclasses.replace(refused, counts=(_count("o-1", "credit-1", 2000),)))
+    assert store.counts("cab-01", 0, 10) == [count]
+    assert store.counts("cab-02", 0, 10) == []
+
+
+def test_counts_come_newest_first_from_a_moment_on(store: Store) -> None:
+    every = []
+    for number, at_ms in enumerate((1000, 2000, 2000, 3000, 10_000_000_000_000)):
+        order = new_order(f"o-{number}")
+        store.move(step(order))
+        count = _count(f"o-{number}", f"credit-{number}", at_ms)
+        store.move(dataclasses.replace(step(funded(order, f"pi_{number}", f"credit-{number}")), counts=(count,)))
+        every.append(count)
+    assert store.counts("cab-01", 0, 10) == [*reversed(every)]
+    assert store.counts("cab-01", 2000, 10) == [*reversed(every[1:])]
+    assert store.counts("cab-01", 2001, 10) == [*reversed(every[3:])]
+    assert store.counts("cab-01", 0, 2) == [*reversed(every[3:])]
+    assert store.counts("cab-01", 0, 0) == []
 
 
 def test_machines_come_by_id(store: Store) -> None:

@@ -518,7 +518,7 @@ def check(evidence: Evidence) -> tuple[list[Broken], Counter[str]]:
     from simulation.closure_checker import check_closed
     from simulation.ownership_checker import check_ownership
     from simulation.takings_checker import check_takings
-    from simulation.train_checkers import check_meters, check_trains
+    from simulation.train_checkers import check_counts, check_meters, check_trains
 
     case = Case(evidence)
     broken: list[Broken] = []
@@ -535,6 +535,7 @@ def check(evidence: Evidence) -> tuple[list[Broken], Counter[str]]:
         check_final,
         check_trains,
         check_meters,
+        check_counts,
         check_alerts,
         check_ownership,
         check_closed,

@@ -271,6 +271,7 @@ class Evidence:
     orders: list[dict[str, Any]] = field(default_factory=list)
     takings: list[dict[str, Any]] = field(default_factory=list)  # as they are on record, day by day
     tallies: list[dict[str, Any]] | None = None  # their sums as they are on record
+    counts: list[dict[str, Any]] = field(default_factory=list)  # what is on record of the coin meters
     announced: list[dict[str, Any]] = field(default_factory=list)  # the events that wait for other software
     money: list[dict[str, Any]] = field(default_factory=list)
     alerts: list[tuple[str, str]] = field(default_factory=list)

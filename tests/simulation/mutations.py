@@ -927,6 +927,16 @@ MUTATIONS = (
         weather=("coin not registered",),
     ),
     _bug(
+        "what a meter counted is not on record where it disagrees",
+        ("arcade_cloud.domain.metering:counts", "if registered is None", "if registered is None or ack.reason"),
+        weather=("coin not registered",),
+    ),
+    _bug(
+        "what was delivered is on record for what was pulsed",
+        ("arcade_cloud.domain.metering:_pulsed", "return told if", "return told if False and"),
+        weather=("coin not registered",),
+    ),
+    _bug(
         "a machine is called silent though the cloud may be deaf",
         (
             "arcade_cloud.domain.machines:look",

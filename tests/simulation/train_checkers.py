@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
 from simulation.checkers import Broken, Case, whole_credits
 from simulation.evidence import Pulse, Span
@@ -78,6 +79,46 @@ def check_meters(case: Case) -> Iterator[Broken]:
         if any(case.befell(what, line) for what in ("journal rolled back", "journal lost")):
             continue  # its card may have forgotten how many there were
         yield from _sold_all_the_same(case, line, sorted(trains))
+
+
+def check_counts(case: Case) -> Iterator[Broken]:
+    """What a meter counted is on record once for each train that the cloud was told of, beside what was pulsed."""
+    told: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for count in case.evidence.counts:
+        told[count["credit_id"]].append(count)
+    for order in case.evidence.orders:
+        found = told.pop(order["credit_id"] or "", [])
+        words = [said.fields for said in case.finals.get(order["credit_id"] or "", [])]
+        counted = [word for word in words if word.get("registered") is not None]
+        if len(found) > 1:
+            yield Broken("5", "counts", f"{order['order_id']}: its train is on record {len(found)} times")
+        trained = [
+            word
+            for word in counted
+            if word["registered"] + word["delivered"] or _pulsed(case, order["credit_id"], words)
+        ]
+        if order["resolved_by"] == "ack" and trained and not found and len(counted) == len(words):
+            yield Broken("5", "counts", f"{order['order_id']}: what its meter counted is not on record")
+        for count in found:
+            yield from _counted(case, count, counted)
+    for credit_id in told:
+        yield Broken("5", "counts", f"{credit_id}: counted, and of no order")
+
+
+def _counted(case: Case, count: dict[str, Any], words: list[dict[str, Any]]) -> Iterator[Broken]:
+    if count["registered"] not in [word["registered"] for word in words]:
+        yield Broken("5", "counts", f"{count}, and the machine says {words}")
+    pulsed = _pulsed(case, count["credit_id"], words)
+    if pulsed is not None and count["pulsed"] != pulsed:
+        yield Broken("5", "counts", f"{count}, and {pulsed} were pulsed")
+
+
+def _pulsed(case: Case, credit_id: str, words: list[dict[str, Any]]) -> int | None:
+    """How many credits were pulsed; None if power went meanwhile: it may be one more than the machine knows."""
+    if any(word["uncertain"] or word["reason"].endswith("restarted") for word in words):
+        return None
+    pulses = case.pulses.get(credit_id, [])
+    return whole_credits(pulses, case.evidence.profiles[pulses[0].line]) if pulses else 0
 
 
 def _sold_all_the_same(case: Case, line: str, trains: list[tuple[int, bool]]) -> Iterator[Broken]:

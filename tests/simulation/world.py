@@ -469,6 +469,11 @@ class World:
                 time.strftime("%Y-%m-%d", time.gmtime(day_ms // 1000))
             ).items()
         ]
+        evidence.counts = [
+            msgspec.structs.asdict(count)
+            for machine in store.machines()
+            for count in store.counts(machine.machine_id, 0, 1_000_000)
+        ]
         evidence.announced = [json.loads(one.body) for one in store.software.postings(SOFTWARE, 1_000_000)]
         evidence.alerts = [(alert.kind, alert.subject) for alert in store.recent_alerts(100_000)]
         evidence.conditions = [

@@ -13,6 +13,7 @@ from arcade_cloud.domain import webhooks
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.books import EVERY, Line, Only
 from arcade_cloud.domain.machines import Hearing, Machine, Presence, hearing_after
+from arcade_cloud.domain.metering import Count
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
 from arcade_cloud.domain.outbox import Posting
 from arcade_cloud.domain.ownership import Unclaimed
@@ -45,6 +46,7 @@ class MemoryStore:
         self._machines: dict[str, Machine] = {}
         self._presences: dict[str, Presence] = {}
         self._changes: dict[str, dict[int, StateChange]] = {}
+        self._counts: dict[str, dict[tuple[int, str], Count]] = {}
         self._alerts: dict[str, Alert] = {}
         self._unsent: dict[str, Alert] = {}
         self._lasting: dict[str, str] = {}
@@ -104,6 +106,8 @@ class MemoryStore:
         for alert in move.alerts:
             self._put_alert(alert)
         self.software.put_postings(move.postings)
+        for count in move.counts:
+            self._counts.setdefault(count.machine_id, {})[count.at_ms, count.credit_id] = count
 
     def _set_due(self, order_id: str, due_at_ms: int | None) -> None:
         known_ms = self._due_at.pop(order_id, None)
@@ -322,6 +326,12 @@ class MemoryStore:
             every = sorted(self._changes.get(machine_id, {}).items(), reverse=True)
             found = [change for at_ms, change in every if at_ms >= since_ms]
             return [*found, *(change for at_ms, change in every if at_ms < since_ms)][: min(limit, len(found) + 1)]
+
+    def counts(self, machine_id: str, since_ms: int, limit: int) -> list[Count]:
+        with self._lock:
+            self._check_up()
+            every = sorted(self._counts.get(machine_id, {}).items(), reverse=True)
+            return [count for (at_ms, _), count in every if at_ms >= since_ms][: max(0, limit)]
 
     def put_presence(
         self, presence: Presence, expected_version: int, changes: tuple[StateChange, ...] = ()

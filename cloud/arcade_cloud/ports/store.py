@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.books import EVERY, Line, Only
 from arcade_cloud.domain.machines import Hearing, Machine, Presence
+from arcade_cloud.domain.metering import Count
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.outbox import Posting
 from arcade_cloud.domain.ownership import Unclaimed
@@ -45,6 +46,7 @@ class Move:
         lines: What the step books: of this order, all with the same new serial and the same day.
         postings: What the step tells other software, at most POSTINGS_AT_MOST. Only new ones are stored.
         tallies: What the lines add to the tallies, by `tallies.added`.
+        counts: What coin meters have counted, one for a credit of this order at most.
     """
 
     order: Order
@@ -55,6 +57,7 @@ class Move:
     lines: tuple[Line, ...] = ()
     postings: tuple[Posting, ...] = ()
     tallies: Tallies = field(default_factory=dict)
+    counts: tuple[Count, ...] = ()
 
 
 class Store(Protocol):
@@ -249,6 +252,10 @@ class Store(Protocol):
         """A machine's changes from that moment on, and the last one before it; at most `limit`, newest first."""
         ...
 
+    def counts(self, machine_id: str, since_ms: int, limit: int) -> list[Count]:
+        """What a machine's coin meter has counted from that moment on; at most `limit`, newest first."""
+        ...
+
     def due_presences(self, now_ms: int, limit: int) -> list[str]:
         """The ids of machines whose presence is due, at most `limit`, the longest due first."""
         ...
@@ -368,8 +375,8 @@ class Store(Protocol):
 
         An event's id goes after 90 days (Stripe repeats an event for 3 days). An alert that was sent goes after 90
         days if it no longer stands, and after 400 days if nobody has acknowledged it. A condition that lasts
-        stays. A machine's changes may go after 90 days. Orders, histories and payment claims go with `forget`
-        only.
+        stays. A machine's changes and counts may go after 90 days. Orders, histories and payment claims go with
+        `forget` only.
         """
         ...
 

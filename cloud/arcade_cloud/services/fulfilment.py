@@ -13,7 +13,7 @@ from datetime import UTC, tzinfo
 from functools import partial
 from typing import Literal
 
-from arcade_cloud.domain import books
+from arcade_cloud.domain import books, metering
 from arcade_cloud.domain.alerts import Alert, alert
 from arcade_cloud.domain.clocks import clock_of
 from arcade_cloud.domain.decisions import Clock, Context, Decision
@@ -198,6 +198,7 @@ class Fulfilment:
                 lines=lines,
                 postings=self.outbox.of_step(order, decision.order, at_ms),
                 tallies=tallies,
+                counts=metering.counts(order, decision.order, event, at_ms),
             )
         )
         return decision.order

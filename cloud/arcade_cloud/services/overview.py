@@ -13,6 +13,7 @@ from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.books import EVERY, Only, Sums
 from arcade_cloud.domain.health import Sign, signs
 from arcade_cloud.domain.machines import Machine, Presence, condition, stage, why_unfit
+from arcade_cloud.domain.metering import CountedDay, by_day
 from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.tallies import Taken, sums_of
 from arcade_cloud.domain.uptime import Span, ready_share, spans
@@ -29,6 +30,8 @@ ORDERS_SHOWN = 20
 UPTIME_DAYS = 7
 # A machine that is ready and away by turns has a change at each status: enough for the last of them.
 CHANGES_AT_MOST = 2_000
+# Far more trains than a coin line takes in a week of busy days.
+COUNTS_AT_MOST = 5_000
 
 # Worst first. `dead`: nobody can pay, and somebody should. `not ready`: it says so itself, as while it is full.
 Rank = Literal["dead", "not ready", "ready", "being set up", "out of service", "retired"]
@@ -120,6 +123,8 @@ class MachineLife:
         days: The last UPTIME_DAYS days, oldest first; none of a machine that only listens.
         share: Which part of the known time of these days it was ready.
         signs: What its agent says of itself, with what to do.
+        counted: What its coin meter has counted beside what was pulsed, newest day first; none without a meter.
+        counts_cut: There is more of that than COUNTS_AT_MOST trains: the oldest of these days are not whole.
     """
 
     now: MachineNow
@@ -129,6 +134,8 @@ class MachineLife:
     days: tuple[DayUp, ...]
     share: float | None
     signs: tuple[Sign, ...]
+    counted: tuple[CountedDay, ...]
+    counts_cut: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +196,7 @@ class Overview:
         (seen,) = self._ranked([machine], taken, alerts, now_ms)
         days, since_ms = self._days(seen, now_ms)
         every = [span for day in days for span in day.spans]
+        counts = self._store.counts(machine.machine_id, self._first_ms(now_ms), COUNTS_AT_MOST)
         return MachineLife(
             now=seen,
             since_ms=since_ms,
@@ -196,6 +204,8 @@ class Overview:
             alerts=tuple(alert for alert in alerts if alert.subject == machine.machine_id),
             days=days,
             share=ready_share(every),
+            counted=by_day(counts, self.zone),
+            counts_cut=len(counts) == COUNTS_AT_MOST,
             signs=signs(
                 machine,
                 seen.presence,
@@ -292,6 +302,12 @@ class Overview:
         if since_ms is None and whole[-1].state and whole[-1].from_ms > begins[0]:
             since_ms = whole[-1].from_ms
         return tuple(found), since_ms
+
+    def _first_ms(self, now_ms: int) -> int:
+        """When the first of the last UPTIME_DAYS days began."""
+        return self._midnight_ms(
+            date.fromisoformat(books.day_of(now_ms, self.zone)) - timedelta(days=UPTIME_DAYS - 1)
+        )
 
     def _midnight_ms(self, day: date) -> int:
         return int(datetime.combine(day, time(), self.zone).timestamp() * 1000)

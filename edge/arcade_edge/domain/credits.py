@@ -19,7 +19,7 @@ from typing import Final, Literal, TypeAlias
 
 from arcade_edge.domain.train import Pause, TrainEnd
 from arcade_edge.errors import InvariantBroken
-from arcade_shared.cabinet import NOT_REGISTERED
+from arcade_shared.cabinet import NOT_REGISTERED, short_train
 from arcade_shared.ids import uuid7_ms
 
 State = Literal["accepted", "pulsing", "done", "refused", "revoked"]
@@ -374,7 +374,7 @@ def _settled(credit: Credit, ending: Credit, registered: int, context: Context) 
         raise InvariantBroken(f"{credit.credit_id}: the meter settled in the middle of a train")
     reason = ending.reason
     if registered < ending.delivered:
-        told = f"{NOT_REGISTERED}: {registered} of {ending.delivered}"
+        told = short_train(registered, ending.delivered)
         reason = f"{told}; {reason}" if reason else told
     settled = replace(ending, registered=registered, reason=reason)
     return replace(settled, delivered=_counted(settled, context.counts))

@@ -323,3 +323,41 @@ def test_the_machines_page_tells_of_two_pis_of_a_foreign_key_and_of_silence(site
     site.now_ms += FRESH_MS + 1
     text = words(console.get("/console/machines/cab-02"))
     assert "Nothing is heard from it any more. Look at its power" in text
+
+
+# --- its coin meter --------------------------------------------------------------------------------------
+
+
+def trained(site: Site, delivered: int, registered: int | None, reason: str = "") -> str:
+    """A purchase of five that goes the whole way, and what the machine's meter says of it."""
+    site.say_status("cab-02")
+    order_id = site.cloud.sales.begin_checkout("cab-02", offer_id="c5-800myr", quantity=1).order_id
+    site.pay(order_id)
+    site.say_ack(order_id, "done", delivered, registered=registered, reason=reason)
+    site.say_ack(order_id, "done", delivered, registered=registered, reason=reason)
+    site.deliver_events()
+    assert site.order(order_id).state == "settled"
+    return order_id
+
+
+def test_the_coin_meter_stands_against_the_pulses_day_by_day_down_to_the_order(
+    site: Site, console: Console
+) -> None:
+    trained(site, 5, None)
+    assert "Coin meter against pulses" not in words(console.get("/console/machines/cab-02"))
+    trained(site, 5, 5)
+    site.now_ms += 86_400_000
+    short = trained(site, 5, 3, "coins not registered: 3 of 5")
+    counting = trained(site, 4, 4, "coins not registered: 4 of 5")
+    by_hand = trained(site, 5, 6)
+    page = console.get("/console/machines/cab-02")
+    text = words(page)
+    assert "Tue 22 Sep 3 15 13 -2" in text
+    assert "Mon 21 Sep 1 5 5 0 –" in text
+    assert "Total 4 20 18 -2" in text
+    section = page.text.partition('id="meter"')[2].partition("</section>")[0]
+    assert re.findall(r"/console/orders/(\w+)", section) == [by_hand, counting, short]
+    for order_id, off in ((short, "-2"), (counting, "-1"), (by_hand, "+1")):
+        assert f"{site.order(order_id).code} {off}" in text
+    site.now_ms += 7 * 86_400_000
+    assert "Coin meter against pulses" not in words(console.get("/console/machines/cab-02"))

@@ -15,6 +15,7 @@ from arcade_cloud.domain.api_keys import ApiKey
 from arcade_cloud.domain.audit import AuditEntry, AuditOutcome
 from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Machine, Presence
+from arcade_cloud.domain.metering import Count
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
 from arcade_cloud.domain.outbox import POSTINGS_AT_MOST, Endpoint, Posting
 from arcade_cloud.domain.ownership import Unclaimed
@@ -53,6 +54,7 @@ _ENDPOINT = msgspec.json.Decoder(Endpoint)
 _POSTING = msgspec.json.Decoder(Posting)
 _API_KEY = msgspec.json.Decoder(ApiKey)
 _STATE_CHANGE = msgspec.json.Decoder(StateChange)
+_COUNT = msgspec.json.Decoder(Count)
 _PERSON = msgspec.json.Decoder(Person)
 _SESSION = msgspec.json.Decoder(Session)
 _TRIES = msgspec.json.Decoder(Tries)
@@ -65,7 +67,7 @@ def check_move(move: Move) -> None:
 
     Raises:
         InvariantBroken: The order breaks a rule, its version is not the next one, the history entry belongs to
-            another step, or there are too many alerts; or as `check_lines`.
+            another step, there are too many alerts, or a count is of another order; or as `check_lines`.
     """
     order = move.order
     check(order)
@@ -81,6 +83,8 @@ def check_move(move: Move) -> None:
         raise InvariantBroken(f"order {order.order_id}: {len(move.postings)} postings in one step")
     if any(alert.condition for alert in move.alerts):
         raise InvariantBroken(f"order {order.order_id}: a condition belongs to no step")
+    if any(count.order_id != order.order_id or count.credit_id not in order.credit_ids for count in move.counts):
+        raise InvariantBroken(f"order {order.order_id}: a coin meter's count is of another order")
     if move.lines:
         check_lines(move.lines, order.order_id)
 
@@ -230,6 +234,15 @@ def state_change(record: bytes, machine_id: str) -> StateChange:
         InvariantBroken: The record cannot be read.
     """
     return _decoded(_STATE_CHANGE, record, f"a change of machine {machine_id}")
+
+
+def count(record: bytes, machine_id: str) -> Count:
+    """What a machine's coin meter has counted of a train.
+
+    Raises:
+        InvariantBroken: The record cannot be read.
+    """
+    return _decoded(_COUNT, record, f"a count of machine {machine_id}")
 
 
 def alert(record: bytes, alert_id: str) -> Alert:

@@ -195,5 +195,8 @@ def _show(settings: "Settings", options: argparse.Namespace) -> int:
     share, todo = life.share, " ".join(sign.todo for sign in life.signs if sign.todo)
     known = {} if share is None else {"uptime": f"ready {share:.1%} of the last 7 days, as far as they are known"}
     known |= {"to do": todo} if todo else {}
+    if life.counted:
+        pulsed, registered = (sum(getattr(day, name) for day in life.counted) for name in ("pulsed", "registered"))
+        known["meter"] = f"{registered} registered of {pulsed} pulsed in the last 7 days"
     print_facts(options, found.machine.machine_id, facts(found) | known, fields(found))
     return 0

@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from arcade_cloud.domain.closure import service_text
 from arcade_cloud.domain.machines import Machine, MachineChange
 from arcade_cloud.domain.offers import offer_text, read_offers, warnings
+from arcade_cloud.domain.order import code_of
 from arcade_cloud.domain.people import Act
 from arcade_cloud.domain.uptime import Span
 from arcade_cloud.errors import BadRequest, NotReady
@@ -23,6 +24,8 @@ from arcade_cloud.web.error_responses import status_of
 from arcade_cloud.web.guards import known_machine
 
 MACHINES_A_PAGE = 50
+# Of the orders of one day on which meter and pulses disagree.
+DIFFERING_SHOWN = 20
 # What an operator writes about a machine.
 TEXTS = ("name", "location", "contact", "picture_url")
 
@@ -162,6 +165,8 @@ def machine_page(room: Room, machine: Machine, problem: str = "", status: int = 
         life=life,
         strips=[_strip(day) for day in life.days],
         changes=list(reversed(_joined(every))),
+        differing_shown=DIFFERING_SHOWN,
+        code_of=code_of,
         service=service_text(machine.closure, room.now_ms, room.zone).capitalize() + ".",
         warnings=list(warnings(machine.offers)),
         no_stickers=room.desk.stickers.why_not,

@@ -22,6 +22,7 @@ from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.api_keys import ApiKey
 from arcade_cloud.domain.audit import AuditEntry, AuditOutcome
 from arcade_cloud.domain.machines import HEARS_FOR_MS, Machine, Presence
+from arcade_cloud.domain.metering import Count
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.outbox import KEPT_MS, Endpoint, Posting
 from arcade_cloud.domain.ownership import Unclaimed
@@ -280,6 +281,17 @@ def state_change_put(change: StateChange) -> Write:
             **key("uptime", change.machine_id, before(change.at_ms)),
             "body": record_of(change, f"a change of machine {change.machine_id}"),
             "expires_at": expiry(change.at_ms),
+        }
+    }
+
+
+def count_put(count: Count) -> Write:
+    """What a coin meter counted of a train. Time to live deletes it later."""
+    return {
+        "Item": {
+            **key("counts", count.machine_id, f"{before(count.at_ms)}#{count.credit_id}"),
+            "body": record_of(count, f"a count of machine {count.machine_id}"),
+            "expires_at": expiry(count.at_ms),
         }
     }
 

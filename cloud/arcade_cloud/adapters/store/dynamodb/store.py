@@ -18,6 +18,7 @@ Each call of the port is one conditional write or one transaction; nothing scans
     machine    machines#<shard>       machine#<id>
     presence   presence#<machine>     presence            waiting  watch#<shard>    (due_at, id) while due
     uptime     uptime#<machine>       <at>                (what it was from then on)
+    counts     counts#<machine>       <at>#<credit>       (what its coin meter counted of a train)
     alert      alert#<id>             alert               waiting  unsent#<shard>, then lasting#<shard>,
                                                                    unread#<shard> or sent#<shard>     (at, id)
                                                           lists    alerts#<shard>  (at, id)
@@ -64,11 +65,12 @@ decision depends on is read consistently from the table itself:
                    No index: read from the table, so a machine is listed as soon as it is registered.
   lines_of_day     No index either: a query of each of the day's partitions.
   taken            No index either: a query of each of the partitions of its months, or of the machine's one.
-  state_changes    No index either: a query of the machine's partition.
+  state_changes, counts
+                   No index either: a query of the machine's partition.
   prune            Deletes a record only if it is still what the index showed.
 
-Forgetting: seen ids, sent alerts, changes of uptime, sessions and tries have `expires_at`; for a condition that
-lasts, that moment never comes.
+Forgetting: seen ids, sent alerts, changes of uptime, counts of meters, sessions and tries have `expires_at`; for a
+condition that lasts, that moment never comes.
 DynamoDB's time to live deletes them at no cost, hours or days late. Until then they count as present, which does
 no harm: no decision depends on their absence. `prune` deletes old records at once. If it is never called, as on
 Lambda, time to live keeps the table from growing.
@@ -93,6 +95,7 @@ from arcade_cloud.adapters.store.forms import FORMS, Forms
 from arcade_cloud.config.dynamodb_address import TableAddress
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import Hearing, Machine, Presence
+from arcade_cloud.domain.metering import Count
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.outbox import Posting
 from arcade_cloud.domain.ownership import Unclaimed
@@ -168,6 +171,8 @@ class DynamoStore(DynamoTakings):
         for posting in move.postings:
             where = f"posting {posting.event_id} {posting.endpoint_id}"
             writes[where] = ("Update", items.posting_update(posting))
+        for count in move.counts:
+            writes[f"count {count.credit_id}"] = ("Put", items.count_put(count))
         try:
             self.table.transact(list(writes.values()))
         except Refused as refused:
@@ -370,6 +375,12 @@ class DynamoStore(DynamoTakings):
         if len(found) < limit:
             found += self.table.query("pk = :pk AND sk < :since", where, limit=1, newest_first=True)
         return [records.state_change(items.body(item), machine_id) for item in found]
+
+    def counts(self, machine_id: str, since_ms: int, limit: int) -> list[Count]:
+        """See `Store.counts`."""
+        where = {":pk": items.text(items.key("counts", machine_id), "pk"), ":since": items.before(since_ms)}
+        found = self.table.query("pk = :pk AND sk >= :since", where, limit=max(0, limit), newest_first=True)
+        return [records.count(items.body(item), machine_id) for item in found]
 
     def due_presences(self, now_ms: int, limit: int) -> list[str]:
         """See `Store.due_presences`; a moment late."""

@@ -15,6 +15,7 @@ from arcade_cloud.adapters.store.sqlite.takings import SqliteTakings, book, fill
 from arcade_cloud.domain import webhooks
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.machines import Hearing, Machine, Presence, hearing_after
+from arcade_cloud.domain.metering import Count
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.outbox import Posting
 from arcade_cloud.domain.ownership import Unclaimed
@@ -55,6 +56,10 @@ STATE_CHANGES = """SELECT record FROM state_changes WHERE machine_id = ? AND at_
     ORDER BY at_ms DESC LIMIT ?"""
 STATE_CHANGE_BEFORE = """SELECT record FROM state_changes WHERE machine_id = ? AND at_ms < ?
     ORDER BY at_ms DESC LIMIT 1"""
+COUNTS = """SELECT record FROM meter_counts WHERE machine_id = ? AND at_ms >= ?
+    ORDER BY at_ms DESC, credit_id DESC LIMIT ?"""
+PUT_COUNT = "INSERT OR REPLACE INTO meter_counts (machine_id, at_ms, credit_id, record) VALUES (?, ?, ?, ?)"
+OLD_COUNTS = "SELECT at_ms FROM meter_counts WHERE at_ms < ? LIMIT ?"
 OLD_STATE_CHANGES = "SELECT at_ms FROM state_changes WHERE at_ms < ? LIMIT ?"
 UNMATCHED_ACKS = "SELECT record, credit_id FROM orphans ORDER BY at_ms DESC LIMIT ?"
 WEBHOOKS = "SELECT record FROM webhooks"
@@ -140,6 +145,11 @@ class SqliteStore(SqliteTakings):
             for alert in move.alerts:
                 _put_alert(connection, alert)
             put_postings(connection, move.postings)
+            for count in move.counts:
+                connection.execute(
+                    PUT_COUNT,
+                    (count.machine_id, count.at_ms, count.credit_id, records.encode(count)),
+                )
 
     def forget(self, order: Order) -> None:
         """See `Store.forget`.
@@ -323,6 +333,12 @@ class SqliteStore(SqliteTakings):
         if len(rows) < limit:
             rows += self._all(STATE_CHANGE_BEFORE, machine_id, since_ms)
         return [records.state_change(row[0], machine_id) for row in rows]
+
+    def counts(self, machine_id: str, since_ms: int, limit: int) -> list[Count]:
+        """See `Store.counts`."""
+        return [
+            records.count(row[0], machine_id) for row in self._all(COUNTS, machine_id, since_ms, max(0, limit))
+        ]
 
     def due_presences(self, now_ms: int, limit: int) -> list[str]:
         """See `Store.due_presences`."""
@@ -512,6 +528,7 @@ class SqliteStore(SqliteTakings):
             + self.software.prune(now_ms)
             + self._forget("alerts", "alert_id", OLD_STANDING_ALERTS, long_before_ms)
             + self._forget("state_changes", "at_ms", OLD_STATE_CHANGES, before_ms)
+            + self._forget("meter_counts", "at_ms", OLD_COUNTS, before_ms)
             + self.people.prune(now_ms)
         )
 
