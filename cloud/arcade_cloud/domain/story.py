@@ -35,10 +35,21 @@ class Happening:
     state: State | None
 
 
-def story(history: Iterable[HistoryEntry]) -> Iterator[Happening]:
-    """The story that the entries tell, which are in order."""
+# What only a machine, and only an operator, can have done.
+MACHINE, REFUNDS = frozenset({"Acked"}), frozenset({"RefundAsked"})
+
+
+def story(history: Iterable[HistoryEntry], events: frozenset[str] | None = None) -> Iterator[Happening]:
+    """The story that the entries tell, which are in order.
+
+    Args:
+        events: Only what came of these; None: of all.
+    """
     before: State | None = None
     for entry in history:
+        if events is not None and entry.event not in events:
+            before = entry.state
+            continue
         what = _WHAT.get(entry.event, entry.event)  # of an event that a later version knows, its name
         text = f"{what}: {entry.text}" if entry.text else what
         yield Happening(entry.at_ms, text, None if entry.state == before else entry.state)

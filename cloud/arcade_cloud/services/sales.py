@@ -50,6 +50,10 @@ class Sales:
     zone: tzinfo = UTC
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
 
+    def order_page(self, machine_id: str, order_id: str) -> str:
+        """Where a player sees what became of an order."""
+        return f"{self.base_url}/m/{machine_id}/o/{order_id}"
+
     # --- offers ------------------------------------------------------------------------------------------
 
     def machine(self, machine_id: object) -> Machine:
@@ -144,7 +148,6 @@ class Sales:
             credits=(self.credit(machine, offer, quantity, installation),),
         )
         self.fulfilment.begin(order, "Ordered")
-        page = f"{self.base_url}/m/{machine.machine_id}"
         ours = Ours(
             order_id=order_id,
             amount_minor=order.amount_minor,
@@ -158,8 +161,8 @@ class Sales:
             machine_name=machine.name or machine.machine_id,
             offer=offer,
             quantity=quantity,
-            success_url=f"{page}/o/{order_id}",
-            cancel_url=page,
+            success_url=self.order_page(machine.machine_id, order_id),
+            cancel_url=f"{self.base_url}/m/{machine.machine_id}",
             expires_at_ms=expires_at_ms,
             site=self.base_url,
             mark=mark(self.keyring.of_payments[0], ours),

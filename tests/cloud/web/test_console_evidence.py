@@ -1,11 +1,13 @@
 """An order as evidence in a dispute, and the last four digits of the card, which are for the operator's people."""
 
+from datetime import date
+
 import pytest
 
 from arcade_cloud.domain.people import Role
 from support.console import Console
 from support.pages import words
-from support.site import Site
+from support.site import ONE, Site
 
 
 @pytest.fixture
@@ -38,6 +40,73 @@ def test_an_order_is_found_by_the_last_four_digits(site: Site, console: Console)
     assert other not in page.text
     assert "card, ends in 0341" in words(console.get(f"/console/orders/{order_id}"))
     assert "ends in 9999" in words(console.get("/console/orders", q="9999"))
+
+
+def test_the_evidence_of_an_order_says_it_all_in_words(site: Site, console: Console) -> None:
+    site.add_machine("cab-01", name="Street Fighter II", location="Mid Valley", offers=(ONE,))
+    site.payments.stripe.world.set_rules(balance_delay_s=0)
+    order_id = site.begin(3)
+    site.now_ms += 60_000
+    site.pay(order_id)
+    site.say_ack(order_id, "accepted")
+    site.now_ms += 5_000
+    site.say_ack(order_id, "done", 2, registered=2)
+    site.deliver_events()
+    site.add_machine("cab-01", name="Street Fighter II", location="Sunway", offers=(ONE,))  # it has moved since
+    site.cloud.operations.refund(order_id, by="ann", reason="the stick is loose", keep_minor=100)
+    site.deliver_events()
+    site.now_ms += 86_400_000
+    site.daily.run(date(2026, 9, 21))
+    order = site.order(order_id)
+    page = console.get(f"/console/orders/{order_id}/evidence")
+    text = words(page)
+    for part in (
+        "On 2026-09-21 14:14:20 UTC a player paid RM 3.00 by card (ends in 4242) for 3 credits on Street Fighter "
+        "II, Mid Valley. 2 of 3 were delivered. RM 1.00 of the money are kept.",
+        "Seller Test Arcade, +60 12-345 6789",
+        "Place Street Fighter II (cab-01), Mid Valley",
+        f"Code {order.code}",
+        f"The player's page https://play.example/m/cab-01/o/{order_id}",
+        "held first, and taken for what was delivered",
+        "Taken RM 2.00",
+        "Given back RM 1.00",
+        f"Stripe's payment {order.payment_intent}",
+        "Stripe booked charge: RM 2.00, fee RM 1.06",
+        "2 of 3 delivered: the machine reported it.",
+        f"Credit {order.credit_ids[0]}",
+        "the machine reports 2 of 3 delivered, 2 registered by its meter",
+        "the stick is loose",
+        "a player went to pay → open",
+    ):
+        assert part in text, part
+    assert f"https://dashboard.stripe.com/test/payments/{order.payment_intent}" in page.text
+    assert f"/console/orders/{order_id}/evidence" in console.get(f"/console/orders/{order_id}").text
+
+
+def test_an_order_that_is_disputed_leads_to_its_evidence_and_to_stripe(site: Site, console: Console) -> None:
+    order_id = bought(site)
+    site.payments.stripe.open_dispute(str(site.order(order_id).payment_intent))
+    site.deliver_events()
+    page = console.get(f"/console/orders/{order_id}")
+    assert "The player disputes this payment." in words(page)
+    text = words(console.get(f"/console/orders/{order_id}/evidence"))
+    assert "Dispute open" in text
+    assert "Nobody has asked the seller for one" in text
+    site.payments.stripe.close_dispute(str(site.order(order_id).payment_intent), "lost")
+    site.deliver_events()
+    assert "Dispute lost: RM 3.00 lost" in words(console.get(f"/console/orders/{order_id}/evidence"))
+
+
+def test_an_order_of_any_kind_and_state_has_its_page(site: Site, console: Console) -> None:
+    grant = site.cloud.operations.grant("cab-01", 1, by="ann", reason="a birthday", token="t").order_id
+    text = words(console.get(f"/console/orders/{grant}/evidence"))
+    assert "Nobody paid: 1 credit was given free on Street Fighter II." in text
+    unpaid = site.begin(2)
+    assert "Nobody has paid for this order." in words(console.get(f"/console/orders/{unpaid}/evidence"))
+    under_way = site.begin(1)
+    site.pay(under_way)
+    assert "On its way to the machine." in words(console.get(f"/console/orders/{under_way}/evidence"))
+    assert console.get("/console/orders/none/evidence").status_code == 404
 
 
 def test_only_people_see_the_digits(site: Site, caplog: pytest.LogCaptureFixture) -> None:

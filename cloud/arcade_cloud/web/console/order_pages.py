@@ -3,11 +3,12 @@
 from flask import Blueprint, Response, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from arcade_cloud.domain.books import FEE, PLAY
 from arcade_cloud.domain.money import plain_amount
 from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.people import Act
 from arcade_cloud.domain.refunds import RefundWish, plan
-from arcade_cloud.domain.story import story
+from arcade_cloud.domain.story import MACHINE, REFUNDS, story
 from arcade_cloud.domain.texts import REASON_LENGTH, checked_line
 from arcade_cloud.errors import BadRequest, NotFound
 from arcade_cloud.services.finding import Found
@@ -51,6 +52,12 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
     def order(order_id: str) -> Response:
         """One order: what happened, what the machine said, what Stripe shows."""
         return _order(room, _known(room, order_id))
+
+    @blueprint.get("/orders/<order_id>/evidence")
+    @needs(Act.SEE)
+    def evidence(order_id: str) -> Response:
+        """All that is known of an order on one page, to print and to send to the bank that asks."""
+        return _evidence(room, _known(room, order_id))
 
     @blueprint.get("/orders/<order_id>/refund")
     @needs(Act.REFUND)
@@ -135,6 +142,28 @@ def _order(room: Room, order: Order, problem: str = "", status: int = 200) -> Re
         story=list(story(store.history(order.order_id))),
         booked=store.booked(order.order_id),
         refundable=_is_refundable(order),
+        stripe_page=room.stripe_page,
+    )
+
+
+def _evidence(room: Room, order: Order) -> Response:
+    store = room.fulfilment.store
+    history, booked = store.history(order.order_id), store.booked(order.order_id)
+    machines = {machine_id: store.machine(machine_id) for machine_id in order.machine_ids}
+    places = {machine_id: machine.location for machine_id, machine in machines.items() if machine is not None}
+    # Where it stood when it sold, which may be another place than now.
+    places |= {line.machine_id: line.location for line in reversed(booked) if line.kind == PLAY}
+    return room.render(
+        "evidence.html",
+        "Orders",
+        order=order,
+        names={machine_id: machine.name for machine_id, machine in machines.items() if machine is not None},
+        places=places,
+        story=list(story(history)),
+        machine_said=list(story(history, MACHINE)),
+        refunds=list(story(history, REFUNDS)),
+        entries=[line for line in booked if line.kind == FEE],
+        order_page=room.desk.acts.operations.sales.order_page(order.machine_id, order.order_id),
         stripe_page=room.stripe_page,
     )
 
