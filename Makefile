@@ -10,6 +10,7 @@ PYTEST_ARGS ?=
 ROUNDS ?= 100
 SECONDS ?= 600
 SEED ?=
+FOLDER ?=
 
 # Tests of a group: side by side first, then those that hang on real time, with nothing else beside them. To collect
 # all tests once more for these few takes longer than they do, so only their files are looked at.
@@ -118,8 +119,8 @@ soak: setup ## the tests that kill, cut and shuffle, in many more rounds (ROUNDS
 chaos: setup ## everything as real processes, killed, frozen and cut while players buy; SECONDS=60, SEED=7
 	@PYTHONPATH=tests $(PY) -m chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-pictures: packages browser ## the pictures of the pages in docs/images, as the tests of the pages see them
-	@PYTHONPATH=tests $(PY) -m browser
+pictures: packages tools browser ## the pictures in docs/images; FOLDER=/tmp/pages: every page of the console, at each size, into it
+	@PYTHONPATH=tests $(PY) -m browser $(FOLDER)
 
 clean: ## takes away all that was built or set up here, the virtual environment too
 	rm -rf .venv .setup dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,4 +1,7 @@
-"""`make pictures`: the pictures of the pages that README shows, as the tests of the pages see them."""
+"""`make pictures`: the pictures of the pages that README shows, as the tests of the pages see them.
+
+With a folder as argument: every page of the console, into that folder, and nothing else.
+"""
 
 import os
 import sys
@@ -8,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from browser import arcade_pictures
 from support.chromium import find_chromium
 
 HERE = Path(__file__).parent
@@ -21,8 +25,12 @@ KEPT = {"ready-360-light": "player-page", "kiosk-cab-01-1280x720-ready": "kiosk"
 
 def main() -> int:
     """Run the tests, and keep what README shows; the exit code."""
-    if find_chromium() is None:
+    program = find_chromium()
+    if program is None:
         sys.exit("there is no Chromium here: install it, or name one in CHROMIUM")
+    if len(sys.argv) > 1:
+        arcade_pictures.take(program, Path(sys.argv[1]))
+        return 0
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ARCADE_PICTURES"] = folder
         failed = pytest.main(["-q", "-n", "0", *(str(HERE / test) for test in SEEN_BY)])

@@ -4,7 +4,6 @@ import csv
 import html
 import io
 import re
-import sqlite3
 from collections.abc import Iterator
 
 import pytest
@@ -12,24 +11,14 @@ import pytest
 from arcade_sandbox.arcade import AWAY, CLOSED, MACHINES, NEVER_PLAYED, WORN_METER, Arcade
 from arcade_sandbox.console_visit import ConsoleVisit, add_owner, add_person
 from arcade_sandbox.processes import wait_for
-from arcade_sandbox.system import System
-from integration.conftest import SHORT
+from support.arcade import SILENT_S, hears_long_enough, quick_arcade
 
 pytestmark = pytest.mark.timeout(300)
-
-SILENT_S = 45
 
 
 @pytest.fixture(scope="module")
 def arcade(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arcade]:
-    """Everybody has played, and everything has gone wrong that goes wrong there."""
-    arcade = Arcade(tmp_path_factory.mktemp("arcade"), SHORT, {"MACHINE_SILENT_S": str(SILENT_S)}, every_s=0.05)
-    with arcade.system:
-        arcade.first_players()
-        arcade.troubles()
-        with arcade.crowd as crowd:
-            wait_for("the crowd plays", lambda: len(crowd.paid) >= 20, 60)
-        arcade.wait_settled(crowd.paid)
+    with quick_arcade(tmp_path_factory.mktemp("arcade")) as arcade:
         yield arcade
 
 
@@ -44,13 +33,6 @@ def owner(arcade: Arcade) -> ConsoleVisit:
 def words(text: str) -> str:
     """What a page says."""
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", text)).split())
-
-
-def hears_long_enough(system: System) -> None:
-    """Have the cloud's echoes come back for ten minutes: before five, nobody is called silent."""
-    with sqlite3.connect(system.folder / "cloud.sqlite", timeout=30) as database:
-        database.execute("UPDATE echo SET since_ms = min(since_ms, sent_at_ms - 600000)")
-    database.close()
 
 
 def test_every_machine_is_on_today_and_on_the_machines_page(owner: ConsoleVisit) -> None:
@@ -90,7 +72,7 @@ def test_what_needs_a_person_is_on_top(arcade: Arcade, owner: ConsoleVisit) -> N
 
 def test_a_machine_that_lost_its_network_needs_a_person(arcade: Arcade, owner: ConsoleVisit) -> None:
     def alerted() -> bool:
-        hears_long_enough(arcade.system)
+        hears_long_enough(arcade)
         return f"{AWAY}" in words(owner.get("/console/alerts").text)
 
     wait_for("an alert about the machine that is away", alerted, 3 * SILENT_S)

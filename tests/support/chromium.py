@@ -173,13 +173,13 @@ class Chromium:
         self.js("0")  # whatever was said before this has been heard then
         return list(self._complaints)
 
-    def png(self) -> bytes:
-        """What is to be seen."""
-        return self._page.screenshot()
+    def png(self, *, whole: bool = False) -> bytes:
+        """What is to be seen; or the `whole` page, down to its end."""
+        return self._page.screenshot(full_page=whole)
 
-    def picture(self, path: Path) -> None:
+    def picture(self, path: Path, *, whole: bool = False) -> None:
         """What is to be seen, into a file."""
-        path.write_bytes(self.png())
+        path.write_bytes(self.png(whole=whole))
 
 
 def eventually(holds: Callable[[], bool], what: str, within_s: float = 15.0) -> None:
