@@ -26,6 +26,16 @@ _WHAT = {
 }
 
 
+# What Stripe's events about disputes mean, by their types.
+_REPORTED = {
+    "charge.dispute.created": "the cardholder disputes the payment",
+    "charge.dispute.updated": "the dispute has changed",
+    "charge.dispute.funds_withdrawn": "the bank has taken the money until it decides",
+    "charge.dispute.funds_reinstated": "the bank has given the money back",
+    "charge.dispute.closed": "the dispute is decided",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Happening:
     """One line of an order's story. `state`: the state that the order came into; None if it stayed as it was."""
@@ -51,6 +61,7 @@ def story(history: Iterable[HistoryEntry], events: frozenset[str] | None = None)
             before = entry.state
             continue
         what = _WHAT.get(entry.event, entry.event)  # of an event that a later version knows, its name
-        text = f"{what}: {entry.text}" if entry.text else what
+        came = _REPORTED.get(entry.text, entry.text)
+        text = f"{what}: {came}" if came else what
         yield Happening(entry.at_ms, text, None if entry.state == before else entry.state)
         before = entry.state

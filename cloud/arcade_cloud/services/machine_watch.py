@@ -216,19 +216,23 @@ class MachineWatch:
 
 def _silent(machine: Machine | None, presence: Presence, now_ms: int) -> str:
     called = f" ({machine.name})" if machine is not None and machine.name else ""
-    minutes = (now_ms - presence.last_alive_ms) // 60_000
+    long = _length(now_ms - presence.last_alive_ms)
     if presence.online and presence.reason == NO_CLOCK:
         return (
-            f"Machine {presence.machine_id}{called} has not been told the time for {minutes} minutes. Nobody can "
+            f"Machine {presence.machine_id}{called} has not been told the time for {long}. Nobody can "
             "pay for it. Look whether the cloud's clock is right, and whether the broker lets the machine read "
             "its topic clock; on the Pi, run arcade-edge doctor."
         )
     last = "offline" if not presence.online else "ready" if presence.ready else f"not ready ({presence.reason})"
     return (
-        f"Machine {presence.machine_id}{called} has said nothing for {minutes} minutes. Its last word, at "
-        f"{format_ms(presence.last_alive_ms)}, was that it is {last}. Nobody can pay for it. Look at its power "
-        "and its network; on the Pi, run arcade-edge doctor."
+        f"Machine {presence.machine_id}{called} has said nothing for {long}. Its last word was that it "
+        f"is {last}. Nobody can pay for it. Look at its power and its network; on the Pi, run arcade-edge doctor."
     )
+
+
+def _length(length_ms: int) -> str:
+    minutes = length_ms // 60_000
+    return "less than a minute" if minutes < 1 else "1 minute" if minutes == 1 else f"{minutes} minutes"
 
 
 def _deaf(since_ms: int) -> str:

@@ -318,7 +318,7 @@ def _since_ms(machine: Machine, presence: Presence | None, rank: Rank, now_ms: i
     if closed is not None:
         return closed.since_ms
     if rank == "dead" and presence is not None and presence.heard_at_ms and machine.kind == "agent":
-        return presence.heard_at_ms if presence.online else None
+        return presence.heard_at_ms if presence.online else presence.last_alive_ms
     return None
 
 

@@ -9,7 +9,7 @@ that the text is written for callers: BadRequest and BadMessage.
 import logging
 
 import werkzeug.exceptions
-from flask import Flask, Response, jsonify, make_response, render_template, request
+from flask import Flask, Response, current_app, jsonify, make_response, render_template, request, url_for
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from arcade_cloud.errors import (
@@ -84,8 +84,9 @@ def error_response(status: int, code: str, message: str) -> Response:
     """A page where a person asked for one, JSON elsewhere."""
     if wants_page():
         unattended = request.path.startswith("/kiosk/")  # nobody is there to reload it
+        home = url_for("console.today") if "console.today" in current_app.view_functions else ""
         text = render_template(
-            "problem.html", title=_title(status), text=message, status=status, unattended=unattended
+            "problem.html", title=_title(status), text=message, status=status, unattended=unattended, home=home
         )
         response = make_response(text)
     else:
@@ -183,8 +184,9 @@ def _http(error: HTTPException) -> Response:
             status, "too_large", f"The body is too large: the limit is {request.max_content_length} bytes."
         )
     if status == 404:
+        text = "There is nothing at this address."
         return error_response(
-            status, NotFound.code, "There is nothing at this address. /openapi.json lists what there is."
+            status, NotFound.code, text if wants_page() else f"{text} /openapi.json lists what there is."
         )
     return error_response(status, code, f"{error.name}: the request cannot be processed.")
 

@@ -123,6 +123,7 @@ _WORDS: dict[str, object] = {
         "length",
         "day_name",
         "money",
+        "some",
         "sums",
         "fees",
         "percent",
@@ -131,6 +132,7 @@ _WORDS: dict[str, object] = {
         "kept",
         "credit_end",
         "alert_state",
+        "alert_title",
         "method",
     )
 } | {"rank_words": words.RANK_WORDS}

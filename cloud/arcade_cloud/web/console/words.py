@@ -20,6 +20,13 @@ RANK_WORDS: dict[Rank, str] = {
     "out of service": "out of service",
     "retired": "retired",
 }
+_METHODS = {
+    FREE: "free credits",
+    "": NOT_NAMED["method"],
+    "fpx": "FPX",
+    "grabpay": "GrabPay",
+    "link": "Link",
+}
 _STATES = {
     "open": "waits for payment",
     "abandoned": "not paid",
@@ -28,6 +35,48 @@ _STATES = {
     "resolved": "settling",
     "settled": "settled",
     "returning": "giving back",
+}
+# What an alert is about, of each kind.
+ALERT_TITLES: dict[str, str] = {
+    "alert_receiver": "Alerts do not arrive",
+    "books_differ": "The books differ from Stripe's balance",
+    "books_unread": "Stripe's balance cannot be read",
+    "broker": "The broker cannot be reached",
+    "clock_off": "A clock is wrong",
+    "deaf": "The cloud hears no machine",
+    "discrepancy": "The machine says something else",
+    "dispute": "Disputed payment",
+    "endpoint_failing": "Other software takes no events",
+    "event_given_up": "An event was given up",
+    "given_up": "Given up",
+    "guessing": "Somebody guesses passwords",
+    "impossible_ack": "More reported than ordered",
+    "loss": "Delivered, and its money is gone",
+    "machine_silent": "Machine not heard",
+    "meter": "Coin meter",
+    "owed": "Money owed to a player",
+    "refund_failed": "A refund failed",
+    "settle_refused": "Stripe refuses to settle",
+    "settle_slow": "Settling takes long",
+    "signature_refused": "Messages with a wrong signature",
+    "stuck": "A defect holds something up",
+    "taken_over": "Somebody takes a connection over",
+    "two_installations": "Two Pis with one id",
+    "unclaimed": "Payment without proof",
+    "unconfirmed": "Closed without the machine's word",
+    "undecided": "Stripe does not say whether it was paid",
+    "unknown_capture": "A capture that the record does not know",
+    "unmatched_ack": "A report on unknown credits",
+    "unmatched_payment": "A payment of no order",
+    "unreadable": "Stripe does not show a payment",
+    "unreconciled": "Reconciliation fails",
+    "unsellable": "An offer that cannot be sold",
+    "untrusted_proxy": "A proxy that is not counted",
+    "webhook_refused": "Stripe's webhooks are refused",
+    "wrong_endpoint": "Stripe's events of another account",
+    "wrong_installation": "A report of another Pi",
+    "wrong_machine": "A report of another machine",
+    "wrong_payment": "A payment that is not the order's",
 }
 _RESOLVED_BY = {
     "ack": "the machine reported it",
@@ -82,8 +131,15 @@ def day_name(day: date) -> str:
 
 
 def money(amount_minor: int, currency: str) -> str:
-    """A sum; free credits have none."""
-    return format_amount(amount_minor, currency) if currency else "free"
+    """A sum, `-RM 4.50` if it is less than nothing; free credits have none."""
+    if not currency:
+        return "free"
+    return f"{'-' if amount_minor < 0 else ''}{format_amount(abs(amount_minor), currency)}"
+
+
+def some(amount_minor: int, currency: str) -> str:
+    """A sum; empty if it is nothing."""
+    return money(amount_minor, currency) if amount_minor else ""
 
 
 def sums(by_currency: dict[str, int]) -> str:
@@ -147,6 +203,11 @@ def credit_end(credit: Credit) -> str:
     return text
 
 
+def alert_title(alert: Alert) -> str:
+    """What an alert is about; of a kind of another version, its name."""
+    return ALERT_TITLES.get(alert.kind, alert.kind.replace("_", " "))
+
+
 def alert_state(alert: Alert) -> str:
     """What became of an alert."""
     seen = alert.acknowledged_at_ms is not None
@@ -157,4 +218,4 @@ def alert_state(alert: Alert) -> str:
 
 def method(name: str) -> str:
     """How something was paid for."""
-    return {FREE: "free credits", "": NOT_NAMED["method"], "card": "card", "fpx": "FPX"}.get(name, name)
+    return _METHODS.get(name, name.replace("_", " "))
