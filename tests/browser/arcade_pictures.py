@@ -45,7 +45,8 @@ def settled_in(arcade: Arcade) -> ConsoleVisit:
     owner = add_owner(arcade.system, "ann", "Ann Ng")
     add_person(arcade.system, "bob", "technician", "Bob Lim")
     add_person(arcade.system, "mei", "viewer", "Mei Tan")
-    arcade.system.stripe.pay_out()
+    arcade.system.cli("key", "add", "Kiosk at the door", "--scope", "takings")
+    arcade.system.cli("webhook", "add", "https://club.example/arcade", "--events", "play.delivered")
     arcade.compare_books()
     owner.sign_in()
 

@@ -40,6 +40,38 @@ def test_no_page_of_the_console(browser: Chromium, served: Served, size: tuple[i
     assert {path: said for path in (*pages, *MORE) if (said := barriers(browser, served.url + path))} == {}
 
 
+def test_no_answer_to_a_form(browser: Chromium, served: Served) -> None:
+    """What is shown once, and what is refused."""
+    browser.become(*PHONE)
+    served.console.take_along(browser, served.url)
+
+    browser.go(f"{served.url}/console/keys")
+    browser.type("main [name=name]", "Bar")
+    browser.tap("main fieldset [name=scope]")
+    browser.tap("main form.fields button")
+    browser.wait_for("!document.querySelector('main [name=scope]')")
+    assert browser.barriers() == []
+
+    browser.go(f"{served.url}/console/webhooks")
+    browser.type("main [name=url]", "https://bar.example/arcade")
+    browser.tap("main fieldset [name=event]")
+    browser.tap("main form.fields button")
+    browser.wait_for("!document.querySelector('main [name=event]')")
+    assert browser.barriers() == []
+
+    browser.go(f"{served.url}/console/machines/cab-04")
+    browser.tap("form[action$='/config'] button")
+    browser.wait_for("document.body.innerText.includes('machine_id')")
+    assert browser.barriers() == []
+
+    browser.go(f"{served.url}/console/new-machine")
+    browser.type("main [name=machine_id]", "new-1")
+    browser.type("main [name=picture_url]", "http://example.com/x.png")
+    browser.tap("main section button")
+    browser.wait_for("document.querySelector('[role=alert]') !== null")
+    assert browser.barriers() == []
+
+
 @pytest.mark.parametrize(("size", "dark"), BOTH)
 def test_no_page_of_signing_in(browser: Chromium, served: Served, size: tuple[int, int], dark: bool) -> None:
     browser.become(*size, dark=dark, mobile=size == PHONE)

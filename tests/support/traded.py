@@ -62,6 +62,8 @@ def traded() -> Iterator[Served]:
     site.deliver_events()
     console = Console(site, Role.OWNER)
     console.post("/console/machines/cab-04/set", location="Mid Valley", contact="W" * 120)
+    console.post("/console/keys", name="The kiosk at the door", scope="takings", machines="cab-02")
+    console.post("/console/webhooks", url="https://club.example/arcade", event="play.delivered")
     refund_by_hand(site)
     site.payments.stripe.world.pay_out()
     console.post("/console/books/run", day=site.cloud.takings.today().isoformat())
