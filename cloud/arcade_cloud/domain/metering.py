@@ -61,6 +61,24 @@ def counts(before: Order, after: Order, event: Event, at_ms: int) -> tuple[Count
     return ()
 
 
+def test_text(test: Order, found: Iterable[Count]) -> str:
+    """What has become of a test pulse, in words.
+
+    Args:
+        found: What the machine's coin meter has counted, this train perhaps among it.
+    """
+    delivered = test.delivered
+    if delivered is None:
+        return "on its way"
+    count = next((count for count in found if count.order_id == test.order_id), None)
+    text = f"delivered {delivered}"
+    if count is not None:
+        text += f", the meter registered {count.registered}"
+    elif delivered:
+        text += "; no meter has counted it: look at the machine's credits"
+    return text if delivered else f"{text} ({test.note})"
+
+
 def _is_taken_in(old: Credit, new: Credit) -> bool:
     """Whether the report resolved the credit, or is the first that came after that."""
     if old.delivery is None or new.delivery is None:

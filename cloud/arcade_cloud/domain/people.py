@@ -58,6 +58,7 @@ class Act(StrEnum):
     MACHINE_SERVICE = "machine service"
     MACHINE_RETIRE = "machine retire"
     MACHINE_CONFIG = "machine config"
+    MACHINE_TEST = "machine test"
     OFFERS = "offers"
     GRANT = "grant"
     REFUND = "refund"
@@ -80,6 +81,7 @@ _TECHNICIAN = frozenset(
         Act.MACHINE_SET,
         Act.MACHINE_SERVICE,
         Act.MACHINE_CONFIG,
+        Act.MACHINE_TEST,
     }
 )
 _MANAGER = (

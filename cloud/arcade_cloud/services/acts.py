@@ -31,7 +31,7 @@ from arcade_cloud.services.claims import Claims
 from arcade_cloud.services.daily_reconciliation import DailyReconciliation
 from arcade_cloud.services.endpoints import Endpoints
 from arcade_cloud.services.fleet import Fleet
-from arcade_cloud.services.operations import Operations, grant_id
+from arcade_cloud.services.operations import TEST, TESTS_A_DAY, Operations, grant_id
 from arcade_shared.times import format_ms
 
 CREDITS = "credits"
@@ -192,6 +192,14 @@ class Acts:
             at_most=self.grant_limit if actor.role is Role.MANAGER else None,
         ) as doing:
             order = self.operations.grant(machine_id, credits, by=actor.name, reason=reason, token=token)
+            doing.after = f"order {order.order_id} is {order.state}"
+        return order
+
+    def machine_test(self, actor: Actor, machine_id: str, number: int) -> Order:
+        """See `Operations.test_pulse`. It counts towards nobody's limit of credits: the machine has its own."""
+        wish = f"{TEST} {number} of {TESTS_A_DAY} a day"
+        with self.log.doing(actor, Act.MACHINE_TEST, machine_id, wish=wish) as doing:
+            order = self.operations.test_pulse(machine_id, number, by=actor.name)
             doing.after = f"order {order.order_id} is {order.state}"
         return order
 

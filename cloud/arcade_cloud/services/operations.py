@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from arcade_cloud.domain.books import day_of
 from arcade_cloud.domain.events import Due, Outcome, RefundAsked
 from arcade_cloud.domain.machines import (
     Machine,
@@ -32,6 +33,11 @@ from arcade_shared.topics import check_machine_id
 
 # Two people rarely change one machine at the same moment.
 CHANGE_RETRIES = 5
+# So many test pulses a machine gives a day, whoever asks: enough to find a loose wire, too few to play by.
+TESTS_A_DAY = 10
+TEST = "test pulse"
+# A form that is sent again comes within this time.
+REPEATED_MS = 60_000
 # A machine that does not hear at once that it is to stop.
 OUT_OF_REACH = frozenset({"never connected", "offline"})
 
@@ -181,13 +187,60 @@ class Operations:
             version=1,
             kind="grant",
             created_at_ms=now_ms,
-            note=f"granted by {by}: {why}",
+            note=_granted(by, why),
             payment=None,
             credits=(msgspec.structs.replace(credit, delivery=drawn),),
         )
         self.fulfilment.begin_once(order, "Granted")
         moved = self.fulfilment.move(order_id, Due())
         return order if moved is None else moved
+
+    def tests_today(self, machine_id: str) -> list[Order]:
+        """The test pulses that a machine was given today, by the arcade's clock, the first one first."""
+        found: list[Order] = []
+        for number in range(1, TESTS_A_DAY + 1):
+            order = self.fulfilment.store.order(grant_id(self._test_token(machine_id, number)))
+            if order is None:
+                break
+            found.append(order)
+        return found
+
+    def test_pulse(self, machine_id: str, number: int, *, by: str) -> Order:
+        """Give one free credit to try a machine, also while it is out of service.
+
+        Each test of a day has a number, and each number gives one order. So there are never more, however many ask
+        at once, and a form that is sent again gives nothing more.
+
+        Args:
+            number: Which test of the day it is, from 1, as the one who asks has been shown.
+
+        Raises:
+            UnknownMachine: No such machine is registered.
+            NotReady: The machine cannot take a credit now, or this process's clock is wrong.
+            BadRequest: It had all its tests today, or somebody else has tested it meanwhile.
+        """
+        before = self.tests_today(self.machine(machine_id).machine_id)
+        if number == len(before) and before:
+            last = before[-1]
+            if self.fulfilment.now_ms() - last.created_at_ms <= REPEATED_MS and self._is_asked_by(last, by):
+                return last
+        if len(before) >= TESTS_A_DAY:
+            raise BadRequest(
+                f"machine {machine_id} was tested {TESTS_A_DAY} times today: go on tomorrow, or ask somebody who "
+                "may give free credits"
+            )
+        if number != len(before) + 1:
+            raise BadRequest("somebody else has tested it meanwhile: look at the last test, then try again")
+        token = self._test_token(machine_id, number)
+        return self.grant(machine_id, 1, by=by, reason=TEST, token=token)
+
+    def _is_asked_by(self, test: Order, by: str) -> bool:
+        first = self.fulfilment.store.history(test.order_id)[:1]
+        return [entry.text for entry in first] == [_granted(by, TEST)]
+
+    def _test_token(self, machine_id: str, number: int) -> str:
+        day = day_of(self.fulfilment.now_ms(), self.fulfilment.zone)
+        return f"{TEST} {number} of {machine_id} on {day}"
 
     def plan_refund(self, order_id: str, wish: RefundWish) -> tuple[RefundPlan, tuple[str, ...]]:
         """Work out what a refund would do, and what the operator should know first. Nothing is changed.
@@ -250,6 +303,10 @@ class Operations:
         machine = self.sales.machine(machine_id)
         event_id = uuid7(self.fulfilment.now_ms(), self.random_bytes)
         return self.fulfilment.sender.game_over(machine.machine_id, event_id)
+
+
+def _granted(by: str, why: str) -> str:
+    return f"granted by {by}: {why}"
 
 
 def grant_id(token: str) -> str:

@@ -13,7 +13,7 @@ from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.books import EVERY, Only, Sums
 from arcade_cloud.domain.health import Sign, signs
 from arcade_cloud.domain.machines import Machine, Presence, condition, stage, why_unfit
-from arcade_cloud.domain.metering import CountedDay, by_day
+from arcade_cloud.domain.metering import Count, CountedDay, by_day
 from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.tallies import Taken, sums_of
 from arcade_cloud.domain.uptime import Span, ready_share, spans
@@ -123,7 +123,8 @@ class MachineLife:
         days: The last UPTIME_DAYS days, oldest first; none of a machine that only listens.
         share: Which part of the known time of these days it was ready.
         signs: What its agent says of itself, with what to do.
-        counted: What its coin meter has counted beside what was pulsed, newest day first; none without a meter.
+        counts: What its coin meter has counted, newest train first.
+        counted: The same beside what was pulsed, newest day first; none without a meter.
         counts_cut: There is more of that than COUNTS_AT_MOST trains: the oldest of these days are not whole.
     """
 
@@ -134,6 +135,7 @@ class MachineLife:
     days: tuple[DayUp, ...]
     share: float | None
     signs: tuple[Sign, ...]
+    counts: tuple[Count, ...]
     counted: tuple[CountedDay, ...]
     counts_cut: bool
 
@@ -204,6 +206,7 @@ class Overview:
             alerts=tuple(alert for alert in alerts if alert.subject == machine.machine_id),
             days=days,
             share=ready_share(every),
+            counts=tuple(counts),
             counted=by_day(counts, self.zone),
             counts_cut=len(counts) == COUNTS_AT_MOST,
             signs=signs(

@@ -44,6 +44,7 @@ TABLE = {
     Act.MACHINE_SERVICE: "OMT-",
     Act.MACHINE_RETIRE: "OM--",
     Act.MACHINE_CONFIG: "omt-",
+    Act.MACHINE_TEST: "OMT-",
     Act.OFFERS: "om--",
     Act.GRANT: "om--",
     Act.REFUND: "om--",

@@ -108,6 +108,7 @@ def test_a_misspelt_setting_is_told_by_every_command(settings, monkeypatch, caps
         ["order", "show", "x"],
         ["order", "refund", "x"],
         ["grant", "cab-01", "1"],
+        ["machine", "test", "cab-01"],
         ["alert", "list"],
         ["ack", "list"],
         ["store", "show"],
@@ -266,6 +267,7 @@ def test_the_agent_s_config_is_printed_again_as_it_was_and_changes_nothing(setti
         ["machine", "show", "Cab-1"],
         ["order", "list", "--machine", "Cab-1"],
         ["grant", "Cab-1", "1"],
+        ["machine", "test", "Cab-1"],
     ],
 )
 def test_a_misspelt_machine_is_said_with_what_may_be_meant(settings, capsys, arguments):
@@ -352,6 +354,7 @@ def test_what_is_no_machine_id_is_refused(settings, machine_id, capsys):
         ["order", "show", "ord_unknown"],
         ["order", "refund", "ord_unknown"],
         ["grant", "nobody", "1"],
+        ["machine", "test", "cab-01"],
         ["grant", "cab-01", "1"],
         ["grant", "cab-01", "1001"],
     ],

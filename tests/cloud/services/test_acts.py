@@ -59,6 +59,7 @@ ACTS = {
         lambda acts, who: list(acts.machines_take_in(who, [Line(2, "cab-02", MachineChange(name="Q"))])),
     ),
     "config": ("OMT", lambda acts, who: acts.machine_config(who, "cab-01")),
+    "test": ("OMT", lambda acts, who: acts.machine_test(who, "cab-01", 1)),
     "grant": ("OM", lambda acts, who: acts.grant(who, "cab-01", 1, reason="free", token="t")),
     "give back": ("OM", lambda acts, who: acts.give_back(who, "pi_1")),
     "deliver": ("OM", lambda acts, who: acts.deliver(who, "pi_1", "cab-01", 1)),

@@ -653,6 +653,7 @@ VIEWS: dict[str, Act] = {
     "POST /console/machines/cab-02/set": Act.MACHINE_SET,
     "POST /console/machines/cab-02/offers": Act.OFFERS,
     "POST /console/machines/cab-02/grant": Act.GRANT,
+    "POST /console/machines/cab-02/test": Act.MACHINE_TEST,
     "GET /console/new-machine": Act.MACHINE_ADD,
     "POST /console/new-machine": Act.MACHINE_ADD,
     "POST /console/machines/cab-02/retire": Act.MACHINE_RETIRE,

@@ -330,6 +330,7 @@ def test_the_machines_page_tells_of_two_pis_of_a_foreign_key_and_of_silence(site
 
 def trained(site: Site, delivered: int, registered: int | None, reason: str = "") -> str:
     """A purchase of five that goes the whole way, and what the machine's meter says of it."""
+    site.now_ms += 1_000
     site.say_status("cab-02")
     order_id = site.cloud.sales.begin_checkout("cab-02", offer_id="c5-800myr", quantity=1).order_id
     site.pay(order_id)
@@ -361,3 +362,94 @@ def test_the_coin_meter_stands_against_the_pulses_day_by_day_down_to_the_order(
         assert f"{site.order(order_id).code} {off}" in text
     site.now_ms += 7 * 86_400_000
     assert "Coin meter against pulses" not in words(console.get("/console/machines/cab-02"))
+
+
+# --- a test pulse ----------------------------------------------------------------------------------------
+
+
+def pulsed(site: Site, registered: int | None = None, delivered: int = 1) -> str:
+    """The machine reports on the credit that it was given last; the order's id."""
+    order_id = site.store.recent_orders(1, machine_id="cab-02")[0].order_id
+    site.say_ack(order_id, "done", delivered, registered=registered)
+    site.now_ms += 1_000
+    return order_id
+
+
+def test_a_technician_tries_a_machine_and_sees_what_became_of_it(site: Site) -> None:
+    bob = Console(site, Role.TECHNICIAN, "bob", second_factor=False)
+    site.say_status("cab-02")
+    list(site.cloud.fleet.close(["cab-02"], reason="Repair"))
+    page = bob.get("/console/machines/cab-02")
+    assert "0 of 10 today" in words(page)
+    answer = bob.post("/console/machines/cab-02/test", number="1")
+    assert answer.status_code == 303
+    page = bob.get(answer.location.partition("#")[0])
+    assert "on its way" in words(page)
+    assert "Look again" in words(page)
+    order_id = pulsed(site, registered=1)
+    text = words(bob.get("/console/machines/cab-02"))
+    assert f"delivered 1, the meter registered 1 {site.order(order_id).code}" in text
+    assert "1 of 10 today" in text
+    order = site.order(order_id)
+    assert (order.kind, order.state, order.ordered) == ("grant", "settled", 1)
+    (line,) = site.store.booked(order_id)
+    assert (line.method, line.currency, line.delivered, line.gross_minor) == ("free", "", 1, 0)
+    (logged,) = site.desk.log.read(5, who="bob", on="cab-02")
+    assert (logged.entry.act, logged.entry.on, logged.entry.wish) == (
+        "machine test",
+        "cab-02",
+        "test pulse 1 of 10 a day",
+    )
+    bob.post("/console/machines/cab-02/test", number="2")
+    pulsed(site)
+    assert "delivered 1; no meter has counted it" in words(bob.get("/console/machines/cab-02"))
+    bob.post("/console/machines/cab-02/test", number="3")
+    pulsed(site, registered=0, delivered=0)
+    assert "delivered 0 (the machine reports 0 of 1 delivered" in words(bob.get("/console/machines/cab-02"))
+
+
+def test_a_form_that_is_sent_again_pulses_once_and_nobody_pulses_for_another(site: Site, console: Console) -> None:
+    where = "/console/machines/cab-02/test"
+    site.say_status("cab-02")
+    assert [console.post(where, number="1").status_code for _ in range(3)] == [303] * 3
+    assert len(site.store.recent_orders(10)) == 1
+    bob = Console(site, Role.TECHNICIAN, "bob")
+    for number in ("1", "0", "3", "", "x", "99999"):
+        refused = bob.post(where, number=number)
+        assert refused.status_code == 422, number
+        assert "somebody else has tested it meanwhile" in refused.text
+    site.now_ms += 61_000
+    site.say_status("cab-02")
+    assert console.post(where, number="1").status_code == 422
+    assert len(site.store.recent_orders(10)) == 1
+
+
+def test_a_machine_has_so_many_test_pulses_a_day_whoever_asks(site: Site, console: Console) -> None:
+    where = "/console/machines/cab-02/test"
+    bob = Console(site, Role.TECHNICIAN, "bob")
+    for number in range(1, 11):
+        site.say_status("cab-02")
+        assert (bob if number % 2 else console).post(where, number=str(number)).status_code == 303
+        pulsed(site)
+    for late in ("10", "11", "12"):
+        site.now_ms += 61_000
+        site.say_status("cab-02")
+        refused = bob.post(where, number=late)
+        assert refused.status_code == 422
+        assert "was tested 10 times today" in refused.text
+    assert "Pulse one credit" not in bob.get("/console/machines/cab-02").text
+    assert len(site.store.recent_orders(50)) == 10
+    site.now_ms += 86_400_000
+    site.say_status("cab-02")
+    assert bob.post(where, number="1").status_code == 303
+    assert len(site.store.recent_orders(50)) == 11
+
+
+def test_what_cannot_pulse_is_not_tried(site: Site, console: Console) -> None:
+    refused = console.post("/console/machines/cab-02/test", number="1")
+    assert refused.status_code == 409
+    assert "has not been connected yet" in refused.text
+    site.say_status("cab-02")
+    list(site.cloud.fleet.close(["cab-02"], for_good=True))
+    assert console.post("/console/machines/cab-02/test", number="1").status_code == 409
+    assert site.store.recent_orders(10) == []

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
@@ -10,7 +11,7 @@ from arcade_cloud.entrypoints.cli.database import place_of
 from arcade_cloud.entrypoints.cli.machine_view import columns, facts, fields, seen
 from arcade_cloud.entrypoints.cli.output import add_formats, print_facts, print_list
 from arcade_cloud.entrypoints.cli.person import actor
-from arcade_shared.command_line import identifier
+from arcade_shared.command_line import identifier, whole_number
 
 if TYPE_CHECKING:
     from arcade_cloud.config.settings import Settings
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `machine add`, `machine set`, `machine config`, `machine list` and `machine show`."""
+    """Add `machine add`, `machine set`, `machine config`, `machine list`, `machine show` and `machine test`."""
     machine = commands.add_parser("machine", help="register, change or show machines").add_subparsers(
         dest="what", required=True, metavar="COMMAND"
     )
@@ -49,6 +50,12 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     show.add_argument("machine_id", type=identifier)
     add_formats(show)
     show.set_defaults(run=_show)
+    test = machine.add_parser("test", help="pulse one free credit to try a machine, and tell what became of it")
+    test.add_argument("machine_id", type=identifier)
+    test.add_argument(
+        "--wait", type=whole_number(0, 600), default=30, metavar="S", help="for its report (%(default)s s)"
+    )
+    test.set_defaults(run=_test)
     fleet.add_to(machine)
 
 
@@ -200,3 +207,22 @@ def _show(settings: "Settings", options: argparse.Namespace) -> int:
         known["meter"] = f"{registered} registered of {pulsed} pulsed in the last 7 days"
     print_facts(options, found.machine.machine_id, facts(found) | known, fields(found))
     return 0
+
+
+def _test(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.bootstrap import build
+    from arcade_cloud.domain.metering import test_text
+
+    with build(settings) as cloud:
+        acts, store = cloud.desk.acts, cloud.store
+        number = 1 + len(acts.operations.tests_today(options.machine_id))
+        order = acts.machine_test(actor(), options.machine_id, number)
+        print(f"machine {order.machine_id}: test pulse {number} of today, order {order.order_id}")
+        until_s = time.monotonic() + options.wait
+        while order.delivered is None and time.monotonic() < until_s:
+            time.sleep(0.25)
+            order = store.order(order.order_id) or order
+        counts = store.counts(order.machine_id, order.created_at_ms, 100)
+    print(f"machine {order.machine_id}: {test_text(order, counts)}")
+    missed = any(count.order_id == order.order_id and not count.registered for count in counts)
+    return 0 if order.delivered and not missed else 1

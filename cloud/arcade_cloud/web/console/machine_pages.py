@@ -11,11 +11,13 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from arcade_cloud.domain.closure import service_text
 from arcade_cloud.domain.machines import Machine, MachineChange
+from arcade_cloud.domain.metering import test_text
 from arcade_cloud.domain.offers import offer_text, read_offers, warnings
 from arcade_cloud.domain.order import code_of
-from arcade_cloud.domain.people import Act
+from arcade_cloud.domain.people import Act, may
 from arcade_cloud.domain.uptime import Span
 from arcade_cloud.errors import BadRequest, NotReady
+from arcade_cloud.services.operations import TESTS_A_DAY
 from arcade_cloud.services.overview import DayUp, MachineNow
 from arcade_cloud.web.console import words
 from arcade_cloud.web.console.room import Room, check_reason, number_of, text_of, whole
@@ -135,6 +137,18 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
             return machine_page(room, known, str(error), status_of(error))
         return redirect(url_for("console.order", order_id=order.order_id, done="granted"), 303)
 
+    @blueprint.post("/machines/<machine_id>/test")
+    @needs(Act.MACHINE_TEST)
+    def machine_test(machine_id: str) -> AnyResponse:
+        """Give it one free credit, to try it. The form's number keeps a repetition from giving another."""
+        known = known_machine(operations.sales, machine_id)
+        try:
+            number = whole(text_of(request.form, "number", 3), 0, 0, 999)
+            acts.machine_test(room.guard.actor(), known.machine_id, number)
+        except (BadRequest, NotReady) as error:
+            return machine_page(room, known, str(error), status_of(error))
+        return redirect(url_for("console.machine", machine_id=known.machine_id, done="tested") + "#test", 303)
+
 
 def _is_like(seen: MachineNow, asked: str) -> bool:
     machine = seen.machine
@@ -153,6 +167,8 @@ def machine_page(room: Room, machine: Machine, problem: str = "", status: int = 
         problem: Why what was asked for was not done.
     """
     life = room.desk.overview.machine(machine)
+    may_test = may(room.guard.actor().role, Act.MACHINE_TEST)
+    tests = room.desk.acts.operations.tests_today(machine.machine_id) if may_test else []
     every = [span for day in life.days for span in day.spans if span.state]
     form = request.form.to_dict() if problem else {}
     if "credits" in form:
@@ -165,6 +181,8 @@ def machine_page(room: Room, machine: Machine, problem: str = "", status: int = 
         life=life,
         strips=[_strip(day) for day in life.days],
         changes=list(reversed(_joined(every))),
+        tests=[(test, test_text(test, life.counts)) for test in tests],
+        tests_a_day=TESTS_A_DAY,
         differing_shown=DIFFERING_SHOWN,
         code_of=code_of,
         service=service_text(machine.closure, room.now_ms, room.zone).capitalize() + ".",

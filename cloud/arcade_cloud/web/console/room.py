@@ -43,6 +43,7 @@ DONE = {
     "registered": "It is registered. Next: its config, for the Pi, and a sticker for players.",
     "retired": "It is retired. Its orders and its id stay.",
     "set": "It is changed.",
+    "tested": "The test pulse is on its way: what became of it stands below.",
     "same": "Nothing was changed: it was so already.",
     "granted": "The free credits are on their way.",
     "decided": "It is decided; here is its order.",
