@@ -288,8 +288,9 @@ def test_a_month_s_statement_for_a_location(task):
     person.write("Share, per cent", "30")
     person.press("Show")
     person.reads(f"Statement for {datetime.now(UTC):%B %Y} {MALL}")
-    (row,) = month.rows("takings", "--by", "location", "--location", MALL)
-    person.reads(f"RM {row['gross']}")
+    rows = {row["line"]: row for row in month.rows("statement", "--location", MALL, "--share", "30")}
+    person.reads(f"RM {rows['total']['kept']}")
+    person.reads(f"Share of the location, 30 % of what was kept RM {rows['percentage']['amount']}")
 
 
 def test_a_machine_died_at_three_in_the_morning(task):

@@ -132,10 +132,10 @@ def test_a_statement_adds_up_a_location_with_its_share(site: Site, console: Cons
     page = console.get("/console/statement?month=2026-09&location=Mid+Valley&share=12.5")
     text = words(page)
     assert "Statement for September 2026 Mid Valley" in text
-    assert "Daytona USA cab-02 7 RM 11.20" in text
+    assert "Daytona USA cab-02 7 of 10 RM 11.20" in text
     assert "Share of the location, 12.5 % of what was kept RM 1.40" in text
     assert "cab-03" not in text
-    assert "Total 8 RM 13.20" in words(console.get("/console/statement?month=2026-09"))
+    assert "Total 8 of 11 RM 13.20" in words(console.get("/console/statement?month=2026-09"))
 
 
 def test_machines_that_earned_nothing_stand_below_those_that_did(site: Site, console: Console) -> None:
@@ -613,6 +613,7 @@ VIEWS: dict[str, Act] = {
     "GET /console/takings/lines": Act.SEE_TAKINGS,
     "GET /console/takings/lines.csv": Act.SEE_TAKINGS,
     "GET /console/statement": Act.SEE_TAKINGS,
+    "GET /console/statement.csv": Act.SEE_TAKINGS,
     "GET /console/people": Act.PEOPLE,
     "POST /console/people": Act.PEOPLE,
     "GET /console/people/nobody": Act.PEOPLE,

@@ -1,21 +1,19 @@
-"""The console's takings: sums, the lines that they are made of, and a month's statement."""
+"""The console's takings: sums, and the lines that they are made of."""
 
-import re
 from collections.abc import Iterable
 from datetime import date, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
 from typing import get_args
 
 from flask import Blueprint, Response, make_response, request, url_for
 
 from arcade_cloud.domain.books import By, Line, Only, Row, fields
-from arcade_cloud.domain.money import currency_of, plain_amount
+from arcade_cloud.domain.money import plain_amount
 from arcade_cloud.domain.order import code_of
 from arcade_cloud.domain.people import Act
 from arcade_cloud.domain.spreadsheet import csv_text
 from arcade_cloud.errors import BadRequest
 from arcade_cloud.web.console import words
-from arcade_cloud.web.console.room import Room, a_day, part_of, plot, text_of
+from arcade_cloud.web.console.room import Room, a_day, part_of, plot
 from arcade_cloud.web.error_responses import status_of
 from arcade_shared.times import format_ms
 
@@ -23,12 +21,9 @@ from arcade_shared.times import format_ms
 MOST_DAYS = 400
 LINES_SHOWN = 200
 ROWS_A_PAGE = 100
-# A statement is printed, so one of a large place is to be in one piece.
-ROWS_OF_STATEMENT = 300
 PLOT_HEIGHT = 200.0
 BYS: tuple[By, ...] = get_args(By)
 _TIMES = {"day", "week", "month"}
-_SHARE = re.compile(r"\d{1,3}(\.\d{1,2})?", re.ASCII)
 
 
 class _Asked:
@@ -74,7 +69,7 @@ class _Asked:
 
 
 def add_to(blueprint: Blueprint, room: Room) -> None:
-    """Add `/console/takings`, its CSV, its lines, and `/console/statement`."""
+    """Add `/console/takings`, its CSV and its lines."""
     needs = room.guard.needs
 
     @blueprint.get("/takings")
@@ -105,7 +100,7 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
             idle=idle[:ROWS_A_PAGE],
             more_idle=max(0, len(idle) - ROWS_A_PAGE),
             totals=report.totals(),
-            lessened=_is_lessened(report.totals()),
+            lessened=is_lessened(report.totals()),
             bars=bars,
             bar_width=width,
             not_named=words.NOT_NAMED.get(asked.by, "–"),
@@ -120,7 +115,8 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
         """The same for a spreadsheet."""
         asked = _Asked(room)
         report = room.desk.takings.report(asked.first, asked.last, asked.by, asked.only)
-        return _csv([fields(row, asked.by) for row in report.rows()], f"takings-{asked.first}-{asked.last}")
+        rows = [fields(row, asked.by) for row in report.rows()]
+        return csv_response(rows, f"takings-{asked.first}-{asked.last}")
 
     @blueprint.get("/takings/lines")
     @needs(Act.SEE_TAKINGS)
@@ -138,7 +134,7 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
             number=report.lines,
             more=report.lines > len(lines),
             totals=totals,
-            lessened=_is_lessened(totals),
+            lessened=is_lessened(totals),
             code_of=code_of,
             csv=asked.link("lines_csv", by=None),
         )
@@ -149,42 +145,7 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
         """Every line for a spreadsheet."""
         asked = _Asked(room)
         lines = sorted(room.desk.takings.lines(asked.first, asked.last, asked.only), key=_rank)
-        return _csv([_line_fields(line) for line in lines], f"lines-{asked.first}-{asked.last}")
-
-    @blueprint.get("/statement")
-    @needs(Act.SEE_TAKINGS)
-    def statement() -> Response:
-        """A month of one location or all, to print, with the location's share."""
-        today = room.day
-        first = _month(request.args.get("month"), today)
-        last = (first + timedelta(days=32)).replace(day=1) - timedelta(days=1)
-        location, share = text_of(request.args, "location", 80) or None, _share()
-        report = room.desk.takings.report(first, min(last, today), "machine", Only(location=location))
-        part = part_of(report.rows(), ROWS_OF_STATEMENT)
-        names = {machine.machine_id: machine.name for machine in room.fulfilment.store.machines()}
-        return room.render(
-            "statement.html",
-            "Takings",
-            month=f"{first:%Y-%m}",
-            month_name=f"{first:%B %Y}",
-            first=first,
-            last=last,
-            unfinished=today <= last,
-            asked={"location": location},
-            share_text="" if share is None else f"{share:f}",
-            rows=part.rows,
-            part=part,
-            page_link=lambda number: url_for(
-                "console.statement",
-                month=f"{first:%Y-%m}",
-                location=location,
-                share=None if share is None else f"{share:f}",
-                page=number,
-            ),
-            names=names,
-            totals=[(row, _part(row, share)) for row in report.totals()],
-            lessened=_is_lessened(report.totals()),
-        )
+        return csv_response([_line_fields(line) for line in lines], f"lines-{asked.first}-{asked.last}")
 
 
 def _rank(line: Line) -> tuple[int, str, int]:
@@ -194,31 +155,6 @@ def _rank(line: Line) -> tuple[int, str, int]:
 def _given(name: str, *, empty_is_any: bool) -> str | None:
     text = request.args.get(name)
     return None if text is None or (empty_is_any and not text.strip()) else text.strip()[:80]
-
-
-def _month(text: str | None, today: date) -> date:
-    try:
-        found = today if not text else date.fromisoformat(f"{text}-01")
-        return min(found, today).replace(day=1)
-    except ValueError:
-        raise BadRequest(f"{text and text[:40]!r}: write a month such as 2026-11") from None
-
-
-def _share() -> Decimal | None:
-    text = text_of(request.args, "share", 6)
-    if not text:
-        return None
-    if _SHARE.fullmatch(text) is None or Decimal(text) > 100:
-        raise BadRequest(f"a share is 0 to 100 per cent, such as 30 or 12.5, not {text!r}")
-    return Decimal(text)
-
-
-def _part(row: Row, share: Decimal | None) -> int | None:
-    """A location's share of what is kept, in minor units, rounded to a sum that can be paid."""
-    if share is None or not row.currency:
-        return None
-    part = (row.sums.kept_minor * share / 100).quantize(Decimal(1), ROUND_HALF_EVEN)
-    return currency_of(row.currency).rounded_down(int(part)) if part >= 0 else int(part)
 
 
 def _deeper(row: Row, asked: _Asked) -> str:
@@ -264,7 +200,7 @@ def _bars(rows: list[Row], asked: _Asked) -> tuple[list[words.Bar], float]:
     )
 
 
-def _is_lessened(totals: Iterable[Row]) -> bool:
+def is_lessened(totals: Iterable[Row]) -> bool:
     """Whether something was given back or lost: else there are fewer columns to read."""
     return any(row.sums.goodwill_minor or row.sums.lost_minor for row in totals)
 
@@ -293,7 +229,7 @@ def _line_fields(line: Line) -> dict[str, object]:
     }
 
 
-def _csv(records: list[dict[str, object]], name: str) -> Response:
+def csv_response(records: list[dict[str, object]], name: str) -> Response:
     response = make_response(csv_text(records))
     response.headers["Content-Type"] = "text/csv; charset=utf-8; header=present"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
