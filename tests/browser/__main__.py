@@ -20,7 +20,7 @@ SEEN_BY = [
     "test_player_pages.py::test_every_page_fits_the_phone_and_the_finger_and_breaks_no_rule[360x640-light]",
     "test_kiosk_pages.py::test_the_screen_shows_all_of_it_at_every_size[1280x720]",
 ]
-KEPT = {"ready-360-light": "player-page", "kiosk-cab-01-1280x720-ready": "kiosk"}
+KEPT = {"ready-360-light": "player-page", "kiosk-cab-01-1280x720-ready": "kiosk", "console": "console"}
 
 
 def main() -> int:
@@ -36,6 +36,7 @@ def main() -> int:
         failed = pytest.main(["-q", "-n", "0", *(str(HERE / test) for test in SEEN_BY)])
         if failed:
             return int(failed)
+        arcade_pictures.take_today(program, Path(folder))
         IMAGES.mkdir(exist_ok=True)
         for seen, kept in KEPT.items():
             path = IMAGES / f"{kept}.png"

@@ -16,6 +16,16 @@ SIZES = [(390, 844), (768, 1024), (1440, 900)]
 FITS = "document.documentElement.scrollWidth <= innerWidth"
 
 
+def take_today(program: str, folder: Path) -> None:
+    """Take the page of today as it comes up on a screen: `folder/console.png`."""
+    with tempfile.TemporaryDirectory() as files, quick_arcade(Path(files)) as arcade, Chromium(program) as browser:
+        visit = settled_in(arcade)
+        browser.become(1280, 800, mobile=False, scale=1)
+        enter(browser, visit)
+        browser.go(f"{visit.url}/console/")
+        browser.picture(folder / "console.png")
+
+
 def take(program: str, folder: Path) -> None:
     """Open an arcade and take them all: `folder/390x844-light/today.png` and so on.
 
@@ -30,14 +40,19 @@ def take(program: str, folder: Path) -> None:
                 into = folder / f"{width}x{height}-{'dark' if dark else 'light'}"
                 into.mkdir(parents=True, exist_ok=True)
                 browser.become(width, height, dark=dark, mobile=width < 1000, scale=1)
-                for cookie in visit.browser.cookies:
-                    browser.take_cookie(cookie.name, cookie.value or "", visit.url)
+                enter(browser, visit)
                 for name, path in pages.items():
                     browser.go(visit.url + path)
                     browser.picture(into / f"{name}.png", whole=True)
                     for what in browser.complaints() + ([] if browser.js(FITS) else ["is wider than the screen"]):
                         print(f"{into.name}/{name}: {what}", flush=True)
                 print(f"{into}: {len(pages)} pictures", flush=True)
+
+
+def enter(browser: Chromium, visit: ConsoleVisit) -> None:
+    """Have the browser be signed in as that person."""
+    for cookie in visit.browser.cookies:
+        browser.take_cookie(cookie.name, cookie.value or "", visit.url)
 
 
 def settled_in(arcade: Arcade) -> ConsoleVisit:

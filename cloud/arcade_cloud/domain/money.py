@@ -83,8 +83,9 @@ def currency_of(code: str) -> Currency:
 
 
 def format_amount(amount_minor: int, currency: str) -> str:
-    """An amount as people write it: `RM 3.00`, `¥ 300`, `ISK 5`."""
-    return f"{currency_of(currency).symbol} {plain_amount(amount_minor, currency)}"
+    """An amount as people write it: `RM 3.00`, `¥ 300`, `ISK 5`, `-RM 3.00`."""
+    sign = "-" if amount_minor < 0 else ""
+    return f"{sign}{currency_of(currency).symbol} {plain_amount(abs(amount_minor), currency)}"
 
 
 def plain_amount(amount_minor: int, currency: str) -> str:

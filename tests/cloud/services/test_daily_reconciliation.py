@@ -209,7 +209,7 @@ def test_a_refund_by_hand_is_found_once_the_books_have_it(site: HttpSite, daily:
     site.later(10_000)
     one = only(site, daily, "refund_by_hand")
     assert (one.order_id, one.amount_minor, one.alerts) == (order_id, -100, False)
-    assert "RM -1.00" in one.text
+    assert "-RM 1.00" in one.text
     assert site.lasting() == ""
 
 

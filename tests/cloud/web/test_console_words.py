@@ -13,7 +13,6 @@ def test_every_alert_has_a_title_in_words() -> None:
     assert words.alert_title(alert("meter", "cab-01", "…", 1)) == "Coin meter"
 
 
-def test_less_than_nothing_has_its_sign_in_front() -> None:
-    assert words.money(-450, "myr") == "-RM 4.50"
-    assert words.money(450, "myr") == "RM 4.50"
+def test_nothing_is_no_sum_and_less_than_nothing_has_its_sign_in_front() -> None:
+    assert [words.money(minor, "myr") for minor in (-450, 450)] == ["-RM 4.50", "RM 4.50"]
     assert [words.some(minor, "myr") for minor in (0, 1)] == ["", "RM 0.01"]

@@ -131,10 +131,8 @@ def day_name(day: date) -> str:
 
 
 def money(amount_minor: int, currency: str) -> str:
-    """A sum, `-RM 4.50` if it is less than nothing; free credits have none."""
-    if not currency:
-        return "free"
-    return f"{'-' if amount_minor < 0 else ''}{format_amount(abs(amount_minor), currency)}"
+    """A sum; free credits have none."""
+    return format_amount(amount_minor, currency) if currency else "free"
 
 
 def some(amount_minor: int, currency: str) -> str:
