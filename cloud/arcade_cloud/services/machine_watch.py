@@ -232,7 +232,7 @@ def _silent(machine: Machine | None, presence: Presence, now_ms: int) -> str:
 
 def _length(length_ms: int) -> str:
     minutes = length_ms // 60_000
-    return "less than a minute" if minutes < 1 else "1 minute" if minutes == 1 else f"{minutes} minutes"
+    return f"{length_ms // 1000} seconds" if minutes < 1 else "1 minute" if minutes == 1 else f"{minutes} minutes"
 
 
 def _deaf(since_ms: int) -> str:
