@@ -32,19 +32,33 @@ def pages(served: Served) -> dict[str, str]:
         "orders": "/console/orders",
         "nothing": "/console/orders?q=" + "W" * 60,
         "order": f"/console/orders/{served.order_id}",
+        "evidence": f"/console/orders/{served.order_id}/evidence",
         "refund": f"/console/orders/{served.order_id}/refund?reason=x",
         "takings": "/console/takings?first=2026-09-01&last=2026-09-30",
         "takings-by-machine": "/console/takings?first=2026-09-01&last=2026-09-30&by=machine",
         "lines": "/console/takings/lines?first=2026-09-01&last=2026-09-30",
         "statement": "/console/statement?month=2026-09&share=30",
+        "statement-flat": f"/console/statement?month=2026-09&location=Mid+Valley&share=30&flat={'1' * 12}.00MYR",
         "alerts": "/console/alerts",
         "audit": "/console/audit",
         "books": "/console/books",
+        "payouts": "/console/books/payout",
+        "payout": f"/console/books/payout?id={payout_of(served)}",
+        "settings": "/console/settings",
+        "keys": "/console/keys",
+        "webhooks": "/console/webhooks",
+        "webhook": f"/console/webhooks/{served.site.store.software.endpoints()[0].endpoint_id}",
         "payments": "/console/payments",
         "fleet": "/console/fleet?location=all",
         "new-machine": "/console/new-machine?like=cab-04",
         "stickers": "/console/stickers",
     }
+
+
+def payout_of(served: Served) -> str:
+    """The id of the payout that the site has had."""
+    (payout,) = served.site.daily.payouts()
+    return payout.payout_id
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")

@@ -62,7 +62,7 @@ def test_the_evidence_of_an_order_says_it_all_in_words(site: Site, console: Cons
     text = words(page)
     for part in (
         "On 2026-09-21 14:14:20 UTC a player paid RM 3.00 by card (ends in 4242) for 3 credits on Street Fighter "
-        "II, Mid Valley. 2 of 3 were delivered. RM 1.00 of the money are kept.",
+        "II, Mid Valley. 2 of 3 were delivered. RM 1.00 of the money is kept.",
         "Seller Test Arcade, +60 12-345 6789",
         "Place Street Fighter II (cab-01), Mid Valley",
         f"Code {order.code}",
