@@ -359,7 +359,7 @@ def test_the_coin_meter_stands_against_the_pulses_day_by_day_down_to_the_order(
     section = page.text.partition('id="meter"')[2].partition("</section>")[0]
     assert re.findall(r"/console/orders/(\w+)", section) == [by_hand, counting, short]
     for order_id, off in ((short, "-2"), (counting, "-1"), (by_hand, "+1")):
-        assert f"{site.order(order_id).code} {off}" in text
+        assert f"{site.order(order_id).code} ({off})" in text
     site.now_ms += 7 * 86_400_000
     assert "Coin meter against pulses" not in words(console.get("/console/machines/cab-02"))
 
