@@ -83,13 +83,15 @@ class Finding:
         last4 = last4_in(text)
         if last4 is None:
             raise BadRequest(f"{text[:40]!r}: write the last four digits of the card, such as 4242")
-        newest = self.store.orders_with_last4(last4, LAST4_LOOKED_AT)
+        is_narrow = machine_id is not None or amount is not None
+        limit = LAST4_LOOKED_AT if is_narrow else LAST4_SHOWN + 1
+        newest = self.store.orders_with_last4(last4, limit)
         orders = [
             order
             for order in newest
             if machine_id in (None, *order.machine_ids) and (amount is None or _is_price(order, amount))
         ]
-        tried = [f"the newest {LAST4_LOOKED_AT} orders" if len(newest) == LAST4_LOOKED_AT else "all orders"]
+        tried = [f"the newest {limit} orders" if len(newest) == limit else "all orders"]
         tried[0] += f" paid with a card that ends in {last4}; a phone may show other digits than the card"
         if len(orders) > LAST4_SHOWN:
             tried.append(f"only the newest {LAST4_SHOWN} are shown: name the machine or the price")

@@ -182,8 +182,10 @@ def test_of_many_orders_with_the_same_digits_the_newest_are_shown(
         desk.store.move(step(msgspec.structs.replace(order, payment=payment)))
     found = desk.finding.by_last4("1881")
     assert [order.order_id for order in found.orders] == ["ord_95", "ord_94"]
-    assert "the newest 4 orders" in found.tried[0]
     assert "only the newest 2 are shown" in found.tried[1]
+    found = desk.finding.by_last4("1881", amount="3.00")
+    assert [order.order_id for order in found.orders] == ["ord_95", "ord_94"]
+    assert "the newest 4 orders" in found.tried[0]
 
 
 @pytest.mark.parametrize("text", ["", "  ", "/", "x" * 300])
