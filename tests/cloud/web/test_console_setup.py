@@ -10,6 +10,7 @@ import pypdfium2  # type: ignore[import-untyped]
 import pytest
 from werkzeug.test import TestResponse
 
+from arcade_cloud.domain.fleet import read_table
 from arcade_cloud.domain.machines import FRESH_MS, Machine
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.people import Role
@@ -158,6 +159,10 @@ def test_more_credits_than_its_train_takes_are_refused_wherever_they_are_entered
         answer = console.post(path, offers="1=2.00MYR 9=12.00MYR", **fields)
         assert answer.status_code == 422
         assert says in html.unescape(answer.text)
+    lines, faults = read_table(b"id,offers\ncab-02,9=12.00MYR\ncab-09,9=12.00MYR\n")
+    assert faults == []
+    _, faults = site.cloud.fleet.plan(lines)
+    assert [(fault.line, fault.text) for fault in faults] == [(2, says)]
     assert the(site, "cab-02").offers == (TWO, FIVE)
     assert console.post("/console/machines/cab-02/offers", offers="1=2.00MYR 6=9.00MYR").status_code == 303
     site.say_status("cab-02", max_credits=5)
