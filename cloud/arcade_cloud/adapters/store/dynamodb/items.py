@@ -18,15 +18,10 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from arcade_cloud.adapters.store import records
-from arcade_cloud.domain.alerts import Alert
-from arcade_cloud.domain.api_keys import ApiKey
-from arcade_cloud.domain.audit import AuditEntry, AuditOutcome
 from arcade_cloud.domain.machines import HEARS_FOR_MS, Machine, Presence
 from arcade_cloud.domain.metering import Count
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
-from arcade_cloud.domain.outbox import KEPT_MS, Endpoint, Posting
 from arcade_cloud.domain.ownership import Unclaimed
-from arcade_cloud.domain.people import FORGET_TRIES_MS, Person, Session, Tries
 from arcade_cloud.domain.reconciling import DayReport
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
@@ -72,18 +67,12 @@ _MAX_ID_BYTES = 512
 _DIGITS = 16
 _LATEST_MS = 10**_DIGITS - 1
 
-# Epoch seconds that no table outlives.
-_NEVER: Value = {"N": "9999999999"}
 IS_NEW = "attribute_not_exists(pk)"
 EXISTS = "attribute_exists(pk)"
 ECHO_KEY: Item = {"pk": {"S": "echo"}, "sk": {"S": "echo"}}
 RECONCILED_KEY: Item = {"pk": {"S": "swept"}, "sk": {"S": "swept"}}
 RECHECKED_KEY: Item = {"pk": {"S": "rechecked"}, "sk": {"S": "rechecked"}}
 WEBHOOKS_KEY: Item = {"pk": {"S": "webhooks"}, "sk": {"S": "webhooks"}}
-# All API keys: they are few, and each is small.
-API_KEYS = "api-keys"
-# All endpoints of other software: five at most.
-ENDPOINTS = "endpoints"
 FORM_KEY: Item = {"pk": {"S": "form"}, "sk": {"S": "form"}}
 
 
@@ -296,68 +285,6 @@ def count_put(count: Count) -> Write:
     }
 
 
-def alert_put(alert: Alert, by: str) -> Write:
-    """An alert that is not sent yet, if its id is new."""
-    return put({**key("alert", alert.alert_id), **_alert(alert), "by": {"S": by}}, IS_NEW)
-
-
-def lasting_key(kind: str, subject: str) -> Item:
-    """The key of the item that names the condition of that kind and subject that lasts."""
-    return key("lasting", records.lasting_name(kind, subject))
-
-
-def lasting_put(alert: Alert) -> Write:
-    """Name the condition as the one that lasts, if none does."""
-    return put({**lasting_key(alert.kind, alert.subject), "alert_id": {"S": alert.alert_id}}, IS_NEW)
-
-
-def lasting_over(alert: Alert) -> Write:
-    """The condition lasts no more."""
-    return {
-        "Key": lasting_key(alert.kind, alert.subject),
-        "ConditionExpression": "alert_id = :alert_id",
-        "ExpressionAttributeValues": {":alert_id": {"S": alert.alert_id}},
-    }
-
-
-def alert_change(stored: Item, after: Alert) -> Write:
-    """Put `after` in the place of the alert that was read as `stored`, unless that has changed since."""
-    fresh = _alert(after)
-    values = {name: fresh[name] for name in ("body", "of_machine", "sent_in", "forget_at")}
-    if not text(stored, "waits_in").startswith("unsent#"):
-        values |= {"waits_in": fresh["sent_in"], "expires_at": fresh["forget_at"]}
-    return {
-        "Key": key_of(stored),
-        "UpdateExpression": "SET " + ", ".join(f"{name} = :{name}" for name in values),
-        "ConditionExpression": "body = :was AND waits_in = :waited_in",
-        "ExpressionAttributeValues": {
-            **{f":{name}": value for name, value in values.items()},
-            ":was": stored["body"],
-            ":waited_in": stored["waits_in"],
-        },
-    }
-
-
-def alert_update(alert: Alert) -> Write:
-    """As `alert_put`, but without a condition: the step is stored whether or not the alert's id is new."""
-    values = _alert(alert)
-    return {
-        "Key": key("alert", alert.alert_id),
-        "UpdateExpression": "SET " + ", ".join(f"{name} = if_not_exists({name}, :{name})" for name in values),
-        "ExpressionAttributeValues": {f":{name}": value for name, value in values.items()},
-    }
-
-
-def alert_sent_update(alert_id: str) -> Write:
-    """Mark the alert as sent. Time to live deletes it later. Alerts of older programs do not name their place."""
-    return {
-        "Key": key("alert", alert_id),
-        "UpdateExpression": "SET waits_in = if_not_exists(sent_in, :sent), expires_at = forget_at",
-        "ConditionExpression": EXISTS,
-        "ExpressionAttributeValues": {":sent": {"S": shard("sent", alert_id)}},
-    }
-
-
 def unmatched_ack_put(ack: UnmatchedAck, by: str) -> Write:
     """An ack for an unknown credit, unless the same report is on record already, whenever it came."""
     same = (ack.machine_id, ack.credit_id, ack.installation, ack.state)
@@ -392,143 +319,6 @@ def unclaimed_put(payment: Unclaimed, by: str) -> Write:
 def unclaimed_delete(payment_intent: str) -> Write:
     """Take a payment off the list."""
     return {"Key": key("unclaimed", payment_intent)}
-
-
-def api_key_key(key_id: str) -> Item:
-    """API keys stand together, so that all of them can be read consistently."""
-    return {"pk": {"S": API_KEYS}, "sk": {"S": f"api-key#{short(key_id)}"}}
-
-
-def api_key_put(key: ApiKey, expected_version: int, by: str) -> Write:
-    """An API key, if the expected version is stored."""
-    body = record_of(key, f"API key {key.key_id}")
-    return versioned(api_key_key(key.key_id), key.version, body, expected_version, by)
-
-
-def person_key(name: str) -> Item:
-    """People stand together, so that all of them can be read consistently."""
-    return {"pk": {"S": shard("people", name)}, "sk": {"S": f"person#{short(name)}"}}
-
-
-def person_put(person: Person, expected_version: int, by: str) -> Write:
-    """A person, if the expected version is stored."""
-    body = record_of(person, f"person {person.name}")
-    return versioned(person_key(person.name), person.version, body, expected_version, by)
-
-
-def session_put(session: Session, by: str, *, is_new: bool) -> Write:
-    """A session, if there is none or if there is one. Time to live deletes it once it is over."""
-    item: Item = {
-        **key("session", session.session_id),
-        "body": record_of(session, "a session"),
-        "expires_at": expiry(session.ends_at_ms, 0),
-        "by": {"S": by},
-    }
-    return put(item, IS_NEW if is_new else EXISTS)
-
-
-def tries_put(tries: Tries, expected_version: int, by: str) -> Write:
-    """A count of tries, if the expected version is stored. Time to live deletes it once it counts no more."""
-    where = {**key("tries", tries.key), "expires_at": expiry(tries.last_ms, FORGET_TRIES_MS)}
-    body = record_of(tries, f"the tries of {tries.key}")
-    return versioned(where, tries.version, body, expected_version, by)
-
-
-def audit_by(who: str) -> str:
-    """The partition of what somebody did."""
-    return f"audit-by#{short(who)}"
-
-
-def audit_on(subject: str) -> str:
-    """The partition of what was done to something."""
-    return f"audit-on#{short(subject)}"
-
-
-def audit_put(entry: AuditEntry, by: str) -> Write:
-    """An entry of the audit log, if its id is new. It has no end."""
-    at: Value = {"S": rank(entry.at_ms, entry.entry_id)}
-    item: Item = {
-        **key("audit", entry.entry_id),
-        "listed_in": {"S": shard("audit", entry.entry_id)},
-        "listed_at": at,
-        "waits_in": {"S": audit_by(entry.who)},
-        "waits_from": at,
-        "of_machine": {"S": audit_on(entry.on)},
-        "body": record_of(entry, f"audit entry {entry.entry_id}"),
-        "by": {"S": by},
-    }
-    return put(item, IS_NEW)
-
-
-def outcome_key(entry_id: str) -> Item:
-    """How an act ended stands beside its entry."""
-    return key("audit", entry_id, "outcome")
-
-
-def outcome_put(outcome: AuditOutcome, by: str) -> Write:
-    """How an act ended, if that is not written yet."""
-    body = record_of(outcome, f"the outcome of {outcome.entry_id}")
-    return put({**outcome_key(outcome.entry_id), "body": body, "by": {"S": by}}, IS_NEW)
-
-
-def endpoint_key(endpoint_id: str) -> Item:
-    """Endpoints stand together, so that all of them can be read consistently."""
-    return {"pk": {"S": ENDPOINTS}, "sk": {"S": f"endpoint#{short(endpoint_id)}"}}
-
-
-def endpoint_put(endpoint: Endpoint, by: str) -> Write:
-    """An endpoint, if its id is new."""
-    body = record_of(endpoint, f"endpoint {endpoint.endpoint_id}")
-    return put({**endpoint_key(endpoint.endpoint_id), "body": body, "by": {"S": by}}, IS_NEW)
-
-
-def posting_key(endpoint_id: str, event_id: str) -> Item:
-    """The key of an event on its way to an endpoint."""
-    return key("posting", event_id, f"endpoint#{short(endpoint_id)}")
-
-
-def posting_shards(kind: str, endpoint_id: str) -> list[str]:
-    """The partitions of an endpoint's postings: `posting` of those that wait, `postings` of all."""
-    return [f"{shard}#{endpoint_id}" for shard in shards(kind)]
-
-
-def posting_update(posting: Posting) -> Write:
-    """Store a posting, unless it is there. The step that it belongs to is stored in any case."""
-    values = _posting(posting)
-    return {
-        "Key": posting_key(posting.endpoint_id, posting.event_id),
-        "UpdateExpression": "SET " + ", ".join(f"{name} = if_not_exists({name}, :{name})" for name in values),
-        "ExpressionAttributeValues": {f":{name}": value for name, value in values.items()},
-    }
-
-
-def posting_change(before: Posting, after: Posting) -> Write:
-    """Put `after` in the place of `before`, unless that has changed."""
-    values = _posting(after)
-    return {
-        "Key": posting_key(before.endpoint_id, before.event_id),
-        "UpdateExpression": "SET " + ", ".join(f"{name} = :{name}" for name in values),
-        "ConditionExpression": "body = :was",
-        "ExpressionAttributeValues": {
-            **{f":{name}": value for name, value in values.items()},
-            ":was": _posting(before)["body"],
-        },
-    }
-
-
-def _posting(posting: Posting) -> Item:
-    """A posting. Once it is over, it waits for its end, in a partition that nobody asks."""
-    endpoint_id, name = posting.endpoint_id, posting.event_id
-    waits = "posted" if posting.due_at_ms is None else "posting"
-    waits_from_ms = posting.since_ms if posting.due_at_ms is None else posting.due_at_ms
-    return {
-        "listed_in": {"S": f"{shard('postings', name)}#{endpoint_id}"},
-        "listed_at": {"S": rank(posting.at_ms, name)},
-        "waits_in": {"S": f"{shard(waits, name)}#{endpoint_id}"},
-        "waits_from": {"S": rank(waits_from_ms, name)},
-        "expires_at": expiry(max(posting.at_ms, posting.since_ms), KEPT_MS),
-        "body": record_of(posting, f"the posting of event {name}"),
-    }
 
 
 def echo_update(sent_at_ms: int) -> Write:
@@ -682,27 +472,6 @@ def merged(lists: Iterable[list[Item]], rank: str, limit: int, *, newest_first: 
         (item for items in lists for item in items), key=lambda item: text(item, rank), reverse=newest_first
     )
     return list({(text(item, "pk"), text(item, "sk")): item for item in every}.values())[:limit]
-
-
-def _alert(alert: Alert) -> Item:
-    """A new alert. Once it was sent, it waits in `sent_in` to be forgotten at `forget_at`."""
-    at: Value = {"S": rank(alert.at_ms, alert.alert_id)}
-    if alert.lasts:
-        sent_in, forget_at = "lasting", _NEVER
-    elif alert.is_standing:
-        sent_in, forget_at = "unread", expiry(alert.at_ms, records.FORGET_STANDING_AFTER_MS)
-    else:
-        sent_in, forget_at = "sent", expiry(alert.at_ms)
-    return {
-        "waits_in": {"S": shard("unsent", alert.alert_id)},
-        "waits_from": at,
-        "listed_in": {"S": shard("alerts", alert.alert_id)},
-        "listed_at": at,
-        "of_machine": {"S": shard("standing" if alert.is_standing else "over", alert.alert_id)},
-        "sent_in": {"S": shard(sent_in, alert.alert_id)},
-        "forget_at": forget_at,
-        "body": record_of(alert, f"alert {alert.alert_id}"),
-    }
 
 
 def versioned(where: Item, version: int, record: Value, expected_version: int, by: str) -> Write:

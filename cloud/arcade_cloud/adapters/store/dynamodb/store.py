@@ -80,14 +80,14 @@ A role needs GetItem, BatchGetItem, Query, PutItem, UpdateItem and DeleteItem on
 """
 
 import contextlib
-import secrets
 import time
 from collections.abc import Callable, Sequence
 
 from arcade_cloud.adapters.store import records
-from arcade_cloud.adapters.store.dynamodb import items, takings_items
+from arcade_cloud.adapters.store.dynamodb import alert_items, items, software_items, takings_items
 from arcade_cloud.adapters.store.dynamodb.client import Refused, Table
 from arcade_cloud.adapters.store.dynamodb.items import Item, Write
+from arcade_cloud.adapters.store.dynamodb.part import new_token
 from arcade_cloud.adapters.store.dynamodb.people import DynamoPeople
 from arcade_cloud.adapters.store.dynamodb.software import DynamoSoftware
 from arcade_cloud.adapters.store.dynamodb.takings import DynamoTakings
@@ -160,17 +160,17 @@ class DynamoStore(DynamoTakings):
         for machine_id in order.machine_ids[1:]:
             writes[f"machine {machine_id}"] = ("Put", items.also_at_put(order, machine_id))
         if move.seen is not None:
-            writes["seen"] = ("Put", items.seen_put(move.seen, move.history.at_ms, _token()))
+            writes["seen"] = ("Put", items.seen_put(move.seen, move.history.at_ms, new_token()))
         if move.lines:
             for where, put in zip(("booking", "takings"), takings_items.booking_puts(move.lines), strict=True):
                 writes[where] = ("Put", put)
         for number, update in enumerate(takings_items.tally_updates(move.tallies)):
             writes[f"tally {number}"] = ("Update", update)
         for alert in reversed(move.alerts):  # of two with the same id, the first is kept
-            writes[f"alert {alert.alert_id}"] = ("Update", items.alert_update(alert))
+            writes[f"alert {alert.alert_id}"] = ("Update", alert_items.alert_update(alert))
         for posting in move.postings:
             where = f"posting {posting.event_id} {posting.endpoint_id}"
-            writes[where] = ("Update", items.posting_update(posting))
+            writes[where] = ("Update", software_items.posting_update(posting))
         for count in move.counts:
             writes[f"count {count.credit_id}"] = ("Put", items.count_put(count))
         try:
@@ -271,25 +271,13 @@ class DynamoStore(DynamoTakings):
 
     def orders_with_code(self, code: str, limit: int) -> list[Order]:
         """See `Store.orders_with_code`. The newest may be missing for a moment; each record is current."""
-        entries = self.table.query(
-            "listed_in = :partition",
-            {":partition": items.with_code(code)},
-            limit=max(0, limit),
-            index="lists",
-            newest_first=True,
-        )
+        entries = self._newest("lists", [items.with_code(code)], limit)
         found = self.table.get_all(items.order_key(entry) for entry in entries)
         return [records.order(items.body(item), items.name_of(item), self._forms) for item in found]
 
     def orders_with_last4(self, last4: str, limit: int) -> list[Order]:
         """See `Store.orders_with_last4`. The newest may be missing for a moment; each record is current."""
-        entries = self.table.query(
-            "listed_in = :partition",
-            {":partition": items.with_last4(last4)},
-            limit=max(0, limit),
-            index="lists",
-            newest_first=True,
-        )
+        entries = self._newest("lists", [items.with_last4(last4)], limit)
         owners = [items.text(claim, "order_id") for claim in self.table.get_all(entries)]
         found = self.table.get_all(items.key("order", order_id) for order_id in owners)
         return [records.order(items.body(item), items.name_of(item), self._forms) for item in found]
@@ -303,7 +291,7 @@ class DynamoStore(DynamoTakings):
 
     def put_day_report(self, report: DayReport, expected_version: int) -> None:
         """See `Store.put_day_report`."""
-        what, token = f"the report of {report.day}", _token()
+        what, token = f"the report of {report.day}", new_token()
         records.check_next(what, report.version, expected_version)
         if not self._is_put(items.day_report_put(report, expected_version, token), token):
             raise Conflict(f"{what} has another version than {expected_version}")
@@ -312,7 +300,7 @@ class DynamoStore(DynamoTakings):
 
     def note_seen(self, event_id: str, at_ms: int) -> bool:
         """See `Store.note_seen`."""
-        token = _token()
+        token = new_token()
         return self._is_put(items.seen_put(event_id, at_ms, token), token)
 
     def is_seen(self, event_id: str) -> bool:
@@ -328,13 +316,13 @@ class DynamoStore(DynamoTakings):
 
     def machines(self) -> list[Machine]:
         """See `Store.machines`."""
-        every = self.table.query_all("pk = :pk", ({":pk": shard} for shard in items.shards("machines")))
+        every = self._in_partitions(items.shards("machines"))
         found = [records.machine(items.body(item), items.text(item, "sk")) for item in every]
         return sorted(found, key=lambda machine: machine.machine_id)
 
     def put_machine(self, machine: Machine, expected_version: int) -> None:
         """See `Store.put_machine`."""
-        what, token = f"machine {machine.machine_id}", _token()
+        what, token = f"machine {machine.machine_id}", new_token()
         records.check_next(what, machine.version, expected_version)
         if not self._is_put(items.machine_put(machine, expected_version, token), token):
             raise Conflict(f"{what} has another version than {expected_version}")
@@ -353,7 +341,7 @@ class DynamoStore(DynamoTakings):
         self, presence: Presence, expected_version: int, changes: tuple[StateChange, ...] = ()
     ) -> None:
         """See `Store.put_presence`."""
-        what, token = f"the presence of {presence.machine_id}", _token()
+        what, token = f"the presence of {presence.machine_id}", new_token()
         records.check_next(what, presence.version, expected_version)
         records.check_changes(presence, changes)
         put = items.presence_put(presence, expected_version, token)
@@ -395,13 +383,13 @@ class DynamoStore(DynamoTakings):
 
     def raise_alert(self, alert: Alert, postings: tuple[Posting, ...] = ()) -> bool:
         """See `Store.raise_alert`."""
-        token = _token()
+        token = new_token()
         if not alert.lasts and not postings:
-            return self._is_put(items.alert_put(alert, token), token)
+            return self._is_put(alert_items.alert_put(alert, token), token)
         self._form_lately()
-        writes: list[tuple[str, Write]] = [("Put", items.lasting_put(alert))] if alert.lasts else []
-        writes.append(("Put", items.alert_put(alert, token)))
-        writes += [("Update", items.posting_update(posting)) for posting in postings]
+        writes: list[tuple[str, Write]] = [("Put", alert_items.lasting_put(alert))] if alert.lasts else []
+        writes.append(("Put", alert_items.alert_put(alert, token)))
+        writes += [("Update", software_items.posting_update(posting)) for posting in postings]
         try:
             self.table.transact(writes)
         except Refused:
@@ -415,7 +403,7 @@ class DynamoStore(DynamoTakings):
 
     def lasting_alert(self, kind: str, subject: str) -> Alert | None:
         """See `Store.lasting_alert`."""
-        named = self.table.get(items.lasting_key(kind, subject))
+        named = self.table.get(alert_items.lasting_key(kind, subject))
         found = None if named is None else self.alert(items.text(named, "alert_id"))
         return found if found is not None and found.lasts else None
 
@@ -426,11 +414,11 @@ class DynamoStore(DynamoTakings):
         item = self.table.get(items.key("alert", before.alert_id))
         if item is None or _alert(item) != before:
             raise Conflict(f"alert {before.alert_id} has changed meanwhile")
-        writes: list[tuple[str, Write]] = [("Update", items.alert_change(item, after))]
+        writes: list[tuple[str, Write]] = [("Update", alert_items.alert_change(item, after))]
         if before.lasts and not after.lasts:
-            writes.append(("Delete", items.lasting_over(before)))
+            writes.append(("Delete", alert_items.lasting_over(before)))
         if recovery is not None:
-            writes.append(("Put", items.alert_put(recovery, _token())))
+            writes.append(("Put", alert_items.alert_put(recovery, new_token())))
         try:
             self.table.transact(writes)
         except Refused as refused:
@@ -438,17 +426,7 @@ class DynamoStore(DynamoTakings):
 
     def standing_alerts(self, limit: int) -> list[Alert]:
         """See `Store.standing_alerts`; a moment late."""
-        lists = [
-            self.table.query(
-                "of_machine = :shard",
-                {":shard": shard},
-                limit=max(0, limit),
-                index="of_machine",
-                newest_first=True,
-            )
-            for shard in items.shards("standing")
-        ]
-        found = self.table.get_all(items.merged(lists, "listed_at", max(0, limit), newest_first=True))
+        found = self.table.get_all(self._newest("of_machine", items.shards("standing"), limit))
         return [alert for alert in map(_alert, found) if alert.is_standing]
 
     def unsent_alerts(self, limit: int) -> list[Alert]:
@@ -458,7 +436,7 @@ class DynamoStore(DynamoTakings):
 
     def mark_alert_sent(self, alert_id: str) -> None:
         """See `Store.mark_alert_sent`."""
-        self._update_if(items.alert_sent_update(alert_id))
+        self._update_if(alert_items.alert_sent_update(alert_id))
 
     def recent_alerts(self, limit: int) -> list[Alert]:
         """See `Store.recent_alerts`; a moment late."""
@@ -466,7 +444,7 @@ class DynamoStore(DynamoTakings):
 
     def note_unmatched_ack(self, ack: UnmatchedAck) -> bool:
         """See `Store.note_unmatched_ack`. Two acks are the same if they report the same, whenever they came."""
-        token = _token()
+        token = new_token()
         return self._is_put(items.unmatched_ack_put(ack, token), token)
 
     def unmatched_acks(self, limit: int) -> list[UnmatchedAck]:
@@ -478,7 +456,7 @@ class DynamoStore(DynamoTakings):
 
     def note_unclaimed(self, payment: Unclaimed) -> bool:
         """See `Store.note_unclaimed`."""
-        token = _token()
+        token = new_token()
         return self._is_put(items.unclaimed_put(payment, token), token)
 
     def unclaimed_payment(self, payment_intent: str) -> Unclaimed | None:
@@ -625,37 +603,12 @@ class DynamoStore(DynamoTakings):
 
     def _listed(self, kind: str, machine_id: str | None, before_ms: int | None, limit: int) -> list[Item]:
         """What is listed, the newest first."""
+        before = items.before(before_ms)
         if machine_id is None:
-            index, name, partitions = "lists", "listed_in", items.shards(kind)
-        else:
-            index, name, partitions = "of_machine", "of_machine", [items.of_machine(machine_id)]
-        lists = [
-            [
-                items.order_key(item) if machine_id is not None else item
-                for item in self.table.query(
-                    f"{name} = :partition AND listed_at < :before",
-                    {":partition": partition, ":before": items.before(before_ms)},
-                    limit=max(0, limit),
-                    index=index,
-                    newest_first=True,
-                )
-            ]
-            for partition in partitions
-        ]
-        return self.table.get_all(items.merged(lists, "listed_at", max(0, limit), newest_first=True))
-
-    def _is_put(self, write: Write, token: str) -> bool:
-        """Put an item; False if its condition does not hold.
-
-        If the first answer was lost and the repetition finds the item that this call has put, that counts as put.
-        """
-        self._form_lately()
-        try:
-            self.table.write("put_item", write)
-        except Refused as refused:
-            (found,) = refused.found
-            return found is not None and found.get("by") == {"S": token}
-        return True
+            return self.table.get_all(self._newest("lists", items.shards(kind), limit, before=before))
+        # An order stands there itself, or an item of its partition that names a further machine.
+        entries = self._newest("of_machine", [items.of_machine(machine_id)], limit, before=before)
+        return self.table.get_all({items.name_of(entry): items.order_key(entry) for entry in entries}.values())
 
     def _update_if(self, write: Write) -> bool:
         """Update an item. False if its condition does not hold; then it is left as it is."""
@@ -691,8 +644,3 @@ def _why(move: Move, found: dict[str, Item | None]) -> Exception:
 
 def _alert(item: Item) -> Alert:
     return records.alert(items.body(item), items.name_of(item))
-
-
-def _token() -> str:
-    """A mark that shows which call put an item."""
-    return secrets.token_hex(8)

@@ -1,12 +1,13 @@
 """Lines and tallies in the DynamoDB table. `dynamodb/store.py` shows where they stand."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from datetime import date, timedelta
 
 from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.dynamodb import items, takings_items
-from arcade_cloud.adapters.store.dynamodb.client import Refused, Table
+from arcade_cloud.adapters.store.dynamodb.client import Refused
 from arcade_cloud.adapters.store.dynamodb.items import Item, Write
+from arcade_cloud.adapters.store.dynamodb.part import DynamoPart
 from arcade_cloud.domain.books import EVERY, Line, Only
 from arcade_cloud.domain.tallies import Counts, Name, Place, Taken, Tallies, differences, grouped, of_day, until
 from arcade_cloud.errors import Conflict, StoreUnavailable
@@ -17,17 +18,8 @@ _TRIES = 10
 _AT_MOST = 100
 
 
-class DynamoTakings:
+class DynamoTakings(DynamoPart):
     """The part of `ports.store.Store` that is about the takings, on DynamoDB."""
-
-    def __init__(self, table: Table, check_form: Callable[[], object]) -> None:
-        """Set up on the table.
-
-        Args:
-            check_form: Is called before every write, and raises if a newer program has the table.
-        """
-        self.table = table
-        self._check_form = check_form
 
     def book(self, lines: tuple[Line, ...], tallies: Tallies | None = None) -> None:
         """See `Store.book`."""
@@ -48,8 +40,7 @@ class DynamoTakings:
 
     def lines_of_day(self, day: str) -> list[Line]:
         """See `Store.lines_of_day`."""
-        shards = takings_items.takings_shards(day)
-        return _lines(self.table.query_all("pk = :pk", ({":pk": shard} for shard in shards)))
+        return _lines(self._in_partitions(takings_items.takings_shards(day)))
 
     def newest_lines(self, day: str, limit: int, machine_ids: Collection[str] | None = None) -> list[Line]:
         """See `Store.newest_lines`. It reads the day: an index would cost each purchase another write."""
