@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import agent, busy, cloud, pulses, store
+from bench import agent, busy, cloud, console, pulses, store
 from bench.__main__ import PARTS, main
 
 FEW = (
@@ -11,6 +11,7 @@ FEW = (
     (busy, {"PAGES": 5, "IDLE": 5, "CABINETS": 1, "STOCK": 5, "LOAD_S": 8.0, "CEILING_S": 1.0}),
     (busy, {"HANGS_AFTER_S": 2.0, "HANGS_S": 1.0, "LATENCY_S": 2.0}),
     (pulses, {"PULSES": 20, "SIMULATED": 200}),
+    (console, {"MACHINES": 30, "ORDERS": 300, "ROUNDS": 1}),
     (store, {"SMALL": 20, "LARGE": 200, "ROUNDS": 3, "TIMER_ROUNDS": 3}),
 )
 

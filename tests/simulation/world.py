@@ -5,7 +5,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -463,7 +463,7 @@ class World:
             for line in store.lines_of_day(time.strftime("%Y-%m-%d", time.gmtime(day_ms // 1000)))
         ]
         evidence.tallies = [
-            {**asdict(place), **asdict(counts.sums), "lines": counts.lines}
+            {**msgspec.structs.asdict(place), **msgspec.structs.asdict(counts.sums), "lines": counts.lines}
             for day_ms in range(START_MS - DAY, evidence.ended_ms + 2 * DAY, DAY)
             for place, counts in store.tallies_of_day(
                 time.strftime("%Y-%m-%d", time.gmtime(day_ms // 1000))

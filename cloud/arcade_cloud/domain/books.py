@@ -31,7 +31,7 @@ FREE = "free"
 PLAY, FEE = "play", "fee"
 
 
-class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Line(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What one credit of an order, or one of Stripe's balance transactions of its payment, changes in the takings.
 
     Lines are only read and added to, so a field of a later version may be passed over: it is not lost.
@@ -85,8 +85,7 @@ class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.gross_minor - self.goodwill_minor - self.lost_minor
 
 
-@dataclass(frozen=True, slots=True)
-class Sums:
+class Sums(Struct, frozen=True, gc=False):
     """Sums of lines, as each line has them. Of one currency only."""
 
     ordered: int = 0
@@ -343,8 +342,7 @@ EVERY = Only()
 # --- reports ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True, gc=False):
     """The takings of one day, week, month, location, machine or method, in one currency.
 
     Attributes:

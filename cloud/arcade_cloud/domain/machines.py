@@ -34,7 +34,7 @@ NO_CLOCK = "no clock"
 RIVAL_MS = 5 * 60_000
 
 
-class Machine(Struct, frozen=True, kw_only=True):
+class Machine(Struct, frozen=True, kw_only=True, gc=False):  # of thousands, no part of a cycle
     """A registered machine. A `subscriber` is software that only listens and sends no acks.
 
     Attributes:
@@ -152,7 +152,7 @@ def why_not_new(machine_id: str, known: Collection[str], broker_user: str | None
     return None
 
 
-class Presence(Struct, frozen=True, kw_only=True):
+class Presence(Struct, frozen=True, kw_only=True, gc=False):  # as above
     """The latest state of a machine's agent, from messages with a valid signature only.
 
     Attributes:

@@ -148,7 +148,7 @@ SessionStatus = Literal["open", "complete", "expired"]
 Dispute = Literal["none", "open", "won", "lost"]
 
 
-class Offer(Struct, frozen=True, kw_only=True):
+class Offer(Struct, frozen=True, kw_only=True, gc=False):
     """What a machine sells: `credits` for `amount_minor`, in minor units of `currency` (ISO 4217, lower case)."""
 
     offer_id: str

@@ -1,15 +1,19 @@
 """Tallies: what lines add up to for each day, machine, place, method and currency (pure).
 
+There may be very many of them, so Python's collector of cycles is spared them: nothing in them can be part of one.
+
 A tally is booked together with the lines that it is of, in the same transaction, so a report adds up tallies and
 reads no lines. Nothing ever computes one from another: a booking adds to it, and `arcade-cloud takings rebuild`
 proves that it is what its lines say.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import date
 from operator import itemgetter
 from typing import Literal
+
+import msgspec
+from msgspec import Struct
 
 from arcade_cloud.domain.books import By, Line, Only, Row, Sums, owes_fee, tells_fee, total
 
@@ -19,8 +23,7 @@ Name = Literal["day", "location", "machine", "method"]
 NOTHING = Sums()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
+class Counts(Struct, frozen=True, kw_only=True, gc=False):
     """What lines add up to.
 
     Attributes:
@@ -58,11 +61,10 @@ class Counts:
     @property
     def adds_nothing(self) -> bool:
         """Whether adding it changes no number."""
-        return replace(self, played_ms=0) == Counts()
+        return msgspec.structs.replace(self, played_ms=0) == Counts()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True, gc=False):
     """Which lines a tally is of. The attributes are those of `Line`."""
 
     day: str
@@ -75,8 +77,7 @@ class Place:
 Tallies = dict[Place, Counts]
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True, gc=False):
     """What several tallies add up to: those with this name, of one currency.
 
     Attributes:
@@ -239,10 +240,19 @@ class Report:
 
     def totals(self) -> list[Row]:
         """A row for each currency."""
-        found: dict[str, Counts] = {}
+        found: dict[str, list[Counts]] = {}
         for (_, currency), counts in self._sorted():
-            found[currency] = found.get(currency, Counts()) + counts
-        return [_row("total", currency, counts) for currency, counts in found.items()]
+            found.setdefault(currency, []).append(counts)
+        return [
+            Row(
+                "total",
+                currency,
+                total(counts.sums for counts in several),
+                sum(counts.charged for counts in several),
+                sum(counts.fees_open for counts in several),
+            )
+            for currency, several in found.items()
+        ]
 
     def _sorted(self) -> list[tuple[tuple[str, str], Counts]]:
         return sorted(self._groups.items(), key=itemgetter(0))

@@ -183,6 +183,9 @@ class Store(Protocol):
         Args:
             first: A day such as `2026-11-01`.
             last: The last day that counts.
+
+        Returns:
+            Of several days, `played_ms` may be of another day of their months.
         """
         ...
 

@@ -98,22 +98,30 @@ class Finding:
         return Found(tuple(orders[:LAST4_SHOWN]), tuple(tried))
 
     def made_between(
-        self, from_ms: int, until_ms: int, *, machine_id: str | None = None, amount: str | None = None
+        self,
+        from_ms: int,
+        until_ms: int,
+        *,
+        machine_id: str | None = None,
+        amount: str | None = None,
+        at_most: int | None = None,
     ) -> Found:
         """Find orders by when they were made, both ends included, and by machine and price.
 
         Args:
             amount: A price as people write it. The currency may be left out.
+            at_most: So many orders are looked at, the newest; LOOKED_AT if nothing is said.
         """
+        at_most = LOOKED_AT if at_most is None else at_most
         tried, orders = [], []
         number = 0
         for number, order in enumerate(self._made_between(from_ms, until_ms, machine_id), 1):
-            if number > LOOKED_AT:
-                tried.append(f"only the newest {LOOKED_AT}: name the machine, or a shorter time")
+            if number > at_most:
+                tried.append(f"only the newest {at_most}: name the machine, or a shorter time")
                 break
             if amount is None or _is_price(order, amount):
                 orders.append(order)
-        tried.insert(0, f"{min(number, LOOKED_AT)} orders made in that time")
+        tried.insert(0, f"{min(number, at_most)} orders made in that time")
         return Found(tuple(orders), tuple(tried))
 
     def _made_between(self, from_ms: int, until_ms: int, machine_id: str | None) -> Iterator[Order]:

@@ -4,13 +4,13 @@ Every read is bounded: orders are listed by what waits or by machine, takings by
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Literal
 
 from arcade_cloud.domain import books
 from arcade_cloud.domain.alerts import Alert
-from arcade_cloud.domain.books import EVERY, Only, Sums
+from arcade_cloud.domain.books import Only, Sums
 from arcade_cloud.domain.health import Sign, signs
 from arcade_cloud.domain.machines import Machine, Presence, condition, stage, why_unfit
 from arcade_cloud.domain.metering import Count, CountedDay, by_day
@@ -36,6 +36,7 @@ COUNTS_AT_MOST = 5_000
 # Worst first. `dead`: nobody can pay, and somebody should. `not ready`: it says so itself, as while it is full.
 Rank = Literal["dead", "not ready", "ready", "being set up", "out of service", "retired"]
 RANKS: tuple[Rank, ...] = ("dead", "not ready", "ready", "being set up", "out of service", "retired")
+_PLACE_OF = {rank: place for place, rank in enumerate(RANKS)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,7 @@ class MachineNow:
     Attributes:
         why_not: Why nobody may pay for it, in a sentence, with its agent's own words; empty if somebody may.
         since_ms: Since when it is closed, or not heard; None where that is not known without reading more.
-        taken: What it has booked today, by currency.
+        taken: What it has booked today, by currency; only `with_takings` reads it.
     """
 
     machine: Machine
@@ -53,7 +54,7 @@ class MachineNow:
     rank: Rank
     why_not: str
     since_ms: int | None
-    taken: tuple[Taken, ...]
+    taken: tuple[Taken, ...] = ()
 
     @property
     def plays(self) -> int:
@@ -166,14 +167,13 @@ class Overview:
         now_ms = self.fulfilment.now_ms()
         day = date.fromisoformat(books.day_of(now_ms, self.zone))
         alerts = self._store.standing_alerts(ALERTS_SHOWN)
-        taken = self._taken(now_ms)
         return Today(
             day=day,
             now_ms=now_ms,
             alerts=tuple(alerts),
             slow=tuple(self._slow(now_ms)),
-            takings=tuple(self._compared(day, now_ms, taken)),
-            machines=self._ranked(self._store.machines(), taken, alerts, now_ms),
+            takings=tuple(self._compared(day, now_ms)),
+            machines=self._ranked(self._store.machines(), alerts, now_ms),
         )
 
     def machines(self) -> tuple[MachineNow, ...]:
@@ -184,7 +184,22 @@ class Overview:
         """
         now_ms = self.fulfilment.now_ms()
         alerts = self._store.standing_alerts(ALERTS_SHOWN)
-        return self._ranked(self._store.machines(), self._taken(now_ms), alerts, now_ms)
+        return self._ranked(self._store.machines(), alerts, now_ms)
+
+    def with_takings(self, machines: Sequence[MachineNow]) -> tuple[MachineNow, ...]:
+        """The same machines with what they have booked today: the few that are shown.
+
+        Raises:
+            StoreUnavailable: The store is down.
+        """
+        if not machines:
+            return ()
+        today = books.day_of(self.fulfilment.now_ms(), self.zone)
+        only = Only(machines=frozenset(seen.machine.machine_id for seen in machines))
+        found: dict[str, list[Taken]] = {}
+        for one in self._store.taken(today, today, "machine", only):
+            found.setdefault(one.name, []).append(one)
+        return tuple(replace(seen, taken=tuple(found.get(seen.machine.machine_id, ()))) for seen in machines)
 
     def machine(self, machine: Machine) -> MachineLife:
         """One machine.
@@ -194,8 +209,7 @@ class Overview:
         """
         now_ms = self.fulfilment.now_ms()
         alerts = self._store.standing_alerts(ALERTS_SHOWN)
-        taken = self._taken(now_ms, Only(machine_id=machine.machine_id))
-        (seen,) = self._ranked([machine], taken, alerts, now_ms)
+        (seen,) = self.with_takings(self._ranked([machine], alerts, now_ms))
         days, since_ms = self._days(seen, now_ms)
         every = [span for day in days for span in day.spans]
         counts = self._store.counts(machine.machine_id, self._first_ms(now_ms), COUNTS_AT_MOST)
@@ -226,19 +240,11 @@ class Overview:
         found = [self._store.order(one.order_id) for one in waiting]
         return [order for order in found if order is not None and _is_slow(order, now_ms)]
 
-    def _taken(self, now_ms: int, only: Only = EVERY) -> dict[str, list[Taken]]:
-        """What was booked today, by machine."""
-        today = books.day_of(now_ms, self.zone)
-        found: dict[str, list[Taken]] = {}
-        for one in self._store.taken(today, today, "machine", only):
-            found.setdefault(one.name, []).append(one)
-        return found
-
-    def _compared(self, day: date, now_ms: int, taken: dict[str, list[Taken]]) -> list[Compared]:
+    def _compared(self, day: date, now_ms: int) -> list[Compared]:
         """Compare with the same moment by the arcade's clock a week ago."""
         now = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(self.zone)
         then_ms = int((now - timedelta(days=7)).timestamp() * 1000)
-        today = sums_of(one for of_machine in taken.values() for one in of_machine)
+        today = sums_of(self._store.taken(day.isoformat(), day.isoformat(), "day"))
         before = sums_of(self._store.taken_until((day - timedelta(days=7)).isoformat(), then_ms))
         return [
             Compared(currency, today.get(currency, Sums()), before.get(currency, Sums()))
@@ -246,9 +252,7 @@ class Overview:
             if currency
         ]
 
-    def _ranked(
-        self, machines: Sequence[Machine], taken: dict[str, list[Taken]], alerts: Iterable[Alert], now_ms: int
-    ) -> tuple[MachineNow, ...]:
+    def _ranked(self, machines: Sequence[Machine], alerts: Iterable[Alert], now_ms: int) -> tuple[MachineNow, ...]:
         presences = {
             presence.machine_id: presence
             for presence in self._store.presences([machine.machine_id for machine in machines])
@@ -265,10 +269,9 @@ class Overview:
                     rank=rank,
                     why_not=why_not,
                     since_ms=_since_ms(machine, presence, rank, now_ms),
-                    taken=tuple(taken.get(machine.machine_id, ())),
                 )
             )
-        return tuple(sorted(found, key=lambda seen: (RANKS.index(seen.rank), seen.machine.machine_id)))
+        return tuple(sorted(found, key=lambda seen: (_PLACE_OF[seen.rank], seen.machine.machine_id)))
 
     def _why_not(
         self, machine: Machine, presence: Presence | None, now_ms: int, is_unsellable: bool

@@ -1,6 +1,7 @@
 """Finding an order: by each thing that a player or Stripe may show, and by place and time."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import pytest
@@ -208,7 +209,7 @@ def test_an_order_of_an_older_version_is_found_by_its_code_while_it_is_among_the
 # --- by place and time -----------------------------------------------------------------------------------
 
 
-def made_between(store: MemoryStore, from_ms: int, until_ms: int, **more: str) -> list[str]:
+def made_between(store: MemoryStore, from_ms: int, until_ms: int, **more: Any) -> list[str]:
     found = Finding(store=store, payments=SandboxPayments(lambda: NOW_MS)).made_between(from_ms, until_ms, **more)
     return [order.order_id for order in found.orders]
 

@@ -64,7 +64,7 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
             total=len(found),
             pages=pages,
             page=page,
-            machines=found[(page - 1) * MACHINES_A_PAGE : page * MACHINES_A_PAGE],
+            machines=room.desk.overview.with_takings(found[(page - 1) * MACHINES_A_PAGE : page * MACHINES_A_PAGE]),
         )
 
     @blueprint.get("/machines/<machine_id>")

@@ -18,6 +18,8 @@ from arcade_cloud.web.error_responses import status_of
 ORDERS_A_PAGE = 50
 # Who says "about nine" means half an hour before or after.
 ABOUT_MS = 30 * 60_000
+# Of those made in that time; what is more is said. The command line looks at more.
+LOOKED_AT = 2_000
 DAY_MS = 86_400_000
 
 
@@ -105,7 +107,11 @@ def _find(room: Room, asked: dict[str, str]) -> tuple[Found | None, str]:
         about_ms = a_moment_ms(asked["at"], room.zone)
         from_ms, until_ms = about_ms - ABOUT_MS, about_ms + ABOUT_MS
     found = finding.made_between(
-        from_ms, until_ms, machine_id=asked["machine"] or None, amount=asked["amount"] or None
+        from_ms,
+        until_ms,
+        machine_id=asked["machine"] or None,
+        amount=asked["amount"] or None,
+        at_most=LOOKED_AT,
     )
     heading = "Made in the last 24 hours" if not asked["at"] else "Made half an hour before or after"
     return found, f"{heading}: {len(found.orders)}."

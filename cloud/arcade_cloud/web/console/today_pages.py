@@ -35,7 +35,7 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
             needs=view.alerts or view.slow or payments or view.counts.get("dead"),
             shown=ALERTS_ON_TOP,
             more_alerts=len(view.alerts) == ALERTS_SHOWN,
-            machines_shown=MACHINES_ON_TOP,
+            machines=room.desk.overview.with_takings(view.machines[:MACHINES_ON_TOP]),
             machine_ids=frozenset(seen.machine.machine_id for seen in view.machines),
             week_ago=view.day - timedelta(days=7),
         )

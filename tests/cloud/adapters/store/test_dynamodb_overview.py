@@ -61,9 +61,12 @@ def test_today_and_a_machine_are_counted_reads(store: DynamoStore) -> None:
         )
         store.book((line,), added((), (line,)))
     asked.clear()
-    (compared,) = overview.today().takings
-    assert compared.now.kept_minor == 30_000
+    today = overview.today()
+    assert [compared.now.kept_minor for compared in today.takings] == [30_000]
     assert counted(asked) == empty
+    top = overview.with_takings(today.machines[:20])
+    assert sum(seen.plays for seen in top) == 300
+    assert counted(asked) == {"Query": 8}
     machine = store.machine("cab-001")
     assert machine is not None
     asked.clear()

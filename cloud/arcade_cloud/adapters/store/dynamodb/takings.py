@@ -48,7 +48,8 @@ class DynamoTakings(DynamoPart):
 
     def taken(self, first: str, last: str, by: Name, only: Only = EVERY) -> list[Taken]:
         """See `Store.taken`."""
-        return grouped(self._tallies(first, last, only.machine_id), by, only)
+        machine_ids = only.machines if only.machine_id is None else {only.machine_id}
+        return grouped(self._tallies(first, last, machine_ids), by, only)
 
     def taken_until(self, day: str, until_ms: int) -> list[Taken]:
         """See `Store.taken_until`."""
@@ -76,11 +77,13 @@ class DynamoTakings(DynamoPart):
             self.table.transact([("Update", update) for update in takings_items.tally_updates(some)])
         return True
 
-    def _tallies(self, first: str, last: str, machine_id: str | None = None) -> Iterator[tuple[Place, Counts]]:
+    def _tallies(
+        self, first: str, last: str, machine_ids: Collection[str] | None = None
+    ) -> Iterator[tuple[Place, Counts]]:
         asked = [
             {":pk": shard, ":first": first, ":after": f"{last}$"}  # "$" comes after "#"
             for month in _months(first, last)
-            for shard in takings_items.tally_shards(month, machine_id)
+            for shard in takings_items.tally_shards(month, machine_ids)
         ]
         return map(takings_items.tally, self.table.query_all("pk = :pk AND sk BETWEEN :first AND :after", asked))
 

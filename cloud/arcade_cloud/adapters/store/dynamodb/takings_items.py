@@ -1,6 +1,6 @@
 """The items of the takings in the DynamoDB table: lines for their order and for their day, and tallies (pure)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.dynamodb.items import (
@@ -56,11 +56,10 @@ def booking_puts(lines: tuple[Line, ...]) -> tuple[Write, Write]:
     )
 
 
-def tally_shards(month: str, machine_id: str | None = None) -> list[str]:
-    """All partitions over which the tallies of a month are spread, or the one that has a machine's."""
-    if machine_id is not None:
-        return [f"{shard('tallies', machine_id)}#{month}"]
-    return [f"{one}#{month}" for one in shards("tallies")]
+def tally_shards(month: str, machine_ids: Iterable[str] | None = None) -> list[str]:
+    """All partitions over which the tallies of a month are spread, or those that have these machines'."""
+    every = shards("tallies") if machine_ids is None else sorted({shard("tallies", one) for one in machine_ids})
+    return [f"{one}#{month}" for one in every]
 
 
 def tally_updates(tallies: Tallies) -> Iterator[Write]:
@@ -77,7 +76,7 @@ def tally_updates(tallies: Tallies) -> Iterator[Write]:
             expression = f"SET n_played = :n_played {expression}"
         yield {
             "Key": {
-                "pk": {"S": tally_shards(place.day[:7], place.machine_id)[0]},
+                "pk": {"S": tally_shards(place.day[:7], [place.machine_id])[0]},
                 "sk": {"S": "#".join((place.day, place.machine_id, place.location, place.method, place.currency))},
             },
             "UpdateExpression": expression,

@@ -99,6 +99,7 @@ class SqliteStore(SqliteTakings):
             FormTooNew: The file is newer than this program.
         """
         self._forms = forms
+        self._machines: dict[str, tuple[bytes, Machine]] = {}
         super().__init__(SqliteFile(path, busy_s=busy_s, migrations=migrations, fill=fill))
         self.software = SqliteSoftware(self._file)
         self.people = SqlitePeople(self._file)
@@ -291,7 +292,14 @@ class SqliteStore(SqliteTakings):
     def machines(self) -> list[Machine]:
         """See `Store.machines`."""
         rows = self._all("SELECT record, machine_id FROM machines ORDER BY machine_id")
-        return [records.machine(row[0], row[1]) for row in rows]
+        return [self._decoded(record, machine_id) for record, machine_id in rows]
+
+    def _decoded(self, record: bytes, machine_id: str) -> Machine:
+        """The machine in a record, which is rarely another one than the last time: lists of all are long."""
+        known = self._machines.get(machine_id)
+        if known is None or known[0] != record:
+            known = self._machines[machine_id] = record, records.machine(record, machine_id)
+        return known[1]
 
     def put_machine(self, machine: Machine, expected_version: int) -> None:
         """See `Store.put_machine`."""

@@ -41,6 +41,7 @@ _NUMBERS = (
     "fees_open",
 )
 _SUMS = ", ".join(f"sum({name})" for name in _NUMBERS) + ", max(played_ms)"
+_SIGNED = ", ".join(f"sum(sign * {name})" for name in _NUMBERS) + ", max(played_ms)"
 _PLACE = "machine_id, location, method, currency"
 _ADD = (
     f"INSERT INTO tallies (span, {_PLACE}, {', '.join(_NUMBERS)}, played_ms) "  # noqa: S608 - our own names  # nosec B608
@@ -163,8 +164,8 @@ def fill(connection: sqlite3.Connection) -> None:
 def taken_query(first: str, last: str, by: Name, only: Only) -> tuple[str, tuple[str, ...]]:
     """The question that `taken` asks, and its values."""
     of_machines = by == "machine" or only.names_machines
-    spans = [*_days(first, last)] if by == "day" else [*_spans(first, last)]
-    where, values = ["span IN (SELECT value FROM json_each(?))"], [json.dumps(spans)]
+    spans = [(day, 1) for day in _days(first, last)] if by == "day" else [*_spans(first, last)]
+    where, values = list[str](), [json.dumps(spans)]
     if only.machine_id is not None:
         where.append("machine_id = ?")
         values.append(only.machine_id)
@@ -180,23 +181,32 @@ def taken_query(first: str, last: str, by: Name, only: Only) -> tuple[str, tuple
             values.append(wanted)
     name = _COLUMN[by]
     sql = (
-        f"SELECT {name}, currency, {_SUMS} FROM tallies WHERE {' AND '.join(where)} "  # noqa: S608 - as above  # nosec B608
-        f"GROUP BY {name}, currency ORDER BY {name}, currency"
+        "WITH asked (span, sign) AS MATERIALIZED "  # noqa: S608 - as above  # nosec B608
+        "(SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)) "
+        f"SELECT {name}, currency, {_SIGNED} FROM asked CROSS JOIN tallies USING (span) "
+        f"WHERE {' AND '.join(where) or 'TRUE'} "
+        f"GROUP BY {name}, currency HAVING sum(sign * lines) > 0 ORDER BY {name}, currency"
     )
     return sql, tuple(values)
 
 
-def _spans(first: str, last: str) -> Iterator[str]:
-    """The whole months from one day to another, and the other days."""
+def _spans(first: str, last: str) -> Iterator[tuple[str, int]]:
+    """What to add up from one day to another, and what to take off (-1): whole months, and the days that differ.
+
+    The days of a month that are still to come have no rows, so the present month is one span.
+    """
     day, end = date.fromisoformat(first), date.fromisoformat(last)
     while day <= end:
-        next_month = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
-        if day.day == 1 and next_month - timedelta(days=1) <= end:
-            yield f"{day:%Y-%m}"
-            day = next_month
+        begin = day.replace(day=1)
+        next_begin = (begin + timedelta(days=32)).replace(day=1)
+        month = [begin + timedelta(days=number) for number in range((next_begin - begin).days)]
+        meant = [one for one in month if day <= one <= end]
+        if 2 * len(meant) > len(month):
+            yield f"{begin:%Y-%m}", 1
+            yield from ((one.isoformat(), -1) for one in month if not day <= one <= end)
         else:
-            yield day.isoformat()
-            day += timedelta(days=1)
+            yield from ((one.isoformat(), 1) for one in meant)
+        day = next_begin
 
 
 def _days(first: str, last: str) -> Iterator[str]:
