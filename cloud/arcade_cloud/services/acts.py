@@ -288,12 +288,12 @@ class Acts:
     # --- keys of other software --------------------------------------------------------------------------
 
     def key_add(
-        self, actor: Actor, name: str, scopes: Sequence[Scope], machines: Sequence[str] = ()
+        self, actor: Actor, name: str, scopes: Sequence[Scope], machines: Sequence[str] = (), *, token: str = ""
     ) -> tuple[ApiKey, str]:
         """See `ApiKeys.add`. The log has the key's name, never its text."""
         wish = f"{' '.join(scopes)} for {' '.join(machines) or 'all machines'}"
         with self.log.doing(actor, Act.KEYS, f"key {name}", wish=wish) as doing:
-            key, text = self.keys.add(name, scopes, machines, by=actor.name)
+            key, text = self.keys.add(name, scopes, machines, by=actor.name, token=token)
             doing.after = f"key {key.key_id}"
         return key, text
 

@@ -1,5 +1,6 @@
 """API keys: made and revoked by the operator, and looked up when other software calls."""
 
+import hashlib
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -38,18 +39,19 @@ class ApiKeys:
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
 
     def add(
-        self, name: str, scopes: Sequence[Scope], machines: Sequence[str] = (), *, by: str
+        self, name: str, scopes: Sequence[Scope], machines: Sequence[str] = (), *, by: str, token: str = ""
     ) -> tuple[ApiKey, str]:
         """Make a key.
 
         Args:
             machines: The machines that it is for; none: for all.
+            token: A form's own, so that it makes one key however often it is sent. Empty: each call makes one.
 
         Returns:
             The key as it is stored, and its text, which nobody can find out later.
 
         Raises:
-            BadRequest: The name is empty or cannot be shown, or there is no scope.
+            BadRequest: The name is empty or cannot be shown, there is no scope, or the token has made a key.
             UnknownMachine: No such machine is registered.
             BadTopic: It is not a machine id at all.
         """
@@ -61,7 +63,8 @@ class ApiKeys:
         for machine_id in machines:
             self.operations.machine(machine_id)
         for _ in range(CONFLICT_RETRIES):
-            key_id, secret = self.random_bytes(ID_BYTES).hex(), self.random_bytes(SECRET_BYTES).hex()
+            id_bytes = hashlib.sha256(token.encode()).digest()[:ID_BYTES] if token else self.random_bytes(ID_BYTES)
+            key_id, secret = id_bytes.hex(), self.random_bytes(SECRET_BYTES).hex()
             key = ApiKey(
                 key_id=key_id,
                 version=1,
@@ -75,6 +78,11 @@ class ApiKeys:
             with suppress(Conflict):  # 48 random bits are taken: draw others
                 self.store.put_api_key(key, 0)
                 return key, text_of(key_id, secret)
+            if token:
+                raise BadRequest(
+                    f"this form was sent before and has made key {key_id}, which was shown then: revoke it if "
+                    "nobody has copied it, and make another"
+                )
         raise InvariantBroken(f"{CONFLICT_RETRIES} random ids of keys in a row are taken")
 
     def revoke(self, key_id: str, *, by: str) -> tuple[ApiKey, ApiKey]:

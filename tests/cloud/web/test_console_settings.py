@@ -116,6 +116,17 @@ def test_a_key_is_shown_once_works_and_is_revoked(site: Site, console: Console) 
         assert secret not in repr(line)
 
 
+def test_a_form_that_is_sent_twice_makes_one_key(site: Site, console: Console) -> None:
+    page = console.get("/console/keys")
+    assert console.submit(page, name="Kiosk", scope="takings").status_code == 200
+    (key,) = site.store.software.api_keys()
+    again = console.submit(page, name="Kiosk", scope="takings")
+    assert again.status_code == 422
+    assert f"has made key {key.key_id}" in again.text
+    assert site.store.software.api_keys() == [key]
+    assert console.submit(console.get("/console/keys"), name="Kiosk", scope="takings").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [

@@ -1,5 +1,7 @@
 """The console's API keys: made for other software, shown once, revoked."""
 
+import secrets
+
 from flask import Blueprint, Response, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -34,7 +36,13 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
         scopes = [scope for scope in SCOPES if scope in request.form.getlist("scope")]
         machines = text_of(request.form, "machines", 5_000).replace(",", " ").split()
         try:
-            key, text = acts.key_add(room.guard.actor(), text_of(request.form, "name"), scopes, machines)
+            key, text = acts.key_add(
+                room.guard.actor(),
+                text_of(request.form, "name"),
+                scopes,
+                machines,
+                token=text_of(request.form, "token", 64),
+            )
         except (BadRequest, BadMessage, UnknownMachine) as error:
             return _keys(room, str(error), 422)
         return room.render("key.html", "Settings", key=key, text=text)
@@ -62,5 +70,6 @@ def _keys(room: Room, problem: str = "", status: int = 200) -> Response:
         scopes=SCOPE_WORDS,
         chosen=request.form.getlist("scope"),
         form=form,
+        token=secrets.token_hex(16),
         machine_ids=room.machine_ids(),
     )
