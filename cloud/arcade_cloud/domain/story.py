@@ -26,8 +26,21 @@ _WHAT = {
 }
 
 
-# What Stripe's events about disputes mean, by their types.
+# What Stripe's events mean, by their types.
 _REPORTED = {
+    "checkout.session.completed": "the player has paid, or the bank is at it",
+    "checkout.session.async_payment_succeeded": "the bank has paid",
+    "checkout.session.async_payment_failed": "the bank has not paid",
+    "checkout.session.expired": "the payment page has expired",
+    "payment_intent.amount_capturable_updated": "the money is held",
+    "payment_intent.succeeded": "the money was taken",
+    "payment_intent.canceled": "the payment was cancelled",
+    "payment_intent.payment_failed": "a try to pay has failed",
+    "payment_intent.processing": "the bank is at it",
+    "charge.refunded": "something was given back",
+    "refund.created": "a refund was made",
+    "refund.updated": "a refund has changed",
+    "refund.failed": "a refund has failed",
     "charge.dispute.created": "the cardholder disputes the payment",
     "charge.dispute.updated": "the dispute has changed",
     "charge.dispute.funds_withdrawn": "the bank has taken the money until it decides",
