@@ -1415,7 +1415,13 @@ def test_tallies_are_what_their_lines_add_up_to(store: Store) -> None:
             Only(location="Hall #2#x"),
             Only(method="card", currency="myr"),
         ):
-            for first, last in (("2026-11-01", "2026-12-31"), ("2026-11-26", "2026-12-01"), ("2026-12-02",) * 2):
+            for first, last in (
+                ("2026-11-01", "2026-12-31"),
+                ("2026-11-26", "2026-12-01"),
+                ("2026-12-02", "2026-12-02"),
+                ("2026-12-02", "2026-12-31"),  # a month but for some days
+                ("2026-11-01", "2026-11-25"),
+            ):
                 meant = [line for line in every if first <= line.day <= last and only.has(line)]
                 names = {"day": "day", "location": "location", "machine": "machine_id", "method": "method"}
                 for one in (found := store.taken(first, last, by, only)):
