@@ -63,14 +63,11 @@ def decide(order: Order, event: Event, context: Context) -> Decision:
 
 
 def _as_in_form_1(order: Order) -> Order:
-    """The order without what form 1 does not keep, and what only people look for. Learning that is no step.
-
-    Else, with form 1, each reading would be one.
-    """
+    """The order without what form 1 does not keep. Learning that is no step: there each reading would be one."""
     payment = order.payment
     if payment is None or payment.shown is None:
         return order
-    shown = msgspec.structs.replace(payment.shown, method=None, capture_mark=None, last4=None)
+    shown = msgspec.structs.replace(payment.shown, method=None, capture_mark=None)
     return _with(order, payment=msgspec.structs.replace(payment, shown=shown))
 
 
