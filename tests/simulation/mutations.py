@@ -86,7 +86,7 @@ MUTATIONS = (
     _bug(
         "the deadline does not matter once the machine has accepted",
         (CREDIT + "publish", "if now >= deadline_ms:", "if now >= deadline_ms and not delivery.accepted:"),
-        near=22,
+        near=15,
     ),
     _bug(
         "a refund is given without a revoke",
