@@ -80,11 +80,14 @@ def test_text(test: Order, found: Iterable[Count]) -> str:
 
 
 def _is_taken_in(old: Credit, new: Credit) -> bool:
-    """Whether the report resolved the credit, or is the first that came after that."""
-    if old.delivery is None or new.delivery is None:
+    """Whether the report resolved the credit, or is the first one of a credit that was resolved without it.
+
+    A Pi whose card has forgotten what it said may report a train once more, and otherwise.
+    """
+    if old.delivery is None or new.delivery is None or new.resolution is None:
         return False
-    if old.resolution is None and new.resolution is not None:
-        return new.resolution.by == "ack"
+    if old.resolution is None or old.resolution.by == "ack":
+        return old.resolution is None and new.resolution.by == "ack"
     return old.delivery.late_report is None and new.delivery.late_report is not None
 
 

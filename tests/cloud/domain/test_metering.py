@@ -83,6 +83,12 @@ def test_the_first_report_after_the_end_is_booked_once() -> None:
     assert counts(late, late, said(), AT_MS) == ()
 
 
+def test_a_pi_that_has_forgotten_what_it_said_and_says_otherwise_is_not_booked_again() -> None:
+    closed = resolved()
+    late = next_version(closed, late_report=2)
+    assert counts(closed, late, said(2, 2, reason="restarted"), AT_MS) == ()
+
+
 def test_what_the_agent_writes_is_what_the_cloud_reads() -> None:
     assert pulsed_in(short_train(2, 5)) == 5
     assert pulsed_in(f"{short_train(0, 1000)}; too long") == 1000
