@@ -17,6 +17,7 @@ from arcade_cloud.config.private_files import why_not_private
 from arcade_cloud.config.variables import default_of
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.domain.money import parse_amount
+from arcade_cloud.domain.pricing import STANDARD_FEES, Fee, parse_fee
 from arcade_cloud.domain.quiet_hours import QuietHours, parse_quiet_hours
 from arcade_cloud.errors import ArcadeError, BadRequest
 from arcade_shared.broker_address import TLS_PORT, BrokerAddress, is_loopback
@@ -72,6 +73,7 @@ class Settings:
     stripe_webhook_secrets: tuple[str, ...] = field(repr=False)
     stripe_price_id: str | None
     stripe_api_base: str | None
+    card_fees: Mapping[str, Fee]  # by currency, lower case
     broker: BrokerAddress
     mqtt_publish_timeout_ms: int
     mqtt_publishes_per_s: int  # 0: no limit
@@ -139,6 +141,7 @@ def _read(env: Environment, *, on_lambda: bool) -> Settings:
         stripe_webhook_secrets=env.texts("STRIPE_WEBHOOK_SECRET"),
         stripe_price_id=env.text("STRIPE_PRICE_ID"),
         stripe_api_base=env.url("STRIPE_API_BASE"),
+        card_fees=_card_fees(env),
         broker=broker,
         mqtt_publish_timeout_ms=env.number("MQTT_PUBLISH_TIMEOUT_MS", 100, 30_000),
         mqtt_publishes_per_s=_publishes_per_s(env, broker),
@@ -167,6 +170,18 @@ def _read(env: Environment, *, on_lambda: bool) -> Settings:
         remarks=tuple(env.remarks),
         misspelt=tuple(env.misspelt),
     )
+
+
+def _card_fees(env: Environment) -> dict[str, Fee]:
+    fees = dict(STANDARD_FEES)
+    for text in env.texts("CARD_FEES"):
+        try:
+            currency, fee = parse_fee(text)
+        except BadRequest as error:
+            env.fault("CARD_FEES", str(error))
+        else:
+            fees[currency] = fee
+    return fees
 
 
 def _refund_limits(env: Environment) -> dict[str, int]:

@@ -67,6 +67,12 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
             aliases=("PRICE_ID",),
         ),
         Variable(
+            name="CARD_FEES",
+            meaning="What Stripe keeps of a card payment, such as 3%+1.00MYR, to say what a price costs; several "
+            "currencies separated by commas. Not set: the standard fees in docs/PRICING.md. The books always have "
+            "what Stripe did keep.",
+        ),
+        Variable(
             name="STRIPE_API_BASE",
             meaning="Where Stripe's API is: only for a stand-in, such as http://localhost:12111.",
         ),

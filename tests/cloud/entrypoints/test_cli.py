@@ -458,7 +458,7 @@ def test_every_argument_that_takes_a_value_says_how_it_is_read():
         "reason",
         "text",
     }
-    texts |= {"flat", "full_name", "last4", "method", "month", "share", "token", "until"}
+    texts |= {"fee", "flat", "full_name", "last4", "method", "month", "share", "token", "until"}
 
     def walk(parser):
         for action in parser._actions:

@@ -21,6 +21,7 @@ from arcade_cloud.entrypoints.cli import (
     machine,
     order,
     payment,
+    pricing,
     reconcile,
     serve,
     statement,
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
 
 # Those that print all warnings about the settings.
 _TELL_THEMSELVES = frozenset({"serve", "check"})
-# `check` has a verdict on it.
-_NEED_NO_DATABASE = frozenset({"table", "check"})
+# `check` has a verdict on it, and `pricing` needs one for a machine only.
+_NEED_NO_DATABASE = frozenset({"table", "check", "pricing"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -120,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         payment,
         takings,
         statement,
+        pricing,
         reconcile,
         alert,
         user,

@@ -114,7 +114,7 @@ def _add(settings: "Settings", options: argparse.Namespace) -> int:
 
 def print_new(settings: "Settings", machine: "Machine") -> None:
     """Print what a machine that was just registered needs."""
-    _warn_of_offers(machine)
+    _tell_of_offers(settings, machine)
     if machine.kind == "subscriber":
         print(f"machine {machine.machine_id}: a credit counts as delivered once the broker has passed it on")
     else:
@@ -133,7 +133,7 @@ def _set(settings: "Settings", options: argparse.Namespace) -> int:
     with build(settings) as cloud:
         before, after = cloud.desk.acts.machine_set(actor(), options.machine_id, change)
     _tell(before, after)
-    _warn_of_offers(after)
+    _tell_of_offers(settings, after)
     return 0
 
 
@@ -154,8 +154,13 @@ def tell_differences(found: Sequence[tuple[str, str, str]], out: TextIO) -> None
         print(f"  {'':<8} now:    {new}", file=out)
 
 
-def _warn_of_offers(machine: "Machine") -> None:
+def _tell_of_offers(settings: "Settings", machine: "Machine") -> None:
+    """Say what the prices cost, and what is odd about them, beside what is printed for programs."""
     from arcade_cloud.domain.offers import warnings
+    from arcade_cloud.domain.pricing import sentences
+
+    for sentence in sentences(machine.offers, settings.card_fees):
+        print(sentence, file=sys.stderr)
 
     for warning in warnings(machine.offers):
         print(f"warning: {warning}", file=sys.stderr)

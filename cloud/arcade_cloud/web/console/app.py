@@ -54,6 +54,7 @@ def create_console(dependencies: Dependencies) -> Flask:
         fulfilment=dependencies.fulfilment,
         guard=guard,
         zone=settings.timezone,
+        card_fees=settings.card_fees,
         is_live=settings.stripe_is_live,
     )
     for pages in (

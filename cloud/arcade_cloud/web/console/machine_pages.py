@@ -15,6 +15,7 @@ from arcade_cloud.domain.metering import test_text
 from arcade_cloud.domain.offers import offer_text, read_offers, warnings
 from arcade_cloud.domain.order import code_of
 from arcade_cloud.domain.people import Act, may
+from arcade_cloud.domain.pricing import sentences
 from arcade_cloud.domain.uptime import Span
 from arcade_cloud.errors import BadRequest, NotReady
 from arcade_cloud.services.operations import TESTS_A_DAY
@@ -187,6 +188,7 @@ def machine_page(room: Room, machine: Machine, problem: str = "", status: int = 
         code_of=code_of,
         service=service_text(machine.closure, room.now_ms, room.zone).capitalize() + ".",
         warnings=list(warnings(machine.offers)),
+        costs=list(sentences(machine.offers, room.card_fees)),
         no_stickers=room.desk.stickers.why_not,
         offers_text=" ".join(map(offer_text, machine.offers)),
         token=secrets.token_hex(16),

@@ -1,6 +1,6 @@
 """What all pages of the console share: what they read, who looks at them, and how they are rendered."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from typing import Any, Generic, TypeVar
@@ -9,6 +9,7 @@ from flask import Response, make_response, render_template, request
 
 from arcade_cloud.domain import books
 from arcade_cloud.domain.people import Act, may
+from arcade_cloud.domain.pricing import Fee
 from arcade_cloud.errors import BadRequest
 from arcade_cloud.services.alerts import short_id
 from arcade_cloud.services.desk import Desk
@@ -68,6 +69,7 @@ class Room:
     fulfilment: Fulfilment
     guard: Guard
     zone: tzinfo
+    card_fees: Mapping[str, Fee]
     is_live: bool
 
     @property
