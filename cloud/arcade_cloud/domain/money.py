@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from arcade_cloud.domain.hours import Hours
 from arcade_cloud.errors import BadRequest, InvariantBroken
 
 # --- currencies ------------------------------------------------------------------------------------------
@@ -148,8 +149,13 @@ SessionStatus = Literal["open", "complete", "expired"]
 Dispute = Literal["none", "open", "won", "lost"]
 
 
-class Offer(Struct, frozen=True, kw_only=True, gc=False):
-    """What a machine sells: `credits` for `amount_minor`, in minor units of `currency` (ISO 4217, lower case)."""
+class Offer(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """What a machine sells: `credits` for `amount_minor`, in minor units of `currency` (ISO 4217, lower case).
+
+    Attributes:
+        bonus: How many of the credits are a present. What is not delivered is given back by the price of all.
+        hours: When it is sold; None: always.
+    """
 
     offer_id: str
     credits: int
@@ -157,6 +163,8 @@ class Offer(Struct, frozen=True, kw_only=True, gc=False):
     currency: str
     price_id: str | None = None
     label: str = ""
+    bonus: int = 0
+    hours: Hours | None = None
 
 
 class Payment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

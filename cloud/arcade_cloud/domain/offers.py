@@ -3,7 +3,9 @@
 import itertools
 import re
 from collections.abc import Iterator, Sequence
+from datetime import tzinfo
 
+from arcade_cloud.domain.hours import DAYS, Hours, parse_hours
 from arcade_cloud.domain.money import Offer, currency_of, format_amount, parse_amount
 from arcade_cloud.errors import BadRequest
 
@@ -11,11 +13,16 @@ from arcade_cloud.errors import BadRequest
 USUAL_MOST_MINOR = 99_999_999
 
 _BETWEEN = re.compile(r"[\s,;|]+")
-_OFFER = re.compile(r"(\d{1,3})=(\d{1,7}(?:\.\d{1,3})?)([A-Za-z]{3})(?:@(price_\w+))?", re.ASCII)
+_OFFER = re.compile(
+    r"(\d{1,3})(?:\+(\d{1,3}))?=(\d{1,7}(?:\.\d{1,3})?)([A-Za-z]{3})(?:@(price_\w+))?(?:/([\w:/+-]+))?", re.ASCII
+)
 
 
 def parse_offer(text: str) -> Offer:
-    """Read `3=5.00MYR` or `3=5.00MYR@price_123`: credits, their price, and optionally a price id at Stripe.
+    """Read `3=5.00MYR`: credits, and their price.
+
+    A bonus is written `6+1=12.00MYR`, a price id at Stripe `3=5.00MYR@price_123`, and when it is sold, after all
+    that, `3=4.00MYR/mon-fri/14:00-17:00`.
 
     Raises:
         BadRequest: `text` is not an offer, or Stripe cannot charge that amount in that currency.
@@ -23,19 +30,25 @@ def parse_offer(text: str) -> Offer:
     found = _OFFER.fullmatch(text)
     if found is None:
         raise BadRequest(f"an offer is written CREDITS=AMOUNT with a currency, such as 3=5.00MYR, not {text!r}")
-    credits, amount, code, price_id = found.groups()
+    paid, extra, amount, code, price_id, when = found.groups()
     currency = code.lower()
     if not currency_of(currency).is_known:
         raise BadRequest(f"Stripe takes no payments in {code.upper()}: is the currency right in {text!r}?")
     amount_minor = parse_amount(amount, currency, bare_whole=True)
-    if int(credits) < 1 or amount_minor < 1:
+    if int(paid) < 1 or amount_minor < 1:
         raise BadRequest(f"an offer sells at least one credit for more than nothing, so not {text!r}")
+    hours, bonus = parse_hours(when or ""), int(extra or 0)
+    parts = [f"c{int(paid)}b{bonus}" if bonus else f"c{int(paid)}", f"{amount_minor}{currency}"]
+    if hours is not None:
+        parts.append(re.sub(r"[^a-z0-9]+", "-", hours.text.replace(":", "")))
     return Offer(
-        offer_id=f"c{credits}-{amount_minor}{currency}",
-        credits=int(credits),
+        offer_id="-".join(parts),
+        credits=int(paid) + bonus,
         amount_minor=amount_minor,
         currency=currency,
         price_id=price_id,
+        bonus=bonus,
+        hours=hours,
     )
 
 
@@ -75,7 +88,11 @@ def doubts(offers: Sequence[Offer]) -> Iterator[str]:
         if offer.amount_minor > USUAL_MOST_MINOR:
             price = format_amount(offer.amount_minor, offer.currency)
             yield f"is {price} meant? Stripe takes no more than eight digits in most currencies"
+    if offers and all(offer.hours is not None for offer in offers):
+        yield "every offer has hours: outside them this machine sells nothing. Is there a price for the rest?"
     for worse, better in itertools.permutations(offers, 2):
+        if better.hours not in (None, worse.hours):
+            continue  # it is cheaper only at times
         more_for_less = worse.credits <= better.credits and worse.amount_minor >= better.amount_minor
         if more_for_less and worse.currency == better.currency:
             yield f"nobody has a reason to buy {offer_text(worse)} beside {offer_text(better)}: are both meant?"
@@ -101,5 +118,46 @@ def offer_text(offer: Offer) -> str:
     currency = currency_of(offer.currency)
     whole, fraction = divmod(offer.amount_minor, currency.unit_minor)
     amount = f"{whole}.{fraction:0{currency.decimals}d}" if currency.decimals else str(whole)
+    credits = f"{offer.credits - offer.bonus}+{offer.bonus}" if offer.bonus else str(offer.credits)
     price = f"@{offer.price_id}" if offer.price_id else ""
-    return f"{offer.credits}={amount}{offer.currency.upper()}{price}"
+    when = f"/{offer.hours.text}" if offer.hours is not None else ""
+    return f"{credits}={amount}{offer.currency.upper()}{price}{when}"
+
+
+# --- when they are sold ----------------------------------------------------------------------------------
+
+
+def sold_now(offers: Sequence[Offer], now_ms: int, zone: tzinfo) -> tuple[Offer, ...]:
+    """The offers that are shown now."""
+    return tuple(offer for offer in offers if offer.hours is None or offer.hours.holds(now_ms, zone))
+
+
+def still_sold(offer: Offer, now_ms: int, zone: tzinfo) -> bool:
+    """Whether a page that was opened a moment ago may have shown the offer, so that its price counts."""
+    return offer.hours is None or offer.hours.held(now_ms, zone)
+
+
+def next_sold_ms(offers: Sequence[Offer], now_ms: int, zone: tzinfo) -> int | None:
+    """When one of the offers is sold next, if none is now; None if there are none with hours."""
+    return min((offer.hours.next_ms(now_ms, zone) for offer in offers if offer.hours is not None), default=None)
+
+
+def week(offers: Sequence[Offer]) -> list[tuple[str, list[tuple[str, Offer]]]]:
+    """What is sold when, for whoever sets it: of each day, the times and the offers, from Monday on.
+
+    The whole day is an empty text. Nothing if no offer has hours.
+    """
+    if all(offer.hours is None for offer in offers):
+        return []
+    always = Hours(tuple(range(len(DAYS))))
+    return [
+        (
+            name,
+            [
+                ((offer.hours or always).times_text, offer)
+                for offer in offers
+                if day in (offer.hours or always).days
+            ],
+        )
+        for day, name in enumerate(DAYS)
+    ]

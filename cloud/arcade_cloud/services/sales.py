@@ -14,6 +14,7 @@ from arcade_cloud.domain.events import CheckoutFailed, CheckoutMade
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.machines import Machine, why_not_ready, why_unfit
 from arcade_cloud.domain.money import Offer
+from arcade_cloud.domain.offers import next_sold_ms, offer_text, sold_now, still_sold
 from arcade_cloud.domain.order import Credit, Order, OrderPayment
 from arcade_cloud.domain.ownership import Ours, mark
 from arcade_cloud.errors import BadRequest, NotReady, PaymentsError, PaymentsRefused, UnknownMachine
@@ -93,11 +94,15 @@ class Sales:
         )
 
     def offers_shown(self, machine: Machine) -> tuple[Offer, ...]:
-        """As `offers`; nothing where Stripe refuses the configured price, which a person is told."""
+        """What is sold now; nothing where Stripe refuses the configured price, which a person is told."""
         try:
-            return self.offers(machine)
+            return sold_now(self.offers(machine), self.fulfilment.now_ms(), self.zone)
         except PaymentsRefused:
             return ()
+
+    def sold_next_ms(self, machine: Machine) -> int | None:
+        """When one of the machine's offers with hours is sold next, epoch milliseconds; None if it has none."""
+        return next_sold_ms(machine.offers, self.fulfilment.now_ms(), self.zone)
 
     def sells_at(self, price_id: str) -> bool:
         """Whether something is sold at this price. It looks at every machine."""
@@ -105,10 +110,18 @@ class Sales:
         return price_id == self.price_id or any(offer.price_id == price_id for offer in offers)
 
     def _offer(self, machine: Machine, offer_id: str | None, price_id: str | None) -> Offer:
-        offers = self.offers(machine)
-        for offer in offers:
-            if offer_id in (None, offer.offer_id) and price_id in (None, offer.price_id):
-                return offer
+        offers, now_ms = self.offers(machine), self.fulfilment.now_ms()
+        meant = [o for o in offers if offer_id in (None, o.offer_id) and price_id in (None, o.price_id)]
+        # Which was named may have been shown a moment ago. Where none was, the first that is sold now is meant.
+        named = (offer_id, price_id) != (None, None)
+        sold = (
+            [o for o in meant if still_sold(o, now_ms, self.zone)] if named else sold_now(meant, now_ms, self.zone)
+        )
+        if sold:
+            return sold[0]
+        if meant:
+            when = ", ".join(offer_text(offer) for offer in meant)
+            raise BadRequest(f"machine {machine.machine_id} does not sell this at this hour: {when}")
         if not offers:
             raise BadRequest(f"machine {machine.machine_id} sells nothing: set STRIPE_PRICE_ID, or add offers")
         raise BadRequest(f"machine {machine.machine_id} has no such offer")

@@ -290,6 +290,17 @@ def test_offers_are_changed_and_what_cannot_be_sold_is_refused(site: Site, conso
     assert [one.credits for one in the_machine(site).offers] == [1, 6]
 
 
+def test_a_machine_shows_what_each_day_of_a_week_sells(site: Site, console: Console) -> None:
+    offers = "3=5.00MYR 6+1=12.00MYR/sat+sun 3=4.00MYR/mon-fri/14:00-17:00"
+    assert console.post("/console/machines/cab-02/offers", offers=offers).status_code == 303
+    page = html.unescape(console.get("/console/machines/cab-02").text)
+    assert "7 credits for RM 12.00, 1 of them free, sat+sun" in page
+    assert "3 credits for RM 4.00, mon-fri 14:00-17:00" in page
+    assert "<dt>Fri</dt><dd>3 credits for RM 5.00, 3 credits for RM 4.00 (14:00-17:00)</dd>" in page
+    assert "<dt>Sat</dt><dd>3 credits for RM 5.00, 7 credits for RM 12.00</dd>" in page
+    assert f'value="{offers}"' in page
+
+
 def test_free_credits_are_given_once_however_often_the_form_is_sent(site: Site, console: Console) -> None:
     site.say_status("cab-02")
     page = console.get("/console/machines/cab-02")

@@ -69,8 +69,9 @@ def _take_changes(parser: argparse.ArgumentParser) -> None:
         "--offer",
         action="append",
         metavar="CREDITS=AMOUNT",
-        help="such as 3=5.00MYR, or 3=5.00MYR@price_123 for a price at Stripe; may be repeated, and replaces all "
-        "offers. Without offers the machine sells one credit at STRIPE_PRICE_ID",
+        help="such as 3=5.00MYR; 6+1=12.00MYR with a bonus; 3=4.00MYR/mon-fri/14:00-17:00 at times; "
+        "3=5.00MYR@price_123 for a price at Stripe. May be repeated, and replaces all offers. Without offers the "
+        "machine sells one credit at STRIPE_PRICE_ID",
     )
 
 

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from arcade_cloud.domain.closure import service_text
 from arcade_cloud.domain.machines import Machine, MachineChange
 from arcade_cloud.domain.metering import test_text
-from arcade_cloud.domain.offers import offer_text, read_offers, warnings
+from arcade_cloud.domain.offers import offer_text, read_offers, warnings, week
 from arcade_cloud.domain.order import code_of
 from arcade_cloud.domain.people import Act, may
 from arcade_cloud.domain.pricing import sentences
@@ -188,6 +188,7 @@ def machine_page(room: Room, machine: Machine, problem: str = "", status: int = 
         code_of=code_of,
         service=service_text(machine.closure, room.now_ms, room.zone).capitalize() + ".",
         warnings=list(warnings(machine.offers)),
+        week=week(machine.offers),
         costs=list(sentences(machine.offers, room.card_fees)),
         no_stickers=room.desk.stickers.why_not,
         offers_text=" ".join(map(offer_text, machine.offers)),

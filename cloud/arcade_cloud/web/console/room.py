@@ -126,6 +126,7 @@ _WORDS: dict[str, object] = {
         "length",
         "day_name",
         "money",
+        "offer_words",
         "some",
         "sums",
         "fees",

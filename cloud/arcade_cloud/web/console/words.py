@@ -5,9 +5,10 @@ from datetime import UTC, date, datetime, tzinfo
 
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.books import FREE, By, Row
-from arcade_cloud.domain.money import format_amount
+from arcade_cloud.domain.money import Offer, format_amount
 from arcade_cloud.domain.order import Credit, Order
 from arcade_cloud.services.overview import Rank
+from arcade_cloud.web.player_view import credits_text
 
 STRIP_WIDTH = 1_000
 NOT_NAMED: dict[By, str] = {"location": "no location", "method": "not known"}
@@ -133,6 +134,16 @@ def day_name(day: date) -> str:
 def money(amount_minor: int, currency: str) -> str:
     """A sum; free credits have none."""
     return format_amount(amount_minor, currency) if currency else "free"
+
+
+def offer_words(offer: Offer) -> str:
+    """An offer as it is read: `7 credits for RM 12.00, 1 of them free, mon-fri 14:00-17:00`."""
+    parts = [f"{credits_text(offer.credits)} for {money(offer.amount_minor, offer.currency)}"]
+    if offer.bonus:
+        parts.append(f"{offer.bonus} of them free")
+    if offer.hours is not None:
+        parts.append(offer.hours.text.replace("/", " "))
+    return ", ".join(parts)
 
 
 def some(amount_minor: int, currency: str) -> str:
