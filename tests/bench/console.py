@@ -1,10 +1,14 @@
-"""The console at size: how long each page takes with 10,000 machines and 1,000,000 orders on SQLite."""
+"""The console at size: how long each page takes with 10,000 machines and 1,000,000 orders on SQLite.
+
+A file is judged by its first byte: from then on it is sent while it is made. Its row says when it was whole.
+"""
 
 import os
 import statistics
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +75,7 @@ def pages(site: Site) -> dict[str, str]:
         "Takings, a quarter of a machine by day": f"/console/takings?{quarter}&by=day&machine={machine}",
         "Takings, CSV by day": f"/console/takings.csv?{month}&by=day",
         "Takings, CSV by machine": f"/console/takings.csv?{month}&by=machine",
+        "Takings, CSV of a quarter by machine": f"/console/takings.csv?{quarter}&by=machine",
         "Takings, lines of a day": "/console/takings/lines?first=2026-11-20&last=2026-11-20",
         "Takings, lines of a month": f"/console/takings/lines?{month}",
         "Takings, a machine's lines of a month": f"/console/takings/lines?{month}&machine={machine}",
@@ -90,7 +95,8 @@ def pages(site: Site) -> dict[str, str]:
 def console() -> list[Row]:
     """Each page, as its application answers it; the floor is a page that shows nothing: one's own account.
 
-    On a computer that others use too, the time of the processor says what the page itself takes.
+    The bound is on the time that passes. On a computer that others use too, the time of the processor beside it
+    says what the page itself takes.
     """
     with ExitStack() as ending:
         folder = Path(ending.enter_context(tempfile.TemporaryDirectory()))
@@ -101,26 +107,49 @@ def console() -> list[Row]:
         ending.callback(site.store.close)
         browser = Console(site, Role.OWNER, f"bench-{time.time_ns()}")
         every = {"account": "/console/account", **pages(site)}
-        took_ms: dict[str, list[float]] = {name: [] for name in every}
-        busy_ms: dict[str, list[float]] = {name: [] for name in every}
+        taken: dict[str, list[Taken]] = {name: [] for name in every}
         for _ in range(ROUNDS):  # in turn, so that all meet the same weather
             for name, address in every.items():
-                began, busy = time.perf_counter_ns(), time.process_time_ns()
-                answer = browser.get(address)
-                busy_ms[name].append((time.process_time_ns() - busy) / 1e6)
-                took_ms[name].append((time.perf_counter_ns() - began) / 1e6)
-                if answer.status_code != 200:
-                    raise RuntimeError(f"{address}: {answer.status}")
-    floor = statistics.median(took_ms.pop("account"))
-    size = f"{MACHINES:,} machines, {ORDERS:,} orders"
-    return [
-        Row(
-            f"console, {name}; {size}, p50",
-            f"{statistics.median(several):.0f} ms ({statistics.median(busy_ms[name]):.0f} ms of the processor)",
-            f"{floor:.1f} ms, one's own account",
-            f"{statistics.median(several) / floor:.1f} ×",
-            f"≤ {TARGET_MS} ms",
-            statistics.median(several) <= TARGET_MS,
-        )
-        for name, several in took_ms.items()
-    ]
+                taken[name].append(_take(browser, address))
+    floor = statistics.median(one.first_ms for one in taken.pop("account"))
+    return [_row(name, several, floor) for name, several in taken.items()]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """How long one answer took, in milliseconds: to its first byte (of the processor), and to its last."""
+
+    first_ms: float
+    busy_ms: float
+    whole_ms: float
+    is_streamed: bool
+
+
+def _take(browser: Console, address: str) -> Taken:
+    began, busy = time.perf_counter(), time.process_time()
+    answer = browser.get(address)
+    first, busy_first = time.perf_counter(), time.process_time()
+    if answer.status_code != 200:
+        raise RuntimeError(f"{address}: {answer.status}")
+    is_streamed = answer.content_length is None
+    for _ in answer.iter_encoded():
+        pass
+    whole = time.perf_counter()
+    return Taken((first - began) * 1000, (busy_first - busy) * 1000, (whole - began) * 1000, is_streamed)
+
+
+def _row(name: str, several: list[Taken], floor: float) -> Row:
+    first = statistics.median(one.first_ms for one in several)
+    measured = f"{first:.0f} ms ({statistics.median(one.busy_ms for one in several):.0f} ms of the processor)"
+    if several[0].is_streamed:
+        whole = statistics.median(one.whole_ms for one in several)
+        measured = f"{measured} to the first byte, {whole:.0f} ms to the last"
+    return Row(
+        f"console, {name}; {MACHINES:,} machines, {ORDERS:,} orders, p50",
+        measured,
+        f"{floor:.1f} ms, one's own account",
+        f"{first / floor:.1f} ×",
+        f"≤ {TARGET_MS} ms",
+        first <= TARGET_MS,
+        is_bound=True,
+    )

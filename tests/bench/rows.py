@@ -11,7 +11,12 @@ UNIT_PRIORITY = 20
 
 @dataclass(frozen=True)
 class Row:
-    """One figure. `reached` is None where there is no target."""
+    """One figure.
+
+    Attributes:
+        reached: Whether the target is; None where there is none.
+        is_bound: The target is a bound: `make bench` fails beyond it.
+    """
 
     what: str
     measured: str
@@ -19,6 +24,7 @@ class Row:
     ratio: str = "–"
     target: str = "–"
     reached: bool | None = None
+    is_bound: bool = False
 
     def line(self) -> str:
         """The row in Markdown."""

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any, get_args
 
@@ -35,7 +37,7 @@ from arcade_cloud.domain.money import Payment
 from arcade_cloud.domain.order import Arrival, Command, HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.reconciling import DayReport, DaySums, Difference
-from arcade_cloud.domain.tallies import Name, added
+from arcade_cloud.domain.tallies import Counts, Name, added
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
@@ -1439,6 +1441,27 @@ def test_tallies_are_what_their_lines_add_up_to(store: Store) -> None:
         "myr",
         "usd",
     }
+
+
+def test_a_part_is_what_a_page_shows_with_what_is_to_be_said_of_all(store: Store) -> None:
+    _book_all(store)
+    store.book((_line("o-7", machine_id="cab-03", currency="", method="free", gross_minor=0),))
+    for by in get_args(Name):
+        for only in (EVERY, Only(machine_id="cab-02"), Only(location="Main Hall"), Only(machines=frozenset())):
+            for days in (("2026-11-01", "2026-12-31"), ("2026-12-02", "2026-12-31"), ("2026-11-01", "2026-11-25")):
+                every = store.taken(*days, by, only)
+                sums: dict[str, list[Counts]] = {}
+                for one in every:
+                    sums.setdefault(one.currency, []).append(one.counts)
+                earned = {one.name for one in every if one.counts.sums.gross_minor > 0}
+                for offset, limit in ((0, 100), (0, 1), (1, 2), (len(every), 5), (10**6, 5)):
+                    found = store.taken_part(*days, by, only, offset, limit)
+                    assert list(found.taken) == every[offset : offset + limit]
+                    assert found.number == len(every)
+                    assert set(found.earned) == earned
+                    assert [one.currency for one in found.totals] == sorted(sums)
+                    for one in found.totals:
+                        assert one.counts.numbers == reduce(add, sums[one.currency]).numbers
 
 
 def test_a_tally_counts_the_orders_whose_fee_is_open_where_they_were_charged(store: Store) -> None:

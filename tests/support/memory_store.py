@@ -18,7 +18,19 @@ from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
 from arcade_cloud.domain.outbox import Posting
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.reconciling import DayReport
-from arcade_cloud.domain.tallies import Counts, Name, Place, Taken, Tallies, differences, grouped, of_day, until
+from arcade_cloud.domain.tallies import (
+    Counts,
+    Name,
+    Place,
+    Taken,
+    TakenPart,
+    Tallies,
+    differences,
+    grouped,
+    of_day,
+    part,
+    until,
+)
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
@@ -246,6 +258,9 @@ class MemoryStore:
         with self._lock:
             self._check_up()
             return grouped(((p, c) for p, c in self._tallies.items() if first <= p.day <= last), by, only)
+
+    def taken_part(self, first: str, last: str, by: Name, only: Only, offset: int, limit: int) -> TakenPart:
+        return part(self.taken(first, last, by, only), offset, limit)
 
     def taken_until(self, day: str, until_ms: int) -> list[Taken]:
         return until(day, self.lines_of_day(day), until_ms)

@@ -2,11 +2,12 @@
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from types import SimpleNamespace
 
 # A spreadsheet runs a cell that begins like this as a formula, unless an apostrophe stands before it.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_LINES_A_PART = 500
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
@@ -25,12 +26,21 @@ def plain(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
 
 
-def csv_text(records: Sequence[Mapping[str, object]]) -> str:
+def csv_text(records: Iterable[Mapping[str, object]]) -> str:
     """Records as RFC 4180 has it, with a heading, and no cell as a formula; empty if there are none."""
-    if not records:
-        return ""
+    return "".join(csv_parts(records))
+
+
+def csv_parts(records: Iterable[Mapping[str, object]]) -> Iterator[str]:
+    """The same, in parts of some hundred lines: whoever sends a long one need not make all of it first."""
     written: list[str] = []
     writer = csv.writer(SimpleNamespace(write=written.append))
-    writer.writerow(records[0])
-    writer.writerows([cell(value) for value in record.values()] for record in records)
-    return "".join(written)
+    for number, record in enumerate(records):
+        if number == 0:
+            writer.writerow(record)
+        writer.writerow([cell(value) for value in record.values()])
+        if len(written) >= _LINES_A_PART:
+            yield "".join(written)
+            written.clear()
+    if written:
+        yield "".join(written)

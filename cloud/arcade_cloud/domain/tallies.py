@@ -59,6 +59,17 @@ class Counts(Struct, frozen=True, kw_only=True, gc=False):
         )
 
     @property
+    def numbers(self) -> tuple[int, ...]:
+        """What a store adds up, in the order of `of`: all but `played_ms`, of which the latest counts."""
+        return (*msgspec.structs.astuple(self.sums), self.lines, self.charged, self.fees_open)
+
+    @classmethod
+    def of(cls, numbers: Iterable[int], played_ms: int) -> "Counts":
+        """The counts with these numbers."""
+        *sums, lines, charged, fees_open = numbers
+        return cls(sums=Sums(*sums), lines=lines, charged=charged, fees_open=fees_open, played_ms=played_ms)
+
+    @property
     def adds_nothing(self) -> bool:
         """Whether adding it changes no number."""
         return msgspec.structs.replace(self, played_ms=0) == Counts()
@@ -87,6 +98,22 @@ class Taken(Struct, frozen=True, gc=False):
     name: str
     currency: str
     counts: Counts
+
+
+class TakenPart(Struct, frozen=True, kw_only=True, gc=False):
+    """Some of what several tallies add up to, and what is to be known of the others.
+
+    Attributes:
+        taken: Those that were asked for.
+        number: How many there are altogether.
+        totals: All of them added up, by currency, without a name.
+        earned: The names for which money was paid: free credits are no earnings.
+    """
+
+    taken: Sequence[Taken]
+    number: int
+    totals: Sequence[Taken]
+    earned: frozenset[str]
 
 
 def place_of(line: Line) -> Place:
@@ -187,6 +214,37 @@ def grouped(tallies: Iterable[tuple[Place, Counts]], by: Name, only: Only) -> li
     return [Taken(*key, counts) for key, counts in sorted(found.items(), key=itemgetter(0))]
 
 
+def part(taken: Sequence[Taken], offset: int, limit: int) -> TakenPart:
+    """`limit` of them from the one at `offset`, counted from 0."""
+    return TakenPart(
+        taken=taken[offset : offset + limit],
+        number=len(taken),
+        totals=in_all(taken),
+        earned=frozenset(one.name for one in taken if one.counts.sums.gross_minor > 0),
+    )
+
+
+def in_all(taken: Iterable[Taken]) -> list[Taken]:
+    """Those of each currency added up, without a name."""
+    found: dict[str, list[Counts]] = {}
+    for one in taken:
+        found.setdefault(one.currency, []).append(one.counts)
+    return [
+        Taken(
+            "",
+            currency,
+            Counts(
+                sums=total(counts.sums for counts in several),
+                lines=sum(counts.lines for counts in several),
+                charged=sum(counts.charged for counts in several),
+                fees_open=sum(counts.fees_open for counts in several),
+                played_ms=max(counts.played_ms for counts in several),
+            ),
+        )
+        for currency, several in sorted(found.items())
+    ]
+
+
 def _named(place: Place, by: Name) -> str:
     match by:
         case "day":
@@ -201,10 +259,7 @@ def _named(place: Place, by: Name) -> str:
 
 def sums_of(taken: Iterable[Taken]) -> dict[str, Sums]:
     """The sums by currency, whatever their names."""
-    found: dict[str, list[Sums]] = {}
-    for one in taken:
-        found.setdefault(one.currency, []).append(one.counts.sums)
-    return {currency: total(several) for currency, several in found.items()}
+    return {one.currency: one.counts.sums for one in in_all(taken)}
 
 
 # --- reports ---------------------------------------------------------------------------------------------
@@ -234,28 +289,31 @@ class Report:
         """How many lines it is made of."""
         return sum(counts.lines for counts in self._groups.values())
 
+    @property
+    def earned(self) -> frozenset[str]:
+        """The names for which money was paid: free credits are no earnings."""
+        return frozenset(name for (name, _), counts in self._groups.items() if counts.sums.gross_minor > 0)
+
     def rows(self) -> list[Row]:
         """A row for each name and currency, in their order."""
         return [_row(name, currency, counts) for (name, currency), counts in self._sorted()]
 
     def totals(self) -> list[Row]:
         """A row for each currency."""
-        found: dict[str, list[Counts]] = {}
-        for (_, currency), counts in self._sorted():
-            found.setdefault(currency, []).append(counts)
-        return [
-            Row(
-                "total",
-                currency,
-                total(counts.sums for counts in several),
-                sum(counts.charged for counts in several),
-                sum(counts.fees_open for counts in several),
-            )
-            for currency, several in found.items()
-        ]
+        return total_rows(in_all(Taken(*key, counts) for key, counts in self._groups.items()))
 
     def _sorted(self) -> list[tuple[tuple[str, str], Counts]]:
         return sorted(self._groups.items(), key=itemgetter(0))
+
+
+def rows_of(taken: Iterable[Taken]) -> list[Row]:
+    """A row for each of them."""
+    return [_row(one.name, one.currency, one.counts) for one in taken]
+
+
+def total_rows(totals: Iterable[Taken]) -> list[Row]:
+    """A row for each of `in_all`."""
+    return [_row("total", one.currency, one.counts) for one in totals]
 
 
 def _row(name: str, currency: str, counts: Counts) -> Row:

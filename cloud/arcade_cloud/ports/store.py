@@ -18,7 +18,7 @@ from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.outbox import Posting
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.reconciling import DayReport
-from arcade_cloud.domain.tallies import Name, Taken, Tallies
+from arcade_cloud.domain.tallies import Name, Taken, TakenPart, Tallies
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 
@@ -186,6 +186,13 @@ class Store(Protocol):
 
         Returns:
             Of several days, `played_ms` may be of another day of their months.
+        """
+        ...
+
+    def taken_part(self, first: str, last: str, by: Name, only: Only, offset: int, limit: int) -> TakenPart:
+        """`limit` of what `taken` finds, from the one at `offset`, counted from 0; and what is to be said of all.
+
+        It is for the names of which there may be ten thousand, and a page shows a hundred.
         """
         ...
 

@@ -3,10 +3,14 @@
 Every read is bounded: orders are listed by what waits or by machine, takings by day; nothing is walked through.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from arcade_cloud.domain import books
 from arcade_cloud.domain.alerts import Alert
@@ -36,11 +40,9 @@ COUNTS_AT_MOST = 5_000
 # Worst first. `dead`: nobody can pay, and somebody should. `not ready`: it says so itself, as while it is full.
 Rank = Literal["dead", "not ready", "ready", "being set up", "out of service", "retired"]
 RANKS: tuple[Rank, ...] = ("dead", "not ready", "ready", "being set up", "out of service", "retired")
-_PLACE_OF = {rank: place for place, rank in enumerate(RANKS)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MachineNow:
+class MachineNow(Struct, frozen=True, kw_only=True, gc=False):  # of thousands, no part of a cycle
     """A machine as it is now.
 
     Attributes:
@@ -101,8 +103,8 @@ class Today:
     @property
     def counts(self) -> dict[Rank, int]:
         """How many machines are of each rank, the worst first; none that are of no machine."""
-        found = {rank: sum(seen.rank == rank for seen in self.machines) for rank in RANKS}
-        return {rank: number for rank, number in found.items() if number}
+        found = Counter(seen.rank for seen in self.machines)
+        return {rank: found[rank] for rank in RANKS if rank in found}
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,16 +255,17 @@ class Overview:
         ]
 
     def _ranked(self, machines: Sequence[Machine], alerts: Iterable[Alert], now_ms: int) -> tuple[MachineNow, ...]:
+        """Machines, which are given by id, with the worst first."""
         presences = {
             presence.machine_id: presence
             for presence in self._store.presences([machine.machine_id for machine in machines])
         }
         unsellable = {alert.subject for alert in alerts if alert.kind == "unsellable" and alert.lasts}
-        found = []
+        by_rank: dict[Rank, list[MachineNow]] = {rank: [] for rank in RANKS}
         for machine in machines:
             presence = presences.get(machine.machine_id)
             why_not, rank = self._why_not(machine, presence, now_ms, machine.machine_id in unsellable)
-            found.append(
+            by_rank[rank].append(
                 MachineNow(
                     machine=machine,
                     presence=presence,
@@ -271,7 +274,7 @@ class Overview:
                     since_ms=_since_ms(machine, presence, rank, now_ms),
                 )
             )
-        return tuple(sorted(found, key=lambda seen: (_PLACE_OF[seen.rank], seen.machine.machine_id)))
+        return tuple(seen for several in by_rank.values() for seen in several)
 
     def _why_not(
         self, machine: Machine, presence: Presence | None, now_ms: int, is_unsellable: bool

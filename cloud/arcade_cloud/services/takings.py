@@ -1,14 +1,14 @@
 """The takings: reports of booked lines, and lines for what another program has settled without booking it."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from arcade_cloud.domain import books
-from arcade_cloud.domain.books import EVERY, By, Line, Only, Sums, total
+from arcade_cloud.domain.books import EVERY, By, Line, Only, Row, Sums, total
 from arcade_cloud.domain.machines import Machine
 from arcade_cloud.domain.order import Order
-from arcade_cloud.domain.tallies import Report, name_for
+from arcade_cloud.domain.tallies import Name, Report, name_for, rows_of, total_rows
 from arcade_cloud.errors import Conflict, InvariantBroken
 from arcade_cloud.services.fulfilment import CONFLICT_RETRIES, Fulfilment
 
@@ -61,6 +61,25 @@ def _differing(one: dict[str, Sums], other: dict[str, Sums]) -> list[tuple[str, 
     return [pair for pair in pairs if pair[1] != pair[2]]
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a report.
+
+    Attributes:
+        number: Which page it is, from 1.
+        of: How many there are.
+        rows: Those of this page.
+        totals: A row for each currency, of all pages.
+        earned: The names, on all pages, for which money was paid.
+    """
+
+    number: int
+    of: int
+    rows: list[Row]
+    totals: list[Row]
+    earned: frozenset[str]
+
+
 @dataclass(frozen=True)
 class Takings:
     """What the arcade has taken."""
@@ -79,6 +98,24 @@ class Takings:
         """
         store = self.fulfilment.store
         return Report(by, store.taken(first.isoformat(), last.isoformat(), name_for(by), only))
+
+    def page(self, first: date, last: date, by: Name, only: Only, *, number: int, at_most: int) -> Page:
+        """One page of such a report by something of which there may be very many.
+
+        Args:
+            number: Which page, from 1. If there are fewer, it is the last one.
+            at_most: Rows on a page.
+
+        Raises:
+            StoreUnavailable: The store is down.
+        """
+        store, days = self.fulfilment.store, (first.isoformat(), last.isoformat())
+        found = store.taken_part(*days, by, only, (number - 1) * at_most, at_most)
+        of = max(1, -(-found.number // at_most))
+        if number > of:
+            number = of
+            found = store.taken_part(*days, by, only, (number - 1) * at_most, at_most)
+        return Page(number, of, rows_of(found.taken), total_rows(found.totals), found.earned)
 
     def newest(self, first: date, last: date, only: Only = EVERY, *, limit: int) -> list[Line]:
         """The lines of the days from `first` to `last` that were booked last, newest first, `limit` at most.
@@ -107,16 +144,18 @@ class Takings:
         # Of these machines, others of their lines may be newer: so all of the day.
         return [line for line in store.newest_lines(day, EVERY_LINE, machine_ids) if only.has(line)]
 
-    def idle(self, report: Report, only: Only = EVERY) -> list[Machine]:
-        """The machines that are to earn money, stand where it is asked for, and have none in a report by machine.
+    def idle(self, earned: Collection[str], only: Only = EVERY) -> list[Machine]:
+        """The machines that are to earn money, stand where it is asked for, and have earned none.
 
-        Free credits are no earnings. A machine that is not in service now is left out: it could not earn.
+        A machine that is not in service now is left out: it could not earn.
+
+        Args:
+            earned: Those that have, by a report by machine.
 
         Raises:
             StoreUnavailable: The store is down.
         """
         now_ms = self.fulfilment.now_ms()
-        earned = {row.name for row in report.rows() if row.sums.gross_minor > 0}
         return [
             machine
             for machine in self.fulfilment.store.machines()

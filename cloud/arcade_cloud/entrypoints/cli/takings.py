@@ -65,7 +65,7 @@ def _report(settings: "Settings", options: argparse.Namespace) -> int:
             return 2
         only = Only(machine_id=options.machine, location=options.location, method=options.method)
         report = takings.report(first, last, "machine" if options.idle else options.by, only)
-        idle = takings.idle(report, only) if options.idle else []
+        idle = takings.idle(report.earned, only) if options.idle else []
     if options.idle:
         if not idle:
             print(f"every machine in service earned something from {first} to {last}", file=sys.stderr)

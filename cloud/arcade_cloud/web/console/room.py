@@ -22,6 +22,8 @@ _Row = TypeVar("_Row")
 STRIPE_PAGES = "https://dashboard.stripe.com/"
 # No arcade has booked anything before.
 FIRST_YEAR = 2000
+# More than any list has: an address that names a later page gets the last one.
+_MOST_PAGES = 1_000_000
 # The pages that are always in reach, for whoever may see them.
 TABS = (
     ("console.today", "Today", Act.SEE),
@@ -206,10 +208,15 @@ class Part(Generic[_Row]):
     rows: Sequence[_Row]
 
 
+def page_number() -> int:
+    """Which page of a long list the address asks for, from 1."""
+    return whole(text_of(request.args, "page"), 1, 1, _MOST_PAGES)
+
+
 def part_of(rows: Sequence[_Row], at_most: int) -> Part[_Row]:
     """The part of a list that the address asks for, `at_most` rows to a page."""
     pages = max(1, -(-len(rows) // at_most))
-    number = whole(text_of(request.args, "page"), 1, 1, pages)
+    number = min(page_number(), pages)
     return Part(number, pages, rows[(number - 1) * at_most : number * at_most])
 
 

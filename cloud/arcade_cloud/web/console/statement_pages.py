@@ -1,15 +1,16 @@
 """The console's statement: a month of one location or all, to print or for a spreadsheet, with its share."""
 
+from datetime import date
 from typing import Any
 
 from flask import Blueprint, Response, request, url_for
 
 from arcade_cloud.domain import statement as rules
 from arcade_cloud.domain.people import Act
-from arcade_cloud.domain.statement import NO_SHARE, Share, Statement, checked_share, month_of
+from arcade_cloud.domain.statement import NO_SHARE, Share, checked_share, month_of
 from arcade_cloud.errors import BadRequest
 from arcade_cloud.services import statements
-from arcade_cloud.web.console.room import Room, part_of, text_of
+from arcade_cloud.web.console.room import Room, page_number, text_of
 from arcade_cloud.web.console.takings_pages import csv_response, is_lessened
 from arcade_cloud.web.error_responses import status_of
 
@@ -28,10 +29,9 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
         first, _ = month_of(request.args.get("month"), room.day)
         location = _location()
         try:
-            return _page(room, statements.statement(room.desk.takings, first, location, _share(location)))
+            return _page(room, first, location, _share(location))
         except BadRequest as error:  # what was taken is shown all the same
-            found = statements.statement(room.desk.takings, first, location, NO_SHARE)
-            return _page(room, found, str(error), status_of(error))
+            return _page(room, first, location, NO_SHARE, str(error), status_of(error))
 
     @blueprint.get("/statement.csv")
     @needs(Act.SEE_TAKINGS)
@@ -40,7 +40,7 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
         first, _ = month_of(request.args.get("month"), room.day)
         location = _location()
         found = statements.statement(room.desk.takings, first, location, _share(location))
-        return csv_response(list(rules.records(found, _names(room))), f"statement-{found.first:%Y-%m}")
+        return csv_response(rules.records(found, _names(room)), f"statement-{found.first:%Y-%m}")
 
 
 def _location() -> str | None:
@@ -55,8 +55,11 @@ def _names(room: Room) -> dict[str, str]:
     return {machine.machine_id: machine.name for machine in room.fulfilment.store.machines()}
 
 
-def _page(room: Room, found: Statement, problem: str = "", status: int = 200) -> Response:
-    part = part_of(found.rows, ROWS_A_PAGE)
+def _page(
+    room: Room, first: date, location: str | None, share: Share, problem: str = "", status: int = 200
+) -> Response:
+    number = page_number()
+    found, part = statements.page(room.desk.takings, first, location, share, number=number, at_most=ROWS_A_PAGE)
     asked = {name: text_of(request.args, name, 40) for name in ("share", "flat")}
     values: dict[str, Any] = {"month": f"{found.first:%Y-%m}", "location": found.location}
     values |= {name: text or None for name, text in asked.items()}

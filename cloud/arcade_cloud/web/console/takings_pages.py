@@ -1,19 +1,20 @@
 """The console's takings: sums, and the lines that they are made of."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import get_args
 
-from flask import Blueprint, Response, make_response, request, url_for
+from flask import Blueprint, Response, request, url_for
 
 from arcade_cloud.domain.books import By, Line, Only, Row, fields
 from arcade_cloud.domain.money import plain_amount
 from arcade_cloud.domain.order import code_of
 from arcade_cloud.domain.people import Act
-from arcade_cloud.domain.spreadsheet import csv_text
+from arcade_cloud.domain.spreadsheet import csv_parts
 from arcade_cloud.errors import BadRequest
 from arcade_cloud.web.console import words
-from arcade_cloud.web.console.room import Room, a_day, part_of, plot
+from arcade_cloud.web.console.room import Part, Room, a_day, page_number, part_of, plot
 from arcade_cloud.web.error_responses import status_of
 from arcade_shared.times import format_ms
 
@@ -23,7 +24,6 @@ LINES_SHOWN = 200
 ROWS_A_PAGE = 100
 PLOT_HEIGHT = 200.0
 BYS: tuple[By, ...] = get_args(By)
-_TIMES = {"day", "week", "month"}
 
 
 class _Asked:
@@ -84,23 +84,21 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
             return room.render(
                 "takings.html", "Takings", problem=str(error), status=status_of(error), asked=asked_for, bys=BYS
             )
-        report = room.desk.takings.report(asked.first, asked.last, asked.by, asked.only)
-        rows = report.rows()
-        bars, width = _bars(rows, asked)
-        part = part_of(rows, ROWS_A_PAGE)
-        idle = room.desk.takings.idle(report, asked.only) if asked.by == "machine" else []
+        shown = _shown(room, asked)
+        idle = room.desk.takings.idle(shown.earned, asked.only) if asked.by == "machine" else []
+        bars, width = _bars(shown.plotted, asked)
         return room.render(
             "takings.html",
             "Takings",
             asked=asked.values,
             bys=BYS,
-            rows=[(row, _deeper(row, asked)) for row in part.rows],
-            part=part,
+            rows=[(row, _deeper(row, asked)) for row in shown.part.rows],
+            part=shown.part,
             page_link=lambda number: asked.link("takings", page=number),
             idle=idle[:ROWS_A_PAGE],
             more_idle=max(0, len(idle) - ROWS_A_PAGE),
-            totals=report.totals(),
-            lessened=is_lessened(report.totals()),
+            totals=shown.totals,
+            lessened=is_lessened(shown.totals),
             bars=bars,
             bar_width=width,
             not_named=words.NOT_NAMED.get(asked.by, "–"),
@@ -115,7 +113,7 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
         """The same for a spreadsheet."""
         asked = _Asked(room)
         report = room.desk.takings.report(asked.first, asked.last, asked.by, asked.only)
-        rows = [fields(row, asked.by) for row in report.rows()]
+        rows = (fields(row, asked.by) for row in report.rows())
         return csv_response(rows, f"takings-{asked.first}-{asked.last}")
 
     @blueprint.get("/takings/lines")
@@ -145,7 +143,30 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
         """Every line for a spreadsheet."""
         asked = _Asked(room)
         lines = sorted(room.desk.takings.lines(asked.first, asked.last, asked.only), key=_rank)
-        return csv_response([_line_fields(line) for line in lines], f"lines-{asked.first}-{asked.last}")
+        return csv_response(map(_line_fields, lines), f"lines-{asked.first}-{asked.last}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What a page shows: some rows, the totals of all, what is plotted, and the names that earned anything."""
+
+    part: Part[Row]
+    totals: list[Row]
+    plotted: list[Row]
+    earned: frozenset[str]
+
+
+def _shown(room: Room, asked: _Asked) -> _Shown:
+    takings = room.desk.takings
+    match asked.by:
+        case "location" | "machine" | "method" as by:  # of these there may be ten thousand
+            days, number = (asked.first, asked.last), page_number()
+            page = takings.page(*days, by, asked.only, number=number, at_most=ROWS_A_PAGE)
+            return _Shown(Part(page.number, page.of, page.rows), page.totals, [], page.earned)
+        case by:
+            report = takings.report(asked.first, asked.last, by, asked.only)
+            rows = report.rows()
+            return _Shown(part_of(rows, ROWS_A_PAGE), report.totals(), rows, report.earned)
 
 
 def _rank(line: Line) -> tuple[int, str, int]:
@@ -190,9 +211,9 @@ def _span(name: str, asked: _Asked) -> tuple[date, date]:
 
 
 def _bars(rows: list[Row], asked: _Asked) -> tuple[list[words.Bar], float]:
-    """A plot of the rows over time, where all of them have one currency."""
+    """A plot of rows over time, where all of them have one currency."""
     paid = [row for row in rows if row.currency]
-    if asked.by not in _TIMES or len(paid) < 2 or len({row.currency for row in paid}) > 1:
+    if len(paid) < 2 or len({row.currency for row in paid}) > 1:
         return [], 0
     return plot(
         ((f"{row.name}: {words.money(row.sums.kept_minor, row.currency)}", row.sums.kept_minor) for row in paid),
@@ -229,8 +250,9 @@ def _line_fields(line: Line) -> dict[str, object]:
     }
 
 
-def csv_response(records: list[dict[str, object]], name: str) -> Response:
-    response = make_response(csv_text(records))
+def csv_response(records: Iterable[Mapping[str, object]], name: str) -> Response:
+    """A file that is sent while it is made. What it is made of must have been read before."""
+    response = Response(csv_parts(records))
     response.headers["Content-Type"] = "text/csv; charset=utf-8; header=present"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     return response

@@ -53,10 +53,18 @@ def _raw(path: Path) -> sqlite3.Connection:
     ],
 )
 def test_a_report_looks_up_its_spans(store: SqliteStore, path: Path, by: Name, only: Only) -> None:
-    sql, values = sqlite_takings.taken_query("2026-08-30", "2026-10-02", by, only)
-    with closing(_raw(path)) as connection:
-        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
-    assert sum(text.startswith("SEARCH tallies USING PRIMARY KEY (span=? AND machine_id") for text in plan) == 1
+    days = ("2026-08-30", "2026-10-02")
+    for sql, values in (
+        sqlite_takings.taken_query(*days, by, only),
+        sqlite_takings.taken_query(*days, by, only, ["cab-01"]),
+        sqlite_takings.taken_query(*days, None, only),
+        sqlite_takings.names_query(*days, by, only),
+    ):
+        with closing(_raw(path)) as connection:
+            plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+        assert (
+            sum(text.startswith("SEARCH tallies USING PRIMARY KEY (span=? AND machine_id") for text in plan) == 1
+        )
 
 
 @pytest.mark.parametrize(

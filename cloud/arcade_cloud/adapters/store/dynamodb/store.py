@@ -64,7 +64,8 @@ decision depends on is read consistently from the table itself:
   machines, api_keys, endpoints, people
                    No index: read from the table, so a machine is listed as soon as it is registered.
   lines_of_day     No index either: a query of each of the day's partitions.
-  taken            No index either: a query of each of the partitions of its months, or of the machine's one.
+  taken, taken_part
+                   No index either: a query of each of the partitions of its months, or of the machine's one.
   state_changes, counts
                    No index either: a query of the machine's partition.
   prune            Deletes a record only if it is still what the index showed.

@@ -15,10 +15,10 @@ from arcade_cloud.adapters.store.dynamodb.items import (
     short,
     text,
 )
-from arcade_cloud.domain.books import Line, Sums
+from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.tallies import Counts, Place, Tallies
 
-# The numbers of a tally, in the order of `_numbers`. Many plainer names are reserved words.
+# The numbers of a tally, in the order of `Counts.numbers`. Many plainer names are reserved words.
 _NUMBERS = (
     "n_ordered",
     "n_delivered",
@@ -66,9 +66,7 @@ def tally_updates(tallies: Tallies) -> Iterator[Write]:
     """Add to the tallies. Each machine has its own of each day, so none is written by many at once."""
     for place, counts in tallies.items():
         values: Item = {
-            f":{name}": {"N": str(number)}
-            for name, number in zip(_NUMBERS, _numbers(counts), strict=True)
-            if number
+            f":{name}": {"N": str(number)} for name, number in zip(_NUMBERS, counts.numbers, strict=True) if number
         }
         expression = "ADD " + ", ".join(f"{name[1:]} {name}" for name in values)
         if counts.played_ms:
@@ -88,26 +86,7 @@ def tally(item: Item) -> tuple[Place, Counts]:
     """What an item says. Only a location may have a `#`."""
     day, machine_id, rest = text(item, "sk").split("#", 2)
     location, method, currency = rest.rsplit("#", 2)
-    *sums, lines, charged, fees_open = (int(text(item, name)) if name in item else 0 for name in _NUMBERS)
-    return Place(day=day, machine_id=machine_id, location=location, method=method, currency=currency), Counts(
-        sums=Sums(*sums),
-        lines=lines,
-        charged=charged,
-        fees_open=fees_open,
-        played_ms=int(text(item, "n_played")) if "n_played" in item else 0,
-    )
-
-
-def _numbers(counts: Counts) -> tuple[int, ...]:
-    sums = counts.sums
-    return (
-        sums.ordered,
-        sums.delivered,
-        sums.gross_minor,
-        sums.goodwill_minor,
-        sums.lost_minor,
-        sums.fee_minor,
-        counts.lines,
-        counts.charged,
-        counts.fees_open,
-    )
+    numbers = (int(text(item, name)) if name in item else 0 for name in _NUMBERS)
+    played_ms = int(text(item, "n_played")) if "n_played" in item else 0
+    place = Place(day=day, machine_id=machine_id, location=location, method=method, currency=currency)
+    return place, Counts.of(numbers, played_ms)

@@ -7,13 +7,23 @@ books adds to all of them, in the same transaction.
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, timedelta
 
 from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.sqlite.file import SqliteFile
-from arcade_cloud.domain.books import EVERY, Line, Only, Sums
-from arcade_cloud.domain.tallies import Counts, Name, Place, Taken, Tallies, differences, of_day, of_line
+from arcade_cloud.domain.books import EVERY, Line, Only
+from arcade_cloud.domain.tallies import (
+    Counts,
+    Name,
+    Place,
+    Taken,
+    TakenPart,
+    Tallies,
+    differences,
+    of_day,
+    of_line,
+)
 from arcade_cloud.errors import Conflict
 
 # An index finds the rows of each query, so the cost is that of the rows returned (a test asks SQLite).
@@ -90,9 +100,27 @@ class SqliteTakings:
 
     def taken(self, first: str, last: str, by: Name, only: Only = EVERY) -> list[Taken]:
         """See `Store.taken`."""
-        sql, values = taken_query(first, last, by, only)
         with self._file.reading() as connection:
-            return [Taken(row[0], row[1], _counts(row[2:])) for row in connection.execute(sql, values)]
+            return _taken(connection, taken_query(first, last, by, only))
+
+    def taken_part(self, first: str, last: str, by: Name, only: Only, offset: int, limit: int) -> TakenPart:
+        """See `Store.taken_part`. Of what is not shown, only names and one sum are read, and no objects made."""
+        with self._file.reading() as connection:
+            connection.execute("BEGIN")  # all reads are of one state
+            try:
+                every = connection.execute(*names_query(first, last, by, only)).fetchall()
+                shown = [(name, currency) for name, currency, _ in every[offset : offset + limit]]
+                found = _taken(connection, taken_query(first, last, by, only, {name for name, _ in shown}))
+                totals = _taken(connection, taken_query(first, last, None, only))
+            finally:
+                connection.execute("COMMIT")
+        by_key = {(one.name, one.currency): one for one in found}
+        return TakenPart(
+            taken=[by_key[key] for key in shown],
+            number=len(every),
+            totals=totals,
+            earned=frozenset(name for name, _, gross_minor in every if gross_minor > 0),
+        )
 
     def taken_until(self, day: str, until_ms: int) -> list[Taken]:
         """See `Store.taken_until`. Whole hours come from the tallies, and the rest of the last from its lines."""
@@ -161,33 +189,58 @@ def fill(connection: sqlite3.Connection) -> None:
             _place(connection, line)
 
 
-def taken_query(first: str, last: str, by: Name, only: Only) -> tuple[str, tuple[str, ...]]:
-    """The question that `taken` asks, and its values."""
+Query = tuple[str, tuple[str, ...]]
+
+
+def taken_query(first: str, last: str, by: Name | None, only: Only, names: Collection[str] | None = None) -> Query:
+    """The question that `taken` asks, and its values.
+
+    Args:
+        by: None: all of a currency are added up.
+        names: Only of these.
+    """
+    return _query(first, last, by, only, _SIGNED, names)
+
+
+def names_query(first: str, last: str, by: Name, only: Only) -> Query:
+    """The question for the names that `taken` finds, with their currencies and what was paid."""
+    return _query(first, last, by, only, "sum(sign * gross_minor)", None)
+
+
+def _query(
+    first: str, last: str, by: Name | None, only: Only, wanted: str, names: Collection[str] | None
+) -> Query:
     of_machines = by == "machine" or only.names_machines
     spans = [(day, 1) for day in _days(first, last)] if by == "day" else [*_spans(first, last)]
     where, values = list[str](), [json.dumps(spans)]
+    name = "''" if by is None else _COLUMN[by]
     if only.machine_id is not None:
         where.append("machine_id = ?")
         values.append(only.machine_id)
-    if only.machines is not None:
-        where.append("machine_id IN (SELECT value FROM json_each(?))")
-        values.append(json.dumps(sorted(only.machines)))
+    for column, several in (("machine_id", only.machines), (name, names)):
+        if several is not None:
+            where.append(f"{column} IN (SELECT value FROM json_each(?))")  # noqa: S608 - as above  # nosec B608
+            values.append(json.dumps(sorted(several)))
     if not only.names_machines:
         where.append("machine_id > ''" if of_machines else "machine_id = ''")
     for column in ("location", "method", "currency"):
-        wanted = getattr(only, column)
-        if wanted is not None:
+        meant = getattr(only, column)
+        if meant is not None:
             where.append(f"{column} = ?")
-            values.append(wanted)
-    name = _COLUMN[by]
+            values.append(meant)
+    groups = "currency" if by is None else f"{name}, currency"
     sql = (
         "WITH asked (span, sign) AS MATERIALIZED "  # noqa: S608 - as above  # nosec B608
         "(SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)) "
-        f"SELECT {name}, currency, {_SIGNED} FROM asked CROSS JOIN tallies USING (span) "
+        f"SELECT {name}, currency, {wanted} FROM asked CROSS JOIN tallies USING (span) "
         f"WHERE {' AND '.join(where) or 'TRUE'} "
-        f"GROUP BY {name}, currency HAVING sum(sign * lines) > 0 ORDER BY {name}, currency"
+        f"GROUP BY {groups} HAVING sum(sign * lines) > 0 ORDER BY {groups}"
     )
     return sql, tuple(values)
+
+
+def _taken(connection: sqlite3.Connection, query: Query) -> list[Taken]:
+    return [Taken(row[0], row[1], _counts(row[2:])) for row in connection.execute(*query)]
 
 
 def _spans(first: str, last: str) -> Iterator[tuple[str, int]]:
@@ -246,24 +299,12 @@ def _place(connection: sqlite3.Connection, line: Line) -> None:
 
 
 def _numbers(counts: Counts) -> tuple[int, ...]:
-    sums = counts.sums
-    return (
-        sums.ordered,
-        sums.delivered,
-        sums.gross_minor,
-        sums.goodwill_minor,
-        sums.lost_minor,
-        sums.fee_minor,
-        counts.lines,
-        counts.charged,
-        counts.fees_open,
-        counts.played_ms,
-    )
+    """The values of `_NUMBERS` and of `played_ms`."""
+    return (*counts.numbers, counts.played_ms)
 
 
-def _counts(numbers: Iterable[int]) -> Counts:
-    *sums, lines, charged, fees_open, played_ms = numbers
-    return Counts(sums=Sums(*sums), lines=lines, charged=charged, fees_open=fees_open, played_ms=played_ms)
+def _counts(numbers: Sequence[int]) -> Counts:
+    return Counts.of(numbers[:-1], numbers[-1])
 
 
 def _tallies_of_day(connection: sqlite3.Connection, day: str) -> Tallies:
