@@ -1491,6 +1491,12 @@ def test_a_day_until_a_moment(store: Store) -> None:
     assert until(NOW_MS + 9_000_000) == {"": (0, 0), "myr": (400, 7)}
 
 
+@pytest.mark.parametrize("by", ["day", "machine"])
+def test_the_calendar_ends_and_a_report_to_its_end_does_too(store: Store, by: Name) -> None:
+    assert store.taken("9999-12-31", "9999-12-31", by) == []
+    assert store.taken("9999-11-15", "9999-12-31", by) == []
+
+
 def test_the_last_play_is_the_latest(store: Store) -> None:
     store.book((_line("o-1", at_ms=NOW_MS),), added((), (_line("o-1", at_ms=NOW_MS),)))
     store.book((_line("o-2", at_ms=NOW_MS + 5),), added((), (_line("o-2", at_ms=NOW_MS + 5),)))

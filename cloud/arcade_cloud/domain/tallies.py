@@ -7,7 +7,7 @@ reads no lines. Nothing ever computes one from another: a booking adds to it, an
 proves that it is what its lines say.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from operator import itemgetter
 from typing import Literal
@@ -260,6 +260,12 @@ def _named(place: Place, by: Name) -> str:
 def sums_of(taken: Iterable[Taken]) -> dict[str, Sums]:
     """The sums by currency, whatever their names."""
     return {one.currency: one.counts.sums for one in in_all(taken)}
+
+
+def months_between(first: str, last: str) -> Iterator[str]:
+    """The months from one day to another, such as `2026-11`, up to the last one of the calendar."""
+    months = [int(day[:4]) * 12 + int(day[5:7]) - 1 for day in (first, last)]
+    return (f"{month // 12:04}-{month % 12 + 1:02}" for month in range(months[0], months[1] + 1))
 
 
 # --- reports ---------------------------------------------------------------------------------------------

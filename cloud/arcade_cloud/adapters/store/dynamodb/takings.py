@@ -1,7 +1,6 @@
 """Lines and tallies in the DynamoDB table. `dynamodb/store.py` shows where they stand."""
 
 from collections.abc import Collection, Iterator
-from datetime import date, timedelta
 
 from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.dynamodb import items, takings_items
@@ -18,6 +17,7 @@ from arcade_cloud.domain.tallies import (
     Tallies,
     differences,
     grouped,
+    months_between,
     of_day,
     part,
     until,
@@ -98,17 +98,10 @@ class DynamoTakings(DynamoPart):
     ) -> Iterator[tuple[Place, Counts]]:
         asked = [
             {":pk": shard, ":first": first, ":after": f"{last}$"}  # "$" comes after "#"
-            for month in _months(first, last)
+            for month in months_between(first, last)
             for shard in takings_items.tally_shards(month, machine_ids)
         ]
         return map(takings_items.tally, self.table.query_all("pk = :pk AND sk BETWEEN :first AND :after", asked))
-
-
-def _months(first: str, last: str) -> Iterator[str]:
-    day, end = date.fromisoformat(first).replace(day=1), date.fromisoformat(last)
-    while day <= end:
-        yield f"{day:%Y-%m}"
-        day = (day + timedelta(days=32)).replace(day=1)
 
 
 def _lines(found: list[Item]) -> list[Line]:

@@ -7,8 +7,9 @@ books adds to all of them, in the same transaction.
 
 import json
 import sqlite3
+from calendar import monthrange
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import date, timedelta
+from datetime import date
 
 from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.sqlite.file import SqliteFile
@@ -21,6 +22,7 @@ from arcade_cloud.domain.tallies import (
     TakenPart,
     Tallies,
     differences,
+    months_between,
     of_day,
     of_line,
 )
@@ -248,25 +250,19 @@ def _spans(first: str, last: str) -> Iterator[tuple[str, int]]:
 
     The days of a month that are still to come have no rows, so the present month is one span.
     """
-    day, end = date.fromisoformat(first), date.fromisoformat(last)
-    while day <= end:
-        begin = day.replace(day=1)
-        next_begin = (begin + timedelta(days=32)).replace(day=1)
-        month = [begin + timedelta(days=number) for number in range((next_begin - begin).days)]
-        meant = [one for one in month if day <= one <= end]
-        if 2 * len(meant) > len(month):
-            yield f"{begin:%Y-%m}", 1
-            yield from ((one.isoformat(), -1) for one in month if not day <= one <= end)
+    for month in months_between(first, last):
+        days = [f"{month}-{day:02}" for day in range(1, monthrange(*map(int, month.split("-")))[1] + 1)]
+        meant = [day for day in days if first <= day <= last]
+        if 2 * len(meant) > len(days):
+            yield month, 1
+            yield from ((day, -1) for day in days if not first <= day <= last)
         else:
-            yield from ((one.isoformat(), 1) for one in meant)
-        day = next_begin
+            yield from ((day, 1) for day in meant)
 
 
 def _days(first: str, last: str) -> Iterator[str]:
-    day, end = date.fromisoformat(first), date.fromisoformat(last)
-    while day <= end:
-        yield day.isoformat()
-        day += timedelta(days=1)
+    begin, end = date.fromisoformat(first).toordinal(), date.fromisoformat(last).toordinal()
+    return (date.fromordinal(day).isoformat() for day in range(begin, end + 1))
 
 
 def _hour_of(day: str, at_ms: int) -> str:
