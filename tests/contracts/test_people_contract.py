@@ -80,6 +80,37 @@ def test_a_person_changes_from_the_expected_version_only(people: PeopleStore) ->
     assert people.people() == [a_person(version=2, role=Role.VIEWER)]
 
 
+def test_a_person_changes_only_while_somebody_else_is_the_same(people: PeopleStore) -> None:
+    people.put_person(a_person(), 0)
+    people.put_person(a_person("bob"), 0)
+    people.put_person(a_person(version=2), 1, beside=a_person("bob"))
+    for beside in (a_person("bob", version=2), a_person("eve"), a_person("bob", version=0)):
+        with pytest.raises(Conflict):
+            people.put_person(a_person(version=3), 2, beside=beside)
+    with pytest.raises(Conflict):
+        people.put_person(a_person(version=2), 1, beside=a_person("bob"))
+    assert people.people() == [a_person(version=2), a_person("bob")]
+
+
+def test_of_two_who_change_each_other_at_once_one_does(people: PeopleStore) -> None:
+    for number in range(8):
+        one, other = a_person(f"ann{number}"), a_person(f"bob{number}")
+        people.put_person(one, 0)
+        people.put_person(other, 0)
+        start = threading.Barrier(2)
+
+        def change(pair: tuple[Person, Person], start: threading.Barrier = start) -> bool:
+            start.wait()
+            try:
+                people.put_person(replace(pair[0], version=2), 1, beside=pair[1])
+            except Conflict:
+                return False
+            return True
+
+        with ThreadPoolExecutor(2) as pool:
+            assert sum(pool.map(change, [(one, other), (other, one)])) == 1
+
+
 def test_of_several_who_change_a_person_at_once_one_does(people: PeopleStore) -> None:
     people.put_person(a_person(), 0)
     start = threading.Barrier(4)

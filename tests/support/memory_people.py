@@ -32,14 +32,19 @@ class MemoryPeople:
         self._check_up()
         return [self._people[name] for name in sorted(self._people)]
 
-    def put_person(self, person: Person, expected_version: int) -> None:
+    def put_person(self, person: Person, expected_version: int, *, beside: Person | None = None) -> None:
         records.check_next(f"person {person.name}", person.version, expected_version)
         with self._lock:
             self._check_up()
-            known = self._people.get(person.name)
-            if (0 if known is None else known.version) != expected_version:
-                raise Conflict(f"person {person.name} has another version than {expected_version}")
+            self._check_version(person.name, expected_version)
+            if beside is not None:
+                self._check_version(beside.name, beside.version)
             self._people[person.name] = person
+
+    def _check_version(self, name: str, expected_version: int) -> None:
+        known = self._people.get(name)
+        if (0 if known is None else known.version) != expected_version:
+            raise Conflict(f"person {name} has another version than {expected_version}")
 
     def session(self, session_id: str) -> Session | None:
         self._check_up()

@@ -18,11 +18,14 @@ class PeopleStore(Protocol):
         """All of them, by name. They are few."""
         ...
 
-    def put_person(self, person: Person, expected_version: int) -> None:
+    def put_person(self, person: Person, expected_version: int, *, beside: Person | None = None) -> None:
         """Store a person whose `version` is `expected_version` + 1; 0 if there must be none of that name.
 
+        Args:
+            beside: Somebody else, who must be stored at this version in the same moment.
+
         Raises:
-            Conflict: The stored version is not the expected one. Nothing is stored.
+            Conflict: One of the stored versions is not the expected one. Nothing is stored.
         """
         ...
 

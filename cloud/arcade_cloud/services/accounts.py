@@ -95,7 +95,6 @@ class Accounts:
         def changed(before: Person) -> Person:
             after = replace(before, **named)
             if (before.role, before.disabled) != (after.role, after.disabled):
-                self._keep_an_owner(before, after)
                 return replace(after, epoch=before.epoch + 1)
             return after
 
@@ -170,8 +169,9 @@ class Accounts:
             if after == before:
                 return before, before
             after = replace(after, version=before.version + 1)
+            beside = self._owner_who_stays(before) if _is_owner(before) and not _is_owner(after) else None
             try:
-                self.store.put_person(after, before.version)
+                self.store.put_person(after, before.version, beside=beside)
             except Conflict:
                 if attempt == CHANGE_RETRIES - 1:
                     raise
@@ -179,11 +179,16 @@ class Accounts:
                 return before, after
         raise AssertionError("unreachable")
 
-    def _keep_an_owner(self, before: Person, after: Person) -> None:
-        if not _is_owner(before) or _is_owner(after):
-            return
-        if not any(_is_owner(other) for other in self.store.people() if other.name != before.name):
-            raise BadRequest(f"{before.name} is the only owner who can sign in: make somebody else an owner first")
+    def _owner_who_stays(self, leaving: Person) -> Person:
+        """Another owner. The change is stored only while that one is the same: two owners may end each other.
+
+        Raises:
+            BadRequest: There is none.
+        """
+        for other in self.store.people():
+            if other.name != leaving.name and _is_owner(other):
+                return other
+        raise BadRequest(f"{leaving.name} is the only owner who can sign in: make somebody else an owner first")
 
 
 def _is_owner(person: Person) -> bool:

@@ -511,6 +511,25 @@ def test_the_last_owner_stays_one(door, change):
         door.accounts.change(ROOT, "bob", **change)
 
 
+def test_of_two_owners_who_end_each_other_at_once_one_stays(door, monkeypatch):
+    door.accounts.add(ROOT, "bob", Role.OWNER, PASSWORD)
+    put_person = door.store.put_person
+    meanwhile = iter([lambda: door.accounts.change(ROOT, "ann", role=Role.VIEWER)])
+
+    def put(*args, **named):
+        for do in meanwhile:  # the other's change comes between the look and the writing
+            do()
+        put_person(*args, **named)
+
+    monkeypatch.setattr(door.store, "put_person", put)
+    with pytest.raises(BadRequest, match="bob is the only owner"):
+        door.accounts.change(ROOT, "bob", disabled=True)
+    assert [(one.name, one.role, one.disabled) for one in door.store.people()] == [
+        ("ann", Role.VIEWER, False),
+        ("bob", Role.OWNER, False),
+    ]
+
+
 def test_only_an_owner_with_a_code_changes_people_and_everybody_their_own_password(door):
     door.accounts.add(ROOT, "bob", Role.MANAGER, PASSWORD)
     ann, bob = door.enter(), door.enter(name="bob")

@@ -171,7 +171,7 @@ class Table:
         """Send several writes as one transaction: all are stored or none.
 
         Args:
-            writes: Each is ("Put", …), ("Update", …) or ("Delete", …).
+            writes: Each is ("Put", …), ("Update", …) or ("Delete", …), or only asks: ("ConditionCheck", …).
 
         Raises:
             Refused: The condition of at least one write does not hold.

@@ -6,6 +6,7 @@ count no more. Entries of the log have no end, and every write of one is refused
 
 from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.dynamodb import items, people_items
+from arcade_cloud.adapters.store.dynamodb.client import Refused
 from arcade_cloud.adapters.store.dynamodb.items import Item
 from arcade_cloud.adapters.store.dynamodb.part import DynamoPart, new_token
 from arcade_cloud.domain.audit import Audited, AuditEntry, AuditOutcome, Mark
@@ -29,11 +30,18 @@ class DynamoPeople(DynamoPart):
         ]
         return sorted(found, key=lambda person: person.name)
 
-    def put_person(self, person: Person, expected_version: int) -> None:
+    def put_person(self, person: Person, expected_version: int, *, beside: Person | None = None) -> None:
         """See `PeopleStore.put_person`."""
         records.check_next(f"person {person.name}", person.version, expected_version)
         token = new_token()
-        if not self._is_put(people_items.person_put(person, expected_version, token), token):
+        put = people_items.person_put(person, expected_version, token)
+        if beside is not None:
+            self._check_form()
+            try:
+                self.table.transact([("Put", put), ("ConditionCheck", people_items.person_check(beside))])
+            except Refused as refused:
+                raise Conflict(f"person {person.name} or {beside.name} has another version") from refused
+        elif not self._is_put(put, token):
             raise Conflict(f"person {person.name} has another version than {expected_version}")
 
     def session(self, session_id: str) -> Session | None:

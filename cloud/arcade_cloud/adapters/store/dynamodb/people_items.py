@@ -30,6 +30,15 @@ def person_put(person: Person, expected_version: int, by: str) -> Write:
     return versioned(person_key(person.name), person.version, body, expected_version, by)
 
 
+def person_check(person: Person) -> Write:
+    """That a person is stored at this very version."""
+    return {
+        "Key": person_key(person.name),
+        "ConditionExpression": "version = :version",
+        "ExpressionAttributeValues": {":version": {"N": str(person.version)}},
+    }
+
+
 def session_put(session: Session, by: str, *, is_new: bool) -> Write:
     """A session, if there is none or if there is one. Time to live deletes it once it is over."""
     item: Item = {

@@ -1,5 +1,6 @@
 """People, sessions and the audit log in the SQLite file. SQLite itself refuses to change what is logged."""
 
+import sqlite3
 from typing import Any
 
 from arcade_cloud.adapters.store import records
@@ -36,15 +37,23 @@ class SqlitePeople:
             rows = connection.execute("SELECT record, name FROM people ORDER BY name").fetchall()
         return [records.person(record, name) for record, name in rows]
 
-    def put_person(self, person: Person, expected_version: int) -> None:
+    def put_person(self, person: Person, expected_version: int, *, beside: Person | None = None) -> None:
         """See `PeopleStore.put_person`."""
         records.check_next(f"person {person.name}", person.version, expected_version)
-        self._put(
-            "INSERT INTO people (version, record, name) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-            "UPDATE people SET version = ?, record = ? WHERE name = ? AND version = ?",
-            (person.version, records.encode(person), person.name),
-            expected_version,
-        )
+        with self._file.writing() as connection:
+            if beside is not None:
+                stored = connection.execute(
+                    "SELECT 1 FROM people WHERE name = ? AND version = ?", (beside.name, beside.version)
+                )
+                if stored.fetchone() is None:
+                    raise Conflict(f"{beside.name!r} has another version than {beside.version}")
+            _put(
+                connection,
+                "INSERT INTO people (version, record, name) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                "UPDATE people SET version = ?, record = ? WHERE name = ? AND version = ?",
+                (person.version, records.encode(person), person.name),
+                expected_version,
+            )
 
     def session(self, session_id: str) -> Session | None:
         """See `PeopleStore.session`."""
@@ -81,12 +90,14 @@ class SqlitePeople:
     def put_tries(self, tries: Tries, expected_version: int) -> None:
         """See `PeopleStore.put_tries`."""
         records.check_next(f"the tries of {tries.key}", tries.version, expected_version)
-        self._put(
-            "INSERT INTO tries (version, last_ms, record, key) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            "UPDATE tries SET version = ?, last_ms = ?, record = ? WHERE key = ? AND version = ?",
-            (tries.version, tries.last_ms, records.encode(tries), tries.key),
-            expected_version,
-        )
+        with self._file.writing() as connection:
+            _put(
+                connection,
+                "INSERT INTO tries (version, last_ms, record, key) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                "UPDATE tries SET version = ?, last_ms = ?, record = ? WHERE key = ? AND version = ?",
+                (tries.version, tries.last_ms, records.encode(tries), tries.key),
+                expected_version,
+            )
 
     def append_audit(self, entry: AuditEntry) -> None:
         """See `PeopleStore.append_audit`."""
@@ -148,14 +159,20 @@ class SqlitePeople:
             if batch < _PRUNE_BATCH:
                 return gone
 
-    def _put(self, new: str, change: str, row: tuple[int | bytes | str, ...], expected_version: int) -> None:
-        """Store a record, whose key is the last of its row, if the expected version is there."""
-        values = row if expected_version == 0 else (*row, expected_version)
-        with self._file.writing() as connection:
-            if connection.execute(change if expected_version else new, values).rowcount != 1:
-                raise Conflict(f"{row[-1]!r} has another version than {expected_version}")
-
     def _one(self, sql: str, value: str) -> tuple[Any, ...] | None:
         with self._file.reading() as connection:
             row: tuple[Any, ...] | None = connection.execute(sql, (value,)).fetchone()
             return row
+
+
+def _put(
+    connection: sqlite3.Connection,
+    new: str,
+    change: str,
+    row: tuple[int | bytes | str, ...],
+    expected_version: int,
+) -> None:
+    """Store a record, whose key is the last of its row, if the expected version is there."""
+    values = row if expected_version == 0 else (*row, expected_version)
+    if connection.execute(change if expected_version else new, values).rowcount != 1:
+        raise Conflict(f"{row[-1]!r} has another version than {expected_version}")
