@@ -6,7 +6,7 @@ What an act does is elsewhere: `Operations`, `Fleet`, `Claims`, `Alerts`, `Daily
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -32,6 +32,7 @@ from arcade_cloud.services.daily_reconciliation import DailyReconciliation
 from arcade_cloud.services.endpoints import Endpoints
 from arcade_cloud.services.fleet import Fleet
 from arcade_cloud.services.operations import TEST, TESTS_A_DAY, Operations, grant_id
+from arcade_shared.errors import BadMessage
 from arcade_shared.times import format_ms
 
 CREDITS = "credits"
@@ -189,11 +190,14 @@ class Acts:
             wish=f"{credits} credits: {reason}",
             amount=max(0, credits) if known is None else 0,
             unit=CREDITS,
-            at_most=self.grant_limit if actor.role is Role.MANAGER else None,
+            at_most=self._grant_limit(actor),
         ) as doing:
             order = self.operations.grant(machine_id, credits, by=actor.name, reason=reason, token=token)
             doing.after = f"order {order.order_id} is {order.state}"
         return order
+
+    def _grant_limit(self, actor: Actor) -> int | None:
+        return self.grant_limit if actor.role is Role.MANAGER else None
 
     def machine_test(self, actor: Actor, machine_id: str, number: int) -> Order:
         """See `Operations.test_pulse`. It counts towards nobody's limit of credits: the machine has its own."""
@@ -229,19 +233,47 @@ class Acts:
         return self.refund_limits.get(currency, 0)
 
     def give_back(self, actor: Actor, payment_intent: str) -> Order:
-        """See `Claims.give_back`."""
-        with self.log.doing(actor, Act.CLAIM, payment_intent, wish="give back") as doing:
+        """See `Claims.give_back`. It counts towards what a manager may give back in a day."""
+        noted = self.operations.fulfilment.store.unclaimed_payment(payment_intent)
+        currency = "" if noted is None else noted.currency
+        with self.log.doing(
+            actor,
+            Act.CLAIM,
+            payment_intent,
+            wish="give back",
+            amount=0 if noted is None else noted.amount_minor,
+            unit=currency,
+            at_most=self._refund_limit(actor, currency),
+        ) as doing:
             order = self.claims.give_back(payment_intent, by=actor.name)
             doing.after = f"order {order.order_id} is {order.state}"
         return order
 
     def deliver(self, actor: Actor, payment_intent: str, machine_id: str, credits: int) -> Order:
-        """See `Claims.deliver`."""
-        wish = f"deliver {credits} credits on {machine_id}"
-        with self.log.doing(actor, Act.CLAIM, payment_intent, wish=wish) as doing:
+        """See `Claims.deliver`. Credits that the payment does not buy count as free ones."""
+        check_may(actor, Act.CLAIM)
+        at_most = self._grant_limit(actor)
+        with self.log.doing(
+            actor,
+            Act.CLAIM,
+            payment_intent,
+            wish=f"deliver {credits} credits on {machine_id}",
+            amount=0 if at_most is None else self._unpaid(payment_intent, machine_id, credits),
+            unit=CREDITS,
+            at_most=at_most,
+        ) as doing:
             order = self.claims.deliver(payment_intent, machine_id, credits, by=actor.name)
             doing.after = f"order {order.order_id} is {order.state}"
         return order
+
+    def _unpaid(self, payment_intent: str, machine_id: str, credits: int) -> int:
+        """How many of these credits the payment does not buy; none where nothing will be delivered anyway."""
+        noted = self.operations.fulfilment.store.unclaimed_payment(payment_intent)
+        if noted is None:
+            return 0
+        with suppress(BadRequest, BadMessage):
+            return max(0, credits - (self.claims.machine_credits(noted, machine_id) or 0))
+        return 0
 
     def dismiss(self, actor: Actor, payment_intent: str) -> None:
         """See `Claims.dismiss`."""

@@ -280,6 +280,40 @@ def test_a_manager_gives_back_so_much_in_a_day(site):
     site.desk.acts.refund(OWNER, second, reason="all")
 
 
+def unclaimed(site: Site, amount_minor: int = 200) -> str:
+    """A payment that names an order of ours, and has no mark; its id."""
+    shop = site.payments.stripe.visit_shop(amount_minor, metadata={"order_id": site.begin()}, held=True)
+    intent = site.payments.stripe.pay(shop)
+    site.deliver_events()
+    return intent
+
+
+def test_what_a_manager_gives_back_without_proof_counts_too(site):
+    first, second = unclaimed(site, 200), unclaimed(site, 100)
+    site.desk.acts.give_back(MANAGER, first)
+    with pytest.raises(BadRequest, match=r"limit is RM 2\.50, and RM 2\.00 of it are used"):
+        site.desk.acts.give_back(MANAGER, second)
+    with pytest.raises(BadRequest, match="limit"):
+        site.desk.acts.refund(MANAGER, bought(site), reason="one", keep_minor=200)
+    site.desk.acts.give_back(OWNER, second)
+
+
+def test_credits_that_a_payment_without_proof_does_not_buy_are_free_ones(site):
+    paid, more, wrong, last = unclaimed(site, 100), unclaimed(site, 100), unclaimed(site, 70), unclaimed(site, 100)
+    site.desk.acts.deliver(MANAGER, paid, "cab-01", 1)  # what was paid for counts for nothing
+    with pytest.raises(BadRequest, match="limit is 5 credits, and 0 credits of it are used"):
+        site.desk.acts.deliver(MANAGER, more, "cab-01", 7)
+    site.desk.acts.deliver(MANAGER, more, "cab-01", 3)
+    with pytest.raises(BadRequest, match="2 credits of it are used"):
+        site.desk.acts.deliver(MANAGER, wrong, "cab-01", 4)  # it is the price of nothing
+    with pytest.raises(UnknownMachine):
+        site.desk.acts.deliver(MANAGER, wrong, "cab-99", 1)
+    site.desk.acts.deliver(MANAGER, wrong, "cab-01", 3)
+    with pytest.raises(BadRequest, match="limit"):
+        site.desk.acts.grant(MANAGER, "cab-01", 1, reason="free", token="t")
+    site.desk.acts.deliver(OWNER, last, "cab-01", 40)
+
+
 def test_a_currency_without_a_limit_is_not_without_one_where_others_have_one(site):
     strict = Site(manager_refund_limits={"sgd": 1000})
     order_id = bought(strict)
