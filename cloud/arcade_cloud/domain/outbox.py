@@ -267,8 +267,16 @@ def signature(secrets: Sequence[str], body: bytes, at_s: int) -> str:
 # --- addresses -------------------------------------------------------------------------------------------
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-# EC2's instance metadata by IPv6. By IPv4 it is link-local, as other clouds' is.
-_METADATA = frozenset({ipaddress.ip_address("fd00:ec2::254")})
+# Where clouds have their metadata, but for 169.254.169.254 and others that are link-local: EC2 and Google by IPv6,
+# Alibaba, Azure (its WireServer), Oracle's older one.
+_METADATA = frozenset(
+    map(
+        ipaddress.ip_address,
+        ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"),
+    )
+)
+# Who resolves what ends so takes it for an IPv4 address: 2852039166, 0xa9.1 (WHATWG's "ends in a number").
+_NUMBER_AT_END = re.compile(r"(.*\.)?([0-9]+|0[xX][0-9A-Fa-f]*)\.?", re.ASCII)
 _OF_NOBODY = (ipaddress.ip_network("0.0.0.0/8"), ipaddress.ip_network("240.0.0.0/4"))
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -293,6 +301,10 @@ def checked_url(text: str) -> str:
         address: _Address | None = ipaddress.ip_address(host)
     except ValueError:
         address = None
+        if found["host"].startswith("[") or _NUMBER_AT_END.fullmatch(host):
+            raise BadRequest(
+                "an IP address is written with four decimal numbers, or as IPv6 in brackets"
+            ) from None
     is_here = host.rstrip(".").lower() == "localhost" or (address is not None and address.is_loopback)
     if found["scheme"] == "http" and not is_here:
         raise BadRequest("the address must begin with https://; http:// is for this computer alone")
@@ -305,11 +317,13 @@ def why_refused(address: _Address) -> str | None:
     """Why nothing is sent to an IP address; None if it may be.
 
     Networks at the arcade may be private ones, and the operator chooses the address. But a cloud's metadata
-    service gives its credentials to whoever asks from the host, and it is at a link-local address.
+    service gives its credentials to whoever asks from the host.
     """
     for one in (address, *_within(address)):
-        if one.is_link_local or one in _METADATA:
+        if one.is_link_local:
             return "it is link-local, where clouds have their metadata"
+        if one in _METADATA:
+            return "a cloud has its metadata there"
         if one.is_multicast or one.is_unspecified or any(one in network for network in _OF_NOBODY):
             return "it is no host's"
     return None

@@ -34,4 +34,5 @@ def checked_line(text: str, what: str, at_most: int) -> str:
 def is_picture_address(url: str) -> bool:
     """Whether a player's page may load a picture from there: from a site with HTTPS, or from this one."""
     is_here = url.startswith("/") and not url.startswith("//")
-    return (is_here or url.startswith("https://")) and not any(char.isspace() for char in url)
+    # Browsers take a backslash for a slash.
+    return (is_here or url.startswith("https://")) and not any(char.isspace() or char == "\\" for char in url)

@@ -239,11 +239,11 @@ class DailyReconciliation:
             is_enough: Asked before each further request: whether to give up.
 
         Raises:
-            BadRequest: That was enough before the end.
-            PaymentsRefused: There is no such payout, or it may not be read.
+            BadRequest: There is no such payout, or that was enough before the end.
+            PaymentsRefused: It may not be read.
             PaymentsUnavailable: Stripe gave no answer.
         """
-        payout, by_day = self.balance.read_payout(payout_id), dict[str, DaySums]()
+        payout, by_day = self._payout(payout_id), dict[str, DaySums]()
         page = self.balance.read_entries_of(payout_id) if payout.is_listed else EntryPage(())
         while True:
             for entry in page.entries:
@@ -260,6 +260,16 @@ class DailyReconciliation:
                     f"arcade-cloud reconcile --payout {payout_id}"
                 )
             page = self.balance.read_entries_of(payout_id, after=page.after)
+
+    def _payout(self, payout_id: str) -> Payout:
+        try:
+            return self.balance.read_payout(payout_id)
+        except PaymentsRefused as error:
+            if error.code != "resource_missing":
+                raise
+            raise BadRequest(
+                f"Stripe knows no payout {payout_id[:40]!r}: ids are on Stripe's page of payouts"
+            ) from error
 
     def _is_ours(self, entry: Entry) -> bool:
         store, intent = self.fulfilment.store, entry.payment_intent

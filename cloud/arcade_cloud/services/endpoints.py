@@ -64,11 +64,7 @@ class Endpoints:
         wrong = [name for name in events if name not in EVENT_TYPES]
         if wrong or not events:
             raise BadRequest(f"{wrong[0][:40]!r} is no event" if wrong else "name an event")
-        known = self.store.endpoints()
-        if len(known) >= ENDPOINTS_AT_MOST:
-            raise BadRequest(f"there are {len(known)} endpoints, and more would slow down what they are told of")
-        if any(one.url == address for one in known):
-            raise BadRequest("there is an endpoint with this address: remove it first to change its events")
+        self._check_room(address, self.store.endpoints())
         for _ in range(CONFLICT_RETRIES):
             endpoint = Endpoint(
                 endpoint_id=f"we_{self.random_bytes(ID_BYTES).hex()}",
@@ -79,8 +75,24 @@ class Endpoints:
             )
             with suppress(Conflict):  # 64 random bits are taken: draw others
                 self.store.add_endpoint(endpoint)
+                self._check_still(endpoint)
                 return endpoint
         raise InvariantBroken(f"{CONFLICT_RETRIES} random ids of endpoints in a row are taken")
+
+    def _check_still(self, added: Endpoint) -> None:
+        """Look again once it is stored: of two that are added at once both may be refused, and never both stay."""
+        others = [one for one in self.store.endpoints() if one.endpoint_id != added.endpoint_id]
+        try:
+            self._check_room(added.url, others)
+        except BadRequest:
+            self.store.remove_endpoint(added.endpoint_id)
+            raise
+
+    def _check_room(self, address: str, others: Sequence[Endpoint]) -> None:
+        if len(others) >= ENDPOINTS_AT_MOST:
+            raise BadRequest(f"there are {len(others)} endpoints, and more would slow down what they are told of")
+        if any(one.url == address for one in others):
+            raise BadRequest("there is an endpoint with this address: remove it first to change its events")
 
     def remove(self, endpoint_id: str) -> Endpoint:
         """Forget an endpoint. What waits for it is sent no more.

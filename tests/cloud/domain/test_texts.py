@@ -37,7 +37,14 @@ def test_a_picture_is_loaded_from_here_or_with_https(url: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["javascript:alert(1)", "duel.png", "http://arcade.example/duel.png", "//other.example/x", "https://a b/x"],
+    [
+        "javascript:alert(1)",
+        "duel.png",
+        "http://arcade.example/duel.png",
+        "//other.example/x",
+        "/\\other.example/x",
+        "https://a b/x",
+    ],
 )
 def test_a_picture_that_no_page_would_show_is_refused(url: str) -> None:
     assert not is_picture_address(url)

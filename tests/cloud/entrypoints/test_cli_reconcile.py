@@ -165,7 +165,7 @@ def test_a_payout_is_taken_apart(account: SandboxAccount, capsys: pytest.Capture
         "45.53",
     )
     assert main(["reconcile", "--payout", "po_none"]) == 1
-    assert "No such payout" in capsys.readouterr().err
+    assert "knows no payout" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("account")

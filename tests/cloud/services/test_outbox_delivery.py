@@ -1,6 +1,7 @@
 """Other software is told at least once, whatever dies; what it does not take for a day is told to a person."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -343,6 +344,28 @@ def test_what_an_operator_mistypes_is_refused(told: Told) -> None:
         endpoints.add("https://shop.example/more", EVENTS, by="ann")
     with pytest.raises(BadRequest):
         endpoints.remove("we_unknown")
+
+
+def test_of_two_who_add_an_endpoint_at_once_not_both_do(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sends a form twice is not told of everything twice, and there are never more than so many."""
+    endpoints, store = told.site.software.endpoints, told.site.store.software
+    for number in range(ENDPOINTS_AT_MOST - 1 - len(store.endpoints())):
+        endpoints.add(f"https://shop.example/{number}", EVENTS, by="ann")
+    before, add = store.endpoints(), store.add_endpoint
+
+    for other in (BAD, "https://shop.example/other"):
+        meanwhile = iter([other])
+
+        def add_endpoint(endpoint: Endpoint, meanwhile: Iterator[str] = meanwhile) -> None:
+            for url in meanwhile:  # the other one comes between the look and the writing
+                endpoints.add(url, EVENTS, by="bob")
+            add(endpoint)
+
+        monkeypatch.setattr(store, "add_endpoint", add_endpoint)
+        with pytest.raises(BadRequest):
+            endpoints.add(BAD, EVENTS, by="ann")
+        assert [one.url for one in store.endpoints() if one not in before] == [other]
+        endpoints.remove(next(one.endpoint_id for one in store.endpoints() if one.url == other))
 
 
 def test_a_broken_record_of_an_endpoint_keeps_no_order_from_moving(told: Told) -> None:

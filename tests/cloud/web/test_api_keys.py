@@ -57,7 +57,14 @@ def test_a_key_does_what_its_scope_says_and_nothing_else(site: Site, has: Scope,
 
 @pytest.mark.parametrize("wants", SCOPES)
 @pytest.mark.parametrize(
-    "spoil", [lambda t: t[:-1] + ("0" if t[-1] != "0" else "1"), lambda t: t[:-1], lambda t: t + "0"]
+    "spoil",
+    [
+        lambda t: t[:-1] + ("0" if t[-1] != "0" else "1"),
+        lambda t: t[:-1],
+        lambda t: t + "0",
+        lambda t: t[:30],  # copied only in part
+        lambda t: t + "a" * 5_000,
+    ],
 )
 def test_a_wrong_key_is_refused_everywhere(site: Site, wants: str, spoil: Any) -> None:
     text = new_key(site, *SCOPES)

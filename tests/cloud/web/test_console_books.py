@@ -179,9 +179,10 @@ def test_a_payout_is_opened_down_to_its_days(
     assert "Mon 21 Sep RM 6.00 RM 1.00" in text
     assert f"Payout of RM {parts.payout.amount_minor / 100:.2f}" in text
     assert "is in no entry" not in text
-    wrong = console.get("/console/books/payout", id="po_none")
-    assert wrong.status_code == 502
-    assert "po_none" in html.unescape(wrong.text)
+    for wrong in ("po_none", "../v1/refunds", ".", "..", "\N{FULLWIDTH DIGIT ONE}"):
+        answer = console.get("/console/books/payout", id=wrong)
+        assert answer.status_code == 422
+        assert f"Stripe knows no payout {wrong!r}" in html.unescape(answer.text)
     monkeypatch.setattr("arcade_cloud.web.console.books_pages.WAIT_S", 0.0)
     monkeypatch.setattr("arcade_cloud.adapters.stripe.gateway._PAGE", 1)
     long = console.get("/console/books/payout", id=payout)

@@ -173,6 +173,9 @@ def test_below_a_stage_every_address_is_below_it_too():
         "/console\r\nX: y",
         "javascript:alert(1)",
         "/console/é",
+        "/console/../m/cab-01",
+        "/console/%2e%2E/m/cab-01",
+        "/console/.%2e",
         "/console/" + "x" * 2000,
     ],
 )

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -490,11 +490,11 @@ def _session_params(request: CheckoutRequest) -> "SessionCreateParams":
 
 
 def _id(text: str) -> str:
-    """Check an id, so that the request cannot reach another path. An empty one would list all objects."""
-    try:
-        return required_id({"id": text}, "id")
-    except Unreadable as error:
-        raise PaymentsRefused("resource_missing", f"{text[:40]!r} is not an id from Stripe") from error
+    """Check an id, so that the request cannot reach another path. An empty one, or a dot, would list all."""
+    with suppress(Unreadable):
+        if "/" not in text and text.strip("."):
+            return required_id({"id": text}, "id")
+    raise PaymentsRefused("resource_missing", f"{text[:40]!r} is not an id from Stripe")
 
 
 def _translated(what: str, error: "stripe.StripeError") -> PaymentsError:

@@ -8,7 +8,7 @@ import re
 import secrets
 from collections.abc import Callable
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from flask import Flask, Response, current_app, g, redirect, request, url_for
 from markupsafe import Markup
@@ -165,4 +165,7 @@ class Guard:
     @staticmethod
     def way_back(address: str | None) -> str | None:
         """The page to go on to, if it is one of the console's; None if it is anywhere else."""
-        return address if address and len(address) < 1000 and _OURS.fullmatch(address) else None
+        if not address or len(address) >= 1000 or not _OURS.fullmatch(address):
+            return None
+        # A browser takes `/..` out of a path, also where it is written `/%2e%2e`.
+        return None if ".." in unquote(address.partition("?")[0]) else address
