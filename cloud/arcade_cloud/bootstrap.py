@@ -34,6 +34,7 @@ from arcade_cloud.services.fees import Fees
 from arcade_cloud.services.finding import Finding
 from arcade_cloud.services.fleet import Fleet
 from arcade_cloud.services.fulfilment import Fulfilment, at_once
+from arcade_cloud.services.identify import Identify
 from arcade_cloud.services.machine_messages import MachineMessages
 from arcade_cloud.services.machine_watch import MachineWatch
 from arcade_cloud.services.operations import Operations
@@ -75,6 +76,7 @@ class Services:
     sales: Sales
     intake: PaymentIntake
     operations: Operations
+    identify: Identify
     fleet: Fleet
     claims: Claims
     reconciliation: Reconciliation
@@ -174,6 +176,7 @@ def connect(
         sales=sales,
         intake=intake,
         operations=operations,
+        identify=Identify(store=store, now_ms=now_ms),
         fleet=Fleet(operations=operations, watch=watch, zone=zone),
         claims=Claims(fulfilment=fulfilment, sales=sales, alerts=alerting),
         reconciliation=Reconciliation(fulfilment=fulfilment, intake=intake, webhooks=webhooks),
@@ -258,6 +261,7 @@ def desk(
             keys=software.keys,
             endpoints=software.endpoints,
             log=log,
+            identify=services.identify,
             grant_limit=settings.manager_grant_limit,
             refund_limits=settings.manager_refund_limits,
         ),
@@ -359,6 +363,7 @@ class Cloud:
             sales=services.sales,
             intake=services.intake,
             operations=services.operations,
+            identify=services.identify,
             messages=services.messages,
             webhooks=services.webhooks,
             keys=api_keys(self.services, self.store.software),

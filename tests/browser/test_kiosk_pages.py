@@ -15,6 +15,7 @@ import pytest
 from arcade_cloud.domain.closure import Closure
 from arcade_cloud.domain.machines import FRESH_MS
 from arcade_cloud.domain.money import Offer
+from arcade_cloud.domain.screens import LEAST_MS, SHOWN_MS
 from arcade_sandbox.demo import pulses
 from arcade_sandbox.processes import wait_for
 from arcade_sandbox.system import System
@@ -106,6 +107,41 @@ def test_the_screen_shows_all_of_it_at_every_size(
             assert not screen.js(OVER_EACH_OTHER), (name, state)
             assert screen.js("document.documentElement.scrollHeight <= innerHeight")
             assert screen.complaints() == []
+
+
+@pytest.mark.parametrize("size", SCREENS, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_the_screen_shows_the_signs_of_the_phones_at_every_size(
+    screen: Chromium, site: tuple[Site, str], size: tuple[int, int]
+) -> None:
+    cloud, url = site
+    cloud.add_machine("cab-01", name="Space Duel", offers=TWELVE[:2])
+    cloud.add_machine("twelve", name="Dance Dance Revolution SuperNOVA Extreme Edition", offers=TWELVE)
+    screen.become(*size, mobile=False, scale=1)
+    for machine_id in ("cab-01", "twelve"):
+        cloud.say_status(machine_id)
+        screen.go(f"{url}/kiosk/{machine_id}")
+        assert screen.js("document.querySelectorAll('.same li').length") == 0
+        cloud.client.get(f"/m/{machine_id}")
+        cloud.now_ms += LEAST_MS + 1
+        cloud.client.get(f"/m/{machine_id}")
+        wait_for("the signs", lambda: screen.js("document.querySelectorAll('.same li').length") == 2, within_s=10)
+        shown = cloud.client.get(f"/kiosk/{machine_id}?format=json").get_json()["emblems"]
+        for state in ("live", "loaded", "wait"):
+            if state == "wait":
+                cloud.say_status(machine_id, ready=False, reason="machine not ready")
+            if state != "live":
+                screen.go(f"{url}/kiosk/{machine_id}")
+            words = screen.js("[...document.querySelectorAll('.same b')].map(e => e.textContent)")
+            assert words == [one["words"] for one in shown]
+            colours = screen.js("[...document.querySelectorAll('.same path')].map(e => getComputedStyle(e).fill)")
+            assert len(set(colours)) == 2, colours
+            keep(screen, f"kiosk-signs-{machine_id}-{size[0]}x{size[1]}-{state}")
+            assert screen.js(OUTSIDE) == [], state
+            assert screen.js(CUT_OFF) == [], state
+            assert not screen.js(OVER_EACH_OTHER), state
+            assert screen.complaints() == []
+        cloud.now_ms += SHOWN_MS
+        wait_for("the signs", lambda: screen.js("document.querySelectorAll('.same li').length") == 0, within_s=10)
 
 
 @pytest.mark.parametrize("size", SCREENS, ids=lambda size: f"{size[0]}x{size[1]}")

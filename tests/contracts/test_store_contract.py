@@ -37,6 +37,7 @@ from arcade_cloud.domain.money import Payment
 from arcade_cloud.domain.order import Arrival, Command, HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.reconciling import DayReport, DaySums, Difference
+from arcade_cloud.domain.screens import Screen, Shown
 from arcade_cloud.domain.tallies import Counts, Name, added
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
@@ -1551,6 +1552,26 @@ def test_tallies_that_another_program_has_left_out_are_put_right(store: Store) -
     assert (month.counts.charged, month.counts.fees_open, month.counts.lines) == (2, 1, 3)
     until = store.taken_until("2026-11-26", NOW_MS)
     assert {one.currency: one.counts.lines for one in until} == {"": 1, "myr": 5}
+
+
+def _screen(**fields: Any) -> Screen:
+    return Screen(**{"machine_id": "cab-01", "version": 1, "seen_ms": NOW_MS, **fields})
+
+
+def test_what_a_screen_shows_is_kept_and_replaced_by_version(store: Store) -> None:
+    assert store.screen("cab-01") is None
+    store.put_screen(_screen(), 0)
+    second = _screen(version=2, shown=(Shown(colour="blue", shape="star", until_ms=NOW_MS + 1),))
+    store.put_screen(second, 1)
+    store.put_screen(_screen(machine_id="cab-02"), 0)
+    assert store.screen("cab-01") == second
+    for screen, expected in ((_screen(), 0), (_screen(version=2), 1), (_screen(version=4), 3)):
+        with pytest.raises(Conflict):
+            store.put_screen(screen, expected)
+    with pytest.raises(InvariantBroken):
+        store.put_screen(_screen(version=3), 1)
+    assert store.screen("cab-01") == second
+    assert (store.machine("cab-01"), store.presence("cab-01")) == (None, None)
 
 
 def _report(**fields: Any) -> DayReport:

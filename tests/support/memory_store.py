@@ -18,6 +18,7 @@ from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
 from arcade_cloud.domain.outbox import Posting
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.reconciling import DayReport
+from arcade_cloud.domain.screens import Screen
 from arcade_cloud.domain.tallies import (
     Counts,
     Name,
@@ -53,6 +54,7 @@ class MemoryStore:
         self._credits: dict[str, str] = {}
         self._lines: dict[str, list[Line]] = {}
         self._tallies: dict[Place, Counts] = {}
+        self._screens: dict[str, Screen] = {}
         self._day_reports: dict[str, DayReport] = {}
         self._seen: dict[str, int] = {}
         self._machines: dict[str, Machine] = {}
@@ -334,6 +336,20 @@ class MemoryStore:
         with self._lock:
             self._check_up()
             return [self._presences[name] for name in dict.fromkeys(machine_ids) if name in self._presences]
+
+    def screen(self, machine_id: str) -> Screen | None:
+        with self._lock:
+            self._check_up()
+            return self._screens.get(machine_id)
+
+    def put_screen(self, screen: Screen, expected_version: int) -> None:
+        records.check_next(f"the screen of {screen.machine_id}", screen.version, expected_version)
+        with self._lock:
+            self._check_up()
+            before = self._screens.get(screen.machine_id)
+            if (0 if before is None else before.version) != expected_version:
+                raise Conflict(screen.machine_id)
+            self._screens[screen.machine_id] = screen
 
     def state_changes(self, machine_id: str, since_ms: int, limit: int) -> list[StateChange]:
         with self._lock:

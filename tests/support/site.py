@@ -128,6 +128,7 @@ class Site:
             sales=self.cloud.sales,
             intake=self.cloud.intake,
             operations=self.cloud.operations,
+            identify=self.cloud.identify,
             messages=self.cloud.messages,
             webhooks=self.cloud.webhooks,
             keys=self.software.keys,

@@ -59,6 +59,7 @@ class Act(StrEnum):
     MACHINE_RETIRE = "machine retire"
     MACHINE_CONFIG = "machine config"
     MACHINE_TEST = "machine test"
+    MACHINE_IDENTIFY = "machine identify"
     OFFERS = "offers"
     GRANT = "grant"
     REFUND = "refund"
@@ -82,6 +83,7 @@ _TECHNICIAN = frozenset(
         Act.MACHINE_SERVICE,
         Act.MACHINE_CONFIG,
         Act.MACHINE_TEST,
+        Act.MACHINE_IDENTIFY,
     }
 )
 _MANAGER = (

@@ -18,6 +18,7 @@ from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.outbox import Posting
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.reconciling import DayReport
+from arcade_cloud.domain.screens import Screen
 from arcade_cloud.domain.tallies import Name, Taken, TakenPart, Tallies
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
@@ -264,6 +265,12 @@ class Store(Protocol):
 
     def counts(self, machine_id: str, since_ms: int, limit: int) -> list[Count]:
         """What a machine's coin meter has counted from that moment on; at most `limit`, newest first."""
+        ...
+
+    def screen(self, machine_id: str) -> Screen | None: ...
+
+    def put_screen(self, screen: Screen, expected_version: int) -> None:
+        """Store what a machine's screen shows, as `put_machine` does. One that does not exist has version 0."""
         ...
 
     def due_presences(self, now_ms: int, limit: int) -> list[str]:

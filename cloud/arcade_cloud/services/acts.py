@@ -23,6 +23,7 @@ from arcade_cloud.domain.outbox import Endpoint, Posting
 from arcade_cloud.domain.people import Act, Actor, Role, check_may
 from arcade_cloud.domain.reconciling import DayReport
 from arcade_cloud.domain.refunds import RefundWish
+from arcade_cloud.domain.screens import SCREEN_LASTS_MS, Emblem
 from arcade_cloud.errors import BadRequest
 from arcade_cloud.services.alerts import Alerts
 from arcade_cloud.services.api_keys import ApiKeys
@@ -31,6 +32,7 @@ from arcade_cloud.services.claims import Claims
 from arcade_cloud.services.daily_reconciliation import DailyReconciliation
 from arcade_cloud.services.endpoints import Endpoints
 from arcade_cloud.services.fleet import Fleet
+from arcade_cloud.services.identify import Identify
 from arcade_cloud.services.operations import TEST, TESTS_A_DAY, Operations, grant_id
 from arcade_shared.errors import BadMessage
 from arcade_shared.times import format_ms
@@ -56,6 +58,7 @@ class Acts:
     keys: ApiKeys
     endpoints: Endpoints
     log: AuditLog
+    identify: Identify
     grant_limit: int | None = None
     refund_limits: Mapping[str, int] = field(default_factory=dict)
 
@@ -206,6 +209,23 @@ class Acts:
             order = self.operations.test_pulse(machine_id, number, by=actor.name)
             doing.after = f"order {order.order_id} is {order.state}"
         return order
+
+    def machine_identify(self, actor: Actor, machine_id: str) -> Emblem:
+        """Have a machine's screen show an emblem for a while, so that people see which machine it is.
+
+        Raises:
+            UnknownMachine: No such machine is registered.
+            BadRequest: It has no screen that is on.
+        """
+        with self.log.doing(actor, Act.MACHINE_IDENTIFY, machine_id) as doing:
+            shown = self.identify.begin(self.operations.machine(machine_id).machine_id)
+            if shown is None:
+                raise BadRequest(
+                    f"no screen has shown {machine_id} in the last {SCREEN_LASTS_MS // 60_000} minutes: open "
+                    f"/kiosk/{machine_id} on the machine's own screen"
+                )
+            doing.after = f"its screen shows a {shown.emblem.words}"
+        return shown.emblem
 
     def refund(self, actor: Actor, order_id: str, *, reason: str, keep_minor: int = 0) -> Order:
         """See `Operations.refund`. A manager gives back so much in a day."""

@@ -9,6 +9,7 @@ from arcade_cloud.ports.payments import Report
 from arcade_cloud.ports.people import PeopleStore
 from arcade_cloud.services.api_keys import ApiKeys
 from arcade_cloud.services.fulfilment import Fulfilment
+from arcade_cloud.services.identify import Identify
 from arcade_cloud.services.machine_messages import MachineMessages
 from arcade_cloud.services.operations import Operations
 from arcade_cloud.services.payment_intake import PaymentIntake
@@ -33,6 +34,7 @@ class Dependencies:
     sales: Sales
     intake: PaymentIntake
     operations: Operations
+    identify: Identify
     messages: MachineMessages
     webhooks: WebhookWatch
     keys: ApiKeys

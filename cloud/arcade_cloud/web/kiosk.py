@@ -1,6 +1,7 @@
 """The screen on a cabinet: a QR code of the machine's page, shown only while the machine can be paid."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict
 from urllib.parse import urlsplit
 
@@ -8,6 +9,7 @@ from flask import Blueprint, Response, jsonify, make_response, render_template
 from markupsafe import Markup
 
 from arcade_cloud.domain.machines import Machine
+from arcade_cloud.domain.screens import Emblem
 from arcade_cloud.web import assets
 from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.error_responses import wants_json
@@ -34,18 +36,31 @@ def routes(dependencies: Dependencies) -> Blueprint:
         presence = store.presence(machine.machine_id)
         sells = (bool(machine.offers) or sales.price_id is not None) and sales.why_closed() is None
         view = kiosk_view(machine, presence, now_ms(), sells=sells, zone=zone)
+        emblems = dependencies.identify.look(machine.machine_id)
         if wants_json():
-            return jsonify(machineId=machine.machine_id, page=_version(machine), **asdict(view))
+            return jsonify(
+                machineId=machine.machine_id,
+                page=_version(machine),
+                emblems=[{**one._asdict(), "words": one.words} for one in emblems],
+                **asdict(view),
+            )
         offers = sales.offers_shown(machine)
         if not offers:
             view = kiosk_view(machine, presence, now_ms(), sells=False, zone=zone)
         choices = machine_view(machine, offers, presence, now_ms()).choices
-        return _page(dependencies, machine, view, [choice for choice in choices if choice.quantity == 1])
+        sold = [choice for choice in choices if choice.quantity == 1]
+        return _page(dependencies, machine, view, sold, emblems)
 
     return blueprint
 
 
-def _page(dependencies: Dependencies, machine: Machine, view: KioskView, choices: list[Choice]) -> Response:
+def _page(
+    dependencies: Dependencies,
+    machine: Machine,
+    view: KioskView,
+    choices: list[Choice],
+    emblems: Sequence[Emblem],
+) -> Response:
     address = dependencies.settings.public_base_url + f"/m/{machine.machine_id}"
     contact = machine.contact or dependencies.settings.operator_contact
     text = render_template(
@@ -54,6 +69,7 @@ def _page(dependencies: Dependencies, machine: Machine, view: KioskView, choices
         name=machine.name or machine.machine_id,
         picture=picture(machine) or assets.asset_url("cabinet.svg"),
         view=view,
+        emblems=emblems,
         choices=choices[:PRICES],
         more=len(choices) - PRICES,
         code=qr_code(address),

@@ -57,6 +57,7 @@ EXAMPLES: dict[str, Example] = {
         "state": "ready",
         "title": "Scan to play",
         "detail": "Point your phone's camera at the code.",
+        "emblems": [{"colour": "blue", "shape": "star", "words": "blue star"}],
         "page": "44321625dbfb",
     },
     "OrderState": {

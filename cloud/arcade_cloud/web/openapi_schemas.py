@@ -3,6 +3,7 @@
 from typing import Any, get_args
 
 from arcade_cloud.domain.books import By
+from arcade_cloud.domain.screens import Colour, Shape
 from arcade_cloud.services.sales import MAX_QUANTITY
 from arcade_cloud.web.ingest import MAX_MESSAGES
 from arcade_cloud.web.kiosk_view import KioskState
@@ -85,11 +86,22 @@ def _schemas() -> Schema:
             maxCredits={"type": "integer", "minimum": 0, "description": "The most credits that it takes at once"},
         ),
         "KioskState": an_object(
-            "machineId state title detail page",
+            "machineId state title detail emblems page",
             machineId=machine_id,
             state={"enum": list(get_args(KioskState)), "description": "The code is shown in `ready` only"},
             title=text,
             detail=text,
+            emblems={
+                "type": "array",
+                "maxItems": 2,
+                "items": an_object(
+                    "colour shape words",
+                    colour={"enum": list(get_args(Colour))},
+                    shape={"enum": list(get_args(Shape))},
+                    words=text,
+                ),
+                "description": "Show these: players compare them with what their phones show",
+            },
             page={"type": "string", "description": "When this changes, reload the page"},
         ),
         "OrderState": an_object(

@@ -1,6 +1,7 @@
 """The player's pages: a machine with its offers, the way to the checkout, and an order's live page."""
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -11,6 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from arcade_cloud.domain.events import PlayerReturned
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import Order
+from arcade_cloud.domain.screens import Shown
 from arcade_cloud.errors import BadRequest, InvariantBroken, NotFound, NotReady, StoreUnavailable
 from arcade_cloud.services.sales import MAX_QUANTITY
 from arcade_cloud.web.dependencies import Dependencies
@@ -34,7 +36,7 @@ def routes(dependencies: Dependencies, visitors: Visitors) -> Blueprint:
         known = pages.known(machine_id)
         if wants_json():
             return pages.machine_state(known)
-        page = pages.machine(known)
+        page = pages.machine(known, emblem=pages.emblem(known, lambda: visitors.may_begin_emblem(request)))
         visitors.welcome(request, page)
         return page
 
@@ -64,6 +66,7 @@ class Pages:
     """Builds the pages from the records."""
 
     def __init__(self, dependencies: Dependencies) -> None:
+        self._identify = dependencies.identify
         self._sales = dependencies.sales
         self._fulfilment = dependencies.fulfilment
         self._settings = dependencies.settings
@@ -78,8 +81,21 @@ class Pages:
 
     # --- the machine -------------------------------------------------------------------------------------
 
-    def machine(self, machine: Machine, notice: str = "", status: int = 200) -> Response:
-        """The page of a machine. `notice` says why the last attempt failed."""
+    def emblem(self, machine: Machine, may_begin: Callable[[], bool]) -> Shown | None:
+        """What the machine's own screen shows too, if it has one: see `Identify.begin`."""
+        with suppress(StoreUnavailable):  # a page does without
+            return self._identify.begin(machine.machine_id, may_begin)
+        return None
+
+    def machine(
+        self, machine: Machine, notice: str = "", status: int = 200, emblem: Shown | None = None
+    ) -> Response:
+        """The page of a machine.
+
+        Args:
+            notice: Why the last attempt failed.
+            emblem: What its screen shows too.
+        """
         view = machine_view(
             machine,
             self._sales.offers_shown(machine),
@@ -88,7 +104,11 @@ class Pages:
             zone=self._settings.timezone,
             why_not_sold=partial(self._sales.why_not_sold, machine),
         )
-        return make_response(self._render("machine.html", machine, view=view, notice=notice), status)
+        emblem_ms = 0 if emblem is None else emblem.until_ms - self._now_ms()
+        page = self._render(
+            "machine.html", machine, view=view, notice=notice, emblem=emblem, emblem_ms=max(0, emblem_ms)
+        )
+        return make_response(page, status)
 
     def machine_state(self, machine: Machine) -> Response:
         """Whether the machine is ready. Prices stay as the page shows them until an order fixes them."""

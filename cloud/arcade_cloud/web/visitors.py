@@ -88,6 +88,12 @@ class Visitors:
             own = Share(("visitor", visitor), self._rate(VISITOR))
         self._check(own, self._share("orders", request))
 
+    def may_begin_emblem(self, request: Request) -> bool:
+        """Whether this visitor may have one more machine show an emblem. It draws on nothing that orders need."""
+        visitor = self._visitor(request)
+        own = ("emblems of", visitor or client_of(request.remote_addr or ""))
+        return self._wait_ms(Share(own, self._rate(VISITOR)), self._share("emblems", request)) == 0
+
     def check_software_order(self, request: Request) -> None:
         """Check that software at this address may begin one more order. It shares the address with visitors.
 

@@ -45,6 +45,7 @@ TABLE = {
     Act.MACHINE_RETIRE: "OM--",
     Act.MACHINE_CONFIG: "omt-",
     Act.MACHINE_TEST: "OMT-",
+    Act.MACHINE_IDENTIFY: "OMT-",
     Act.OFFERS: "om--",
     Act.GRANT: "om--",
     Act.REFUND: "om--",

@@ -666,6 +666,7 @@ VIEWS: dict[str, Act] = {
     "POST /console/machines/cab-02/offers": Act.OFFERS,
     "POST /console/machines/cab-02/grant": Act.GRANT,
     "POST /console/machines/cab-02/test": Act.MACHINE_TEST,
+    "POST /console/machines/cab-02/identify": Act.MACHINE_IDENTIFY,
     "GET /console/new-machine": Act.MACHINE_ADD,
     "POST /console/new-machine": Act.MACHINE_ADD,
     "POST /console/machines/cab-02/retire": Act.MACHINE_RETIRE,

@@ -90,7 +90,7 @@ def test_a_machine_that_sells_nothing_shows_no_code() -> None:
 def test_the_code_leads_to_the_machines_own_page(base: str) -> None:
     site = Site(public_base_url=base)
     page = site.client.get("/kiosk/cab-01").text
-    (svg,) = re.findall(r"<svg.*</svg>", page)
+    (svg,) = re.findall(r'<svg[^>]*class="segno".*</svg>', page)
     (found,) = codes_in(drawn(svg))
     assert found == f"{base}/m/cab-01"
     assert "stripe" not in page

@@ -21,6 +21,7 @@ from arcade_cloud.domain.outbox import POSTINGS_AT_MOST, Endpoint, Posting
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.people import Person, Session, Tries
 from arcade_cloud.domain.reconciling import DayReport
+from arcade_cloud.domain.screens import Screen
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import InvariantBroken
@@ -48,6 +49,7 @@ _PRESENCE = msgspec.json.Decoder(Presence)
 _ALERT = msgspec.json.Decoder(Alert)
 _UNMATCHED_ACK = msgspec.json.Decoder(UnmatchedAck)
 _DAY_REPORT = msgspec.json.Decoder(DayReport)
+_SCREEN = msgspec.json.Decoder(Screen)
 _WEBHOOKS = msgspec.json.Decoder(Webhooks)
 _UNCLAIMED = msgspec.json.Decoder(Unclaimed)
 _ENDPOINT = msgspec.json.Decoder(Endpoint)
@@ -225,6 +227,15 @@ def presence(record: bytes, machine_id: str) -> Presence:
         InvariantBroken: The record cannot be read.
     """
     return _decoded(_PRESENCE, record, f"the presence of machine {machine_id}")
+
+
+def screen(record: bytes, machine_id: str) -> Screen:
+    """What a machine's screen shows.
+
+    Raises:
+        InvariantBroken: The record cannot be read.
+    """
+    return _decoded(_SCREEN, record, f"the screen of machine {machine_id}")
 
 
 def state_change(record: bytes, machine_id: str) -> StateChange:

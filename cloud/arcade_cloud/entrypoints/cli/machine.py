@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `machine add`, `machine set`, `machine config`, `machine list`, `machine show` and `machine test`."""
+    """Add `machine add`, `machine set`, `machine config`, `machine list`, `machine show`, `machine test`, …"""
     machine = commands.add_parser("machine", help="register, change or show machines").add_subparsers(
         dest="what", required=True, metavar="COMMAND"
     )
@@ -56,6 +56,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--wait", type=whole_number(0, 600), default=30, metavar="S", help="for its report (%(default)s s)"
     )
     test.set_defaults(run=_test)
+    identify = machine.add_parser("identify", help="have a machine's screen show a sign for a minute")
+    identify.add_argument("machine_id", type=identifier)
+    identify.set_defaults(run=_identify)
     fleet.add_to(machine)
 
 
@@ -232,3 +235,12 @@ def _test(settings: "Settings", options: argparse.Namespace) -> int:
     print(f"machine {order.machine_id}: {test_text(order, counts)}")
     missed = any(count.order_id == order.order_id and not count.registered for count in counts)
     return 0 if order.delivered and not missed else 1
+
+
+def _identify(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.bootstrap import build
+
+    with build(settings) as cloud:
+        emblem = cloud.desk.acts.machine_identify(actor(), options.machine_id)
+    print(f"machine {options.machine_id}: its screen shows a {emblem.words} within seconds, for up to a minute")
+    return 0

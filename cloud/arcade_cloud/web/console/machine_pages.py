@@ -150,6 +150,17 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
             return machine_page(room, known, str(error), status_of(error))
         return redirect(url_for("console.machine", machine_id=known.machine_id, done="tested") + "#test", 303)
 
+    @blueprint.post("/machines/<machine_id>/identify")
+    @needs(Act.MACHINE_IDENTIFY)
+    def machine_identify(machine_id: str) -> AnyResponse:
+        """Have its screen show a sign."""
+        known = known_machine(operations.sales, machine_id)
+        try:
+            acts.machine_identify(room.guard.actor(), known.machine_id)
+        except BadRequest as error:
+            return machine_page(room, known, f"{error}.", status_of(error))
+        return redirect(url_for("console.machine", machine_id=known.machine_id) + "#identify", 303)
+
 
 def _is_like(seen: MachineNow, asked: str) -> bool:
     machine = seen.machine
@@ -184,6 +195,7 @@ def machine_page(room: Room, machine: Machine, problem: str = "", status: int = 
         changes=list(reversed(_joined(every))),
         tests=[(test, test_text(test, life.counts)) for test in tests],
         tests_a_day=TESTS_A_DAY,
+        emblems=room.desk.acts.identify.shown(machine.machine_id),
         differing_shown=DIFFERING_SHOWN,
         code_of=code_of,
         service=service_text(machine.closure, room.now_ms, room.zone).capitalize() + ".",

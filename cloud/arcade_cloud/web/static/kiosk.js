@@ -14,6 +14,17 @@
       if (element.textContent !== text) element.textContent = text;
     }
   };
+  const showEmblems = (emblems) => {
+    const words = emblems.map((emblem) => emblem.words).join();
+    if (main.dataset.emblems === words) return;
+    main.dataset.emblems = words;
+    main.querySelector(".same ul").replaceChildren(...emblems.map(({ colour, shape, words }) => {
+      const shown = main.querySelector(`template[data-shape="${shape}"]`).content.firstElementChild.cloneNode(true);
+      shown.querySelector("svg").classList.add(colour);
+      shown.querySelector("b").textContent = words;
+      return shown;
+    }));
+  };
   const look = async () => {
     const stop = new AbortController();
     const late = setTimeout(() => stop.abort(), ANSWER_MS);
@@ -24,9 +35,13 @@
       failures = 0;
       if (state.page !== main.dataset.page || Date.now() - loaded > DAY_MS) return location.reload();
       show(state.state, state.title, state.detail);
+      showEmblems(state.emblems);
     } catch {
       failures += 1;
-      if (failures >= LOST_AFTER) show("offline", "No connection", "Phone payments resume automatically.");
+      if (failures >= LOST_AFTER) {
+        show("offline", "No connection", "Phone payments resume automatically.");
+        showEmblems([]);
+      }
     } finally {
       clearTimeout(late);
     }

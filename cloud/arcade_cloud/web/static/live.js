@@ -11,6 +11,11 @@
   const site = document.title.slice(document.title.lastIndexOf(" · "));
   let asked = 0, timer = 0, asking = false, failures = 0, done = false, leaving = false;
 
+  const emblem = main.querySelector("[data-gone-in]");
+  const gone = emblem ? Date.now() + Number(emblem.dataset.goneIn) : 0;
+  const forget = () => { if (emblem && Date.now() >= gone) emblem.hidden = true; };
+  setTimeout(forget, emblem ? Number(emblem.dataset.goneIn) : 0);
+
   const field = (name, text) => {
     const element = main.querySelector(`[data-field="${name}"]`);
     if (element && element.textContent !== text) element.textContent = text;
@@ -77,6 +82,7 @@
     }
   };
   const again = () => {
+    forget();
     asked = 0;
     ask();
   };

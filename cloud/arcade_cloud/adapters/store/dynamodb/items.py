@@ -23,6 +23,7 @@ from arcade_cloud.domain.metering import Count
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.reconciling import DayReport
+from arcade_cloud.domain.screens import Screen
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import InvariantBroken
@@ -261,6 +262,12 @@ def presence_put(presence: Presence, expected_version: int, by: str) -> Write:
         where["waits_from"] = {"S": rank(presence.due_at_ms, presence.machine_id)}
     body = record_of(presence, f"the presence of {presence.machine_id}")
     return versioned(where, presence.version, body, expected_version, by)
+
+
+def screen_put(screen: Screen, expected_version: int, by: str) -> Write:
+    """What a machine's screen shows, if the expected version is stored."""
+    body = record_of(screen, f"the screen of {screen.machine_id}")
+    return versioned(key("screen", screen.machine_id), screen.version, body, expected_version, by)
 
 
 def state_change_put(change: StateChange) -> Write:

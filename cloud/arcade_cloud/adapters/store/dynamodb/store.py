@@ -17,6 +17,7 @@ Each call of the port is one conditional write or one transaction; nothing scans
     seen       seen#<event>           seen                waiting  seen#<shard>    (at, id)
     machine    machines#<shard>       machine#<id>
     presence   presence#<machine>     presence            waiting  watch#<shard>    (due_at, id) while due
+    screen     screen#<machine>       screen
     uptime     uptime#<machine>       <at>                (what it was from then on)
     counts     counts#<machine>       <at>#<credit>       (what its coin meter counted of a train)
     alert      alert#<id>             alert               waiting  unsent#<shard>, then lasting#<shard>,
@@ -101,6 +102,7 @@ from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.outbox import Posting
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.reconciling import DayReport
+from arcade_cloud.domain.screens import Screen
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken
@@ -356,6 +358,18 @@ class DynamoStore(DynamoTakings):
             self.table.transact([("Put", put), *(("Put", items.state_change_put(change)) for change in changes)])
         except Refused as refused:
             raise Conflict(conflict) from refused
+
+    def screen(self, machine_id: str) -> Screen | None:
+        """See `Store.screen`."""
+        item = self.table.get(items.key("screen", machine_id))
+        return None if item is None else records.screen(items.body(item), machine_id)
+
+    def put_screen(self, screen: Screen, expected_version: int) -> None:
+        """See `Store.put_screen`."""
+        what, token = f"the screen of {screen.machine_id}", new_token()
+        records.check_next(what, screen.version, expected_version)
+        if not self._is_put(items.screen_put(screen, expected_version, token), token):
+            raise Conflict(f"{what} has another version than {expected_version}")
 
     def state_changes(self, machine_id: str, since_ms: int, limit: int) -> list[StateChange]:
         """See `Store.state_changes`."""

@@ -116,6 +116,8 @@ ADDED_TABLES = {
         record BLOB NOT NULL, PRIMARY KEY (endpoint_id, event_id)) WITHOUT ROWID""",
     "api_keys": """CREATE TABLE IF NOT EXISTS api_keys (
         key_id TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID""",
+    "screens": """CREATE TABLE IF NOT EXISTS screens (
+        machine_id TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID""",
     "state_changes": """CREATE TABLE IF NOT EXISTS state_changes (
         machine_id TEXT NOT NULL, at_ms INTEGER NOT NULL, record BLOB NOT NULL,
         PRIMARY KEY (machine_id, at_ms)) WITHOUT ROWID""",

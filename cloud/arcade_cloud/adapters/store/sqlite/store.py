@@ -20,6 +20,7 @@ from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.outbox import Posting
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.reconciling import DayReport
+from arcade_cloud.domain.screens import Screen
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken
@@ -334,6 +335,16 @@ class SqliteStore(SqliteTakings):
             changes,
             due_at_ms=due_at_ms,
         )
+
+    def screen(self, machine_id: str) -> Screen | None:
+        """See `Store.screen`."""
+        row = self._one("SELECT record FROM screens WHERE machine_id = ?", machine_id)
+        return None if row is None else records.screen(row[0], machine_id)
+
+    def put_screen(self, screen: Screen, expected_version: int) -> None:
+        """See `Store.put_screen`."""
+        records.check_next(f"the screen of {screen.machine_id}", screen.version, expected_version)
+        self._put_versioned("screens", screen.machine_id, screen.version, expected_version, records.encode(screen))
 
     def state_changes(self, machine_id: str, since_ms: int, limit: int) -> list[StateChange]:
         """See `Store.state_changes`."""
