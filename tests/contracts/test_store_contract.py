@@ -34,7 +34,7 @@ from arcade_cloud.domain.closure import Closure
 from arcade_cloud.domain.machines import HEARS_FOR_MS, Hearing, Machine, Presence
 from arcade_cloud.domain.metering import Count
 from arcade_cloud.domain.money import Payment
-from arcade_cloud.domain.order import Arrival, Command, HistoryEntry, Order, UnmatchedAck
+from arcade_cloud.domain.order import Arrival, Command, HistoryEntry, Order, Resolution, Settlement, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.reconciling import DayReport, DaySums, Difference
 from arcade_cloud.domain.screens import Screen, Shown
@@ -483,6 +483,46 @@ def test_waiting_orders_are_read_on_from_one_to_the_next(store: Store) -> None:
     assert store.waiting_orders(Waiting(300, ""), 10) == queue[1:]
     assert store.waiting_orders(Waiting(300, "o-3"), 10) == queue[2:]
     assert store.waiting_orders(Waiting(0, ""), 0) == []
+
+
+def _settled(order: Order) -> Order:
+    """The order one version later, over with nothing delivered."""
+    done = Resolution(delivered=0, by="ack", at_ms=NOW_MS)
+    credits = tuple(
+        msgspec.structs.replace(
+            credit, delivery=msgspec.structs.replace(credit.delivery, resolution=done, due_at_ms=None)
+        )
+        for credit in order.credits
+        if credit.delivery is not None
+    )
+    settlement = Settlement(done=True)
+    return msgspec.structs.replace(order, version=order.version + 1, credits=credits, settlement=settlement)
+
+
+def test_orders_under_way_are_those_of_which_somebody_waits_for_something(store: Store) -> None:
+    for number in range(3):  # what nobody has paid for
+        store.move(step(new_order(f"o-open-{number}", due_at_ms=number)))
+    sent = published(new_order("o-free", created_at_ms=300), "pi_9", "0199ac00-0000-7000-8000-000000000001")
+    credit = msgspec.structs.replace(sent.credits[0], price_minor=0)
+    free = msgspec.structs.replace(sent, kind="grant", payment=None, credits=(credit,), version=1)
+    store.move(step(free))
+    for number, at_ms in enumerate((500, 100, 300)):
+        order = new_order(f"o-{number}")
+        store.move(step(order))
+        order = funded(order, f"pi_{number}")
+        arrived = msgspec.structs.replace(only_payment(order), arrival=Arrival(paid_at_ms=at_ms))
+        store.move(step(msgspec.structs.replace(order, payment=arrived)))
+    ids = [order.order_id for order in store.orders_under_way(1_000, 10)]
+    assert ids == ["o-1", "o-2", "o-free", "o-0"]
+    store.postpone("o-1", 10**12)  # its record cannot be moved now, and somebody waits all the same
+    assert [order.order_id for order in store.orders_under_way(500, 10)] == ids[:3]
+    assert [order.order_id for order in store.orders_under_way(1_000, 2)] == ids[:2]
+    assert store.orders_under_way(1_000, 0) == []
+    for order_id in ("o-free", "o-1"):
+        stored = store.order(order_id)
+        assert stored is not None
+        store.move(step(_settled(stored)))
+    assert [order.order_id for order in store.orders_under_way(1_000, 10)] == ["o-2", "o-0"]
 
 
 def test_how_far_waiting_orders_were_looked_at_is_on_record_until_the_end(store: Store) -> None:

@@ -217,6 +217,15 @@ class MemoryStore:
         chosen.sort(key=lambda order: (order.created_at_ms, order.order_id), reverse=True)
         return chosen[: max(0, limit)]
 
+    def orders_under_way(self, before_ms: int, limit: int) -> list[Order]:
+        with self._lock:
+            self._check_up()
+            since = [(order.under_way_since_ms, order) for order in self._orders.values()]
+        found = [
+            (at_ms, order.order_id, order) for at_ms, order in since if at_ms is not None and at_ms < before_ms
+        ]
+        return [order for *_, order in sorted(found, key=lambda one: one[:2])][: max(0, limit)]
+
     def orders_with_code(self, code: str, limit: int) -> list[Order]:
         return [order for order in self.recent_orders(len(self._orders)) if order.code == code][: max(0, limit)]
 

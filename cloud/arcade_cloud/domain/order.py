@@ -24,6 +24,8 @@ from arcade_cloud.errors import InvariantBroken
 from arcade_shared.ids import uuid7
 
 State = Literal["open", "abandoned", "funded", "revoking", "resolved", "settled", "returning"]
+# Money or credits of a player are under way.
+UNDER_WAY: frozenset[State] = frozenset({"funded", "revoking", "resolved", "returning"})
 Kind = Literal["checkout", "link", "grant", "unmatched"]
 Stage = Literal["open", "abandoned", "funded", "returning"]
 # How a credit was resolved. `broker`: a subscriber machine, which sends no acks.
@@ -270,6 +272,17 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.payment is not None:
             due.append(self.payment.due_at_ms)
         return min((at_ms for at_ms in due if at_ms is not None), default=None)
+
+    @property
+    def under_way_since_ms(self) -> int | None:
+        """Since when its money or credits are under way: since it was paid for, or made if it costs nothing.
+
+        None: they are not, or there is neither a payment nor a command yet.
+        """
+        if self.state not in UNDER_WAY or not (self.payment_intent or self.credit_ids):
+            return None
+        arrival = None if self.payment is None else self.payment.arrival
+        return self.created_at_ms if arrival is None else arrival.paid_at_ms
 
     @property
     def code(self) -> str:

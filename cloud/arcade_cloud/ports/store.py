@@ -1,9 +1,10 @@
 """The port to the store. Each call is one transaction or one conditional write. No call scans all orders.
 
 All adapters pass one contract suite. Records go in and come out whole. A store interprets only what it indexes: an
-order's `order_id`, `code`, `last4`, `version`, `due_at_ms`, `machine_ids`, `created_at_ms`, `payment_intent` and
-`credit_ids`, a line's `order_id`, `serial` and `day`, a presence's `due_at_ms`, and whether an alert lasts or
-stands. Any call may raise StoreUnavailable, or FormTooNew if a newer version of this program has written.
+order's `order_id`, `code`, `last4`, `version`, `due_at_ms`, `under_way_since_ms`, `machine_ids`, `created_at_ms`,
+`payment_intent` and `credit_ids`, a line's `order_id`, `serial` and `day`, a presence's `due_at_ms`, and whether
+an alert lasts or stands. Any call may raise StoreUnavailable, or FormTooNew if a newer version of this program has
+written.
 """
 
 from collections.abc import Collection, Sequence
@@ -123,6 +124,13 @@ class Store(Protocol):
 
     def history(self, order_id: str) -> list[HistoryEntry]:
         """All entries, oldest first."""
+        ...
+
+    def orders_under_way(self, before_ms: int, limit: int) -> list[Order]:
+        """The orders of which something is under way since before that moment, the longest under way first.
+
+        Orders that a version has moved last which did not know of this may be missing.
+        """
         ...
 
     def recent_orders(

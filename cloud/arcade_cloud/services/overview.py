@@ -21,13 +21,13 @@ from arcade_cloud.domain.metering import Count, CountedDay, by_day
 from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.tallies import Taken, sums_of
 from arcade_cloud.domain.uptime import Span, ready_share, spans
-from arcade_cloud.ports.store import Store, Waiting
+from arcade_cloud.ports.store import Store
 from arcade_cloud.services.fulfilment import Fulfilment
 
 # Alerts beyond that number are counted as "more".
 ALERTS_SHOWN = 100
-# So many orders that wait for something are looked at for those that a player waits for too.
-WAITING_LOOKED_AT = 100
+# So many of the orders that take too long, the longest under way first. Beyond that it is this number "or more".
+SLOW_SHOWN = 100
 # A purchase takes seconds. One that takes longer is worth a look.
 SLOW_MS = 30_000
 ORDERS_SHOWN = 20
@@ -89,7 +89,7 @@ class Today:
 
     Attributes:
         alerts: Those that stand, newest first, ALERTS_SHOWN at most.
-        slow: Orders whose credits or money are under way for longer than that takes.
+        slow: Orders whose credits or money are under way for longer than that takes, SLOW_SHOWN at most.
         counts: How many machines are of each rank.
     """
 
@@ -173,7 +173,7 @@ class Overview:
             day=day,
             now_ms=now_ms,
             alerts=tuple(alerts),
-            slow=tuple(self._slow(now_ms)),
+            slow=tuple(self._store.orders_under_way(now_ms - SLOW_MS, SLOW_SHOWN)),
             takings=tuple(self._compared(day, now_ms)),
             machines=self._ranked(self._store.machines(), alerts, now_ms),
         )
@@ -235,12 +235,6 @@ class Overview:
         )
 
     # --- parts -------------------------------------------------------------------------------------------
-
-    def _slow(self, now_ms: int) -> list[Order]:
-        """Orders under way, longer than a purchase takes. What waits longest is due first."""
-        waiting = self._store.waiting_orders(Waiting(-1, ""), WAITING_LOOKED_AT)
-        found = [self._store.order(one.order_id) for one in waiting]
-        return [order for order in found if order is not None and _is_slow(order, now_ms)]
 
     def _compared(self, day: date, now_ms: int) -> list[Compared]:
         """Compare with the same moment by the arcade's clock a week ago."""
@@ -329,12 +323,3 @@ def _since_ms(machine: Machine, presence: Presence | None, rank: Rank, now_ms: i
     if rank == "dead" and presence is not None and presence.heard_at_ms and machine.kind == "agent":
         return presence.heard_at_ms if presence.online else presence.last_alive_ms
     return None
-
-
-def _is_slow(order: Order, now_ms: int) -> bool:
-    """Whether a player's money or credits are under way for longer than that takes."""
-    if order.state not in {"funded", "revoking", "resolved", "returning"}:
-        return False
-    arrival = None if order.payment is None else order.payment.arrival
-    began_ms = order.created_at_ms if arrival is None else arrival.paid_at_ms
-    return now_ms - began_ms > SLOW_MS

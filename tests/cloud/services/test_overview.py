@@ -6,7 +6,8 @@ import pytest
 
 from arcade_cloud.domain.closure import Closure
 from arcade_cloud.domain.machines import FRESH_MS
-from arcade_cloud.services.overview import SLOW_MS, UPTIME_DAYS, Overview
+from arcade_cloud.services.overview import SLOW_MS, SLOW_SHOWN, UPTIME_DAYS, Overview
+from support.order_records import new_order, step
 from support.site import ONE, START_MS, Site
 
 DAY_MS = 86_400_000
@@ -106,6 +107,16 @@ def test_an_order_that_takes_too_long_is_shown_until_it_is_over(site: Site) -> N
     site.say_ack(order_id, "done", 2)
     site.deliver_events()
     assert overview(site).today().slow == ()
+
+
+def test_an_order_that_takes_too_long_is_shown_however_many_wait_for_something_else(site: Site) -> None:
+    order_id = site.begin(2)
+    site.pay(order_id)
+    site.store.postpone(order_id, site.now_ms + 86_400_000)
+    for number in range(SLOW_SHOWN + 10):
+        site.store.move(step(new_order(f"ord_{number}", due_at_ms=1)))
+    site.now_ms += SLOW_MS + 1
+    assert [order.order_id for order in overview(site).today().slow] == [order_id]
 
 
 def test_a_machines_days_are_booked_by_what_it_says(site: Site) -> None:

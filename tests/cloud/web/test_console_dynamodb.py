@@ -25,8 +25,8 @@ FEW, MACHINES = 40, 160
 SIGNED_IN = 2
 # How many requests a page makes at the most; others make twenty. Lists lie in eight partitions, or less.
 MOST = {
-    # Tallies of all and of the machines on top, the lines of a week ago, machines, alerts, what waits, payments.
-    "console.today": 48,
+    # Tallies of all and of the machines on top, the lines of a week ago, machines, alerts, what is under way.
+    "console.today": 44,
     "console.books": 31 + 8,  # a report for each day, and the machines
     "console.takings_lines": 32,  # the tallies of the month, then those and the lines of one day, and the totals
 }

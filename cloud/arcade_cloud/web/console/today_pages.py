@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from arcade_cloud.domain.people import Act
 from arcade_cloud.errors import BadRequest
-from arcade_cloud.services.overview import ALERTS_SHOWN
+from arcade_cloud.services.overview import ALERTS_SHOWN, SLOW_SHOWN
 from arcade_cloud.web.console.payment_pages import PAYMENTS_SHOWN
 from arcade_cloud.web.console.room import Room, text_of
 from arcade_cloud.web.error_responses import status_of
@@ -35,6 +35,7 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
             needs=view.alerts or view.slow or payments or view.counts.get("dead"),
             shown=ALERTS_ON_TOP,
             more_alerts=len(view.alerts) == ALERTS_SHOWN,
+            more_slow=len(view.slow) == SLOW_SHOWN,
             machines=room.desk.overview.with_takings(view.machines[:MACHINES_ON_TOP]),
             machine_ids=frozenset(seen.machine.machine_id for seen in view.machines),
             week_ago=view.day - timedelta(days=7),

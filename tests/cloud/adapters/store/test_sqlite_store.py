@@ -10,17 +10,18 @@ import msgspec
 import pytest
 
 from arcade_cloud.adapters.store import open_store
+from arcade_cloud.adapters.store.forms import FORMS
 from arcade_cloud.adapters.store.sqlite import file as sqlite_file
 from arcade_cloud.adapters.store.sqlite import store as sqlite
 from arcade_cloud.adapters.store.sqlite import takings as sqlite_takings
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.domain.books import EVERY, Line, Only
 from arcade_cloud.domain.machines import Machine, Presence
-from arcade_cloud.domain.order import UnmatchedAck
+from arcade_cloud.domain.order import Settlement, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.tallies import Name
 from arcade_cloud.errors import InvariantBroken, StoreUnavailable
-from support.order_records import an_alert, new_order, next_version, step
+from support.order_records import an_alert, funded, new_order, next_version, step
 from support.orders import NOW_MS
 
 
@@ -38,6 +39,23 @@ def store(path: Path) -> Iterator[SqliteStore]:
 
 def _raw(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None)
+
+
+def test_what_an_older_program_has_settled_is_not_under_way(store: SqliteStore, path: Path) -> None:
+    """It leaves the columns that it does not know as they are."""
+    for number in range(3):
+        order = new_order(f"o-{number}")
+        store.move(step(order))
+        store.move(step(funded(order, f"pi_{number}")))
+    assert len(store.orders_under_way(NOW_MS + 1, 9)) == 3
+    done = next_version(funded(new_order("o-0"), "pi_0"))
+    done = msgspec.structs.replace(done, settlement=Settlement(done=True))
+    with closing(_raw(path)) as connection:
+        changed = "UPDATE orders SET version = 3, due_at_ms = ?, record = ? WHERE order_id = ?"
+        for order_id, due_at_ms in (("o-0", None), ("o-1", NOW_MS)):  # one that is due, as far as its row goes
+            record = FORMS.write(msgspec.structs.replace(done, order_id=order_id), 1)
+            connection.execute(changed, (due_at_ms, record, order_id))
+    assert [order.order_id for order in store.orders_under_way(NOW_MS + 1, 9)] == ["o-2"]
 
 
 # cost
@@ -92,6 +110,7 @@ def test_lines_are_looked_up_by_day_machine_and_time(
         sqlite.DUE_PRESENCES,
         sqlite.RECENT_ORDERS,
         sqlite.WAITING_ORDERS,
+        sqlite.UNDER_WAY,
         sqlite.WAITING_PRESENCES,
         sqlite.RECENT_ORDERS_OF_MACHINE,
         sqlite.ORDERS_WITH_CODE,

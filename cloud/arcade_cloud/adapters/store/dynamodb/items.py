@@ -40,6 +40,7 @@ Write = dict[str, object]  # the arguments of one Put, Update or Delete
 # postings.
 SHARDS = {
     "due": 8,
+    "under-way": 4,
     "orders": 8,
     "seen": 8,
     "unsent": 2,
@@ -210,22 +211,41 @@ def history_put(entry: HistoryEntry, order: Order) -> Write:
     return put(item, IS_NEW)
 
 
-def claim_put(kind: str, name: str, order_id: str) -> Write:
-    """Make the order the owner of a payment or credit, unless another order is."""
-    return put(
-        {**key(kind, name), "order_id": {"S": order_id}},
-        f"{IS_NEW} OR order_id = :order_id",
-        {":order_id": {"S": order_id}},
-    )
+def credit_put(credit_id: str, order: Order) -> Write:
+    """Make the order the owner of a credit, unless another order is. The first one of a free order lists it."""
+    lists = order.payment_intent is None and credit_id == order.credit_ids[0]
+    return _claim_put("credit", credit_id, order, _under_way(order) if lists else {})
 
 
 def payment_put(payment_intent: str, order: Order) -> Write:
-    """Make the order the owner of a payment, as `claim_put`, and list it under the last four digits, if known."""
-    item: Item = {**key("payment", payment_intent), "order_id": {"S": order.order_id}}
+    """Make the order the owner of a payment, unless another order is. It lists the order.
+
+    Each step writes it anew, so it stands under the last four digits and in what is under way as the order does.
+    """
+    item = _under_way(order)
     if order.last4 is not None:
         item["listed_in"] = {"S": with_last4(order.last4)}
         item["listed_at"] = {"S": rank(order.created_at_ms, order.order_id)}
-    return put(item, f"{IS_NEW} OR order_id = :order_id", {":order_id": {"S": order.order_id}})
+    return _claim_put("payment", payment_intent, order, item)
+
+
+def _under_way(order: Order) -> Item:
+    """Where what lists the order stands while something of it is under way."""
+    since_ms = order.under_way_since_ms
+    if since_ms is None:
+        return {}
+    return {
+        "waits_in": {"S": shard("under-way", order.order_id)},
+        "waits_from": {"S": rank_of(since_ms, order.order_id)},
+    }
+
+
+def _claim_put(kind: str, name: str, order: Order, listed: Item) -> Write:
+    return put(
+        {**key(kind, name), "order_id": {"S": order.order_id}, **listed},
+        f"{IS_NEW} OR order_id = :order_id",
+        {":order_id": {"S": order.order_id}},
+    )
 
 
 def seen_put(event_id: str, at_ms: int, by: str) -> Write:

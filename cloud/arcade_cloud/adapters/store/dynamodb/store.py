@@ -13,7 +13,8 @@ Each call of the port is one conditional write or one transaction; nothing scans
     tally      tallies#<shard>#<month>  <day>#<machine>#<location>#<method>#<currency>  (what lines add up to)
     report     day#<day>              day                 (what reconciling the day has found)
     payment    payment#<intent>       payment             lists    last4#<digits>  (created_at, id)
-    credit     credit#<id>            credit              (names its order)
+                                                          waiting  under-way#<shard>  (since, order)
+    credit     credit#<id>            credit              waiting  under-way#<shard>  (since, order), if free
     seen       seen#<event>           seen                waiting  seen#<shard>    (at, id)
     machine    machines#<shard>       machine#<id>
     presence   presence#<machine>     presence            waiting  watch#<shard>    (due_at, id) while due
@@ -56,6 +57,8 @@ decision depends on is read consistently from the table itself:
   due_orders       A listed order that has moved since is loaded again and found not to be due. An order that is
                    not listed yet is found by the next pass. Nothing else acts on this list.
   waiting_orders   As due_orders; one that is not listed yet is looked at in the next round.
+  orders_under_way
+                   Read again from the table, without those that are over. Only people read them.
   unsent_alerts    Read again from the table without those sent meanwhile, so a late index sends no alert twice.
                    A new alert may be missed for one pass.
   due_postings     As due_orders. Each try is a conditional write before anything is sent.
@@ -159,7 +162,7 @@ class DynamoStore(DynamoTakings):
         if order.payment_intent is not None:
             writes["payment"] = ("Put", items.payment_put(order.payment_intent, order))
         for credit_id in order.credit_ids:
-            writes[f"credit {credit_id}"] = ("Put", items.claim_put("credit", credit_id, order.order_id))
+            writes[f"credit {credit_id}"] = ("Put", items.credit_put(credit_id, order))
         for machine_id in order.machine_ids[1:]:
             writes[f"machine {machine_id}"] = ("Put", items.also_at_put(order, machine_id))
         if move.seen is not None:
@@ -264,6 +267,14 @@ class DynamoStore(DynamoTakings):
         where = {":pk": items.text(items.key("order", order_id), "pk"), ":history": items.history_sort()}
         found = self.table.query("pk = :pk AND begins_with(sk, :history)", where)
         return [records.history_entry(items.body(item), order_id) for item in found]
+
+    def orders_under_way(self, before_ms: int, limit: int) -> list[Order]:
+        """See `Store.orders_under_way`; a moment late. Each record is current, so what is over is left out."""
+        claims = self.table.get_all(map(items.key_of, self._waiting("under-way", before_ms, limit)))
+        owners = [items.text(claim, "order_id") for claim in claims]
+        found = self.table.get_all(items.key("order", order_id) for order_id in owners)
+        orders = [records.order(items.body(item), items.name_of(item), self._forms) for item in found]
+        return [order for order in orders if order.under_way_since_ms is not None]
 
     def recent_orders(
         self, limit: int, *, machine_id: str | None = None, before_ms: int | None = None

@@ -76,6 +76,8 @@ ADDED_COLUMNS = (
     ("orders", "code", "TEXT"),
     # The last four digits of the card. Older programs leave what is there.
     ("orders", "last4", "TEXT"),
+    # Since when something of the order is under way. Older programs leave it, but what they settle is not due.
+    ("orders", "under_way_ms", "INTEGER"),
     # Alerts of older programs have the defaults: they wait for nobody.
     ("alerts", "standing", "INTEGER NOT NULL DEFAULT 0"),
     # The kind and subject of a condition, while it lasts.
@@ -141,6 +143,8 @@ ADDED_INDEXES = (
     "CREATE INDEX IF NOT EXISTS orders_with_code ON orders (code, created_at_ms, order_id) WHERE code IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS orders_with_last4 ON orders (last4, created_at_ms, order_id) "
     "WHERE last4 IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS orders_under_way ON orders (under_way_ms, order_id) "
+    "WHERE under_way_ms IS NOT NULL AND due_at_ms IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS alerts_standing ON alerts (at_ms, alert_id) WHERE standing = 1",
     "CREATE INDEX IF NOT EXISTS alerts_over ON alerts (at_ms) WHERE sent = 1 AND standing = 0",
     "CREATE INDEX IF NOT EXISTS presences_due ON presences (due_at_ms, machine_id) WHERE due_at_ms IS NOT NULL",

@@ -48,6 +48,8 @@ ORDERS_WITH_CODE = """SELECT record, order_id FROM orders WHERE code = ?
     ORDER BY created_at_ms DESC, order_id DESC LIMIT ?"""
 ORDERS_WITH_LAST4 = """SELECT record, order_id FROM orders WHERE last4 = ?
     ORDER BY created_at_ms DESC, order_id DESC LIMIT ?"""
+UNDER_WAY = """SELECT record, order_id FROM orders WHERE under_way_ms < ? AND due_at_ms IS NOT NULL
+    ORDER BY under_way_ms, order_id LIMIT ?"""
 UNSENT_ALERTS = "SELECT record, alert_id FROM alerts WHERE sent = 0 ORDER BY at_ms, alert_id LIMIT ?"
 RECENT_ALERTS = "SELECT record, alert_id FROM alerts ORDER BY at_ms DESC, alert_id DESC LIMIT ?"
 RECENT_ORDERS_ALSO_AT = """SELECT orders.record, orders.order_id FROM also_at JOIN orders USING (order_id)
@@ -233,6 +235,12 @@ class SqliteStore(SqliteTakings):
         """See `Store.history`."""
         rows = self._all("SELECT record FROM history WHERE order_id = ? ORDER BY version", order_id)
         return [records.history_entry(row[0], order_id) for row in rows]
+
+    def orders_under_way(self, before_ms: int, limit: int) -> list[Order]:
+        """See `Store.orders_under_way`. What an older program has moved last is left out by its record."""
+        rows = self._all(UNDER_WAY, before_ms, max(0, limit))
+        found = [records.order(record, order_id, self._forms) for record, order_id in rows]
+        return [order for order in found if order.under_way_since_ms is not None]
 
     def recent_orders(
         self, limit: int, *, machine_id: str | None = None, before_ms: int | None = None
@@ -628,12 +636,13 @@ def _is_new(connection: sqlite3.Connection, sql: str, row: tuple[str | int | byt
 def _insert(connection: sqlite3.Connection, order: Order, record: bytes) -> None:
     if not _is_new(
         connection,
-        "INSERT INTO orders (order_id, code, last4, version, machine_id, created_at_ms, due_at_ms, record) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO orders (order_id, code, last4, under_way_ms, version, machine_id, created_at_ms, due_at_ms, "
+        "record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (
             order.order_id,
             order.code,
             order.last4,
+            order.under_way_since_ms,
             order.version,
             order.machine_id,
             order.created_at_ms,
@@ -653,8 +662,8 @@ def _update(connection: sqlite3.Connection, order: Order, record: bytes, expecte
     if row[1:] != (order.machine_id, order.created_at_ms):
         raise InvariantBroken(f"order {order.order_id}: an order keeps its machine and its time of birth")
     connection.execute(
-        "UPDATE orders SET last4 = ?, version = ?, due_at_ms = ?, record = ? WHERE order_id = ?",
-        (order.last4, order.version, order.due_at_ms, record, order.order_id),
+        "UPDATE orders SET last4 = ?, under_way_ms = ?, version = ?, due_at_ms = ?, record = ? WHERE order_id = ?",
+        (order.last4, order.under_way_since_ms, order.version, order.due_at_ms, record, order.order_id),
     )
 
 
