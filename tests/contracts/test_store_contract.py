@@ -1538,6 +1538,22 @@ def test_the_calendar_ends_and_a_report_to_its_end_does_too(store: Store, by: Na
     assert store.taken("9999-11-15", "9999-12-31", by) == []
 
 
+def test_a_day_until_a_moment_is_known_however_long_ago_it_was(store: Store) -> None:
+    """A store may forget what it was quick by, and more may be booked for that day afterwards."""
+    _book_all(store)
+    day, at_ms, long_after_ms = "2026-11-26", NOW_MS + 9_000_000, NOW_MS + 200 * DAY_MS
+    whole = store.taken_until(day, at_ms)
+    before = {one.currency: one.counts.lines for one in whole}
+    store.prune(long_after_ms)
+    assert store.taken_until(day, at_ms) == whole
+    late = _fee("o-5", 1, at_ms=long_after_ms)
+    store.book((late,), added((), (late,)))
+    assert store.taken_until(day, at_ms) == whole
+    found = store.taken_until(day, long_after_ms + 1)
+    assert {one.currency: one.counts.lines for one in found} == {**before, "myr": before["myr"] + 1}
+    assert not store.put_tallies_right(day)
+
+
 def test_the_last_play_is_the_latest(store: Store) -> None:
     store.book((_line("o-1", at_ms=NOW_MS),), added((), (_line("o-1", at_ms=NOW_MS),)))
     store.book((_line("o-2", at_ms=NOW_MS + 5),), added((), (_line("o-2", at_ms=NOW_MS + 5),)))

@@ -400,8 +400,8 @@ class Store(Protocol):
 
         An event's id goes after 90 days (Stripe repeats an event for 3 days). An alert that was sent goes after 90
         days if it no longer stands, and after 400 days if nobody has acknowledged it. A condition that lasts
-        stays. A machine's changes and counts may go after 90 days. Orders, histories and payment claims go with
-        `forget` only.
+        stays. A machine's changes and counts may go after 90 days, and what `taken_until` was quick by. Orders,
+        histories and payment claims go with `forget` only.
         """
         ...
 

@@ -33,7 +33,7 @@ YEARS = 3
 SETTLED_DAYS = 450
 DAYS_BETWEEN = 3
 # What is kept for ever, and how much of it one order leaves.
-FOR_EVER = {"orders": 1, "payments": 1, "credits": 1, "takings": 1, "history": 20, "tallies": 4, "lines_at": 1}
+FOR_EVER = {"orders": 1, "payments": 1, "credits": 1, "takings": 1, "history": 20, "tallies": 3, "lines_at": 1}
 BYTES_AN_ORDER = 8_000
 
 

@@ -41,6 +41,18 @@ def _raw(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None)
 
 
+def test_an_index_that_a_file_lacks_is_made_when_it_is_opened(path: Path) -> None:
+    SqliteStore(path).close()
+    with closing(_raw(path)) as connection:
+        connection.execute("DROP INDEX tallies_hours")
+    SqliteStore(path).close()
+    with closing(_raw(path)) as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sqlite_takings.OLDEST_HOUR}")]
+    assert any(
+        "USING COVERING INDEX tallies_hours" in text or "USING INDEX tallies_hours" in text for text in plan
+    )
+
+
 def test_what_an_older_program_has_settled_is_not_under_way(store: SqliteStore, path: Path) -> None:
     """It leaves the columns that it does not know as they are."""
     for number in range(3):

@@ -139,6 +139,8 @@ ADDED_TABLES = {
     "audit_outcomes": """CREATE TABLE IF NOT EXISTS audit_outcomes (
         entry_id TEXT NOT NULL PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID""",
 }
+# Which rows of `tallies` are of an hour: spans of days and months are shorter.
+OF_AN_HOUR = "length(span) > 10"
 ADDED_INDEXES = (
     "CREATE INDEX IF NOT EXISTS orders_with_code ON orders (code, created_at_ms, order_id) WHERE code IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS orders_with_last4 ON orders (last4, created_at_ms, order_id) "
@@ -151,6 +153,7 @@ ADDED_INDEXES = (
     "CREATE UNIQUE INDEX IF NOT EXISTS alerts_lasting ON alerts (lasts) WHERE lasts IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS unclaimed_at ON unclaimed (at_ms, payment_intent)",
     "CREATE INDEX IF NOT EXISTS takings_of_day ON takings (day)",
+    f"CREATE INDEX IF NOT EXISTS tallies_hours ON tallies (span) WHERE {OF_AN_HOUR}",
     "CREATE INDEX IF NOT EXISTS lines_at_time ON lines_at (day, at_ms, order_id, serial)",
     "CREATE INDEX IF NOT EXISTS postings_due ON postings (endpoint_id, due_at_ms) WHERE due_at_ms IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS postings_of_endpoint ON postings (endpoint_id, at_ms, event_id)",
@@ -170,6 +173,7 @@ ADDED_INDEXES = (
         for act in ("UPDATE", "DELETE")
     ),
 )
+_ADDED_NAMES = {*ADDED_TABLES, *(statement.split("IF NOT EXISTS ")[1].split()[0] for statement in ADDED_INDEXES)}
 # The last schema that goes with orders of form 1. Each later one goes with the next form. Opening a file brings it
 # up to this schema, and `arcade-cloud store upgrade` further. Until then, older programs can use it.
 SCHEMA_OF_FORM_1 = 2
@@ -419,13 +423,13 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration], pat
 
 def _add(connection: sqlite3.Connection, fill: Callable[[sqlite3.Connection], None]) -> None:
     """Add what a file of an older program lacks, all of it or nothing."""
-    if not _lacking(connection) and _tables(connection) >= set(ADDED_TABLES):
+    if not _lacking(connection) and _names(connection) >= _ADDED_NAMES:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         for table, name, kind in _lacking(connection):  # another process may have added it meanwhile
             connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
-        has_tallies = "tallies" in _tables(connection)
+        has_tallies = "tallies" in _names(connection)
         for statement in (*ADDED_TABLES.values(), *ADDED_INDEXES):
             connection.execute(statement)
         if not has_tallies:
@@ -437,8 +441,9 @@ def _add(connection: sqlite3.Connection, fill: Callable[[sqlite3.Connection], No
         raise
 
 
-def _tables(connection: sqlite3.Connection) -> set[str]:
-    return {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+def _names(connection: sqlite3.Connection) -> set[str]:
+    """The tables, indexes and triggers of the file."""
+    return {row[0] for row in connection.execute("SELECT name FROM sqlite_schema")}
 
 
 def _lacking(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from arcade_cloud.adapters.store.sqlite.software import SqliteSoftware, put_post
 from arcade_cloud.adapters.store.sqlite.takings import SqliteTakings, book, fill
 from arcade_cloud.domain import webhooks
 from arcade_cloud.domain.alerts import Alert
+from arcade_cloud.domain.books import day_of
 from arcade_cloud.domain.machines import Hearing, Machine, Presence, hearing_after
 from arcade_cloud.domain.metering import Count
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
@@ -556,6 +558,7 @@ class SqliteStore(SqliteTakings):
             + self._forget("alerts", "alert_id", OLD_STANDING_ALERTS, long_before_ms)
             + self._forget("state_changes", "at_ms", OLD_STATE_CHANGES, before_ms)
             + self._forget("meter_counts", "at_ms", OLD_COUNTS, before_ms)
+            + self.forget_hours(day_of(before_ms, UTC))
             + self.people.prune(now_ms)
         )
 

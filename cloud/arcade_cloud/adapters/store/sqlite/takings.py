@@ -2,7 +2,7 @@
 
 The table `tallies` has each sum in several spans, so that a report reads few rows however many lines there are: a
 day or a month of one machine, the same of all machines (whose id is then empty), and an hour of a day. Whoever
-books adds to all of them, in the same transaction.
+books adds to all of them, in the same transaction. Hours are forgotten after a while: nobody compares with them.
 """
 
 import json
@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date
 
 from arcade_cloud.adapters.store import records
-from arcade_cloud.adapters.store.sqlite.file import SqliteFile
+from arcade_cloud.adapters.store.sqlite.file import OF_AN_HOUR, SqliteFile
 from arcade_cloud.domain.books import EVERY, Line, Only
 from arcade_cloud.domain.tallies import (
     Counts,
@@ -65,6 +65,9 @@ TALLIES_OF_DAY = (
     f"SELECT {_PLACE}, {', '.join(_NUMBERS)}, played_ms FROM tallies WHERE span = ? AND machine_id > ''"  # noqa: S608 - as above  # nosec B608
 )
 HOURS = f"SELECT currency, {_SUMS} FROM tallies WHERE span > ? AND span < ? GROUP BY currency"  # noqa: S608 - as above  # nosec B608
+KNOWS_HOURS = """SELECT (SELECT coalesce(sum(lines), 0) FROM tallies WHERE span = ? AND machine_id = '')
+    = (SELECT coalesce(sum(lines), 0) FROM tallies WHERE span > ? AND span < ?)"""
+OLDEST_HOUR = f"SELECT min(span) FROM tallies WHERE {OF_AN_HOUR}"  # noqa: S608 - as above  # nosec B608
 _ALL_MACHINES = ""
 _COLUMN: dict[Name, str] = {"day": "span", "location": "location", "machine": "machine_id", "method": "method"}
 _HOUR_MS = 3_600_000
@@ -125,13 +128,17 @@ class SqliteTakings:
         )
 
     def taken_until(self, day: str, until_ms: int) -> list[Taken]:
-        """See `Store.taken_until`. Whole hours come from the tallies, and the rest of the last from its lines."""
+        """See `Store.taken_until`. Whole hours come from the tallies, and the rest of the last from its lines.
+
+        Of a day whose hours are forgotten, or some of them, all comes from its lines.
+        """
         found: dict[str, Counts] = {}
-        hour_ms = until_ms - until_ms % _HOUR_MS
         with self._file.reading() as connection:
-            connection.execute("BEGIN")  # both reads are of one state
+            connection.execute("BEGIN")  # all reads are of one state
             try:
-                for currency, *numbers in connection.execute(HOURS, (f"{day}T", _hour_of(day, until_ms))):
+                (knows_hours,) = connection.execute(KNOWS_HOURS, (day, f"{day}T", f"{day}U")).fetchone()
+                hour_ms = until_ms - until_ms % _HOUR_MS if knows_hours else 0
+                for currency, *numbers in connection.execute(HOURS, (f"{day}T", _hour_of(day, hour_ms))):
                     found[currency] = _counts(numbers)
                 rest = _lines(connection.execute(LINES_BETWEEN, (day, hour_ms, until_ms)))
             finally:
@@ -139,6 +146,16 @@ class SqliteTakings:
         for line in rest:
             found[line.currency] = found.get(line.currency, Counts()) + of_line(line)
         return [Taken(day, currency, counts) for currency, counts in sorted(found.items())]
+
+    def forget_hours(self, before_day: str) -> int:
+        """Forget what was booked in each hour of earlier days, a day in each transaction; how many rows went."""
+        gone = 0
+        while True:
+            with self._file.writing() as connection:
+                (oldest,) = connection.execute(OLDEST_HOUR).fetchone()
+                if oldest is None or oldest[:10] >= before_day:
+                    return gone
+                gone += _forget_hours(connection, oldest[:10])
 
     def tallies_of_day(self, day: str) -> Tallies:
         """See `Store.tallies_of_day`."""
@@ -153,7 +170,7 @@ class SqliteTakings:
             wrong = differences(_tallies_of_day(connection, day), right)
             _add(connection, wrong)
             # The other spans are of the same lines, so they are wrong by the same.
-            connection.execute("DELETE FROM tallies WHERE span > ? AND span < ?", (f"{day}T", f"{day}U"))
+            _forget_hours(connection, day)
             for line in lines:
                 _add_hour(connection, (line,))
                 _place(connection, line)
@@ -283,6 +300,10 @@ def _add_hour(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
     for line in lines:
         where = (_hour_of(line.day, line.at_ms), _ALL_MACHINES, "", "", line.currency)
         connection.execute(_ADD, (*where, *_numbers(of_line(line))))
+
+
+def _forget_hours(connection: sqlite3.Connection, day: str) -> int:
+    return connection.execute("DELETE FROM tallies WHERE span > ? AND span < ?", (f"{day}T", f"{day}U")).rowcount
 
 
 def _place(connection: sqlite3.Connection, line: Line) -> None:
