@@ -26,6 +26,7 @@ SECRET = re.compile(
 NO_SECRET = {
     "key in secrets": "two settings, at the start",
     "found.get('by') == {'S': token}": "who wrote an item of ours",
+    "c.draw.token == token": "what has drawn a credit: a hash, and who draws has the secret",
     "token == _BENCH": "the number of a pulse",
     "sent == token": "the number of a progress message",
     "held == token": "the number of a train",

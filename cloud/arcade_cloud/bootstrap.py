@@ -15,6 +15,7 @@ from arcade_cloud.config.settings import Settings
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.domain.quiet_hours import QuietHours
+from arcade_cloud.domain.tab import TabLimit
 from arcade_cloud.errors import BadRequest
 from arcade_cloud.ports.messaging import AlertReceiver, Broker, Poster
 from arcade_cloud.ports.payments import Payments
@@ -44,6 +45,7 @@ from arcade_cloud.services.payment_intake import PaymentIntake
 from arcade_cloud.services.reconciliation import Reconciliation
 from arcade_cloud.services.sales import Sales
 from arcade_cloud.services.sender import Sender
+from arcade_cloud.services.tabs import Tabs
 from arcade_cloud.services.takings import Takings
 from arcade_cloud.services.unsellable import Unsellable
 from arcade_cloud.services.webhook_watch import WebhookWatch
@@ -74,6 +76,7 @@ class Services:
     alerts: Alerts
     fulfilment: Fulfilment
     sales: Sales
+    tabs: Tabs
     intake: PaymentIntake
     operations: Operations
     identify: Identify
@@ -102,6 +105,7 @@ def connect(
     limits: Limits,
     base_url: str,
     price_id: str | None = None,
+    tab_limits: tuple[TabLimit, ...] = (),
     zone: tzinfo = UTC,
     quiet_hours: QuietHours | None = None,
     broker_user: str | None = None,
@@ -118,6 +122,7 @@ def connect(
         software: What is stored for other software; None: nothing is told to any.
         players_payments: Stripe for what a player waits for; None: as for everything else.
         webhooks_payments: The same for what a webhook waits for.
+        tab_limits: What a tab may hold, in one currency; none: there are no tabs.
         is_live: Stripe moves real money.
         zone: The arcade's time zone.
         quiet_hours: When people are told only what cannot wait.
@@ -174,6 +179,9 @@ def connect(
         alerts=alerting,
         fulfilment=fulfilment,
         sales=sales,
+        tabs=Tabs(
+            fulfilment=fulfilment, sales=sales, keyring=keyring, choices=tab_limits, random_bytes=random_bytes
+        ),
         intake=intake,
         operations=operations,
         identify=Identify(store=store, now_ms=now_ms),
@@ -361,6 +369,7 @@ class Cloud:
         return Dependencies(
             fulfilment=services.fulfilment,
             sales=services.sales,
+            tabs=services.tabs,
             intake=services.intake,
             operations=services.operations,
             identify=services.identify,
@@ -492,6 +501,7 @@ def build(
             limits=settings.limits,
             base_url=settings.public_base_url,
             price_id=settings.stripe_price_id,
+            tab_limits=settings.tab_limits,
             machine_silent_s=settings.machine_silent_s,
             is_live=settings.stripe_is_live,
             zone=settings.timezone,

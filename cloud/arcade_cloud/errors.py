@@ -8,8 +8,13 @@ ArcadeError
 │   ├── CrossSite             another site had a browser send this
 │   ├── Forbidden             this person or key may not do that
 │   ├── NotConfirmed          the broker has not confirmed the message; it may still arrive
+│   ├── NotEnough             too little is left on the tab
 │   ├── NotFound              nothing exists at this address
 │   ├── NotReady              the machine cannot take credits now, so nobody may pay for it
+│   ├── PageOutdated          the page was shown too long ago, or for something else
+│   ├── PriceChanged          it no longer costs what was shown
+│   ├── TabClosed             nothing can be drawn on this tab
+│   ├── TooLittle             it costs too little for the first play on a tab
 │   ├── TooManyRequests       over a rate limit; try again later
 │   ├── SignInRefused         the name, the password or the code is wrong
 │   ├── TryLater              too much of it goes on at this moment; try again
@@ -95,6 +100,36 @@ class NotReady(BadRequest):
     """The machine cannot take credits now."""
 
     code = "not_ready"
+
+
+class NotEnough(BadRequest):
+    """Too little is left on the tab."""
+
+    code = "not_enough"
+
+
+class PageOutdated(BadRequest):
+    """The page was shown too long ago, or for something else. Nothing was drawn."""
+
+    code = "page_outdated"
+
+
+class PriceChanged(BadRequest):
+    """It no longer costs what was shown. Nothing was drawn."""
+
+    code = "price_changed"
+
+
+class TabClosed(BadRequest):
+    """There is no such tab, or nothing can be drawn on it any more, or yet."""
+
+    code = "tab_closed"
+
+
+class TooLittle(BadRequest):
+    """It costs too little for the first play on a tab."""
+
+    code = "too_little"
 
 
 class SignInRefused(BadRequest):

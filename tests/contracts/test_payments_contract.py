@@ -175,6 +175,45 @@ def test_a_checkout_of_a_payment_link_shows_what_was_bought_and_for_which_machin
     assert reported.client_reference_id == "cab-07"
 
 
+def _tab(world: World, order_id: str = "tab-1", limit_minor: int = 2000) -> CheckoutRequest:
+    offer = Offer(offer_id="tab", credits=1, amount_minor=limit_minor, currency="myr", label="Tab: up to RM 20.00")
+    return _request(world, order_id, offer=offer, is_tab=True)
+
+
+@pytest.mark.parametrize("method", ["link", "fpx", "grabpay"])
+def test_a_tab_offers_only_what_is_held_and_says_until_when(world: World, method: str) -> None:
+    checkout = world.payments.create_checkout(_tab(world), key="k")
+    with pytest.raises(ValueError, match=method):
+        world.pay(checkout.session_id, method)
+    payment = world.payments.read_payment(world.pay(checkout.session_id, "card"))
+    assert (payment.status, payment.capturable_minor, payment.received_minor) == ("requires_capture", 2000, 0)
+    assert payment.capture_before_ms is not None
+
+
+def test_of_a_tab_a_part_is_captured_once_and_the_rest_is_let_go(world: World) -> None:
+    checkout = world.payments.create_checkout(_tab(world), key="k")
+    payment_intent = world.pay(checkout.session_id, "card")
+    world.payments.capture(payment_intent, 600, key="capture:tab-1:600:1", mark="600.x")
+    world.payments.capture(payment_intent, 600, key="capture:tab-1:600:1", mark="600.x")
+    payment = world.payments.read_payment(payment_intent)
+    assert (payment.status, payment.received_minor, payment.capturable_minor) == ("succeeded", 600, 0)
+    assert payment.amount_minor == 2000
+    assert payment.capture_mark == "600.x"
+    _refused(lambda: world.payments.capture(payment_intent, 700, key="capture:tab-1:700:2"))
+    world.payments.refund(payment_intent, 200, key="refund:tab-1:400:3")
+    assert world.payments.read_payment(payment_intent).kept_minor == 400
+    assert world.payments.read_payment(payment_intent).received_minor == 600
+
+
+def test_of_a_tab_no_more_than_its_limit_is_captured(world: World) -> None:
+    checkout = world.payments.create_checkout(_tab(world), key="k")
+    payment_intent = world.pay(checkout.session_id, "card")
+    assert _refused(lambda: world.payments.capture(payment_intent, 2001, key="k2")) == "amount_too_large"
+    world.payments.cancel(payment_intent, key="k3")
+    payment = world.payments.read_payment(payment_intent)
+    assert (payment.status, payment.capturable_minor, payment.kept_minor) == ("canceled", 0, 0)
+
+
 # what was paid
 
 

@@ -38,6 +38,7 @@ from arcade_cloud.domain.order import Arrival, Command, HistoryEntry, Order, Res
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.reconciling import DayReport, DaySums, Difference
 from arcade_cloud.domain.screens import Screen, Shown
+from arcade_cloud.domain.tab import PLAYS_AT_MOST
 from arcade_cloud.domain.tallies import Counts, Name, added
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
@@ -48,6 +49,7 @@ from contracts.simulated import simulated_store
 from support.dynamodb_tables import a_table
 from support.memory_store import MemoryStore
 from support.order_records import (
+    a_tab,
     an_alert,
     at_machines,
     funded,
@@ -58,6 +60,7 @@ from support.order_records import (
     published,
     step,
     texts,
+    with_plays,
 )
 from support.orders import NOW_MS, only_payment
 
@@ -383,7 +386,10 @@ def _renamed(order: Order, number: int) -> Order:
             command = msgspec.structs.replace(delivery.command, credit_id=f"c-{number}-{index}")
             credit = msgspec.structs.replace(credit, delivery=msgspec.structs.replace(delivery, command=command))
         credits.append(credit)
-    return msgspec.structs.replace(order, order_id=f"o-{number}", payment=payment, credits=tuple(credits))
+    tab = order.tab
+    if tab is not None:
+        tab = msgspec.structs.replace(tab, secret_hash=f"{number:064}")
+    return msgspec.structs.replace(order, order_id=f"o-{number}", payment=payment, credits=tuple(credits), tab=tab)
 
 
 @_HYPOTHESIS
@@ -693,11 +699,63 @@ def test_a_store_at_form_1_refuses_an_order_of_several_credits(durable: Durable)
             store.move(step(at_machines("o-1", "cab-01", "cab-02"), seen="evt_1"))
         assert store.order("o-1") is None
         assert not store.is_seen("evt_1")
+        with pytest.raises(InvariantBroken, match="form 1 holds no tab"):
+            store.move(step(a_tab("tab-1", "1" * 64)))
+        assert store.order_of_tab("1" * 64) is None
         store.move(step(at_machines("o-2", "cab-02")))
         assert _ids(store.recent_orders(9, machine_id="cab-02")) == ["o-2"]
         store.upgrade()
         store.move(step(at_machines("o-1", "cab-01", "cab-02")))
         assert _ids(store.recent_orders(9, machine_id="cab-02")) == ["o-2", "o-1"]
+
+
+def test_a_tab_is_found_by_the_hash_of_its_secret_and_listed_where_it_was_opened_and_played(store: Store) -> None:
+    first, second = a_tab("tab-1", "1" * 64), a_tab("tab-2", "2" * 64, machine_id="cab-09")
+    store.move(step(first))
+    store.move(step(second))
+    assert [store.order_of_tab(digit * 64) for digit in "123"] == ["tab-1", "tab-2", None]
+    played = with_plays(first, "credit-1", under_way="credit-1")
+    store.move(step(played))
+    more = with_plays(played, "credit-1", "credit-2", under_way="credit-2")
+    store.move(step(more))
+    assert store.order("tab-1") == more
+    for machine_id in ("cab-01", "cab-02", "cab-03"):
+        assert store.recent_orders(9, machine_id=machine_id) == [more]
+    assert [store.order_of_credit(name) for name in ("credit-1", "credit-2")] == ["tab-1", "tab-1"]
+    assert _ids(store.recent_orders(9, machine_id="cab-09")) == ["tab-2"]
+
+
+def test_two_tabs_never_share_a_secret(store: Store) -> None:
+    store.move(step(a_tab("tab-1", "1" * 64)))
+    with pytest.raises(InvariantBroken):
+        store.move(step(a_tab("tab-2", "1" * 64)))
+    assert store.order("tab-2") is None
+    assert store.order_of_tab("1" * 64) == "tab-1"
+
+
+def test_a_tab_that_nobody_paid_is_forgotten_with_its_secret(store: Store) -> None:
+    tab = a_tab("tab-1", "1" * 64)
+    store.move(step(tab))
+    payment = msgspec.structs.replace(only_payment(tab), stage="abandoned")
+    abandoned = msgspec.structs.replace(tab, version=2, payment=payment)
+    store.move(step(abandoned))
+    store.forget(abandoned)
+    assert store.order_of_tab("1" * 64) is None
+    store.move(step(a_tab("tab-2", "1" * 64)))
+
+
+def test_a_tab_with_as_many_plays_as_one_may_have_is_stored_whole(store: Store) -> None:
+    """DynamoDB takes a hundred records in one step."""
+    order = a_tab("tab-1", "1" * 64)
+    store.move(step(order))
+    names = tuple(f"credit-{number}" for number in range(PLAYS_AT_MOST))
+    for number in range(1, PLAYS_AT_MOST + 1):
+        order = with_plays(order, *names[:number], under_way=names[number - 1])
+        store.move(step(order))
+    store.move(step(order := with_plays(order, *names)))
+    assert store.order("tab-1") == order
+    assert {store.order_of_credit(name) for name in names} == {"tab-1"}
+    assert _ids(store.recent_orders(1, machine_id=f"cab-{PLAYS_AT_MOST + 1}")) == ["tab-1"]
 
 
 @pytest.mark.parametrize("name", ["", "#", "é" * 40, "x" * 5_000])
@@ -707,6 +765,7 @@ def test_any_text_may_be_asked_for_and_is_not_there(store: Store, name: str) -> 
     assert store.history(name) == []
     assert store.order_of_payment(name) is None
     assert store.order_of_credit(name) is None
+    assert store.order_of_tab(name) is None
     assert store.machine(name) is None
     assert store.presence(name) is None
     assert not store.is_seen(name)

@@ -71,6 +71,7 @@ class AccountPayments:
                 metadata=metadata,
                 client_reference_id=request.order_id,
                 manual=True,
+                card_only=request.is_tab,
                 expires_at_s=request.expires_at_ms // 1000,
                 intent_metadata=metadata,
             )

@@ -43,7 +43,7 @@ STORE_WRITES = (
     "forget_echoes forget put_machine book note_rechecked"
 )
 STORE_READS = (
-    "order order_of_payment order_of_credit due_orders next_due_ms is_seen machine machines presence "
+    "order order_of_payment order_of_credit order_of_tab due_orders next_due_ms is_seen machine machines presence "
     "unsent_alerts heard_echo_ms reconciled_ms alert lasting_alert webhooks hearing due_presences "
     "waiting_presences unclaimed unclaimed_payment waiting_orders rechecked_until standing_alerts booked"
 )
@@ -366,8 +366,8 @@ class Cloud:
 
     def _committed(self, move: Move) -> None:
         order = move.order
-        credit = order.credits[0]
-        command, resolution = credit.command, credit.resolution
+        credit = order.credits[0] if order.credits else None
+        command, resolution = (None, None) if credit is None else (credit.command, credit.resolution)
         self.evidence.steps.append(
             Step(
                 self.scheduler.now_ms,

@@ -90,6 +90,7 @@ class _Session:
     metadata: dict[str, str]
     client_reference_id: str | None
     manual: bool
+    card_only: bool = False
     intent_metadata: dict[str, str] = field(default_factory=dict)
     payment_link: str | None = None
     status: Literal["open", "complete", "expired"] = "open"
@@ -242,6 +243,8 @@ class StripeAccount:
             session = self.session(session_id)
             if session.status != "open":
                 raise ValueError(f"the session is {session.status}: nobody can pay it any more")
+            if session.card_only and not method.startswith("card"):
+                raise ValueError(f"the session does not offer {method}")
             intent = self._intent_of(session)
             if method == "card_declined":
                 self._emit("payment_intent.payment_failed", self._intent_json(intent))

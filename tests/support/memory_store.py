@@ -52,6 +52,7 @@ class MemoryStore:
         self._history: dict[str, list[HistoryEntry]] = {}
         self._payments: dict[str, str] = {}
         self._credits: dict[str, str] = {}
+        self._tabs: dict[str, str] = {}
         self._lines: dict[str, list[Line]] = {}
         self._tallies: dict[Place, Counts] = {}
         self._screens: dict[str, Screen] = {}
@@ -100,6 +101,8 @@ class MemoryStore:
             for credit_id in order.credit_ids:
                 if _is_taken(self._credits, credit_id, order):
                     raise InvariantBroken(f"order {order.order_id}: credit {credit_id} is another's")
+            if order.tab is not None and _is_taken(self._tabs, order.tab.secret_hash, order):
+                raise InvariantBroken(f"order {order.order_id}: another has the secret of its tab")
             self._check_new(move.lines)
             self._store(move, before)
 
@@ -113,6 +116,8 @@ class MemoryStore:
             self._payments[order.payment_intent] = order.order_id
         for credit_id in order.credit_ids:
             self._credits[credit_id] = order.order_id
+        if order.tab is not None:
+            self._tabs[order.tab.secret_hash] = order.order_id
         self._history.setdefault(order.order_id, []).append(move.history)
         if move.lines:
             self._lines.setdefault(order.order_id, []).extend(move.lines)
@@ -146,6 +151,8 @@ class MemoryStore:
         del self._history[order.order_id]
         if order.payment_intent is not None and self._payments.get(order.payment_intent) == order.order_id:
             del self._payments[order.payment_intent]
+        if order.tab is not None:
+            del self._tabs[order.tab.secret_hash]
 
     def order(self, order_id: str) -> Order | None:
         with self._lock:
@@ -164,6 +171,11 @@ class MemoryStore:
         with self._lock:
             self._check_up()
             return self._credits.get(credit_id)
+
+    def order_of_tab(self, secret_hash: str) -> str | None:
+        with self._lock:
+            self._check_up()
+            return self._tabs.get(secret_hash)
 
     def due_orders(self, now_ms: int, limit: int) -> list[str]:
         with self._lock:

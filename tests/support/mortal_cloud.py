@@ -21,6 +21,7 @@ from arcade_cloud.domain.limits import Limits
 from arcade_cloud.domain.machines import Machine
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.order import Order
+from arcade_cloud.domain.tab import TabLimit
 from arcade_shared.ids import uuid7
 from arcade_shared.messages import FINAL_ACK_STATES, Ack, Clock, Status
 from arcade_shared.signing import machine_key, seal
@@ -209,8 +210,10 @@ class MortalCloud:
         subscriber: bool = False,
         limits: Limits | None = None,
         payments: Stripe = SandboxPayments,
+        tab_limits: tuple[TabLimit, ...] = (),
     ) -> None:
         self.now_ms = START_MS
+        self.tab_limits = tab_limits
         self.limits = limits or Limits()
         self.killer = Killer()
         self.store, self.broker, self.alerts = MemoryStore(), FakeBroker(), Inbox()
@@ -250,6 +253,7 @@ class MortalCloud:
             "keyring": Keyring([SECRET]),
             "limits": self.limits,
             "base_url": BASE_URL,
+            "tab_limits": self.tab_limits,
             "now_ms": lambda: self.now_ms,
             "random_bytes": self._random_bytes,
         }
@@ -356,8 +360,8 @@ class MortalCloud:
             assert kept == 100 * (self.machine.pulsed - granted) - goodwill
         else:
             assert kept <= 100 * self.machine.pulsed
-        assert self.machine.pulsed <= 3 * len([order for order in orders if _was_paid(order)])
-        assert len(self.machine.journal) <= len(orders)
+        assert self.machine.pulsed <= sum(order.ordered for order in orders if _was_paid(order))
+        assert len(self.machine.journal) <= sum(len(order.credits) for order in orders)
 
 
 def _was_paid(order: Order) -> bool:

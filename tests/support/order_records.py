@@ -11,6 +11,8 @@ from arcade_cloud.domain.order import (
     Arrival,
     Books,
     CheckoutPage,
+    ClosedBy,
+    Closing,
     Command,
     Credit,
     Delivery,
@@ -23,6 +25,7 @@ from arcade_cloud.domain.order import (
     Revoking,
     Settlement,
     Stage,
+    Tab,
 )
 from arcade_cloud.ports.store import Move
 from support.orders import NOW_MS, an_order, changed, only_payment
@@ -67,6 +70,39 @@ def at_machines(order_id: str, *machine_ids: str, **fields: Any) -> Order:
     )
     order = new_order(order_id, amount_minor=100 * len(credits), **fields)
     return msgspec.structs.replace(order, credits=credits)
+
+
+def a_tab(order_id: str, secret_hash: str, *, machine_id: str = "cab-01", **fields: Any) -> Order:
+    """A tab of RM 20.00 that is not paid yet, at version 1."""
+    order = new_order(order_id, amount_minor=2000, **fields)
+    tab = Tab(machine_id=machine_id, secret_hash=secret_hash)
+    return msgspec.structs.replace(order, kind="tab", credits=(), tab=tab)
+
+
+def with_plays(order: Order, *credit_ids: str, under_way: str = "") -> Order:
+    """The open tab one version later, with these credits at cab-02, cab-03, …; all but one are resolved."""
+    done = Resolution(delivered=1, by="ack", at_ms=NOW_MS)
+    plays = []
+    for number, credit_id in enumerate(credit_ids):
+        delivery = _delivery(credit_id)
+        if credit_id != under_way:
+            delivery = msgspec.structs.replace(delivery, due_at_ms=None, resolution=done)
+        draw = Draw(token=f"token-{number}", at_ms=NOW_MS)
+        plays.append(
+            Credit(machine_id=f"cab-{number + 2:02}", count=1, price_minor=10, draw=draw, delivery=delivery)
+        )
+    payment = msgspec.structs.replace(
+        only_payment(order),
+        stage="funded",
+        payment_intent=f"pi_{order.order_id}",
+        arrival=Arrival(paid_at_ms=NOW_MS, held=True),
+        due_at_ms=None,
+    )
+    assert order.tab is not None
+    tab = msgspec.structs.replace(order.tab, ends_at_ms=NOW_MS + 1_000_000, due_at_ms=NOW_MS + 1_000)
+    return msgspec.structs.replace(
+        order, version=order.version + 1, payment=payment, credits=tuple(plays), tab=tab
+    )
 
 
 def published(order: Order, payment_intent: str, *credit_ids: str) -> Order:
@@ -140,7 +176,9 @@ offers = st.builds(
 
 
 @st.composite
-def credits_of(draw: st.DrawFn, number: int, *, free: bool, drawn: bool, resolved: bool) -> Credit:
+def credits_of(
+    draw: st.DrawFn, number: int, *, free: bool, drawn: bool, resolved: bool, on_tab: bool = False
+) -> Credit:
     """A credit that keeps the invariants, with whatever in the fields that have none."""
     count, delivery = draw(st.integers(1, 99)), None
     if drawn or resolved:
@@ -165,8 +203,23 @@ def credits_of(draw: st.DrawFn, number: int, *, free: bool, drawn: bool, resolve
         count=count,
         price_minor=0 if free else draw(_amounts),
         ready_installation=draw(st.none() | _names),
-        draw=None if number == 0 else Draw(token=f"{draw(_names)}-{number}", at_ms=draw(_times)),
+        draw=None if number == 0 and not on_tab else Draw(token=f"{draw(_names)}-{number}", at_ms=draw(_times)),
         delivery=delivery,
+    )
+
+
+@st.composite
+def tabs(draw: st.DrawFn, *, is_funded: bool, is_closed: bool) -> Tab:
+    """A tab that keeps the invariants."""
+    closing = st.builds(Closing, at_ms=_times, by=st.sampled_from(get_args(ClosedBy)))
+    is_open = is_funded and not is_closed
+    return Tab(
+        machine_id=draw(_names),
+        secret_hash=draw(st.text("0123456789abcdef", min_size=64, max_size=64)),
+        hold_read_at_ms=draw(_maybe_times),
+        ends_at_ms=draw(_times) if is_funded else None,
+        closing=draw(closing) if is_funded and is_closed else None,
+        due_at_ms=draw(_times) if is_open else None,
     )
 
 
@@ -177,6 +230,7 @@ def orders_at_version_1(draw: st.DrawFn, *, most_credits: int = 3) -> Order:
     kind: Kind = draw(st.sampled_from(get_args(Kind)))
     drawn = kind == "grant" or stage == "funded"
     resolved = drawn and draw(st.booleans())
+    on_tab = kind == "tab"
     credits = tuple(
         draw(
             credits_of(
@@ -184,13 +238,14 @@ def orders_at_version_1(draw: st.DrawFn, *, most_credits: int = 3) -> Order:
                 free=kind == "grant",
                 drawn=drawn,
                 resolved=resolved or (drawn and number > 0 and draw(st.booleans())),
+                on_tab=on_tab,
             )
         )
-        for number in range(draw(st.integers(1, most_credits)))
+        for number in range(0 if on_tab and not drawn else draw(st.integers(0 if on_tab else 1, most_credits)))
     )
     done = draw(st.booleans()) if resolved or (stage == "returning" and kind != "grant") else False
     payment = OrderPayment(
-        amount_minor=sum(credit.price_minor for credit in credits),
+        amount_minor=sum(credit.price_minor for credit in credits) + (draw(_amounts) if on_tab else 0),
         currency=draw(st.sampled_from(["myr", "usd", "jpy"])),
         stage=stage,
         checkout=draw(st.none() | st.builds(CheckoutPage, session_id=_names, url=st.none() | texts)),
@@ -208,6 +263,7 @@ def orders_at_version_1(draw: st.DrawFn, *, most_credits: int = 3) -> Order:
         note=draw(texts),
         payment=None if kind == "grant" else payment,
         credits=credits,
+        tab=draw(tabs(is_funded=drawn, is_closed=done or (resolved and draw(st.booleans())))) if on_tab else None,
         settlement=Settlement(done=done, due_at_ms=draw(_times), key=draw(texts), serial=draw(st.integers(0, 99))),
     )
     target = draw(st.integers(0, order.earned_minor)) if resolved else 0

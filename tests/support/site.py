@@ -103,6 +103,7 @@ class Site:
             limits=self.settings.limits,
             base_url=BASE_URL,
             price_id=self.settings.stripe_price_id,
+            tab_limits=self.settings.tab_limits,
             now_ms=lambda: self.now_ms,
             monotonic_ms=lambda: self.now_ms,
         )
@@ -126,6 +127,7 @@ class Site:
         self.dependencies = Dependencies(
             fulfilment=self.cloud.fulfilment,
             sales=self.cloud.sales,
+            tabs=self.cloud.tabs,
             intake=self.cloud.intake,
             operations=self.cloud.operations,
             identify=self.cloud.identify,

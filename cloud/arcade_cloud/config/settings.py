@@ -16,9 +16,10 @@ from arcade_cloud.config.host_names import host_name
 from arcade_cloud.config.private_files import why_not_private
 from arcade_cloud.config.variables import default_of
 from arcade_cloud.domain.limits import Limits
-from arcade_cloud.domain.money import parse_amount
+from arcade_cloud.domain.money import currency_of, format_amount, parse_amount
 from arcade_cloud.domain.pricing import STANDARD_FEES, Fee, parse_fee
 from arcade_cloud.domain.quiet_hours import QuietHours, parse_quiet_hours
+from arcade_cloud.domain.tab import TabLimit
 from arcade_cloud.errors import ArcadeError, BadRequest
 from arcade_shared.broker_address import TLS_PORT, BrokerAddress, is_loopback
 from arcade_shared.signing import MIN_SECRET_LENGTH
@@ -28,6 +29,8 @@ ENV_FILE = Path(".env.local")  # in the working directory
 LEAST_MACHINE_SILENT_S = 120
 # Shorter keys of other software are remarked on, not refused.
 GOOD_KEY_LENGTH = 16
+# More than anybody wants to choose from.
+TAB_LIMITS_AT_MOST = 6
 
 _LISTENER_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _PREFIX = re.compile(r"/|(/[A-Za-z0-9_.~-]{1,64}){1,4}/?")
@@ -93,6 +96,7 @@ class Settings:
     quiet_hours: QuietHours | None
     machine_silent_s: int  # 0: silent machines raise no alert
     rate_limit_per_minute: int  # 0: no limit
+    tab_limits: tuple[TabLimit, ...]  # the least first; none: there are no tabs
     manager_grant_limit: int  # credits in 24 hours
     manager_refund_limits: Mapping[str, int]  # in 24 hours, by currency, in minor units; empty: no limit
     trusted_proxies: int
@@ -161,6 +165,7 @@ def _read(env: Environment, *, on_lambda: bool) -> Settings:
         quiet_hours=_quiet_hours(env, zone),
         machine_silent_s=_machine_silent_s(env),
         rate_limit_per_minute=env.number("RATE_LIMIT_PER_MINUTE", 0, 1_000_000),
+        tab_limits=_tab_limits(env),
         manager_grant_limit=env.number("MANAGER_GRANT_LIMIT", 0, 1_000_000),
         manager_refund_limits=_refund_limits(env),
         trusted_proxies=env.number("TRUSTED_PROXIES", 0, 10),
@@ -182,6 +187,33 @@ def _card_fees(env: Environment) -> dict[str, Fee]:
         else:
             fees[currency] = fee
     return fees
+
+
+def _tab_limits(env: Environment) -> tuple[TabLimit, ...]:
+    """What a tab may hold, the least first."""
+    found: list[TabLimit] = []
+    for text in env.texts("TAB_LIMITS"):
+        code = text[-3:].lower()
+        currency = currency_of(code)
+        if not (code.isascii() and code.isalpha() and currency.is_known):
+            env.fault("TAB_LIMITS", f"{text[:40]!r} names no currency that Stripe takes: write 20.00MYR")
+            continue
+        try:
+            amount = parse_amount(text, code, bare_whole=True)
+        except BadRequest as error:
+            env.fault("TAB_LIMITS", str(error))
+            continue
+        least = max(1, currency.least_minor or 0)
+        if amount < least:
+            env.fault(
+                "TAB_LIMITS", f"{text[:40]!r} is less than {format_amount(least, code)}: Stripe holds no less"
+            )
+        found.append(TabLimit(amount, code))
+    if len({limit.currency for limit in found}) > 1:
+        env.fault("TAB_LIMITS", "must be in one currency: a tab is one hold for all machines")
+    if len(found) > TAB_LIMITS_AT_MOST:
+        env.fault("TAB_LIMITS", f"must hold at most {TAB_LIMITS_AT_MOST} amounts: players choose one of them")
+    return tuple(sorted(set(found)))
 
 
 def _refund_limits(env: Environment) -> dict[str, int]:

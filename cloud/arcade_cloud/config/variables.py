@@ -264,6 +264,31 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
             default=_LIMITS.checkout_life_s,
         ),
     ),
+    "Tabs: one hold for a visit": (
+        Variable(
+            name="TAB_LIMITS",
+            meaning="What players may choose to have held for a visit, such as 20.00MYR,50.00MYR, all in one "
+            "currency: they play on any machine with one tap, and pay only for what they played, in one payment. "
+            "Not set: there are no tabs.",
+        ),
+        Variable(
+            name="TAB_IDLE_S",
+            meaning="A tab is finished when nobody has played on it for so many seconds.",
+            default=_LIMITS.tab_idle_s,
+        ),
+        Variable(
+            name="TAB_LIFE_S",
+            meaning="So many seconds after its payment a tab is finished in any case; earlier where the hold on "
+            "the card is a short one.",
+            default=_LIMITS.tab_life_s,
+        ),
+        Variable(
+            name="TAB_FRESH_S",
+            meaning="A tab is played on only while Stripe has shown its hold standing so many seconds ago at "
+            "most.",
+            default=_LIMITS.tab_fresh_s,
+        ),
+    ),
     "People": (
         Variable(
             name="MANAGER_GRANT_LIMIT",

@@ -16,6 +16,7 @@ from arcade_cloud.domain.order import Credit, Order
 from arcade_cloud.domain.payment import LONGEST_WAIT_S as LONGEST_READ_WAIT_S
 from arcade_cloud.domain.payment import UNPAID_KEPT_S, is_kept_for_a_while
 from arcade_cloud.domain.settlement import REFUND_KEY_USE_MS, longest_wait_s
+from arcade_cloud.domain.tab import LONGEST_WAIT_S as LONGEST_TAB_WAIT_S
 
 # Off Stripe's clock by so much, a person is told; by so much more, nobody may pay: a payment would go back as too
 # late soon after, or Stripe's webhooks would be taken for forged.
@@ -46,7 +47,9 @@ _Part = TypeVar("_Part", bound=msgspec.Struct)
 
 def without_future(order: Order, now_ms: int) -> Order:
     """The order without times that lie further ahead than any rule puts them; the given one if there are none."""
-    payment, settlement = order.payment, order.settlement
+    payment, settlement, tab = order.payment, order.settlement, order.tab
+    if tab is not None:
+        tab = _changed(tab, due_at_ms=_due(tab.due_at_ms, LONGEST_TAB_WAIT_S, now_ms))
     if payment is not None and payment.stage in {"open", "abandoned"}:
         longest_s = UNPAID_KEPT_S if is_kept_for_a_while(payment) else LONGEST_READ_WAIT_S
         payment = _changed(payment, due_at_ms=_due(payment.due_at_ms, longest_s, now_ms))
@@ -61,7 +64,7 @@ def without_future(order: Order, now_ms: int) -> Order:
             serial_at_ms=serial_at_ms,
         )
     credits = tuple(_credit(credit, now_ms) for credit in order.credits)
-    return _changed(order, payment=payment, settlement=settlement, credits=credits)
+    return _changed(order, payment=payment, settlement=settlement, credits=credits, tab=tab)
 
 
 def _credit(credit: Credit, now_ms: int) -> Credit:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from arcade_cloud.domain.effects import Operation
 from arcade_cloud.domain.money import Payment, SessionStatus
-from arcade_cloud.domain.order import Acts, Settlement
+from arcade_cloud.domain.order import Acts, ClosedBy, Credit, Settlement
 from arcade_shared.messages import Ack
 
 
@@ -121,6 +121,31 @@ class RefundAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """A player has a credit drawn on a tab. All of the tab's conditions must hold in this very step.
+
+    Attributes:
+        credit: With what draws it, and without a delivery. A token that has drawn draws nothing more.
+        currency: Of its price.
+    """
+
+    credit: Credit
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class FreshenAsked:
+    """Somebody looks at a machine with a tab: its hold is to be read if that was not done lately."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseAsked:
+    """A tab is to be closed."""
+
+    by: ClosedBy
+
+
+@dataclass(frozen=True, slots=True)
 class Due:
     """The timer: the order is due."""
 
@@ -136,6 +161,9 @@ Event = (
     | TimeAsked
     | SettlementAttempted
     | RefundAsked
+    | Drawn
+    | FreshenAsked
+    | CloseAsked
     | Due
 )
 

@@ -26,6 +26,11 @@ def device_key(secret: str) -> bytes:
     return hmac.digest(secret.encode(), b"arcade device key 1\n", hashlib.sha256)
 
 
+def tab_key(secret: str) -> bytes:
+    """The key (32 bytes) with which the cloud signs what may be drawn on a tab. No machine has it."""
+    return hmac.digest(secret.encode(), b"arcade tab key 1\n", hashlib.sha256)
+
+
 def endpoint_secret(secret: str, endpoint_id: str) -> str:
     """The secret (`whsec_…`) with which the cloud signs what it sends to an endpoint of other software."""
     mac = hmac.digest(secret.encode(), b"arcade endpoint key 1\n" + endpoint_id.encode(), hashlib.sha256)
@@ -43,6 +48,7 @@ class Keyring:
         self.of_payments = tuple(payment_key(secret) for secret in self._secrets)
         self.of_captures = tuple(capture_key(secret) for secret in self._secrets)
         self.of_devices = tuple(device_key(secret) for secret in self._secrets)
+        self.of_tabs = tuple(tab_key(secret) for secret in self._secrets)
 
     def _of_machine(self, machine_id: str) -> tuple[bytes, ...]:
         return tuple(machine_key(secret, machine_id) for secret in self._secrets)

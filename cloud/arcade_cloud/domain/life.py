@@ -10,7 +10,7 @@
 
 Each event is handled by the part that it is about: `payment` knows nothing about pulses, `credit` nothing about
 money. One rule joins them here: the target is the price of what was delivered, less goodwill, and the order is
-settled once every credit is resolved.
+settled once every credit is resolved and no more may be drawn.
 
 Every decision with effects also leaves the order due. So the timer finds it again if the process dies before,
 between or after them.
@@ -23,6 +23,7 @@ import msgspec
 from arcade_cloud.domain import credit as credits
 from arcade_cloud.domain import payment as payments
 from arcade_cloud.domain import settlement
+from arcade_cloud.domain import tab as tabs
 from arcade_cloud.domain.alerts import Alert, alert
 from arcade_cloud.domain.clocks import without_future
 from arcade_cloud.domain.decisions import Context, Decision, Notice, Step
@@ -31,8 +32,11 @@ from arcade_cloud.domain.events import (
     Acked,
     CheckoutFailed,
     CheckoutMade,
+    CloseAsked,
+    Drawn,
     Due,
     Event,
+    FreshenAsked,
     PaymentRead,
     PaymentReported,
     PlayerReturned,
@@ -42,7 +46,7 @@ from arcade_cloud.domain.events import (
     TimeAsked,
 )
 from arcade_cloud.domain.money import Payment, currency_of
-from arcade_cloud.domain.order import Books, Credit, Delivery, Order, OrderPayment, credit_id_of
+from arcade_cloud.domain.order import Books, ClosedBy, Credit, Delivery, Order, OrderPayment, credit_id_of
 from arcade_cloud.domain.refunds import can_refund
 
 
@@ -79,6 +83,12 @@ def _decide(order: Order, event: Event, context: Context) -> Decision:
             return _about_credit(order, event, context)
         case RefundAsked():
             return _refund_asked(order, event, context)
+        case Drawn():
+            return _drawn(order, event, context)
+        case FreshenAsked():
+            return _freshened(order, context)
+        case CloseAsked():
+            return _closed(order, event.by, context)
     payment = order.payment
     if payment is None:
         return Decision(order)  # nobody pays for a grant
@@ -150,16 +160,25 @@ def _delivered(order: Order, index: int, step: Step[Credit], context: Context) -
     if not was_under_way or step.part.under_way:
         return Decision(moved, step.effects, alerts, step.text)
     moved = _with(moved, note=step.text)
-    if any(credit.under_way for credit in moved.credits):
-        return Decision(moved, step.effects, alerts, step.text)
-    settling = settlement.begin(_with(moved, books=_books(moved)), context)
-    return Decision(settling.order, (*step.effects, *settling.effects), (*alerts, *settling.alerts), step.text)
+    return _settling(Decision(moved, step.effects, alerts, step.text), context)
+
+
+def _settling(decision: Decision, context: Context) -> Decision:
+    """The decision, with settlement begun if every credit is resolved and no more may be drawn."""
+    order = decision.order
+    if order.is_open_tab or any(credit.under_way for credit in order.credits):
+        return decision
+    begun = settlement.begin(_with(order, books=_books(order)), context)
+    return Decision(
+        begun.order, (*decision.effects, *begun.effects), (*decision.alerts, *begun.alerts), decision.text
+    )
 
 
 def _books(order: Order) -> Books:
     """What is kept once every credit is resolved: the one rule that joins delivery and money."""
     earned, at_most = order.earned_minor, order.books.keep_at_most_minor
-    target = earned if at_most is None else min(earned, currency_of(order.currency).rounded_down(at_most))
+    target = earned - order.forgiven_minor
+    target = target if at_most is None else min(target, currency_of(order.currency).rounded_down(at_most))
     return Books(target_minor=target, keep_at_most_minor=at_most, goodwill_minor=earned - target)
 
 
@@ -206,7 +225,7 @@ def _due(order: Order, context: Context) -> Decision:
     decision = Decision(order)
     for index in range(len(order.credits)):
         decision = _joined(decision, _credit_due(decision.order, index, context))
-    return _and_reading(decision)
+    return _and_reading(_joined(decision, _tab_due(decision.order, context)))
 
 
 def _credit_due(order: Order, index: int, context: Context) -> Decision:
@@ -236,7 +255,11 @@ def _reported(order: Order, payment: OrderPayment, event: PaymentReported, conte
         closing=order.state in {"resolved", "returning"},
         context=context,
     )
-    return _paying(order, step, context)
+    noted = _paying(order, step, context)
+    if not order.is_open_tab or not noted.effects:
+        return noted
+    soon = tabs.not_later(order, tabs.with_next_look(noted.order, context, is_asked=True))
+    return Decision(soon, noted.effects, noted.alerts, noted.text)
 
 
 def _read(order: Order, payment: OrderPayment, event: PaymentRead, context: Context) -> Decision:
@@ -245,17 +268,26 @@ def _read(order: Order, payment: OrderPayment, event: PaymentRead, context: Cont
         return Decision(order)  # another payment gets an order of its own
     if event.read_at_ms is not None and payments.was_read_before(shown, payment):
         return Decision(order)  # it was read before what is on record, and comes after it
-    if shown is not None and order.state in {"open", "abandoned", "funded", "revoking"}:
+    if order.tab is None and shown is not None and order.state in {"open", "abandoned", "funded", "revoking"}:
         captured = _captured_before(order, payment, shown, context)
         if captured is not None:
             return captured
+    if order.tab is not None and shown is not None and event.read_at_ms is None and shown.has_money:
+        # What a webhook shows opens no tab and proves no hold: it does not say when the hold ends.
+        return _reported(order, payment, PaymentReported(shown.payment_intent, "money has arrived"), context)
     match order.state:
         case "open" | "abandoned":
+            if shown is not None and shown.has_money and order.tab is not None and event.read_at_ms is not None:
+                return _tab_money(order, payment, shown, event.read_at_ms, context)
             if shown is not None and shown.has_money:
                 return _money(order, payment, shown, context)
             return _paying(order, payments.read_without_money(payment, event, context), context)
         case "funded" | "revoking":
-            return Decision(order) if shown is None else _read_while_delivering(order, payment, shown, context)
+            if shown is None:
+                return Decision(order)
+            if order.tab is not None:
+                return _tab_read(order, payment, shown, event.read_at_ms, context)
+            return _read_while_delivering(order, payment, shown, context)
     if shown is None:
         return Decision(order)
     if event.read_at_ms is None:  # a webhook; the order has moved on since it was loaded
@@ -315,6 +347,79 @@ def _read_while_delivering(order: Order, payment: OrderPayment, shown: Payment, 
     return _joined(read, _revoke_all(read.order, why, context))
 
 
+# --- the tab ---------------------------------------------------------------------------------------------
+
+
+def _tab_money(order: Order, payment: OrderPayment, shown: Payment, read_at_ms: int, context: Context) -> Decision:
+    """A reading shows money for a tab that is not open yet. It opens the tab, or goes back."""
+    if settlement.unknown_capture(order, shown, context) is not None:
+        # An older database was put back: what the record cannot explain stands, and is shown.
+        there = _with(order, payment=payments.arrive_captured(payment, shown, context))
+        return settlement.step(tabs.closed(there, "restored", context), shown, context)
+    arrived, arrival = payments.arrived(payment, shown, context)
+    why_not, is_wrong = tabs.why_not_opened(payment, shown, arrival, context)
+    if why_not:
+        wrong = (Notice("wrong_payment", f"The money goes back: {why_not}."),) if is_wrong else ()
+        back = _with(order, payment=msgspec.structs.replace(arrived, stage="returning"), note=why_not)
+        returning = settlement.begin(back, context)
+        return Decision(
+            returning.order, returning.effects, (*_alerts(order, wrong, context), *returning.alerts), why_not
+        )
+    funded = _with(order, payment=msgspec.structs.replace(arrived, stage="funded"), note="")
+    return Decision(tabs.opened(funded, read_at_ms, context), text="the tab is open")
+
+
+def _tab_read(
+    order: Order, payment: OrderPayment, shown: Payment, read_at_ms: int | None, context: Context
+) -> Decision:
+    """A reading while a tab is open, or while machines work on one that is closed."""
+    step, _ = payments.read_while_delivering(payment, shown)
+    read = _paying(order, step, context)
+    if tabs.stands(payment, shown) and read_at_ms is not None:
+        return Decision(tabs.read(read.order, read_at_ms, context), read.effects, read.alerts, read.text)
+    is_restored = settlement.unknown_capture(order, shown, context) is not None
+    closed = _joined(read, _closed(read.order, "restored" if is_restored else "hold", context))
+    if order.state == "revoking":
+        return closed
+    return _joined(closed, _revoke_all(closed.order, tabs.closed_text("hold"), context))
+
+
+def _drawn(order: Order, event: Drawn, context: Context) -> Decision:
+    """Draw a credit on a tab, if all conditions hold: nothing can come between them and this step."""
+    draw = event.credit.draw
+    is_drawn = draw is not None and tabs.credit_drawn_by(order, draw.token) is not None
+    if order.tab is None or is_drawn or tabs.why_not_drawn(order, event.credit, event.currency, context):
+        return Decision(order)
+    on_tab = tabs.drawn(order, event.credit, context)
+    published = _credit_due(on_tab, len(on_tab.credits) - 1, context)
+    text = f"{event.credit.count} drawn at machine {event.credit.machine_id}"
+    return Decision(published.order, published.effects, published.alerts, text)
+
+
+def _freshened(order: Order, context: Context) -> Decision:
+    if not order.is_open_tab or tabs.is_fresh(order, context.now_ms, context.limits):
+        return Decision(order)
+    return Decision(tabs.with_next_look(order, context, is_asked=True), (ReadPayment(),))
+
+
+def _closed(order: Order, by: ClosedBy, context: Context) -> Decision:
+    """Close an open tab. What is under way runs to its own end, and then the money moves, once."""
+    if not order.is_open_tab:
+        return Decision(order)
+    shut = tabs.closed(order, by, context)
+    return _settling(Decision(shut, text=shut.note), context)
+
+
+def _tab_due(order: Order, context: Context) -> Decision:
+    tab = tabs.of(order)
+    if tab is None or tab.due_at_ms is None or context.now_ms < tab.due_at_ms:
+        return Decision(order)
+    over = tabs.why_over(order, context.now_ms, context.limits)
+    if over is not None and context.clock != "wrong":
+        return _closed(order, over, context)
+    return Decision(tabs.with_next_look(order, context, is_asked=True), (ReadPayment(),))
+
+
 # --- the operator ----------------------------------------------------------------------------------------
 
 
@@ -324,7 +429,8 @@ def _refund_asked(order: Order, event: RefundAsked, context: Context) -> Decisio
     text = f"refund by {event.by}: {event.reason}"
     keep = currency_of(order.currency).rounded_down(max(0, event.keep_minor))
     if order.state in {"funded", "revoking"}:
-        asked = _revoke_all(_keeping_at_most(order, keep), text, context)
+        closed = _closed(_keeping_at_most(order, keep), "operator", context)
+        asked = _joined(closed, _revoke_all(closed.order, text, context))
         return Decision(asked.order, asked.effects, asked.alerts, text)
     books, settled = order.books, order.settlement
     lowered = _with(

@@ -7,6 +7,9 @@ from arcade_shared.cabinet import MAX_TRAIN_S
 # A hold on a card lasts seven days, on some cards less than five. After the last resort there must be time left to
 # capture it, even if Stripe is down then.
 LAST_RESORT_AT_MOST_S = 3 * 86_400
+# A tab is for one visit. It must end long before the hold does, which every tab's own end sees to as well.
+TAB_LIFE_AT_MOST_S = 2 * 86_400
+TAB_FRESH_AT_MOST_S = 3600
 # The clocks of the cloud's processes may differ by this much, and an agent's estimate of the cloud's time is ahead
 # by one round trip. What comes from further ahead shows that some clock is wrong.
 SKEW_MS = 10_000
@@ -26,6 +29,9 @@ class Limits:
         last_resort_s: After this time the money goes back, whatever is down.
         answer_s: How long the machine and the broker have to answer one revoke or one echo.
         checkout_life_s: The life of the payment page.
+        tab_idle_s: A tab is closed when nobody has drawn on it for so long.
+        tab_life_s: From a tab's payment until it is closed, at the latest.
+        tab_fresh_s: Credits are drawn on a tab only while its hold was read standing so lately.
     """
 
     deliver_within_s: int = 120
@@ -34,6 +40,9 @@ class Limits:
     last_resort_s: int = 24 * 3600
     answer_s: int = 10
     checkout_life_s: int = 31 * 60
+    tab_idle_s: int = 3600
+    tab_life_s: int = 12 * 3600
+    tab_fresh_s: int = 600
 
     @property
     def delivery_ms(self) -> int:
@@ -54,6 +63,9 @@ class Limits:
                 ("hold_silence_limit_s", self.hold_silence_limit_s),
                 ("last_resort_s", self.last_resort_s),
                 ("answer_s", self.answer_s),
+                ("tab_idle_s", self.tab_idle_s),
+                ("tab_life_s", self.tab_life_s),
+                ("tab_fresh_s", self.tab_fresh_s),
             )
             if value < 1
         ]
@@ -72,6 +84,18 @@ class Limits:
         if self.last_resort_s > LAST_RESORT_AT_MOST_S:
             found.append(
                 f"LAST_RESORT_S ({self.last_resort_s}) must be at most {LAST_RESORT_AT_MOST_S}: holds on cards end"
+            )
+        if self.tab_idle_s > self.tab_life_s:
+            found.append(f"TAB_IDLE_S ({self.tab_idle_s}) must be at most TAB_LIFE_S ({self.tab_life_s})")
+        if self.tab_life_s > TAB_LIFE_AT_MOST_S:
+            found.append(
+                f"TAB_LIFE_S ({self.tab_life_s}) must be at most {TAB_LIFE_AT_MOST_S}: it is for one visit, and "
+                "holds on cards end"
+            )
+        if self.tab_fresh_s > TAB_FRESH_AT_MOST_S:
+            found.append(
+                f"TAB_FRESH_S ({self.tab_fresh_s}) must be at most {TAB_FRESH_AT_MOST_S}: a hold that has ended "
+                "pays for nothing"
             )
         if not 30 * 60 <= self.checkout_life_s <= 24 * 3600:
             found.append("CHECKOUT_LIFE_S must lie between 1800 and 86400: Stripe accepts no other life")

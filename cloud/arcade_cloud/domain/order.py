@@ -2,6 +2,7 @@
 
     Order ── payment ──── what the player owes, and what Stripe shows (a grant has none)
           ├─ credits ──── one or more; each ── delivery ── command, revoking, resolution
+          ├─ tab ──────── of a tab only: whose it is, and until when credits may be drawn
           ├─ books ────── what the operator keeps, and what became of the rest
           └─ settlement ─ how Stripe is made to show that
 
@@ -26,12 +27,15 @@ from arcade_shared.ids import uuid7
 State = Literal["open", "abandoned", "funded", "revoking", "resolved", "settled", "returning"]
 # Money or credits of a player are under way.
 UNDER_WAY: frozenset[State] = frozenset({"funded", "revoking", "resolved", "returning"})
-Kind = Literal["checkout", "link", "grant", "unmatched"]
+Kind = Literal["checkout", "link", "grant", "unmatched", "tab"]
 Stage = Literal["open", "abandoned", "funded", "returning"]
 # How a credit was resolved. `broker`: a subscriber machine, which sends no acks.
 ResolvedBy = Literal["ack", "silence", "last resort", "unsent", "broker", "unconfirmed"]
 # What is known about the latest message about a credit. Empty: none was sent yet.
 Sending = Literal["", "sending", "confirmed", "nobody", "refused", "unknown"]
+# Why nothing more may be drawn on a tab. `hold`: it ended, or was touched at Stripe. `restored`: an older database
+# was put back.
+ClosedBy = Literal["player", "idle", "life", "hold", "operator", "restored"]
 
 
 # --- the payment -----------------------------------------------------------------------------------------
@@ -138,7 +142,10 @@ class Credit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         ready_installation: The installation that was ready when the credit was ordered. The credit is for no
             other. None: for the installation that is known when the money arrives.
-        draw: What drew it. An order's first credit is drawn by the payment itself, and has none.
+        draw: What drew it. An order's first credit is drawn by the payment itself, and has none; on a tab, each
+            has one.
+        goodwill_minor: Of a play on a tab: the most of its price that the operator gives back although it was
+            delivered.
     """
 
     machine_id: str
@@ -148,6 +155,12 @@ class Credit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ready_installation: str | None = None
     draw: Draw | None = None
     delivery: Delivery | None = None
+    goodwill_minor: int = 0
+
+    @property
+    def drawn_at_ms(self) -> int | None:
+        """When it was drawn; None while it is not paid for."""
+        return None if self.delivery is None else self.delivery.drawn_at_ms
 
     @property
     def command(self) -> Command | None:
@@ -178,6 +191,36 @@ class Credit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """How many delivered credits a sum pays for: the fewest that it does not exceed."""
         sums = (kept_for(self.price_minor, number, self.count, currency) for number in range(self.count))
         return next((number for number, price in enumerate(sums) if price >= amount_minor), self.count)
+
+
+# --- the tab ---------------------------------------------------------------------------------------------
+
+
+class Closing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Since when nothing more may be drawn on a tab, and why. It never changes again."""
+
+    at_ms: int
+    by: ClosedBy
+
+
+class Tab(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One hold for a visit, on which credits are drawn. Its rules are in `domain.tab`.
+
+    Attributes:
+        machine_id: Where it was opened.
+        secret_hash: Of the secret that the player's browser keeps (`domain.tab.hash_of`).
+        hold_read_at_ms: When the latest reading began that showed the hold standing, whole. None: not read yet.
+        ends_at_ms: When its life ends: fixed when it opens.
+        closing: None: it is open.
+        due_at_ms: When the timer reads its hold again, or closes it.
+    """
+
+    machine_id: str
+    secret_hash: str
+    hold_read_at_ms: int | None = None
+    ends_at_ms: int | None = None
+    closing: Closing | None = None
+    due_at_ms: int | None = None
 
 
 # --- books and settlement --------------------------------------------------------------------------------
@@ -240,7 +283,7 @@ class Settlement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One order. `note` says to people why it is in its state."""
+    """One order. `note` says to people why it is in its state. A tab has no credits before the first is drawn."""
 
     order_id: str
     version: int = 0
@@ -251,6 +294,7 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     credits: tuple[Credit, ...]
     books: Books = Books()
     settlement: Settlement = Settlement()
+    tab: Tab | None = None
 
     @property
     def state(self) -> State:
@@ -259,6 +303,8 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             return "settled"
         if self.payment is not None and self.payment.stage != "funded":
             return self.payment.stage
+        if self.is_open_tab:
+            return "funded"
         under_way = [credit for credit in self.credits if credit.under_way]
         if not under_way:
             return "resolved"
@@ -269,6 +315,8 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """When the timer must look at the order: the earliest time that a part needs. None: never."""
         due = [credit.delivery.due_at_ms for credit in self.credits if credit.delivery is not None]
         due.append(self.settlement.due_at_ms)
+        if self.tab is not None:
+            due.append(self.tab.due_at_ms)
         if self.payment is not None:
             due.append(self.payment.due_at_ms)
         return min((at_ms for at_ms in due if at_ms is not None), default=None)
@@ -291,13 +339,25 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def machine_id(self) -> str:
-        """The machine of its first credit. The order is listed under it for good."""
-        return self.credits[0].machine_id
+        """Where it was begun. The order is listed under this machine for good."""
+        return self.credits[0].machine_id if self.tab is None else self.tab.machine_id
 
     @property
     def machine_ids(self) -> tuple[str, ...]:
-        """The machines of its credits, each once."""
-        return tuple(dict.fromkeys(credit.machine_id for credit in self.credits))
+        """Where it was begun, and the machines of its credits, each once."""
+        return tuple(dict.fromkeys((self.machine_id, *(credit.machine_id for credit in self.credits))))
+
+    @property
+    def is_open_tab(self) -> bool:
+        """Whether it is a tab on which credits may be drawn."""
+        is_funded = self.payment is not None and self.payment.stage == "funded" and not self.settlement.done
+        return self.tab is not None and self.tab.closing is None and is_funded
+
+    @property
+    def committed_minor(self) -> int:
+        """The price of what was delivered and of what is under way, whatever becomes of it."""
+        under_way = sum(credit.price_minor for credit in self.credits if credit.under_way)
+        return self.earned_minor + under_way
 
     @property
     def checkout_url(self) -> str | None:
@@ -345,7 +405,7 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def amount_minor(self) -> int:
-        """The price of the whole order; 0 for a grant."""
+        """The price of the whole order, or the limit of a tab; 0 for a grant."""
         return 0 if self.payment is None else self.payment.amount_minor
 
     @property
@@ -357,6 +417,11 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def earned_minor(self) -> int:
         """The price of what was delivered."""
         return sum(credit.earned_minor(self.currency) for credit in self.credits)
+
+    @property
+    def forgiven_minor(self) -> int:
+        """What the operator gives back of single plays on a tab."""
+        return sum(min(credit.goodwill_minor, credit.earned_minor(self.currency)) for credit in self.credits)
 
 
 def code_of(order_id: str) -> str:
@@ -432,16 +497,22 @@ def check(order: Order) -> None:
         if not holds:
             raise InvariantBroken(f"order {order.order_id} ({order.state if order.credits else '?'}): {text}")
 
-    rule(bool(order.credits), "no credits")
+    rule((order.tab is None) == (order.kind != "tab"), "it is both a tab and none")
+    rule(bool(order.credits) or order.tab is not None, "no credits")
     payment, books, state = order.payment, order.books, order.state
     rule((payment is None) == (order.kind == "grant"), "it is both free and paid for")
     for credit in order.credits:
         _check_credit(credit, rule)
     draws = [credit.draw.token for credit in order.credits if credit.draw is not None]
-    rule(len(order.credits) - 1 == len(draws) == len(set(draws)), "two credits are drawn by the same")
-    rule(order.credits[0].draw is None, "its first credit is a later one")
-    prices = sum(credit.price_minor for credit in order.credits)
-    rule(prices == order.amount_minor, "its credits cost more or less than it")
+    rule(len(set(draws)) == len(draws), "two credits are drawn by the same")
+    if order.tab is None:
+        rule(len(order.credits) - 1 == len(draws), "two credits are drawn by the payment")
+        rule(order.credits[0].draw is None, "its first credit is a later one")
+        rule(not any(credit.goodwill_minor for credit in order.credits), "one of its credits is given back")
+        prices = sum(credit.price_minor for credit in order.credits)
+        rule(prices == order.amount_minor, "its credits cost more or less than it")
+    else:
+        _check_tab(order, order.tab, rule)
     if payment is not None:
         rule(payment.amount_minor >= 0, "a negative amount")
         rule(payment.stage != "funded" or payment.arrival is not None, "funded without a payment")
@@ -458,6 +529,19 @@ def check(order: Order) -> None:
         rule(0 <= books.target_minor <= earned_minor, "more is kept than was earned")
     else:
         rule(books.target_minor == 0, "money is kept for nothing")
+
+
+def _check_tab(order: Order, tab: Tab, rule: Callable[[bool, str], None]) -> None:
+    is_open = order.is_open_tab
+    rule(order.payment is not None, "a tab without a payment")
+    rule(all(credit.draw is not None for credit in order.credits), "a credit was drawn on the tab by nothing")
+    rule(order.committed_minor <= order.amount_minor, "more was drawn on the tab than it has")
+    rule(not is_open or tab.due_at_ms is not None, "an open tab is never due")
+    rule(is_open or tab.due_at_ms is None, "a tab that is not open is due")
+    rule(not is_open or tab.ends_at_ms is not None, "an open tab has no end")
+    is_funded = order.payment is not None and order.payment.stage == "funded"
+    rule(is_funded or (tab.closing is None and not order.credits), "something was drawn on no money")
+    rule(is_open or not is_funded or tab.closing is not None, "it is neither open nor closed")
 
 
 def _check_credit(credit: Credit, rule: Callable[[bool, str], None]) -> None:

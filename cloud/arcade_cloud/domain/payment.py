@@ -194,22 +194,29 @@ class Arrived:
     wrong: bool = False
 
 
-def arrive(payment: OrderPayment, shown: Payment, context: Context) -> Arrived:
-    """Accept money that a reading or an unambiguous webhook shows, for the order or to give it back."""
-    paid_at_ms = context.now_ms if shown.paid_at_ms is None else min(shown.paid_at_ms, context.now_ms)
-    arrived = _with(
+def arrived(payment: OrderPayment, shown: Payment, context: Context) -> tuple[OrderPayment, Arrival]:
+    """The payment with money that a reading or an unambiguous webhook shows, and how it arrived."""
+    arrival = Arrival(
+        paid_at_ms=context.now_ms if shown.paid_at_ms is None else min(shown.paid_at_ms, context.now_ms),
+        held=shown.status == "requires_capture",
+        capture_before_ms=shown.capture_before_ms,
+    )
+    there = _with(
         payment,
         payment_intent=shown.payment_intent,
         shown=shown,
-        arrival=Arrival(
-            paid_at_ms=paid_at_ms,
-            held=shown.status == "requires_capture",
-            capture_before_ms=shown.capture_before_ms,
-        ),
+        arrival=arrival,
         recheck=False,
         reads=0,
         due_at_ms=None,
     )
+    return there, arrival
+
+
+def arrive(payment: OrderPayment, shown: Payment, context: Context) -> Arrived:
+    """Accept the money for the order's credits, or to give it back."""
+    there, arrival = arrived(payment, shown, context)
+    paid_at_ms = arrival.paid_at_ms
     why_not, wrong = "", True
     if (shown.amount_minor, shown.currency) != (payment.amount_minor, payment.currency):
         why_not = "the amount paid is not the price of the order"
@@ -219,16 +226,15 @@ def arrive(payment: OrderPayment, shown: Payment, context: Context) -> Arrived:
         why_not, wrong = "the payment became known too late to deliver the credits", False
     elif _ends_too_soon(shown, paid_at_ms, context.limits):
         why_not = "the hold ends too soon to deliver the credits and to capture it then"
-    return Arrived(_with(arrived, stage="returning" if why_not else "funded"), paid_at_ms, why_not, wrong)
+    return Arrived(_with(there, stage="returning" if why_not else "funded"), paid_at_ms, why_not, wrong)
 
 
 def arrive_captured(payment: OrderPayment, shown: Payment, context: Context) -> OrderPayment:
     """Accept a hold that this cloud has captured already, though the record does not know it."""
-    arrived = arrive(payment, shown, context).payment
-    arrival = payment.arrival or arrived.arrival
-    if payment.arrival is None and arrival is not None:
+    there, arrival = arrived(payment, shown, context)
+    if payment.arrival is None:
         arrival = msgspec.structs.replace(arrival, held=True)
-    return _with(arrived, stage="funded", arrival=arrival, recheck=False)
+    return _with(there, stage="funded", arrival=payment.arrival or arrival, recheck=False)
 
 
 def read_while_delivering(payment: OrderPayment, shown: Payment) -> tuple[Step[OrderPayment], bool]:

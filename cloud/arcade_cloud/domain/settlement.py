@@ -21,6 +21,7 @@ from arcade_cloud.domain.events import SettlementAttempted
 from arcade_cloud.domain.money import Payment, currency_of, format_amount
 from arcade_cloud.domain.order import Acts, Order, OrderPayment
 from arcade_cloud.domain.payment import DISPUTED
+from arcade_cloud.domain.tab import is_too_small
 from arcade_cloud.errors import InvariantBroken
 
 SETTLE_BACKOFF_S = (5, 15, 60, 300, 900, 3600)
@@ -162,6 +163,8 @@ def step(order: Order, shown: Payment, context: Context) -> Decision:
         look_ms = later(context, PROCESSING_BACKOFF_S, order.settlement.attempts)
         return Decision(_due(_reopened(read), look_ms), alerts=alerts)
     if shown.status == "requires_capture":
+        if is_too_small(read, target):
+            read, target = _let_go(read), 0
         if target == 0:
             return _act(read, "cancel", 0, context, alerts)
         whole = read.settlement.whole_capture
@@ -216,6 +219,13 @@ def _given_earlier(order: Order, target_minor: int) -> Order:
     books = order.books
     goodwill = books.goodwill_minor + books.target_minor - target_minor
     return knowing(_booked(order, order.note, target_minor=target_minor, goodwill_minor=goodwill))
+
+
+def _let_go(order: Order) -> Order:
+    """The order of a tab of which Stripe captures no sum as small as what is to be kept: it is given away."""
+    books, amount = order.books, format_amount(order.books.target_minor, order.currency)
+    note = f"{amount} are let go: Stripe captures no sum as small"
+    return _booked(order, note, target_minor=0, goodwill_minor=books.goodwill_minor + books.target_minor)
 
 
 def _in_steps(order: Order) -> Order:
@@ -302,7 +312,7 @@ def _refused(order: Order, event: SettlementAttempted, context: Context) -> Deci
     shown = _paid_by(order).shown
     whole_minor = 0 if shown is None else shown.amount_minor
     is_partial = event.code == PARTIAL_CAPTURE and order.books.target_minor < whole_minor
-    if is_partial and event.key == _key("capture", order):
+    if is_partial and order.tab is None and event.key == _key("capture", order):
         whole = _settling(over, whole_capture=True, key_at_ms=None)
         text = "Stripe does not capture just this part: everything is captured, the rest refunded"
         return Decision(whole, (ReadPayment(),), text=text)
@@ -310,6 +320,12 @@ def _refused(order: Order, event: SettlementAttempted, context: Context) -> Deci
         f"Stripe refused to {event.operation} the payment ({event.code}). The cloud tries again. "
         "Look up the payment at Stripe; often the balance is too low."
     )
+    if is_partial and order.tab is not None:  # a tab is never captured whole: the player would pay for nothing
+        text = (
+            f"Stripe refuses to capture just {format_amount(order.books.target_minor, order.currency)} of a tab's "
+            "hold. The cloud tries again until the hold ends, then books a loss. Refund the tab to let the hold "
+            "go at once."
+        )
     return Decision(over, alerts=(_alert(order, "settle_refused", text, context, event.operation),), text=text)
 
 

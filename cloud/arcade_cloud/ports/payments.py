@@ -12,6 +12,10 @@ class CheckoutRequest:
     """A Checkout Session to create, for `quantity` offers. Our ids go into its metadata and its payment's.
 
     `mark` goes there too: it proves later that the payment is ours (`domain.ownership`).
+
+    Attributes:
+        is_tab: The amount is only held, for a visit. It can be paid by card alone (and by what rides on one, such
+            as Apple Pay): nothing else can be held, and says when the hold ends. The offer's label says what for.
     """
 
     order_id: str
@@ -24,6 +28,7 @@ class CheckoutRequest:
     expires_at_ms: int
     site: str
     mark: str
+    is_tab: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

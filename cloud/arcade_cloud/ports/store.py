@@ -2,9 +2,9 @@
 
 All adapters pass one contract suite. Records go in and come out whole. A store interprets only what it indexes: an
 order's `order_id`, `code`, `last4`, `version`, `due_at_ms`, `under_way_since_ms`, `machine_ids`, `created_at_ms`,
-`payment_intent` and `credit_ids`, a line's `order_id`, `serial` and `day`, a presence's `due_at_ms`, and whether
-an alert lasts or stands. Any call may raise StoreUnavailable, or FormTooNew if a newer version of this program has
-written.
+`payment_intent`, `credit_ids` and its tab's `secret_hash`, a line's `order_id`, `serial` and `day`, a presence's
+`due_at_ms`, and whether an alert lasts or stands. Any call may raise StoreUnavailable, or FormTooNew if a newer
+version of this program has written.
 """
 
 from collections.abc import Collection, Sequence
@@ -69,6 +69,9 @@ class Store(Protocol):
     def move(self, move: Move) -> None:
         """Store one step. A payment intent or credit id, once stored with an order, belongs to it for good.
 
+        So does the secret of a tab, which is stored with its first version. What a credit on a tab claims is
+        stored while it is under way.
+
         Raises:
             AlreadySeen: `seen` is on record. As with the other errors, nothing is stored.
             Conflict: The stored version is not the expected one, or lines with that serial are booked.
@@ -94,6 +97,10 @@ class Store(Protocol):
         ...
 
     def order_of_credit(self, credit_id: str) -> str | None: ...
+
+    def order_of_tab(self, secret_hash: str) -> str | None:
+        """The id of the order of the tab with that secret."""
+        ...
 
     def due_orders(self, now_ms: int, limit: int) -> list[str]:
         """The ids of orders that are due, at most `limit`, the longest due first."""

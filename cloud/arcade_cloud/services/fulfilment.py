@@ -28,6 +28,7 @@ from arcade_cloud.domain.effects import (
     Settle,
 )
 from arcade_cloud.domain.events import (
+    Drawn,
     Due,
     Event,
     PaymentRead,
@@ -158,7 +159,7 @@ class Fulfilment:
                 return None, ()
             if seen is not None and is_another(order.payment, _payment_intent_of(event)):
                 raise PaymentTaken(f"order {order_id} has another payment intent")
-            decision = decide(order, event, self._context(order))
+            decision = decide(order, event, self.context(order, event))
             try:
                 if decision.forget:
                     self.store.forget(order)
@@ -214,8 +215,11 @@ class Fulfilment:
         lines = books.lines(booked, order, at_ms=at_ms, zone=self.zone, locations=locations)
         return lines, added(booked, lines)
 
-    def _context(self, order: Order) -> Context:
-        waiting = [c for c in order.credits if c.command is None and c.resolution is None and not c.subscriber]
+    def context(self, order: Order, event: Event | None = None) -> Context:
+        """What a decision about the order may depend on now. What is drawn belongs to the order already."""
+        drawn = (event.credit,) if isinstance(event, Drawn) else ()
+        every = (*order.credits, *drawn)
+        waiting = [c for c in every if c.command is None and c.resolution is None and not c.subscriber]
         machine_ids = dict.fromkeys(credit.machine_id for credit in waiting)
         presences = [self.store.presence(machine_id) for machine_id in machine_ids]
         now_ms, off_ms = self.now_ms(), self.payments.clock_off_ms()
@@ -279,7 +283,7 @@ class Fulfilment:
                 `later`.
         """
         pending = list(effects)
-        at_most = MAX_CHAIN * len(order.credits)
+        at_most = MAX_CHAIN * max(1, len(order.credits))
         for _ in range(at_most):
             if not pending:
                 return

@@ -181,15 +181,37 @@ class Sales:
             mark=mark(self.keyring.of_payments[0], ours),
         )
         try:
+            return self.send_to_checkout(
+                order, request, opened=lambda: self.unsellable.sold(machine, offer, quantity)
+            )
+        except PaymentsRefused as error:
+            self.unsellable.refused(machine, offer, quantity, error)
+            raise
+
+    def send_to_checkout(
+        self, order: Order, request: CheckoutRequest, *, opened: Callable[[], None] = lambda: None
+    ) -> Order:
+        """Open the checkout of an order that was just begun.
+
+        Args:
+            opened: Is called when Stripe has opened it.
+
+        Raises:
+            NotReady: A clock is wrong, so nobody may pay.
+            BadRequest: Stripe told no address.
+            PaymentsUnavailable: Try again later.
+            PaymentsRefused: The set-up at Stripe is wrong.
+            StoreUnavailable: Try again later.
+        """
+        order_id = order.order_id
+        try:
             checkout = self.payments.create_checkout(request, key=f"checkout:{order_id}")
         except PaymentsError as error:
             self.fulfilment.move(order_id, CheckoutFailed(f"Stripe created no checkout: {type(error).__name__}"))
             if (closed := self.why_closed()) is not None:  # what it asked for lies in the past, or far ahead
                 raise NotReady(closed) from error
-            if isinstance(error, PaymentsRefused):
-                self.unsellable.refused(machine, offer, quantity, error)
             raise
-        self.unsellable.sold(machine, offer, quantity)
+        opened()
         if (closed := self.why_closed()) is not None:  # the first answer of Stripe's has shown it
             self.fulfilment.move(order_id, CheckoutFailed("this process's clock is off Stripe's"))
             raise NotReady(closed)

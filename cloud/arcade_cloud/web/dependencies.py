@@ -14,6 +14,7 @@ from arcade_cloud.services.machine_messages import MachineMessages
 from arcade_cloud.services.operations import Operations
 from arcade_cloud.services.payment_intake import PaymentIntake
 from arcade_cloud.services.sales import Sales
+from arcade_cloud.services.tabs import Tabs
 from arcade_cloud.services.takings import Takings
 from arcade_cloud.services.webhook_watch import WebhookWatch
 
@@ -32,6 +33,7 @@ class Dependencies:
     """
 
     sales: Sales
+    tabs: Tabs
     intake: PaymentIntake
     operations: Operations
     identify: Identify

@@ -16,6 +16,7 @@ from arcade_cloud.config.settings import Settings, SettingsError, load, warnings
 from arcade_cloud.config.variables import VARIABLES, default_of, example
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.domain.quiet_hours import QuietHours
+from arcade_cloud.domain.tab import TabLimit
 
 ROOT = Path(__file__).parents[3]
 
@@ -529,3 +530,30 @@ def test_a_site_is_allowed_under_the_names_that_are_set() -> None:
         PUBLIC_BASE_URL="https://Play.example:8443/arcade", ALLOWED_HOSTS="Shop.example, [::1]:5000"
     )
     assert settings.allowed_hosts == {"play.example", "shop.example", "::1"}
+
+
+def test_limits_of_tabs_are_amounts_of_one_currency_the_least_first() -> None:
+    assert load_with().tab_limits == ()
+    assert load_with(TAB_LIMITS="50.00MYR, 20MYR,20.00MYR").tab_limits == (
+        TabLimit(2000, "myr"),
+        TabLimit(5000, "myr"),
+    )
+    assert load_with(TAB_LIMITS="2000JPY").tab_limits == (TabLimit(2000, "jpy"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("20.00", "names no currency"),
+        ("20.00XYZ", "names no currency"),
+        ("twentyMYR", "not an amount"),
+        ("-5.00MYR", "not an amount"),
+        ("1.00MYR", "less than RM 2.00"),
+        ("0JPY", "less than"),
+        ("20.00MYR,20.00SGD", "one currency"),
+        ("3MYR,4MYR,5MYR,6MYR,7MYR,8MYR,9MYR", "at most 6"),
+    ],
+)
+def test_other_limits_of_tabs_are_refused(text: str, why: str) -> None:
+    with pytest.raises(SettingsError, match=f"TAB_LIMITS.*{why}"):
+        load_with(TAB_LIMITS=text)

@@ -40,3 +40,18 @@ def test_silence_must_outlast_the_delivery_and_the_longest_train() -> None:
 def test_all_faults_are_told_at_once() -> None:
     wrong = Limits(deliver_within_s=0, last_resort_s=4 * 86_400, answer_s=-1, checkout_life_s=1)
     assert len(wrong.faults()) == 4
+
+
+@pytest.mark.parametrize(
+    ("limits", "named"),
+    [
+        (Limits(tab_idle_s=0), "TAB_IDLE_S"),
+        (Limits(tab_life_s=0), "TAB_LIFE_S"),
+        (Limits(tab_fresh_s=0), "TAB_FRESH_S"),
+        (Limits(tab_idle_s=43_201), "TAB_IDLE_S"),
+        (Limits(tab_life_s=2 * 86_400 + 1), "TAB_LIFE_S"),
+        (Limits(tab_fresh_s=3601), "TAB_FRESH_S"),
+    ],
+)
+def test_limits_of_tabs_that_make_no_sense_are_named(limits: Limits, named: str) -> None:
+    assert any(fault.startswith(named) for fault in limits.faults())

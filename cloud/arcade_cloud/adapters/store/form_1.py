@@ -156,6 +156,8 @@ def flattened(order: Order) -> FlatOrder:
     Raises:
         InvariantBroken: The order does not have exactly one credit, or that credit is not the whole order.
     """
+    if order.kind == "tab":
+        raise InvariantBroken(f"order {order.order_id}: form 1 holds no tab; run `arcade-cloud store upgrade`")
     if len(order.credits) != 1:
         raise InvariantBroken(f"order {order.order_id}: form 1 holds one credit, not {len(order.credits)}")
     (credit,) = order.credits

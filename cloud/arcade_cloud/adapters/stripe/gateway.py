@@ -455,6 +455,8 @@ def _session_params(request: CheckoutRequest) -> "SessionCreateParams":
     offer = request.offer
     word = "credit" if offer.credits == 1 else "credits"
     name = f"{offer.credits} {word} · {request.machine_name or request.machine_id}"[:_MAX_PRODUCT_NAME]
+    if request.is_tab:
+        name = offer.label[:_MAX_PRODUCT_NAME]
     metadata = {
         "order_id": request.order_id,
         "machine_id": request.machine_id,
@@ -470,7 +472,7 @@ def _session_params(request: CheckoutRequest) -> "SessionCreateParams":
             "unit_amount": offer.amount_minor,
             "product_data": {"name": name},
         }
-    return {
+    params: SessionCreateParams = {
         "mode": "payment",
         "ui_mode": "hosted_page",
         "line_items": [item],
@@ -487,6 +489,11 @@ def _session_params(request: CheckoutRequest) -> "SessionCreateParams":
         # The player pays the price that the machine's page shows, in its currency.
         "adaptive_pricing": {"enabled": False},
     }
+    if request.is_tab:  # nothing else can be held, and says when the hold ends
+        params["payment_intent_data"] = {"metadata": metadata, "description": name, "capture_method": "manual"}
+        params["allowed_payment_method_types"] = ["card"]
+        del params["payment_method_options"]
+    return params
 
 
 def _id(text: str) -> str:

@@ -217,6 +217,11 @@ def credit_put(credit_id: str, order: Order) -> Write:
     return _claim_put("credit", credit_id, order, _under_way(order) if lists else {})
 
 
+def tab_put(secret_hash: str, order: Order) -> Write:
+    """Make the order the owner of a tab's secret, unless another order is."""
+    return _claim_put("tab", secret_hash, order, {})
+
+
 def payment_put(payment_intent: str, order: Order) -> Write:
     """Make the order the owner of a payment, unless another order is. It lists the order.
 

@@ -15,6 +15,7 @@ Each call of the port is one conditional write or one transaction; nothing scans
     payment    payment#<intent>       payment             lists    last4#<digits>  (created_at, id)
                                                           waiting  under-way#<shard>  (since, order)
     credit     credit#<id>            credit              waiting  under-way#<shard>  (since, order), if free
+    tab        tab#<hash of secret>   tab                 (names its order)
     seen       seen#<event>           seen                waiting  seen#<shard>    (at, id)
     machine    machines#<shard>       machine#<id>
     presence   presence#<machine>     presence            waiting  watch#<shard>    (due_at, id) while due
@@ -161,10 +162,20 @@ class DynamoStore(DynamoTakings):
         }
         if order.payment_intent is not None:
             writes["payment"] = ("Put", items.payment_put(order.payment_intent, order))
-        for credit_id in order.credit_ids:
-            writes[f"credit {credit_id}"] = ("Put", items.credit_put(credit_id, order))
-        for machine_id in order.machine_ids[1:]:
-            writes[f"machine {machine_id}"] = ("Put", items.also_at_put(order, machine_id))
+        is_first = move.expected_version == 0
+        # What the other credits claim was stored while they were under way: a tab has more than fit into one step.
+        claiming = [
+            credit for credit in order.credits if is_first or credit.resolution is None or order.tab is None
+        ]
+        for command in (credit.command for credit in claiming):
+            if command is not None:
+                claim = items.credit_put(command.credit_id, order)
+                writes[f"credit {command.credit_id}"] = ("Put", claim)
+        for machine_id in dict.fromkeys(credit.machine_id for credit in claiming):
+            if machine_id != order.machine_id:
+                writes[f"machine {machine_id}"] = ("Put", items.also_at_put(order, machine_id))
+        if order.tab is not None and is_first:
+            writes["tab"] = ("Put", items.tab_put(order.tab.secret_hash, order))
         if move.seen is not None:
             writes["seen"] = ("Put", items.seen_put(move.seen, move.history.at_ms, new_token()))
         if move.lines:
@@ -196,6 +207,8 @@ class DynamoStore(DynamoTakings):
         writes: list[tuple[str, Write]] = [("Delete", items.order_delete(order))]
         if order.payment_intent is not None:
             writes.append(("Delete", items.claim_delete("payment", order.payment_intent, order.order_id)))
+        if order.tab is not None:
+            writes.append(("Delete", items.claim_delete("tab", order.tab.secret_hash, order.order_id)))
         rest: list[tuple[str, Write]] = [
             ("Delete", {"Key": items.key_of(item)}) for item in found if items.text(item, "sk") != "order"
         ]
@@ -226,6 +239,11 @@ class DynamoStore(DynamoTakings):
     def order_of_credit(self, credit_id: str) -> str | None:
         """See `Store.order_of_credit`."""
         item = self.table.get(items.key("credit", credit_id))
+        return None if item is None else items.text(item, "order_id")
+
+    def order_of_tab(self, secret_hash: str) -> str | None:
+        """See `Store.order_of_tab`."""
+        item = self.table.get(items.key("tab", secret_hash))
         return None if item is None else items.text(item, "order_id")
 
     def due_orders(self, now_ms: int, limit: int) -> list[str]:
@@ -663,6 +681,8 @@ def _why(move: Move, found: dict[str, Item | None]) -> Exception:
         if (credit := found.get(f"credit {credit_id}")) is not None:
             owner = items.text(credit, "order_id")
             return InvariantBroken(f"order {order.order_id}: credit {credit_id} belongs to {owner}")
+    if order.tab is not None and (tab := found.get("tab")) is not None:
+        return InvariantBroken(f"order {order.order_id}: order {items.text(tab, 'order_id')} has its tab's secret")
     if found.get("booking") is not None or found.get("takings") is not None:
         return Conflict(f"order {order.order_id} has booked these lines already")
     return InvariantBroken(f"order {order.order_id}: its history has an entry for version {order.version} already")

@@ -87,6 +87,8 @@ ADDED_COLUMNS = (
     ("echo", "since_ms", "INTEGER"),
 )
 ADDED_TABLES = {
+    "tabs": """CREATE TABLE IF NOT EXISTS tabs (
+        secret_hash TEXT NOT NULL PRIMARY KEY, order_id TEXT NOT NULL) WITHOUT ROWID""",
     "unclaimed": """CREATE TABLE IF NOT EXISTS unclaimed (
         payment_intent TEXT NOT NULL PRIMARY KEY, at_ms INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID""",
     "webhooks": """CREATE TABLE IF NOT EXISTS webhooks (

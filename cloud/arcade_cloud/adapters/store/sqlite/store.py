@@ -140,6 +140,10 @@ class SqliteStore(SqliteTakings):
                 owner = _claim(connection, "credits", "credit_id", credit_id, order.order_id)
                 if owner != order.order_id:
                     raise InvariantBroken(f"order {order.order_id}: credit {credit_id} belongs to {owner}")
+            if order.tab is not None and move.expected_version == 0:
+                owner = _claim(connection, "tabs", "secret_hash", order.tab.secret_hash, order.order_id)
+                if owner != order.order_id:
+                    raise InvariantBroken(f"order {order.order_id}: order {owner} has the secret of its tab")
             for machine_id in order.machine_ids[1:]:
                 _also_at(connection, machine_id, order)
             connection.execute(
@@ -177,6 +181,8 @@ class SqliteStore(SqliteTakings):
                     "DELETE FROM payments WHERE payment_intent = ? AND order_id = ?",
                     (order.payment_intent, order.order_id),
                 )
+            if order.tab is not None:
+                connection.execute("DELETE FROM tabs WHERE secret_hash = ?", (order.tab.secret_hash,))
             if form > 1:
                 for machine_id in order.machine_ids[1:]:
                     connection.execute(
@@ -201,6 +207,11 @@ class SqliteStore(SqliteTakings):
     def order_of_credit(self, credit_id: str) -> str | None:
         """See `Store.order_of_credit`."""
         row = self._one("SELECT order_id FROM credits WHERE credit_id = ?", credit_id)
+        return None if row is None else str(row[0])
+
+    def order_of_tab(self, secret_hash: str) -> str | None:
+        """See `Store.order_of_tab`."""
+        row = self._one("SELECT order_id FROM tabs WHERE secret_hash = ?", secret_hash)
         return None if row is None else str(row[0])
 
     def due_orders(self, now_ms: int, limit: int) -> list[str]:
