@@ -4,10 +4,12 @@ import pytest
 
 from arcade_cloud.domain.closure import Closure
 from arcade_cloud.domain.money import Offer
+from arcade_cloud.web.assets import STATIC
 from arcade_cloud.web.console.app import create_console
 from support.chromium import Chromium
 from support.console_tour import kinds, tour
 from support.orders_shown import orders_in_every_state
+from support.served import serve
 from support.site import Site
 from support.traded import LONG_ID, Served
 
@@ -86,7 +88,7 @@ def test_no_page_of_signing_in(browser: Chromium, served: Served, size: tuple[in
 @pytest.mark.parametrize(("size", "dark"), BOTH)
 def test_no_page_of_the_players(browser: Chromium, served: Served, size: tuple[int, int], dark: bool) -> None:
     site = served.site
-    pages = {**machines_in_every_state(site), **orders_in_every_state(site), "nothing": "/m/nobody"}
+    pages = {**machines_in_every_state(site), **orders_in_every_state(site), "nothing": "/m/nobody", "start": "/"}
     browser.become(*size, dark=dark, mobile=size == PHONE)
     assert {name: said for name, path in pages.items() if (said := barriers(browser, served.url + path))} == {}
 
@@ -95,6 +97,26 @@ def test_no_screen_of_a_cabinet(browser: Chromium, served: Served) -> None:
     pages = [path.replace("/m/", "/kiosk/") for path in machines_in_every_state(served.site).values()]
     browser.become(1280, 720, mobile=False, scale=1)
     assert {path: said for path in pages if (said := barriers(browser, served.url + path))} == {}
+
+
+@pytest.mark.parametrize("colour", ["#ffd65a", "#00cc88", "#1a1a1a", "#c2185b", "#ffffff", "#777777"])
+def test_no_colour_of_an_arcade(browser: Chromium, colour: str) -> None:
+    site = Site(site_colour=colour, site_logo=str(STATIC / "icon.svg"), site_machines=True)
+    pages = {**machines_in_every_state(site), **orders_in_every_state(site), "nothing": "/m/nobody", "start": "/"}
+    port, end = serve(site.app)
+    try:
+        found: dict[tuple[str, bool], list[str]] = {}
+        for dark in (False, True):
+            browser.become(*PHONE, dark=dark)
+            found |= {
+                (name, dark): said
+                for name, path in pages.items()
+                if (said := barriers(browser, f"http://127.0.0.1:{port}{path}"))
+            }
+        browser.become(1280, 720, mobile=False, scale=1)
+        assert (found, barriers(browser, f"http://127.0.0.1:{port}/kiosk/ready")) == ({}, [])
+    finally:
+        end()
 
 
 def machines_in_every_state(site: Site) -> dict[str, str]:

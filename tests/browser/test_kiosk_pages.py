@@ -166,6 +166,21 @@ def test_a_screen_out_of_service_says_all_of_it_and_shows_no_code(
     assert screen.complaints() == []
 
 
+def test_a_screen_says_that_credits_are_added_until_they_are(screen: Chromium, site: tuple[Site, str]) -> None:
+    cloud, url = site
+    order_id = cloud.begin(3)
+    screen.become(*SCREENS[0], mobile=False, scale=1)
+    screen.go(f"{url}/kiosk/cab-01")
+    cloud.pay(order_id)
+    cloud.say_ack(order_id, "accepted")
+    screen.wait_for("document.querySelector('h1').textContent == 'Adding credits'", 10)
+    assert scan(screen, "kiosk-adding") == []
+    assert screen.js(CUT_OFF) == []
+    cloud.say_ack(order_id, "done", 3)
+    screen.wait_for("document.querySelector('h1').textContent == 'Scan to play'", 10)
+    assert scan(screen, "kiosk-added") == ["https://play.example/m/cab-01"]
+
+
 def test_a_screen_without_scripts_reloads(screen: Chromium, site: tuple[Site, str]) -> None:
     screen.become(*SCREENS[1], mobile=False, scale=1, scripts=False)
     screen.go(f"{site[1]}/kiosk/cab-01")
@@ -175,7 +190,7 @@ def test_a_screen_without_scripts_reloads(screen: Chromium, site: tuple[Site, st
 
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[System]:
-    with System(tmp_path) as running:
+    with System(tmp_path, settings={"QUANTITIES": "1,3"}) as running:
         yield running
 
 
@@ -215,7 +230,7 @@ def second_scan(screen: Chromium, system: System) -> None:
 @pytest.fixture
 def hasty(tmp_path: Path) -> Iterator[System]:
     """A cloud that gives up on a machine within seconds."""
-    limits = {"DELIVER_WITHIN_S": "4", "SILENCE_LIMIT_S": "65", "HOLD_SILENCE_LIMIT_S": "70"}
+    limits = {"DELIVER_WITHIN_S": "4", "SILENCE_LIMIT_S": "65", "HOLD_SILENCE_LIMIT_S": "70", "QUANTITIES": "1,3"}
     with System(tmp_path, settings=limits) as running:
         yield running
 

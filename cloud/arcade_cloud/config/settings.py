@@ -15,7 +15,8 @@ from arcade_cloud.config.environment import Environment
 from arcade_cloud.config.host_names import host_name
 from arcade_cloud.config.private_files import why_not_private
 from arcade_cloud.config.variables import default_of
-from arcade_cloud.domain.limits import Limits
+from arcade_cloud.domain.colours import parse_colour
+from arcade_cloud.domain.limits import MAX_QUANTITY, Limits
 from arcade_cloud.domain.money import currency_of, format_amount, parse_amount
 from arcade_cloud.domain.pricing import STANDARD_FEES, Fee, parse_fee
 from arcade_cloud.domain.quiet_hours import QuietHours, parse_quiet_hours
@@ -32,6 +33,12 @@ GOOD_KEY_LENGTH = 16
 # More than anybody wants to choose from.
 TAB_LIMITS_AT_MOST = 6
 
+# How pictures are sent to browsers, by the end of the file's name.
+LOGO_TYPES = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
+LOGO_AT_MOST = 50 * 1024
+MOST_BUTTONS = 8
+
+_QUANTITY = re.compile(r"[0-9]{1,3}", re.ASCII)
 _LISTENER_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _PREFIX = re.compile(r"/|(/[A-Za-z0-9_.~-]{1,64}){1,4}/?")
 _SQLITE = re.compile(r"sqlite:///.+")
@@ -87,6 +94,11 @@ class Settings:
     public_base_url: str  # without a slash at its end
     allowed_hosts: frozenset[str]  # names, in lower case, of PUBLIC_BASE_URL and ALLOWED_HOSTS
     site_name: str
+    site_logo: str  # an https address, or a file; empty: none
+    site_colour: str  # as #rrggbb; empty: the program's own
+    site_machines: bool
+    quantities: tuple[int, ...]
+    coins_accepted: bool
     operator_contact: str
     timezone: tzinfo
     database_url: str
@@ -156,6 +168,11 @@ def _read(env: Environment, *, on_lambda: bool) -> Settings:
         public_base_url=public_base_url,
         allowed_hosts=_allowed_hosts(env, public_base_url),
         site_name=env.text("SITE_NAME") or default_of("SITE_NAME", str),
+        site_logo=_site_logo(env),
+        site_colour=_site_colour(env),
+        site_machines=env.switch("SITE_MACHINES"),
+        quantities=_quantities(env),
+        coins_accepted=env.switch("COINS_ACCEPTED"),
         operator_contact=env.text("OPERATOR_CONTACT") or "",
         timezone=zone,
         database_url=database_url,
@@ -275,6 +292,45 @@ def _public_base_url(env: Environment) -> str:
     if site.scheme == "http" and not is_loopback(site.hostname or "") and not allowed:
         env.fault("PUBLIC_BASE_URL", "begins with http: write https (or, for a trial, set PUBLIC_ALLOW_HTTP=1)")
     return url
+
+
+def _site_logo(env: Environment) -> str:
+    logo = env.text("SITE_LOGO") or ""
+    if not logo or logo.startswith("https://"):
+        if any(char.isspace() for char in logo):
+            env.fault("SITE_LOGO", "must be an address without spaces")
+        return logo
+    path = Path(logo)
+    if "://" in logo:
+        env.fault("SITE_LOGO", "must begin with https://, or be a file on this machine")
+    elif path.suffix.lower() not in LOGO_TYPES:
+        env.fault("SITE_LOGO", f"must be a picture that browsers show: a file with {', '.join(LOGO_TYPES)}")
+    elif not path.is_file():
+        env.fault("SITE_LOGO", f"is not a file that can be read: {logo[:100]!r}")
+    elif path.stat().st_size > LOGO_AT_MOST:
+        env.fault("SITE_LOGO", f"is larger than {LOGO_AT_MOST // 1024} kB: phones load it with every first page")
+    return logo
+
+
+def _site_colour(env: Environment) -> str:
+    text = env.text("SITE_COLOUR")
+    if text is None:
+        return ""
+    colour = parse_colour(text)
+    if colour is None:
+        env.fault("SITE_COLOUR", f"must be a colour such as #c2185b, not {text[:40]!r}")
+    return colour or ""
+
+
+def _quantities(env: Environment) -> tuple[int, ...]:
+    texts = env.texts("QUANTITIES") or (default_of("QUANTITIES", str),)
+    found = sorted({int(text) for text in texts if _QUANTITY.fullmatch(text)})
+    if len(found) != len(texts) or not found or not 1 <= found[0] <= found[-1] <= MAX_QUANTITY:
+        env.fault("QUANTITIES", f"must be different whole numbers from 1 to {MAX_QUANTITY}, such as 1,2,3,5,10")
+        return (1,)
+    if len(found) > MOST_BUTTONS:
+        env.fault("QUANTITIES", f"must be at most {MOST_BUTTONS} numbers: each is a button")
+    return tuple(found)
 
 
 def _allowed_hosts(env: Environment, public_base_url: str) -> frozenset[str]:

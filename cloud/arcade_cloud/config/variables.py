@@ -168,7 +168,39 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
             meaning="Further host names under which players may open this site's pages, separated by commas. The "
             "host of PUBLIC_BASE_URL, localhost and plain IP addresses are always allowed.",
         ),
-        Variable(name="SITE_NAME", meaning="What players read at the top of every page.", default="Arcade"),
+        Variable(
+            name="SITE_NAME",
+            meaning="The arcade's name: what players read at the top of every page.",
+            default="Arcade",
+            usual=True,
+        ),
+        Variable(
+            name="SITE_LOGO",
+            meaning="A picture in its place: an address that begins with https://, or a file (.svg, .png, .jpg or "
+            ".webp) on this machine, which is served from here.",
+        ),
+        Variable(
+            name="SITE_COLOUR",
+            meaning="The arcade's colour, such as #c2185b, for the buttons of its pages. What is written on it "
+            "or in it stays readable.",
+            aliases=("SITE_COLOR",),
+        ),
+        Variable(
+            name="SITE_MACHINES",
+            meaning="1 lists the machines on the start page. 0: it tells players to scan the code on a machine.",
+            default=False,
+        ),
+        Variable(
+            name="QUANTITIES",
+            meaning="How many of it a machine with a single offer sells at once, such as 1,2,3,5,10: each is a "
+            "button, at so many times the price.",
+            default="1",
+        ),
+        Variable(
+            name="COINS_ACCEPTED",
+            meaning="1: the machines take coins too, so a screen whose machine cannot be paid by phone says so.",
+            default=False,
+        ),
         Variable(
             name="OPERATOR_CONTACT",
             meaning="Whom players turn to when something is wrong: a phone number or an e-mail address.",

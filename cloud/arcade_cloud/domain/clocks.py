@@ -17,17 +17,19 @@ from arcade_cloud.domain.payment import LONGEST_WAIT_S as LONGEST_READ_WAIT_S
 from arcade_cloud.domain.payment import UNPAID_KEPT_S, is_kept_for_a_while
 from arcade_cloud.domain.settlement import REFUND_KEY_USE_MS, longest_wait_s
 from arcade_cloud.domain.tab import LONGEST_WAIT_S as LONGEST_TAB_WAIT_S
+from arcade_cloud.domain.words import ENGLISH, Words
 
 # Off Stripe's clock by so much, a person is told; by so much more, nobody may pay: a payment would go back as too
 # late soon after, or Stripe's webhooks would be taken for forged.
 TOLD_OFF_MS = 10_000
 CLOSED_OFF_MS = 60_000
-CLOSED = "Nobody can pay right now, because a clock is wrong. The operator has been told."
 
 
-def why_closed(off_ms: int | None) -> str | None:
+def why_closed(off_ms: int | None, words: Words = ENGLISH) -> str | None:
     """Why nobody may pay with a clock that is so far off Stripe's, in a sentence for players; None if they may."""
-    return CLOSED if off_ms is not None and abs(off_ms) >= CLOSED_OFF_MS else None
+    if off_ms is None or abs(off_ms) < CLOSED_OFF_MS:
+        return None
+    return words.text("Nobody can pay right now, because a clock is wrong. The operator has been told.")
 
 
 def clock_of(off_ms: int | None) -> Clock:

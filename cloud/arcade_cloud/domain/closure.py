@@ -10,11 +10,9 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from msgspec import Struct
 
 from arcade_cloud.domain.texts import checked_line
+from arcade_cloud.domain.words import ENGLISH, Words
 from arcade_cloud.errors import BadRequest
 
-# What players read where the operator gave no reason.
-OUT_OF_SERVICE = "This machine is out of service."
-RETIRED = "This machine is no longer in use."
 # A sentence on a small screen.
 REASON_AT_MOST = 120
 # A longer closure is a typing error in the year; a machine that does not come back is retired.
@@ -53,26 +51,26 @@ def ended_since(closure: Closure | None, then_ms: int, now_ms: int) -> bool:
     return closure is not None and closure.until_ms is not None and then_ms < closure.until_ms <= now_ms
 
 
-def closed_text(closure: Closure, now_ms: int, zone: tzinfo) -> str:
-    """What players read: "Closed for maintenance. Back at 18:00."."""
+def closed_text(closure: Closure, now_ms: int, zone: tzinfo, words: Words = ENGLISH) -> str:
+    """What players read: "Closed for maintenance. Back at 18:00.". The reason is in the operator's own words."""
     if closure.for_good:
-        return closure.reason or RETIRED
-    reason = closure.reason or OUT_OF_SERVICE
+        return closure.reason or words.text("This machine is no longer in use.")
+    reason = closure.reason or words.text("This machine is out of service.")
     if closure.until_ms is None:
         return reason
-    sentence = reason if reason.endswith(_ENDS) else f"{reason}."
-    return f"{sentence} Back {_when(closure.until_ms, now_ms, zone)}."
+    sentence = reason if reason.endswith(_ENDS) else words.text("%(reason)s.", reason=reason)
+    return words.sentences(sentence, _back(closure.until_ms, now_ms, zone, words))
 
 
-def _when(at_ms: int, now_ms: int, zone: tzinfo) -> str:
+def _back(at_ms: int, now_ms: int, zone: tzinfo, words: Words) -> str:
     at, now = _local(at_ms, zone), _local(now_ms, zone)
     days = (at.date() - now.date()).days
     if days <= 0:
-        return f"at {at:%H:%M}"
+        return words.text("Back at %(time)s.", time=words.time(at))
     if days == 1:
-        return f"tomorrow at {at:%H:%M}"
-    year = f" {at.year}" if at.year != now.year else ""
-    return f"on {at.day} {at:%B}{year} at {at:%H:%M}"
+        return words.text("Back tomorrow at %(time)s.", time=words.time(at))
+    day = words.day(at, year=at.year != now.year)
+    return words.text("Back on %(day)s at %(time)s.", day=day, time=words.time(at))
 
 
 def _local(at_ms: int, zone: tzinfo) -> datetime:

@@ -16,6 +16,8 @@ SKEW_MS = 10_000
 # What lies further ahead than its rule puts it, by more than this, was written by a clock that was ahead. Clocks
 # that differ by less harm nobody: something waits that much longer.
 AHEAD_MS = 60_000
+# The most of one offer that one order sells.
+MAX_QUANTITY = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from arcade_cloud.domain.texts import (
     checked_line,
     is_picture_address,
 )
+from arcade_cloud.domain.words import ENGLISH, Words
 from arcade_cloud.errors import BadRequest
 from arcade_shared.cabinet import NOT_REGISTERED
 from arcade_shared.messages import Status
@@ -501,7 +502,12 @@ def condition(machine: Machine, presence: Presence | None, now_ms: int, credits:
 
 
 def why_not_ready(
-    machine: Machine, presence: Presence | None, now_ms: int, credits: int = 1, zone: tzinfo = UTC
+    machine: Machine,
+    presence: Presence | None,
+    now_ms: int,
+    credits: int = 1,
+    zone: tzinfo = UTC,
+    words: Words = ENGLISH,
 ) -> str | None:
     """Why nobody may pay for `credits` now, in a sentence for players; None if somebody may.
 
@@ -510,12 +516,29 @@ def why_not_ready(
     """
     closed = machine.closed(now_ms)
     if closed is not None:
-        return closed_text(closed, now_ms, zone)
-    return why_unfit(machine, presence, now_ms, credits)
+        return closed_text(closed, now_ms, zone, words)
+    match condition(machine, presence, now_ms, credits):
+        case "ready":
+            return None
+        case "never connected":
+            return words.text("You cannot pay by phone here yet.")
+        case "two devices" | "wrong key":
+            return words.text("This machine is out of order. The operator has been told.")
+        case "offline":
+            return words.text("This machine is offline.")
+        case "not ready":
+            return words.text("This machine is not ready.")
+        case "too many credits":
+            most = 0 if presence is None else presence.max_credits
+            return words.count(
+                "This machine takes at most %(number)s credit at once.",
+                "This machine takes at most %(number)s credits at once.",
+                most,
+            )
 
 
 def why_unfit(machine: Machine, presence: Presence | None, now_ms: int, credits: int = 1) -> str | None:
-    """Why the machine could not take `credits` now, in service or not, in a sentence; None if it could."""
+    """Why the machine could not take `credits` now, in service or not, in a sentence for operators."""
     match condition(machine, presence, now_ms, credits):
         case "ready":
             return None

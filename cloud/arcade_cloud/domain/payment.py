@@ -174,8 +174,10 @@ def read_without_money(payment: OrderPayment, event: PaymentRead, context: Conte
     if payment.stage == "abandoned":
         still = Step(_with(payment, recheck=False, due_at_ms=None, reads=0))
         return _to_be_forgotten(still, context) if event.session == "expired" and not failed else still
-    if shown is not None and payment.payment_intent is None:
-        return Step(_with(payment, payment_intent=shown.payment_intent, shown=shown))
+    known = payment.shown
+    # The player reads what became of the payment, so what a bank does with it is put on record too.
+    if shown is not None and (known is None or shown.status != known.status):
+        return Step(_with(payment, payment_intent=payment.payment_intent or shown.payment_intent, shown=shown))
     return Step(payment)
 
 

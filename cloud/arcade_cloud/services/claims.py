@@ -100,7 +100,7 @@ class Claims:
         if shown.kept_minor + shown.capturable_minor < shown.amount_minor:
             amount = format_amount(shown.amount_minor, shown.currency)
             raise BadRequest(f"of payment {payment_intent} not all of {amount} is there any more: give it back")
-        installation = self.sales.ready_installation(machine, credits)
+        installation = self.sales.ready_installation(machine, credits, words=None)
         return self._decided(self._order(machine, installation, credits, shown, by), "Claimed", by)
 
     def _order(self, machine: Machine, installation: str | None, credits: int, shown: Payment, by: str) -> Order:

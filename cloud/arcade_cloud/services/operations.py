@@ -177,7 +177,7 @@ class Operations:
         machine = self.machine(machine_id)
         if (closed := self.sales.why_closed()) is not None:  # they could be pulsed hours late
             raise NotReady(closed)
-        installation = self.sales.ready_installation(machine, credits, is_free=True)
+        installation = self.sales.ready_installation(machine, credits, is_free=True, words=None)
         now_ms = self.fulfilment.now_ms()
         free = Offer(offer_id="grant", credits=credits, amount_minor=0, currency="")
         credit = self.sales.credit(machine, free, 1, installation)

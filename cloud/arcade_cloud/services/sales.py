@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from datetime import UTC, tzinfo
 
 from arcade_cloud.domain.clocks import why_closed
+from arcade_cloud.domain.closure import closed_text
 from arcade_cloud.domain.events import CheckoutFailed, CheckoutMade
 from arcade_cloud.domain.keyring import Keyring
+from arcade_cloud.domain.limits import MAX_QUANTITY
 from arcade_cloud.domain.machines import Machine, why_not_ready, why_unfit
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.offers import next_sold_ms, offer_text, sold_now, still_sold
 from arcade_cloud.domain.order import Credit, Order, OrderPayment
 from arcade_cloud.domain.ownership import Ours, mark
+from arcade_cloud.domain.words import ENGLISH, Words
 from arcade_cloud.errors import BadRequest, NotReady, PaymentsError, PaymentsRefused, UnknownMachine
 from arcade_cloud.ports.payments import CheckoutRequest, Payments
 from arcade_cloud.services.fulfilment import Fulfilment
@@ -25,7 +28,6 @@ from arcade_shared.ids import uuid7
 from arcade_shared.messages import MAX_CREDITS
 from arcade_shared.topics import check_machine_id
 
-MAX_QUANTITY = 100
 # When Stripe is first asked about an order whose webhook has not come.
 FIRST_READ_MS = 90_000
 
@@ -129,9 +131,18 @@ class Sales:
     # --- a player's checkout -----------------------------------------------------------------------------
 
     def begin_checkout(
-        self, machine_id: object, *, offer_id: str | None = None, price_id: str | None = None, quantity: int = 1
+        self,
+        machine_id: object,
+        *,
+        offer_id: str | None = None,
+        price_id: str | None = None,
+        quantity: int = 1,
+        words: Words = ENGLISH,
     ) -> Order:
         """Begin an order with a checkout, at its `checkout_url`. Without a named offer, the first one is sold.
+
+        Args:
+            words: The language in which the player reads why the machine is not ready.
 
         Raises:
             UnknownMachine: No such machine is registered.
@@ -144,10 +155,10 @@ class Sales:
         if not 1 <= quantity <= MAX_QUANTITY:
             raise BadRequest(f"quantity must lie between 1 and {MAX_QUANTITY}")
         machine = self.machine(machine_id)
-        self.ready_installation(machine, 1)
+        self.ready_installation(machine, 1, words=words)
         offer = self._offer(machine, offer_id, price_id)
-        installation = self.ready_installation(machine, offer.credits * quantity)
-        refused = self.why_not_sold(machine, offer, quantity)
+        installation = self.ready_installation(machine, offer.credits * quantity, words=words)
+        refused = self.why_not_sold(machine, offer, quantity, words)
         if refused is not None:
             raise NotReady(refused)
         now_ms = self.fulfilment.now_ms()
@@ -182,14 +193,19 @@ class Sales:
         )
         try:
             return self.send_to_checkout(
-                order, request, opened=lambda: self.unsellable.sold(machine, offer, quantity)
+                order, request, opened=lambda: self.unsellable.sold(machine, offer, quantity), words=words
             )
         except PaymentsRefused as error:
             self.unsellable.refused(machine, offer, quantity, error)
             raise
 
     def send_to_checkout(
-        self, order: Order, request: CheckoutRequest, *, opened: Callable[[], None] = lambda: None
+        self,
+        order: Order,
+        request: CheckoutRequest,
+        *,
+        opened: Callable[[], None] = lambda: None,
+        words: Words = ENGLISH,
     ) -> Order:
         """Open the checkout of an order that was just begun.
 
@@ -208,11 +224,11 @@ class Sales:
             checkout = self.payments.create_checkout(request, key=f"checkout:{order_id}")
         except PaymentsError as error:
             self.fulfilment.move(order_id, CheckoutFailed(f"Stripe created no checkout: {type(error).__name__}"))
-            if (closed := self.why_closed()) is not None:  # what it asked for lies in the past, or far ahead
+            if (closed := self.why_closed(words)) is not None:  # what it asked for lies in the past, or far ahead
                 raise NotReady(closed) from error
             raise
         opened()
-        if (closed := self.why_closed()) is not None:  # the first answer of Stripe's has shown it
+        if (closed := self.why_closed(words)) is not None:  # the first answer of Stripe's has shown it
             self.fulfilment.move(order_id, CheckoutFailed("this process's clock is off Stripe's"))
             raise NotReady(closed)
         if checkout.url is None:
@@ -222,31 +238,36 @@ class Sales:
         moved = self.fulfilment.move(order_id, made)
         return order if moved is None else moved
 
-    def why_closed(self) -> str | None:
+    def why_closed(self, words: Words = ENGLISH) -> str | None:
         """Why nobody may pay at any machine now, in a sentence; None if they may."""
-        return why_closed(self.payments.clock_off_ms())
+        return why_closed(self.payments.clock_off_ms(), words)
 
-    def why_not_sold(self, machine: Machine, offer: Offer, quantity: int) -> str | None:
+    def why_not_sold(self, machine: Machine, offer: Offer, quantity: int, words: Words = ENGLISH) -> str | None:
         """Why players are not offered so many of this now, whatever the machine's state; None if they are."""
-        return self.why_closed() or self.unsellable.why_not(machine, offer, quantity)
+        return self.why_closed(words) or self.unsellable.why_not(machine, offer, quantity, words)
 
     # --- the parts of an order ---------------------------------------------------------------------------
 
-    def ready_installation(self, machine: Machine, credits: int, *, is_free: bool = False) -> str | None:
+    def ready_installation(
+        self, machine: Machine, credits: int, *, is_free: bool = False, words: Words | None = ENGLISH
+    ) -> str | None:
         """The installation that would pulse the credits; None for a subscriber machine.
 
         Args:
             is_free: An operator gives them: a machine that is out of service may be tried.
+            words: The language of the player who asks. None: an operator does, who reads more.
 
         Raises:
             NotReady: The machine cannot take so many credits now.
         """
         presence, now_ms = self.fulfilment.store.presence(machine.machine_id), self.fulfilment.now_ms()
         closed = machine.closed(now_ms)
-        if is_free and (closed is None or not closed.for_good):
-            why_not = why_unfit(machine, presence, now_ms, credits)
+        if words is not None:
+            why_not = why_not_ready(machine, presence, now_ms, credits, self.zone, words)
+        elif closed is not None and (closed.for_good or not is_free):
+            why_not = closed_text(closed, now_ms, self.zone)
         else:
-            why_not = why_not_ready(machine, presence, now_ms, credits, self.zone)
+            why_not = why_unfit(machine, presence, now_ms, credits)
         if why_not is not None:
             raise NotReady(why_not)
         return None if presence is None or machine.kind == "subscriber" else presence.installation

@@ -18,6 +18,7 @@ from msgspec import Struct
 from arcade_cloud.domain import tab as rules
 from arcade_cloud.domain.events import CloseAsked, Drawn, FreshenAsked
 from arcade_cloud.domain.keyring import Keyring
+from arcade_cloud.domain.limits import MAX_QUANTITY
 from arcade_cloud.domain.machines import Machine
 from arcade_cloud.domain.money import Offer, format_amount
 from arcade_cloud.domain.offers import still_sold
@@ -38,7 +39,7 @@ from arcade_cloud.errors import (
 from arcade_cloud.ports.payments import CheckoutRequest
 from arcade_cloud.ports.store import Waiting
 from arcade_cloud.services.fulfilment import Fulfilment
-from arcade_cloud.services.sales import FIRST_READ_MS, MAX_QUANTITY, Sales
+from arcade_cloud.services.sales import FIRST_READ_MS, Sales
 from arcade_shared.ids import uuid7
 
 # Form 1 of the store's records holds no tab.

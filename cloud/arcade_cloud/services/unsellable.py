@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from arcade_cloud.domain.machines import Machine
 from arcade_cloud.domain.money import Offer, currency_of, format_amount
+from arcade_cloud.domain.words import ENGLISH, Words
 from arcade_cloud.errors import PaymentsError, PaymentsRefused
 from arcade_cloud.ports.payments import Payments
 from arcade_cloud.services.alerts import SHORT_IDS, Alerts
@@ -19,7 +20,6 @@ logger = logging.getLogger(__name__)
 
 # What Stripe has refused is offered to players again after this.
 AGAIN_MS = 5 * 60_000
-WHY_NOT = "This cannot be paid for at the moment; the operator has been told."
 # More than an operator's offers; only wrong prices and amounts are kept.
 AT_MOST = 1000
 _ABOUT_THE_AMOUNT = frozenset({"amount_too_small", "amount_too_large"})
@@ -58,14 +58,16 @@ class Unsellable:
             self._refused_ms.pop(subject, None)
             self.alerts.end("unsellable", subject, f"Players can pay for machine {machine.machine_id} again.")
 
-    def why_not(self, machine: Machine, offer: Offer, quantity: int) -> str | None:
+    def why_not(self, machine: Machine, offer: Offer, quantity: int, words: Words = ENGLISH) -> str | None:
         """Why players are not offered this now, in a sentence; None if they are."""
         late_ms = self.monotonic_ms() - AGAIN_MS
         lately = any(
             self._refused_ms.get(_subject(machine, offer, number), late_ms) > late_ms
             for number in (None, quantity)
         )
-        return WHY_NOT if lately else None
+        if not lately:
+            return None
+        return words.text("This cannot be paid for at the moment. The operator has been told.")
 
     def offers_changed(self, machine: Machine) -> None:
         """The machine has other offers now: what was refused is no longer sold."""

@@ -8,8 +8,8 @@ from flask import Blueprint, Response, jsonify, request
 from arcade_cloud.domain import books
 from arcade_cloud.domain.api_keys import check_machine
 from arcade_cloud.domain.events import Outcome
+from arcade_cloud.domain.limits import MAX_QUANTITY
 from arcade_cloud.errors import BadRequest, InvariantBroken, NotConfirmed
-from arcade_cloud.services.sales import MAX_QUANTITY
 from arcade_cloud.web.callers import API_KEY_HEADER, key_for, required_key_for
 from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.guards import (

@@ -11,12 +11,14 @@ from arcade_cloud.web import (
     assets,
     error_responses,
     headers,
+    home,
     hosts,
     ingest,
     kiosk,
     openapi,
     player,
     proxies,
+    theme,
     webhook,
 )
 from arcade_cloud.web.console_door import ConsoleDoor
@@ -40,6 +42,7 @@ def create_app(dependencies: Dependencies) -> Flask:
     visitors = Visitors(dependencies.settings, dependencies.fulfilment.now_ms)
     error_responses.install(app)
     assets.install(app)
+    theme.install(app, dependencies.settings)
     app.jinja_env.filters["credits"] = credits_text
     app.jinja_env.globals.update(
         site_name=dependencies.settings.site_name,
@@ -49,6 +52,7 @@ def create_app(dependencies: Dependencies) -> Flask:
     app.register_blueprint(api.routes(dependencies, visitors))
     app.register_blueprint(webhook.routes(dependencies))
     app.register_blueprint(ingest.routes(dependencies))
+    app.register_blueprint(home.routes(dependencies))
     app.register_blueprint(player.routes(dependencies, visitors))
     app.register_blueprint(kiosk.routes(dependencies))
     app.register_blueprint(openapi.routes(dependencies))

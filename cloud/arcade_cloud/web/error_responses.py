@@ -9,7 +9,7 @@ that the text is written for callers: BadRequest and BadMessage.
 import logging
 
 import werkzeug.exceptions
-from flask import Flask, Response, current_app, jsonify, make_response, render_template, request, url_for
+from flask import Flask, Response, current_app, jsonify, make_response, render_template, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from arcade_cloud.errors import (
@@ -76,6 +76,8 @@ HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}
 # What people see in a browser. With ?format=json the same address responds to programs.
 PAGES = ("/m/", "/kiosk/", "/console")
 
+NOTHING_HERE = "There is nothing at this address."
+WHAT_THERE_IS = "/openapi.json lists what there is."
 CONFLICT = "Somebody else is changing the same thing at this moment. Look at it again, then try once more."
 STORE_DOWN = "The database cannot be reached right now. Try again in a few seconds."
 PAYMENTS_DOWN = "The payment provider is not responding. Nothing was charged. Try again in a few seconds."
@@ -94,9 +96,13 @@ def error_response(status: int, code: str, message: str) -> Response:
     """A page where a person asked for one, JSON elsewhere."""
     if wants_page():
         unattended = request.path.startswith("/kiosk/")  # nobody is there to reload it
-        home = url_for("console.today") if "console.today" in current_app.view_functions else ""
         text = render_template(
-            "problem.html", title=_title(status), text=message, status=status, unattended=unattended, home=home
+            "problem.html",
+            title=_title(status),
+            text=message,
+            status=status,
+            unattended=unattended,
+            is_console="console.today" in current_app.view_functions,
         )
         response = make_response(text)
     else:
@@ -111,7 +117,12 @@ def wants_page() -> bool:
     if request.path.startswith(PAGES):
         return not wants_json()
     unknown = isinstance(request.routing_exception, werkzeug.exceptions.NotFound)
-    return unknown and "text/html" in request.headers.get("Accept", "")
+    return (unknown or request.path == "/") and asks_for_page()
+
+
+def asks_for_page() -> bool:
+    """Whether a browser asks: one that names HTML among what it takes."""
+    return "text/html" in request.headers.get("Accept", "")
 
 
 def wants_json() -> bool:
@@ -194,10 +205,8 @@ def _http(error: HTTPException) -> Response:
             status, "too_large", f"The body is too large: the limit is {request.max_content_length} bytes."
         )
     if status == 404:
-        text = "There is nothing at this address."
-        return error_response(
-            status, NotFound.code, text if wants_page() else f"{text} /openapi.json lists what there is."
-        )
+        text = NOTHING_HERE if wants_page() else f"{NOTHING_HERE} {WHAT_THERE_IS}"
+        return error_response(status, NotFound.code, text)
     return error_response(status, code, f"{error.name}: the request cannot be processed.")
 
 

@@ -9,16 +9,19 @@ from flask import Blueprint, Response, jsonify, make_response, render_template
 from markupsafe import Markup
 
 from arcade_cloud.domain.machines import Machine
+from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.screens import Emblem
 from arcade_cloud.web import assets
 from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.error_responses import wants_json
 from arcade_cloud.web.guards import known_machine
-from arcade_cloud.web.kiosk_view import KioskView, kiosk_view
+from arcade_cloud.web.kiosk_view import KioskView, adding, kiosk_view
 from arcade_cloud.web.player_view import Choice, machine_view, picture
 
 # Nobody reads more of them on a small screen; the phone shows all.
 PRICES = 4
+# An order under way is among the newest of its machine: each lasts minutes, and the others wait to be paid.
+NEWEST = 5
 # The files of the page. When one changes, screens reload.
 PARTS = ("kiosk.css", "kiosk.js", "cabinet.svg")
 
@@ -34,22 +37,30 @@ def routes(dependencies: Dependencies) -> Blueprint:
         """The screen; `?format=json` keeps it live."""
         machine = known_machine(sales, machine_id)
         presence = store.presence(machine.machine_id)
-        sells = (bool(machine.offers) or sales.price_id is not None) and sales.why_closed() is None
-        view = kiosk_view(machine, presence, now_ms(), sells=sells, zone=zone)
         emblems = dependencies.identify.look(machine.machine_id)
+        # What keeps the screen live asks Stripe nothing: not for the one price that a machine without offers has.
+        asks_nobody = wants_json() and not machine.offers
+        offers = () if asks_nobody else sales.offers_shown(machine)
+        has_offer = sales.price_id is not None if asks_nobody else bool(offers)
+        view = kiosk_view(
+            machine,
+            presence,
+            now_ms(),
+            sells=has_offer and sales.why_closed() is None,
+            under_way=adding(machine.machine_id, store.recent_orders(NEWEST, machine_id=machine.machine_id)),
+            coins=dependencies.settings.coins_accepted,
+            zone=zone,
+        )
         if wants_json():
             return jsonify(
                 machineId=machine.machine_id,
-                page=_version(machine),
+                page=_version(machine, offers),
                 emblems=[{**one._asdict(), "words": one.words} for one in emblems],
                 **asdict(view),
             )
-        offers = sales.offers_shown(machine)
-        if not offers:
-            view = kiosk_view(machine, presence, now_ms(), sells=False, zone=zone)
         choices = machine_view(machine, offers, presence, now_ms()).choices
         sold = [choice for choice in choices if choice.quantity == 1]
-        return _page(dependencies, machine, view, sold, emblems)
+        return _page(dependencies, machine, view, sold, emblems, _version(machine, offers))
 
     return blueprint
 
@@ -60,6 +71,7 @@ def _page(
     view: KioskView,
     choices: list[Choice],
     emblems: Sequence[Emblem],
+    version: str,
 ) -> Response:
     address = dependencies.settings.public_base_url + f"/m/{machine.machine_id}"
     contact = machine.contact or dependencies.settings.operator_contact
@@ -76,7 +88,7 @@ def _page(
         host=urlsplit(address).netloc,
         path=urlsplit(address).path,
         contact=contact,
-        version=_version(machine),
+        version=version,
     )
     return make_response(text)
 
@@ -92,7 +104,8 @@ def qr_code(text: str) -> Markup:
     return Markup(code.svg_inline(border=4, omitsize=True, dark="#000", light="#fff"))  # noqa: S704 - segno's own  # nosec B704
 
 
-def _version(machine: Machine) -> str:
-    """A version that changes with everything on the page that is not live."""
-    parts = [str(machine.version), *(assets.version(name) for name in PARTS)]
+def _version(machine: Machine, offers: Sequence[Offer]) -> str:
+    """A version that changes with everything on the page that is not live, such as what is sold at this hour."""
+    sold = [offer.offer_id for offer in offers] if machine.offers else []
+    parts = [str(machine.version), *sold, *(assets.version(name) for name in PARTS)]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]

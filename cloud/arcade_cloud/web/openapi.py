@@ -171,7 +171,13 @@ def _for_players() -> Schema:
     checkout = _operation("Start a checkout", to_stripe, page_errors=(403, 404, 409, 413, 422, 429, 502, 503))
     checkout["requestBody"] = {"content": {"application/x-www-form-urlencoded": _described("CheckoutForm")}}
     back = {"303": {"description": "Back to the machine's page"}}
+    start = {"200": {"description": "The page", "content": {"text/html": {"schema": {"type": "string"}}}}}
     return {
+        "/": {
+            "get": _operation(
+                "The start page, for browsers: they accept HTML", start, errors=(404,), page_errors=(503,)
+            )
+        },
         "/m/{machine_id}": {
             "parameters": [machine],
             "get": _page("A machine: what it sells, and whether it can be paid now", "MachineState", (404, 503)),
@@ -269,7 +275,7 @@ def _finish(described: Schema) -> None:
             if method == "parameters":
                 _add_examples(operation)
                 continue
-            words = re.findall("[A-Za-z]+", path.replace(".json", ""))
+            words = re.findall("[A-Za-z]+", path.replace(".json", "")) or ["start"]
             operation["operationId"] = method + "".join(word[0].upper() + word[1:] for word in words)
             operation["tags"] = [_TAGS.get(words[0], "Software")]
             _add_examples(operation.get("parameters", ()))

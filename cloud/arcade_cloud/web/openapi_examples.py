@@ -143,5 +143,6 @@ ERRORS_OF: dict[tuple[str, int], Example] = {
     ("/ingest", 422): _error("bad_request", "the body must be one message or a list of messages"),
     ("/webhook", 413): _error("too_large", "The body is too large: the limit is 524288 bytes."),
     ("/addCredit", 413): _error("too_large", "The body is too large: the limit is 524288 bytes."),
+    ("/", 404): _error("not_found", "There is nothing at this address. /openapi.json lists what there is."),
     ("/m/{machine_id}/o/{order_id}", 404): _error("not_found", "This order does not exist."),
 }

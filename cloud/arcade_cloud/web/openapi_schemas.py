@@ -3,8 +3,8 @@
 from typing import Any, get_args
 
 from arcade_cloud.domain.books import By
+from arcade_cloud.domain.limits import MAX_QUANTITY
 from arcade_cloud.domain.screens import Colour, Shape
-from arcade_cloud.services.sales import MAX_QUANTITY
 from arcade_cloud.web.ingest import MAX_MESSAGES
 from arcade_cloud.web.kiosk_view import KioskState
 from arcade_cloud.web.openapi_examples import EXAMPLES

@@ -10,15 +10,15 @@ from flask import Blueprint, Response, jsonify, make_response, redirect, render_
 from werkzeug.wrappers import Response as AnyResponse
 
 from arcade_cloud.domain.events import PlayerReturned
+from arcade_cloud.domain.limits import MAX_QUANTITY
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.screens import Shown
 from arcade_cloud.errors import BadRequest, InvariantBroken, NotFound, NotReady, StoreUnavailable
-from arcade_cloud.services.sales import MAX_QUANTITY
 from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.error_responses import status_of, wants_json
 from arcade_cloud.web.guards import known_machine
-from arcade_cloud.web.player_view import NOTHING_SOLD, contact_link, machine_view, order_view, picture
+from arcade_cloud.web.player_view import contact_link, machine_view, order_view, picture
 from arcade_cloud.web.visitors import Visitors
 
 _ORDER_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -102,6 +102,7 @@ class Pages:
             self._presence(machine),
             self._now_ms(),
             zone=self._settings.timezone,
+            quantities=self._settings.quantities,
             why_not_sold=partial(self._sales.why_not_sold, machine),
         )
         emblem_ms = 0 if emblem is None else emblem.until_ms - self._now_ms()
@@ -168,7 +169,6 @@ class Pages:
             picture=picture(machine),
             contact=contact,
             contact_link=contact_link(contact),
-            nothing_sold=NOTHING_SOLD,
             **values,
         )
 

@@ -11,11 +11,12 @@ from datetime import UTC, tzinfo
 from typing import Literal
 
 from arcade_cloud.domain.machines import Machine, Presence, why_not_ready
-from arcade_cloud.domain.money import Offer, Payment, format_amount
+from arcade_cloud.domain.money import Offer, Payment
 from arcade_cloud.domain.order import Delivery, Order
 from arcade_cloud.domain.payment import is_kept_for_a_while
 from arcade_cloud.domain.settlement import ALERT_ATTEMPTS
 from arcade_cloud.domain.texts import is_picture_address
+from arcade_cloud.domain.words import ENGLISH, Words
 from arcade_cloud.errors import InvariantBroken
 from arcade_shared.messages import MAX_CREDITS
 
@@ -31,13 +32,6 @@ Phase = Literal[
     "not_paid",
     "help",  # the operator must pay the player back
 ]
-
-# A machine with a single offer sells it in these quantities.
-QUANTITIES = (1, 2, 3, 5, 10)
-
-REFUNDED = "Credits that cannot be added are refunded automatically."
-NOTHING_SOLD = "You cannot pay by phone here yet."
-SLOW = " This is taking longer than usual. It continues automatically, and the operator has been notified."
 
 _MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _PHONE = re.compile(r"\+?[0-9][0-9 ()./-]{4,}")
@@ -108,36 +102,42 @@ def machine_view(
     now_ms: int,
     *,
     zone: tzinfo = UTC,
+    quantities: Sequence[int] = (1,),
     why_not_sold: Callable[[Offer, int], str | None] = lambda _offer, _quantity: None,
+    words: Words = ENGLISH,
 ) -> MachineView:
     """What the machine sells, and whether it can be bought now.
 
     Args:
+        quantities: How many of it a machine with a single offer sells at once; each is a button.
         zone: In which players read times.
         why_not_sold: Why so many of an offer are not sold now, in a sentence; None if they are.
     """
-    why_not = why_not_ready(machine, presence, now_ms, zone=zone)
-    quantities = QUANTITIES if len(offers) == 1 else (1,)
+    why_not = why_not_ready(machine, presence, now_ms, zone=zone, words=words)
     reported = 0 if machine.kind == "subscriber" or presence is None else presence.max_credits
     max_credits = reported or MAX_CREDITS  # an agent that has reported no limit is not ready
+
+    def choice(offer: Offer, quantity: int) -> Choice:
+        credits = offer.credits * quantity
+        unsold = why_not_sold(offer, quantity)
+        return Choice(
+            offer_id=offer.offer_id,
+            quantity=quantity,
+            credits=credits,
+            price=words.money(offer.amount_minor * quantity, offer.currency),
+            label=offer.label if quantity == 1 and offer.label != credits_text(offer.credits) else "",
+            why_not=unsold or why_not_ready(machine, presence, now_ms, credits, zone, words) or "",
+            unsold=unsold is not None,
+        )
+
     return MachineView(
         ready=why_not is None,
-        word=why_not or "Ready to play",
+        word=why_not or words.text("Ready to play"),
         max_credits=max_credits,
         choices=tuple(
-            Choice(
-                offer_id=offer.offer_id,
-                quantity=quantity,
-                credits=offer.credits * quantity,
-                price=_amount(offer.amount_minor * quantity, offer.currency),
-                label=offer.label if quantity == 1 and offer.label != credits_text(offer.credits) else "",
-                why_not=why_not_sold(offer, quantity)
-                or why_not_ready(machine, presence, now_ms, offer.credits * quantity, zone)
-                or "",
-                unsold=why_not_sold(offer, quantity) is not None,
-            )
+            choice(offer, quantity)
             for offer in offers
-            for quantity in quantities
+            for quantity in (quantities if len(offers) == 1 else (1,))
             if quantity == 1 or offer.credits * quantity <= max_credits
         ),
     )
@@ -163,42 +163,38 @@ def contact_link(contact: str) -> str | None:
 # --- an order --------------------------------------------------------------------------------------------
 
 
-def order_view(order: Order, now_ms: int) -> View:
+def order_view(order: Order, now_ms: int, words: Words = ENGLISH) -> View:
     """The order's page. A hold is never called a charge, and only the machine's report counts as success."""
     match order.state:
         case "open":
-            return _open(order, now_ms)
+            return _open(order, now_ms, words)
         case "abandoned":
-            return _abandoned(order)
+            return _abandoned(order, words)
         case "funded":
-            return _funded(order)
+            return _funded(order, words)
         case "revoking":
-            return _revoking(order)
+            return _revoking(order, words)
         case "resolved" | "settled" if order.delivered is not None:
-            return _closed(order, order.delivered)
+            return _closed(order, order.delivered, words)
         case "returning" | "settled":
-            return _returned(order)
+            return _returned(order, words)
         case "resolved":
             raise InvariantBroken(f"order {order.order_id}: resolved without a number delivered")
 
 
-def credits_text(credits: int) -> str:
+def credits_text(credits: int, words: Words = ENGLISH) -> str:
     """1 credit, 2 credits."""
-    return "1 credit" if credits == 1 else f"{credits} credits"
-
-
-def _amount(amount_minor: int, currency: str) -> str:
-    """An amount that never wraps onto two lines."""
-    return format_amount(amount_minor, currency).replace(" ", "\u00a0")
-
-
-def _price(order: Order) -> str:
-    return _amount(order.amount_minor, order.currency)
+    return words.count("%(number)s credit", "%(number)s credits", credits)
 
 
 def _shown(order: Order) -> Payment | None:
     """What Stripe showed of the payment when it was last read."""
     return None if order.payment is None else order.payment.shown
+
+
+def _dispute(order: Order) -> str:
+    shown = _shown(order)
+    return "none" if shown is None else shown.dispute
 
 
 def _was_held(order: Order) -> bool:
@@ -213,8 +209,8 @@ def _was_stopped(order: Order) -> bool:
 
 
 def _was_all_given_back(order: Order) -> bool:
-    """Whether the operator keeps nothing of what was delivered, out of goodwill."""
-    return order.books.goodwill_minor > 0 and order.books.target_minor == order.books.lost_minor == 0
+    """Whether nothing is kept of what was delivered: out of goodwill, by hand at Stripe, or by the bank's word."""
+    return order.earned_minor > 0 and order.books.target_minor == 0 and _dispute(order) != "open"
 
 
 def _deliveries(order: Order) -> tuple[Delivery, ...]:
@@ -227,106 +223,140 @@ def _resolved_by(order: Order) -> set[str]:
     return {credit.resolution.by for credit in order.credits if credit.resolution is not None}
 
 
-def _open(order: Order, now_ms: int) -> View:
-    money = f"{_price(order)} for {credits_text(order.ordered)}. Nothing has been charged yet."
+def _price(order: Order, words: Words) -> str:
+    return words.money(order.amount_minor, order.currency)
+
+
+def _added_so_far(number: int, order: Order, words: Words) -> str:
+    return words.text("%(number)s of %(ordered)s credits added", number=number, ordered=order.ordered)
+
+
+def _open(order: Order, now_ms: int, words: Words) -> View:
+    ordered, price = order.ordered, _price(order, words)
     phase: Phase = "unpaid"
-    title, detail = "Waiting for your payment", "If you have just paid, this can take a moment."
+    title = words.text("Waiting for your payment")
+    detail = words.text("If you have just paid, this can take a moment.")
+    money = words.count(
+        "%(price)s for %(number)s credit. No payment has arrived yet.",
+        "%(price)s for %(number)s credits. No payment has arrived yet.",
+        ordered,
+        price=price,
+    )
     shown, page = _shown(order), None if order.payment is None else order.payment.checkout
     if shown is not None and shown.status == "processing":
         phase = "checking"
-        title, detail = "Your bank is confirming the payment", "This can take a while. You can wait here."
-        money = f"{_price(order)} for {credits_text(order.ordered)}. {REFUNDED}"
+        title = words.text("Your bank is confirming the payment")
+        detail = words.text("This can take a while. You do not need to pay again.")
+        money = words.count(
+            "%(price)s for %(number)s credit. Credits that cannot be added are refunded automatically.",
+            "%(price)s for %(number)s credits. Credits that cannot be added are refunded automatically.",
+            ordered,
+            price=price,
+        )
     elif page is not None and page.expires_at_ms is not None and now_ms >= page.expires_at_ms:
         phase = "checking"
-        title, detail = "The time to pay is over", "Checking once more for a payment."
-    return View(phase=phase, title=title, detail=detail, money=money, delivered=0, credits=order.ordered)
+        title = words.text("The time to pay is over")
+        detail = words.text("Checking once more for a payment.")
+    return View(phase=phase, title=title, detail=detail, money=money, delivered=0, credits=ordered)
 
 
-def _abandoned(order: Order) -> View:
+def _abandoned(order: Order, words: Words) -> View:
     is_over = order.payment is None or is_kept_for_a_while(order.payment)
     if order.due_at_ms is not None and not is_over:  # Stripe has reported something, and is being asked
         return View(
             phase="checking",
-            title="Checking your payment",
-            detail="Your bank has reported a change. This can take a moment.",
-            money="A payment that came too late is returned automatically.",
+            title=words.text("Checking your payment"),
+            detail=words.text("Your bank has reported a change. This can take a moment."),
+            money=words.text("A payment that came too late is returned automatically."),
             delivered=0,
             credits=order.ordered,
         )
     return View(
         phase="not_paid",
-        title="You were not charged",
-        detail="The payment was not completed, so no credits were sent.",
-        money=f"{_price(order)} was not taken.",
+        title=words.text("You were not charged"),
+        detail=words.text("The payment was not completed, so no credits were sent."),
+        money=words.text("%(price)s was not taken.", price=_price(order, words)),
         delivered=0,
         credits=order.ordered,
         final=True,
     )
 
 
-def _while_delivering(order: Order) -> str:
+def _while_delivering(order: Order, words: Words) -> str:
     if order.kind == "grant":
-        return "These credits are free."
+        return words.text("These credits are free.")
+    price = _price(order, words)
     if _was_held(order):
-        return f"{_price(order)} is held, not charged. You pay only for credits that are added."
-    return f"{_price(order)} is paid. {REFUNDED}"
+        return words.text("%(price)s is held, not charged. You pay only for credits that are added.", price=price)
+    return words.text("%(price)s is paid. Credits that cannot be added are refunded automatically.", price=price)
 
 
-def _funded(order: Order) -> View:
+def _funded(order: Order, words: Words) -> View:
     free = order.kind == "grant"
     phase: Phase = "sending"
-    title = "Sending your credits" if free else "Paid: sending your credits"
-    detail = f"{credits_text(order.ordered)} on the way to the machine."
+    title = words.text("Sending your credits") if free else words.text("Paid: sending your credits")
+    detail = words.count(
+        "%(number)s credit on the way to the machine.",
+        "%(number)s credits on the way to the machine.",
+        order.ordered,
+    )
     if order.reported > 0:
         phase = "adding"
-        title = f"{order.reported} of {order.ordered} credits added"
-        detail = "The machine is adding the rest."
+        title = _added_so_far(order.reported, order, words)
+        detail = words.text("The machine is adding the rest.")
     elif any(delivery.accepted for delivery in _deliveries(order)):
         phase = "adding"
-        title = "Adding your credits"
-        detail = f"The machine has {credits_text(order.ordered)} to add."
+        title = words.text("Adding your credits")
+        detail = words.count(
+            "The machine has %(number)s credit to add.",
+            "The machine has %(number)s credits to add.",
+            order.ordered,
+        )
     elif any(delivery.publishes > 1 or delivery.command is None for delivery in _deliveries(order)):
-        detail = "Waiting for the machine to respond."
+        detail = words.text("Waiting for the machine to respond.")
     return View(
         phase=phase,
         title=title,
         detail=detail,
-        money=_while_delivering(order),
+        money=_while_delivering(order, words),
         delivered=order.reported,
         credits=order.ordered,
     )
 
 
-def _revoking(order: Order) -> View:
-    title = "Stopping your order"
+def _revoking(order: Order, words: Words) -> View:
+    title = words.text("Stopping your order")
     if order.reported > 0:
-        title = f"{order.reported} of {order.ordered} credits added so far"
+        title = words.text(
+            "%(number)s of %(ordered)s credits added so far", number=order.reported, ordered=order.ordered
+        )
     stopped = _was_stopped(order)
-    reason = "The operator stopped it." if stopped else "The machine did not finish in time."
     return View(
         phase="stopping",
         title=title,
-        detail=f"{reason} We are checking what was added. This finishes automatically.",
-        money=_while_delivering(order),
+        detail=words.sentences(
+            words.text("The operator stopped it.")
+            if stopped
+            else words.text("The machine did not finish in time."),
+            words.text("We are checking what was added. This finishes automatically."),
+        ),
+        money=_while_delivering(order, words),
         delivered=order.reported,
         credits=order.ordered,
         ask=True,
     )
 
 
-def _closed(order: Order, delivered: int) -> View:
-    money, back_done = _money_of_closed(order)
-    slow = order.state != "settled" and order.settlement.attempts >= ALERT_ATTEMPTS
-    if slow:
-        money += SLOW
+def _closed(order: Order, delivered: int, words: Words) -> View:
     phase: Phase = "added" if delivered == order.ordered else "part" if delivered else "given_back"
     if _was_all_given_back(order):
         phase = "given_back"
+    slow = _is_slow(order)
     return View(
         phase="help" if order.books.owed_minor > 0 else phase,
-        title=_closed_title(order, delivered, done=back_done),
-        detail=_closed_detail(order, delivered),
-        money=money,
+        title=_closed_title(order, delivered, words),
+        detail=_closed_detail(order, delivered, words),
+        money=_money_of_closed(order, words),
         delivered=delivered,
         credits=order.ordered,
         final=order.state == "settled",
@@ -334,45 +364,67 @@ def _closed(order: Order, delivered: int) -> View:
     )
 
 
-def _closed_title(order: Order, delivered: int, *, done: bool) -> str:
+def _closed_title(order: Order, delivered: int, words: Words) -> str:
     if order.kind != "grant" and (delivered == 0 or _was_all_given_back(order)):
-        return _title_of_return(order, done=done)
+        return _title_of_return(order, words)
     if delivered < order.ordered:
-        return f"{delivered} of {order.ordered} credits added" if delivered else "No credits were added"
-    if "broker" in _resolved_by(order):
-        return f"{credits_text(delivered)} sent"  # no machine has confirmed more than that
-    return f"{credits_text(delivered)} added"
+        return _added_so_far(delivered, order, words) if delivered else words.text("No credits were added")
+    if "broker" in _resolved_by(order):  # no machine has confirmed more than that
+        return words.count("%(number)s credit sent", "%(number)s credits sent", delivered)
+    return words.count("%(number)s credit added", "%(number)s credits added", delivered)
 
 
-def _closed_detail(order: Order, delivered: int) -> str:
-    uncertain = " After a power cut, one credit is uncertain. You do not pay for it." if order.uncertain else ""
-    if _was_all_given_back(order):
-        added = "1 credit was added" if delivered == 1 else f"{delivered} credits were added"
-        return f"The operator gave all your money back, although {added}."
+def _closed_detail(order: Order, delivered: int, words: Words) -> str:
+    if order.kind != "grant" and _was_all_given_back(order):
+        return _detail_of_given_back(order, delivered, words)
     if delivered == order.ordered:
-        return "Press START on the machine."
+        return words.text("Press START on the machine.")
     if _resolved_by(order) & {"silence", "last resort", "unconfirmed"}:
-        why = "The machine did not respond."
+        why = words.text("The machine did not respond.")
     elif _was_stopped(order):
-        why = "The operator stopped the rest."
+        why = words.text("The operator stopped the rest.")
     elif _resolved_by(order) & {"unsent", "broker"}:
-        why = "The machine could not be reached."
+        why = words.text("The machine could not be reached.")
+    elif delivered:
+        why = words.text("The machine did not accept the rest.")
     else:
-        why = "The machine did not accept the rest." if delivered else "The machine did not accept the credits."
-    press = "Press START on the machine. " if delivered else ""
-    return f"{press}{why}{uncertain}"
+        why = words.text("The machine did not accept the credits.")
+    return words.sentences(
+        words.text("Press START on the machine.") if delivered else "",
+        why,
+        words.text("After a power cut, one credit is uncertain. You do not pay for it.")
+        if order.uncertain
+        else "",
+    )
 
 
-def _returned(order: Order) -> View:
-    money, done = _money_of_closed(order)
-    slow = order.state != "settled" and order.settlement.attempts >= ALERT_ATTEMPTS
-    if slow:
-        money += SLOW
+def _detail_of_given_back(order: Order, delivered: int, words: Words) -> str:
+    if _dispute(order) == "lost":
+        return words.count(
+            "Your bank took the payment back, although %(number)s credit was added.",
+            "Your bank took the payment back, although %(number)s credits were added.",
+            delivered,
+        )
+    if order.books.lost_minor == 0:
+        return words.count(
+            "The operator gave all your money back, although %(number)s credit was added.",
+            "The operator gave all your money back, although %(number)s credits were added.",
+            delivered,
+        )
+    return words.count(
+        "You pay nothing, although %(number)s credit was added.",
+        "You pay nothing, although %(number)s credits were added.",
+        delivered,
+    )
+
+
+def _returned(order: Order, words: Words) -> View:
+    slow = _is_slow(order)
     return View(
         phase="help" if order.books.owed_minor > 0 else "given_back",
-        title=_title_of_return(order, done=done),
-        detail="The payment came too late or did not match the order, so no credits were sent.",
-        money=money,
+        title=_title_of_return(order, words),
+        detail=words.text("The payment came too late or did not match the order, so no credits were sent."),
+        money=_money_of_closed(order, words),
         delivered=0,
         credits=order.ordered,
         final=order.state == "settled",
@@ -381,6 +433,10 @@ def _returned(order: Order) -> View:
 
 
 # --- money that goes back --------------------------------------------------------------------------------
+
+
+def _is_slow(order: Order) -> bool:
+    return order.state != "settled" and order.settlement.attempts >= ALERT_ATTEMPTS
 
 
 def _paid_minor(order: Order) -> int:
@@ -401,41 +457,106 @@ def _only_held(order: Order) -> bool:
     return _was_held(order) and shown.refunded_minor == 0 and shown.received_minor <= order.books.target_minor
 
 
-def _title_of_return(order: Order, *, done: bool) -> str:
+def _title_of_return(order: Order, words: Words) -> str:
+    done = order.state == "settled"
     if order.books.owed_minor > 0:
-        return "Please contact the operator"
+        return words.text("Please contact the operator")
+    if _dispute(order) == "lost":
+        return words.text("Your bank has returned your money")
     if _only_held(order):
-        return "You were not charged" if done else "You will not be charged"
-    back = _amount(_paid_minor(order) - order.books.target_minor, order.currency)
-    return f"Refund started: {back}" if done else "Your money is on its way back"
+        return words.text("You were not charged") if done else words.text("You will not be charged")
+    back = words.money(_paid_minor(order) - order.books.target_minor, order.currency)
+    return (
+        words.text("Refund started: %(back)s", back=back) if done else words.text("Your money is on its way back")
+    )
 
 
-def _money_of_closed(order: Order) -> tuple[str, bool]:
-    """What the player pays and gets back, and whether Stripe already shows it."""
+def _money_of_closed(order: Order, words: Words) -> str:
+    """What the player pays and gets back."""
+    text = _sums_of_closed(order, words)
+    if not _is_slow(order):
+        return text
+    slow = words.text(
+        "This is taking longer than usual. It continues automatically, and the operator has been notified."
+    )
+    return words.sentences(text, slow)
+
+
+def _sums_of_closed(order: Order, words: Words) -> str:
     done = order.state == "settled"
     if order.kind == "grant":
-        return "These credits were free.", done
-    shown = _shown(order)
-    if shown is not None and shown.dispute in {"open", "lost"}:
-        return "You have disputed this payment with your bank. Your bank decides about it.", done
+        return words.text("These credits were free.")
+    if _dispute(order) == "open":
+        return words.text("You have disputed this payment with your bank. Your bank decides about it.")
+    if _dispute(order) == "lost":
+        return words.text("You disputed this payment with your bank, and your bank has decided.")
     if order.books.owed_minor > 0:
-        owed = _amount(order.books.owed_minor, order.currency)
-        return f"{owed} is owed to you: the refund failed. The operator will pay it back.", done
-    pays = _amount(order.books.target_minor, order.currency)
+        owed = words.money(order.books.owed_minor, order.currency)
+        return words.text("%(owed)s is owed to you: the refund failed. The operator will pay it back.", owed=owed)
     back_minor = _paid_minor(order) - order.books.target_minor
-    back = _amount(back_minor, order.currency)
     if back_minor <= 0:
-        return f"You {'paid' if done else 'pay'} {pays}.", done
-    earned_only = order.delivered and order.books.target_minor == order.earned_minor
-    only = f"You pay only for {order.delivered}: {pays}." if earned_only else f"You pay {pays}."
+        return _kept_text(order, words)
+    back = words.money(back_minor, order.currency)
     if _only_held(order):
-        verb = "has been released" if done else "is being released"
-        if order.books.target_minor == 0:
-            return f"The hold of {back} {verb}. Your bank may show it for a few more days.", done
-        return f"{only} The rest of the hold, {back}, {verb}.", done
+        return _released_text(order, back, words)
     if not done:
-        return f"{only if order.books.target_minor else ''} {back} is being refunded.".strip(), done
-    if not order.delivered or _was_all_given_back(order):  # the title says that a refund has started
-        return "You pay nothing. Banks take a few days to show a refund.", done
-    started = f"Refund started: {back}. Banks take a few days to show it."
-    return f"{only} {started}" if order.books.target_minor else started, done
+        kept = _kept_text(order, words) if order.books.target_minor else ""
+        return words.sentences(kept, words.text("%(back)s is being refunded.", back=back))
+    if order.books.target_minor == 0:  # the title says that a refund has started
+        return words.text("You pay nothing. Banks take a few days to show a refund.")
+    if _pays_for_delivered(order):
+        started = words.text("Refund started: %(back)s. Banks take a few days to show it.", back=back)
+        return words.sentences(_kept_text(order, words), started)
+    return words.text(
+        "You paid %(paid)s, and %(back)s of it goes back to you. Banks take a few days to show a refund.",
+        paid=words.money(_paid_minor(order), order.currency),
+        back=back,
+    )
+
+
+def _released_text(order: Order, back: str, words: Words) -> str:
+    done = order.state == "settled"
+    if order.books.target_minor == 0:
+        if done:
+            return words.text(
+                "The hold of %(back)s has been released. Your bank may show it for a few more days.", back=back
+            )
+        return words.text(
+            "The hold of %(back)s is being released. Your bank may show it for a few more days.", back=back
+        )
+    if done:
+        rest = words.text("The rest of the hold, %(back)s, has been released.", back=back)
+    else:
+        rest = words.text("The rest of the hold, %(back)s, is being released.", back=back)
+    return words.sentences(_kept_text(order, words), rest)
+
+
+def _pays_for_delivered(order: Order) -> bool:
+    """Whether the player pays the price of the part that was delivered, and that explains the sum."""
+    is_part = order.delivered is not None and 0 < order.delivered < order.ordered
+    return is_part and order.books.target_minor == order.earned_minor
+
+
+def _kept_text(order: Order, words: Words) -> str:
+    """What the player pays, or has paid."""
+    price = words.money(order.books.target_minor, order.currency)
+    done = order.state == "settled"
+    if not _pays_for_delivered(order):
+        return (
+            words.text("You paid %(price)s.", price=price)
+            if done
+            else words.text("You pay %(price)s.", price=price)
+        )
+    if done:
+        return words.count(
+            "You paid only for %(number)s credit: %(price)s.",
+            "You paid only for %(number)s credits: %(price)s.",
+            order.delivered or 0,
+            price=price,
+        )
+    return words.count(
+        "You pay only for %(number)s credit: %(price)s.",
+        "You pay only for %(number)s credits: %(price)s.",
+        order.delivered or 0,
+        price=price,
+    )

@@ -557,3 +557,50 @@ def test_limits_of_tabs_are_amounts_of_one_currency_the_least_first() -> None:
 def test_other_limits_of_tabs_are_refused(text: str, why: str) -> None:
     with pytest.raises(SettingsError, match=f"TAB_LIMITS.*{why}"):
         load_with(TAB_LIMITS=text)
+
+
+# --- how the pages look ----------------------------------------------------------------------------------
+
+
+def test_the_arcades_look_is_as_plain_as_can_be_where_nothing_is_set() -> None:
+    plain = load_with()
+    assert (plain.site_logo, plain.site_colour, plain.site_machines) == ("", "", False)
+    assert (plain.quantities, plain.coins_accepted) == ((1,), False)
+
+
+def test_a_colour_quantities_and_a_logo_are_read(tmp_path: Path) -> None:
+    logo = tmp_path / "logo.svg"
+    logo.write_text("<svg/>")
+    own = load_with(SITE_COLOUR="#C21", QUANTITIES="3, 1,10", SITE_LOGO=str(logo), COINS_ACCEPTED="1")
+    assert (own.site_colour, own.quantities, own.coins_accepted) == ("#cc2211", (1, 3, 10), True)
+    assert own.site_logo == str(logo)
+    assert load_with(SITE_COLOR="#c2185b").site_colour == "#c2185b"
+    assert load_with(SITE_LOGO="https://a.example/logo.png").site_logo == "https://a.example/logo.png"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("SITE_COLOUR", "red", "must be a colour such as #c2185b"),
+        ("SITE_LOGO", "http://a.example/logo.png", "must begin with https://"),
+        ("SITE_LOGO", "https://a.example/a logo.png", "without spaces"),
+        ("SITE_LOGO", "/nowhere/logo.png", "is not a file that can be read"),
+        ("SITE_LOGO", "/etc/passwd", "a file with .svg, .png"),
+        ("QUANTITIES", "0", "whole numbers from 1 to 100"),
+        ("QUANTITIES", "1,1", "different"),
+        ("QUANTITIES", "1,two", "whole numbers"),
+        ("QUANTITIES", "1,2,3,4,5,6,7,8,9", "at most 8 numbers"),
+        ("COINS_ACCEPTED", "perhaps", "must be 1 or 0"),
+    ],
+)
+def test_a_look_that_cannot_be_shown_is_a_fault(name: str, value: str, why: str) -> None:
+    fault = the_fault(**{name: value})
+    assert fault.startswith(name)
+    assert why in fault
+
+
+def test_a_logo_that_phones_would_load_for_long_is_a_fault(tmp_path: Path) -> None:
+    logo = tmp_path / "logo.png"
+    logo.write_bytes(b"x" * 51_201)
+    fault = the_fault(SITE_LOGO=str(logo))
+    assert "is larger than 50 kB" in fault

@@ -6,9 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from arcade_cloud.domain.closure import (
-    OUT_OF_SERVICE,
     REASON_AT_MOST,
-    RETIRED,
     Closure,
     checked_reason,
     closed_text,
@@ -19,6 +17,7 @@ from arcade_cloud.domain.closure import (
 )
 from arcade_cloud.errors import BadRequest
 
+OUT_OF_SERVICE, RETIRED = "This machine is out of service.", "This machine is no longer in use."
 HERE = ZoneInfo("Asia/Kuala_Lumpur")
 NEW_YORK = ZoneInfo("America/New_York")
 

@@ -26,6 +26,7 @@ from arcade_cloud.domain.machines import (
     speaks_unheard,
     well_again,
     why_not_ready,
+    why_unfit,
 )
 from arcade_shared.messages import WILL_SEQ, Status
 from arcade_shared.times import format_ms
@@ -198,8 +199,10 @@ def test_two_pis_with_one_id_are_noticed_and_nobody_may_pay() -> None:
     taken_over = heard(known, a_status(installation=SECOND), NOW_MS + 1000)
     assert (taken_over.presence.installation, taken_over.rival) == (SECOND, FIRST)
     why = why_not_ready(Machine(machine_id="cab-01"), taken_over.presence, NOW_MS + 1000)
-    assert why is not None
-    assert "Two devices" in why
+    assert why == "This machine is out of order. The operator has been told."
+    unfit = why_unfit(Machine(machine_id="cab-01"), taken_over.presence, NOW_MS + 1000)
+    assert unfit is not None
+    assert "Two devices" in unfit
     back = heard(taken_over.presence, a_status(seq=2), NOW_MS + 2000)
     assert (back.presence.installation, back.rival) == (FIRST, SECOND)
 
@@ -254,8 +257,8 @@ def test_a_status_is_fresh_for_a_while(age_ms: int, fresh: bool) -> None:
 @pytest.mark.parametrize(
     ("presence", "credits", "word"),
     [
-        (None, 1, "not been connected"),
-        (Presence(machine_id="cab-01"), 1, "not been connected"),
+        (None, 1, "cannot pay by phone here yet"),
+        (Presence(machine_id="cab-01"), 1, "cannot pay by phone here yet"),
         (after(a_status(), the_will()), 1, "offline"),
         (after(a_status(ready=False)), 1, "not ready"),
         (after(a_status(max_credits=5)), 6, "at most 5"),

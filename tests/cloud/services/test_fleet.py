@@ -3,7 +3,6 @@
 import msgspec
 import pytest
 
-from arcade_cloud.domain.closure import RETIRED
 from arcade_cloud.domain.fleet import read_table
 from arcade_cloud.domain.machines import MachineChange, stage
 from arcade_cloud.domain.money import Offer
@@ -14,6 +13,7 @@ from arcade_shared.cabinet import NOT_REGISTERED
 from arcade_shared.times import format_ms
 from support.site import PRICE_ID, Site
 
+RETIRED = "This machine is no longer in use."
 COINPULSES = "arcade/machine/cab-01/coinpulse"
 HOUR_MS = 3_600_000
 BAD = Offer(offer_id="bad", credits=5, amount_minor=800, currency="myr", price_id="price_of_nobody")

@@ -11,9 +11,10 @@ from arcade_cloud.domain.offers import parse_offers
 from arcade_cloud.domain.order import Order
 from arcade_cloud.errors import BadRequest, NotReady, PaymentsRefused
 from arcade_cloud.ports.payments import Checkout, CheckoutRequest
-from arcade_cloud.services.unsellable import AGAIN_MS, WHY_NOT, too_cheap
+from arcade_cloud.services.unsellable import AGAIN_MS, too_cheap
 from support.site import Site
 
+WHY_NOT = "This cannot be paid for at the moment. The operator has been told."
 GOOD = Offer(offer_id="good", credits=3, amount_minor=500, currency="myr")
 BAD = Offer(offer_id="bad", credits=5, amount_minor=800, currency="myr", price_id="price_of_nobody")
 
@@ -53,7 +54,7 @@ def test_an_offer_that_stripe_refuses_is_told_once_and_the_others_are_sold(site:
     assert "RM 8.00 (offer bad)" in alert.text
     assert "arcade-cloud check" in alert.text
     assert page(site).count(WHY_NOT) == 1
-    with pytest.raises(NotReady, match="the operator has been told"):
+    with pytest.raises(NotReady, match="The operator has been told"):
         buy(site, "bad")
     buy(site, "good")
     assert told(site) == [("cab-01 bad", "begin")]
@@ -95,7 +96,7 @@ def test_where_only_an_amount_is_refused_the_other_quantities_are_sold(
 def test_a_price_for_all_machines_that_stripe_does_not_show_leaves_a_page_that_sells_nothing() -> None:
     site = Site(stripe_price_id="price_of_nobody")
     assert "You cannot pay by phone here yet" in page(site)
-    assert "Coins only" in site.client.get("/kiosk/cab-01").text
+    assert "Not available yet" in site.client.get("/kiosk/cab-01").text
     page(site)
     assert told(site) == [("cab-01", "begin")]
     site.payments.stripe.add_price("price_of_nobody", 300)

@@ -103,7 +103,7 @@ def test_nobody_can_pay_from_its_first_refused_status_until_its_next_good_one() 
     rotated(cloud, NEW)
     cloud.now_ms += 1000
     say_status(cloud)
-    with pytest.raises(NotReady, match="the operator has been told"):
+    with pytest.raises(NotReady, match="The operator has been told"):
         cloud.sales.begin_checkout(MACHINE)
     rotated(cloud, NEW, SECRET)
     cloud.now_ms += 1000

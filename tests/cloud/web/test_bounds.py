@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from arcade_cloud.ports.payments import MAX_EVENT_BYTES
+from arcade_cloud.web.assets import STATIC
 from arcade_cloud.web.guards import MAX_BODY_BYTES
 from arcade_cloud.web.ingest import MAX_INGEST_BYTES
 from support.orders import session_of
 from support.site import INGEST_SECRET, Site
 
+BROWSER = {"Accept": "text/html"}
 API_KEY = "the game software's own key"
 # These cause work elsewhere: so many a minute for one address.
 COUNTED = {"/create-payment-link", "/gameover", "/m/<machine_id>/checkout"}
@@ -28,6 +30,9 @@ READING = {
     "/status",
     "/openapi.json",
     "/static/<path:filename>",
+    "/static/theme.css",
+    "/static/logo",
+    "/",
     "/m/<machine_id>",
     "/m/<machine_id>/checkout",
     OF_AN_ORDER,
@@ -119,12 +124,12 @@ def test_a_route_that_reads_changes_nothing_and_calls_nobody(rule: str, monkeypa
 
     Opening that one has Stripe asked sooner, once for as often as it is opened in that time.
     """
-    site = Site(rate_limit_per_minute=1)
+    site = Site(rate_limit_per_minute=1, site_colour="#c2185b", site_logo=str(STATIC / "icon.svg"))
     path = address(rule, site.begin())
     written, calls, sent = watch(site, monkeypatch), len(site.payments.calls), len(site.broker.sent)
     for query in ("", "?format=json"):
         for _ in range(3):
-            assert site.client.get(path + query).status_code < 400
+            assert site.client.get(path + query, headers=BROWSER).status_code < 400
     assert (written, len(site.broker.sent)) == (["move"] if rule == OF_AN_ORDER else [], sent)
     assert set(site.payments.calls[calls:]) <= {"read_price"}
 

@@ -220,3 +220,48 @@ def test_no_code_is_shown_while_a_clock_keeps_everybody_from_paying(
     monkeypatch.setattr(site.payments, "clock_off_ms", lambda: CLOSED_OFF_MS)
     assert site.client.get(address).get_json()["state"] != "ready"
     assert "disabled" in site.client.get("/m/cab-01").text
+
+
+# --- what is added now -----------------------------------------------------------------------------------
+
+
+def test_while_credits_are_added_the_screen_says_so_and_shows_no_code(site):
+    order_id = site.begin(3)
+    assert look(site)["state"] == "ready", "nobody has paid"
+    site.pay(order_id)
+    site.say_ack(order_id, "accepted")
+    assert look(site) == {"state": "adding", "title": "Adding credits", "detail": "3 credits to add"}
+    site.say_status("cab-01", ready=False, reason="busy")
+    site.say_ack(order_id, "pulsing", 2)
+    assert look(site)["detail"] == "2 of 3 credits added"
+    site.say_status("cab-01")
+    site.say_ack(order_id, "done", 3)
+    assert look(site)["state"] == "ready"
+
+
+def test_a_screen_shows_what_its_own_machine_adds(site):
+    site.add_machine("cab-02", name="Next to it")
+    site.say_status("cab-02")
+    order_id = site.begin(2, "cab-02")
+    site.pay(order_id)
+    site.say_ack(order_id, "accepted")
+    assert look(site)["state"] == "ready"
+    assert look(site, "cab-02")["state"] == "adding"
+
+
+@pytest.mark.parametrize("coins", [False, True])
+def test_coins_are_named_only_where_there_is_a_slot(coins):
+    site = Site(coins_accepted=coins)
+    site.add_machine("cab-02")
+    never = look(site, "cab-02")
+    site.now_ms += FRESH_MS + 1
+    away = look(site)
+    for shown in (never, away):
+        assert ("oins" in f"{shown['title']} {shown['detail']}") is coins
+        assert "connected" not in shown["title"]
+
+
+def look(site: Site, machine_id: str = "cab-01") -> dict[str, str]:
+    """What the screen shows."""
+    values = site.client.get(f"/kiosk/{machine_id}?format=json").get_json()
+    return {name: values[name] for name in ("state", "title", "detail")}

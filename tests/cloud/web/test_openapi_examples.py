@@ -122,6 +122,8 @@ class Asked:
         data = change.get("data", data)
         if "Stripe-Signature" in [one["name"] for one in operation.get("parameters", ())]:
             sent.setdefault("Stripe-Signature", self.site.signature(data))
+        if path == "/":
+            sent.setdefault("Accept", "text/html")
         address = f"{place}?{urlencode(query)}" if query else place
         return self.site.client.open(address, method=method.upper(), data=data, headers=sent, content_type=kind)
 
@@ -197,6 +199,8 @@ def provoke(path: str, method: str, status: int) -> TestResponse:
             change = {"headers": WRONG_KEY}
         case 403 if path in SOFTWARE:
             change = {"headers": _without_the_scope(asked) if path == "/takings" else _for_other_machines(asked)}
+        case 404 if path == "/":
+            change = {"headers": {"Accept": JSON}}
         case 404 if "order_id" in path:
             change = {"order_id": "ord_nothing"}
         case 404:

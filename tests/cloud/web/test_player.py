@@ -59,7 +59,8 @@ def state(site: Site, path: str) -> dict[str, Any]:
 # --- the machine -----------------------------------------------------------------------------------------
 
 
-def test_the_page_shows_which_machine_this_is_and_what_it_costs(site):
+def test_the_page_shows_which_machine_this_is_and_what_it_costs():
+    site = Site(quantities=(1, 3))
     shown = page(site, "/m/cab-01")
     for text in (
         "Test Arcade",
@@ -72,8 +73,12 @@ def test_the_page_shows_which_machine_this_is_and_what_it_costs(site):
     ):
         assert text in shown.text
     buttons = shown.all("button")
-    assert len(buttons) == 5
+    assert len(buttons) == 2
     assert not any("disabled" in button for button in buttons)
+
+
+def test_one_offer_is_one_button_unless_the_operator_wants_more(site):
+    assert len(page(site, "/m/cab-01").all("button")) == 1
 
 
 def test_the_machines_own_contact_and_picture_come_first(site):
@@ -104,6 +109,22 @@ def test_an_offline_machine_says_so_and_every_button_is_off(site):
     assert "This machine is offline." in shown.text
     assert all("disabled" in button for button in shown.all("button"))
     assert state(site, "/m/cab-01")["ready"] is False
+
+
+def test_the_prices_of_a_machine_that_nobody_can_pay_are_folded(site):
+    (prices,) = page(site, "/m/cab-01").all("details")
+    assert "open" in prices
+    site.now_ms += 120_000
+    (prices,) = page(site, "/m/cab-01").all("details")
+    assert "open" not in prices
+
+
+@pytest.mark.parametrize(("name", "told"), [("", False), ("Cabinet cab-01", False), ("Street Fighter", True)])
+def test_the_machines_id_is_told_once(site, name, told):
+    site.add_machine("cab-01", name=name)
+    answer = site.client.get("/m/cab-01").text
+    assert ('<p class="id">' in answer) is told
+    assert "cab-01" in Elements(answer).text
 
 
 def test_live_readiness_asks_stripe_nothing(site):
@@ -260,6 +281,17 @@ def test_a_player_who_has_not_paid_finds_the_link_to_the_checkout(site):
     assert site.order(order_id).checkout_url in [link["href"] for link in shown.all("a")]
     site.pay(order_id)
     shown = page(site, f"/m/cab-01/o/{order_id}")
+    assert site.order(order_id).checkout_url not in [link["href"] for link in shown.all("a")]
+
+
+def test_while_a_bank_confirms_a_transfer_nobody_is_asked_to_pay_again(site):
+    order_id = site.begin()
+    site.pay(order_id, "fpx_later")
+    path = f"/m/cab-01/o/{order_id}"
+    shown, values = page(site, path), state(site, path)
+    assert (values["phase"], values["title"]) == ("checking", "Your bank is confirming the payment")
+    assert "Nothing" not in shown.text
+    assert "You do not need to pay again." in shown.text
     assert site.order(order_id).checkout_url not in [link["href"] for link in shown.all("a")]
 
 

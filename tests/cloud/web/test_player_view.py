@@ -39,14 +39,27 @@ def test_before_the_webhook_the_page_waits_and_claims_nothing():
     view = view_of(life)
     assert (view.phase, view.final) == ("unpaid", False)
     assert view.title == "Waiting for your payment"
-    assert "Nothing has been charged yet" in view.money
+    assert "No payment has arrived yet" in view.money
     assert "added" not in said(view)
 
 
-def test_a_slow_bank_is_named():
+@pytest.mark.parametrize("reported_first", [False, True])
+def test_a_slow_bank_is_named_and_nobody_is_asked_to_pay_again(reported_first):
     life = Life()
-    life.read(paid(status="processing"), "complete")
-    assert view_of(life).title == "Your bank is confirming the payment"
+    if reported_first:  # as its webhook does, before anything is read
+        life.on(PaymentReported("pi_1", "payment_intent.processing", good_news=False))
+    life.read(paid(status="processing", received_minor=0), "complete")
+    view = view_of(life)
+    assert (view.phase, view.title) == ("checking", "Your bank is confirming the payment")
+    assert "No payment" not in said(view)
+    assert "charged" not in said(view)
+
+
+def test_a_bank_that_refuses_in_the_end_has_charged_nobody():
+    life = Life()
+    life.read(paid(status="processing", received_minor=0), "complete")
+    life.read(paid(status="requires_payment_method", received_minor=0), "complete")
+    assert view_of(life).title == "You were not charged"
 
 
 def test_after_the_time_to_pay_stripe_is_asked_once_more():
@@ -159,20 +172,20 @@ def test_of_a_hold_only_the_part_that_was_delivered_is_charged():
     life = Life().resolved(2, held())
     before = view_of(life)
     assert (before.phase, before.title) == ("part", "2 of 3 credits added")
-    assert "You pay only for 2: RM 2.00. The rest of the hold, RM 1.00, is being released." in before.money
+    assert before.money == "You pay only for 2 credits: RM 2.00. The rest of the hold, RM 1.00, is being released."
     life.read(paid(received_minor=200))
     after = view_of(life)
     assert after.final
-    assert "has been released" in after.money
+    assert after.money == "You paid only for 2 credits: RM 2.00. The rest of the hold, RM 1.00, has been released."
     assert "refund" not in said(after).lower()
 
 
 def test_of_money_taken_the_rest_is_refunded():
     life = Life().resolved(2, paid())
-    assert view_of(life).money == "You pay only for 2: RM 2.00. RM 1.00 is being refunded."
+    assert view_of(life).money == "You pay only for 2 credits: RM 2.00. RM 1.00 is being refunded."
     life.read(paid(refunded_minor=100))
     view = view_of(life)
-    assert view.money.startswith("You pay only for 2: RM 2.00. Refund started: RM 1.00.")
+    assert view.money.startswith("You paid only for 2 credits: RM 2.00. Refund started: RM 1.00.")
     assert "hold" not in said(view)
 
 
@@ -181,7 +194,7 @@ def test_a_bank_that_takes_no_part_of_a_hold_leads_to_a_refund_of_the_rest():
     life.read(held())
     life.settled_with("refused", PARTIAL_CAPTURE)
     assert life.order.settlement.whole_capture
-    assert view_of(life).money == "You pay only for 2: RM 2.00. RM 1.00 is being refunded."
+    assert view_of(life).money == "You pay only for 2 credits: RM 2.00. RM 1.00 is being refunded."
     life.read(paid(refunded_minor=100))
     assert "Refund started: RM 1.00" in view_of(life).money
 
@@ -264,7 +277,9 @@ def test_goodwill_after_delivery_shows_as_a_refund_and_keeps_the_credits():
     life.read(paid(refunded_minor=200))
     view = view_of(life)
     assert (view.phase, view.title) == ("added", "3 credits added")
-    assert view.money == "You pay RM 1.00. Refund started: RM 2.00. Banks take a few days to show it."
+    assert view.money == (
+        "You paid RM 3.00, and RM 2.00 of it goes back to you. Banks take a few days to show a refund."
+    )
     assert "sticky" not in said(view)
 
 
@@ -281,6 +296,34 @@ def test_a_full_refund_after_delivery_is_a_refund_first_of_all_and_nothing_says_
     for each in (under_way, view):
         assert "START" not in said(each)
         assert "sticky" not in said(each)
+
+
+@pytest.mark.parametrize(
+    ("shown", "title", "detail"),
+    [
+        (paid(refunded_minor=300), "Refund started: RM 3.00", "You pay nothing, although 3 credits were added."),
+        (
+            paid(dispute="lost", lost_minor=300),
+            "Your bank has returned your money",
+            "Your bank took the payment back, although 3 credits were added.",
+        ),
+    ],
+    ids=["by hand at Stripe", "by the bank"],
+)
+def test_money_that_went_back_at_stripe_is_no_success_either(shown, title, detail):
+    life = Life().settled(3, paid())
+    life.on(PaymentReported("pi_1", "charge.refunded", good_news=False))
+    life.read(shown)
+    view = view_of(life)
+    assert (view.phase, view.title, view.detail) == ("given_back", title, detail)
+    assert "START" not in said(view)
+
+
+def test_most_of_it_given_back_is_told_in_the_past():
+    life = Life().settled(3, paid())
+    life.on(RefundAsked("ops", "sticky button", 5))
+    life.read(paid(refunded_minor=295))
+    assert view_of(life).money.startswith("You paid RM 3.00, and RM 2.95 of it goes back to you.")
 
 
 def test_one_credit_that_was_given_back_is_one_credit():
@@ -431,7 +474,7 @@ HERE = Presence(
 
 
 def test_a_single_offer_is_sold_in_several_quantities_up_to_what_the_machine_takes():
-    view = machine_view(Machine(machine_id="cab-01"), [ONE], HERE, NOW_MS)
+    view = machine_view(Machine(machine_id="cab-01"), [ONE], HERE, NOW_MS, quantities=(1, 2, 3, 5, 10))
     assert (view.ready, view.word) == (True, "Ready to play")
     assert [(c.quantity, c.price) for c in view.choices] == [
         (1, "RM\u00a01.00"),
@@ -456,12 +499,14 @@ def test_a_machine_that_is_away_has_every_button_off_and_says_why():
 
 def test_a_machine_never_heard_shows_what_it_will_sell():
     view = machine_view(Machine(machine_id="cab-01"), [ONE], None, NOW_MS)
-    assert not view.ready
-    assert len(view.choices) == 5
+    assert (view.ready, view.word) == (False, "You cannot pay by phone here yet.")
+    assert len(view.choices) == 1
 
 
 def test_a_machine_that_only_listens_is_always_for_sale():
-    view = machine_view(Machine(machine_id="cab-01", kind="subscriber"), [FIVE], None, NOW_MS)
+    view = machine_view(
+        Machine(machine_id="cab-01", kind="subscriber"), [FIVE], None, NOW_MS, quantities=(1, 2, 3, 5, 10)
+    )
     assert view.ready
     assert [choice.credits for choice in view.choices] == [5, 10, 15, 25, 50]
 

@@ -52,11 +52,13 @@ def seen(cloud: "Cloud", machine: "Machine") -> Seen:
 
 
 def _state(cloud: "Cloud", machine: "Machine", presence: "Presence | None", now_ms: int) -> str:
-    from arcade_cloud.domain.machines import why_not_ready
+    from arcade_cloud.domain.closure import closed_text
+    from arcade_cloud.domain.machines import why_unfit
 
-    why_not = why_not_ready(machine, presence, now_ms, zone=cloud.settings.timezone)
-    if machine.closed(now_ms) is not None:
-        return why_not or ""
+    closed = machine.closed(now_ms)
+    if closed is not None:
+        return closed_text(closed, now_ms, cloud.settings.timezone)
+    why_not = why_unfit(machine, presence, now_ms)
     if why_not is not None and presence is not None and presence.reason:
         why_not = f"{why_not} ({presence.reason})"  # in the agent's own words
     return "only listens" if machine.kind == "subscriber" else why_not or "ready"

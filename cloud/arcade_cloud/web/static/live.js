@@ -36,7 +36,9 @@
     done = state.final;
   };
   const showMachine = (state) => {
-    main.dataset.ready = state.ready ? "yes" : "no";
+    const ready = state.ready ? "yes" : "no", prices = main.querySelector("[data-prices]");
+    if (prices && ready !== main.dataset.ready) prices.open = state.ready;
+    main.dataset.ready = ready;
     field("word", state.word);
     if (leaving) return;
     for (const button of main.querySelectorAll("button[data-credits]")) {
