@@ -2,12 +2,15 @@
 
 import csv
 import io
+from datetime import date
+from typing import Any
 
 import pytest
 
-from arcade_cloud.domain.books import Line
+from arcade_cloud.domain.books import Line, Only
 from arcade_cloud.domain.people import Role
 from arcade_cloud.domain.tallies import added
+from arcade_cloud.services import takings
 from arcade_cloud.web.console.takings_pages import ROWS_A_PAGE
 from support.console import Console
 from support.pages import words
@@ -26,22 +29,17 @@ def console(site: Site) -> Console:
     return Console(site, Role.OWNER)
 
 
+def a_line(order_id: str, machine_id: str, **fields: Any) -> Line:
+    """A play of RM 1."""
+    values = {"number": 0, "serial": 1, "day": "2026-09-21", "method": "card", "currency": "myr"}
+    sums = {"ordered": 1, "delivered": 1, "gross_minor": 100}
+    return Line(order_id=order_id, machine_id=machine_id, **{**values, **sums, **fields})
+
+
 def sell(site: Site, machines: int) -> None:
-    """A play of RM 1 at each of so many machines."""
+    """A play at each of so many machines."""
     for number in range(machines):
-        line = Line(
-            order_id=f"o-{number}",
-            number=0,
-            serial=1,
-            day="2026-09-21",
-            at_ms=site.now_ms,
-            machine_id=f"more-{number:04}",
-            method="card",
-            currency="myr",
-            ordered=1,
-            delivered=1,
-            gross_minor=100,
-        )
+        line = a_line(f"o-{number}", f"more-{number:04}", at_ms=site.now_ms)
         site.store.book((line,), added((), (line,)))
 
 
@@ -80,3 +78,19 @@ def test_a_long_csv_is_sent_while_it_is_made(site: Site, console: Console) -> No
     rows = list(csv.DictReader(io.StringIO(b"".join(parts).decode(), newline="")))
     assert [row["machine"] for row in rows] == [f"more-{number:04}" for number in range(1_200)]
     assert {(row["gross"], row["currency"]) for row in rows} == {("1.00", "MYR")}
+
+
+@pytest.mark.parametrize("method", ["card", "fpx", "rare"])
+def test_the_newest_lines_by_a_method_are_those_however_rare_it_is(
+    site: Site, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr(takings, "MACHINES_LOOKED_UP", 0)
+    for number in range(200):
+        paid = "rare" if number < 2 else "fpx" if number % 5 == 0 else "card"
+        line = a_line(f"o-{number:03}", f"cab-{number % 7}", at_ms=site.now_ms + number, method=paid)
+        site.store.book((line,), added((), (line,)))
+    day, only = date(2026, 9, 21), Only(method=method)
+    found = site.cloud.takings.newest(day, day, only, limit=6)
+    lines = [line for line in site.store.lines_of_day("2026-09-21") if line.method == method]
+    assert found == sorted(lines, key=lambda line: line.at_ms, reverse=True)[:6]
+    assert len(found) == (2 if method == "rare" else 6)

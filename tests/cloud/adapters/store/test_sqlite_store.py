@@ -2,12 +2,16 @@
 
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import date, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from arcade_cloud.adapters.store import open_store
 from arcade_cloud.adapters.store.forms import FORMS
@@ -19,7 +23,7 @@ from arcade_cloud.domain.books import EVERY, Line, Only
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import Settlement, UnmatchedAck
 from arcade_cloud.domain.ownership import Unclaimed
-from arcade_cloud.domain.tallies import Name
+from arcade_cloud.domain.tallies import Name, added
 from arcade_cloud.errors import InvariantBroken, StoreUnavailable
 from support.order_records import an_alert, funded, new_order, next_version, step
 from support.orders import NOW_MS
@@ -39,6 +43,40 @@ def store(path: Path) -> Iterator[SqliteStore]:
 
 def _raw(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None)
+
+
+@given(st.dates(date(2023, 12, 1), date(2024, 4, 1)), st.integers(0, 120))
+def test_spans_add_up_to_the_days_that_are_meant(first: date, more: int) -> None:
+    meant = {(first + timedelta(days=number)).isoformat() for number in range(more + 1)}
+    counted: Counter[str] = Counter()
+    spans = list(sqlite_takings._spans(min(meant), max(meant)))
+    every = [(date(2023, 12, 1) + timedelta(days=number)).isoformat() for number in range(366)]
+    for span, sign in spans:
+        for day in every:
+            third = f"{day[:7]}.{'1' if day[8:] <= '10' else '2' if day[8:] <= '20' else '3'}"
+            counted[day] += sign * (span in {day, third, day[:7]})
+    assert {day: number for day, number in counted.items() if number} == dict.fromkeys(meant, 1)
+    # Half a month at each end, in days and thirds, and the months between.
+    assert len(spans) <= 2 * 8 + 4
+
+
+def test_a_file_whose_tallies_lack_a_span_gets_them_when_it_is_opened(path: Path) -> None:
+    lines = [_line(f"o-{day}", f"2026-11-{day:02}") for day in (1, 10, 11, 21, 30)]
+    with closing(SqliteStore(path)) as store:
+        for line in lines:
+            store.book((line,), added((), (line,)))
+        right = store.taken("2026-11-01", "2026-11-19", "machine")
+    with closing(_raw(path)) as connection:
+        connection.execute("DELETE FROM tallies WHERE span LIKE '%.%'")
+    with closing(SqliteStore(path)) as store:
+        assert store.taken("2026-11-01", "2026-11-19", "machine") == right
+        assert right[0].counts.lines == 3
+        # Beside a build that books without that span, putting a day right puts it right.
+        with closing(_raw(path)) as connection:
+            connection.execute("UPDATE tallies SET lines = 7 WHERE span IN ('2026-11.2', '2026-11')")
+        assert not store.put_tallies_right("2026-11-15")
+        assert store.taken("2026-11-11", "2026-11-20", "machine")[0].counts.lines == 1
+        assert store.taken("2026-11-01", "2026-11-30", "machine")[0].counts.lines == 5
 
 
 def test_an_index_that_a_file_lacks_is_made_when_it_is_opened(path: Path) -> None:
@@ -68,6 +106,20 @@ def test_what_an_older_program_has_settled_is_not_under_way(store: SqliteStore, 
             record = FORMS.write(msgspec.structs.replace(done, order_id=order_id), 1)
             connection.execute(changed, (due_at_ms, record, order_id))
     assert [order.order_id for order in store.orders_under_way(NOW_MS + 1, 9)] == ["o-2"]
+
+
+def _line(order_id: str, day: str, gross_minor: int = 100) -> Line:
+    return Line(
+        order_id=order_id,
+        number=0,
+        serial=1,
+        day=day,
+        at_ms=NOW_MS,
+        machine_id="cab-01",
+        currency="myr",
+        delivered=1,
+        gross_minor=gross_minor,
+    )
 
 
 # cost
@@ -411,20 +463,7 @@ def test_an_address_that_names_no_store_says_how_to_write_it(url: str, what: str
 
 
 def test_a_file_with_lines_from_before_there_were_tallies_gets_them_when_it_is_opened(path: Path) -> None:
-    lines = [
-        Line(
-            order_id=f"o-{number}",
-            number=0,
-            serial=1,
-            day=f"2026-11-{20 + number}",
-            at_ms=NOW_MS,
-            machine_id="cab-01",
-            currency="myr",
-            delivered=1,
-            gross_minor=number,
-        )
-        for number in range(5)
-    ]
+    lines = [_line(f"o-{number}", f"2026-11-{20 + number}", number) for number in range(5)]
     with closing(SqliteStore(path)) as store:
         for line in lines:
             store.book((line,))

@@ -190,6 +190,7 @@ class SqliteFile:
         *,
         busy_s: float = BUSY_S,
         migrations: Sequence[Migration] = MIGRATIONS,
+        is_filled: Callable[[sqlite3.Connection], bool] = lambda _: True,
         fill: Callable[[sqlite3.Connection], None] = lambda _: None,
     ) -> None:
         """Open the file, and create it if it does not exist.
@@ -197,7 +198,8 @@ class SqliteFile:
         An older file is brought to `SCHEMA_OF_FORM_1` at most, which every program beside this one knows.
 
         Args:
-            fill: Makes the tallies of lines that are there already.
+            is_filled: Whether the lines that are there have tallies.
+            fill: Makes them.
 
         Raises:
             StoreUnavailable: The file cannot be opened or used, or it belongs to another program.
@@ -219,7 +221,7 @@ class SqliteFile:
                 _use_wal(self._writer, busy_s)
                 version = _schema_version(self._writer)
                 migrate(self._writer, migrations, self.path, SCHEMA_OF_FORM_1 if version else len(migrations))
-                _add(self._writer, fill)
+                _add(self._writer, is_filled, fill)
             except BaseException:
                 self._writer.close()
                 raise
@@ -423,18 +425,21 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration], pat
             raise
 
 
-def _add(connection: sqlite3.Connection, fill: Callable[[sqlite3.Connection], None]) -> None:
+def _add(
+    connection: sqlite3.Connection,
+    is_filled: Callable[[sqlite3.Connection], bool],
+    fill: Callable[[sqlite3.Connection], None],
+) -> None:
     """Add what a file of an older program lacks, all of it or nothing."""
-    if not _lacking(connection) and _names(connection) >= _ADDED_NAMES:
+    if not _lacking(connection) and _names(connection) >= _ADDED_NAMES and is_filled(connection):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         for table, name, kind in _lacking(connection):  # another process may have added it meanwhile
             connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
-        has_tallies = "tallies" in _names(connection)
         for statement in (*ADDED_TABLES.values(), *ADDED_INDEXES):
             connection.execute(statement)
-        if not has_tallies:
+        if not is_filled(connection):
             fill(connection)
         connection.execute("COMMIT")
     except BaseException:

@@ -12,7 +12,7 @@ from arcade_cloud.adapters.store.forms import FORMS, Forms
 from arcade_cloud.adapters.store.sqlite.file import BUSY_S, MIGRATIONS, Migration, SqliteFile
 from arcade_cloud.adapters.store.sqlite.people import SqlitePeople
 from arcade_cloud.adapters.store.sqlite.software import SqliteSoftware, put_postings
-from arcade_cloud.adapters.store.sqlite.takings import SqliteTakings, book, fill
+from arcade_cloud.adapters.store.sqlite.takings import SqliteTakings, book, fill, is_filled
 from arcade_cloud.domain import webhooks
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.books import day_of
@@ -105,7 +105,7 @@ class SqliteStore(SqliteTakings):
         """
         self._forms = forms
         self._machines: dict[str, tuple[bytes, Machine]] = {}
-        super().__init__(SqliteFile(path, busy_s=busy_s, migrations=migrations, fill=fill))
+        super().__init__(SqliteFile(path, busy_s=busy_s, migrations=migrations, is_filled=is_filled, fill=fill))
         self.software = SqliteSoftware(self._file)
         self.people = SqlitePeople(self._file)
 

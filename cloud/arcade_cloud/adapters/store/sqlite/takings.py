@@ -1,8 +1,9 @@
 """Lines and tallies in the SQLite file.
 
 The table `tallies` has each sum in several spans, so that a report reads few rows however many lines there are: a
-day or a month of one machine, the same of all machines (whose id is then empty), and an hour of a day. Whoever
-books adds to all of them, in the same transaction. Hours are forgotten after a while: nobody compares with them.
+day, a third or the whole of a month of one machine, the same of all machines (whose id is then empty), and an hour
+of a day. Whoever books adds to all of them, in the same transaction. Hours are forgotten after a while: nobody
+compares with them.
 """
 
 import json
@@ -61,6 +62,10 @@ _ADD = (
     + ", ".join(f"{name} = {name} + excluded.{name}" for name in _NUMBERS)
     + ", played_ms = max(played_ms, excluded.played_ms)"
 )
+SUM_UP = (
+    f"INSERT INTO tallies (span, {_PLACE}, {', '.join(_NUMBERS)}, played_ms) "  # noqa: S608 - as above  # nosec B608
+    f"SELECT ?, {_PLACE}, {_SUMS} FROM tallies WHERE span IN (SELECT value FROM json_each(?)) GROUP BY {_PLACE}"
+)
 TALLIES_OF_DAY = (
     f"SELECT {_PLACE}, {', '.join(_NUMBERS)}, played_ms FROM tallies WHERE span = ? AND machine_id > ''"  # noqa: S608 - as above  # nosec B608
 )
@@ -71,6 +76,8 @@ OLDEST_HOUR = f"SELECT min(span) FROM tallies WHERE {OF_AN_HOUR}"  # noqa: S608 
 _ALL_MACHINES = ""
 _COLUMN: dict[Name, str] = {"day": "span", "location": "location", "machine": "machine_id", "method": "method"}
 _HOUR_MS = 3_600_000
+# Spans are told apart by their lengths.
+_A_MONTH, _A_THIRD, _A_DAY = len("2026-11"), len("2026-11.1"), len("2026-11-26")
 
 
 class SqliteTakings:
@@ -169,11 +176,11 @@ class SqliteTakings:
             right = of_day(day, lines, lambda order_id: _booked(connection, order_id))
             wrong = differences(_tallies_of_day(connection, day), right)
             _add(connection, wrong)
-            # The other spans are of the same lines, so they are wrong by the same.
             _forget_hours(connection, day)
             for line in lines:
                 _add_hour(connection, (line,))
                 _place(connection, line)
+            _sum_up(connection, day)
         return bool(wrong)
 
 
@@ -197,8 +204,21 @@ def book(connection: sqlite3.Connection, lines: tuple[Line, ...], tallies: Talli
         _add_hour(connection, lines)
 
 
+def is_filled(connection: sqlite3.Connection) -> bool:
+    """Whether there are tallies of lines that are there, in all spans: a build of this version knew no thirds."""
+    (first,) = connection.execute("SELECT min(span) FROM tallies").fetchone()
+    if first is None:
+        return connection.execute("SELECT 1 FROM takings LIMIT 1").fetchone() is None
+    thirds = (f"{first[:7]}.", f"{first[:7]}/")
+    return (
+        connection.execute("SELECT 1 FROM tallies WHERE span > ? AND span < ? LIMIT 1", thirds).fetchone()
+        is not None
+    )
+
+
 def fill(connection: sqlite3.Connection) -> None:
-    """Make the tallies of lines that programs have booked which knew none."""
+    """Make the tallies anew, of all lines: programs have booked them which knew none, or not all spans."""
+    connection.execute("DELETE FROM tallies")
     days = [day for (day,) in connection.execute("SELECT DISTINCT day FROM takings")]
     for day in days:
         lines = _lines(connection.execute(LINES_OF_DAY, (day,)))
@@ -263,18 +283,33 @@ def _taken(connection: sqlite3.Connection, query: Query) -> list[Taken]:
 
 
 def _spans(first: str, last: str) -> Iterator[tuple[str, int]]:
-    """What to add up from one day to another, and what to take off (-1): whole months, and the days that differ.
+    """What to add up from one day to another, and what to take off (-1): months, thirds of months, and days.
 
-    The days of a month that are still to come have no rows, so the present month is one span.
+    Of several ways it takes that which reads the fewest rows, as far as spans tell.
     """
     for month in months_between(first, last):
         days = [f"{month}-{day:02}" for day in range(1, monthrange(*map(int, month.split("-")))[1] + 1)]
-        meant = [day for day in days if first <= day <= last]
-        if 2 * len(meant) > len(days):
-            yield month, 1
-            yield from ((day, -1) for day in days if not first <= day <= last)
-        else:
-            yield from ((day, 1) for day in meant)
+        meant = {day for day in days if first <= day <= last}
+        others = [(span, -sign) for span, sign in _thirds(days, set(days) - meant)]
+        yield from min([*_thirds(days, meant)], [(month, 1), *others], key=_cost)
+
+
+def _thirds(month: list[str], meant: set[str]) -> Iterator[tuple[str, int]]:
+    """Some days of a month by its thirds: each as its days, or as a whole without the others."""
+    for third in dict.fromkeys(map(_third_of, month)):
+        days = [day for day in month if _third_of(day) == third]
+        alone = [(day, 1) for day in days if day in meant]
+        yield from min(alone, [(third, 1), *((day, -1) for day in days if day not in meant)], key=_cost)
+
+
+def _cost(spans: list[tuple[str, int]]) -> int:
+    """How many rows spans have, about, counted in days: a machine plays as it did the day before."""
+    return sum({_A_DAY: 1, _A_THIRD: 2, _A_MONTH: 3}[len(span)] for span, _ in spans)
+
+
+def _third_of(day: str) -> str:
+    """The first ten days of a month, the next ten, or the rest: `2026-11.1`, `2026-11.2`, `2026-11.3`."""
+    return f"{day[:7]}.{min(2, (int(day[8:]) - 1) // 10) + 1}"
 
 
 def _days(first: str, last: str) -> Iterator[str]:
@@ -291,7 +326,7 @@ def _add(connection: sqlite3.Connection, tallies: Tallies) -> None:
     rows = []
     for place, counts in tallies.items():
         where, numbers = (place.location, place.method, place.currency), _numbers(counts)
-        for span in (place.day, place.day[:7]):
+        for span in (place.day, _third_of(place.day), place.day[:7]):
             rows += [(span, machine_id, *where, *numbers) for machine_id in (place.machine_id, _ALL_MACHINES)]
     connection.executemany(_ADD, rows)
 
@@ -300,6 +335,18 @@ def _add_hour(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
     for line in lines:
         where = (_hour_of(line.day, line.at_ms), _ALL_MACHINES, "", "", line.currency)
         connection.execute(_ADD, (*where, *_numbers(of_line(line))))
+
+
+def _sum_up(connection: sqlite3.Connection, day: str) -> None:
+    """Make the sums of the day's third and month of those of its days, whatever is there."""
+    month, third = day[:7], _third_of(day)
+    days = [f"{month}-{number:02}" for number in range(1, 32)]
+    for span, parts in (
+        (third, [one for one in days if _third_of(one) == third]),
+        (month, [f"{month}.{number}" for number in (1, 2, 3)]),
+    ):
+        connection.execute("DELETE FROM tallies WHERE span = ?", (span,))
+        connection.execute(SUM_UP, (span, json.dumps(parts)))
 
 
 def _forget_hours(connection: sqlite3.Connection, day: str) -> int:
