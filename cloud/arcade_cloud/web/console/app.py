@@ -10,13 +10,14 @@ from arcade_cloud.web.console import (
     fleet_pages,
     key_pages,
     machine_pages,
+    new_machine_pages,
     order_pages,
     payment_pages,
     people_pages,
     settings_pages,
-    setup_pages,
     sign_in_pages,
     statement_pages,
+    sticker_pages,
     takings_pages,
     today_pages,
     webhook_pages,
@@ -72,7 +73,8 @@ def create_console(dependencies: Dependencies) -> Flask:
         webhook_pages,
     ):
         pages.add_to(blueprint, room)
-    setup_pages.add_to(blueprint, room, settings)
+    new_machine_pages.add_to(blueprint, room, settings)
+    sticker_pages.add_to(blueprint, room)
     settings_pages.add_to(blueprint, room, settings)
     app.register_blueprint(blueprint)
     return app

@@ -220,6 +220,15 @@ def part_of(rows: Sequence[_Row], at_most: int) -> Part[_Row]:
     return Part(number, pages, rows[(number - 1) * at_most : number * at_most])
 
 
+def file_of(content: bytes, name: str, mimetype: str) -> Response:
+    """A file to be saved, which no cache keeps."""
+    answer = make_response(content)
+    answer.mimetype = mimetype
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
 def number_of(text: str) -> int:
     """The number of credits in a form.
 

@@ -1,8 +1,8 @@
-"""The console's pages for a machine's begin and end: added, configured, labelled with a sticker, retired."""
+"""The console's pages for a machine's begin and end: added, configured, retired."""
 
 from typing import Any, Literal
 
-from flask import Blueprint, Response, make_response, redirect, request, url_for
+from flask import Blueprint, Response, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from arcade_cloud.config.agent_config import agent_config
@@ -10,24 +10,20 @@ from arcade_cloud.config.settings import Settings
 from arcade_cloud.domain.machines import Machine, MachineChange
 from arcade_cloud.domain.offers import offer_text, read_offers
 from arcade_cloud.domain.people import Act
-from arcade_cloud.domain.stickers import GRIDS, SHEETS, Sheet
 from arcade_cloud.errors import BadRequest
 from arcade_cloud.web.console.machine_pages import TEXTS, machine_page
-from arcade_cloud.web.console.room import Room, text_of, whole
+from arcade_cloud.web.console.room import Room, file_of, text_of
 from arcade_cloud.web.error_responses import status_of
 from arcade_cloud.web.guards import known_machine
 from arcade_shared.errors import BadMessage
 
 KINDS: tuple[Literal["agent", "subscriber"], ...] = ("agent", "subscriber")
-# So many are drawn in some seconds; who needs more prints them by location, or by command.
-STICKERS_AT_MOST = 480
-TOML, PDF, SVG = "application/toml", "application/pdf", "image/svg+xml"
 
 
 def add_to(blueprint: Blueprint, room: Room, settings: Settings) -> None:
-    """Add `/console/new-machine`, `/console/stickers`, and what belongs to one machine."""
+    """Add `/console/new-machine`, and a machine's config and retirement."""
     needs, acts, actor = room.guard.needs, room.desk.acts, room.guard.actor
-    sales, stickers = acts.operations.sales, room.desk.stickers
+    sales = acts.operations.sales
 
     @blueprint.get("/new-machine")
     @needs(Act.MACHINE_ADD)
@@ -78,52 +74,10 @@ def add_to(blueprint: Blueprint, room: Room, settings: Settings) -> None:
             return machine_page(room, known, str(error), status_of(error))
         config = agent_config(settings, known.machine_id)
         if text_of(request.form, "as") == "file":
-            return _file(config.encode(), "edge.toml", TOML)
+            return file_of(config.encode(), "edge.toml", "application/toml")
         answer = room.render("config.html", "Machines", machine=known, config=config)
         answer.headers["Cache-Control"] = "no-store"
         return answer
-
-    @blueprint.get("/machines/<machine_id>/sticker.svg")
-    @needs(Act.MACHINE_SET)
-    def sticker_svg(machine_id: str) -> Response:
-        """Its sticker, for a print shop or a label printer."""
-        known = known_machine(sales, machine_id)
-        try:
-            (sticker,) = stickers.of([known], force=_is_trial())
-        except BadRequest as error:
-            return machine_page(room, known, _by_form(error), status_of(error))
-        return _file(stickers.svg(sticker), f"{known.machine_id}.svg", SVG)
-
-    @blueprint.get("/machines/<machine_id>/sticker.pdf")
-    @needs(Act.MACHINE_SET)
-    def sticker_pdf(machine_id: str) -> Response:
-        """Its sticker on a page of its own."""
-        known = known_machine(sales, machine_id)
-        try:
-            made = stickers.pdf(stickers.of([known], force=_is_trial()), _paper(), 1)
-        except BadRequest as error:
-            return machine_page(room, known, _by_form(error), status_of(error))
-        return _file(made, f"{known.machine_id}.pdf", PDF)
-
-    @blueprint.get("/stickers")
-    @needs(Act.MACHINE_SET)
-    def stickers_form() -> Response:
-        """Choose what goes on the sheets."""
-        return _stickers(room)
-
-    @blueprint.get("/stickers.pdf")
-    @needs(Act.MACHINE_SET)
-    def stickers_pdf() -> Response:
-        """Sheets for a location, or for all machines that are not retired."""
-        per_page = whole(text_of(request.args, "per_page"), 24, 1, 24)
-        try:
-            machines = _chosen(room, text_of(request.args, "location", 100))
-            made = stickers.pdf(
-                stickers.of(machines, force=_is_trial()), _paper(), per_page if per_page in GRIDS else 24
-            )
-        except BadRequest as error:
-            return _stickers(room, _by_form(error), status_of(error))
-        return _file(made, "stickers.pdf", PDF)
 
 
 def _back(machine: Machine, done: str) -> AnyResponse:
@@ -133,31 +87,6 @@ def _back(machine: Machine, done: str) -> AnyResponse:
 def _check_sure() -> None:
     if text_of(request.form, "sure") != "yes":
         raise BadRequest("say that you are sure: nobody can pay for a retired machine")
-
-
-def _file(content: bytes, name: str, mimetype: str) -> Response:
-    answer = make_response(content)
-    answer.mimetype = mimetype
-    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    answer.headers["Cache-Control"] = "no-store"
-    return answer
-
-
-def _by_form(error: BadRequest) -> str:
-    """What is wrong, as the form calls it."""
-    return str(error).replace("add --force for a trial", "tick “For a trial” at Stickers")
-
-
-def _is_trial() -> bool:
-    return text_of(request.args, "trial") == "yes"
-
-
-def _paper() -> Sheet:
-    asked = text_of(request.args, "sheet")
-    return next((sheet for sheet in SHEETS if sheet == asked), "a4")
-
-
-# --- a new machine ---------------------------------------------------------------------------------------
 
 
 def _like(room: Room, machine_id: str) -> Machine | None:
@@ -203,45 +132,4 @@ def _new(room: Room, like: Machine | None, problem: str = "", status: int = 200)
         kinds=KINDS,
         texts=values,
         offers=text_of(form, "offers") if "offers" in form else _offers_text(like),
-    )
-
-
-# --- sheets of stickers ----------------------------------------------------------------------------------
-
-
-def _chosen(room: Room, location: str) -> list[Machine]:
-    """The machines of a location, or all; retired ones are never meant.
-
-    Raises:
-        BadRequest: There is none, or there are too many for a page.
-    """
-    fleet = room.desk.acts.fleet
-    found = fleet.chosen([], every=True) if location == "all" else []
-    if location.startswith("at:"):
-        found = fleet.chosen([], location=location.removeprefix("at:"))
-    if not found:
-        raise BadRequest("choose a location, or all machines")
-    if len(found) > STICKERS_AT_MOST:
-        raise BadRequest(
-            f"these are {len(found)} machines: choose a location with {STICKERS_AT_MOST} at most, or take "
-            "`arcade-cloud sticker --all`"
-        )
-    return found
-
-
-def _stickers(room: Room, problem: str = "", status: int = 200) -> Response:
-    machines = room.fulfilment.store.machines()
-    return room.render(
-        "stickers.html",
-        "Machines",
-        problem=problem,
-        status=status,
-        why_not=room.desk.stickers.why_not,
-        locations=sorted({machine.location for machine in machines if machine.location}),
-        location=text_of(request.args, "location", 100),
-        sheets=SHEETS,
-        sheet=_paper(),
-        grids=sorted(GRIDS, reverse=True),
-        per_page=whole(text_of(request.args, "per_page"), 24, 1, 24),
-        trial=_is_trial(),
     )
