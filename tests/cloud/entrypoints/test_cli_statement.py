@@ -9,45 +9,24 @@ import msgspec
 import pytest
 
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
-from arcade_cloud.domain.books import Line
 from arcade_cloud.domain.machines import Machine
 from arcade_cloud.domain.tallies import added
 from arcade_cloud.entrypoints.cli import main
-from support.orders import NOW_MS
+from support.booked import PLAY, SETTINGS
 
-PLAY = Line(
-    order_id="o-1",
-    number=0,
-    serial=1,
-    day="2026-11-26",
-    at_ms=NOW_MS,
-    machine_id="cab-01",
-    location="Main Hall",
-    method="card",
-    currency="myr",
-    ordered=3,
-    delivered=2,
-    gross_minor=250,
-)
+OF_HALL = msgspec.structs.replace(PLAY, gross_minor=250)
 LINES = (
-    PLAY,
-    msgspec.structs.replace(PLAY, order_id="o-2", machine_id="cab-02", gross_minor=500, goodwill_minor=100),
-    msgspec.structs.replace(PLAY, order_id="o-3", machine_id="cab-03", location="Pier"),
-    msgspec.structs.replace(PLAY, order_id="o-4", day="2026-10-31"),
+    OF_HALL,
+    msgspec.structs.replace(OF_HALL, order_id="o-2", machine_id="cab-02", gross_minor=500, goodwill_minor=100),
+    msgspec.structs.replace(OF_HALL, order_id="o-3", machine_id="cab-03", location="Pier"),
+    msgspec.structs.replace(OF_HALL, order_id="o-4", day="2026-10-31"),
 )
 
 
 @pytest.fixture(autouse=True)
 def booked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name, value in {
-        "STRIPE_API_KEY": "sk_test_nobody",
-        "STRIPE_WEBHOOK_SECRET": "whsec_nobody",
-        "EMQX_BROKER_URL": "127.0.0.1",
-        "MQTT_TLS": "0",
-        "SIGNING_SECRET": "s" * 40,
-        "DATABASE_URL": f"sqlite:///{tmp_path}/arcade.db",
-    }.items():
+    for name, value in {**SETTINGS, "DATABASE_URL": f"sqlite:///{tmp_path}/arcade.db"}.items():
         monkeypatch.setenv(name, value)
     with closing(SqliteStore(tmp_path / "arcade.db")) as store:
         store.put_machine(Machine(machine_id="cab-01", version=1, name="=Daytona"), 0)

@@ -15,32 +15,11 @@ from arcade_cloud.domain.machines import Machine
 from arcade_cloud.domain.tallies import added
 from arcade_cloud.entrypoints.cli import main
 from arcade_cloud.services import takings
+from support.booked import PLAY, SETTINGS
 from support.order_records import new_order, next_version, step
 from support.orders import NOW_MS
 from support.version_0_1 import write_file
 
-SETTINGS = {
-    "STRIPE_API_KEY": "sk_test_nobody",
-    "STRIPE_WEBHOOK_SECRET": "whsec_nobody",
-    "EMQX_BROKER_URL": "127.0.0.1",
-    "MQTT_TLS": "0",
-    "SIGNING_SECRET": "s" * 40,
-    "TIMEZONE": "Asia/Kuala_Lumpur",
-}
-PLAY = Line(
-    order_id="o-1",
-    number=0,
-    serial=1,
-    day="2026-11-26",
-    at_ms=NOW_MS,
-    machine_id="cab-01",
-    location="Main Hall",
-    method="card",
-    currency="myr",
-    ordered=3,
-    delivered=2,
-    gross_minor=200,
-)
 FEE = Line(
     order_id="o-1",
     number=0,
