@@ -5,6 +5,7 @@ begins once, whoever notices it, and ends by itself; when it comes back, that is
 end is posted once. The end is posted as an alert of its own, the recovery, which nobody has to acknowledge.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -69,6 +70,7 @@ class Alert(Struct, frozen=True, kw_only=True, omit_defaults=True):
         noticed_at_ms: When a condition was last noticed again, if it was. Not every time is recorded.
         recovers: The id of the condition whose end this tells; empty if it tells of none.
         told: The receivers that have it, while others have not.
+        machine_id: The machine of the order that it is about, where that is the subject and has one machine.
     """
 
     alert_id: str
@@ -83,6 +85,12 @@ class Alert(Struct, frozen=True, kw_only=True, omit_defaults=True):
     acknowledged_by: str = ""
     recovers: str = ""
     told: tuple[str, ...] = ()
+    machine_id: str = ""
+
+    @property
+    def about(self) -> str:
+        """The machine that it is about, as far as it is about one, or else its subject."""
+        return self.machine_id or self.subject
 
     @property
     def lasts(self) -> bool:
@@ -144,3 +152,19 @@ def acknowledged(seen: Alert, by: str, at_ms: int) -> Alert:
     if seen.acknowledged_at_ms is not None:
         return seen
     return msgspec.structs.replace(seen, acknowledged_at_ms=at_ms, acknowledged_by=by)
+
+
+def of_order(raised: Iterable[Alert], order_id: str, machine_ids: Sequence[str]) -> tuple[Alert, ...]:
+    """The alerts of an order's step. Those that are about the order name its machine, if there is one only."""
+    machine_id = machine_ids[0] if len(machine_ids) == 1 else ""
+    return tuple(
+        msgspec.structs.replace(one, machine_id=machine_id) if one.subject == order_id else one for one in raised
+    )
+
+
+def grouped(alerts: Iterable[Alert]) -> list[tuple[Alert, ...]]:
+    """The alerts, those of one kind about one machine (or whatever else) together, as the first of each came."""
+    found: dict[tuple[str, str], list[Alert]] = {}
+    for one in alerts:
+        found.setdefault((one.kind, one.about), []).append(one)
+    return [tuple(group) for group in found.values()]

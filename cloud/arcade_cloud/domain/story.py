@@ -1,5 +1,6 @@
 """What happened to an order, in words for people (pure)."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -58,6 +59,8 @@ class Happening:
     state: State | None
 
 
+# What a machine says while it is at it.
+_PROGRESS = re.compile(r"(accepted|pulsing) ([0-9]+)")
 # What only a machine, and only an operator, can have done.
 MACHINE, REFUNDS = frozenset({"Acked"}), frozenset({"RefundAsked"})
 
@@ -73,8 +76,18 @@ def story(history: Iterable[HistoryEntry], events: frozenset[str] | None = None)
         if events is not None and entry.event not in events:
             before = entry.state
             continue
-        what = _WHAT.get(entry.event, entry.event)  # of an event that a later version knows, its name
-        came = _REPORTED.get(entry.text, entry.text)
-        text = f"{what}: {came}" if came else what
-        yield Happening(entry.at_ms, text, None if entry.state == before else entry.state)
+        yield Happening(entry.at_ms, _told(entry), None if entry.state == before else entry.state)
         before = entry.state
+
+
+def _told(entry: HistoryEntry) -> str:
+    """What an entry says, in a sentence without its full stop."""
+    what = _WHAT.get(entry.event, entry.event)  # of an event that a later version knows, its name
+    progress = _PROGRESS.fullmatch(entry.text)
+    if entry.event in MACHINE and progress is not None:
+        how, number = progress.groups()
+        return "the machine has accepted it" if how == "accepted" else f"the machine is pulsing: {number} so far"
+    if entry.event in MACHINE and entry.text.startswith("the machine reports "):
+        return entry.text
+    came = _REPORTED.get(entry.text, entry.text)
+    return f"{what}: {came}" if came else what

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Literal
 
 from arcade_cloud.domain import books, metering
-from arcade_cloud.domain.alerts import Alert, alert
+from arcade_cloud.domain.alerts import Alert, alert, of_order
 from arcade_cloud.domain.clocks import clock_of
 from arcade_cloud.domain.decisions import Clock, Context, Decision
 from arcade_cloud.domain.effects import (
@@ -118,7 +118,8 @@ class Fulfilment:
             state=order.state,
             text=order.note,
         )
-        self.store.move(Move(order=order, expected_version=0, history=entry, alerts=alerts))
+        raised = of_order(alerts, order.order_id, order.machine_ids)
+        self.store.move(Move(order=order, expected_version=0, history=entry, alerts=raised))
 
     def begin_once(self, order: Order, event: Beginning, *alerts: Alert) -> bool:
         """Store a new order. False if an older order has its id or its payment.
@@ -172,8 +173,9 @@ class Fulfilment:
         raise InvariantBroken(f"order {order_id}: {CONFLICT_RETRIES} conflicts in a row")
 
     def _save(self, order: Order, event: Event, decision: Decision, seen: str | None) -> Order:
+        alerts = of_order(decision.alerts, order.order_id, decision.order.machine_ids)
         if decision.order.version == order.version:
-            for raised in decision.alerts:  # before the event counts as seen, for it does not come again then
+            for raised in alerts:  # before the event counts as seen, for it does not come again then
                 self.store.raise_alert(raised)
             if seen is not None and not self.store.note_seen(seen, self.now_ms()):
                 raise AlreadySeen(seen)
@@ -194,7 +196,7 @@ class Fulfilment:
                 order=decision.order,
                 expected_version=order.version,
                 history=entry,
-                alerts=decision.alerts,
+                alerts=alerts,
                 seen=seen,
                 lines=lines,
                 postings=self.outbox.of_step(order, decision.order, at_ms),

@@ -219,7 +219,7 @@ class Overview:
             now=seen,
             since_ms=since_ms,
             orders=tuple(self._store.recent_orders(ORDERS_SHOWN, machine_id=machine.machine_id)),
-            alerts=tuple(alert for alert in alerts if alert.subject == machine.machine_id),
+            alerts=tuple(alert for alert in alerts if alert.about == machine.machine_id),
             days=days,
             share=ready_share(every),
             counts=tuple(counts),

@@ -267,7 +267,7 @@ def test_a_story_says_what_happened_and_where_it_led() -> None:
     assert [(line.text, line.state) for line in told] == [
         ("a player went to pay", "open"),
         ("the payment was read at Stripe: paid", "funded"),
-        ("the machine reported: pulsing 2", None),
+        ("the machine is pulsing: 2 so far", None),
         ("LaterEvent", "resolved"),
     ]
 

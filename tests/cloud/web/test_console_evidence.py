@@ -76,7 +76,7 @@ def test_the_evidence_of_an_order_says_it_all_in_words(site: Site, console: Cons
         f"Credit {order.credit_ids[0]}",
         "the machine reports 2 of 3 delivered, 2 registered by its meter",
         "the stick is loose",
-        "a player went to pay → open",
+        "A player went to pay → waits for payment",
     ):
         assert part in text, part
     assert f"https://dashboard.stripe.com/test/payments/{order.payment_intent}" in page.text

@@ -91,10 +91,10 @@ def test_a_figure_can_be_opened_down_to_the_pulse(site: Site, console: Console) 
     text = words(console.get(order))
     for part in (
         "3 of 5 delivered: the machine reported it.",
-        "the machine reports 3 of 5 delivered, done → resolved",
+        "The machine reports 3 of 5 delivered, done → settling",
         "Taken RM 4.80",
         "Kept RM 4.80",
-        "a player went to pay → open",
+        "A player went to pay → waits for payment",
         str(site.order(order_id).payment_intent),
         site.order(order_id).credit_ids[0],
     ):
@@ -317,6 +317,29 @@ def test_free_credits_are_given_once_however_often_the_form_is_sent(site: Site, 
     assert refused.status_code == 422
 
 
+def test_alerts_of_one_kind_and_machine_are_one_line_that_opens_to_all_of_them(
+    site: Site, console: Console
+) -> None:
+    site.say_status("cab-02")
+    for _ in range(3):
+        order_id = site.cloud.sales.begin_checkout("cab-02", offer_id=FIVE.offer_id, quantity=1).order_id
+        site.pay(order_id)
+        site.say_ack(order_id, "done", 5, registered=1)
+        site.now_ms += 1000
+    site.store.raise_alert(alert("meter", "cab-01", "The meter of cab-01 is worn.", site.now_ms))
+    meters = [one for one in site.store.standing_alerts(10) if one.kind == "meter"]
+    assert [one.about for one in meters] == ["cab-01", "cab-02", "cab-02", "cab-02"]
+    for path in ("/console/", "/console/machines/cab-02"):
+        page = console.get(path)
+        (group,) = re.findall(r'<details class="alert">.*?</details>', page.text, flags=re.S)
+        summary, _, cards = group.partition("</summary>")
+        assert "3 times, cab-02, last at" in summary
+        assert meters[1].text in html.unescape(summary)
+        assert re.findall(r'name="alert" value="([^"]*)"', cards) == [one.alert_id for one in meters[1:]]
+        assert ("The meter of cab-01 is worn." in words(page)) is (path == "/console/")
+    assert console.get("/console/alerts").text.count("Coin meter") == 4
+
+
 def test_an_alert_is_acknowledged_by_the_person_who_is_signed_in(site: Site, console: Console) -> None:
     site.store.raise_alert(alert("meter", "cab-02", "The meter of cab-02 missed coins.", START_MS))
     page = console.get("/console/alerts")
@@ -427,7 +450,7 @@ def test_a_difference_between_stripe_and_the_books_is_shown_with_what_to_do(site
     site.daily.run(date(2026, 9, 21))
     text = words(console.get("/console/books"))
     assert "Mon 21 Sep 1 difference" in text
-    assert "refunded at Stripe, not by this program Stripe has RM 3.00 less than the books" in text
+    assert "Refunded at Stripe, not by this program Stripe has RM 3.00 less than the books" in text
     assert "Charged at Stripe RM 8.00 Given back RM 3.00" in text
     assert f"/console/orders/{order_id}" in console.get("/console/books").text
     assert "No day was reconciled" in words(console.get("/console/books", last="2026-08-01"))

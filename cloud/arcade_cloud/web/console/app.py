@@ -21,6 +21,7 @@ from arcade_cloud.web.console import (
     takings_pages,
     today_pages,
     webhook_pages,
+    words,
 )
 from arcade_cloud.web.console.guard import Guard
 from arcade_cloud.web.console.room import Room
@@ -38,7 +39,7 @@ def create_console(dependencies: Dependencies) -> Flask:
     app.url_map.strict_slashes = False
     error_responses.install(app)
     assets.install(app)
-    app.jinja_env.filters["credits"] = credits_text
+    app.jinja_env.filters.update(credits=credits_text, coded=words.coded, sentence=words.sentence)
     app.jinja_env.globals.update(
         site_name=settings.site_name, contact="", contact_link="", operator_contact=settings.operator_contact
     )

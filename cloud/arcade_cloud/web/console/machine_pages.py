@@ -9,6 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from arcade_cloud.domain.alerts import grouped
 from arcade_cloud.domain.closure import service_text
 from arcade_cloud.domain.machines import Machine, MachineChange
 from arcade_cloud.domain.metering import test_text
@@ -191,6 +192,7 @@ def machine_page(room: Room, machine: Machine, problem: str = "", status: int = 
         problem=problem,
         status=status,
         life=life,
+        groups=grouped(life.alerts),
         strips=[_strip(day) for day in life.days],
         changes=list(reversed(_joined(every))),
         tests=[(test, test_text(test, life.counts)) for test in tests],

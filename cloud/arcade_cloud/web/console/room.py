@@ -141,7 +141,7 @@ _WORDS: dict[str, object] = {
         "alert_title",
         "method",
     )
-} | {"rank_words": words.RANK_WORDS}
+} | {"rank_words": words.RANK_WORDS, "state_words": words.STATE_WORDS}
 
 
 def text_of(values: Any, name: str, at_most: int = 500) -> str:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from flask import Blueprint, Response, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from arcade_cloud.domain.alerts import grouped
 from arcade_cloud.domain.people import Act
 from arcade_cloud.errors import BadRequest
 from arcade_cloud.services.overview import ALERTS_SHOWN, SLOW_SHOWN
@@ -33,6 +34,7 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
             view=view,
             payments=payments,
             needs=view.alerts or view.slow or payments or view.counts.get("dead"),
+            groups=grouped(view.alerts),
             shown=ALERTS_ON_TOP,
             more_alerts=len(view.alerts) == ALERTS_SHOWN,
             more_slow=len(view.slow) == SLOW_SHOWN,

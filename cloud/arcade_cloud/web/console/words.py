@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 
+from markupsafe import Markup, escape
+
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.books import FREE, By, Row
 from arcade_cloud.domain.money import Offer, format_amount
@@ -28,7 +30,7 @@ _METHODS = {
     "grabpay": "GrabPay",
     "link": "Link",
 }
-_STATES = {
+STATE_WORDS = {
     "open": "waits for payment",
     "abandoned": "not paid",
     "funded": "on its way",
@@ -180,7 +182,7 @@ def percent(share: float | None) -> str:
 
 def order_state(order: Order) -> str:
     """What an order's state means."""
-    return _STATES[order.state]
+    return STATE_WORDS[order.state]
 
 
 def price(order: Order) -> str:
@@ -223,6 +225,20 @@ def alert_state(alert: Alert) -> str:
     if alert.lasts:
         return "lasts, seen" if seen else "lasts"
     return "ended" if alert.condition else "new"
+
+
+def coded(text: str) -> Markup:
+    """A text with what stands between backticks as code: commands, in alerts and in what to do."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    code = Markup("<code>{}</code>")
+    return Markup("").join(code.format(part) if at % 2 else escape(part) for at, part in enumerate(parts))
+
+
+def sentence(text: str) -> str:
+    """A text with a capital letter in front."""
+    return text[:1].upper() + text[1:]
 
 
 def method(name: str) -> str:
