@@ -1,10 +1,13 @@
 """An order as evidence in a dispute, and the last four digits of the card, which are for the operator's people."""
 
-from datetime import date
+import html
+import re
+from datetime import UTC, date
 
 import pytest
 
 from arcade_cloud.domain.people import Role
+from arcade_cloud.web.console.evidence import as_file, known_of
 from support.console import Console
 from support.pages import words
 from support.site import ONE, Site
@@ -124,3 +127,22 @@ def test_only_people_see_the_digits(site: Site, caplog: pytest.LogCaptureFixture
     seen += [alert.text for alert in site.store.recent_alerts(100)] + [caplog.text]
     for text in seen:
         assert "0341" not in text
+
+
+def test_the_file_of_the_command_line_says_what_the_page_says(site: Site, console: Console) -> None:
+    order_id = bought(site, 3, delivered=2)
+    page = words(console.get(f"/console/orders/{order_id}/evidence"))
+    known = known_of(site.order(order_id), site.store, site.cloud.sales)
+    text = as_file(
+        known, site_name="<Arcade>", operator_contact="+60", is_live=False, now_ms=site.now_ms, zone=UTC
+    )
+    body = re.sub(r"<(style|head).*?</\1>", " ", text, flags=re.S)
+    said = " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
+    begins = f"Order {site.order(order_id).code} : what was sold"
+    assert said[said.index("The sale") :].replace("<Arcade>, +60", "Test Arcade, +60 12-345 6789") in page
+    assert said.startswith(begins)
+    assert "2 of 3 were delivered. RM 2.00 of the money is kept." in said
+    assert "&lt;Arcade&gt;" in text
+    assert "<Arcade>" not in text
+    for outside in ("src=", "<link", "<script", "url("):
+        assert outside not in text, "the file needs nothing else"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from arcade_cloud.entrypoints.cli import fleet
 from arcade_cloud.entrypoints.cli.database import place_of
-from arcade_cloud.entrypoints.cli.machine_view import columns, facts, fields, seen
+from arcade_cloud.entrypoints.cli.machine_view import columns, facts, fields, metered, seen
 from arcade_cloud.entrypoints.cli.output import add_formats, print_facts, print_list
 from arcade_cloud.entrypoints.cli.person import actor
 from arcade_shared.command_line import identifier, whole_number
@@ -214,7 +214,8 @@ def _show(settings: "Settings", options: argparse.Namespace) -> int:
     if life.counted:
         pulsed, registered = (sum(getattr(day, name) for day in life.counted) for name in ("pulsed", "registered"))
         known["meter"] = f"{registered} registered of {pulsed} pulsed in the last 7 days"
-    print_facts(options, found.machine.machine_id, facts(found) | known, fields(found))
+    whole = {**fields(found), **metered(life.counted)}
+    print_facts(options, found.machine.machine_id, facts(found) | known, whole)
     return 0
 
 

@@ -10,6 +10,7 @@ from arcade_shared.times import format_ms
 if TYPE_CHECKING:
     from arcade_cloud.bootstrap import Cloud
     from arcade_cloud.domain.machines import Machine, Presence, Stage
+    from arcade_cloud.domain.metering import CountedDay
 
 OLDER_KEY = "signs with an older secret's key"
 
@@ -133,6 +134,19 @@ def fields(seen: Seen) -> Fields:
         "lastHeardAt": None if heard is None else format_ms(heard.heard_at_ms),
         "olderKey": seen.has_older_key,
         "refusedMessages": 0 if presence is None else presence.refused_messages,
+    }
+
+
+def metered(days: "Sequence[CountedDay]") -> Fields:
+    """What the coin meter has counted beside the pulses of the last days, for programs; nulls without a meter."""
+    return {
+        name: sum(getattr(day, of) for day in days) if days else None
+        for name, of in (
+            ("meterTrains", "trains"),
+            ("meterPulsed", "pulsed"),
+            ("meterRegistered", "registered"),
+            ("meterDifference", "difference"),
+        )
     }
 
 

@@ -3,6 +3,7 @@
 import argparse
 import secrets
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arcade_cloud.entrypoints.cli.asking import is_sure
@@ -37,9 +38,9 @@ _STORY: "tuple[Column[Happening], ...]" = (
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `order list`, `order show`, `order find`, `order refund`, and `grant`."""
+    """Add `order list`, `order show`, `order find`, `order evidence`, `order refund`, and `grant`."""
     order = commands.add_parser("order", help="list, show, find or refund orders").add_subparsers(
-        dest="what", required=True, metavar="list|show|find|refund"
+        dest="what", required=True, metavar="list|show|find|evidence|refund"
     )
     listing = order.add_parser("list", help="list the latest orders")
     listing.add_argument("--machine", type=identifier, metavar="ID", help="only those of this machine")
@@ -57,6 +58,12 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     show.add_argument("order_id", type=identifier)
     add_formats(show)
     show.set_defaults(run=_show)
+    evidence = order.add_parser("evidence", help="write an order as evidence for the bank that asks, as HTML")
+    evidence.add_argument("order_id", type=identifier)
+    evidence.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FILE.html", help="the file to write"
+    )
+    evidence.set_defaults(run=_evidence)
     find = order.add_parser(
         "find",
         help="find an order by its code, an id, a card's last four digits, or where and when it was made",
@@ -148,6 +155,33 @@ def _show(settings: "Settings", options: argparse.Namespace) -> int:
         print()
         for text in table(list(story(history)), _STORY, terminal_width()):
             print(text)
+    return 0
+
+
+def _evidence(settings: "Settings", options: argparse.Namespace) -> int:
+    from arcade_cloud.bootstrap import build
+    from arcade_cloud.errors import BadRequest
+    from arcade_cloud.web.console.evidence import as_file, known_of
+
+    with build(settings) as cloud:
+        order = cloud.store.order(options.order_id)
+        if order is None:
+            raise BadRequest(f"there is no order {options.order_id}")
+        known = known_of(order, cloud.store, cloud.services.sales)
+        now_ms = cloud.services.fulfilment.now_ms()
+    text = as_file(
+        known,
+        site_name=settings.site_name,
+        operator_contact=settings.operator_contact,
+        is_live=settings.stripe_is_live,
+        now_ms=now_ms,
+        zone=settings.timezone,
+    )
+    try:
+        options.output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadRequest(f"{options.output}: {error.strerror}") from error
+    print(f"{options.output}: order {order.order_id}, code {order.code}, to print or to send")
     return 0
 
 

@@ -3,15 +3,15 @@
 from flask import Blueprint, Response, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from arcade_cloud.domain.books import FEE, PLAY
 from arcade_cloud.domain.money import plain_amount
 from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.people import Act
 from arcade_cloud.domain.refunds import RefundWish, plan
-from arcade_cloud.domain.story import MACHINE, REFUNDS, story
+from arcade_cloud.domain.story import story
 from arcade_cloud.domain.texts import REASON_LENGTH, checked_line
 from arcade_cloud.errors import BadRequest, NotFound
 from arcade_cloud.services.finding import Found
+from arcade_cloud.web.console.evidence import known_of
 from arcade_cloud.web.console.room import Room, a_moment_ms, check_reason, number_of, text_of, whole
 from arcade_cloud.web.error_responses import status_of
 
@@ -153,25 +153,8 @@ def _order(room: Room, order: Order, problem: str = "", status: int = 200) -> Re
 
 
 def _evidence(room: Room, order: Order) -> Response:
-    store = room.fulfilment.store
-    history, booked = store.history(order.order_id), store.booked(order.order_id)
-    machines = {machine_id: store.machine(machine_id) for machine_id in order.machine_ids}
-    places = {machine_id: machine.location for machine_id, machine in machines.items() if machine is not None}
-    # Where it stood when it sold, which may be another place than now.
-    places |= {line.machine_id: line.location for line in reversed(booked) if line.kind == PLAY}
-    return room.render(
-        "evidence.html",
-        "Orders",
-        order=order,
-        names={machine_id: machine.name for machine_id, machine in machines.items() if machine is not None},
-        places=places,
-        story=list(story(history)),
-        machine_said=list(story(history, MACHINE)),
-        refunds=list(story(history, REFUNDS)),
-        entries=[line for line in booked if line.kind == FEE],
-        order_page=room.desk.acts.operations.sales.order_page(order.machine_id, order.order_id),
-        stripe_page=room.stripe_page,
-    )
+    known = known_of(order, room.fulfilment.store, room.desk.acts.operations.sales)
+    return room.render("evidence.html", "Orders", stripe_page=room.stripe_page, **known)
 
 
 def _is_refundable(order: Order) -> bool:

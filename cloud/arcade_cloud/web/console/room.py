@@ -14,12 +14,11 @@ from arcade_cloud.errors import BadRequest
 from arcade_cloud.services.alerts import short_id
 from arcade_cloud.services.desk import Desk
 from arcade_cloud.services.fulfilment import Fulfilment
-from arcade_cloud.web.console import words
+from arcade_cloud.web.console import evidence, words
 from arcade_cloud.web.console.guard import Guard
 
 _Row = TypeVar("_Row")
 
-STRIPE_PAGES = "https://dashboard.stripe.com/"
 # No arcade has booked anything before.
 FIRST_YEAR = 2000
 # More than any list has: an address that names a later page gets the last one.
@@ -87,7 +86,7 @@ class Room:
     @property
     def stripe_page(self) -> str:
         """Where Stripe shows a payment; its id follows."""
-        return f"{STRIPE_PAGES}{'' if self.is_live else 'test/'}payments/"
+        return evidence.stripe_page(self.is_live)
 
     def render(self, template: str, tab: str, *, problem: str = "", status: int = 200, **values: Any) -> Response:
         """A page.
@@ -112,7 +111,7 @@ class Room:
             short_id=short_id,
             now_ms=now_ms,
             day=self.day,
-            **_WORDS,
+            **words.WORDS,
             **values,
         )
         return make_response(text, status)
@@ -120,28 +119,6 @@ class Room:
     def machine_ids(self) -> frozenset[str]:
         """The ids of all machines: an alert's subject may be one."""
         return frozenset(machine.machine_id for machine in self.fulfilment.store.machines())
-
-
-_WORDS: dict[str, object] = {
-    name: getattr(words, name)
-    for name in (
-        "length",
-        "day_name",
-        "money",
-        "offer_words",
-        "some",
-        "sums",
-        "fees",
-        "percent",
-        "order_state",
-        "price",
-        "kept",
-        "credit_end",
-        "alert_state",
-        "alert_title",
-        "method",
-    )
-} | {"rank_words": words.RANK_WORDS, "state_words": words.STATE_WORDS}
 
 
 def text_of(values: Any, name: str, at_most: int = 500) -> str:

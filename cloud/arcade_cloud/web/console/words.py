@@ -244,3 +244,26 @@ def sentence(text: str) -> str:
 def method(name: str) -> str:
     """How something was paid for."""
     return _METHODS.get(name, name.replace("_", " "))
+
+
+# What templates call by name.
+WORDS: dict[str, object] = {
+    one.__name__: one
+    for one in (
+        length,
+        day_name,
+        money,
+        offer_words,
+        some,
+        sums,
+        fees,
+        percent,
+        order_state,
+        price,
+        kept,
+        credit_end,
+        alert_state,
+        alert_title,
+        method,
+    )
+} | {"rank_words": RANK_WORDS, "state_words": STATE_WORDS}
