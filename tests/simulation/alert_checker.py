@@ -231,7 +231,7 @@ def _wanted(case: Case) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
     required: set[tuple[str, str]] = set()
     allowed: set[tuple[str, str]] = set()
     money = {line["id"]: line for line in evidence.money}
-    for order in evidence.orders:
+    for order in [*case.credits, *evidence.tabs]:
         name, credit_id = order["order_id"], order["credit_id"]
         line = money.get(order["payment_intent"] or "", {})
         if order["resolved_by"] in SILENT:
@@ -244,6 +244,8 @@ def _wanted(case: Case) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
             allowed.add(("discrepancy", name))  # the card has forgotten what the machine said before
         if case.befell("money gone outside", line.get("id", "")):
             allowed |= {("loss", name), ("wrong_payment", name)}
+        if order["kind"] == "tab" and line.get("part_refused"):
+            allowed.add(("loss", name))
         if case.befell("bank took weeks", line.get("id", "")):
             (required if order["kind"] == "checkout" else allowed).add(("undecided", name))
         if case.befell("disputed", line.get("id", "")):

@@ -22,6 +22,12 @@ def check_announced(case: Case) -> Iterator[Broken]:
         if name not in case.forgotten:  # of what an older record does not know, more may have been told
             yield from _plays(order, plays)
             yield from _refunds(case, order, refunds)
+    for order in case.evidence.tabs:
+        name = order["order_id"]
+        plays, refunds = told.pop((name, "play.delivered"), []), told.pop((name, "order.refunded"), [])
+        if name not in case.forgotten:
+            yield from _tab_plays(order, plays)
+            yield from _refunds(case, order, refunds)
     for name, kind in told:
         if name not in case.forgotten:
             yield _broken(name, f"{kind} told, and on no record")
@@ -32,6 +38,15 @@ def _plays(order: dict[str, Any], plays: list[dict[str, Any]]) -> Iterator[Broke
     due = [(order["machine_id"], order["credits"], delivered)] if delivered else []
     if [(play["machineId"], play["credits"], play["delivered"]) for play in plays] != due:
         yield _broken(order["order_id"], f"{len(plays)} deliveries told, and {delivered} credits were")
+
+
+def _tab_plays(order: dict[str, Any], plays: list[dict[str, Any]]) -> Iterator[Broken]:
+    due = [(play["machineId"], play["credits"], play["delivered"]) for play in plays]
+    done = [
+        (play["machine_id"], play["credits"], play["delivered"]) for play in order["plays"] if play["delivered"]
+    ]
+    if sorted(due) != sorted(done):
+        yield _broken(order["order_id"], f"{len(due)} deliveries told, and {len(done)} plays were")
 
 
 def _refunds(case: Case, order: dict[str, Any], refunds: list[dict[str, Any]]) -> Iterator[Broken]:

@@ -169,6 +169,10 @@ class Bounds:
         """By when a payment by a static link is found that no webhook tells of."""
         return clear_from(self._no_stripe, paid_ms) + 1000 * RECONCILE_S + self.passes(4)
 
+    def closed(self, over_ms: int) -> int:
+        """By when a tab is closed whose time was over then: by a process whose clock is not plainly wrong."""
+        return clear_from(self._no_time, clear_from(self._away, over_ms)) + self.passes(3)
+
     def settled(self, resolved_ms: int) -> int:
         """By when the money is where it belongs."""
         at_once_ms = resolved_ms + self.passes(2)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
-from simulation.evidence import Command, Evidence, LineProfile, Pulse, Purchase, Said, Step
+from simulation.evidence import Command, Evidence, LineProfile, Play, Pulse, Purchase, Said, Step
 from simulation.stripe_account import STEPS
 
 SILENT = ("silence", "last resort", "unconfirmed")
@@ -39,6 +39,7 @@ class Case:
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
     by_intent: dict[str, dict[str, Any]] = field(default_factory=dict)
     by_credit: dict[str, dict[str, Any]] = field(default_factory=dict)
+    credits: list[dict[str, Any]] = field(default_factory=list)  # each of an order, and each that a tab has drawn
     commands: dict[str, list[Command]] = field(default_factory=lambda: defaultdict(list))
     pulses: dict[str, list[Pulse]] = field(default_factory=lambda: defaultdict(list))
     finals: dict[str, list[Said]] = field(default_factory=lambda: defaultdict(list))
@@ -56,8 +57,14 @@ class Case:
             self.orders[order["order_id"]] = order
             if order["payment_intent"] is not None:
                 self.by_intent[order["payment_intent"]] = order
-            if order["credit_id"] is not None:
-                self.by_credit[order["credit_id"]] = order
+        for order in evidence.tabs:
+            self.orders[order["order_id"]] = order
+            if order["payment_intent"] is not None:
+                self.by_intent[order["payment_intent"]] = order
+        self.credits = [*evidence.orders, *(play for order in evidence.tabs for play in order["plays"])]
+        for credit in self.credits:
+            if credit["credit_id"] is not None:
+                self.by_credit[credit["credit_id"]] = credit
         for command in evidence.commands:
             self.commands[command.credit_id].append(command)
         for pulse in evidence.pulses:
@@ -79,6 +86,9 @@ class Case:
         self.forgotten_credits = {
             step.credit_id for step in evidence.steps if step.credit_id and step.order_id in self.forgotten
         }
+        for step in evidence.steps:
+            if step.tab is not None and step.order_id in self.forgotten:
+                self.forgotten_credits.update(play.credit_id for play in step.tab.plays if play.credit_id)
 
     def bought(self, line: dict[str, Any]) -> Purchase | None:
         """What a payment is for: what its player chose, or what the operator decided in its place."""
@@ -104,6 +114,27 @@ class Case:
     def befell(self, what: str, subject: str = "") -> bool:
         """Whether that happened."""
         return (what, subject) in self.causes
+
+    def closed_ms(self, credit: dict[str, Any]) -> int:
+        """When it was decided how much of a credit was delivered."""
+        if credit["kind"] != "tab":
+            return min(self.steps_into(credit["order_id"], "resolved", "settled"), default=self.evidence.ended_ms)
+        return min(
+            (at_ms for at_ms, play in self._plays(credit) if play.delivered is not None),
+            default=self.evidence.ended_ms,
+        )
+
+    def revoking_ms(self, credit: dict[str, Any], closed_ms: int) -> int:
+        """Since when a credit was asked back."""
+        if credit["kind"] != "tab":
+            return min(self.steps_into(credit["order_id"], "revoking"), default=closed_ms)
+        return min((at_ms for at_ms, play in self._plays(credit) if play.is_revoking), default=closed_ms)
+
+    def _plays(self, credit: dict[str, Any]) -> Iterator[tuple[int, Play]]:
+        for step in self.steps_of[credit["order_id"]]:
+            for play in () if step.tab is None else step.tab.plays:
+                if play.token == credit["token"]:
+                    yield step.at_ms, play
 
     def steps_into(self, order_id: str, *states: str) -> list[int]:
         """When the order was committed in one of the states, as far as the database still knows of it."""
@@ -229,6 +260,8 @@ def check_paid(case: Case) -> Iterator[Broken]:
             asked = {(machine_id, credits, "") for machine_id, credits, _ in asked}
         if len(asked) > 1 or max(ends_ms) - min(ends_ms) > apart_ms:
             yield Broken("2", "paid", f"the credit {credit_id} changed between its publishes: {asked}")
+        if order["kind"] == "tab":
+            continue  # another checker's
         grant = granted.get(order["order_id"])
         if grant is not None:
             if (grant.machine_id, grant.credits) != (commands[0].machine_id, commands[0].credits):
@@ -253,7 +286,7 @@ def check_money(case: Case) -> Iterator[Broken]:
     """Paid = pulsed + given back, for each payment, but for the named exceptions."""
     for line in case.evidence.money:
         purchase = case.bought(line)
-        if line["paid_ms"] is None or purchase is None:
+        if line["paid_ms"] is None or purchase is None or purchase.is_tab:
             continue
         order = case.by_intent.get(line["id"])
         if case.forgotten.intersection((purchase.order_id, f"link_{line['id']}", f"stray_{line['id']}")):
@@ -302,7 +335,12 @@ def check_money(case: Case) -> Iterator[Broken]:
 
 def _share(purchase: Purchase, credits: int) -> int:
     """What that many of the credits cost, in the favour of the player and in coins that exist."""
-    return _in_coins(Fraction(purchase.amount_minor * credits, purchase.credits), purchase.currency)
+    return share(purchase.amount_minor, credits, purchase.credits, purchase.currency)
+
+
+def share(price_minor: int, delivered: int, credits: int, currency: str) -> int:
+    """What so many of the credits that cost a price together cost, in coins that exist."""
+    return _in_coins(Fraction(price_minor * delivered, credits), currency)
 
 
 def _in_coins(amount: Fraction | int, currency: str) -> int:
@@ -449,7 +487,7 @@ def check_words(case: Case) -> Iterator[Broken]:
     """What closed an order truly happened: the addressed machine's own word, or silence as published."""
     limits = case.evidence.limits
     money = {line["id"]: line for line in case.evidence.money}
-    for order in case.evidence.orders:
+    for order in case.credits:
         name, by, credit_id = order["order_id"], order["resolved_by"], order["credit_id"]
         if name in case.forgotten and by != "ack":
             continue
@@ -462,12 +500,12 @@ def check_words(case: Case) -> Iterator[Broken]:
             ):
                 yield Broken("2", "words", f"{name} was closed by a word that its machine never said")
         elif by in ("silence", "last resort"):
-            closed_ms = min(case.steps_into(name, "resolved", "settled"), default=case.evidence.ended_ms)
+            closed_ms = case.closed_ms(order)
             revoked_ms = [
                 r.at_ms for r in case.evidence.revokes if r.credit_id == credit_id and r.outcome in CONFIRMED
             ]
             revoked_ms = [at_ms for at_ms in revoked_ms if at_ms <= closed_ms]
-            since_ms = min(case.steps_into(name, "revoking"), default=closed_ms)
+            since_ms = case.revoking_ms(order, closed_ms)
             # One process may begin what another ends; one that is further off ends nothing.
             slack_ms = min(case.evidence.apart_ms(since_ms, closed_ms), WAITS_END_WITHIN_MS)
             if by == "last resort":
@@ -517,6 +555,13 @@ def check(evidence: Evidence) -> tuple[list[Broken], Counter[str]]:
     from simulation.bound_checker import check_final
     from simulation.closure_checker import check_closed
     from simulation.ownership_checker import check_ownership
+    from simulation.tab_checkers import (
+        check_draws,
+        check_tab_money,
+        check_tabs_final,
+        check_tabs_paid,
+        check_tickets,
+    )
     from simulation.takings_checker import check_takings
     from simulation.train_checkers import check_counts, check_meters, check_trains
 
@@ -541,6 +586,11 @@ def check(evidence: Evidence) -> tuple[list[Broken], Counter[str]]:
         check_closed,
         check_takings,
         check_announced,
+        check_draws,
+        check_tickets,
+        check_tab_money,
+        check_tabs_paid,
+        check_tabs_final,
     ):
         broken.extend(checker(case))
     return broken, case.exceptions

@@ -45,6 +45,7 @@ ORDER: frozenset[Transition] = frozenset(
         ("settled", "PaymentRead", "resolved"),
         ("settled", "PaymentRead", "returning"),
         ("settled", "RefundAsked", "resolved"),
+        ("funded", "CloseAsked", "resolved"),
     }
 )
 # Allowed, and too rare to be asked of every run: a refund, or a read that shows the money gone, where nothing was
@@ -52,6 +53,7 @@ ORDER: frozenset[Transition] = frozenset(
 ORDER_RARE: frozenset[Transition] = frozenset(
     {
         ("funded", "PaymentRead", "resolved"),
+        ("funded", "CloseAsked", "revoking"),
         # Captured already, but an older database was put back.
         *((state, "PaymentRead", "settled") for state in ("open", "abandoned", "funded", "revoking")),
         *((state, "PaymentRead", "resolved") for state in ("open", "abandoned", "revoking")),

@@ -89,6 +89,7 @@ class Purchase:
     deliverable: bool = True
     subscriber: bool = False
     currency: str = "myr"
+    is_tab: bool = False  # the amount is the limit of a tab; `credits` is 0
 
 
 @dataclass(frozen=True)
@@ -135,8 +136,70 @@ class Act:
 
 
 @dataclass(frozen=True)
+class Play:
+    """A credit of a tab as it is on record: what drew it, what it costs, and how it stands.
+
+    `drawn_ms`: by the clock of the process. `delivered` is None until it is resolved.
+    """
+
+    token: str
+    credit_id: str | None
+    machine_id: str
+    credits: int
+    price_minor: int
+    drawn_ms: int
+    is_revoking: bool
+    delivered: int | None
+
+
+@dataclass(frozen=True)
+class TabStep:
+    """A tab as one of its steps has left it. `stands`: the hold stood when it was last read."""
+
+    plays: tuple[Play, ...]
+    closed_by: str
+    stands: bool
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What Stripe answered when it was asked about a payment: whether the whole of it was held just then."""
+
+    at_ms: int
+    payment_intent: str
+    stood: bool
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A player's tap with a page's ticket, and what came of it.
+
+    `token` is what drew, if the answer came; `ticket` counts tickets, the same one tapped again has its number.
+    """
+
+    at_ms: int
+    ticket: int
+    order_id: str
+    machine_id: str
+    credits: int
+    price_minor: int
+    token: str | None
+
+
+@dataclass(frozen=True)
+class Finish:
+    """A player has finished a tab, and was told so at that moment."""
+
+    at_ms: int
+    order_id: str
+
+
+@dataclass(frozen=True)
 class Step:
-    """One line of an order's history as the cloud committed it. `noted_ms`: by the clock of the process."""
+    """One line of an order's history as the cloud committed it. `noted_ms`: by the clock of the process.
+
+    Of a tab, `tab` has what is drawn on it, and `delivered`, `by` and `credit_id` are empty.
+    """
 
     at_ms: int
     order_id: str
@@ -145,6 +208,7 @@ class Step:
     by: str
     credit_id: str | None
     noted_ms: int = 0
+    tab: TabStep | None = None
 
 
 @dataclass(frozen=True)
@@ -238,6 +302,9 @@ class Limits:
     timer_s: int
     checkout_life_s: int = 1_860
     machine_silent_s: int = 0
+    tab_idle_s: int = 3_600
+    tab_life_s: int = 43_200
+    tab_fresh_s: int = 600
 
 
 @dataclass
@@ -269,6 +336,13 @@ class Evidence:
     acts: list[Act] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     orders: list[dict[str, Any]] = field(default_factory=list)
+    tabs: list[dict[str, Any]] = field(default_factory=list)  # each with its `plays`, which look like orders
+    taps: list[Tap] = field(default_factory=list)
+    finished: list[Finish] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
+    prices: list[tuple[int, str, int]] = field(
+        default_factory=list
+    )  # from when on, at which machine: what it costs
     takings: list[dict[str, Any]] = field(default_factory=list)  # as they are on record, day by day
     tallies: list[dict[str, Any]] | None = None  # their sums as they are on record
     counts: list[dict[str, Any]] = field(default_factory=list)  # what is on record of the coin meters

@@ -52,6 +52,7 @@ class Mutation:
     """A bug. It is found within `within` seeds from `near` on; `near` is where a test begins to look.
 
     `weather`: the faults whose meeting it wants, if that is rare: the hunt draws these alone, at their worst.
+    `tabs`: it is looked for where some play on tabs. All others are looked for where nobody does.
     `elsewhere`: the unit test that finds it where the promises hold all the same: other rules make good for it.
     """
 
@@ -61,6 +62,7 @@ class Mutation:
     within: int = 150
     elsewhere: str = ""
     weather: tuple[str, ...] = ()
+    tabs: bool = False
 
 
 def _bug(
@@ -70,8 +72,9 @@ def _bug(
     within: int = 150,
     elsewhere: str = "",
     weather: tuple[str, ...] = (),
+    tabs: bool = False,
 ) -> Mutation:
-    return Mutation(name, tuple(Edit(*edit) for edit in edits), near, within, elsewhere, weather)
+    return Mutation(name, tuple(Edit(*edit) for edit in edits), near, within, elsewhere, weather, tabs)
 
 
 MUTATIONS = (
@@ -1232,7 +1235,7 @@ def hunt(mutation: Mutation, first: int, seeds: int) -> tuple[int, list[Broken]]
     """After how many seeds the bug was found, and by what; 0 and nothing if it was not."""
     with planted(mutation):
         for number, seed in enumerate(range(first, first + seeds), start=1):
-            broken = one(seed, mutation.weather).broken
+            broken = one(seed, mutation.weather, tabs=mutation.tabs).broken
             if broken:
                 return number, broken
     return 0, []

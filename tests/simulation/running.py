@@ -32,14 +32,17 @@ class Result:
     digest: str = ""
 
 
-def one(seed: int, weather: Sequence[str] = (), *, whole_trace: bool = False) -> Result:
-    """Run and check one seed. The code under test logs nothing meanwhile."""
+def one(seed: int, weather: Sequence[str] = (), *, whole_trace: bool = False, tabs: bool | None = None) -> Result:
+    """Run and check one seed. The code under test logs nothing meanwhile.
+
+    `tabs`: whether some play on tabs; None: as the seed has it.
+    """
     coverage = Coverage()
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
         with recording(coverage):
-            lived = run(seed, weather)
+            lived = run(seed, weather, tabs=tabs)
         evidence = lived.evidence
         broken, exceptions = check(evidence)
     except Exception:  # noqa: BLE001  # the run's own fault, told with its seed: the other seeds go on
@@ -54,7 +57,16 @@ def one(seed: int, weather: Sequence[str] = (), *, whole_trace: bool = False) ->
     lines = lived.trace if whole_trace else lived.trace[-TRACE_LINES:] if broken else []
     tail = [" ".join(str(word) for word in line) for line in lines]
     days = (evidence.ended_ms - lived.started_ms) / 86_400_000
-    return Result(seed, len(evidence.orders), days, lived.fingerprint, broken, coverage, tail, digest(evidence))
+    return Result(
+        seed,
+        len(evidence.orders) + len(evidence.tabs),
+        days,
+        lived.fingerprint,
+        broken,
+        coverage,
+        tail,
+        digest(evidence),
+    )
 
 
 def _begin_process() -> None:

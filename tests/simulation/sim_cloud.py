@@ -16,7 +16,9 @@ from arcade_cloud.bootstrap import connect
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.limits import Limits
+from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.outbox import EVENT_TYPES, Endpoint
+from arcade_cloud.domain.tab import TabLimit
 from arcade_cloud.errors import (
     BadRequest,
     BadWebhook,
@@ -28,7 +30,7 @@ from arcade_cloud.ports.store import Move
 from arcade_cloud.services.fulfilment import at_once
 from arcade_shared.errors import BadMessage
 from arcade_shared.times import parse_ms
-from simulation.evidence import Evidence, Stated, Step
+from simulation.evidence import Evidence, Play, Stated, Step, TabStep
 from simulation.faults import MINUTE, SECOND, Faults
 from simulation.scheduler import Scheduler
 from support.memory_store import MemoryStore
@@ -45,7 +47,7 @@ STORE_WRITES = (
 STORE_READS = (
     "order order_of_payment order_of_credit order_of_tab due_orders next_due_ms is_seen machine machines presence "
     "unsent_alerts heard_echo_ms reconciled_ms alert lasting_alert webhooks hearing due_presences "
-    "waiting_presences unclaimed unclaimed_payment waiting_orders rechecked_until standing_alerts booked"
+    "form waiting_presences unclaimed unclaimed_payment waiting_orders rechecked_until standing_alerts booked"
 )
 PAYMENT_WRITES = "create_checkout capture cancel refund"
 PAYMENT_READS = "read_checkout read_payment read_price read_events check"
@@ -148,6 +150,7 @@ class Worker:
             limits=cloud.limits,
             base_url=BASE_URL,
             price_id="price_default",
+            tab_limits=cloud.tab_limits,
             software=cloud.store.software,
             machine_silent_s=cloud.evidence.limits.machine_silent_s,
             zone=ZoneInfo(cloud.evidence.zone),
@@ -158,6 +161,7 @@ class Worker:
         )
         self.fulfilment, self.messages, self.sales = services.fulfilment, services.messages, services.sales
         self.intake, self.operations, self.claims = services.intake, services.operations, services.claims
+        self.tabs = services.tabs
         self.recheck = services.recheck
         self.reconciliation, self.watch, self.fleet = services.reconciliation, services.watch, services.fleet
         cloud.listens()
@@ -273,6 +277,7 @@ class Cloud:
         broker: Any,
         secrets: list[str],
         watch_rng: random.Random,
+        tab_limits: tuple[TabLimit, ...] = (),
     ) -> None:
         self.scheduler, self.rng, self.faults, self.evidence, self.limits = (
             scheduler,
@@ -281,7 +286,7 @@ class Cloud:
             evidence,
             limits,
         )
-        self.payments, self.broker, self.secrets = payments, broker, secrets
+        self.payments, self.broker, self.secrets, self.tab_limits = payments, broker, secrets, tab_limits
         self._timer_at_ms: int | None = None
         self._watch_rng = watch_rng
         self._look_at_ms: int | None = None
@@ -348,6 +353,13 @@ class Cloud:
             worker.start()
         self._wake(self.scheduler.now_ms)
 
+    def close_all_tabs(self) -> None:
+        """What the operator has to do once an older database is in place, before anybody is let in."""
+        is_on, self.faults.on = self.faults.on, False
+        unavailable, self.store.unavailable = self.store.unavailable, False
+        self.workers[0].tabs.close_all("restored")
+        self.faults.on, self.store.unavailable = is_on, unavailable
+
     def let_others_work(
         self, worker: Worker, generation: int, name: str, waits_ms: tuple[int, ...] | None = None
     ) -> None:
@@ -366,17 +378,19 @@ class Cloud:
 
     def _committed(self, move: Move) -> None:
         order = move.order
-        credit = order.credits[0] if order.credits else None
+        tab = None if order.tab is None else _tab_step(order)
+        credit = order.credits[0] if order.credits and tab is None else None
         command, resolution = (None, None) if credit is None else (credit.command, credit.resolution)
         self.evidence.steps.append(
             Step(
                 self.scheduler.now_ms,
                 order.order_id,
                 order.state,
-                order.delivered,
+                order.delivered if tab is None else None,
                 resolution.by if resolution is not None else "",
                 command.credit_id if command is not None else None,
                 move.history.at_ms,
+                tab,
             )
         )
         if order.version > self.most_steps:
@@ -538,3 +552,27 @@ class Cloud:
         except Exception:  # noqa: BLE001  # evidence of a defect
             self.defect(what)
             return None
+
+
+def _tab_step(order: Order) -> TabStep:
+    """What is on record of a tab, in plain values."""
+    payment, tab = order.payment, order.tab
+    shown = None if payment is None else payment.shown
+    held = shown is not None and shown.status == "requires_capture"
+    return TabStep(
+        plays=tuple(
+            Play(
+                token="" if credit.draw is None else credit.draw.token,
+                credit_id=None if credit.command is None else credit.command.credit_id,
+                machine_id=credit.machine_id,
+                credits=credit.count,
+                price_minor=credit.price_minor,
+                drawn_ms=credit.drawn_at_ms or 0,
+                is_revoking=credit.is_revoking,
+                delivered=None if credit.resolution is None else credit.resolution.delivered,
+            )
+            for credit in order.credits
+        ),
+        closed_by="" if tab is None or tab.closing is None else tab.closing.by,
+        stands=held and shown is not None and shown.capturable_minor >= order.amount_minor,
+    )

@@ -9,10 +9,12 @@ from typing import Any
 import msgspec
 
 from arcade_cloud.domain.effects import PARTIAL_CAPTURE
+from arcade_cloud.domain.money import Payment
 from arcade_cloud.errors import PaymentsRefused, PaymentsUnavailable
+from arcade_cloud.ports.payments import Checkout
 from arcade_cloud.services.reconciliation import MOVED
 from simulation.account_payments import KEY_LIFE_MS, AccountPayments, Done
-from simulation.evidence import Cause, Evidence
+from simulation.evidence import Cause, Evidence, Reading
 from simulation.faults import DAY, HOUR, MINUTE, SECOND, Faults
 from simulation.scheduler import START_MS, Scheduler
 from simulation.sim_cloud import WEBHOOK_SECRET, Cloud
@@ -33,6 +35,7 @@ class SimPayments(AccountPayments):
         self.flush: Callable[[], None] = lambda: None
         self.fault = self._fault
         self.refuse_partial_capture = rng.random() < faults.rates.get("Stripe takes no part of a hold", 0)
+        self.readings: list[Reading] = []
 
     def _fault(self, name: str) -> Any:
         if self.is_down:
@@ -42,6 +45,23 @@ class SimPayments(AccountPayments):
         if self._faults.hit("Stripe busy"):
             raise PaymentsUnavailable(f"{name}: {self._rng.choice(BUSY)}")
         return "after" if self._faults.hit("Stripe's answer lost") else None
+
+    def read_payment(self, payment_intent: str) -> Payment:
+        found = super().read_payment(payment_intent)
+        self._note_reading(payment_intent)
+        return found
+
+    def read_checkout(self, session_id: str) -> Checkout:
+        found = super().read_checkout(session_id)
+        if found.payment is not None:
+            self._note_reading(found.payment.payment_intent)
+        return found
+
+    def _note_reading(self, payment_intent: str) -> None:
+        """What the answer shows, by the account's own books."""
+        money = self.stripe.money_of(payment_intent)
+        stood = money["status"] == "requires_capture" and money["held"] == money["amount"]
+        self.readings.append(Reading(self._now_ms(), payment_intent, stood))
 
     def _at_most_once(self, work: Any, key: str | None, request: tuple[object, ...]) -> Any:
         known = None if key is None else self._keys.get(key)

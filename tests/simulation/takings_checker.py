@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from simulation.checkers import Broken, Case, _share
+from simulation.tab_checkers import check_tab_takings
 
 SUMMED = ("ordered", "delivered", "gross_minor", "goodwill_minor", "lost_minor", "fee_minor")
 
@@ -21,6 +22,8 @@ def check_takings(case: Case) -> Iterator[Broken]:
         yield from _moment(case, line)
     for order in case.evidence.orders:
         yield from _order(case, order, lines.pop(order["order_id"], []))
+    for order in case.evidence.tabs:
+        yield from check_tab_takings(case, order, lines.pop(order["order_id"], []))
     for order_id in lines:
         yield _broken(order_id, "booked, and on no record")
     yield from _tallies(case)

@@ -58,7 +58,9 @@ def test_a_bug_is_found(mutation: Mutation) -> None:
     number, broken = hunt(mutation, mutation.near, mutation.within)
     assert number, f"not found in {mutation.within} seeds"
     assert broken
-    assert not one(mutation.near + number - 1, mutation.weather).broken, "the bug is to blame, not the weather"
+    assert not one(mutation.near + number - 1, mutation.weather, tabs=mutation.tabs).broken, (
+        "the bug is to blame, not the weather"
+    )
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)

@@ -51,7 +51,7 @@ def check_meters(case: Case) -> Iterator[Broken]:
     registered: dict[str, int] = defaultdict(int)
     for moved in evidence.registered:
         registered[moved.credit_id] += 1
-    for order in evidence.orders:
+    for order in case.credits:
         pulses = case.pulses.get(order["credit_id"] or "", [])
         if pulses and evidence.metered.get(pulses[0].line):
             kept, counted = order["delivered"] or 0, registered[order["credit_id"]]
@@ -86,7 +86,7 @@ def check_counts(case: Case) -> Iterator[Broken]:
     told: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for count in case.evidence.counts:
         told[count["credit_id"]].append(count)
-    for order in case.evidence.orders:
+    for order in case.credits:
         found = told.pop(order["credit_id"] or "", [])
         words = [said.fields for said in case.finals.get(order["credit_id"] or "", [])]
         counted = [word for word in words if word.get("registered") is not None]

@@ -5,7 +5,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ import msgspec
 from arcade_cloud.adapters.store.form_1 import flattened
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.domain.machines import Machine
+from arcade_cloud.domain.order import Credit, Order
 from arcade_edge.domain.meter import Meter
 from arcade_edge.domain.pulses import Profile
 from arcade_shared.signing import machine_key
@@ -28,11 +29,14 @@ from simulation.sim_broker import SimBroker
 from simulation.sim_cloud import SOFTWARE, Cloud, Endless
 from simulation.sim_pi import Pi
 from simulation.sim_stripe import SimPayments, StripeSide
+from simulation.tab_players import BRISK_TIMES_S, TabPlayers, tab_limits
 
 PROFILES = (Profile(), Profile(50, 50), Profile(60, 120, 2), Profile(50, 50, 3))
 REST = 8 * MINUTE
 # Most runs are brisk: idle hours show little, and cost as much as busy ones.
 BRISK = 0.93
+# In so many of the seeds some play on tabs.
+WITH_TABS = 0.5
 LONGEST_WHEN_BRISK = 20 * MINUTE
 CURRENCIES = ("myr", "myr", "myr", "myr", "kwd", "isk")
 # Zones whose clocks are the same all the year, and how far they are ahead of UTC.
@@ -78,17 +82,30 @@ def _limits(rng: random.Random, brisk: bool) -> Limits:
     )
 
 
+def _tab_times(limits: Limits, rng: random.Random, brisk: bool) -> Limits:
+    """The limits of a run in which some play on tabs."""
+    if not brisk:
+        return limits
+    fresh_s, idle_s, life_s = rng.choice(BRISK_TIMES_S)
+    return replace(limits, tab_fresh_s=fresh_s, tab_idle_s=idle_s, tab_life_s=life_s)
+
+
 class World:
     """The world of one seed."""
 
-    def __init__(self, seed: int, weather: Sequence[str] = ()) -> None:
+    def __init__(self, seed: int, weather: Sequence[str] = (), *, tabs: bool | None = None) -> None:
+        """`tabs`: whether some play on tabs; None: as the seed has it."""
         self.seed = seed
         self.rng = rng = random.Random(seed)  # it must be the same again
         stream = self._stream
         self.scheduler = scheduler = Scheduler()
         self.faults: Faults = draw(seed, weather)
         self.brisk = rng.random() < BRISK
+        tab_rng = stream("tabs")
+        has_tabs = tab_rng.random() < WITH_TABS if tabs is None else tabs
         limits = _limits(rng, self.brisk)
+        if has_tabs:
+            limits = _tab_times(limits, tab_rng, self.brisk)
         timer_s = rng.choice((1, 1, 1, 60))
         self.evidence = evidence = Evidence(
             seed,
@@ -101,6 +118,9 @@ class World:
                 timer_s,
                 limits.checkout_life_s,
                 self._machine_silent_s(),
+                limits.tab_idle_s,
+                limits.tab_life_s,
+                limits.tab_fresh_s,
             ),
             *ZONES[seed % len(ZONES)],
         )
@@ -117,6 +137,7 @@ class World:
             self.broker,
             list(self.secrets),
             stream("watch"),
+            tab_limits(stream("currency").choice(CURRENCIES)) if has_tabs else (),
         )
         self.broker.hear = self.cloud.hear
         if not self.cloud.serverless:
@@ -143,6 +164,18 @@ class World:
             stream("claims"),
         )
         self.closures = Closures(scheduler, evidence, self.cloud)
+        self.tab_players: TabPlayers | None = None
+        if has_tabs:
+            self.tab_players = TabPlayers(
+                scheduler,
+                tab_rng,
+                self.faults,
+                evidence,
+                self.cloud,
+                self.side,
+                self.machines,
+                self.offers,
+            )
         self.shops = Shops(scheduler, stream("shops"), evidence, self.side, self.machines)
         agents = [pi.machine_id for pi in self.pis]
         self.intruders = Intruders(
@@ -229,6 +262,8 @@ class World:
         for _ in range(self.players):
             self.people.arrive(START_MS + rng.randint(4_000, self.horizon_ms))
         self.shops.arrive(START_MS, self.horizon_ms)
+        if self.tab_players is not None:
+            self.tab_players.arrive(START_MS, self.horizon_ms)
         scheduler.run_until(self.end_ms + rng.randint(0, 2 * MINUTE))
         self._come_to_rest()
 
@@ -347,6 +382,8 @@ class World:
         self.evidence.restores.append(Restore(backup_ms, self.scheduler.now_ms, first, len(self.evidence.steps)))
         self.cloud.restart()
         self.cloud.reconcile_from_now()
+        if self.tab_players is not None:
+            self.cloud.close_all_tabs()
 
     def _take_client_id(self, pi: Pi, until_ms: int, rng: random.Random) -> None:
         """Somebody comes to know each client id that a Pi has, for a while."""
@@ -456,7 +493,10 @@ class World:
     def _collect(self) -> Evidence:
         evidence, store = self.evidence, self.cloud.store
         evidence.ended_ms = self.scheduler.now_ms
-        evidence.orders = [msgspec.to_builtins(flattened(order)) for order in store.recent_orders(100_000)]
+        orders = store.recent_orders(100_000)
+        evidence.orders = [msgspec.to_builtins(flattened(order)) for order in orders if order.tab is None]
+        evidence.tabs = [_tab(order) for order in orders if order.tab is not None]
+        evidence.readings = self.payments.readings
         evidence.takings = [
             msgspec.structs.asdict(line)
             for day_ms in range(START_MS - DAY, evidence.ended_ms + 2 * DAY, DAY)
@@ -488,6 +528,37 @@ class World:
         return evidence
 
 
-def run(seed: int, weather: Sequence[str] = ()) -> Run:
+def _tab(order: Order) -> dict[str, Any]:
+    """A tab, and its plays: a play has the fields of an order of one credit."""
+    tab = order.tab
+    shared: dict[str, Any] = {"order_id": order.order_id, "kind": "tab", "state": order.state}
+    shared |= {"payment_intent": order.payment_intent, "created_at_ms": order.created_at_ms, "held": True}
+    return {
+        **shared,
+        "machine_id": order.machine_id,
+        "credit_id": None,
+        "resolved_by": "",
+        "closed_by": "" if tab is None or tab.closing is None else tab.closing.by,
+        "plays": [{**shared, **_play(credit)} for credit in order.credits],
+    }
+
+
+def _play(credit: Credit) -> dict[str, Any]:
+    command, delivery, resolution = credit.command, credit.delivery, credit.resolution
+    return {
+        "machine_id": credit.machine_id,
+        "credit_id": None if command is None else command.credit_id,
+        "installation": None if command is None else command.installation,
+        "credits": credit.count,
+        "price_minor": credit.price_minor,
+        "token": "" if credit.draw is None else credit.draw.token,
+        "drawn_ms": credit.drawn_at_ms,
+        "delivered": None if resolution is None else resolution.delivered,
+        "resolved_by": "" if resolution is None else resolution.by,
+        "uncertain": 0 if delivery is None else delivery.uncertain,
+    }
+
+
+def run(seed: int, weather: Sequence[str] = (), *, tabs: bool | None = None) -> Run:
     """The run of a seed: always the same."""
-    return World(seed, weather).live()
+    return World(seed, weather, tabs=tabs).live()

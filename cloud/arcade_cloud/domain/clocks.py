@@ -11,12 +11,11 @@ import msgspec
 
 from arcade_cloud.domain.credit import LONGEST_WAIT_S as LONGEST_CREDIT_WAIT_S
 from arcade_cloud.domain.decisions import Clock
-from arcade_cloud.domain.limits import AHEAD_MS
-from arcade_cloud.domain.order import Credit, Order
+from arcade_cloud.domain.limits import AHEAD_MS, TAB_FRESH_AT_MOST_S
+from arcade_cloud.domain.order import Credit, Order, Tab
 from arcade_cloud.domain.payment import LONGEST_WAIT_S as LONGEST_READ_WAIT_S
 from arcade_cloud.domain.payment import UNPAID_KEPT_S, is_kept_for_a_while
 from arcade_cloud.domain.settlement import REFUND_KEY_USE_MS, longest_wait_s
-from arcade_cloud.domain.tab import LONGEST_WAIT_S as LONGEST_TAB_WAIT_S
 from arcade_cloud.domain.words import ENGLISH, Words
 
 # Off Stripe's clock by so much, a person is told; by so much more, nobody may pay: a payment would go back as too
@@ -47,11 +46,15 @@ def off_text(off_ms: int) -> str:
 _Part = TypeVar("_Part", bound=msgspec.Struct)
 
 
-def without_future(order: Order, now_ms: int) -> Order:
-    """The order without times that lie further ahead than any rule puts them; the given one if there are none."""
+def without_future(order: Order, now_ms: int, *, tab_fresh_s: int = TAB_FRESH_AT_MOST_S) -> Order:
+    """The order without times that lie further ahead than any rule puts them; the given one if there are none.
+
+    Args:
+        tab_fresh_s: The hold of an open tab is read again after half of this time.
+    """
     payment, settlement, tab = order.payment, order.settlement, order.tab
     if tab is not None:
-        tab = _changed(tab, due_at_ms=_due(tab.due_at_ms, LONGEST_TAB_WAIT_S, now_ms))
+        tab = _tab(tab, tab_fresh_s, now_ms)
     if payment is not None and payment.stage in {"open", "abandoned"}:
         longest_s = UNPAID_KEPT_S if is_kept_for_a_while(payment) else LONGEST_READ_WAIT_S
         payment = _changed(payment, due_at_ms=_due(payment.due_at_ms, longest_s, now_ms))
@@ -67,6 +70,16 @@ def without_future(order: Order, now_ms: int) -> Order:
         )
     credits = tuple(_credit(credit, now_ms) for credit in order.credits)
     return _changed(order, payment=payment, settlement=settlement, credits=credits, tab=tab)
+
+
+def _tab(tab: Tab, tab_fresh_s: int, now_ms: int) -> Tab:
+    read_at_ms = tab.hold_read_at_ms
+    if read_at_ms is not None and read_at_ms > now_ms + AHEAD_MS:
+        read_at_ms = None  # nobody knows its age, so nothing is drawn before the hold is read again
+    due_at_ms = _due(tab.due_at_ms, tab_fresh_s // 2, now_ms)
+    if read_at_ms != tab.hold_read_at_ms and due_at_ms is not None:
+        due_at_ms = min(due_at_ms, now_ms)
+    return _changed(tab, hold_read_at_ms=read_at_ms, due_at_ms=due_at_ms)
 
 
 def _credit(credit: Credit, now_ms: int) -> Credit:

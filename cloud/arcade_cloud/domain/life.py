@@ -58,7 +58,9 @@ def decide(order: Order, event: Event, context: Context) -> Decision:
         nothing, the order is the given one.
     """
     # To a clock that is behind, all that others have written lies in the future.
-    known = without_future(order, context.now_ms) if context.clock == "right" else order
+    known = order
+    if context.clock == "right":
+        known = without_future(order, context.now_ms, tab_fresh_s=context.limits.tab_fresh_s)
     decision = _decide(known, event, context)
     if decision.order == order or _as_in_form_1(decision.order) == order:
         return Decision(order, decision.effects, decision.alerts, decision.text, decision.forget)

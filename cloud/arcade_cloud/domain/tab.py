@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from arcade_cloud.domain.decisions import Context
-from arcade_cloud.domain.limits import SKEW_MS, TAB_FRESH_AT_MOST_S, Limits
+from arcade_cloud.domain.limits import SKEW_MS, Limits
 from arcade_cloud.domain.money import Payment, currency_of, format_amount
 from arcade_cloud.domain.order import Arrival, ClosedBy, Closing, Credit, Delivery, Order, OrderPayment, Tab
 
@@ -25,8 +25,6 @@ from arcade_cloud.domain.order import Arrival, ClosedBy, Closing, Credit, Delive
 TOKEN_LIFE_MS = 600_000
 # So many credits and their machines fit into one step in every store.
 PLAYS_AT_MOST = 40
-# No open tab waits longer for its next step.
-LONGEST_WAIT_S = TAB_FRESH_AT_MOST_S // 2
 
 
 class TabLimit(NamedTuple):

@@ -110,4 +110,8 @@ class ClockRecheck:
         except Exception:  # a broken record: it is told when it is due
             logger.exception("order %s cannot be looked at", order_id)
             return False
-        return order is not None and without_future(order, self.fulfilment.now_ms()) != order
+        if order is None:
+            return False
+        fulfilment = self.fulfilment
+        right = without_future(order, fulfilment.now_ms(), tab_fresh_s=fulfilment.limits.tab_fresh_s)
+        return right != order

@@ -7,6 +7,7 @@ import pytest
 
 from arcade_cloud.domain import tab as tabs
 from arcade_cloud.domain.alerts import Alert
+from arcade_cloud.domain.clocks import without_future
 from arcade_cloud.domain.decisions import Clock, Context, Decision
 from arcade_cloud.domain.effects import PARTIAL_CAPTURE, Effect, ReadPayment, SendCoinpulse, SendRevoke, Settle
 from arcade_cloud.domain.events import (
@@ -365,6 +366,33 @@ def test_the_timer_keeps_the_reading_fresh() -> None:
     for _ in range(6):
         visit.until(visit.now_ms + 570_000, hold=HOLD)
         assert visit.why_not() == ""
+
+
+def test_a_reading_from_the_future_is_forgotten_and_made_again_at_once() -> None:
+    """A clock was nine minutes ahead: else nobody could draw, and nothing be closed, for as long."""
+    visit = Visit().opened()
+    visit.now_ms += 540_000
+    visit.due()
+    visit.reads(held(amount_minor=LIMIT))
+    visit.now_ms = NOW_MS + 1_000
+    assert visit.order.tab is not None
+    assert without_future(visit.order, visit.now_ms) != visit.order, "the timer looks for it"
+    visit.on(Due())
+    assert visit.asked(ReadPayment)
+    assert visit.why_not() == "unread"
+    visit.reads(held(amount_minor=LIMIT))
+    assert visit.draws()
+    assert visit.order.due_at_ms <= visit.now_ms + 1000 * LIMITS.tab_fresh_s  # type: ignore[operator]
+
+
+def test_an_open_tab_is_not_put_off_for_longer_than_its_hold_stays_fresh() -> None:
+    """A reading failed by a clock that was half an hour ahead."""
+    visit = Visit(Limits(tab_fresh_s=60)).opened()
+    visit.now_ms += 1_500_000
+    visit.due()
+    visit.now_ms = NOW_MS + 1_000
+    visit.on(Due())
+    assert visit.asked(ReadPayment)
 
 
 def test_a_reading_that_fails_is_repeated_while_the_last_is_still_fresh() -> None:
