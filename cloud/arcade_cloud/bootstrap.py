@@ -264,6 +264,7 @@ def desk(
             operations=services.operations,
             fleet=services.fleet,
             claims=services.claims,
+            tabs=services.tabs,
             alerts=services.alerts,
             daily=daily,
             keys=software.keys,
@@ -348,6 +349,7 @@ class Cloud:
 
         return SelfCheck(
             sales=self.services.sales,
+            tabs=self.services.tabs,
             payments=self.services.sales.payments,
             balance=self.asked_for.balance,
             sending=self.publisher.check,

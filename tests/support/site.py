@@ -115,6 +115,7 @@ class Site:
         self.broker_trouble: str | None = None
         self.self_check = SelfCheck(
             sales=self.cloud.sales,
+            tabs=self.cloud.tabs,
             payments=self.payments,
             balance=self.payments,
             sending=lambda: None,

@@ -187,19 +187,23 @@ def lines(
 def shares(order: Order) -> tuple[Sums, ...]:
     """What each credit of a settled order has in its books. The sum is what the order has.
 
-    What was given back or lost of an order with several credits is taken from the latest of them first.
+    What was given back or lost of an order with several credits is taken from the latest of them first, but what
+    was given back of a single play on a tab from that play.
     """
     books = order.books
     kept_minor = books.target_minor
     gross_minor = kept_minor + books.goodwill_minor + books.lost_minor
+    goodwill_minor = books.goodwill_minor - min(books.goodwill_minor, order.forgiven_minor)
     found: list[Sums] = []
     for number, credit in enumerate(order.credits):
         is_last = number == len(order.credits) - 1
         # The last has what rounding leaves over: version 0.1 did not round to Stripe's steps.
         gross = gross_minor if is_last else min(credit.earned_minor(order.currency), gross_minor)
-        kept = min(gross, kept_minor)
-        goodwill = min(gross - kept, books.goodwill_minor - sum(share.goodwill_minor for share in found))
-        gross_minor, kept_minor = gross_minor - gross, kept_minor - kept
+        own = min(credit.goodwill_minor, gross, books.goodwill_minor)
+        kept = min(gross - own, kept_minor)
+        other = min(gross - own - kept, goodwill_minor)
+        gross_minor, kept_minor, goodwill_minor = gross_minor - gross, kept_minor - kept, goodwill_minor - other
+        goodwill = own + other
         done = credit.resolution
         found.append(
             Sums(
@@ -247,12 +251,12 @@ def fee_line(
 ) -> Line | None:
     """The line for one of Stripe's balance transactions; None if it can be of no order.
 
-    The takings of an order's first machine pay its fees.
+    The takings of the machine of an order's first credit pay its fees.
 
     Args:
         booked: All lines of the order so far.
         at_ms: Now, epoch milliseconds.
-        location: Where the order's first machine is now.
+        location: Where that machine (`pays_fees`) is now.
     """
     if entry.what not in OF_PAYMENTS and entry.what != "fee":
         return None
@@ -263,7 +267,7 @@ def fee_line(
         serial=1 + max((line.serial for line in booked), default=0),
         day=day_of(entry.created_ms, zone),
         at_ms=at_ms,
-        machine_id=order.machine_id,
+        machine_id=pays_fees(order),
         location=location if first is None else first.location,
         method=_method(order) or _last_method(booked),
         currency=entry.currency,
@@ -273,6 +277,11 @@ def fee_line(
         entry_id=entry.entry_id,
         what=REFUND_BY_HAND if entry.is_refund_by_hand(order.order_id) else entry.what,
     )
+
+
+def pays_fees(order: Order) -> str:
+    """The machine whose takings pay Stripe's fees: where its first credit was played, or it was begun."""
+    return order.credits[0].machine_id if order.credits else order.machine_id
 
 
 def owes_fee(line: Line) -> bool:

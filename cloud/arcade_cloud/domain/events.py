@@ -113,11 +113,16 @@ class SettlementAttempted:
 
 @dataclass(frozen=True, slots=True)
 class RefundAsked:
-    """The operator gives money back, all but `keep_minor` at most (0: everything goes back)."""
+    """The operator gives money back, all but `keep_minor` at most (0: everything goes back).
+
+    Attributes:
+        play: Of a tab, only the price of this play goes back, counted from 1, whatever `keep_minor` says.
+    """
 
     by: str
     reason: str
     keep_minor: int = 0
+    play: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ from arcade_cloud.domain.events import (
 )
 from arcade_cloud.domain.money import Payment, currency_of
 from arcade_cloud.domain.order import Books, ClosedBy, Credit, Delivery, Order, OrderPayment, credit_id_of
-from arcade_cloud.domain.refunds import can_refund
+from arcade_cloud.domain.refunds import back_of_play_minor, can_refund
 
 
 def decide(order: Order, event: Event, context: Context) -> Decision:
@@ -426,6 +426,8 @@ def _tab_due(order: Order, context: Context) -> Decision:
 
 
 def _refund_asked(order: Order, event: RefundAsked, context: Context) -> Decision:
+    if event.play is not None:
+        return _play_refund(order, event.play, f"refund by {event.by}: {event.reason}", context)
     if not can_refund(order, event.keep_minor):
         return Decision(order)
     text = f"refund by {event.by}: {event.reason}"
@@ -434,17 +436,39 @@ def _refund_asked(order: Order, event: RefundAsked, context: Context) -> Decisio
         closed = _closed(_keeping_at_most(order, keep), "operator", context)
         asked = _joined(closed, _revoke_all(closed.order, text, context))
         return Decision(asked.order, asked.effects, asked.alerts, text)
+    return _lowered(order, keep, text, context)
+
+
+def _lowered(order: Order, keep_minor: int, text: str, context: Context) -> Decision:
+    """Have Stripe show that less is kept of an order whose credits are all resolved."""
     books, settled = order.books, order.settlement
     lowered = _with(
         order,
         payment=None if order.payment is None else msgspec.structs.replace(order.payment, due_at_ms=None),
         books=msgspec.structs.replace(
-            books, goodwill_minor=books.goodwill_minor + books.target_minor - keep, target_minor=keep
+            books, goodwill_minor=books.goodwill_minor + books.target_minor - keep_minor, target_minor=keep_minor
         ),
         settlement=msgspec.structs.replace(settled, done=False, attempts=0, due_at_ms=context.now_ms),
     )
     decision = settlement.begin(settlement.knowing(lowered), context)
     return Decision(decision.order, decision.effects, decision.alerts, text)
+
+
+def _play_refund(order: Order, play: int, text: str, context: Context) -> Decision:
+    """Give back one play on a tab. The others, and the tab itself, go on."""
+    back_minor = back_of_play_minor(order, play)
+    if not back_minor:
+        return Decision(order)
+    index, credit = play - 1, order.credits[play - 1]
+    given = msgspec.structs.replace(credit, goodwill_minor=credit.goodwill_minor + back_minor)
+    forgiven = _with(order, credits=(*order.credits[:index], given, *order.credits[play:]))
+    if order.state not in {"funded", "revoking"}:
+        return _lowered(forgiven, max(0, order.books.target_minor - back_minor), text, context)
+    if not credit.under_way or credit.is_revoking:
+        return Decision(forgiven, text=text)
+    patience = payments.patience(order.payment, context.limits)
+    stopped = _delivered(forgiven, index, credits.begin_revoking(given, text, patience, context), context)
+    return Decision(stopped.order, stopped.effects, stopped.alerts, text)
 
 
 def _keeping_at_most(order: Order, keep_minor: int) -> Order:

@@ -129,7 +129,12 @@ def of_step(before: Order, after: Order, at_ms: int) -> list[Event]:
 
 
 def given_back_minor(order: Order) -> int:
-    """What the player has back of what was held or taken, by what Stripe showed: released, or refunded."""
+    """What the player has back of what was held or taken, by what Stripe showed: released, or refunded.
+
+    Of a tab, what was given back of its plays: the rest of its hold was never to be paid.
+    """
+    if order.tab is not None:
+        return order.books.goodwill_minor
     payment = order.payment
     if payment is None or payment.shown is None:
         return 0
@@ -162,6 +167,8 @@ def _play(order: Order, number: int, credit: Credit, at_ms: int) -> Event:
 def _refund(order: Order, refunded_minor: int, at_ms: int) -> Event:
     shown = None if order.payment is None else order.payment.shown
     paid_minor = order.amount_minor if shown is None else shown.amount_minor
+    if order.tab is not None:
+        paid_minor = order.earned_minor
 
     def amount(minor: int) -> str:
         return plain_amount(minor, order.currency)

@@ -63,6 +63,7 @@ class Act(StrEnum):
     OFFERS = "offers"
     GRANT = "grant"
     REFUND = "refund"
+    TAB_CLOSE = "tab close"
     CLAIM = "payment decide"
     RECONCILE = "reconcile"
     ACCEPT = "differences accept"
@@ -96,6 +97,7 @@ _MANAGER = (
         Act.OFFERS,
         Act.GRANT,
         Act.REFUND,
+        Act.TAB_CLOSE,
         Act.CLAIM,
         Act.RECONCILE,
         Act.ACCEPT,
@@ -113,6 +115,7 @@ NEEDS_SECOND_FACTOR = frozenset(
         Act.OFFERS,
         Act.GRANT,
         Act.REFUND,
+        Act.TAB_CLOSE,
         Act.CLAIM,
         Act.PEOPLE,
         Act.KEYS,

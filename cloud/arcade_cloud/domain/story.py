@@ -23,6 +23,9 @@ _WHAT = {
     "TimeAsked": "Stripe was asked for the time",
     "SettlementAttempted": "money was moved at Stripe",
     "RefundAsked": "a refund was asked for",
+    "Drawn": "the player tapped",
+    "FreshenAsked": "a machine's page was opened",
+    "CloseAsked": "the tab was to be closed",
     "Due": "the timer looked at the order",
 }
 

@@ -34,6 +34,7 @@ from arcade_cloud.services.endpoints import Endpoints
 from arcade_cloud.services.fleet import Fleet
 from arcade_cloud.services.identify import Identify
 from arcade_cloud.services.operations import TEST, TESTS_A_DAY, Operations, grant_id
+from arcade_cloud.services.tabs import Tabs
 from arcade_shared.errors import BadMessage
 from arcade_shared.times import format_ms
 
@@ -53,6 +54,7 @@ class Acts:
     operations: Operations
     fleet: Fleet
     claims: Claims
+    tabs: Tabs
     alerts: Alerts
     daily: DailyReconciliation
     keys: ApiKeys
@@ -227,25 +229,55 @@ class Acts:
             doing.after = f"its screen shows a {shown.emblem.words}"
         return shown.emblem
 
-    def refund(self, actor: Actor, order_id: str, *, reason: str, keep_minor: int = 0) -> Order:
+    def refund(
+        self, actor: Actor, order_id: str, *, reason: str, keep_minor: int = 0, play: int | None = None
+    ) -> Order:
         """See `Operations.refund`. A manager gives back so much in a day."""
         check_may(actor, Act.REFUND)
-        found, _ = self.operations.plan_refund(order_id, RefundWish())
+        found, _ = self.operations.plan_refund(order_id, RefundWish(play=play))
         currency = found.order.currency
+        keep_minor = keep_minor if play is None else found.keep_minor
         back_minor = max(0, found.kept_minor - max(0, keep_minor)) if currency else 0
         with self.log.doing(
             actor,
             Act.REFUND,
             order_id,
-            wish=f"keep {_money(keep_minor, currency)}: {reason}",
+            wish=f"keep {_money(keep_minor, currency)}{'' if play is None else f', play {play}'}: {reason}",
             before=f"{found.order.state}, {_money(found.kept_minor, currency)} kept",
             amount=back_minor,
             unit=currency,
             at_most=self._refund_limit(actor, currency),
         ) as doing:
-            order = self.operations.refund(order_id, by=actor.name, reason=reason, keep_minor=keep_minor)
+            order = self.operations.refund(
+                order_id, by=actor.name, reason=reason, keep_minor=keep_minor, play=play
+            )
             doing.after = f"{order.state}, at most {_money(min(keep_minor, found.kept_minor), currency)} kept"
         return order
+
+    def close_tab(self, actor: Actor, order_id: str) -> Order:
+        """Close an open tab: what was delivered is charged, and nothing more can be played on it.
+
+        Raises:
+            BadRequest: There is no such tab, or it is not open.
+        """
+        check_may(actor, Act.TAB_CLOSE)
+        before = self.operations.fulfilment.store.order(order_id)
+        if before is None or before.tab is None:
+            raise BadRequest(f"there is no tab {order_id}")
+        if not before.is_open_tab:
+            raise BadRequest(f"tab {order_id} is not open")
+        with self.log.doing(actor, Act.TAB_CLOSE, order_id, before="open") as doing:
+            after = self.tabs.close(order_id, "operator") or before
+            doing.after = f"{_money(after.earned_minor, after.currency)} delivered, {after.state}"
+        return after
+
+    def close_tabs(self, actor: Actor) -> int:
+        """Close every open tab, after an older database was put back. Returns how many were open."""
+        check_may(actor, Act.TAB_CLOSE)
+        with self.log.doing(actor, Act.TAB_CLOSE, "all") as doing:
+            closed = self.tabs.close_all("restored")
+            doing.after = f"{closed} closed"
+        return closed
 
     def _refund_limit(self, actor: Actor, currency: str) -> int | None:
         if actor.role is not Role.MANAGER or not self.refund_limits or not currency:

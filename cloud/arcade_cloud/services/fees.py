@@ -48,7 +48,7 @@ def book(fulfilment: Fulfilment, entry: Entry) -> str | None:
         order = store.order(order_id)
         if order is None:
             return None
-        machine = store.machine(order.machine_id)
+        machine = store.machine(books.pays_fees(order))
         line = books.fee_line(
             booked,
             order,

@@ -170,11 +170,15 @@ class Finding:
             tried.append("payments without proof, where it waits: see `arcade-cloud payment list`")
 
 
+def _prices(order: Order) -> set[int]:
+    """What an order costs. Of a tab: its limit, and what a statement shows."""
+    return {order.amount_minor} if order.tab is None else {order.amount_minor, order.earned_minor}
+
+
 def _is_price(order: Order, amount: str) -> bool:
     try:
-        return (
-            order.payment is not None
-            and parse_amount(amount, order.currency, bare_whole=True) == order.amount_minor
+        return order.payment is not None and parse_amount(amount, order.currency, bare_whole=True) in _prices(
+            order
         )
     except BadRequest:  # not an amount of this order's currency
         return False

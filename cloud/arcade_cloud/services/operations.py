@@ -259,7 +259,10 @@ class Operations:
         shown = None if order.payment is None else order.payment.shown
         if shown is not None and shown.dispute == "open":
             yield "The player disputes the payment. Stripe makes no refund until the bank has decided."
-        for credit in order.credits if found.is_delivering else ():
+        if order.is_open_tab and found.play is None:
+            yield "The tab is open: it is closed by this, and nothing more can be played on it."
+        meant = order.credits if found.play is None else order.credits[found.play - 1 : found.play]
+        for credit in meant if found.is_delivering else ():
             if credit.command is None or not credit.under_way:
                 continue
             if credit.subscriber:
@@ -275,8 +278,10 @@ class Operations:
             else:
                 yield f"Machine {credit.machine_id} is told to stop; what it has pulsed by then is given away."
 
-    def refund(self, order_id: str, *, by: str, reason: str, keep_minor: int = 0) -> Order:
-        """Give money back, all but `keep_minor` at most.
+    def refund(
+        self, order_id: str, *, by: str, reason: str, keep_minor: int = 0, play: int | None = None
+    ) -> Order:
+        """Give money back, all but `keep_minor` at most; of a tab perhaps the price of one play alone.
 
         The check is made before the move, so another worker's move in between changes nothing about the answer:
         either this refund is recorded, or somebody else has given back as much.
@@ -288,9 +293,11 @@ class Operations:
         before = self.fulfilment.store.order(order_id)
         if before is None:
             raise BadRequest(f"there is no order {order_id}")
-        if not can_refund(before, keep_minor):
+        if play is not None:
+            plan(before, RefundWish(play=play))
+        elif not can_refund(before, keep_minor):
             raise BadRequest(f"order {order_id} is {before.state}: there is nothing to give back")
-        after = self.fulfilment.move(order_id, RefundAsked(by, why, keep_minor))
+        after = self.fulfilment.move(order_id, RefundAsked(by, why, keep_minor, play))
         return before if after is None else after
 
     def send_game_over(self, machine_id: object) -> Outcome:

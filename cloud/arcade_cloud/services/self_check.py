@@ -12,6 +12,7 @@ from arcade_cloud.errors import ArcadeError, NotReady, PaymentsRefused
 from arcade_cloud.ports.payments import Balance, Payments
 from arcade_cloud.services import daily_reconciliation, reconciliation
 from arcade_cloud.services.sales import Sales
+from arcade_cloud.services.tabs import Tabs
 from arcade_cloud.services.unsellable import too_cheap
 from arcade_cloud.services.webhook_watch import DAY_MS, missing, said
 
@@ -46,6 +47,7 @@ class SelfCheck:
     """
 
     sales: Sales
+    tabs: Tabs
     payments: Payments
     balance: Balance
     sending: Callable[[], str | None]
@@ -79,6 +81,8 @@ class SelfCheck:
         """Try one part after the other."""
         store = self.sales.fulfilment.store
         yield Verdict("database", self._database())
+        if self.tabs.choices:
+            yield Verdict("tabs", self._tabs())
         machines = store.machines()
         yield Verdict("machines", None if machines else "none is registered: run arcade-cloud machine add")
         stripe = self._stripe()
@@ -108,6 +112,12 @@ class SelfCheck:
         except ArcadeError as error:
             return str(error)
         return None
+
+    def _tabs(self) -> str | None:
+        try:
+            return self.tabs.why_none()
+        except ArcadeError as error:
+            return str(error)
 
     def _stripe(self) -> Verdict:
         try:

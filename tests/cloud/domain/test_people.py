@@ -49,6 +49,7 @@ TABLE = {
     Act.OFFERS: "om--",
     Act.GRANT: "om--",
     Act.REFUND: "om--",
+    Act.TAB_CLOSE: "om--",
     Act.CLAIM: "om--",
     Act.RECONCILE: "OM--",
     Act.ACCEPT: "OM--",

@@ -7,6 +7,7 @@ import pytest
 
 from arcade_cloud.domain import tab as tabs
 from arcade_cloud.domain.alerts import Alert
+from arcade_cloud.domain.books import shares
 from arcade_cloud.domain.clocks import without_future
 from arcade_cloud.domain.decisions import Clock, Context, Decision
 from arcade_cloud.domain.effects import PARTIAL_CAPTURE, Effect, ReadPayment, SendCoinpulse, SendRevoke, Settle
@@ -30,6 +31,8 @@ from arcade_cloud.domain.limits import Limits
 from arcade_cloud.domain.money import Payment
 from arcade_cloud.domain.order import Arrival, Credit, Draw, Order, OrderPayment, Tab, check, credit_id_of
 from arcade_cloud.domain.ownership import capture_mark
+from arcade_cloud.domain.refunds import RefundWish, plan
+from arcade_cloud.errors import BadRequest
 from arcade_shared.messages import FINAL_ACK_STATES, Ack, AckState
 from arcade_shared.times import format_ms
 from support.lives import gone, held, paid
@@ -276,6 +279,12 @@ def test_a_tab_ends_so_early_that_its_last_play_is_known_before_the_hold_ends(ho
     assert end_ms == NOW_MS + life_ms
 
 
+def test_also_the_silence_of_its_last_play_is_over_at_half_of_the_hold() -> None:
+    limits = Limits(last_resort_s=7 * 3600)
+    arrival = Arrival(paid_at_ms=NOW_MS, held=True, capture_before_ms=NOW_MS + DAY_MS)
+    assert tabs.ends_at_ms(arrival, limits) == NOW_MS + DAY_MS // 2 - 1000 * (120 + 6 * 3600)
+
+
 # --- drawing ---------------------------------------------------------------------------------------------
 
 
@@ -357,6 +366,9 @@ def test_nothing_is_drawn_while_a_change_at_stripe_was_not_read_yet() -> None:
     assert visit.asked(ReadPayment)
     assert visit.why_not() == "unread"
     assert not visit.draws()
+    visit.due()  # Stripe gave no answer
+    assert visit.asked(ReadPayment)
+    assert visit.now_ms <= NOW_MS + 60_000
     visit.reads(HOLD)
     assert visit.draws()
 
@@ -405,10 +417,12 @@ def test_a_reading_that_fails_is_repeated_while_the_last_is_still_fresh() -> Non
 
 def test_drawing_does_not_put_the_next_reading_off() -> None:
     visit = Visit().opened()
-    before = visit.order.due_at_ms
-    visit.now_ms += 200_000
+    visit.due()  # Stripe gave no answer
+    assert visit.order.tab is not None
+    before = visit.order.tab.due_at_ms
+    visit.now_ms += 50_000
     visit.plays()
-    assert visit.order.due_at_ms == before
+    assert visit.order.tab.due_at_ms == before
 
 
 def test_one_token_draws_once() -> None:
@@ -715,3 +729,113 @@ def test_the_same_draw_has_the_same_id_after_an_older_database_was_put_back() ->
         assert visit.draws(token="t", at_ms=NOW_MS)
         ids.append(visit.order.credit_ids)
     assert ids[0] == ids[1]
+
+
+# --- refunds of single plays -----------------------------------------------------------------------------
+
+
+def test_one_play_is_given_back_in_mid_visit_and_the_others_go_on() -> None:
+    visit = Visit().opened()
+    visit.plays("cab-01", 300)
+    visit.plays("cab-02", 200)
+    visit.on(RefundAsked("operator", "stuck", play=1))
+    assert visit.order.is_open_tab
+    assert plan(visit.order, RefundWish()).kept_minor == 200
+    visit.on(RefundAsked("operator", "asked twice", play=1))
+    visit.plays("cab-03", 400)
+    visit.finishes()
+    visit.reads(HOLD)
+    assert visit.settle == ("capture", 600)
+    visit.reads(paid(amount_minor=LIMIT, received_minor=600))
+    assert (visit.order.books.target_minor, visit.order.books.goodwill_minor) == (600, 300)
+    assert [(s.gross_minor, s.goodwill_minor, s.kept_minor) for s in shares(visit.order)] == [
+        (300, 300, 0),
+        (200, 0, 200),
+        (400, 0, 400),
+    ]
+
+
+def test_a_play_that_is_under_way_is_asked_back_alone() -> None:
+    visit = Visit().opened()
+    assert visit.draws("cab-01", 300)
+    assert visit.draws("cab-02", 200)
+    visit.on(RefundAsked("operator", "stuck", play=2))
+    assert [effect.credit_id for effect in visit.asked(SendRevoke)] == [visit.order.credit_ids[1]]
+    assert visit.order.is_open_tab
+    visit.ack(0)
+    visit.ack(1, delivered=1)
+    visit.finishes()
+    visit.reads(HOLD)
+    assert visit.settle == ("capture", 300)
+    assert visit.order.books.goodwill_minor == 200
+
+
+def test_a_play_is_refunded_after_the_capture() -> None:
+    visit = Visit().opened()
+    visit.plays("cab-01", 300)
+    visit.plays("cab-02", 200)
+    visit.finishes()
+    visit.reads(HOLD)
+    captured = paid(amount_minor=LIMIT, received_minor=500)
+    visit.reads(captured)
+    assert visit.state == "settled"
+    visit.on(RefundAsked("operator", "stuck", play=2))
+    visit.now_ms += 10_000
+    visit.reads(captured)
+    assert visit.settle == ("refund", 200)
+    visit.reads(paid(amount_minor=LIMIT, received_minor=500, refunded_minor=200))
+    assert visit.state == "settled"
+    assert [share.kept_minor for share in shares(visit.order)] == [300, 0]
+    before = visit.order
+    visit.on(RefundAsked("operator", "again", play=2))
+    assert visit.order == before
+    visit.on(RefundAsked("operator", "no such play", play=3))
+    assert visit.order == before
+
+
+def test_what_is_lost_too_is_taken_from_the_latest_play_that_was_not_given_back() -> None:
+    visit = Visit().opened()
+    visit.plays("cab-01", 300)
+    visit.plays("cab-02", 400)
+    visit.on(RefundAsked("operator", "stuck", play=1))
+    visit.reads(gone(amount_minor=LIMIT))
+    visit.reads(gone(amount_minor=LIMIT))
+    assert [(s.goodwill_minor, s.lost_minor, s.kept_minor) for s in shares(visit.order)] == [
+        (300, 0, 0),
+        (0, 400, 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wish", "why"),
+    [
+        (RefundWish(play=0), "are 1 to 1"),
+        (RefundWish(play=2), "are 1 to 1"),
+        (RefundWish(play=1, amount="1.00"), "only one of them"),
+        (RefundWish(amount="3.01"), r"no more than RM 3\.00"),
+    ],
+)
+def test_a_refund_that_makes_no_sense_for_a_tab_is_refused(wish: RefundWish, why: str) -> None:
+    visit = Visit().opened()
+    visit.plays("cab-01", 300)
+    with pytest.raises(BadRequest, match=why):
+        plan(visit.order, wish)
+
+
+def test_a_plan_says_what_goes_back() -> None:
+    visit = Visit().opened()
+    visit.plays("cab-01", 300)
+    assert visit.draws("cab-02", 200)
+    found = plan(visit.order, RefundWish(play=2))
+    assert (found.kept_minor, found.back_minor, found.is_delivering) == (500, 200, True)
+    found = plan(visit.order, RefundWish(play=1))
+    assert (found.keep_minor, found.back_minor, found.is_delivering) == (200, 300, False)
+    assert plan(visit.order, RefundWish()).back_minor == 500
+    visit.on(RefundAsked("operator", "stuck", play=1))
+    with pytest.raises(BadRequest, match="nothing to give back of play 1"):
+        plan(visit.order, RefundWish(play=1))
+
+
+def test_a_tab_without_plays_has_nothing_to_give_back() -> None:
+    with pytest.raises(BadRequest, match="nothing to give back"):
+        plan(Visit().opened().order, RefundWish())

@@ -115,6 +115,7 @@ def test_check_has_a_verdict_on_it(off_ms: int, is_wrong: bool) -> None:
     cloud.start(payments=off)
     check = SelfCheck(
         sales=cloud.sales,
+        tabs=cloud.services.tabs,
         payments=cloud.sales.payments,
         balance=SandboxPayments(lambda: cloud.now_ms),
         sending=lambda: None,

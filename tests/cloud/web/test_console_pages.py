@@ -682,6 +682,7 @@ VIEWS: dict[str, Act] = {
     "POST /console/fleet/offers": Act.OFFERS,
     "GET /console/orders/ORDER/refund": Act.REFUND,
     "POST /console/orders/ORDER/refund": Act.REFUND,
+    "POST /console/orders/ORDER/close": Act.TAB_CLOSE,
     "POST /console/alerts": Act.ACKNOWLEDGE,
     "POST /console/machines/cab-02/close": Act.MACHINE_SERVICE,
     "POST /console/machines/cab-02/open": Act.MACHINE_SERVICE,

@@ -102,6 +102,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     part.add_argument(
         "--credits", type=whole_number(1), metavar="K", help="give back the price of so many credits"
     )
+    part.add_argument(
+        "--play", type=whole_number(1), metavar="N", help="of a tab: give back its Nth play, and leave the others"
+    )
     refund.add_argument(
         "--yes", action="store_true", help="do not ask, as in a script; with --keep it may be repeated"
     )
@@ -235,7 +238,7 @@ def _refund(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
     from arcade_cloud.domain.refunds import RefundWish
 
-    wish = RefundWish(keep=options.keep, amount=options.amount, credits=options.credits)
+    wish = RefundWish(keep=options.keep, amount=options.amount, credits=options.credits, play=options.play)
     with build(settings) as cloud:
         operations = cloud.services.operations
         plan, warnings = operations.plan_refund(options.order_id, wish)
@@ -250,7 +253,7 @@ def _refund(settings: "Settings", options: argparse.Namespace) -> int:
             print("arcade-cloud: nothing was done", file=sys.stderr)
             return 1
         order = cloud.desk.acts.refund(
-            actor(), options.order_id, reason=options.reason, keep_minor=plan.keep_minor
+            actor(), options.order_id, reason=options.reason, keep_minor=plan.keep_minor, play=plan.play
         )
         print(line(cloud.store.order(order.order_id) or order))
     return 0

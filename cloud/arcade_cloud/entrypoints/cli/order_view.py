@@ -46,7 +46,10 @@ def _credits(order: "Order") -> str:
 def _price(order: "Order") -> str:
     from arcade_cloud.domain.money import format_amount
 
-    return "free" if order.payment is None else format_amount(order.amount_minor, order.currency)
+    if order.payment is None:
+        return "free"
+    price = format_amount(order.amount_minor, order.currency)
+    return price if order.tab is None else f"{format_amount(order.earned_minor, order.currency)} of {price}"
 
 
 def what_is_kept(order: "Order") -> str:
@@ -58,10 +61,44 @@ def what_is_kept(order: "Order") -> str:
         return ""
     if order.state in {"funded", "revoking"}:
         return "" if books.keep_at_most_minor is None else "a refund was asked for"
-    if order.state not in {"resolved", "settled", "returning"} or books.target_minor == order.amount_minor:
+    if order.state not in {"resolved", "settled", "returning"} or books.target_minor == _due_minor(order):
         return ""
     kept = f"{format_amount(books.target_minor, order.currency)} kept"
     return kept if order.state == "settled" else f"{kept} once Stripe has done it"
+
+
+def _due_minor(order: "Order") -> int:
+    """What is kept of the order if nothing goes wrong."""
+    return order.amount_minor if order.tab is None else order.earned_minor
+
+
+def _tab_state(order: "Order") -> str:
+    if order.is_open_tab:
+        return "open"
+    return "closed" if order.tab is not None and order.tab.closing is not None else "not open"
+
+
+def _tab(order: "Order") -> dict[str, str]:
+    """Of a tab: how it stands, and its plays."""
+    from arcade_cloud.domain.money import format_amount
+
+    if order.tab is None:
+        return {}
+    how, closing, ends_ms = _tab_state(order), order.tab.closing, order.tab.ends_at_ms
+    if closing is not None:
+        how += f" {moment(closing.at_ms)} ({closing.by})"
+    elif order.is_open_tab and ends_ms is not None:
+        how += f", until {moment(ends_ms)} at the latest"
+    plays = {}
+    for number, credit in enumerate(order.credits, 1):
+        done = (
+            "under way" if credit.resolution is None else f"{credit.resolution.delivered}/{credit.count} delivered"
+        )
+        given = " (given back)" if credit.goodwill_minor else ""
+        plays[f"play {number}"] = (
+            f"{credit.machine_id}, {done}, {format_amount(credit.price_minor, order.currency)}{given}"
+        )
+    return {"tab": how, **plays}
 
 
 def facts(order: "Order") -> dict[str, str]:
@@ -89,6 +126,7 @@ def facts(order: "Order") -> dict[str, str]:
         "credit": " ".join(order.credit_ids) or "-",
         "uncertain": str(order.uncertain),
         "due": "-" if order.due_at_ms is None else moment(order.due_at_ms),
+        **_tab(order),
         **{name: format_amount(amount, order.currency) for name, amount in amounts.items() if amount},
     }
     if order.payment is not None and order.state in {"resolved", "settled", "returning"}:
@@ -124,6 +162,7 @@ def fields(order: "Order") -> Fields:
         "paidAt": None if arrival is None else format_ms(arrival.paid_at_ms),
         "kind": order.kind,
         "state": order.state,
+        "tab": None if order.tab is None else _tab_state(order),
         "machines": list(order.machine_ids),
         "credits": order.ordered,
         "delivered": order.delivered,

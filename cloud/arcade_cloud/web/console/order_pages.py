@@ -81,10 +81,27 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
         try:
             reason = _reason(text_of(request.form, "reason"))
             planned, _ = acts.operations.plan_refund(known.order_id, _shown(known))
-            acts.refund(room.guard.actor(), known.order_id, reason=reason, keep_minor=planned.keep_minor)
+            acts.refund(
+                room.guard.actor(),
+                known.order_id,
+                reason=reason,
+                keep_minor=planned.keep_minor,
+                play=planned.play,
+            )
         except BadRequest as error:
             return _order(room, known, str(error), status_of(error))
         return redirect(url_for("console.order", order_id=known.order_id, done="refunded"), 303)
+
+    @blueprint.post("/orders/<order_id>/close")
+    @needs(Act.TAB_CLOSE)
+    def close_tab(order_id: str) -> AnyResponse:
+        """Close an open tab. What was delivered is charged."""
+        known = _known(room, order_id)
+        try:
+            acts.close_tab(room.guard.actor(), known.order_id)
+        except BadRequest as error:
+            return _order(room, known, str(error), status_of(error))
+        return redirect(url_for("console.order", order_id=known.order_id, done="tab-closed"), 303)
 
 
 def _known(room: Room, order_id: str) -> Order:
@@ -119,13 +136,19 @@ def _find(room: Room, asked: dict[str, str]) -> tuple[Found | None, str]:
 
 def _wish(order: Order) -> RefundWish:
     amount, credits = text_of(request.args, "amount", 20), text_of(request.args, "credits", 3)
+    play = text_of(request.args, "play", 3)
     if order.payment is None:
         return RefundWish()
+    if play:
+        return RefundWish(play=number_of(play))
     return RefundWish(amount=amount or None, credits=number_of(credits) if credits else None)
 
 
 def _shown(order: Order) -> RefundWish:
-    """The wish that the page before has shown: how much is kept."""
+    """The wish that the page before has shown: how much is kept, or which play goes back."""
+    play = text_of(request.form, "play", 3)
+    if play:
+        return RefundWish(play=number_of(play))
     keep_minor = whole(text_of(request.form, "keep"), -1, 0, 10**12)
     if keep_minor < 0:
         raise BadRequest("look first at what the refund will do")

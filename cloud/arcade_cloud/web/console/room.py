@@ -50,6 +50,7 @@ DONE = {
     "granted": "The free credits are on their way.",
     "decided": "It is decided; here is its order.",
     "dismissed": "It is off the list.",
+    "tab-closed": "The tab is closed. What was delivered is charged.",
     "refunded": "The refund is on its way. Stripe does it within moments.",
     "reconciled": "The day is reconciled; here is what was found.",
     "begun": "There is more to read than a page can wait for. Go on with the button of the day.",

@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.books import FREE, By, Row
 from arcade_cloud.domain.money import Offer, format_amount
-from arcade_cloud.domain.order import Credit, Order
+from arcade_cloud.domain.order import ClosedBy, Credit, Order
 from arcade_cloud.services.overview import Rank
 from arcade_cloud.web.player_view import credits_text
 
@@ -80,6 +80,14 @@ ALERT_TITLES: dict[str, str] = {
     "wrong_installation": "A report of another Pi",
     "wrong_machine": "A report of another machine",
     "wrong_payment": "A payment that is not the order's",
+}
+_CLOSED_BY: dict[ClosedBy, str] = {
+    "player": "the player has finished",
+    "idle": "nobody played for a while",
+    "life": "its time was over",
+    "hold": "the hold is gone, or was touched at Stripe",
+    "operator": "an operator closed it",
+    "restored": "an older database was put back",
 }
 _RESOLVED_BY = {
     "ack": "the machine reported it",
@@ -187,7 +195,19 @@ def order_state(order: Order) -> str:
 
 def price(order: Order) -> str:
     """What an order costs."""
-    return "free" if order.payment is None else money(order.amount_minor, order.currency)
+    if order.payment is None:
+        return "free"
+    limit = money(order.amount_minor, order.currency)
+    return limit if order.tab is None else f"{money(order.earned_minor, order.currency)} of {limit}"
+
+
+def tab_state(order: Order) -> str:
+    """How a tab stands; empty for any other order."""
+    if order.tab is None:
+        return ""
+    if order.tab.closing is not None:
+        return f"Closed: {_CLOSED_BY[order.tab.closing.by]}."
+    return "Open." if order.is_open_tab else "Not open."
 
 
 def kept(order: Order) -> str:
@@ -259,6 +279,7 @@ WORDS: dict[str, object] = {
         fees,
         percent,
         order_state,
+        tab_state,
         price,
         kept,
         credit_end,
