@@ -15,6 +15,7 @@ from arcade_cloud.config.settings import Settings
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.domain.quiet_hours import QuietHours
+from arcade_cloud.domain.receipts import Issuing
 from arcade_cloud.domain.tab import TabLimit
 from arcade_cloud.errors import BadRequest
 from arcade_cloud.ports.messaging import AlertReceiver, Broker, Poster
@@ -42,6 +43,7 @@ from arcade_cloud.services.operations import Operations
 from arcade_cloud.services.outbox import Outbox
 from arcade_cloud.services.overview import Overview
 from arcade_cloud.services.payment_intake import PaymentIntake
+from arcade_cloud.services.receipts import Receipts
 from arcade_cloud.services.reconciliation import Reconciliation
 from arcade_cloud.services.sales import Sales
 from arcade_cloud.services.sender import Sender
@@ -89,6 +91,7 @@ class Services:
     webhooks: WebhookWatch
     finding: Finding
     takings: Takings
+    receipts: Receipts
     overview: Overview
 
 
@@ -111,6 +114,7 @@ def connect(
     broker_user: str | None = None,
     machine_silent_s: int = 0,
     is_live: bool = False,
+    issuing: Issuing | None = None,
     now_ms: Callable[[], int] = wall_clock_ms,
     monotonic_ms: Callable[[], int] = monotonic_clock_ms,
     later: Callable[[Callable[[], None]], None] = at_once,
@@ -124,6 +128,7 @@ def connect(
         webhooks_payments: The same for what a webhook waits for.
         tab_limits: What a tab may hold, in one currency; none: there are no tabs.
         is_live: Stripe moves real money.
+        issuing: How receipts are issued; None: without a prefix and without a tax.
         zone: The arcade's time zone.
         quiet_hours: When people are told only what cannot wait.
         broker_user: The cloud's own user at the broker.
@@ -194,6 +199,7 @@ def connect(
         watch=watch,
         finding=Finding(store=store, payments=payments),
         takings=Takings(fulfilment),
+        receipts=Receipts(fulfilment=fulfilment, issuing=issuing or Issuing()),
         overview=Overview(fulfilment=fulfilment, zone=zone, has_older_key=keyring.is_of_an_older_secret),
     )
 
@@ -258,6 +264,7 @@ def desk(
         people=people,
         finding=services.finding,
         takings=services.takings,
+        receipts=services.receipts,
         overview=services.overview,
         stickers=Stickers(printer=stickers, base_url=settings.public_base_url),
         acts=Acts(
@@ -379,6 +386,7 @@ class Cloud:
             webhooks=services.webhooks,
             keys=api_keys(self.services, self.store.software),
             takings=services.takings,
+            receipts=services.receipts,
             settings=self.settings,
             people=self.store.people,
             open_desk=lambda: self.desk,
@@ -506,6 +514,7 @@ def build(
             tab_limits=settings.tab_limits,
             machine_silent_s=settings.machine_silent_s,
             is_live=settings.stripe_is_live,
+            issuing=settings.issuing,
             zone=settings.timezone,
             quiet_hours=settings.quiet_hours,
             broker_user=settings.broker.username,

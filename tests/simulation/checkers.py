@@ -555,6 +555,7 @@ def check(evidence: Evidence) -> tuple[list[Broken], Counter[str]]:
     from simulation.bound_checker import check_final
     from simulation.closure_checker import check_closed
     from simulation.ownership_checker import check_ownership
+    from simulation.receipts_checker import check_receipts
     from simulation.tab_checkers import (
         check_draws,
         check_tab_money,
@@ -585,6 +586,7 @@ def check(evidence: Evidence) -> tuple[list[Broken], Counter[str]]:
         check_ownership,
         check_closed,
         check_takings,
+        check_receipts,
         check_announced,
         check_draws,
         check_tickets,

@@ -345,6 +345,9 @@ class Evidence:
     )  # from when on, at which machine: what it costs
     takings: list[dict[str, Any]] = field(default_factory=list)  # as they are on record, day by day
     tallies: list[dict[str, Any]] | None = None  # their sums as they are on record
+    receipts: list[dict[str, Any]] | None = None  # as they are on record, by series and number
+    receipts_waiting: int = 0  # at the end
+    issued: list[tuple[str, int, str]] = field(default_factory=list)  # every number ever given, and its order
     counts: list[dict[str, Any]] = field(default_factory=list)  # what is on record of the coin meters
     announced: list[dict[str, Any]] = field(default_factory=list)  # the events that wait for other software
     money: list[dict[str, Any]] = field(default_factory=list)

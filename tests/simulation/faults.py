@@ -22,6 +22,8 @@ RATES: dict[str, tuple[float, float]] = {
     "another worker in between": (0.01, 0.3),
     "another worker before the answer is used": (0.01, 0.3),
     "another worker while an order is booked": (0.05, 0.5),
+    "another worker while receipts are numbered": (0.05, 0.5),
+    "cloud killed while it numbers receipts": (0.05, 0.5),
     "work for Stripe dropped": (0.02, 0.5),
     "store lost the answer": (0.001, 0.03),
     "message lost before the broker": (0.005, 0.3),

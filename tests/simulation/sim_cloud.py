@@ -18,6 +18,7 @@ from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.outbox import EVENT_TYPES, Endpoint
+from arcade_cloud.domain.receipts import Issuing, Receipt
 from arcade_cloud.domain.tab import TabLimit
 from arcade_cloud.errors import (
     BadRequest,
@@ -28,6 +29,7 @@ from arcade_cloud.errors import (
 )
 from arcade_cloud.ports.store import Move
 from arcade_cloud.services.fulfilment import at_once
+from arcade_cloud.services.receipts import ISSUE_EVERY_S
 from arcade_shared.errors import BadMessage
 from arcade_shared.times import parse_ms
 from simulation.evidence import Evidence, Play, Stated, Step, TabStep
@@ -51,7 +53,7 @@ STORE_READS = (
 )
 PAYMENT_WRITES = "create_checkout capture cancel refund"
 PAYMENT_READS = "read_checkout read_payment read_price read_events check"
-NO_RECORDS = ("unavailable", "_lock", "_committed", "_alerted", "_watched")
+NO_RECORDS = ("unavailable", "_lock", "_committed", "_alerted", "_watched", "_wants_number")
 # A worker that waits for Stripe or the broker lets others work; so deep may that go.
 MAX_DEPTH = 2
 # docs/ORDER_LIFE.md: Stripe's list is looked through so often.
@@ -87,14 +89,16 @@ class SimStore(MemoryStore):
         committed: Callable[[Move], None],
         alerted: Callable[[], None],
         watched: Callable[[int], None] = lambda due_ms: None,
+        wants_number: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
         self._committed, self._alerted, self._watched = committed, alerted, watched
+        self._wants_number = wants_number
 
     def backup(self) -> dict[str, Any]:
         """All that is on record, as it is now."""
         records = {name: _copied(held) for name, held in vars(self).items() if name not in NO_RECORDS}
-        return {**records, "software": self.software.copied()}
+        return {**records, "software": self.software.copied(), "receipts": self.receipts.copied()}
 
     def restore(self, backup: dict[str, Any]) -> None:
         """What is on record is what it was."""
@@ -115,6 +119,8 @@ class SimStore(MemoryStore):
 
     def _store(self, move: Move, before: Any) -> None:
         super()._store(move, before)
+        if move.receipt is not None:
+            self._wants_number()
         self._committed(move)
 
 
@@ -142,7 +148,7 @@ class Worker:
         receiver.name, receiver.setting, receiver.at_once = "operator", "ALERT_URLS", 3
         receiver.is_quiet_at_night = False
         services = connect(
-            store=self._guarded(cloud.store, STORE_WRITES, STORE_READS),
+            store=self._store(),
             payments=payments,
             broker=self._guarded(cloud.broker, "publish", ""),
             receivers=[receiver],
@@ -158,11 +164,12 @@ class Worker:
             monotonic_ms=lambda: cloud.scheduler.now_ms,
             later=at_once if cloud.serverless else self._later,
             random_bytes=cloud.rng.randbytes,
+            issuing=Issuing(prefix=cloud.receipt_prefix),
         )
         self.fulfilment, self.messages, self.sales = services.fulfilment, services.messages, services.sales
         self.intake, self.operations, self.claims = services.intake, services.operations, services.claims
         self.tabs = services.tabs
-        self.recheck = services.recheck
+        self.recheck, self.receipts = services.recheck, services.receipts
         self.reconciliation, self.watch, self.fleet = services.reconciliation, services.watch, services.fleet
         cloud.listens()
 
@@ -175,6 +182,29 @@ class Worker:
         calls = {name: self._guard(getattr(inner, name), f"{kind}.{name}", True) for name in writes.split()}
         calls.update({name: self._guard(getattr(inner, name), f"{kind}.{name}", False) for name in reads.split()})
         return SimpleNamespace(**calls)
+
+    def _store(self) -> Any:
+        store = self._guarded(self.cloud.store, STORE_WRITES, STORE_READS)
+        numbers = self.cloud.store.receipts
+        reads = {name: getattr(numbers, name) for name in ("due", "series", "receipts_of")}
+        store.receipts = SimpleNamespace(**reads, issue=self._issue)
+        return store
+
+    def _issue(self, receipts: Sequence[Receipt], *rest: Any) -> None:
+        """Numbers are given. Others may give some first; and the process may die: for the store, no answer.
+
+        Neither takes time: what else happens in the world is the same with receipts and without.
+        """
+        cloud, faults = self.cloud, self.cloud.faults
+        if faults.hit("another worker while receipts are numbered"):
+            cloud.number_meanwhile(self)
+        dies = faults.hit("cloud killed while it numbers receipts")
+        if dies and faults.stream("cloud killed while it numbers receipts").random() < 0.5:
+            raise StoreUnavailable("killed before")
+        cloud.store.receipts.issue(receipts, *rest)
+        cloud.evidence.issued += [(one.prefix, one.number, one.order_id) for one in receipts]
+        if dies:
+            raise StoreUnavailable("killed after")
 
     def _guard(self, call: Callable[..., Any], name: str, changes: bool) -> Callable[..., Any]:
         """`call`, before and after which the process may die, and others may work."""
@@ -277,6 +307,7 @@ class Cloud:
         broker: Any,
         secrets: list[str],
         watch_rng: random.Random,
+        receipts_rng: random.Random,
         tab_limits: tuple[TabLimit, ...] = (),
     ) -> None:
         self.scheduler, self.rng, self.faults, self.evidence, self.limits = (
@@ -289,8 +320,14 @@ class Cloud:
         self.payments, self.broker, self.secrets, self.tab_limits = payments, broker, secrets, tab_limits
         self._timer_at_ms: int | None = None
         self._watch_rng = watch_rng
+        self._receipts_rng = receipts_rng
+        self._number_at_ms: int | None = None
+        self._numbering = False
+        self.receipt_prefix = ""
         self._look_at_ms: int | None = None
-        self.store = SimStore(self._committed, lambda: self._wake(scheduler.now_ms), self._look_from)
+        self.store = SimStore(
+            self._committed, lambda: self._wake(scheduler.now_ms), self._look_from, self._number_from_now
+        )
         self.store.note_reconciled(scheduler.now_ms)
         url = "https://software.example/"
         self.store.software.add_endpoint(
@@ -440,6 +477,37 @@ class Cloud:
         next_ms = self.store.next_look_ms()
         if next_ms is not None:
             self._look_from(max(next_ms, self.scheduler.now_ms + 11 * SECOND))
+
+    def _number_from_now(self) -> None:
+        """Somebody waits for a receipt: the timer numbers it, some moments later."""
+        if self._number_at_ms is None:
+            wait_ms = self._receipts_rng.randint(1, 1000 * ISSUE_EVERY_S)
+            self._number_at_ms = self.scheduler.now_ms + wait_ms
+            self.scheduler.at(self._number_at_ms, self._number)
+
+    def _number(self) -> None:
+        self._number_at_ms = None
+        up = [worker for worker in self.workers if worker.up]
+        if up and not self.is_down:
+            self.try_on(self._receipts_rng.choice(up), "receipts", lambda worker: worker.receipts.run_once())
+        unavailable, self.store.unavailable = self.store.unavailable, False
+        waiting = self.store.receipts.due(1)
+        self.store.unavailable = unavailable
+        if waiting:
+            self._number_from_now()
+
+    def number_meanwhile(self, worker: Worker) -> None:
+        """At this very moment another process numbers too."""
+        others = [other for other in self.workers if other.up and other is not worker]
+        if others and not self._numbering:
+            self._numbering = True
+            self.try_on(self._receipts_rng.choice(others), "receipts", lambda other: other.receipts.issue())
+            self._numbering = False
+
+    def begin_receipts_anew(self) -> None:
+        """After a backup was put back an operator takes a prefix that was never used (docs/HOSTING.md)."""
+        self.receipt_prefix = f"{chr(ord(self.receipt_prefix[0]) + 1) if self.receipt_prefix else 'A'}-"
+        self._number_from_now()
 
     def reconcile_from_now(self) -> None:
         """Stripe has told of something: reconcile until all of this moment has been looked through."""

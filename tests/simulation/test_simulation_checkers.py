@@ -105,6 +105,8 @@ def good() -> Evidence:
             "fee_minor": 0,
         }
     ]
+    evidence.receipts = [{"prefix": "", "number": 1, "order_id": "o-1"}]
+    evidence.issued = [("", 1, "o-1")]
     play = {"orderId": "o-1", "machineId": "cab-1", "credits": 2, "delivered": 2}
     evidence.announced = [{"type": "play.delivered", "data": play}]
     evidence.orders = [
@@ -162,6 +164,7 @@ def test_what_a_database_that_was_set_back_can_not_know_is_a_named_exception() -
     evidence.orders[0].update(state="settled", delivered=None, credit_id=None, resolved_by="")
     evidence.money[0].update(kept=0, capture_mark=None)
     evidence.takings.clear()
+    evidence.receipts = []
     broken, exceptions = check(evidence)
     assert not broken
     assert exceptions == {"restored, and set back": 1}
@@ -499,6 +502,13 @@ WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     "booked at another machine": ("takings", lambda e: e.takings[0].update(machine_id="cab-2")),
     "booked, and in no tally": ("takings", lambda e: setattr(e, "tallies", [])),
     "booked as paid by other means": ("takings", lambda e: e.takings[0].update(method="fpx")),
+    "sold, and without a receipt": ("receipts", lambda e: setattr(e, "receipts", [])),
+    "numbered from two on": ("receipts", lambda e: (e.receipts or [])[0].update(number=2)),
+    "two receipts for one order": ("receipts", lambda e: (e.receipts or []).append(_receipt(number=2))),
+    "a receipt for nothing": ("receipts", lambda e: (e.receipts or []).append(_receipt(number=2, order_id="o-2"))),
+    "a receipt that never gets its number": ("receipts", lambda e: setattr(e, "receipts_waiting", 1)),
+    "a number that two have read": ("receipts", lambda e: e.issued.append(("", 1, "o-2"))),
+    "two numbers that one has read": ("receipts", lambda e: e.issued.append(("A-", 1, "o-1"))),
     "a delivery that software is not told of": ("announced", lambda e: e.announced.clear()),
     "a delivery that software is told of twice": ("announced", lambda e: e.announced.append(e.announced[0])),
     "software is told of more than was delivered": ("announced", lambda e: _play(e).update(delivered=3)),
@@ -547,6 +557,10 @@ WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     "a capture given back that no database had forgotten": ("money", _taken_back(captured_ms=880)),
     "a defect": ("defects", lambda e: e.defects.append("Traceback")),
 }
+
+
+def _receipt(**fields: Any) -> dict[str, Any]:
+    return {"prefix": "", "number": 1, "order_id": "o-1", **fields}
 
 
 @pytest.mark.parametrize("way", WAYS)

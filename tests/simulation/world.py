@@ -137,6 +137,7 @@ class World:
             self.broker,
             list(self.secrets),
             stream("watch"),
+            stream("receipts"),
             tab_limits(stream("currency").choice(CURRENCIES)) if has_tabs else (),
         )
         self.broker.hear = self.cloud.hear
@@ -378,6 +379,7 @@ class World:
         """The cloud's processes stop, an older state of the database is put in place, and they begin anew."""
         self.scheduler.note("restored", self.scheduler.now_ms - backup_ms)
         self.cloud.store.restore(backup)
+        self.cloud.begin_receipts_anew()
         # At once: what the processes do as they begin takes time, and is remembered.
         self.evidence.restores.append(Restore(backup_ms, self.scheduler.now_ms, first, len(self.evidence.steps)))
         self.cloud.restart()
@@ -509,6 +511,12 @@ class World:
                 time.strftime("%Y-%m-%d", time.gmtime(day_ms // 1000))
             ).items()
         ]
+        evidence.receipts = [
+            msgspec.structs.asdict(receipt)
+            for series in store.receipts.series()
+            for receipt in store.receipts.numbered(series.prefix, 1, 1_000_000)
+        ]
+        evidence.receipts_waiting = len(store.receipts.due(1_000_000))
         evidence.counts = [
             msgspec.structs.asdict(count)
             for machine in store.machines()

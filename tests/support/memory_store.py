@@ -37,6 +37,7 @@ from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import AlreadySeen, Conflict, InvariantBroken, PaymentTaken, StoreUnavailable
 from arcade_cloud.ports.store import Move, Waiting
 from support.memory_people import MemoryPeople
+from support.memory_receipts import MemoryReceipts
 from support.memory_software import MemorySoftware
 
 
@@ -74,6 +75,7 @@ class MemoryStore:
         self._form = FORMS.newest
         self.software = MemorySoftware(self._lock, self._check_up)
         self.people = MemoryPeople()
+        self.receipts = MemoryReceipts(self._lock, self._check_up)
 
     def _check_up(self) -> None:
         if self.unavailable:
@@ -122,6 +124,8 @@ class MemoryStore:
         if move.lines:
             self._lines.setdefault(order.order_id, []).extend(move.lines)
         self._tally(move.tallies)
+        if move.receipt is not None:
+            self.receipts.put_due((move.receipt,))
         for alert in move.alerts:
             self._put_alert(alert)
         self.software.put_postings(move.postings)

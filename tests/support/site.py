@@ -104,6 +104,7 @@ class Site:
             base_url=BASE_URL,
             price_id=self.settings.stripe_price_id,
             tab_limits=self.settings.tab_limits,
+            issuing=self.settings.issuing,
             now_ms=lambda: self.now_ms,
             monotonic_ms=lambda: self.now_ms,
         )
@@ -136,6 +137,7 @@ class Site:
             webhooks=self.cloud.webhooks,
             keys=self.software.keys,
             takings=self.cloud.takings,
+            receipts=self.cloud.receipts,
             settings=self.settings,
             people=self.people,
             open_desk=lambda: self.desk,

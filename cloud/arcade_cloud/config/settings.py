@@ -20,6 +20,7 @@ from arcade_cloud.domain.limits import MAX_QUANTITY, Limits
 from arcade_cloud.domain.money import currency_of, format_amount, parse_amount
 from arcade_cloud.domain.pricing import STANDARD_FEES, Fee, parse_fee
 from arcade_cloud.domain.quiet_hours import QuietHours, parse_quiet_hours
+from arcade_cloud.domain.receipts import Issuing, checked_prefix, parse_rate
 from arcade_cloud.domain.tab import TabLimit
 from arcade_cloud.errors import ArcadeError, BadRequest
 from arcade_shared.broker_address import TLS_PORT, BrokerAddress, is_loopback
@@ -32,6 +33,8 @@ LEAST_MACHINE_SILENT_S = 120
 GOOD_KEY_LENGTH = 16
 # More than anybody wants to choose from.
 TAB_LIMITS_AT_MOST = 6
+# A receipt's head is for a name, an address and numbers.
+MOST_ISSUER_LINES = 8
 
 # How pictures are sent to browsers, by the end of the file's name.
 LOGO_TYPES = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
@@ -109,6 +112,9 @@ class Settings:
     machine_silent_s: int  # 0: silent machines raise no alert
     rate_limit_per_minute: int  # 0: no limit
     tab_limits: tuple[TabLimit, ...]  # the least first; none: there are no tabs
+    issuing: Issuing
+    receipt_issuer: tuple[str, ...]  # lines; empty: the site's name
+    statement_suffix: bool
     manager_grant_limit: int  # credits in 24 hours
     manager_refund_limits: Mapping[str, int]  # in 24 hours, by currency, in minor units; empty: no limit
     trusted_proxies: int
@@ -183,6 +189,9 @@ def _read(env: Environment, *, on_lambda: bool) -> Settings:
         machine_silent_s=_machine_silent_s(env),
         rate_limit_per_minute=env.number("RATE_LIMIT_PER_MINUTE", 0, 1_000_000),
         tab_limits=_tab_limits(env),
+        issuing=_issuing(env),
+        receipt_issuer=_receipt_issuer(env),
+        statement_suffix=env.switch("STATEMENT_SUFFIX"),
         manager_grant_limit=env.number("MANAGER_GRANT_LIMIT", 0, 1_000_000),
         manager_refund_limits=_refund_limits(env),
         trusted_proxies=env.number("TRUSTED_PROXIES", 0, 10),
@@ -231,6 +240,26 @@ def _tab_limits(env: Environment) -> tuple[TabLimit, ...]:
     if len(found) > TAB_LIMITS_AT_MOST:
         env.fault("TAB_LIMITS", f"must hold at most {TAB_LIMITS_AT_MOST} amounts: players choose one of them")
     return tuple(sorted(set(found)))
+
+
+def _issuing(env: Environment) -> Issuing:
+    prefix, tax_bp = "", 0
+    try:
+        prefix = checked_prefix(env.text("RECEIPT_PREFIX") or "")
+    except BadRequest as error:
+        env.fault("RECEIPT_PREFIX", str(error))
+    try:
+        tax_bp = parse_rate(env.text("TAX_RATE") or "0")
+    except BadRequest as error:
+        env.fault("TAX_RATE", str(error))
+    return Issuing(prefix=prefix, tax_bp=tax_bp)
+
+
+def _receipt_issuer(env: Environment) -> tuple[str, ...]:
+    lines = tuple(line.strip() for line in (env.text("RECEIPT_ISSUER") or "").split("|") if line.strip())
+    if len(lines) > MOST_ISSUER_LINES or any(len(line) > 120 for line in lines):
+        env.fault("RECEIPT_ISSUER", f"must be at most {MOST_ISSUER_LINES} lines of 120 letters, separated by |")
+    return lines
 
 
 def _refund_limits(env: Environment) -> dict[str, int]:

@@ -321,6 +321,27 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
             default=_LIMITS.tab_fresh_s,
         ),
     ),
+    "Receipts": (
+        Variable(
+            name="RECEIPT_ISSUER",
+            meaning="Who issues receipts, a line each for name, address and tax number, separated by |. Not set: "
+            "SITE_NAME alone.",
+        ),
+        Variable(
+            name="RECEIPT_PREFIX",
+            meaning="What the numbers of receipts begin with, such as A-. Each prefix has numbers of its own from "
+            "1 on: take a new one after a database was put back from a backup.",
+        ),
+        Variable(
+            name="TAX_RATE",
+            meaning="The tax that prices include, in per cent, such as 8: receipts show it. Not set: no tax line.",
+        ),
+        Variable(
+            name="STATEMENT_SUFFIX",
+            meaning="0 leaves the order's code out of what players find on their card's statement.",
+            default=True,
+        ),
+    ),
     "People": (
         Variable(
             name="MANAGER_GRANT_LIMIT",

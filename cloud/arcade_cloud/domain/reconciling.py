@@ -61,7 +61,8 @@ MEANINGS: dict[Cause, Meaning] = {
     ),
     "unknown_order": Meaning(
         "a payment made here, whose order is not on record: an older database was put back",
-        "Credits that were delivered are in the machine's journal. Refund at Stripe what was not delivered",
+        "Credits that were delivered are in the machine's journal. Refund at Stripe what was not delivered. If an "
+        "older database was put back, take a new RECEIPT_PREFIX",
     ),
     "older_record": Meaning(
         "the order's record and Stripe differ: the record is older, or somebody acted at Stripe",

@@ -149,6 +149,7 @@ class Timer(Ticker):
             cloud.watch_broker(name, listener),
             cloud.watch_contests(name, listener),
             cloud.watch_clock(name),
+            cloud.services.receipts,
             cloud.fees,
             cloud.daily,
         )

@@ -18,11 +18,13 @@ from arcade_cloud.domain.metering import Count
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
 from arcade_cloud.domain.outbox import Posting
 from arcade_cloud.domain.ownership import Unclaimed
+from arcade_cloud.domain.receipts import ReceiptDue
 from arcade_cloud.domain.reconciling import DayReport
 from arcade_cloud.domain.screens import Screen
 from arcade_cloud.domain.tallies import Name, Taken, TakenPart, Tallies
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
+from arcade_cloud.ports.receipts import ReceiptStore
 
 # Far more alerts than any decision raises, and few enough for one transaction in every store.
 ALERTS_AT_MOST = 50
@@ -49,6 +51,7 @@ class Move:
         postings: What the step tells other software, at most POSTINGS_AT_MOST. Only new ones are stored.
         tallies: What the lines add to the tallies, by `tallies.added`.
         counts: What coin meters have counted, one for a credit of this order at most.
+        receipt: That the order waits for the number of its receipt, because of these lines.
     """
 
     order: Order
@@ -60,10 +63,14 @@ class Move:
     postings: tuple[Posting, ...] = ()
     tallies: Tallies = field(default_factory=dict)
     counts: tuple[Count, ...] = ()
+    receipt: ReceiptDue | None = None
 
 
 class Store(Protocol):
     """The state of the cloud."""
+
+    @property
+    def receipts(self) -> ReceiptStore: ...
 
     # orders
     def move(self, move: Move) -> None:

@@ -8,6 +8,7 @@ from arcade_cloud.services.acts import Acts
 from arcade_cloud.services.audit_log import AuditLog
 from arcade_cloud.services.finding import Finding
 from arcade_cloud.services.overview import Overview
+from arcade_cloud.services.receipts import Receipts
 from arcade_cloud.services.self_check import SelfCheck
 from arcade_cloud.services.sign_in import SignIn
 from arcade_cloud.services.stickers import Stickers
@@ -35,5 +36,6 @@ class Desk:
     self_check: SelfCheck
     finding: Finding
     takings: Takings
+    receipts: Receipts
     overview: Overview
     stickers: Stickers

@@ -8,12 +8,12 @@ dropped, but never performed without its cause on record.
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from functools import partial
 from typing import Literal
 
-from arcade_cloud.domain import books, metering
+from arcade_cloud.domain import books, metering, receipts
 from arcade_cloud.domain.alerts import Alert, alert, of_order
 from arcade_cloud.domain.clocks import clock_of
 from arcade_cloud.domain.decisions import Clock, Context, Decision
@@ -43,6 +43,7 @@ from arcade_cloud.domain.limits import SKEW_MS, Limits
 from arcade_cloud.domain.machines import speaks_unheard
 from arcade_cloud.domain.order import Command, Credit, HistoryEntry, Order
 from arcade_cloud.domain.payment import is_another
+from arcade_cloud.domain.receipts import ReceiptDue
 from arcade_cloud.domain.tallies import Tallies, added
 from arcade_cloud.errors import (
     AlreadySeen,
@@ -72,6 +73,15 @@ CONFLICT_RETRIES = 20
 MAX_CHAIN = 24
 # An order that cannot be moved is due again after this time. Until then other orders get their turn.
 STUCK_AGAIN_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """What an order books, what that adds to the tallies, and whether it now waits for a receipt's number."""
+
+    lines: tuple[books.Line, ...] = ()
+    tallies: Tallies = field(default_factory=dict)
+    receipt: ReceiptDue | None = None
 
 
 def at_once(work: Callable[[], None]) -> None:
@@ -181,7 +191,7 @@ class Fulfilment:
                 raise AlreadySeen(seen)
             return order
         at_ms = self.now_ms()
-        lines, tallies = self.unbooked(decision.order, at_ms) if books.settles(order, decision.order) else ((), {})
+        booking = self.unbooked(decision.order, at_ms) if books.settles(order, decision.order) else Booking()
         entry = HistoryEntry(
             order_id=order.order_id,
             version=decision.order.version,
@@ -198,16 +208,17 @@ class Fulfilment:
                 history=entry,
                 alerts=alerts,
                 seen=seen,
-                lines=lines,
+                lines=booking.lines,
                 postings=self.outbox.of_step(order, decision.order, at_ms),
-                tallies=tallies,
+                tallies=booking.tallies,
                 counts=metering.counts(order, decision.order, event, at_ms),
+                receipt=booking.receipt,
             )
         )
         return decision.order
 
-    def unbooked(self, order: Order, at_ms: int) -> tuple[tuple[books.Line, ...], Tallies]:
-        """What an order books if it is stored like this, and what that adds to the tallies.
+    def unbooked(self, order: Order, at_ms: int) -> Booking:
+        """What an order books if it is stored like this.
 
         Whoever books at the same time gets a Conflict, because the lines have the same serial.
         """
@@ -215,7 +226,7 @@ class Fulfilment:
         machines = [self.store.machine(machine_id) for machine_id in order.machine_ids]
         locations = {machine.machine_id: machine.location for machine in machines if machine is not None}
         lines = books.lines(booked, order, at_ms=at_ms, zone=self.zone, locations=locations)
-        return lines, added(booked, lines)
+        return Booking(lines, added(booked, lines), receipts.due(booked, lines))
 
     def context(self, order: Order, event: Event | None = None) -> Context:
         """What a decision about the order may depend on now. What is drawn belongs to the order already."""

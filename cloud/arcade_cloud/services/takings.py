@@ -11,6 +11,7 @@ from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.tallies import Name, Report, name_for, rows_of, total_rows
 from arcade_cloud.errors import Conflict, InvariantBroken
 from arcade_cloud.services.fulfilment import CONFLICT_RETRIES, Fulfilment
+from arcade_cloud.services.receipts import find_missing
 
 # Orders in one pass of a rebuild: some megabytes.
 PASS = 200
@@ -28,6 +29,7 @@ class Rebuilt:
     Attributes:
         orders: How many orders were looked at.
         booked: How many of them had to book lines.
+        receipts: How many were made to wait for the number of a receipt.
         broken: What is wrong with orders that could not be looked at, or whose lines differ from their books.
         by_orders: What the orders' books and their lines of fees say, by currency.
         by_days: The sums of the lines of all days, by currency; empty until all orders were looked at.
@@ -39,6 +41,7 @@ class Rebuilt:
 
     orders: int = 0
     booked: int = 0
+    receipts: int = 0
     broken: list[str] = field(default_factory=list)
     by_orders: dict[str, Sums] = field(default_factory=dict)
     by_days: dict[str, Sums] = field(default_factory=dict)
@@ -194,8 +197,8 @@ class Takings:
         """
         done = Rebuilt()
         for page in self._pages():
-            for order in page:
-                self._rebuild(order, done)
+            booked = [self._rebuild(order, done) for order in page]
+            done.receipts += find_missing(self.fulfilment, booked)
             yield done
         self._add_up(done)
         done.is_over = True
@@ -216,15 +219,16 @@ class Takings:
             yield whole
             before_ms, limit = last_ms + 1, PASS
 
-    def _rebuild(self, listed: Order, done: Rebuilt) -> None:
+    def _rebuild(self, listed: Order, done: Rebuilt) -> list[Line]:
+        """Book what is not booked yet of an order. Returns all that it has booked then."""
         done.orders += 1
         try:
             order, has_booked = self._book(listed.order_id)
         except InvariantBroken as error:
             done.broken.append(str(error))
-            return
+            return []
         if order is None:
-            return
+            return []
         booked = self.fulfilment.store.booked(order.order_id)
         lines = total(books.plays(booked))
         done.booked += has_booked
@@ -236,6 +240,7 @@ class Takings:
         for line in booked:
             if line.kind == books.FEE:  # nothing in the order says what it must be
                 done.by_orders[line.currency] = done.by_orders.get(line.currency, Sums()) + total((line,))
+        return booked
 
     def _book(self, order_id: str) -> tuple[Order | None, bool]:
         """The order as it is now, once it has booked everything, and whether it had to."""
@@ -247,11 +252,11 @@ class Takings:
             at_ms = fulfilment.now_ms()
             if not fulfilment.store.booked(order_id):
                 at_ms = min(at_ms, order.settlement.settled_at_ms or at_ms)
-            lines, tallies = fulfilment.unbooked(order, at_ms)
-            if not lines:
+            booking = fulfilment.unbooked(order, at_ms)
+            if not booking.lines:
                 return order, False
             try:
-                fulfilment.store.book(lines, tallies)
+                fulfilment.store.book(booking.lines, booking.tallies)
             except Conflict:
                 continue
             return order, True

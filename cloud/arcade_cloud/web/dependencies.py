@@ -13,6 +13,7 @@ from arcade_cloud.services.identify import Identify
 from arcade_cloud.services.machine_messages import MachineMessages
 from arcade_cloud.services.operations import Operations
 from arcade_cloud.services.payment_intake import PaymentIntake
+from arcade_cloud.services.receipts import Receipts
 from arcade_cloud.services.sales import Sales
 from arcade_cloud.services.tabs import Tabs
 from arcade_cloud.services.takings import Takings
@@ -41,6 +42,7 @@ class Dependencies:
     webhooks: WebhookWatch
     keys: ApiKeys
     takings: Takings
+    receipts: Receipts
     fulfilment: Fulfilment
     settings: Settings
     people: PeopleStore

@@ -4,6 +4,7 @@ Every adapter writes and reads through these functions, so all adapters agree on
 come in several forms: see `forms`.
 """
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -20,11 +21,13 @@ from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
 from arcade_cloud.domain.outbox import POSTINGS_AT_MOST, Endpoint, Posting
 from arcade_cloud.domain.ownership import Unclaimed
 from arcade_cloud.domain.people import Person, Session, Tries
+from arcade_cloud.domain.receipts import Receipt, ReceiptDue, Series
 from arcade_cloud.domain.reconciling import DayReport
 from arcade_cloud.domain.screens import Screen
 from arcade_cloud.domain.uptime import StateChange
 from arcade_cloud.domain.webhooks import Webhooks
 from arcade_cloud.errors import InvariantBroken
+from arcade_cloud.ports.receipts import NUMBERED_AT_MOST
 from arcade_cloud.ports.store import ALERTS_AT_MOST, Move
 
 # Ids of seen events and alerts that are over are forgotten after this; Stripe repeats an event for three days.
@@ -60,6 +63,8 @@ _COUNT = msgspec.json.Decoder(Count)
 _PERSON = msgspec.json.Decoder(Person)
 _SESSION = msgspec.json.Decoder(Session)
 _TRIES = msgspec.json.Decoder(Tries)
+_RECEIPT = msgspec.json.Decoder(Receipt)
+_SERIES = msgspec.json.Decoder(Series)
 _AUDIT_ENTRY = msgspec.json.Decoder(AuditEntry)
 _AUDIT_OUTCOME = msgspec.json.Decoder(AuditOutcome)
 
@@ -89,6 +94,10 @@ def check_move(move: Move) -> None:
         raise InvariantBroken(f"order {order.order_id}: a coin meter's count is of another order")
     if move.lines:
         check_lines(move.lines, order.order_id)
+    if move.receipt is not None and (move.receipt.order_id, move.receipt.serial) not in {
+        (line.order_id, line.serial) for line in move.lines
+    }:
+        raise InvariantBroken(f"order {order.order_id}: what waits for a receipt is not what it books")
 
 
 def check_lines(lines: tuple[Line, ...], order_id: str) -> None:
@@ -101,6 +110,22 @@ def check_lines(lines: tuple[Line, ...], order_id: str) -> None:
         raise InvariantBroken(f"order {order_id}: its lines do not belong together")
     if len({line.number for line in lines}) != len(lines) or lines[0].serial < 1:
         raise InvariantBroken(f"order {order_id}: two lines for one credit, or no serial")
+
+
+def check_issue(receipts: Sequence[Receipt], after: Series, before: Series, done: Sequence[ReceiptDue]) -> None:
+    """Check that numbers follow each other and the series, and that each order waits no longer.
+
+    Raises:
+        InvariantBroken: They do not.
+    """
+    numbers = [(receipt.prefix, receipt.number) for receipt in receipts]
+    if numbers != [(before.prefix, number) for number in range(before.last + 1, after.last + 1)]:
+        raise InvariantBroken(f"receipts {numbers[:3]}…: they do not lead from {before} to {after}")
+    order_ids = {receipt.order_id for receipt in receipts}
+    if after.prefix != before.prefix or len(order_ids) != len(receipts):
+        raise InvariantBroken(f"receipts {numbers[:3]}…: an order has two, or they are of two series")
+    if not order_ids <= {one.order_id for one in done} or len(done) > NUMBERED_AT_MOST:
+        raise InvariantBroken(f"receipts {numbers[:3]}…: an order goes on waiting, or they are too many")
 
 
 def check_change(before: Alert, after: Alert, recovery: Alert | None) -> None:
@@ -341,6 +366,24 @@ def webhooks(record: bytes) -> Webhooks:
         InvariantBroken: The record cannot be read.
     """
     return _decoded(_WEBHOOKS, record, "what is known about webhooks")
+
+
+def receipt(record: bytes, what: str) -> Receipt:
+    """A receipt.
+
+    Raises:
+        InvariantBroken: The record cannot be read.
+    """
+    return _decoded(_RECEIPT, record, f"the receipt of {what}")
+
+
+def series(record: bytes, prefix: str) -> Series:
+    """How far the numbers with a prefix have been given.
+
+    Raises:
+        InvariantBroken: The record cannot be read.
+    """
+    return _decoded(_SERIES, record, f"the series of receipts {prefix!r}")
 
 
 def person(record: bytes, name: str) -> Person:

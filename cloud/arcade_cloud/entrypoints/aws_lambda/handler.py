@@ -150,7 +150,7 @@ class LambdaFunction:
                 continue
             if self.reconciliation.run_once() and self.deadline.left_s() > 0:
                 continue
-            if not booked:  # once a tick: each asks Stripe for one page
+            if not booked:  # once a tick: most ask Stripe for one page
                 watches.look(self.books)
                 booked = True
             self.tell_software(self._until_ms() - round(1000 * LONGEST_POST_S))
@@ -212,7 +212,7 @@ def lambda_function() -> LambdaFunction:
         services.recheck,
         all_watches,
         deadline,
-        books=(cloud.fees, cloud.daily),
+        books=(services.receipts, cloud.fees, cloud.daily),
         tell_software=lambda until_ms: cloud.software.delivery.run_once(until_ms=until_ms),
     )
 

@@ -56,6 +56,7 @@ SHARDS = {
     "machines": 8,
     "takings": 8,
     "tallies": 8,
+    "receipts-due": 4,
     "people": 1,
     "audit": 4,
     "posting": 4,

@@ -11,6 +11,10 @@ Each call of the port is one conditional write or one transaction; nothing scans
     lines      order#<id>             booking#<serial>    (all that one settlement has booked)
                takings#<shard>#<day>  <order>#<serial>    (the same, for a day)
     tally      tallies#<shard>#<month>  <day>#<machine>#<location>#<method>#<currency>  (what lines add up to)
+    receipt    receipts-due#<shard>   <at>#<order>#<serial>  (waits for its number)
+               receipts#<prefix>#<thousand>  <number>
+               order#<id>             receipt             (the same)
+               receipt-series         series#<prefix>     (the last number that was given)
     report     day#<day>              day                 (what reconciling the day has found)
     payment    payment#<intent>       payment             lists    last4#<digits>  (created_at, id)
                                                           waiting  under-way#<shard>  (since, order)
@@ -48,8 +52,9 @@ Each call of the port is one conditional write or one transaction; nothing scans
     form       form                   form                (the form of the orders; missing: the first)
 
 No partition is hot. Each record that is often written has a partition of its own, and each list is spread over
-shards by its records' ids and merged when it is read. The one exception is the echo, a single item: it is written
-as often as revokes are confirmed, far below the 1,000 writes a second that an item takes.
+shards by its records' ids and merged when it is read. There are two exceptions, far below the 1,000 writes a
+second that an item takes: the echo is written as often as revokes are confirmed, and the last number of a receipt
+once for each batch of them.
 
 Indexes hold keys only, and lag behind by some milliseconds. So they only say which records to look at. What a
 decision depends on is read consistently from the table itself:
@@ -73,6 +78,7 @@ decision depends on is read consistently from the table itself:
                    No index either: a query of each of the partitions of its months, or of the machine's one.
   state_changes, counts
                    No index either: a query of the machine's partition.
+  receipts         No index either: the queue is read from the table, and so are the numbers.
   prune            Deletes a record only if it is still what the index showed.
 
 Forgetting: seen ids, sent alerts, changes of uptime, counts of meters, sessions and tries have `expires_at`; for a
@@ -90,11 +96,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from arcade_cloud.adapters.store import records
-from arcade_cloud.adapters.store.dynamodb import alert_items, items, software_items, takings_items
+from arcade_cloud.adapters.store.dynamodb import alert_items, items, receipt_items, software_items, takings_items
 from arcade_cloud.adapters.store.dynamodb.client import Refused, Table
 from arcade_cloud.adapters.store.dynamodb.items import Item, Write
 from arcade_cloud.adapters.store.dynamodb.part import new_token
 from arcade_cloud.adapters.store.dynamodb.people import DynamoPeople
+from arcade_cloud.adapters.store.dynamodb.receipts import DynamoReceipts
 from arcade_cloud.adapters.store.dynamodb.software import DynamoSoftware
 from arcade_cloud.adapters.store.dynamodb.takings import DynamoTakings
 from arcade_cloud.adapters.store.forms import FORMS, Forms
@@ -140,6 +147,7 @@ class DynamoStore(DynamoTakings):
         self._form: tuple[float, int] | None = None
         self.software = DynamoSoftware(self.table, self._form_lately)
         self.people = DynamoPeople(self.table, self._form_lately)
+        self.receipts = DynamoReceipts(self.table, self._form_lately)
 
     def close(self) -> None:
         """Close the connections. Every later call raises StoreUnavailable."""
@@ -183,6 +191,8 @@ class DynamoStore(DynamoTakings):
                 writes[where] = ("Put", put)
         for number, update in enumerate(takings_items.tally_updates(move.tallies)):
             writes[f"tally {number}"] = ("Update", update)
+        if move.receipt is not None:
+            writes["receipt"] = ("Put", receipt_items.due_put(move.receipt))
         for alert in reversed(move.alerts):  # of two with the same id, the first is kept
             writes[f"alert {alert.alert_id}"] = ("Update", alert_items.alert_update(alert))
         for posting in move.postings:

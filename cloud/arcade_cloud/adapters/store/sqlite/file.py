@@ -113,6 +113,15 @@ ADDED_TABLES = {
     "lines_at": """CREATE TABLE IF NOT EXISTS lines_at (
         day TEXT NOT NULL, machine_id TEXT NOT NULL, at_ms INTEGER NOT NULL, order_id TEXT NOT NULL,
         serial INTEGER NOT NULL, PRIMARY KEY (day, machine_id, at_ms, order_id, serial)) WITHOUT ROWID""",
+    # Orders that wait for the number of their receipt, and those that have one: see `sqlite/receipts.py`.
+    "receipts_due": """CREATE TABLE IF NOT EXISTS receipts_due (
+        at_ms INTEGER NOT NULL, order_id TEXT NOT NULL, serial INTEGER NOT NULL,
+        PRIMARY KEY (at_ms, order_id, serial)) WITHOUT ROWID""",
+    "receipts": """CREATE TABLE IF NOT EXISTS receipts (
+        prefix TEXT NOT NULL, number INTEGER NOT NULL, order_id TEXT NOT NULL UNIQUE, record BLOB NOT NULL,
+        PRIMARY KEY (prefix, number)) WITHOUT ROWID""",
+    "receipt_series": """CREATE TABLE IF NOT EXISTS receipt_series (
+        prefix TEXT NOT NULL PRIMARY KEY, last INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID""",
     "endpoints": """CREATE TABLE IF NOT EXISTS endpoints (
         endpoint_id TEXT NOT NULL PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID""",
     "postings": """CREATE TABLE IF NOT EXISTS postings (
@@ -167,11 +176,15 @@ ADDED_INDEXES = (
     "CREATE INDEX IF NOT EXISTS audit_at ON audit (at_ms, entry_id)",
     "CREATE INDEX IF NOT EXISTS audit_who ON audit (who, at_ms, entry_id)",
     "CREATE INDEX IF NOT EXISTS audit_subject ON audit (subject, at_ms, entry_id)",
-    # The audit log is only appended to.
+    # The audit log is only appended to, and so are receipts.
     *(
         f"CREATE TRIGGER IF NOT EXISTS {table}_keeps_{act.lower()} BEFORE {act} ON {table} "
-        "BEGIN SELECT RAISE(ABORT, 'the audit log is only appended to'); END"
-        for table in ("audit", "audit_outcomes")
+        f"BEGIN SELECT RAISE(ABORT, '{what} only appended to'); END"
+        for table, what in (
+            ("audit", "the audit log is"),
+            ("audit_outcomes", "the audit log is"),
+            ("receipts", "receipts are"),
+        )
         for act in ("UPDATE", "DELETE")
     ),
 )

@@ -11,6 +11,7 @@ from arcade_cloud.adapters.store import records
 from arcade_cloud.adapters.store.forms import FORMS, Forms
 from arcade_cloud.adapters.store.sqlite.file import BUSY_S, MIGRATIONS, Migration, SqliteFile
 from arcade_cloud.adapters.store.sqlite.people import SqlitePeople
+from arcade_cloud.adapters.store.sqlite.receipts import SqliteReceipts, put_due
 from arcade_cloud.adapters.store.sqlite.software import SqliteSoftware, put_postings
 from arcade_cloud.adapters.store.sqlite.takings import SqliteTakings, book, fill, is_filled
 from arcade_cloud.domain import webhooks
@@ -108,6 +109,7 @@ class SqliteStore(SqliteTakings):
         super().__init__(SqliteFile(path, busy_s=busy_s, migrations=migrations, is_filled=is_filled, fill=fill))
         self.software = SqliteSoftware(self._file)
         self.people = SqlitePeople(self._file)
+        self.receipts = SqliteReceipts(self._file)
 
     def close(self) -> None:
         """Close the file. Every later call raises StoreUnavailable."""
@@ -152,6 +154,8 @@ class SqliteStore(SqliteTakings):
             )
             if move.lines:
                 book(connection, move.lines, move.tallies)
+            if move.receipt is not None:
+                put_due(connection, (move.receipt,))
             for alert in move.alerts:
                 _put_alert(connection, alert)
             put_postings(connection, move.postings)
