@@ -92,6 +92,7 @@ class Simulated:
             self.sim_broker,
             ["00" * 32],
             random.Random(5),
+            random.Random(6),
         )
         cloud.told, cloud.is_down = [], True
         self.side = StripeSide(scheduler, random.Random(4), faults, evidence, self.sim_payments, cloud)

@@ -114,7 +114,6 @@ class Settings:
     tab_limits: tuple[TabLimit, ...]  # the least first; none: there are no tabs
     issuing: Issuing
     receipt_issuer: tuple[str, ...]  # lines; empty: the site's name
-    statement_suffix: bool
     manager_grant_limit: int  # credits in 24 hours
     manager_refund_limits: Mapping[str, int]  # in 24 hours, by currency, in minor units; empty: no limit
     trusted_proxies: int
@@ -191,7 +190,6 @@ def _read(env: Environment, *, on_lambda: bool) -> Settings:
         tab_limits=_tab_limits(env),
         issuing=_issuing(env),
         receipt_issuer=_receipt_issuer(env),
-        statement_suffix=env.switch("STATEMENT_SUFFIX"),
         manager_grant_limit=env.number("MANAGER_GRANT_LIMIT", 0, 1_000_000),
         manager_refund_limits=_refund_limits(env),
         trusted_proxies=env.number("TRUSTED_PROXIES", 0, 10),

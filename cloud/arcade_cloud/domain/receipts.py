@@ -11,8 +11,9 @@ back from a backup, begins another one with another prefix: then no number is gi
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import groupby
 from typing import Literal
 
 from msgspec import Struct
@@ -297,95 +298,89 @@ class TaxTotal:
 
     currency: str
     tax_bp: int
-    receipts: int
-    notes: int
-    received_minor: int
-    noted_minor: int
-    tax_minor: int
+    receipts: int = 0
+    notes: int = 0
+    received_minor: int = 0
+    noted_minor: int = 0
+    tax_minor: int = 0
 
     @property
     def amount_minor(self) -> int:
         """What is kept: receipts and notes."""
         return self.received_minor + self.noted_minor
 
+    def and_of(self, document: Document) -> "TaxTotal":
+        """With one more document."""
+        is_receipt, amount_minor = document.kind == "receipt", document.amount_minor
+        return replace(
+            self,
+            receipts=self.receipts + is_receipt,
+            notes=self.notes + (not is_receipt),
+            received_minor=self.received_minor + amount_minor * is_receipt,
+            noted_minor=self.noted_minor + amount_minor * (not is_receipt),
+            tax_minor=self.tax_minor + document.tax_minor,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Month:
-    """The documents of a month.
+class Summary:
+    """What documents come to.
 
     Attributes:
-        documents: By the time of what they are about.
-        numbers: The numbers of its receipts, in runs without a gap, such as `A-1 – A-40`.
-        waiting: How many of its receipts have no number yet, and get one.
+        totals: By currency and rate of tax.
+        numbers: The numbers of the receipts, in runs without a gap, such as `A-1 – A-40`.
+        waiting: How many receipts have no number yet, and get one.
         before: How many have none and get none, because they are from a time without receipts.
     """
 
-    documents: tuple[Document, ...]
     totals: tuple[TaxTotal, ...]
     numbers: tuple[str, ...]
     waiting: int
     before: int
 
 
-def month(found: Sequence[Document], begun_ms: int | None) -> Month:
-    """A month with its totals.
+def summary(documents: Iterable[Document], begun_ms: int | None) -> Summary:
+    """Add documents up.
 
     Args:
         begun_ms: Since when there are receipts; None: there are none.
     """
-    bare = [one for one in found if one.kind == "receipt" and one.receipt is None]
-    waiting = sum(1 for one in bare if begun_ms is not None and one.at_ms >= begun_ms)
-    return Month(
-        documents=tuple(found),
-        totals=tuple(_totals(found)),
-        numbers=tuple(_runs(one.receipt for one in found if one.kind == "receipt" and one.receipt is not None)),
+    totals: dict[tuple[str, int], TaxTotal] = {}
+    numbers: list[tuple[str, int]] = []
+    waiting = before = 0
+    for one in documents:
+        where = one.currency, one.tax_bp
+        totals[where] = totals.get(where, TaxTotal(currency=one.currency, tax_bp=one.tax_bp)).and_of(one)
+        if one.kind == "receipt" and one.receipt is not None:
+            numbers.append((one.receipt.prefix, one.receipt.number))
+        elif one.kind == "receipt" and begun_ms is not None and one.at_ms >= begun_ms:
+            waiting += 1
+        elif one.kind == "receipt":
+            before += 1
+    return Summary(
+        totals=tuple(totals[where] for where in sorted(totals)),
+        numbers=tuple(_runs(sorted(numbers))),
         waiting=waiting,
-        before=len(bare) - waiting,
+        before=before,
     )
 
 
-def _totals(found: Iterable[Document]) -> Iterator[TaxTotal]:
-    groups: dict[tuple[str, int], list[Document]] = {}
-    for one in found:
-        groups.setdefault((one.currency, one.tax_bp), []).append(one)
-    for (currency, tax_bp), documents in sorted(groups.items()):
-        receipts = [one for one in documents if one.kind == "receipt"]
-        received_minor = sum(one.amount_minor for one in receipts)
-        yield TaxTotal(
-            currency=currency,
-            tax_bp=tax_bp,
-            receipts=len(receipts),
-            notes=len(documents) - len(receipts),
-            received_minor=received_minor,
-            noted_minor=sum(one.amount_minor for one in documents) - received_minor,
-            tax_minor=sum(one.tax_minor for one in documents),
-        )
-
-
-def _runs(receipts: Iterable[Receipt]) -> Iterator[str]:
+def _runs(numbers: Iterable[tuple[str, int]]) -> Iterator[str]:
     """Numbers that follow each other, as `first – last`; one alone as itself."""
-    first: Receipt | None = None
-    last: Receipt | None = None
-    for receipt in sorted(receipts, key=lambda one: (one.prefix, one.number)):
-        if last is not None and (receipt.prefix, receipt.number) == (last.prefix, last.number + 1):
-            last = receipt
-            continue
-        if first is not None and last is not None:
-            yield _run(first, last)
-        first = last = receipt
-    if first is not None and last is not None:
-        yield _run(first, last)
+    for prefix, group in groupby(numbers, key=lambda one: one[0]):
+        for _, run in groupby(enumerate(number for _, number in group), key=lambda one: one[1] - one[0]):
+            every = [number for _, number in run]
+            first, last = f"{prefix}{every[0]}", f"{prefix}{every[-1]}"
+            yield first if first == last else f"{first} – {last}"
 
 
-def _run(first: Receipt, last: Receipt) -> str:
-    return first.name if first == last else f"{first.name} – {last.name}"
-
-
-def total_fields(one: TaxTotal, numbers: Sequence[str]) -> dict[str, object]:
-    """A total for programs, with the numbers of all the month's receipts."""
+def total_fields(month: str, one: TaxTotal, of: Summary) -> dict[str, object]:
+    """A total for programs, with the numbers of all the month's receipts, in whatever currency."""
     currency = one.currency
     return {
-        "numbers": ", ".join(numbers),
+        "month": month,
+        "numbers": ", ".join(of.numbers),
+        "waiting": of.waiting,
         "currency": currency.upper(),
         "taxRate": rate_text(one.tax_bp),
         "receipts": one.receipts,

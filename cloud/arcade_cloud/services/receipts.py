@@ -1,12 +1,12 @@
 """Receipts: the timer numbers what waits for a number, and a month of them is put together from booked lines."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from arcade_cloud.domain import receipts
-from arcade_cloud.domain.books import Line
-from arcade_cloud.domain.receipts import Document, Issuing, Month, Receipt, Series
+from arcade_cloud.domain.books import Line, plays
+from arcade_cloud.domain.receipts import Document, Issuing, Receipt, Series, Summary
 from arcade_cloud.errors import Conflict
 from arcade_cloud.ports.receipts import NUMBERED_AT_MOST
 from arcade_cloud.services.fulfilment import Fulfilment
@@ -53,6 +53,21 @@ def find_missing(fulfilment: Fulfilment, orders: Iterable[Sequence[Line]]) -> in
     missing = [due for due in late if due.order_id not in has_one]
     store.queue(missing)
     return len(missing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slip:
+    """An order's receipt.
+
+    Attributes:
+        receipt: Its number; None: it follows, or there is none.
+        documents: The sale, and the notes to it; none if nothing was ever kept.
+        lines: What was sold: the lines that the first document is about.
+    """
+
+    receipt: Receipt | None
+    documents: tuple[Document, ...]
+    lines: tuple[Line, ...]
 
 
 @dataclass(kw_only=True)
@@ -110,18 +125,32 @@ class Receipts:
         known = (one for one in self.fulfilment.store.receipts.series() if one.prefix == prefix)
         return next(known, Series(prefix=prefix))
 
-    def of_order(self, order_id: str) -> tuple[Receipt | None, list[Document]]:
-        """An order's receipt, and what it and its notes say.
+    def of_order(self, order_id: str) -> Slip:
+        """What an order's receipt has to say.
 
         Raises:
             StoreUnavailable: The store is down.
         """
         store = self.fulfilment.store
         lines, found = store.booked(order_id), store.receipts.receipts_of([order_id])
-        return found.get(order_id), receipts.documents(lines, found)
+        documents = receipts.documents(lines, found)
+        return Slip(
+            receipt=found.get(order_id),
+            documents=tuple(documents),
+            lines=tuple(line for line in plays(lines) if documents and line.serial == documents[0].serial),
+        )
 
-    def month(self, first: date, last: date) -> Month:
-        """The documents of all that was booked from one day to another.
+    def gets_number(self, slip: Slip) -> bool:
+        """Whether a receipt without a number gets one: it is not from a time without receipts.
+
+        Raises:
+            StoreUnavailable: The store is down.
+        """
+        begun = begun_ms(self.fulfilment)
+        return bool(slip.documents) and begun is not None and slip.documents[0].at_ms >= begun
+
+    def documents(self, first: date, last: date) -> Iterator[Document]:
+        """The documents of all that was booked from one day to another, day by day.
 
         A receipt is of the day on which its order was booked, even if it got its number after midnight. So what
         the documents come to is what the takings of these days say is kept. What an older version has settled
@@ -131,16 +160,21 @@ class Receipts:
             StoreUnavailable: The store is down.
         """
         store = self.fulfilment.store
-        lines = [
-            line
-            for number in range((last - first).days + 1)
-            for line in store.lines_of_day((first + timedelta(days=number)).isoformat())
-        ]
-        found = receipts.documents(lines, self._receipts_of({line.order_id for line in lines}))
-        bare = [one.order_id for one in found if one.receipt is None and one.kind == "receipt"]
-        if bare:
-            find_missing(self.fulfilment, [store.booked(order_id) for order_id in bare])
-        return receipts.month(found, begun_ms(self.fulfilment))
+        for number in range((last - first).days + 1):
+            lines = store.lines_of_day((first + timedelta(days=number)).isoformat())
+            found = receipts.documents(lines, self._receipts_of({line.order_id for line in lines}))
+            bare = [one.order_id for one in found if one.receipt is None and one.kind == "receipt"]
+            if bare:
+                find_missing(self.fulfilment, [store.booked(order_id) for order_id in bare])
+            yield from found
+
+    def summary(self, documents: Iterable[Document]) -> Summary:
+        """What documents come to, and how many of them wait for a number.
+
+        Raises:
+            StoreUnavailable: The store is down.
+        """
+        return receipts.summary(documents, begun_ms(self.fulfilment))
 
     def _receipts_of(self, order_ids: Iterable[str]) -> dict[str, Receipt]:
         every, found = sorted(order_ids), dict[str, Receipt]()

@@ -172,6 +172,7 @@ def _for_players() -> Schema:
     checkout["requestBody"] = {"content": {"application/x-www-form-urlencoded": _described("CheckoutForm")}}
     back = {"303": {"description": "Back to the machine's page"}}
     start = {"200": {"description": "The page", "content": {"text/html": {"schema": {"type": "string"}}}}}
+    receipt = {"200": {"description": "The page", "content": {"text/html": {"schema": {"type": "string"}}}}}
     return {
         "/": {
             "get": _operation(
@@ -190,6 +191,10 @@ def _for_players() -> Schema:
         "/m/{machine_id}/o/{order_id}": {
             "parameters": [machine, order],
             "get": _page("The state of an order, in words for the player", "OrderState", (404, 503)),
+        },
+        "/m/{machine_id}/o/{order_id}/receipt": {
+            "parameters": [machine, order],
+            "get": _operation("The receipt of an order, to print", receipt, page_errors=(404, 503)),
         },
         "/kiosk/{machine_id}": {
             "parameters": [machine],

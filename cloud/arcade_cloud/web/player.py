@@ -19,6 +19,7 @@ from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.error_responses import status_of, wants_json
 from arcade_cloud.web.guards import known_machine
 from arcade_cloud.web.player_view import contact_link, machine_view, order_view, picture
+from arcade_cloud.web.receipt_view import receipt_view
 from arcade_cloud.web.visitors import Visitors
 
 _ORDER_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -59,6 +60,11 @@ def routes(dependencies: Dependencies, visitors: Visitors) -> Blueprint:
             return pages.order_state(machine_id, order_id)
         return pages.order(pages.known(machine_id), order_id)
 
+    @blueprint.get("/m/<machine_id>/o/<order_id>/receipt")
+    def receipt(machine_id: str, order_id: str) -> Response:
+        """The receipt of an order, to print."""
+        return pages.receipt(pages.known(machine_id), order_id)
+
     return blueprint
 
 
@@ -70,6 +76,7 @@ class Pages:
         self._sales = dependencies.sales
         self._fulfilment = dependencies.fulfilment
         self._settings = dependencies.settings
+        self._receipts = dependencies.receipts
 
     def known(self, machine_id: str) -> Machine:
         """The machine in a page's address.
@@ -145,6 +152,24 @@ class Pages:
         """The page's values. Reads only the order, because phones ask for this once a second."""
         order = self._order(machine_id, order_id)
         return jsonify(code=order.code, **asdict(order_view(order, self._now_ms())))
+
+    def receipt(self, machine: Machine, order_id: str) -> Response:
+        """The receipt of an order. What has settled just now may have no number yet."""
+        order = self._order(machine.machine_id, order_id)
+        slip = self._receipts.of_order(order_id)
+        store = self._fulfilment.store
+        machines = [store.machine(machine_id) for machine_id in order.machine_ids]
+        names = {known.machine_id: known.name for known in machines if known is not None}
+        view = receipt_view(order, slip, names, self._settings.timezone)
+        page = self._render(
+            "receipt.html",
+            machine,
+            order=order,
+            view=view,
+            gets_number=slip.receipt is None and self._receipts.gets_number(slip),
+            issuer=self._settings.receipt_issuer or (self._settings.site_name,),
+        )
+        return make_response(page)
 
     def _order(self, machine_id: str, order_id: str) -> Order:
         found = self._fulfilment.store.order(order_id) if _ORDER_ID.fullmatch(order_id) else None

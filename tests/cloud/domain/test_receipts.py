@@ -18,10 +18,10 @@ from arcade_cloud.domain.receipts import (
     due,
     due_of,
     fields,
-    month,
     numbered,
     parse_rate,
     rate_text,
+    summary,
     tax_minor,
     total_fields,
 )
@@ -190,11 +190,11 @@ def test_a_month_says_which_numbers_it_has_and_what_has_none() -> None:
     numbers = {1: "A-", 2: "A-", 3: "A-", 5: "A-", 6: "B-", 7: ""}
     receipts = {f"o-{at}": a_receipt(at, f"o-{at}", prefix=prefix) for at, prefix in numbers.items()}
     found = documents(lines, receipts)
-    late = month(found, NOW_MS)
+    late = summary(found, NOW_MS)
     assert late.numbers == ("7", "A-1 – A-3", "A-5", "B-6")
     assert (late.waiting, late.before) == (2, 0)
-    assert (month(found, NOW_MS + 2).waiting, month(found, NOW_MS + 2).before) == (0, 2)
-    assert (month(found, None).waiting, month(found, None).before) == (0, 2)
+    assert (summary(found, NOW_MS + 2).waiting, summary(found, NOW_MS + 2).before) == (0, 2)
+    assert (summary(found, None).waiting, summary(found, None).before) == (0, 2)
 
 
 def test_the_totals_of_a_month_are_by_currency_and_rate() -> None:
@@ -207,8 +207,8 @@ def test_the_totals_of_a_month_are_by_currency_and_rate() -> None:
     ]
     rates = {"o-1": 800, "o-2": 800, "o-3": 800, "o-4": 600}
     receipts = {name: a_receipt(number, name, tax_bp=rate) for number, (name, rate) in enumerate(rates.items(), 1)}
-    found = month(documents(lines, receipts), NOW_MS)
-    assert [total_fields(one, found.numbers) for one in found.totals] == [
+    found = summary(documents(lines, receipts), NOW_MS)
+    assert [total_fields("2026-11", one, found) for one in found.totals] == [
         _row("JPY", "8", 1, 0, "300", "0", "300", "22", "278"),
         _row("MYR", "6", 1, 0, "1.06", "0.00", "1.06", "0.06", "1.00"),
         _row("MYR", "8", 2, 1, "9.00", "-3.00", "6.00", "0.44", "5.56"),
@@ -219,7 +219,15 @@ def _row(currency: str, rate: str, receipts: int, notes: int, *amounts: str) -> 
     received, noted, amount, tax, net = amounts
     counts = {"receipts": receipts, "notes": notes}
     sums = {"received": received, "noted": noted, "amount": amount, "tax": tax, "net": net}
-    return {"numbers": "1 – 4", "currency": currency, "taxRate": rate, **counts, **sums}
+    return {
+        "month": "2026-11",
+        "numbers": "1 – 4",
+        "waiting": 0,
+        "currency": currency,
+        "taxRate": rate,
+        **counts,
+        **sums,
+    }
 
 
 _amounts = st.integers(0, 10_000)
@@ -238,6 +246,6 @@ _lines = st.builds(
 @given(st.lists(_lines, max_size=30), st.sets(st.sampled_from(["o-1", "o-2", "o-3"])))
 def test_documents_come_to_what_their_lines_say_is_kept(lines: list[Line], with_number: set[str]) -> None:
     receipts = {name: a_receipt(number, name, tax_bp=800) for number, name in enumerate(sorted(with_number), 1)}
-    found = month(documents(lines, receipts), NOW_MS)
+    found = summary(documents(lines, receipts), NOW_MS)
     kept = sum(line.gross_minor - line.goodwill_minor - line.lost_minor for line in lines)
     assert sum(one.amount_minor for one in found.totals) == kept

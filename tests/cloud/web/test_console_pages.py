@@ -646,6 +646,8 @@ VIEWS: dict[str, Act] = {
     "GET /console/takings.csv": Act.SEE_TAKINGS,
     "GET /console/takings/lines": Act.SEE_TAKINGS,
     "GET /console/takings/lines.csv": Act.SEE_TAKINGS,
+    "GET /console/takings/receipts.csv": Act.SEE_TAKINGS,
+    "GET /console/takings/receipts-summary.csv": Act.SEE_TAKINGS,
     "GET /console/statement": Act.SEE_TAKINGS,
     "GET /console/statement.csv": Act.SEE_TAKINGS,
     "GET /console/people": Act.PEOPLE,

@@ -124,6 +124,8 @@ def _rebuild(settings: "Settings", _: argparse.Namespace) -> int:
     with build(settings) as cloud, cloud.desk.acts.doing(actor(), Act.STORE, "takings", "rebuild") as doing:
         for done in cloud.services.takings.rebuild():
             doing.after = f"{done.orders} orders looked at, {done.booked} had something to book"
+            if done.receipts:
+                doing.after += f", {done.receipts} wait for the number of a receipt now"
             if not done.is_over:
                 print(doing.after, flush=True)
     for currency, sums in sorted(done.by_orders.items()):

@@ -7,11 +7,13 @@ from typing import get_args
 
 from flask import Blueprint, Response, request, url_for
 
+from arcade_cloud.domain import receipts
 from arcade_cloud.domain.books import By, Line, Only, Row, fields
 from arcade_cloud.domain.money import plain_amount
 from arcade_cloud.domain.order import code_of
 from arcade_cloud.domain.people import Act
 from arcade_cloud.domain.spreadsheet import csv_parts
+from arcade_cloud.domain.statement import month_of
 from arcade_cloud.errors import BadRequest
 from arcade_cloud.web.console import words
 from arcade_cloud.web.console.room import Part, Room, a_day, page_number, part_of, plot
@@ -105,6 +107,7 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
             csv=asked.link("takings_csv"),
             lines=asked.link("takings_lines", by=None),
             statement=url_for("console.statement", month=f"{asked.last:%Y-%m}", location=asked.only.location),
+            month=f"{asked.last:%Y-%m}",
         )
 
     @blueprint.get("/takings.csv")
@@ -115,6 +118,23 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
         report = room.desk.takings.report(asked.first, asked.last, asked.by, asked.only)
         rows = (fields(row, asked.by) for row in report.rows())
         return csv_response(rows, f"takings-{asked.first}-{asked.last}")
+
+    @blueprint.get("/takings/receipts.csv")
+    @needs(Act.SEE_TAKINGS)
+    def receipts_csv() -> Response:
+        """A month's receipts, and what was given back of earlier ones, for a spreadsheet."""
+        first, last = month_of(request.args.get("month"), room.day)
+        documents = room.desk.receipts.documents(first, last)
+        return csv_response(map(receipts.fields, documents), f"receipts-{first:%Y-%m}")
+
+    @blueprint.get("/takings/receipts-summary.csv")
+    @needs(Act.SEE_TAKINGS)
+    def receipts_summary_csv() -> Response:
+        """What a month's receipts come to, by currency and rate of tax."""
+        first, last = month_of(request.args.get("month"), room.day)
+        found = room.desk.receipts.summary(room.desk.receipts.documents(first, last))
+        rows = [receipts.total_fields(f"{first:%Y-%m}", one, found) for one in found.totals]
+        return csv_response(rows, f"receipts-summary-{first:%Y-%m}")
 
     @blueprint.get("/takings/lines")
     @needs(Act.SEE_TAKINGS)

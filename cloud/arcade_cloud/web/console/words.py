@@ -11,6 +11,7 @@ from arcade_cloud.domain.money import Offer, format_amount
 from arcade_cloud.domain.order import ClosedBy, Credit, Order
 from arcade_cloud.services.overview import Rank
 from arcade_cloud.web.player_view import credits_text
+from arcade_cloud.web.receipt_view import METHODS
 
 STRIP_WIDTH = 1_000
 NOT_NAMED: dict[By, str] = {"location": "no location", "method": "not known"}
@@ -26,9 +27,7 @@ RANK_WORDS: dict[Rank, str] = {
 _METHODS = {
     FREE: "free credits",
     "": NOT_NAMED["method"],
-    "fpx": "FPX",
-    "grabpay": "GrabPay",
-    "link": "Link",
+    **METHODS,
 }
 STATE_WORDS = {
     "open": "waits for payment",

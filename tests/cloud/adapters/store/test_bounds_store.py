@@ -33,7 +33,16 @@ YEARS = 3
 SETTLED_DAYS = 450
 DAYS_BETWEEN = 3
 # What is kept for ever, and how much of it one order leaves.
-FOR_EVER = {"orders": 1, "payments": 1, "credits": 1, "takings": 1, "history": 20, "tallies": 3, "lines_at": 1}
+FOR_EVER = {
+    "orders": 1,
+    "payments": 1,
+    "credits": 1,
+    "takings": 1,
+    "history": 20,
+    "tallies": 3,
+    "lines_at": 1,
+    "receipts": 1,
+}
 BYTES_AN_ORDER = 8_000
 
 
@@ -67,6 +76,7 @@ class YearsOfTrade:
             self.order_ids.append(self.buy())
             if cloud.now_ms >= self._next_prune_ms:
                 self.store.prune(cloud.now_ms)
+                cloud.services.receipts.run_once()
                 self._next_prune_ms = cloud.now_ms + PRUNE_EVERY_S * 1000
             cloud.now_ms = next_ms
 
