@@ -220,7 +220,7 @@ def part(taken: Sequence[Taken], offset: int, limit: int) -> TakenPart:
         taken=taken[offset : offset + limit],
         number=len(taken),
         totals=in_all(taken),
-        earned=frozenset(one.name for one in taken if one.counts.sums.gross_minor > 0),
+        earned=earned(taken),
     )
 
 
@@ -279,37 +279,45 @@ def name_for(by: By) -> Name:
 class Report:
     """The takings by one of their properties and by currency."""
 
-    def __init__(self, by: By, taken: Iterable[Taken]) -> None:
+    def __init__(self, by: By, taken: Sequence[Taken]) -> None:
         """Make the report.
 
         Args:
-            taken: By `name_for` the same.
+            taken: By `name_for` the same, as a store gives them: in their order.
         """
-        self._groups: dict[tuple[str, str], Counts] = {}
-        for one in taken:
-            key = _of_time(one.name, by), one.currency
-            self._groups[key] = self._groups[key] + one.counts if key in self._groups else one.counts
+        self._taken = taken if name_for(by) == by else _of_times(taken, by)
 
     @property
     def lines(self) -> int:
         """How many lines it is made of."""
-        return sum(counts.lines for counts in self._groups.values())
+        return sum(one.counts.lines for one in self._taken)
 
     @property
     def earned(self) -> frozenset[str]:
         """The names for which money was paid: free credits are no earnings."""
-        return frozenset(name for (name, _), counts in self._groups.items() if counts.sums.gross_minor > 0)
+        return earned(self._taken)
 
     def rows(self) -> list[Row]:
         """A row for each name and currency, in their order."""
-        return [_row(name, currency, counts) for (name, currency), counts in self._sorted()]
+        return rows_of(self._taken)
 
     def totals(self) -> list[Row]:
         """A row for each currency."""
-        return total_rows(in_all(Taken(*key, counts) for key, counts in self._groups.items()))
+        return total_rows(in_all(self._taken))
 
-    def _sorted(self) -> list[tuple[tuple[str, str], Counts]]:
-        return sorted(self._groups.items(), key=itemgetter(0))
+
+def _of_times(days: Iterable[Taken], by: By) -> list[Taken]:
+    """Days added up to weeks or months."""
+    found: dict[tuple[str, str], Counts] = {}
+    for one in days:
+        key = _of_time(one.name, by), one.currency
+        found[key] = found[key] + one.counts if key in found else one.counts
+    return [Taken(*key, counts) for key, counts in sorted(found.items(), key=itemgetter(0))]
+
+
+def earned(taken: Iterable[Taken]) -> frozenset[str]:
+    """The names for which money was paid."""
+    return frozenset(one.name for one in taken if one.counts.sums.gross_minor > 0)
 
 
 def rows_of(taken: Iterable[Taken]) -> list[Row]:
