@@ -10,6 +10,7 @@ import json
 import sqlite3
 from calendar import monthrange
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 
 from arcade_cloud.adapters.store import records
@@ -112,20 +113,17 @@ class SqliteTakings:
 
     def taken(self, first: str, last: str, by: Name, only: Only = EVERY) -> list[Taken]:
         """See `Store.taken`."""
-        with self._file.reading() as connection:
-            return _taken(connection, taken_query(first, last, by, only))
+        with self._one_state() as connection:
+            return _taken(connection, taken_query((first, last, _latest(connection)), by, only))
 
     def taken_part(self, first: str, last: str, by: Name, only: Only, offset: int, limit: int) -> TakenPart:
         """See `Store.taken_part`. Of what is not shown, only names and one sum are read, and no objects made."""
-        with self._file.reading() as connection:
-            connection.execute("BEGIN")  # all reads are of one state
-            try:
-                every = connection.execute(*names_query(first, last, by, only)).fetchall()
-                shown = [(name, currency) for name, currency, _ in every[offset : offset + limit]]
-                found = _taken(connection, taken_query(first, last, by, only, {name for name, _ in shown}))
-                totals = _taken(connection, taken_query(first, last, None, only))
-            finally:
-                connection.execute("COMMIT")
+        with self._one_state() as connection:
+            asked = first, last, _latest(connection)
+            every = connection.execute(*names_query(asked, by, only)).fetchall()
+            shown = [(name, currency) for name, currency, _ in every[offset : offset + limit]]
+            found = _taken(connection, taken_query(asked, by, only, {name for name, _ in shown}))
+            totals = _taken(connection, taken_query(asked, None, only))
         by_key = {(one.name, one.currency): one for one in found}
         return TakenPart(
             taken=[by_key[key] for key in shown],
@@ -140,19 +138,25 @@ class SqliteTakings:
         Of a day whose hours are forgotten, or some of them, all comes from its lines.
         """
         found: dict[str, Counts] = {}
-        with self._file.reading() as connection:
-            connection.execute("BEGIN")  # all reads are of one state
-            try:
-                (knows_hours,) = connection.execute(KNOWS_HOURS, (day, f"{day}T", f"{day}U")).fetchone()
-                hour_ms = until_ms - until_ms % _HOUR_MS if knows_hours else 0
-                for currency, *numbers in connection.execute(HOURS, (f"{day}T", _hour_of(day, hour_ms))):
-                    found[currency] = _counts(numbers)
-                rest = _lines(connection.execute(LINES_BETWEEN, (day, hour_ms, until_ms)))
-            finally:
-                connection.execute("COMMIT")
+        with self._one_state() as connection:
+            (knows_hours,) = connection.execute(KNOWS_HOURS, (day, f"{day}T", f"{day}U")).fetchone()
+            hour_ms = until_ms - until_ms % _HOUR_MS if knows_hours else 0
+            for currency, *numbers in connection.execute(HOURS, (f"{day}T", _hour_of(day, hour_ms))):
+                found[currency] = _counts(numbers)
+            rest = _lines(connection.execute(LINES_BETWEEN, (day, hour_ms, until_ms)))
         for line in rest:
             found[line.currency] = found.get(line.currency, Counts()) + of_line(line)
         return [Taken(day, currency, counts) for currency, counts in sorted(found.items())]
+
+    @contextmanager
+    def _one_state(self) -> Iterator[sqlite3.Connection]:
+        """A connection on which all reads are of one state."""
+        with self._file.reading() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("COMMIT")
 
     def forget_hours(self, before_day: str) -> int:
         """Forget what was booked in each hour of earlier days, a day in each transaction; how many rows went."""
@@ -229,28 +233,28 @@ def fill(connection: sqlite3.Connection) -> None:
 
 
 Query = tuple[str, tuple[str, ...]]
+# The first and the last day that are asked for, and the last third of a month that has tallies.
+Asked = tuple[str, str, str]
 
 
-def taken_query(first: str, last: str, by: Name | None, only: Only, names: Collection[str] | None = None) -> Query:
+def taken_query(asked: Asked, by: Name | None, only: Only, names: Collection[str] | None = None) -> Query:
     """The question that `taken` asks, and its values.
 
     Args:
         by: None: all of a currency are added up.
         names: Only of these.
     """
-    return _query(first, last, by, only, _SIGNED, names)
+    return _query(asked, by, only, _SIGNED, names)
 
 
-def names_query(first: str, last: str, by: Name, only: Only) -> Query:
+def names_query(asked: Asked, by: Name, only: Only) -> Query:
     """The question for the names that `taken` finds, with their currencies and what was paid."""
-    return _query(first, last, by, only, "sum(sign * gross_minor)", None)
+    return _query(asked, by, only, "sum(sign * gross_minor)", None)
 
 
-def _query(
-    first: str, last: str, by: Name | None, only: Only, wanted: str, names: Collection[str] | None
-) -> Query:
+def _query(asked: Asked, by: Name | None, only: Only, wanted: str, names: Collection[str] | None) -> Query:
     of_machines = by == "machine" or only.names_machines
-    spans = [(day, 1) for day in _days(first, last)] if by == "day" else [*_spans(first, last)]
+    spans = [(day, 1) for day in _days(*asked[:2])] if by == "day" else [*_spans(*asked)]
     where, values = list[str](), [json.dumps(spans)]
     name = "''" if by is None else _COLUMN[by]
     if only.machine_id is not None:
@@ -282,13 +286,20 @@ def _taken(connection: sqlite3.Connection, query: Query) -> list[Taken]:
     return [Taken(row[0], row[1], _counts(row[2:])) for row in connection.execute(*query)]
 
 
-def _spans(first: str, last: str) -> Iterator[tuple[str, int]]:
+def _latest(connection: sqlite3.Connection) -> str:
+    """The last third of a month that has tallies: thirds come after all other spans of their month."""
+    return connection.execute("SELECT max(span) FROM tallies").fetchone()[0] or ""
+
+
+def _spans(first: str, last: str, latest: str) -> Iterator[tuple[str, int]]:
     """What to add up from one day to another, and what to take off (-1): months, thirds of months, and days.
 
-    Of several ways it takes that which reads the fewest rows, as far as spans tell.
+    Of several ways it takes that which reads the fewest rows, as far as spans tell. In the thirds after `latest`
+    nothing is booked yet, so they need not be taken off the present month.
     """
     for month in months_between(first, last):
         days = [f"{month}-{day:02}" for day in range(1, monthrange(*map(int, month.split("-")))[1] + 1)]
+        days = [day for day in days if _third_of(day) <= latest]
         meant = {day for day in days if first <= day <= last}
         others = [(span, -sign) for span, sign in _thirds(days, set(days) - meant)]
         yield from min([*_thirds(days, meant)], [(month, 1), *others], key=_cost)
