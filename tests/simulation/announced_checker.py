@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from simulation.checkers import Broken, Case
+from simulation.checkers import Broken, Case, share
 
 
 def check_announced(case: Case) -> Iterator[Broken]:
@@ -27,7 +27,7 @@ def check_announced(case: Case) -> Iterator[Broken]:
         plays, refunds = told.pop((name, "play.delivered"), []), told.pop((name, "order.refunded"), [])
         if name not in case.forgotten:
             yield from _tab_plays(order, plays)
-            yield from _refunds(case, order, refunds)
+            yield from _tab_refunds(case, order, refunds)
     for name, kind in told:
         if name not in case.forgotten:
             yield _broken(name, f"{kind} told, and on no record")
@@ -47,6 +47,25 @@ def _tab_plays(order: dict[str, Any], plays: list[dict[str, Any]]) -> Iterator[B
     ]
     if sorted(due) != sorted(done):
         yield _broken(order["order_id"], f"{len(due)} deliveries told, and {len(done)} plays were")
+
+
+def _tab_refunds(case: Case, order: dict[str, Any], refunds: list[dict[str, Any]]) -> Iterator[Broken]:
+    """What went back of plays that were delivered; that the rest of a hold is let go is no news."""
+    payment = next((one for one in case.evidence.money if one["id"] == order["payment_intent"]), None)
+    purchase = None if payment is None else case.evidence.purchases.get(payment["session"])
+    if payment is None or purchase is None or order["state"] != "settled":
+        return
+    if payment["lost"] or payment["part_refused"] or case.befell("money gone outside", payment["id"]):
+        return
+    played = sum(
+        share(play["price_minor"], play["delivered"] or 0, play["credits"], purchase.currency)
+        for play in order["plays"]
+    )
+    gone, sums = played - payment["kept"], {_minor(refund) for refund in refunds}
+    if gone > 0 and gone not in sums:
+        yield _broken(order["order_id"], f"{gone} went back, and {sorted(sums) or 'nothing'} was told")
+    if gone <= 0 and sums and not case.befell("refund failed", payment["id"]):
+        yield _broken(order["order_id"], f"{sorted(sums)} told, and nothing went back")
 
 
 def _refunds(case: Case, order: dict[str, Any], refunds: list[dict[str, Any]]) -> Iterator[Broken]:

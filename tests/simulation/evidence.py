@@ -94,12 +94,13 @@ class Purchase:
 
 @dataclass(frozen=True)
 class Refund:
-    """What the operator asked for; `certain` if the answer came."""
+    """What the operator asked for; `certain` if the answer came. `play`: of a tab this play alone, from 1."""
 
     at_ms: int
     order_id: str
     keep_minor: int
     certain: bool
+    play: int | None = None
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,7 @@ class Tap:
     """A player's tap with a page's ticket, and what came of it.
 
     `token` is what drew, if the answer came; `ticket` counts tickets, the same one tapped again has its number.
+    `shown_ms`: when the page was shown.
     """
 
     at_ms: int
@@ -184,6 +186,7 @@ class Tap:
     credits: int
     price_minor: int
     token: str | None
+    shown_ms: int = 0
 
 
 @dataclass(frozen=True)

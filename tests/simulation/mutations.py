@@ -10,9 +10,10 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
+from simulation.bugs import Edit, Mutation
+from simulation.bugs import bug as _bug
 from simulation.checkers import Broken
 from simulation.running import one
 
@@ -40,53 +41,18 @@ FAR_OFF = "a cloud process's clock is hours off"
 SILENT_AND_FAR_OFF = (FAR_OFF, "Pi broken for good", "Pi without power", "link of a Pi down", "operator refunds")
 
 
-@dataclass(frozen=True)
-class Edit:
-    """In the function `where` (module:name), `old` becomes `new`."""
-
-    where: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True)
-class Mutation:
-    """A bug. It is found within `within` seeds from `near` on; `near` is where a test begins to look.
-
-    `weather`: the faults whose meeting it wants, if that is rare: the hunt draws these alone, at their worst.
-    `tabs`: it is looked for where some play on tabs. All others are looked for where nobody does.
-    `elsewhere`: the unit test that finds it where the promises hold all the same: other rules make good for it.
-    """
-
-    name: str
-    edits: tuple[Edit, ...]
-    near: int = 1
-    within: int = 150
-    elsewhere: str = ""
-    weather: tuple[str, ...] = ()
-    tabs: bool = False
-
-
-def _bug(
-    name: str,
-    *edits: tuple[str, str, str],
-    near: int = 1,
-    within: int = 150,
-    elsewhere: str = "",
-    weather: tuple[str, ...] = (),
-    tabs: bool = False,
-) -> Mutation:
-    return Mutation(name, tuple(Edit(*edit) for edit in edits), near, within, elsewhere, weather, tabs)
-
-
 MUTATIONS = (
     _bug(
         "a payment that became known late counts as paid now",
-        (PAYMENT + "arrive", "min(shown.paid_at_ms, context.now_ms)", "context.now_ms"),
+        (PAYMENT + "arrived", "min(shown.paid_at_ms, context.now_ms)", "context.now_ms"),
     ),
     _bug(
         "a session that is complete counts as paid",
-        (LIFE + "_read", "shown.has_money:", '(shown.has_money or event.session == "complete"):'),
+        (
+            LIFE + "_read",
+            "if shown is not None and shown.has_money:",
+            'if shown is not None and (shown.has_money or event.session == "complete"):',
+        ),
     ),
     _bug(
         "the deadline does not matter once the machine has accepted",
@@ -122,7 +88,7 @@ MUTATIONS = (
             "{token}",
             "{credit.delivery and credit.delivery.publishes}",
         ),
-        ("arcade_cloud.services.fulfilment:Fulfilment._context", "c.command is None and ", ""),
+        ("arcade_cloud.services.fulfilment:Fulfilment.context", "c.command is None and ", ""),
     ),
     _bug(
         "a credit is addressed anew with every publish",
@@ -132,7 +98,7 @@ MUTATIONS = (
             "    anew = context.installations.get(credit.machine_id) or command.installation\n"
             "    command = msgspec.structs.replace(command, installation=anew)\n    due = min(later",
         ),
-        ("arcade_cloud.services.fulfilment:Fulfilment._context", "c.command is None and ", ""),
+        ("arcade_cloud.services.fulfilment:Fulfilment.context", "c.command is None and ", ""),
         near=95,
     ),
     _bug(
@@ -168,7 +134,7 @@ MUTATIONS = (
     _bug(
         "no echo is ever read, so every silence waits for the last resort",
         (
-            "arcade_cloud.services.fulfilment:Fulfilment._context",
+            "arcade_cloud.services.fulfilment:Fulfilment.context",
             "self.heard_echo_ms() if _is_revoking(order) else None",
             "None",
         ),
@@ -262,7 +228,7 @@ MUTATIONS = (
     ),
     _bug(
         "what a clock that was ahead has put off stays put off",
-        (LIFE + "decide", 'without_future(order, context.now_ms) if context.clock == "right" else order', "order"),
+        (LIFE + "decide", 'if context.clock == "right":', "if False:"),
         near=14,
         weather=SILENT_AND_FAR_OFF,
     ),
@@ -354,7 +320,7 @@ MUTATIONS = (
     ),
     _bug(
         "a clock that is behind takes what others have put on record for the future",
-        (LIFE + "decide", ' if context.clock == "right" else order', ""),
+        (LIFE + "decide", 'if context.clock == "right":', "if True:"),
         near=16,
         weather=(*SILENT_AND_FAR_OFF, "acks held up"),
     ),

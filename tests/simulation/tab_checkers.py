@@ -16,6 +16,8 @@ from simulation.stripe_account import LEAST
 COMMITTED_MS = 60_000
 # What was under way to a machine when a hold was found gone, and who waits inside a call with it.
 SENT_WITHIN_MS = 60_000
+# docs/ORDER_LIFE.md: a page's ticket is good for so long.
+TICKET_LIFE_MS = 600_000
 
 
 def _tab_steps(case: Case, order_id: str) -> list[tuple[Step, TabStep]]:
@@ -124,6 +126,7 @@ def check_tickets(case: Case) -> Iterator[Broken]:
     for token, by in tickets.items():
         if len(by) > 1:
             yield Broken("3", "tickets", f"tickets {sorted(by)} have drawn the same credit {token}")
+    yield from _ages(case)
     on_record = {play["token"] for order in evidence.tabs for play in order["plays"]}
     for tap in evidence.taps:
         if tap.token is not None and tap.token not in on_record and tap.order_id not in case.forgotten:
@@ -140,6 +143,20 @@ def check_tickets(case: Case) -> Iterator[Broken]:
                 )
         if not evidence.restores:
             yield from _prices(case, name)
+
+
+def _ages(case: Case) -> Iterator[Broken]:
+    """A ticket is good for ten minutes: what it draws, it draws by then."""
+    drawn_ms = {play["token"]: play["drawn_ms"] for order in case.evidence.tabs for play in order["plays"]}
+    for tap in case.evidence.taps:
+        at_ms = drawn_ms.get(tap.token)
+        if at_ms is None or tap.shown_ms == 0:
+            continue
+        slack_ms = case.evidence.apart_ms(tap.shown_ms, tap.at_ms)
+        if at_ms - tap.shown_ms >= TICKET_LIFE_MS + slack_ms + COMMITTED_MS:
+            yield Broken(
+                "2", "tickets", f"ticket {tap.ticket} has drawn {at_ms - tap.shown_ms} ms after it was shown"
+            )
 
 
 def _prices(case: Case, order_id: str) -> Iterator[Broken]:
@@ -196,11 +213,8 @@ def _kept(case: Case, line: dict[str, Any], purchase: Purchase, order: dict[str,
         expected += share(play["price_minor"], delivered, play["credits"], currency)
     if line["captured"] > expected and not outside:
         yield _broken("1", name, f"{line['captured']} captured, and {expected} were played for")
-    refunds = [refund for refund in case.evidence.refunds if refund.order_id == name]
-    certain = [_in_coins(refund.keep_minor, currency) for refund in refunds if refund.certain]
-    maybe = [_in_coins(refund.keep_minor, currency) for refund in refunds if not refund.certain]
-    due = min([expected, *certain])
-    allowed = {due, *(min(due, keep) for keep in maybe)}
+    allowed = _allowed(case, order, expected, currency)
+    due = min(allowed)
     if not outside:
         # What was captured before somebody asked for more was enough then. Less than Stripe captures is let go.
         allowed = {0 if line["captured"] == 0 and keep < LEAST.get(currency, 0) else keep for keep in allowed}
@@ -216,6 +230,31 @@ def _kept(case: Case, line: dict[str, Any], purchase: Purchase, order: dict[str,
     else:
         text = f"{kept} kept of a hold of {line['amount']}, {expected} were played for, due {sorted(allowed)}"
         yield _broken("1", name, text)
+
+
+def _allowed(case: Case, order: dict[str, Any], expected: int, currency: str) -> set[int]:
+    """What may be kept, by what the operator has given back of all of it and of single plays, in either order."""
+    refunds = [refund for refund in case.evidence.refunds if refund.order_id == order["order_id"]]
+    keeps = {expected}
+    for refund in refunds:
+        if refund.play is None:
+            keep = _in_coins(refund.keep_minor, currency)
+            less = {min(keep, known) for known in keeps}
+            keeps = less if refund.certain else keeps | less
+    backs = {0}
+    plays: dict[int, bool] = {}
+    for refund in refunds:
+        if refund.play is not None:
+            plays[refund.play] = plays.get(refund.play, False) or refund.certain
+    for number, certain in plays.items():
+        if number > len(order["plays"]):
+            continue
+        play = order["plays"][number - 1]
+        back = share(play["price_minor"], play["delivered"] or 0, play["credits"], currency)
+        more = {known + back for known in backs}
+        backs = more if certain else backs | more
+    before = {min(keep, max(0, expected - back)) for keep in keeps for back in backs}
+    return before | {max(0, keep - back) for keep in keeps for back in backs}
 
 
 def _sold(case: Case, play: dict[str, Any]) -> Purchase:
@@ -241,6 +280,7 @@ def _captured_once(case: Case, line: dict[str, Any], purchase: Purchase) -> Iter
             yield _broken("1", purchase.order_id, f"{act.what} at {act.at_ms}, and it was open")
         if any(play.delivered is None for tab in before for play in tab.plays):
             yield _broken("1", purchase.order_id, f"{act.what} at {act.at_ms}, and a play was under way")
+    yield from _asked_back(case, purchase, steps)
     gone_ms = None
     for step, tab in steps:
         if step.state not in ("funded", "revoking"):
@@ -256,6 +296,22 @@ def _captured_once(case: Case, line: dict[str, Any], purchase: Purchase) -> Iter
     for credit_id in {play.credit_id for _, tab in steps for play in tab.plays}:
         if any(command.at_ms > gone_ms + SENT_WITHIN_MS for command in case.commands.get(credit_id or "", ())):
             yield _broken("2", purchase.order_id, f"{credit_id} was sent when its hold was gone")
+
+
+def _asked_back(case: Case, purchase: Purchase, steps: list[tuple[Step, TabStep]]) -> Iterator[Broken]:
+    """What an operator gives back of an open tab closes it, and asks for all that is under way."""
+    for refund in case.evidence.refunds:
+        is_this = refund.order_id == purchase.order_id and refund.play is None
+        if not (is_this and refund.certain):
+            continue
+        before = [(step, tab) for step, tab in steps if step.at_ms <= refund.at_ms + SENT_WITHIN_MS][-1:]
+        for step, tab in before:
+            if step.state not in ("funded", "revoking"):
+                continue
+            if not tab.closed_by:
+                yield _broken("2", purchase.order_id, f"refunded at {refund.at_ms}, and still open")
+            if any(play.delivered is None and not play.is_revoking for play in tab.plays):
+                yield _broken("2", purchase.order_id, f"refunded at {refund.at_ms}, and nothing revoked")
 
 
 def _forgotten(case: Case, line: dict[str, Any], purchase: Purchase) -> Iterator[Broken]:

@@ -49,6 +49,7 @@ class Ticket:
     machine_id: str
     credits: int
     price_minor: int
+    shown_ms: int
 
 
 @dataclass
@@ -175,7 +176,9 @@ class TabPlayers:
             return None
         self._tickets += 1
         offer = shown[-1]
-        ticket = Ticket(self._tickets, text, machine_id, offer.credits * quantity, offer.amount_minor * quantity)
+        number, cost = self._tickets, offer.amount_minor * quantity
+        now_ms = self._scheduler.now_ms
+        ticket = Ticket(number, text, machine_id, offer.credits * quantity, cost, now_ms)
         visit.tickets.append(ticket)
         return ticket
 
@@ -223,6 +226,7 @@ class TabPlayers:
                 ticket.credits,
                 ticket.price_minor,
                 token,
+                ticket.shown_ms,
             )
         )
 
@@ -265,7 +269,10 @@ class TabPlayers:
         self._cloud.ask("close a tab", lambda worker: worker.tabs.close(visit.order_id, "operator"))
 
     def _refund(self, visit: Visit, limit: int) -> None:
-        """All of it, or what some plays cost."""
+        """All of it, what some plays cost, or one play."""
+        if self._rng.random() < 0.4:
+            self._refund_play(visit, self._rng.choice((1, 1, 2, 3)))
+            return
         keep_minor = self._rng.choice((0, 0, limit // 10, limit // 5, limit // 3, limit // 2))
         now_ms = self._scheduler.now_ms
         done = self._cloud.ask(
@@ -278,6 +285,17 @@ class TabPlayers:
         self._evidence.refunds.append(Refund(now_ms, visit.order_id, keep_minor, done is not None))
         if self._rng.random() < 0.3:
             self._later((1, 30, 600), lambda: self._refund(visit, limit))
+
+    def _refund_play(self, visit: Visit, play: int) -> None:
+        now_ms = self._scheduler.now_ms
+        done = self._cloud.ask(
+            "refund a play",
+            lambda worker: worker.operations.refund(visit.order_id, by="op", reason="sorry", play=play),
+        )
+        self._scheduler.note("refund asked", visit.order_id[-6:], f"play {play}", done is not None)
+        self._evidence.refunds.append(Refund(now_ms, visit.order_id, 0, done is not None, play))
+        if self._rng.random() < 0.5:  # the same again, and it goes back once
+            self._later((0, 30), lambda: self._refund_play(visit, play))
 
     def _later(self, seconds: tuple[int, ...], work: Callable[[], object]) -> None:
         self._scheduler.after(self._rng.choice(seconds) * SECOND + self._rng.randint(0, 999), work)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from simulation.bugs import Edit, Mutation
 from simulation.coverage import Coverage
-from simulation.mutations import MUTATIONS, Edit, Mutation, hunt, planted
+from simulation.mutations import MUTATIONS, hunt, planted
 from simulation.running import one
 
 TESTS = Path(__file__).parents[1]

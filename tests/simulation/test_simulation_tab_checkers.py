@@ -171,8 +171,6 @@ def good() -> Evidence:
         evidence.heard.append(replace(word, at_ms=at_ms + 3 * S))
         told = {"orderId": TAB, "machineId": play.machine_id, "credits": play.credits, "delivered": play.credits}
         evidence.announced.append({"type": "play.delivered", "data": told})
-    told = {"orderId": TAB, "refunded": "8.00", "currency": "MYR"}
-    evidence.announced.append({"type": "order.refunded", "data": told})
     done = (_play(0, 1), _play(1, 3))
     evidence.steps = [
         _step(11 * S, "funded"),
@@ -285,6 +283,16 @@ WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     "captured while it is open": ("tabs", lambda e: e.acts.__setitem__(0, Act(150 * S, "capture", "pi"))),
     "captured while a play is under way": ("tabs", lambda e: e.acts.__setitem__(0, Act(121 * S, "capture", "pi"))),
     "a refund that was promised": ("tabs", _refunded),
+    "a refund of one play that was promised": (
+        "tabs",
+        lambda e: e.refunds.append(Refund(250 * S, TAB, 0, certain=True, play=1)),
+    ),
+    "software is told of a refund that was none": (
+        "announced",
+        lambda e: e.announced.append(
+            {"type": "order.refunded", "data": {"orderId": TAB, "refunded": "8.00", "currency": "MYR"}}
+        ),
+    ),
     "paid, and on no record": ("tabs", lambda e: e.tabs[0].update(payment_intent=None)),
     "paid, and abandoned": ("tabs", lambda e: e.tabs[0].update(state="abandoned")),
     "drawn on a hold that was not read": ("tabs", lambda e: e.readings.clear()),
@@ -323,6 +331,11 @@ WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     "its hold gone, and it stays open": ("tabs", _gone(is_closed=False)),
     "its hold gone, and nothing asked back": ("tabs", _gone(is_closed=True)),
     "sent when its hold was gone": ("tabs", _sent_when_gone),
+    "refunded, and still open": ("tabs", lambda e: e.refunds.append(Refund(64 * S, TAB, 700, certain=True))),
+    "drawn with an old ticket": (
+        "tickets",
+        lambda e: e.taps.__setitem__(1, replace(e.taps[1], shown_ms=_drawn_ms(1) - 661 * S)),
+    ),
     "one ticket has drawn twice": ("tickets", _twice),
     "two tickets have drawn one credit": ("tickets", lambda e: e.taps.append(replace(e.taps[0], ticket=7))),
     "drawn, and never tapped": ("tickets", lambda e: e.taps.pop()),
