@@ -1,7 +1,11 @@
 """No page keeps anybody out: axe-core finds nothing on the pages of the console, the players and the cabinets."""
 
+import os
+from pathlib import Path
+
 import pytest
 
+from arcade_cloud.domain.alerts import alert
 from arcade_cloud.domain.closure import Closure
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.web.assets import STATIC
@@ -72,6 +76,23 @@ def test_no_answer_to_a_form(browser: Chromium, served: Served) -> None:
     browser.tap("main section button")
     browser.wait_for("document.querySelector('[role=alert]') !== null")
     assert browser.barriers() == []
+
+
+def test_no_open_group_of_alerts_and_no_sign(browser: Chromium, served: Served) -> None:
+    site = served.site
+    for which in ("1", "2"):
+        site.store.raise_alert(alert("meter", "cab-04", "Run `arcade-edge pulse` there.", site.now_ms, which))
+    site.client.get("/kiosk/cab-04")
+    browser.become(*PHONE)
+    served.console.take_along(browser, served.url)
+    for path in ("/m/cab-04", "/kiosk/cab-04", "/console/machines/cab-04", "/console/"):
+        assert barriers(browser, served.url + path) == [], path
+        shown = "details.alert" if path == "/console/" else ".same svg"
+        assert browser.js(f"document.querySelector('{shown}') !== null"), path
+        browser.js("document.querySelectorAll('details').forEach(one => one.open = true)")
+        assert browser.barriers() == [], path
+        if folder := os.environ.get("ARCADE_PICTURES"):
+            browser.picture(Path(folder) / f"signs{path.replace('/', '-')}.png", whole=True)
 
 
 @pytest.mark.parametrize(("size", "dark"), BOTH)
