@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
@@ -20,6 +20,7 @@ from arcade_cloud.domain.tab import TabLimit
 from arcade_cloud.errors import BadRequest
 from arcade_cloud.ports.messaging import AlertReceiver, Broker, Poster
 from arcade_cloud.ports.payments import Payments
+from arcade_cloud.ports.people import PeopleStore
 from arcade_cloud.ports.software import SoftwareStore
 from arcade_cloud.ports.store import Store
 from arcade_cloud.ports.whole_store import WholeStore
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from arcade_cloud.services.desk import Desk
     from arcade_cloud.services.endpoints import Endpoints
     from arcade_cloud.services.outbox_delivery import OutboxDelivery
+    from arcade_cloud.services.player_claims import PlayerClaims
     from arcade_cloud.services.self_check import SelfCheck
     from arcade_cloud.web.dependencies import Dependencies
 
@@ -209,6 +211,25 @@ def api_keys(services: Services, store: SoftwareStore) -> ApiKeys:
     return ApiKeys(store=store, operations=services.operations, now_ms=services.fulfilment.now_ms)
 
 
+def player_claims(services: Services, people: PeopleStore, limits: Mapping[str, int]) -> "PlayerClaims":
+    """What takes in that credits did not arrive. It is imported with the first call.
+
+    Args:
+        limits: Up to how much is granted at once, by currency, in minor units.
+    """
+    from arcade_cloud.services.audit_log import AuditLog
+    from arcade_cloud.services.player_claims import PlayerClaims
+
+    now_ms = services.fulfilment.now_ms
+    return PlayerClaims(
+        operations=services.operations,
+        alerts=services.alerts,
+        log=AuditLog(store=people, now_ms=now_ms),
+        limits=limits,
+        now_ms=now_ms,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Software:
     """What there is for other software: its keys, its endpoints, and how they are told."""
@@ -276,6 +297,7 @@ def desk(
             daily=daily,
             keys=software.keys,
             endpoints=software.endpoints,
+            player_claims=player_claims(services, people, settings.claim_limits),
             log=log,
             identify=services.identify,
             grant_limit=settings.manager_grant_limit,
@@ -349,6 +371,11 @@ class Cloud:
             self.self_check(),
         )
 
+    @cached_property
+    def player_claims(self) -> "PlayerClaims":
+        """What takes in that credits did not arrive."""
+        return player_claims(self.services, self.store.people, self.settings.claim_limits)
+
     def self_check(self) -> "SelfCheck":
         """What tries every part. In a server it waits for Stripe as long as players do."""
         from arcade_cloud.adapters.mqtt import try_listening
@@ -387,6 +414,7 @@ class Cloud:
             keys=api_keys(self.services, self.store.software),
             takings=services.takings,
             receipts=services.receipts,
+            open_claims=lambda: self.player_claims,
             settings=self.settings,
             people=self.store.people,
             open_desk=lambda: self.desk,

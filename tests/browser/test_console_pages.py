@@ -49,6 +49,7 @@ def pages(served: Served) -> dict[str, str]:
         "webhooks": "/console/webhooks",
         "webhook": f"/console/webhooks/{served.site.store.software.endpoints()[0].endpoint_id}",
         "payments": "/console/payments",
+        "claims": "/console/claims",
         "fleet": "/console/fleet?location=all",
         "new-machine": "/console/new-machine?like=cab-04",
         "stickers": "/console/stickers",

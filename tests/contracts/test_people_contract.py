@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from arcade_cloud.adapters.store import open_store
 from arcade_cloud.domain.audit import AuditEntry, AuditOutcome, Mark
 from arcade_cloud.domain.people import Act, Person, Role, Session, Tries
+from arcade_cloud.domain.player_claims import Claimed
 from arcade_cloud.errors import Conflict, InvariantBroken, StoreUnavailable
 from arcade_cloud.ports.people import PeopleStore
 from arcade_sandbox.dynamodb import DynamoDBLocal
@@ -197,7 +198,8 @@ def test_the_log_is_read_by_who_did_it_and_by_what_it_was_done_to(people: People
 
 
 def test_nothing_in_the_log_is_ever_changed(people: PeopleStore) -> None:
-    entry = an_entry(1, wish="all", before="RM 5.00", ip="192.0.2.1", amount=500, unit="myr")
+    claimed = Claimed(credits=2, machine_id="cab-01", back_minor=200, keep_minor=300, phone="f" * 16)
+    entry = an_entry(1, wish="all", before="RM 5.00", ip="192.0.2.1", amount=500, unit="myr", claimed=claimed)
     people.append_audit(entry)
     with pytest.raises(InvariantBroken):
         people.append_audit(an_entry(1, who="eve"))

@@ -126,6 +126,7 @@ class Site:
             self.cloud, self.store, self.software, keyring, self.settings, self.daily, self.self_check
         )
         self.reconciliation = self.cloud.reconciliation
+        self.player_claims = self.desk.acts.player_claims
         self.dependencies = Dependencies(
             fulfilment=self.cloud.fulfilment,
             sales=self.cloud.sales,
@@ -138,6 +139,7 @@ class Site:
             keys=self.software.keys,
             takings=self.cloud.takings,
             receipts=self.cloud.receipts,
+            open_claims=lambda: self.player_claims,
             settings=self.settings,
             people=self.people,
             open_desk=lambda: self.desk,

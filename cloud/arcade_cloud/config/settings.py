@@ -116,6 +116,7 @@ class Settings:
     receipt_issuer: tuple[str, ...]  # lines; empty: the site's name
     manager_grant_limit: int  # credits in 24 hours
     manager_refund_limits: Mapping[str, int]  # in 24 hours, by currency, in minor units; empty: no limit
+    claim_limits: Mapping[str, int]  # of a claim that is granted at once, likewise; empty: none is
     trusted_proxies: int
     stage_prefix: str  # without a slash at its end; empty: none
     limits: Limits
@@ -191,7 +192,8 @@ def _read(env: Environment, *, on_lambda: bool) -> Settings:
         issuing=_issuing(env),
         receipt_issuer=_receipt_issuer(env),
         manager_grant_limit=env.number("MANAGER_GRANT_LIMIT", 0, 1_000_000),
-        manager_refund_limits=_refund_limits(env),
+        manager_refund_limits=_amounts("MANAGER_REFUND_LIMIT", env),
+        claim_limits=_amounts("CLAIM_LIMIT", env),
         trusted_proxies=env.number("TRUSTED_PROXIES", 0, 10),
         stage_prefix=_stage_prefix(env, public_base_url),
         limits=_limits(env),
@@ -260,17 +262,18 @@ def _receipt_issuer(env: Environment) -> tuple[str, ...]:
     return lines
 
 
-def _refund_limits(env: Environment) -> dict[str, int]:
+def _amounts(name: str, env: Environment) -> dict[str, int]:
+    """Amounts by currency, in minor units."""
     limits: dict[str, int] = {}
-    for text in env.texts("MANAGER_REFUND_LIMIT"):
+    for text in env.texts(name):
         currency = text[-3:].lower()
         if not (currency.isascii() and currency.isalpha()):
-            env.fault("MANAGER_REFUND_LIMIT", f"{text[:40]!r} names no currency: write 200.00MYR")
+            env.fault(name, f"{text[:40]!r} names no currency: write 200.00MYR")
             continue
         try:
             limits[currency] = parse_amount(text, currency, bare_whole=True)
         except BadRequest as error:
-            env.fault("MANAGER_REFUND_LIMIT", str(error))
+            env.fault(name, str(error))
     return limits
 
 

@@ -348,6 +348,12 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
             meaning="How much a manager may give back in 24 hours, such as 200.00MYR; one amount for each "
             "currency, separated by commas. Without it there is no limit.",
         ),
+        Variable(
+            name="CLAIM_LIMIT",
+            meaning="Up to how much is given back at once to a player who says that credits did not arrive, such "
+            "as 5.00MYR; one amount for each currency, separated by commas. In a day at most ten times as much. "
+            "Without it a person decides about each claim.",
+        ),
     ),
 }
 

@@ -24,6 +24,7 @@ AlertKind = Literal[
     "loss",
     "meter",
     "owed",
+    "player_claim",
     "refund_failed",
     "settle_refused",
     "settle_slow",

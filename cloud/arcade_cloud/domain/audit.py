@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 from arcade_cloud.domain.people import Act
+from arcade_cloud.domain.player_claims import Claimed
 
 Result = Literal["done", "refused", "unknown"]
 # A manager's limits are of this span.
@@ -28,6 +29,7 @@ class AuditEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
         before: How it was then.
         amount: What counts towards a limit, in `unit`.
         unit: A currency's minor unit such as `myr`, or `credits`; empty where nothing is counted.
+        claimed: What a player claims; None if the act is a person's. Its outcome is the answer.
     """
 
     entry_id: str
@@ -40,6 +42,7 @@ class AuditEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     ip: str = ""
     amount: int = 0
     unit: str = ""
+    claimed: Claimed | None = None
 
 
 class AuditOutcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -75,6 +78,13 @@ class Audited(NamedTuple):
     def mark(self) -> Mark:
         """Where the next page begins, if this is the last line of one."""
         return Mark(self.entry.at_ms, self.entry.entry_id)
+
+    @property
+    def end(self) -> str:
+        """How it ended, in a word or two."""
+        if self.outcome is not None:
+            return self.outcome.result
+        return "waits" if self.entry.claimed is not None else "cut short?"
 
     @property
     def before(self) -> str:

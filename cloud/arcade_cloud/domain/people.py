@@ -65,6 +65,7 @@ class Act(StrEnum):
     REFUND = "refund"
     TAB_CLOSE = "tab close"
     CLAIM = "payment decide"
+    PLAYER_CLAIM = "player's claim"
     RECONCILE = "reconcile"
     ACCEPT = "differences accept"
     PEOPLE = "people"
@@ -99,6 +100,7 @@ _MANAGER = (
         Act.REFUND,
         Act.TAB_CLOSE,
         Act.CLAIM,
+        Act.PLAYER_CLAIM,
         Act.RECONCILE,
         Act.ACCEPT,
     }
@@ -117,6 +119,7 @@ NEEDS_SECOND_FACTOR = frozenset(
         Act.REFUND,
         Act.TAB_CLOSE,
         Act.CLAIM,
+        Act.PLAYER_CLAIM,
         Act.PEOPLE,
         Act.KEYS,
         Act.WEBHOOKS,

@@ -150,6 +150,7 @@ class Timer(Ticker):
             cloud.watch_contests(name, listener),
             cloud.watch_clock(name),
             cloud.services.receipts,
+            cloud.player_claims,
             cloud.fees,
             cloud.daily,
         )

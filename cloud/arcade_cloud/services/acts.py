@@ -24,7 +24,8 @@ from arcade_cloud.domain.people import Act, Actor, Role, check_may
 from arcade_cloud.domain.reconciling import DayReport
 from arcade_cloud.domain.refunds import RefundWish
 from arcade_cloud.domain.screens import SCREEN_LASTS_MS, Emblem
-from arcade_cloud.errors import BadRequest
+from arcade_cloud.domain.texts import REASON_LENGTH, checked_line
+from arcade_cloud.errors import BadRequest, StoreUnavailable
 from arcade_cloud.services.alerts import Alerts
 from arcade_cloud.services.api_keys import ApiKeys
 from arcade_cloud.services.audit_log import AuditLog, Doing
@@ -34,6 +35,7 @@ from arcade_cloud.services.endpoints import Endpoints
 from arcade_cloud.services.fleet import Fleet
 from arcade_cloud.services.identify import Identify
 from arcade_cloud.services.operations import TEST, TESTS_A_DAY, Operations, grant_id
+from arcade_cloud.services.player_claims import PlayerClaims
 from arcade_cloud.services.tabs import Tabs
 from arcade_shared.errors import BadMessage
 from arcade_shared.times import format_ms
@@ -59,6 +61,7 @@ class Acts:
     daily: DailyReconciliation
     keys: ApiKeys
     endpoints: Endpoints
+    player_claims: PlayerClaims
     log: AuditLog
     identify: Identify
     grant_limit: int | None = None
@@ -252,6 +255,8 @@ class Acts:
                 order_id, by=actor.name, reason=reason, keep_minor=keep_minor, play=play
             )
             doing.after = f"{order.state}, at most {_money(min(keep_minor, found.kept_minor), currency)} kept"
+        with suppress(StoreUnavailable):  # it is done all the same; a claim then stays on the list
+            self.player_claims.refunded(order_id, actor.name)
         return order
 
     def close_tab(self, actor: Actor, order_id: str) -> Order:
@@ -278,6 +283,18 @@ class Acts:
             closed = self.tabs.close_all("restored")
             doing.after = f"{closed} closed"
         return closed
+
+    def decline(self, actor: Actor, order_id: str, *, reason: str) -> None:
+        """Decline a player's claim about an order. The player reads the reason.
+
+        Raises:
+            BadRequest: There is none that waits, or the reason is missing or cannot be shown.
+        """
+        with self.log.doing(actor, Act.PLAYER_CLAIM, order_id, wish=f"decline: {reason}"):
+            why = checked_line(reason, "the reason", REASON_LENGTH)
+            if not why:
+                raise BadRequest("say why: the player reads it")
+            self.player_claims.decline(order_id, why, actor.name)
 
     def _refund_limit(self, actor: Actor, currency: str) -> int | None:
         if actor.role is not Role.MANAGER or not self.refund_limits or not currency:

@@ -21,6 +21,7 @@ from arcade_cloud.services.webhook_watch import WebhookWatch
 
 if TYPE_CHECKING:
     from arcade_cloud.services.desk import Desk
+    from arcade_cloud.services.player_claims import PlayerClaims
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class Dependencies:
 
     Attributes:
         open_desk: What people use, which is imported and made when the console is opened.
+        open_claims: What takes in that credits did not arrive, made when the first order is looked at.
         read_event: Takes a webhook's body and signature, and returns what it reports. It raises BadWebhook if the
             webhook cannot be verified or read.
     """
@@ -47,7 +49,13 @@ class Dependencies:
     settings: Settings
     people: PeopleStore
     open_desk: "Callable[[], Desk]"
+    open_claims: "Callable[[], PlayerClaims]"
     read_event: Callable[[bytes, str], Report]
+
+    @property
+    def player_claims(self) -> "PlayerClaims":
+        """What takes in that credits did not arrive."""
+        return self.open_claims()
 
     @property
     def desk(self) -> "Desk":

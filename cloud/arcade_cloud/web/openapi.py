@@ -173,6 +173,9 @@ def _for_players() -> Schema:
     back = {"303": {"description": "Back to the machine's page"}}
     start = {"200": {"description": "The page", "content": {"text/html": {"schema": {"type": "string"}}}}}
     receipt = {"200": {"description": "The page", "content": {"text/html": {"schema": {"type": "string"}}}}}
+    to_order = {"303": {"description": "Back to the order's page"}}
+    claim = _operation("Say that credits did not arrive", to_order, page_errors=(403, 404, 413, 422, 429, 503))
+    claim["requestBody"] = {"content": {"application/x-www-form-urlencoded": _described("ClaimForm")}}
     return {
         "/": {
             "get": _operation(
@@ -195,6 +198,11 @@ def _for_players() -> Schema:
         "/m/{machine_id}/o/{order_id}/receipt": {
             "parameters": [machine, order],
             "get": _operation("The receipt of an order, to print", receipt, page_errors=(404, 503)),
+        },
+        "/m/{machine_id}/o/{order_id}/claim": {
+            "parameters": [machine, order],
+            "get": _operation("For browsers that return without the form", to_order, page_errors=(404, 503)),
+            "post": claim,
         },
         "/kiosk/{machine_id}": {
             "parameters": [machine],

@@ -51,6 +51,7 @@ EXAMPLES: dict[str, Example] = {
     },
     "Ingested": {"accepted": 0, "refused": [{"index": 0, "reason": "topic must be a string"}]},
     "CheckoutForm": {"offer_id": "credit", "quantity": 1},
+    "ClaimForm": {"credits": 1},
     "MachineState": {"machineId": MACHINE_ID, "ready": True, "word": "Ready to play", "maxCredits": 50},
     "KioskState": {
         "machineId": MACHINE_ID,
@@ -70,6 +71,7 @@ EXAMPLES: dict[str, Example] = {
         "credits": 3,
         "final": True,
         "ask": False,
+        "claimable": 2,
     },
     "OpenApi": {"openapi": "3.1.0", "info": {"title": "Arcade API", "version": "1.0.0"}, "paths": {}},
     "PlayDelivered": {

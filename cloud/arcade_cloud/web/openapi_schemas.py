@@ -67,6 +67,11 @@ def _schemas() -> Schema:
                 "quantity": {"type": "integer", "minimum": 1, "maximum": MAX_QUANTITY, "default": 1},
             },
         },
+        "ClaimForm": {
+            "type": "object",
+            "required": ["credits"],
+            "properties": {"credits": {"type": "integer", "minimum": 1, "description": "How many did not arrive"}},
+        },
         "OpenApi": {"type": "object", "required": ["openapi", "info", "paths"]},
         **_events(),
         "GameOverRequest": an_object("machine_id", machine_id=machine_id),
@@ -105,7 +110,7 @@ def _schemas() -> Schema:
             page={"type": "string", "description": "When this changes, reload the page"},
         ),
         "OrderState": an_object(
-            "phase title detail money delivered credits final ask code",
+            "phase title detail money delivered credits final ask code claimable",
             phase={"enum": list(get_args(Phase))},
             title=text,
             detail=text,
@@ -115,6 +120,11 @@ def _schemas() -> Schema:
             final={"type": "boolean", "description": "Nothing more happens without a person"},
             ask={"type": "boolean", "description": "The player may want to contact the operator"},
             code={"type": "string", "description": "The code that the player tells the operator"},
+            claimable={
+                "type": "integer",
+                "minimum": 0,
+                "description": "Of so many credits the player may say now that they did not arrive",
+            },
         ),
     }
 

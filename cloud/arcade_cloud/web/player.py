@@ -13,8 +13,10 @@ from arcade_cloud.domain.events import PlayerReturned
 from arcade_cloud.domain.limits import MAX_QUANTITY
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import Order
+from arcade_cloud.domain.player_claims import claimable
 from arcade_cloud.domain.screens import Shown
 from arcade_cloud.errors import BadRequest, InvariantBroken, NotFound, NotReady, StoreUnavailable
+from arcade_cloud.web.claim_view import claim_view
 from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.error_responses import status_of, wants_json
 from arcade_cloud.web.guards import known_machine
@@ -65,6 +67,19 @@ def routes(dependencies: Dependencies, visitors: Visitors) -> Blueprint:
         """The receipt of an order, to print."""
         return pages.receipt(pages.known(machine_id), order_id)
 
+    @blueprint.post("/m/<machine_id>/o/<order_id>/claim")
+    def claim(machine_id: str, order_id: str) -> AnyResponse:
+        """Take in that credits did not arrive. Sent twice, it counts once."""
+        visitors.check_order(request)
+        known = pages.known(machine_id)
+        return pages.claim(known, order_id, request.form.get("credits", ""), visitors.phone_of(request))
+
+    @blueprint.get("/m/<machine_id>/o/<order_id>/claim")
+    def claim_again(machine_id: str, order_id: str) -> AnyResponse:
+        """Back to the order: a browser that restores a tab requests this address without the form."""
+        known = pages.known(machine_id)
+        return redirect(url_for("player.order", machine_id=known.machine_id, order_id=order_id), 303)
+
     return blueprint
 
 
@@ -75,6 +90,7 @@ class Pages:
         self._identify = dependencies.identify
         self._sales = dependencies.sales
         self._fulfilment = dependencies.fulfilment
+        self._dependencies = dependencies
         self._settings = dependencies.settings
         self._receipts = dependencies.receipts
 
@@ -145,13 +161,36 @@ class Pages:
         if order.state == "open":
             with suppress(StoreUnavailable):  # the timer asks anyway, only later
                 self._fulfilment.move(order_id, PlayerReturned())
-        view = order_view(order, self._now_ms())
-        return make_response(self._render("order.html", machine, order=order, view=view))
+        return self._order_page(machine, order)
+
+    def claim(self, machine: Machine, order_id: str, credits: str, phone: str) -> AnyResponse:
+        """Take in that so many credits did not arrive, and go back to the order's page."""
+        order = self._order(machine.machine_id, order_id)
+        try:
+            self._dependencies.player_claims.claim(order_id, _number(credits), phone)
+        except BadRequest as error:
+            return self._order_page(machine, order, f"{error}.", status_of(error))
+        return redirect(url_for("player.order", machine_id=machine.machine_id, order_id=order_id), 303)
+
+    def _order_page(self, machine: Machine, order: Order, problem: str = "", status: int = 200) -> Response:
+        """The page. `problem` says why what was asked for was not done."""
+        now_ms = self._now_ms()
+        claim = self._dependencies.player_claims.of(order) if order.state in {"settled", "resolved"} else None
+        page = self._render(
+            "order.html",
+            machine,
+            order=order,
+            view=order_view(order, now_ms),
+            claim=claim_view(order, claim, now_ms),
+            problem=problem,
+        )
+        return make_response(page, status)
 
     def order_state(self, machine_id: str, order_id: str) -> Response:
         """The page's values. Reads only the order, because phones ask for this once a second."""
         order = self._order(machine_id, order_id)
-        return jsonify(code=order.code, **asdict(order_view(order, self._now_ms())))
+        now_ms = self._now_ms()
+        return jsonify(code=order.code, **asdict(order_view(order, now_ms)), claimable=claimable(order, now_ms))
 
     def receipt(self, machine: Machine, order_id: str) -> Response:
         """The receipt of an order. What has settled just now may have no number yet."""
@@ -196,6 +235,11 @@ class Pages:
             contact_link=contact_link(contact),
             **values,
         )
+
+
+def _number(text: str) -> int:
+    """The number of credits in the form; 0 if it is none, which is refused with the right ones."""
+    return int(text) if _QUANTITY.fullmatch(text.strip()) else 0
 
 
 def _quantity(text: str | None) -> int:

@@ -27,6 +27,7 @@ from arcade_cloud.services.rate_limit import Rate, RateLimiter, Share, client_of
 COOKIE = "visitor"
 LIFE_S = 30 * 86_400
 _ID_BYTES, _AGE_BYTES, _MAC_BYTES = 9, 5, 16
+_PHONE_DIGITS = 16
 _SIZE = _ID_BYTES + _AGE_BYTES + _MAC_BYTES
 # Parts of what one address may do in a minute: a visitor with a token; all without one; kiosk and game software;
 # new tokens; reports for software with a key.
@@ -93,6 +94,12 @@ class Visitors:
         visitor = self._visitor(request)
         own = ("emblems of", visitor or client_of(request.remote_addr or ""))
         return self._wait_ms(Share(own, self._rate(VISITOR)), self._share("emblems", request)) == 0
+
+    def phone_of(self, request: Request) -> str:
+        """Tells one visitor, or all of an address who have no token, from others: a hash that leads to nobody."""
+        visitor = self._visitor(request)
+        who = f"visitor {visitor}" if visitor is not None else f"address {client_of(request.remote_addr or '')}"
+        return hmac.digest(self._keys[0], who.encode(), hashlib.sha256).hex()[:_PHONE_DIGITS]
 
     def check_software_order(self, request: Request) -> None:
         """Check that software at this address may begin one more order. It shares the address with visitors.

@@ -17,7 +17,8 @@ from support.site import INGEST_SECRET, Site
 BROWSER = {"Accept": "text/html"}
 API_KEY = "the game software's own key"
 # These cause work elsewhere: so many a minute for one address.
-COUNTED = {"/create-payment-link", "/gameover", "/m/<machine_id>/checkout"}
+COUNTED = {"/create-payment-link", "/gameover", "/m/<machine_id>/checkout", "/m/<machine_id>/o/<order_id>/claim"}
+OF_PLAYERS = ("checkout", "claim")
 # These need a key, and read nothing without it.
 KEYED = {"/ingest": {"X-Ingest-Secret": INGEST_SECRET}, "/gameover": {"X-Api-Key": API_KEY}}
 # This needs an API key, and has a limit for each: tests/cloud/web/test_api_keys.py.
@@ -36,6 +37,8 @@ READING = {
     "/m/<machine_id>",
     "/m/<machine_id>/checkout",
     OF_AN_ORDER,
+    f"{OF_AN_ORDER}/claim",
+    f"{OF_AN_ORDER}/receipt",
     "/kiosk/<machine_id>",
 }
 BODIES = {
@@ -55,6 +58,15 @@ def address(rule: str, order_id: str = "ord_1") -> str:
     for part, value in known.items():
         rule = rule.replace(part, value)
     return rule
+
+
+def played(site: Site) -> str:
+    """An order that was paid and delivered; its id."""
+    order_id = site.begin()
+    site.pay(order_id)
+    site.say_ack(order_id, delivered=1)
+    site.deliver_events()
+    return order_id
 
 
 def watch(site: Site, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -81,11 +93,13 @@ def test_every_route_has_a_bound_of_some_kind() -> None:
 
 @pytest.mark.parametrize("rule", sorted(COUNTED))
 def test_a_route_that_causes_work_is_rate_limited(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    site = Site(rate_limit_per_minute=12 if "checkout" in rule else 6)
-    body = {"data": {}} if "checkout" in rule else {"json": {"machine_id": "cab-01"}}
-    statuses = [site.client.post(address(rule), **body).status_code for _ in range(3)]
+    of_players = rule.endswith(OF_PLAYERS)
+    site = Site(rate_limit_per_minute=12 if of_players else 6)
+    body = {"data": {"credits": "1"}} if of_players else {"json": {"machine_id": "cab-01"}}
+    path = address(rule, played(site)) if rule.endswith("claim") else address(rule)
+    statuses = [site.client.post(path, **body).status_code for _ in range(3)]
     written, calls, sent = watch(site, monkeypatch), len(site.payments.calls), len(site.broker.sent)
-    statuses += [site.client.post(address(rule), **body).status_code for _ in range(5)]
+    statuses += [site.client.post(path, **body).status_code for _ in range(5)]
     assert max(statuses[:3]) < 400
     assert statuses[3:] == [429] * 5
     assert (written, len(site.payments.calls), len(site.broker.sent)) == ([], calls, sent)
@@ -139,6 +153,8 @@ def test_a_route_takes_no_more_than_its_bound(rule: str, monkeypatch: pytest.Mon
     site = Site(gameover_api_key=API_KEY)
     written, bound = watch(site, monkeypatch), BODIES[rule]
     headers = {**KEYED.get(rule, {}), "Content-Type": "application/x-www-form-urlencoded"}
-    assert site.client.post(address(rule), data=b"x" * (bound + 1), headers=headers).status_code == 413
+    path = address(rule, site.begin())
+    written.clear()
+    assert site.client.post(path, data=b"x" * (bound + 1), headers=headers).status_code == 413
     assert not written
-    assert site.client.post(address(rule), data=b"x" * bound, headers=headers).status_code in {303, 400, 422}
+    assert site.client.post(path, data=b"x" * bound, headers=headers).status_code in {303, 400, 422}

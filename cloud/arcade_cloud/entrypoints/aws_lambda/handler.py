@@ -203,7 +203,12 @@ def lambda_function() -> LambdaFunction:
     cloud = build(settings, later=deadline.run_in_time, time_left_s=deadline.left_s)
     for warning in warnings(settings):
         logger.warning("%s", warning)
-    all_watches = (cloud.services.watch, cloud.watch_broker("AWS Lambda"), cloud.watch_clock("AWS Lambda"))
+    all_watches = (
+        cloud.services.watch,
+        cloud.watch_broker("AWS Lambda"),
+        cloud.watch_clock("AWS Lambda"),
+        cloud.player_claims,
+    )
     services, app = cloud.services, create_app(cloud.web_dependencies())
     return LambdaFunction(
         app,

@@ -73,7 +73,7 @@ def _audit(settings: "Settings", options: argparse.Namespace) -> int:
 
 def ended(line: "Audited") -> str:
     """How it ended, in a word."""
-    return "cut short?" if line.outcome is None else line.outcome.result
+    return line.end
 
 
 _COLUMNS: "Sequence[Column[Audited]]" = (

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from flask import Response, make_response, render_template, request
 
 from arcade_cloud.domain import books
+from arcade_cloud.domain.money import plain_amount
 from arcade_cloud.domain.people import Act, may
 from arcade_cloud.domain.pricing import Fee
 from arcade_cloud.errors import BadRequest
@@ -49,6 +50,7 @@ DONE = {
     "same": "Nothing was changed: it was so already.",
     "granted": "The free credits are on their way.",
     "decided": "It is decided; here is its order.",
+    "declined": "It is declined; the player’s page says why.",
     "dismissed": "It is off the list.",
     "tab-closed": "The tab is closed. What was delivered is charged.",
     "refunded": "The refund is on its way. Stripe does it within moments.",
@@ -112,6 +114,7 @@ class Room:
             short_id=short_id,
             now_ms=now_ms,
             day=self.day,
+            plain=plain_amount,
             **words.WORDS,
             **values,
         )

@@ -9,6 +9,7 @@ from arcade_cloud.domain.alerts import grouped
 from arcade_cloud.domain.people import Act
 from arcade_cloud.errors import BadRequest
 from arcade_cloud.services.overview import ALERTS_SHOWN, SLOW_SHOWN
+from arcade_cloud.web.console.claim_pages import CLAIMS_SHOWN
 from arcade_cloud.web.console.payment_pages import PAYMENTS_SHOWN
 from arcade_cloud.web.console.room import Room, text_of
 from arcade_cloud.web.error_responses import status_of
@@ -28,12 +29,14 @@ def add_to(blueprint: Blueprint, room: Room) -> None:
         """What needs a person, the takings so far, and the machines, the worst first."""
         view = room.desk.overview.today()
         payments = len(room.desk.acts.claims.waiting(PAYMENTS_SHOWN))
+        claims = len(room.desk.acts.player_claims.listed(CLAIMS_SHOWN))
         return room.render(
             "today.html",
             "Today",
             view=view,
             payments=payments,
-            needs=view.alerts or view.slow or payments or view.counts.get("dead"),
+            claims=claims,
+            needs=view.alerts or view.slow or payments or claims or view.counts.get("dead"),
             groups=grouped(view.alerts),
             shown=ALERTS_ON_TOP,
             more_alerts=len(view.alerts) == ALERTS_SHOWN,

@@ -57,6 +57,7 @@ ALERT_TITLES: dict[str, str] = {
     "machine_silent": "Machine not heard",
     "meter": "Coin meter",
     "owed": "Money owed to a player",
+    "player_claim": "Credits did not arrive",
     "refund_failed": "A refund failed",
     "settle_refused": "Stripe refuses to settle",
     "settle_slow": "Settling takes long",

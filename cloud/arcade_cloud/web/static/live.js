@@ -32,6 +32,8 @@
     progress.max = state.credits;
     progress.value = state.delivered;
     main.querySelector("[data-ask]").hidden = !state.ask;
+    const claim = main.querySelector("[data-claim]");
+    if (claim) claim.hidden = !state.claimable;
     document.title = state.title + site;
     done = state.final;
   };
