@@ -117,6 +117,7 @@ def connect(
     machine_silent_s: int = 0,
     is_live: bool = False,
     issuing: Issuing | None = None,
+    codes_on_statements: bool = True,
     now_ms: Callable[[], int] = wall_clock_ms,
     monotonic_ms: Callable[[], int] = monotonic_clock_ms,
     later: Callable[[Callable[[], None]], None] = at_once,
@@ -131,6 +132,7 @@ def connect(
         tab_limits: What a tab may hold, in one currency; none: there are no tabs.
         is_live: Stripe moves real money.
         issuing: How receipts are issued; None: without a prefix and without a tax.
+        codes_on_statements: A card's statement shows the order's code.
         zone: The arcade's time zone.
         quiet_hours: When people are told only what cannot wait.
         broker_user: The cloud's own user at the broker.
@@ -161,6 +163,7 @@ def connect(
         base_url=base_url,
         price_id=price_id,
         zone=zone,
+        codes_on_statements=codes_on_statements,
         random_bytes=random_bytes,
     )
     watch = MachineWatch(
@@ -543,6 +546,7 @@ def build(
             machine_silent_s=settings.machine_silent_s,
             is_live=settings.stripe_is_live,
             issuing=settings.issuing,
+            codes_on_statements=settings.statement_suffix,
             zone=settings.timezone,
             quiet_hours=settings.quiet_hours,
             broker_user=settings.broker.username,

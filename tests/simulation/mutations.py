@@ -1073,6 +1073,15 @@ MUTATIONS = (
         elsewhere="tests/cloud/services/test_receipts.py::test_an_order_that_waits_again_gets_no_second_number",
     ),
     _bug(
+        "what Stripe does not write on statements is not sold",
+        (
+            "arcade_cloud.adapters.stripe.gateway:StripeGateway.create_checkout",
+            "not request.statement_suffix or",
+            "True or",
+        ),
+        elsewhere="tests/cloud/web/test_receipt_pages.py::test_an_account_that_takes_no_suffix_sells_all_the_same",
+    ),
+    _bug(
         "a month's list has no credit notes",
         (RECEIPTS + "_document", "if not sums.kept_minor:", "if sums.kept_minor <= 0:"),
         elsewhere="tests/cloud/services/test_receipts.py::test_a_month_s_receipts_and_notes_come_to_its_takings",

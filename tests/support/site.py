@@ -105,6 +105,7 @@ class Site:
             price_id=self.settings.stripe_price_id,
             tab_limits=self.settings.tab_limits,
             issuing=self.settings.issuing,
+            codes_on_statements=self.settings.statement_suffix,
             now_ms=lambda: self.now_ms,
             monotonic_ms=lambda: self.now_ms,
         )

@@ -114,6 +114,7 @@ class Settings:
     tab_limits: tuple[TabLimit, ...]  # the least first; none: there are no tabs
     issuing: Issuing
     receipt_issuer: tuple[str, ...]  # lines; empty: the site's name
+    statement_suffix: bool  # whether a card's statement shows the order's code
     manager_grant_limit: int  # credits in 24 hours
     manager_refund_limits: Mapping[str, int]  # in 24 hours, by currency, in minor units; empty: no limit
     claim_limits: Mapping[str, int]  # of a claim that is granted at once, likewise; empty: none is
@@ -191,6 +192,7 @@ def _read(env: Environment, *, on_lambda: bool) -> Settings:
         tab_limits=_tab_limits(env),
         issuing=_issuing(env),
         receipt_issuer=_receipt_issuer(env),
+        statement_suffix=env.switch("STATEMENT_SUFFIX"),
         manager_grant_limit=env.number("MANAGER_GRANT_LIMIT", 0, 1_000_000),
         manager_refund_limits=_amounts("MANAGER_REFUND_LIMIT", env),
         claim_limits=_amounts("CLAIM_LIMIT", env),

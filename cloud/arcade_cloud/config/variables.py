@@ -336,6 +336,11 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
             name="TAX_RATE",
             meaning="The tax that prices include, in per cent, such as 8: receipts show it. Not set: no tax line.",
         ),
+        Variable(
+            name="STATEMENT_SUFFIX",
+            meaning="0 leaves the order's code off what players find on their card's statement.",
+            default=True,
+        ),
     ),
     "People": (
         Variable(

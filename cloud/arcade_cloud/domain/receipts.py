@@ -29,6 +29,16 @@ _PREFIX = re.compile(r"(?:[A-Za-z0-9./_-]{0,11}[A-Za-z./_-])?", re.ASCII)
 _RATE = re.compile(r"[0-9]{1,2}(\.[0-9]{1,2})?", re.ASCII)
 
 
+def statement_suffix(order_code: str) -> str:
+    """What a card's statement shows of an order, after what it calls the account: `ARCADE* NO 7K2M4P`.
+
+    It has a letter, whatever the code is, and nine characters: with the account's longest prefix of ten, and `* `
+    between them, that is less than the 22 that Stripe allows
+    (docs.stripe.com/get-started/account/statement-descriptors).
+    """
+    return f"NO {order_code}"
+
+
 class ReceiptDue(Struct, frozen=True, kw_only=True):
     """An order that waits for its number.
 

@@ -16,6 +16,8 @@ class CheckoutRequest:
     Attributes:
         is_tab: The amount is only held, for a visit. It can be paid by card alone (and by what rides on one, such
             as Apple Pay): nothing else can be held, and says when the hold ends. The offer's label says what for.
+        statement_suffix: What a card's statement shows after the account's name; empty: nothing. A checkout never
+            fails because of it: if Stripe refuses it, it is left out.
     """
 
     order_id: str
@@ -29,6 +31,7 @@ class CheckoutRequest:
     site: str
     mark: str
     is_tab: bool = False
+    statement_suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

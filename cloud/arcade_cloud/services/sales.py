@@ -6,7 +6,7 @@ the number of credits.
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 
 from arcade_cloud.domain.clocks import why_closed
@@ -19,6 +19,7 @@ from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.offers import next_sold_ms, offer_text, sold_now, still_sold
 from arcade_cloud.domain.order import Credit, Order, OrderPayment
 from arcade_cloud.domain.ownership import Ours, mark
+from arcade_cloud.domain.receipts import statement_suffix
 from arcade_cloud.domain.words import ENGLISH, Words
 from arcade_cloud.errors import BadRequest, NotReady, PaymentsError, PaymentsRefused, UnknownMachine
 from arcade_cloud.ports.payments import CheckoutRequest, Payments
@@ -42,6 +43,7 @@ class Sales:
         base_url: Where players reach this cloud. Our payments name it.
         price_id: The price of one credit at Stripe, for machines without offers of their own.
         zone: In which players read times.
+        codes_on_statements: A card's statement shows the order's code.
     """
 
     fulfilment: Fulfilment
@@ -51,6 +53,7 @@ class Sales:
     base_url: str
     price_id: str | None = None
     zone: tzinfo = UTC
+    codes_on_statements: bool = True
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
 
     def order_page(self, machine_id: str, order_id: str) -> str:
@@ -220,6 +223,8 @@ class Sales:
             StoreUnavailable: Try again later.
         """
         order_id = order.order_id
+        if self.codes_on_statements:
+            request = replace(request, statement_suffix=statement_suffix(order.code))
         try:
             checkout = self.payments.create_checkout(request, key=f"checkout:{order_id}")
         except PaymentsError as error:

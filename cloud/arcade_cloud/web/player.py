@@ -14,6 +14,7 @@ from arcade_cloud.domain.limits import MAX_QUANTITY
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.player_claims import claimable
+from arcade_cloud.domain.receipts import statement_suffix
 from arcade_cloud.domain.screens import Shown
 from arcade_cloud.errors import BadRequest, InvariantBroken, NotFound, NotReady, StoreUnavailable
 from arcade_cloud.web.claim_view import claim_view
@@ -207,6 +208,7 @@ class Pages:
             view=view,
             gets_number=slip.receipt is None and self._receipts.gets_number(slip),
             issuer=self._settings.receipt_issuer or (self._settings.site_name,),
+            on_statement=statement_suffix(order.code) if self._settings.statement_suffix else "",
         )
         return make_response(page)
 

@@ -25,6 +25,9 @@ PAGE_METHODS: dict[str, frozenset[str] | None] = {
 # Those that Stripe can hold before it captures.
 HOLDABLE = frozenset({"card", "link"})
 
+# Prefix, `* ` and suffix together.
+MOST_ON_STATEMENTS = 22
+
 _SESSION_IN_URL = "{CHECKOUT_SESSION_ID}"
 
 
@@ -73,7 +76,7 @@ def _make(state: StripeState, params: Json, lines: list[Json], expires_at: int, 
     currency = lines[0]["currency"]
     total = sum(line["amount_total"] for line in lines)
     _check_total(state, total, currency)
-    plan = _plan(params, currency)
+    plan = _plan(state, params, currency)
     session_id = state.new_id("checkout.session")
     # What follows the hash sign means nothing; Stripe's addresses have about 470 characters, and so have these.
     url = f"{state.base_url}/c/pay/{session_id}#fidkdWxOYHwn{random_letters(340)}"
@@ -126,11 +129,12 @@ def _check_total(state: StripeState, total: int, currency: str) -> None:
         )
 
 
-def _plan(params: Json, currency: str) -> SessionPlan:
+def _plan(state: StripeState, params: Json, currency: str) -> SessionPlan:
     intent_data = params.get("payment_intent_data", {})
     capture_method = intent_data.get("capture_method", "automatic_async")
     options = params.get("payment_method_options", {})
     methods = _methods(params, currency, hold_all=capture_method == "manual")
+    _check_statement(state, intent_data, methods)
     held = {name for name in HOLDABLE if capture_method == "manual" or "capture_method" in options.get(name, {})}
     shown: Json = {"card": {"request_three_d_secure": "automatic"}} if "card" in methods else {}
     for name, chosen in options.items():
@@ -143,7 +147,32 @@ def _plan(params: Json, currency: str) -> SessionPlan:
         intent_metadata=intent_data.get("metadata", {}),
         description=intent_data.get("description"),
         method_options=shown,
+        statement_suffix=intent_data.get("statement_descriptor_suffix"),
     )
+
+
+def _check_statement(state: StripeState, intent_data: Json, methods: tuple[str, ...]) -> None:
+    """Refuse what cannot stand on a statement (docs.stripe.com/get-started/account/statement-descriptors).
+
+    Stripe says what it wants, and not in which words it refuses.
+    """
+    if "statement_descriptor" in intent_data and "card" in methods:
+        raise StripeRefusal(
+            "The `statement_descriptor` parameter cannot be used with card payments: use "
+            "`statement_descriptor_suffix`.",
+            param="payment_intent_data[statement_descriptor]",
+        )
+    suffix = intent_data.get("statement_descriptor_suffix")
+    if suffix is None:
+        return
+    whole = f"{state.rules.statement_prefix}* {suffix}"
+    fits = suffix.isascii() and suffix.isprintable() and len(whole) <= MOST_ON_STATEMENTS
+    if not fits or re.search(r"[A-Za-z]", suffix) is None or re.search(r"[<>\\'\"*]", suffix):
+        raise StripeRefusal(
+            "The statement descriptor suffix must have a letter, no special characters, and with the account's "
+            f"prefix at most {MOST_ON_STATEMENTS} characters.",
+            param="payment_intent_data[statement_descriptor_suffix]",
+        )
 
 
 def _methods(params: Json, currency: str, *, hold_all: bool) -> tuple[str, ...]:

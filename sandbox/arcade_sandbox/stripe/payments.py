@@ -101,6 +101,7 @@ def _intent_of(state: StripeState, session: Json, now_s: int) -> Json:
     )
     intent["metadata"] = dict(plan.intent_metadata)
     intent["description"] = plan.description
+    intent["statement_descriptor_suffix"] = plan.statement_suffix
     intent["capture_method"] = plan.capture_method
     intent["payment_method_types"] = list(plan.methods)
     intent["payment_method_options"] = plan.method_options
@@ -117,6 +118,11 @@ def _new_charge(state: StripeState, intent: Json, method_type: str, held: bool, 
     if method_type == "card":
         details["card"]["last4"] = state.rules.card_last4
     charge = shapes.charge(state.new_id("charge"), now_s, intent, details, state.new_id("payment_method"))
+    suffix, prefix = intent["statement_descriptor_suffix"], state.rules.statement_prefix
+    charge["statement_descriptor_suffix"] = suffix
+    charge["calculated_statement_descriptor"] = (
+        f"{prefix}* {suffix}" if suffix and method_type == "card" else prefix
+    )
     state.put("charge", charge)
     intent["latest_charge"] = charge["id"]
     intent["payment_method"] = charge["payment_method"]

@@ -52,6 +52,8 @@ class StripeRules:
     enforce_smallest_charge: bool = True
     # How the numbers of the cards end that pay from now on.
     card_last4: str = "4242"
+    # What the account calls itself on statements of cards: its shortened descriptor, 2 to 10 characters.
+    statement_prefix: str = "ARCADE"
     # Now and then Stripe sends two events with different ids about one and the same change.
     twin_events: bool = False
     # Fees of an account in Malaysia, for cards (stripe.com/en-my/pricing): 3 % and RM 1.00.
@@ -73,6 +75,7 @@ class SessionPlan:
     intent_metadata: dict[str, str]
     description: str | None
     method_options: Json
+    statement_suffix: str | None = None
 
 
 @dataclass(frozen=True)

@@ -63,10 +63,37 @@ def test_a_receipt_says_who_sold_what_when_for_how_much_with_which_tax_and_how_i
         "Total RM 4.00",
         "Of that 8 % tax RM 0.30",
         "Paid by card ending in 4242",
+        f"Your card's statement shows this payment with NO {site.order(order_id).code} after our name",
     ):
         assert part in text
     assert "Refunded" not in text
     assert "in the end" not in text
+
+
+def test_what_the_statement_shows_is_what_the_receipt_says(site: Site) -> None:
+    order_id = sold(site)
+    with site.payments.stripe.world.world() as (state, _):
+        (charge,) = state.tables["charge"].values()
+    assert charge["calculated_statement_descriptor"] == f"ARCADE* NO {site.order(order_id).code}"
+
+
+def test_without_the_setting_neither_has_the_code() -> None:
+    site = Site(statement_suffix=False)
+    order_id = sold(site)
+    with site.payments.stripe.world.world() as (state, _):
+        (charge,) = state.tables["charge"].values()
+    assert charge["calculated_statement_descriptor"] == "ARCADE"
+    assert "statement" not in text_of(site, order_id)
+
+
+def test_an_account_that_takes_no_suffix_sells_all_the_same(site: Site) -> None:
+    """The longest prefix leaves room for it; a longer one cannot be, but whatever Stripe refuses costs no sale."""
+    site.payments.stripe.world.set_rules(statement_prefix="W" * 12)
+    first, second = sold(site), sold(site)
+    with site.payments.stripe.world.world() as (state, _):
+        charges = list(state.tables["charge"].values())
+    assert [charge["statement_descriptor_suffix"] for charge in charges] == [None, None]
+    assert {site.order(first).state, site.order(second).state} == {"settled"}
 
 
 def test_the_order_s_page_leads_to_it_and_it_leads_back(site: Site) -> None:

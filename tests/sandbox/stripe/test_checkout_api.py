@@ -268,3 +268,31 @@ def test_what_cannot_be_expanded_is_refused(
     sandbox.pay(session.id)
     with pytest.raises(stripe.InvalidRequestError, match="expand"):
         client.v1.checkout.sessions.retrieve(session.id, {"expand": [path]})
+
+
+# --- statements ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "suffix",
+    ["1234567", "NO 7K2M4P longer", "NO <7K>", 'NO "7K"', "NO 7*", "N\N{LATIN CAPITAL LETTER O WITH DIAERESIS}"],
+)
+def test_what_can_not_stand_on_a_statement_is_refused(client: stripe.StripeClient, suffix: str) -> None:
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        client.v1.checkout.sessions.create(
+            checkout_params(payment_intent_data={"statement_descriptor_suffix": suffix})
+        )
+    assert refused.value.param == "payment_intent_data[statement_descriptor_suffix]"
+
+
+def test_a_whole_descriptor_is_refused_for_cards(client: stripe.StripeClient) -> None:
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        client.v1.checkout.sessions.create(
+            checkout_params(payment_intent_data={"statement_descriptor": "ARCADE 7K"})
+        )
+    assert refused.value.param == "payment_intent_data[statement_descriptor]"
+
+
+def test_a_suffix_that_fits_is_taken(client: stripe.StripeClient) -> None:
+    fits = checkout_params(payment_intent_data={"statement_descriptor_suffix": "NO 7K2M4P"})
+    assert client.v1.checkout.sessions.create(fits).url

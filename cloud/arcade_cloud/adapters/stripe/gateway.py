@@ -6,6 +6,7 @@ process with less time passes `time_left_s`, and no call begins that might take 
 """
 
 import itertools
+import logging
 import math
 import threading
 import time
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
     )
     from stripe.params.checkout import SessionCreateParams, SessionCreateParamsLineItem
 
+logger = logging.getLogger(__name__)
+
 Json = dict[str, Any]
 JsonObject = Mapping[str, Any]
 _Answer = TypeVar("_Answer")
@@ -75,6 +78,8 @@ PRICE_TTL_S = 60.0
 # of them asks again after a while.
 PRICE_KEPT_S, PRICE_AGAIN_S = 3600.0, 5.0
 MAX_PRICES = 256
+# After Stripe has refused a suffix for statements, checkouts go without it for so long.
+NO_SUFFIX_S = 3600.0
 # Stripe's largest page, and more entries than any payment of ours has refunds or line items.
 _PAGE = 100
 _MAX_LISTED = 1000
@@ -165,18 +170,31 @@ class StripeGateway:
         self._longest_s = (retries + 1) * (CONNECT_S + answer_s) + retries * PAUSE_S
         self._lock = threading.Lock()
         self._client: stripe.StripeClient | None = None
+        self._no_suffix_until_s = -math.inf
         self._prices: OrderedDict[str, _KnownPrice] = OrderedDict()
 
     # --- checkouts ---------------------------------------------------------------------------------------
 
     def create_checkout(self, request: CheckoutRequest, *, key: str) -> Checkout:
         """Create a hosted Checkout Session. Cards and Link are held; every other method is charged at once."""
-        params = _session_params(request)
-        session = self._ask(
+        if self._monotonic_s() < self._no_suffix_until_s:
+            request = replace(request, statement_suffix="")
+        try:
+            session = self._create(_session_params(request), key)
+        except PaymentsRefused as refusal:
+            if not request.statement_suffix or not _is_about_statement(refusal):
+                raise
+            logger.warning("Stripe takes no suffix for statements, so orders go without it: %s", refusal)
+            self._no_suffix_until_s = self._monotonic_s() + NO_SUFFIX_S
+            # Another key: Stripe answers the same key with the same refusal.
+            session = self._create(_session_params(replace(request, statement_suffix="")), f"{key}:plain")
+        return self._read("a new checkout", lambda: checkout_from(session, None))
+
+    def _create(self, params: "SessionCreateParams", key: str) -> Json:
+        return self._ask(
             "creating a checkout",
             lambda client: client.v1.checkout.sessions.create(params, {"idempotency_key": key}),
         )
-        return self._read("a new checkout", lambda: checkout_from(session, None))
 
     def read_checkout(self, session_id: str) -> Checkout:
         """Read the session, its payment and its line items in one request, or in more as `read_payment` does."""
@@ -451,6 +469,10 @@ _LOOK_UP: "dict[str, Callable[[stripe.StripeClient, str], _HasDict]]" = dict(
 )
 
 
+def _is_about_statement(refusal: PaymentsRefused) -> bool:
+    return "statement_descriptor" in (refusal.param or "") or "statement descriptor" in str(refusal).lower()
+
+
 def _session_params(request: CheckoutRequest) -> "SessionCreateParams":
     offer = request.offer
     word = "credit" if offer.credits == 1 else "credits"
@@ -493,6 +515,8 @@ def _session_params(request: CheckoutRequest) -> "SessionCreateParams":
         params["payment_intent_data"] = {"metadata": metadata, "description": name, "capture_method": "manual"}
         params["allowed_payment_method_types"] = ["card"]
         del params["payment_method_options"]
+    if request.statement_suffix:
+        params["payment_intent_data"]["statement_descriptor_suffix"] = request.statement_suffix
     return params
 
 
