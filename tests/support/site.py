@@ -17,7 +17,7 @@ from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.machines import Machine
 from arcade_cloud.domain.money import Offer
-from arcade_cloud.domain.order import Order
+from arcade_cloud.domain.order import Credit, Order
 from arcade_cloud.services.daily_reconciliation import DailyReconciliation
 from arcade_cloud.services.self_check import SelfCheck
 from arcade_cloud.web.app import create_app
@@ -193,11 +193,13 @@ class Site:
         self, order: Order, state: str = "done", delivered: int = 0, uncertain: int = 0, **fields: Any
     ) -> bytes:
         """A signed ack of the machine that the order is addressed to."""
-        credit = only_credit(order)
+        return self._ack(only_credit(order), state, delivered, uncertain, **fields)
+
+    def _ack(self, credit: Credit, state: str, delivered: int, uncertain: int = 0, **fields: Any) -> bytes:
         command = credit.command
         assert command is not None
         return self._sealed(
-            order.machine_id,
+            credit.machine_id,
             "ack",
             Ack,
             credit_id=command.credit_id,
@@ -217,6 +219,12 @@ class Site:
         order = self.order(order_id)
         payload = self.ack_payload(order, state, delivered, uncertain, **fields)
         self.dependencies.messages.take_in(machine_topic(order.machine_id, "ack"), payload)
+
+    def say_last_ack(self, order_id: str, state: str = "done", delivered: int | None = None) -> None:
+        """Send the cloud an ack for the last play on a tab: all of it was delivered, unless said otherwise."""
+        credit = self.order(order_id).credits[-1]
+        payload = self._ack(credit, state, credit.count if delivered is None else delivered)
+        self.dependencies.messages.take_in(machine_topic(credit.machine_id, "ack"), payload)
 
     def _sealed(self, machine_id: str, kind: Any, cls: Any, **fields: Any) -> bytes:
         key, topic = machine_key(SIGNING_SECRET, machine_id), machine_topic(machine_id, kind)

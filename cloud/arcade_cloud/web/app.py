@@ -18,6 +18,7 @@ from arcade_cloud.web import (
     openapi,
     player,
     proxies,
+    tabs,
     theme,
     webhook,
 )
@@ -54,6 +55,7 @@ def create_app(dependencies: Dependencies) -> Flask:
     app.register_blueprint(ingest.routes(dependencies))
     app.register_blueprint(home.routes(dependencies))
     app.register_blueprint(player.routes(dependencies, visitors))
+    app.register_blueprint(tabs.routes(dependencies, visitors))
     app.register_blueprint(kiosk.routes(dependencies))
     app.register_blueprint(openapi.routes(dependencies))
     headers.install(app, dependencies.settings, headers.player_policy(dependencies.settings))

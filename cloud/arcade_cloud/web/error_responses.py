@@ -74,7 +74,7 @@ STATUS: dict[type[Exception], int] = {
 HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}
 
 # What people see in a browser. With ?format=json the same address responds to programs.
-PAGES = ("/m/", "/kiosk/", "/console")
+PAGES = ("/m/", "/tab", "/kiosk/", "/console")
 
 NOTHING_HERE = "There is nothing at this address."
 WHAT_THERE_IS = "/openapi.json lists what there is."

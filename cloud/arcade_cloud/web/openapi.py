@@ -168,18 +168,16 @@ def _for_players() -> Schema:
     )
     location = {"Location": {"schema": {"type": "string", "format": "uri"}}}
     to_stripe = {"303": {"description": "To the checkout", "headers": location}}
-    checkout = _operation("Start a checkout", to_stripe, page_errors=(403, 404, 409, 413, 422, 429, 502, 503))
-    checkout["requestBody"] = {"content": {"application/x-www-form-urlencoded": _described("CheckoutForm")}}
+    checkout = _form("Start a checkout", to_stripe, "CheckoutForm", (403, 404, 409, 413, 422, 429, 502, 503))
     back = {"303": {"description": "Back to the machine's page"}}
-    start = {"200": {"description": "The page", "content": {"text/html": {"schema": {"type": "string"}}}}}
-    receipt = {"200": {"description": "The page", "content": {"text/html": {"schema": {"type": "string"}}}}}
+    page = {"200": {"description": "The page", "content": {"text/html": {"schema": {"type": "string"}}}}}
+    to_tab = {"303": {"description": "To the tab"}}
     to_order = {"303": {"description": "Back to the order's page"}}
-    claim = _operation("Say that credits did not arrive", to_order, page_errors=(403, 404, 413, 422, 429, 503))
-    claim["requestBody"] = {"content": {"application/x-www-form-urlencoded": _described("ClaimForm")}}
+    claim = _form("Say that credits did not arrive", to_order, "ClaimForm", (403, 404, 413, 422, 429, 503))
     return {
         "/": {
             "get": _operation(
-                "The start page, for browsers: they accept HTML", start, errors=(404,), page_errors=(503,)
+                "The start page, for browsers: they accept HTML", page, errors=(404,), page_errors=(503,)
             )
         },
         "/m/{machine_id}": {
@@ -197,7 +195,28 @@ def _for_players() -> Schema:
         },
         "/m/{machine_id}/o/{order_id}/receipt": {
             "parameters": [machine, order],
-            "get": _operation("The receipt of an order, to print", receipt, page_errors=(404, 503)),
+            "get": _operation("The receipt of an order, to print", page, page_errors=(404, 503)),
+        },
+        "/m/{machine_id}/tab": {
+            "parameters": [machine],
+            "get": _operation("For browsers that return without the form", back, page_errors=(404, 503)),
+            "post": _form(
+                "Open a tab: hold its limit", to_stripe, "TabForm", (403, 404, 409, 413, 422, 429, 502, 503)
+            ),
+        },
+        "/m/{machine_id}/play": {
+            "parameters": [machine],
+            "get": _operation("For browsers that return without the form", back, page_errors=(404, 503)),
+            "post": _form("Play once on the browser's tab", back, "PlayForm", (403, 404, 409, 413, 422, 429, 503)),
+        },
+        "/tab": {"get": _operation("The browser's tab: its plays, and what is left", page, page_errors=(503,))},
+        "/tab/join": {
+            "get": _operation("For browsers that return without the form", to_tab),
+            "post": _form("Have this browser keep a tab", to_tab, "JoinForm", (403, 409, 413, 429, 503)),
+        },
+        "/tab/finish": {
+            "get": _operation("For browsers that return without the form", to_tab),
+            "post": _form("Finish the tab", to_tab, "FinishForm", (403, 409, 413, 503)),
         },
         "/m/{machine_id}/o/{order_id}/claim": {
             "parameters": [machine, order],
@@ -266,6 +285,13 @@ def _page(summary: str, state: str, errors: tuple[int, ...]) -> Schema:
     for status in errors:
         responses[str(status)] = {"description": _ERRORS[status], "content": {**text, **_content("Error")}}
     return {**_operation(summary, responses), "parameters": [wanted]}
+
+
+def _form(summary: str, responses: Schema, form: str, page_errors: tuple[int, ...]) -> Schema:
+    """What a page's form does."""
+    operation = _operation(summary, responses, page_errors=page_errors)
+    operation["requestBody"] = {"content": {"application/x-www-form-urlencoded": _described(form)}}
+    return operation
 
 
 def _content(name: str) -> Schema:

@@ -52,6 +52,10 @@ EXAMPLES: dict[str, Example] = {
     "Ingested": {"accepted": 0, "refused": [{"index": 0, "reason": "topic must be a string"}]},
     "CheckoutForm": {"offer_id": "credit", "quantity": 1},
     "ClaimForm": {"credits": 1},
+    "TabForm": {"limit": 2000},
+    "PlayForm": {"ticket": "WyJ0YWJfMDFhMGM0Il0.5f3c"},
+    "JoinForm": {"secret": "q3xgT2k1b0Yc5mV9d7uJ8hLr4wZ6sN0eKfAiPtXyBoU"},  # nosec B105 - of no tab
+    "FinishForm": {"token": "9a1c64f2b07d5e83a1c64f2b07d5e839"},  # nosec B105 - of no tab
     "MachineState": {"machineId": MACHINE_ID, "ready": True, "word": "Ready to play", "maxCredits": 50},
     "KioskState": {
         "machineId": MACHINE_ID,

@@ -42,6 +42,18 @@ def _schemas() -> Schema:
         payload={"type": ["object", "string"], "description": "The payload as an object, or as text"},
         payload_encoding={"const": "base64", "description": "Set if the payload is base64"},
     )
+    plays: Schema = {
+        "type": "array",
+        "items": an_object(
+            "time machine price result underWay",
+            time=text,
+            machine=text,
+            price=text,
+            result=text,
+            underWay=yes_or_no,
+        ),
+        "description": "Of a tab, the newest first",
+    }
     refused = an_object("index reason", index=count, reason=text)
     return {
         "Error": an_object("error", error=an_object("code message", code=text, message=text)),
@@ -72,6 +84,22 @@ def _schemas() -> Schema:
             "required": ["credits"],
             "properties": {"credits": {"type": "integer", "minimum": 1, "description": "How many did not arrive"}},
         },
+        "TabForm": {
+            "type": "object",
+            "properties": {"limit": {"type": "integer", "description": "One that the page shows, in minor units"}},
+        },
+        "PlayForm": {
+            "type": "object",
+            "properties": {"ticket": {"type": "string", "description": "From the page; it plays once"}},
+        },
+        "JoinForm": {
+            "type": "object",
+            "properties": {"secret": {"type": "string", "description": "From the fragment of the tab's link"}},
+        },
+        "FinishForm": {
+            "type": "object",
+            "properties": {"token": {"type": "string", "description": "From the page"}},
+        },
         "OpenApi": {"type": "object", "required": ["openapi", "info", "paths"]},
         **_events(),
         "GameOverRequest": an_object("machine_id", machine_id=machine_id),
@@ -89,6 +117,23 @@ def _schemas() -> Schema:
             ready=yes_or_no,
             word={"type": "string", "description": "For people: ready, or why not"},
             maxCredits={"type": "integer", "minimum": 0, "description": "The most credits that it takes at once"},
+            tab={
+                **an_object(
+                    "open title whyNot finish unconfirmed leftMinor leastMinor plays",
+                    open=yes_or_no,
+                    title=text,
+                    whyNot={
+                        "type": "string",
+                        "description": "Why nothing can be played on it here now; empty: it can",
+                    },
+                    finish=text,
+                    unconfirmed=text,
+                    leftMinor=count,
+                    leastMinor={**count, "description": "The least that the next play costs"},
+                    plays=plays,
+                ),
+                "description": "The tab of the browser that asks, while it is open or being finished",
+            },
         ),
         "KioskState": an_object(
             "machineId state title detail emblems page",
@@ -116,7 +161,7 @@ def _schemas() -> Schema:
             detail=text,
             money=text,
             delivered={"type": "integer", "minimum": 0, "description": "Credits that the machine has reported"},
-            credits={"type": "integer", "minimum": 1},
+            credits={**count, "description": "0 for a tab"},
             final={"type": "boolean", "description": "Nothing more happens without a person"},
             ask={"type": "boolean", "description": "The player may want to contact the operator"},
             code={"type": "string", "description": "The code that the player tells the operator"},
@@ -125,6 +170,9 @@ def _schemas() -> Schema:
                 "minimum": 0,
                 "description": "Of so many credits the player may say now that they did not arrive",
             },
+            finish={"type": "string", "description": "Of a tab: what the button says that ends it"},
+            unconfirmed={"type": "string", "description": "Of a tab: what no machine has confirmed yet"},
+            plays=plays,
         ),
     }
 

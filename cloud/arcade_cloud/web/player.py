@@ -16,6 +16,7 @@ from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.player_claims import claimable
 from arcade_cloud.domain.receipts import statement_suffix
 from arcade_cloud.domain.screens import Shown
+from arcade_cloud.domain.words import ENGLISH
 from arcade_cloud.errors import BadRequest, InvariantBroken, NotFound, NotReady, StoreUnavailable
 from arcade_cloud.web.claim_view import claim_view
 from arcade_cloud.web.dependencies import Dependencies
@@ -23,6 +24,7 @@ from arcade_cloud.web.error_responses import status_of, wants_json
 from arcade_cloud.web.guards import known_machine
 from arcade_cloud.web.player_view import contact_link, machine_view, order_view, picture
 from arcade_cloud.web.receipt_view import receipt_view
+from arcade_cloud.web.tab_pages import TabPages
 from arcade_cloud.web.visitors import Visitors
 
 _ORDER_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -60,8 +62,9 @@ def routes(dependencies: Dependencies, visitors: Visitors) -> Blueprint:
     def order(machine_id: str, order_id: str) -> Response:
         """The state of an order; `?format=json` keeps the page live."""
         if wants_json():
-            return pages.order_state(machine_id, order_id)
-        return pages.order(pages.known(machine_id), order_id)
+            return pages.order_state(pages.order_at(machine_id, order_id))
+        known = pages.known(machine_id)
+        return pages.order(known, pages.order_at(known.machine_id, order_id))
 
     @blueprint.get("/m/<machine_id>/o/<order_id>/receipt")
     def receipt(machine_id: str, order_id: str) -> Response:
@@ -94,6 +97,7 @@ class Pages:
         self._dependencies = dependencies
         self._settings = dependencies.settings
         self._receipts = dependencies.receipts
+        self._tabs = TabPages(dependencies)
 
     def known(self, machine_id: str) -> Machine:
         """The machine in a page's address.
@@ -120,25 +124,40 @@ class Pages:
             notice: Why the last attempt failed.
             emblem: What its screen shows too.
         """
+        offers, presence = self._sales.offers_shown(machine), self._presence(machine)
         view = machine_view(
             machine,
-            self._sales.offers_shown(machine),
-            self._presence(machine),
+            offers,
+            presence,
             self._now_ms(),
             zone=self._settings.timezone,
             quantities=self._settings.quantities,
             why_not_sold=partial(self._sales.why_not_sold, machine),
         )
-        emblem_ms = 0 if emblem is None else emblem.until_ms - self._now_ms()
         page = self._render(
-            "machine.html", machine, view=view, notice=notice, emblem=emblem, emblem_ms=max(0, emblem_ms)
+            "machine.html",
+            machine,
+            view=view,
+            tab=self._tabs.on_machine(machine, offers, presence, ENGLISH),
+            notice=notice,
+            emblem=emblem,
+            emblem_ms=0 if emblem is None else max(0, emblem.until_ms - self._now_ms()),
         )
         return make_response(page, status)
 
     def machine_state(self, machine: Machine) -> Response:
-        """Whether the machine is ready. Prices stay as the page shows them until an order fixes them."""
+        """Whether the machine is ready, and how the browser's tab stands.
+
+        Prices stay as the page shows them until an order fixes them.
+        """
         view = machine_view(machine, (), self._presence(machine), self._now_ms(), zone=self._settings.timezone)
-        return jsonify(machineId=machine.machine_id, ready=view.ready, word=view.word, maxCredits=view.max_credits)
+        return jsonify(
+            machineId=machine.machine_id,
+            ready=view.ready,
+            word=view.word,
+            maxCredits=view.max_credits,
+            **self._tabs.on_machine_state(machine, ENGLISH),
+        )
 
     def checkout(self, machine: Machine, offer_id: str | None, quantity: str | None) -> AnyResponse:
         """Create an order and redirect to its checkout. If that fails, show the machine's page with the reason."""
@@ -156,17 +175,31 @@ class Pages:
 
     # --- the order ---------------------------------------------------------------------------------------
 
-    def order(self, machine: Machine, order_id: str) -> Response:
-        """The page of an order. If no webhook has reported a payment yet, Stripe is asked soon."""
-        order = self._order(machine.machine_id, order_id)
+    def order_at(self, machine_id: str, order_id: str) -> Order:
+        """The order in a page's address.
+
+        Raises:
+            NotFound: There is none, or it has nothing to do with this machine.
+        """
+        found = self._fulfilment.store.order(order_id) if _ORDER_ID.fullmatch(order_id) else None
+        if found is None or machine_id not in found.machine_ids:
+            raise NotFound("This order does not exist.")
+        return found
+
+    def order(self, machine: Machine, order: Order, *, notice: str = "", status: int = 200) -> Response:
+        """The page of an order. If no webhook has reported a payment yet, Stripe is asked soon.
+
+        Args:
+            notice: Why the last attempt failed.
+        """
         if order.state == "open":
             with suppress(StoreUnavailable):  # the timer asks anyway, only later
-                self._fulfilment.move(order_id, PlayerReturned())
-        return self._order_page(machine, order)
+                self._fulfilment.move(order.order_id, PlayerReturned())
+        return self._order_page(machine, order, notice, status)
 
     def claim(self, machine: Machine, order_id: str, credits: str, phone: str) -> AnyResponse:
         """Take in that so many credits did not arrive, and go back to the order's page."""
-        order = self._order(machine.machine_id, order_id)
+        order = self.order_at(machine.machine_id, order_id)
         try:
             self._dependencies.player_claims.claim(order_id, _number(credits), phone)
         except BadRequest as error:
@@ -176,6 +209,10 @@ class Pages:
     def _order_page(self, machine: Machine, order: Order, problem: str = "", status: int = 200) -> Response:
         """The page. `problem` says why what was asked for was not done."""
         now_ms = self._now_ms()
+        if order.tab is not None:
+            order, view, own = self._tabs.own(order, ENGLISH)
+            page = self._render("tab.html", machine, order=order, view=view, own=own, notice=problem)
+            return make_response(page, status)
         claim = self._dependencies.player_claims.of(order) if order.state in {"settled", "resolved"} else None
         page = self._render(
             "order.html",
@@ -187,15 +224,16 @@ class Pages:
         )
         return make_response(page, status)
 
-    def order_state(self, machine_id: str, order_id: str) -> Response:
-        """The page's values. Reads only the order, because phones ask for this once a second."""
-        order = self._order(machine_id, order_id)
+    def order_state(self, order: Order) -> Response:
+        """The page's values. Reads little more than the order, because phones ask for this once a second."""
         now_ms = self._now_ms()
+        if order.tab is not None:
+            return jsonify(code=order.code, **self._tabs.own_state(order, ENGLISH), claimable=0)
         return jsonify(code=order.code, **asdict(order_view(order, now_ms)), claimable=claimable(order, now_ms))
 
     def receipt(self, machine: Machine, order_id: str) -> Response:
         """The receipt of an order. What has settled just now may have no number yet."""
-        order = self._order(machine.machine_id, order_id)
+        order = self.order_at(machine.machine_id, order_id)
         slip = self._receipts.of_order(order_id)
         store = self._fulfilment.store
         machines = [store.machine(machine_id) for machine_id in order.machine_ids]
@@ -212,11 +250,20 @@ class Pages:
         )
         return make_response(page)
 
-    def _order(self, machine_id: str, order_id: str) -> Order:
-        found = self._fulfilment.store.order(order_id) if _ORDER_ID.fullmatch(order_id) else None
-        if found is None or machine_id not in found.machine_ids:
-            raise NotFound("This order does not exist.")
-        return found
+    # --- the tab -----------------------------------------------------------------------------------------
+
+    def tab(self, order: Order, *, notice: str = "", status: int = 200) -> Response:
+        """A tab's own page, below the address that is the same for every tab."""
+        machine = self._fulfilment.store.machine(order.machine_id) or Machine(machine_id=order.machine_id)
+        return self.order(machine, order, notice=notice, status=status)
+
+    def no_tab(self, status: int = 200, notice: str = "") -> Response:
+        """The page for a browser without a tab."""
+        return make_response(render_template("no_tab.html", notice=notice), status)
+
+    def play_again(self, machine: Machine, ticket: str, status: int) -> Response:
+        """Nobody knows whether a tap has got through. The same tap tells, for it plays once."""
+        return make_response(self._render("play_again.html", machine, ticket=ticket), status)
 
     # --- both --------------------------------------------------------------------------------------------
 

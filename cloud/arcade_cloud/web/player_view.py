@@ -23,6 +23,7 @@ from arcade_shared.messages import MAX_CREDITS
 Phase = Literal[
     "unpaid",  # the player may still pay
     "checking",  # Stripe is asked whether there is a payment
+    "tab",  # a tab is open
     "sending",
     "adding",
     "stopping",
@@ -114,8 +115,7 @@ def machine_view(
         why_not_sold: Why so many of an offer are not sold now, in a sentence; None if they are.
     """
     why_not = why_not_ready(machine, presence, now_ms, zone=zone, words=words)
-    reported = 0 if machine.kind == "subscriber" or presence is None else presence.max_credits
-    max_credits = reported or MAX_CREDITS  # an agent that has reported no limit is not ready
+    max_credits = max_credits_of(machine, presence)
 
     def choice(offer: Offer, quantity: int) -> Choice:
         credits = offer.credits * quantity
@@ -141,6 +141,12 @@ def machine_view(
             if quantity == 1 or offer.credits * quantity <= max_credits
         ),
     )
+
+
+def max_credits_of(machine: Machine, presence: Presence | None) -> int:
+    """The most credits that a machine takes at once."""
+    reported = 0 if machine.kind == "subscriber" or presence is None else presence.max_credits
+    return reported or MAX_CREDITS  # an agent that has reported no limit is not ready
 
 
 def picture(machine: Machine) -> str | None:
@@ -351,12 +357,12 @@ def _closed(order: Order, delivered: int, words: Words) -> View:
     phase: Phase = "added" if delivered == order.ordered else "part" if delivered else "given_back"
     if _was_all_given_back(order):
         phase = "given_back"
-    slow = _is_slow(order)
+    slow = is_slow(order)
     return View(
         phase="help" if order.books.owed_minor > 0 else phase,
         title=_closed_title(order, delivered, words),
         detail=_closed_detail(order, delivered, words),
-        money=_money_of_closed(order, words),
+        money=money_of_closed(order, words),
         delivered=delivered,
         credits=order.ordered,
         final=order.state == "settled",
@@ -366,7 +372,7 @@ def _closed(order: Order, delivered: int, words: Words) -> View:
 
 def _closed_title(order: Order, delivered: int, words: Words) -> str:
     if order.kind != "grant" and (delivered == 0 or _was_all_given_back(order)):
-        return _title_of_return(order, words)
+        return title_of_return(order, words)
     if delivered < order.ordered:
         return _added_so_far(delivered, order, words) if delivered else words.text("No credits were added")
     if "broker" in _resolved_by(order):  # no machine has confirmed more than that
@@ -419,12 +425,12 @@ def _detail_of_given_back(order: Order, delivered: int, words: Words) -> str:
 
 
 def _returned(order: Order, words: Words) -> View:
-    slow = _is_slow(order)
+    slow = is_slow(order)
     return View(
         phase="help" if order.books.owed_minor > 0 else "given_back",
-        title=_title_of_return(order, words),
+        title=title_of_return(order, words),
         detail=words.text("The payment came too late or did not match the order, so no credits were sent."),
-        money=_money_of_closed(order, words),
+        money=money_of_closed(order, words),
         delivered=0,
         credits=order.ordered,
         final=order.state == "settled",
@@ -435,7 +441,8 @@ def _returned(order: Order, words: Words) -> View:
 # --- money that goes back --------------------------------------------------------------------------------
 
 
-def _is_slow(order: Order) -> bool:
+def is_slow(order: Order) -> bool:
+    """Whether Stripe was asked so often for what goes back that a person was told."""
     return order.state != "settled" and order.settlement.attempts >= ALERT_ATTEMPTS
 
 
@@ -457,7 +464,8 @@ def _only_held(order: Order) -> bool:
     return _was_held(order) and shown.refunded_minor == 0 and shown.received_minor <= order.books.target_minor
 
 
-def _title_of_return(order: Order, words: Words) -> str:
+def title_of_return(order: Order, words: Words) -> str:
+    """What becomes of money of which nothing is kept, in a few words."""
     done = order.state == "settled"
     if order.books.owed_minor > 0:
         return words.text("Please contact the operator")
@@ -471,10 +479,10 @@ def _title_of_return(order: Order, words: Words) -> str:
     )
 
 
-def _money_of_closed(order: Order, words: Words) -> str:
+def money_of_closed(order: Order, words: Words) -> str:
     """What the player pays and gets back."""
     text = _sums_of_closed(order, words)
-    if not _is_slow(order):
+    if not is_slow(order):
         return text
     slow = words.text(
         "This is taking longer than usual. It continues automatically, and the operator has been notified."

@@ -16,9 +16,13 @@ from support.site import INGEST_SECRET, Site
 
 BROWSER = {"Accept": "text/html"}
 API_KEY = "the game software's own key"
+# Without a tab these do nothing, and say so.
+FOR_A_TAB = {"/m/<machine_id>/tab", "/m/<machine_id>/play", "/tab/join"}
 # These cause work elsewhere: so many a minute for one address.
-COUNTED = {"/create-payment-link", "/gameover", "/m/<machine_id>/checkout", "/m/<machine_id>/o/<order_id>/claim"}
-OF_PLAYERS = ("checkout", "claim")
+PAGES = {"/m/<machine_id>/checkout", "/m/<machine_id>/o/<order_id>/claim", *FOR_A_TAB}
+COUNTED = {"/create-payment-link", "/gameover", *PAGES}
+# This needs the secret of a tab, and what a page of that tab carries: it may end it once.
+OWNED = {"/tab/finish"}
 # These need a key, and read nothing without it.
 KEYED = {"/ingest": {"X-Ingest-Secret": INGEST_SECRET}, "/gameover": {"X-Api-Key": API_KEY}}
 # This needs an API key, and has a limit for each: tests/cloud/web/test_api_keys.py.
@@ -36,13 +40,18 @@ READING = {
     "/",
     "/m/<machine_id>",
     "/m/<machine_id>/checkout",
+    "/m/<machine_id>/tab",
+    "/m/<machine_id>/play",
+    "/tab",
+    "/tab/join",
+    "/tab/finish",
     OF_AN_ORDER,
     f"{OF_AN_ORDER}/claim",
     f"{OF_AN_ORDER}/receipt",
     "/kiosk/<machine_id>",
 }
 BODIES = {
-    **dict.fromkeys(COUNTED, MAX_BODY_BYTES),
+    **dict.fromkeys(COUNTED | OWNED, MAX_BODY_BYTES),
     **dict.fromkeys(SIGNED, MAX_EVENT_BYTES),
     "/ingest": MAX_INGEST_BYTES,
 }
@@ -85,7 +94,7 @@ def watch(site: Site, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_every_route_has_a_bound_of_some_kind() -> None:
     site = Site()
-    assert routes_of(site, "POST") == COUNTED | set(KEYED) | SIGNED
+    assert routes_of(site, "POST") == COUNTED | OWNED | set(KEYED) | SIGNED
     assert routes_of(site, "GET") == READING | REPORTS
     methods = {method for rule in site.app.url_map.iter_rules() for method in rule.methods or ()}
     assert methods == {"GET", "HEAD", "OPTIONS", "POST"}
@@ -93,14 +102,13 @@ def test_every_route_has_a_bound_of_some_kind() -> None:
 
 @pytest.mark.parametrize("rule", sorted(COUNTED))
 def test_a_route_that_causes_work_is_rate_limited(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    of_players = rule.endswith(OF_PLAYERS)
-    site = Site(rate_limit_per_minute=12 if of_players else 6)
-    body = {"data": {"credits": "1"}} if of_players else {"json": {"machine_id": "cab-01"}}
+    site = Site(rate_limit_per_minute=12 if rule in PAGES else 6)
+    body = {"data": {"credits": "1"}} if rule in PAGES else {"json": {"machine_id": "cab-01"}}
     path = address(rule, played(site)) if rule.endswith("claim") else address(rule)
     statuses = [site.client.post(path, **body).status_code for _ in range(3)]
     written, calls, sent = watch(site, monkeypatch), len(site.payments.calls), len(site.broker.sent)
     statuses += [site.client.post(path, **body).status_code for _ in range(5)]
-    assert max(statuses[:3]) < 400
+    assert max(statuses[:3]) < (429 if rule in FOR_A_TAB else 400)
     assert statuses[3:] == [429] * 5
     assert (written, len(site.payments.calls), len(site.broker.sent)) == ([], calls, sent)
 
@@ -157,4 +165,4 @@ def test_a_route_takes_no_more_than_its_bound(rule: str, monkeypatch: pytest.Mon
     written.clear()
     assert site.client.post(path, data=b"x" * (bound + 1), headers=headers).status_code == 413
     assert not written
-    assert site.client.post(path, data=b"x" * bound, headers=headers).status_code in {303, 400, 422}
+    assert site.client.post(path, data=b"x" * bound, headers=headers).status_code in {303, 400, 409, 422}

@@ -93,6 +93,22 @@ def test_any_form_is_answered(site, offer_id, quantity, machine_id):
 
 @FUZZ
 @given(
+    text=st.text(), cookie=st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters='",;\\'))
+)
+def test_any_form_of_a_tab_is_answered(site, text, cookie):
+    site.client.set_cookie("tab", cookie)
+    for path, name in (
+        ("/m/cab-01/tab", "limit"),
+        ("/m/cab-01/play", "ticket"),
+        ("/tab/join", "secret"),
+        ("/tab/finish", "token"),
+    ):
+        check(site.client.post(path, data={name: text}))
+    check(site.client.get("/tab"))
+
+
+@FUZZ
+@given(
     prefix=st.sampled_from(["/", "/m/", "/m/cab-01/", "/m/cab-01/o/", "/static/", "/webhook/"]),
     path=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=40),
     method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE"]),

@@ -6,6 +6,7 @@ import jsonschema
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from arcade_cloud.domain.tab import TabLimit
 from support.site import INGEST_SECRET, Site
 
 
@@ -54,6 +55,26 @@ def test_answers_are_as_described(site):
         "OrderState": site.client.get(f"/m/cab-01/o/{order_id}?format=json"),
         "Error": site.client.get("/nothing"),
     }
+    _check_answers(document, answers)
+
+
+def test_answers_about_a_tab_are_as_described():
+    site = Site(tab_limits=(TabLimit(2000, "myr"),))
+    document = site.client.get("/openapi.json").get_json()
+    assert site.client.post("/m/cab-01/tab", data={"limit": "2000"}).status_code == 303
+    (order,) = site.store.recent_orders(5)
+    for _ in range(2):
+        answers = {
+            "MachineState": site.client.get("/m/cab-01?format=json"),
+            "OrderState": site.client.get(f"/m/cab-01/o/{order.order_id}?format=json"),
+        }
+        _check_answers(document, answers)
+        if site.order(order.order_id).state == "open":
+            site.pay(order.order_id)
+    assert "tab" in site.client.get("/m/cab-01?format=json").get_json()
+
+
+def _check_answers(document, answers):
     for name, answer in answers.items():
         schema = {
             "$ref": f"#/components/schemas/{name}",

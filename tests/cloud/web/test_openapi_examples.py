@@ -1,6 +1,7 @@
 """Every example in the description of the API fits its schema, and is what the application takes and says."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
@@ -11,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from arcade_cloud.domain.api_keys import SCOPES
 from arcade_cloud.domain.outbox import EVENT_TYPES
+from arcade_cloud.domain.tab import TabLimit
 from arcade_cloud.web import openapi
 from arcade_cloud.web.openapi_examples import ERRORS, ERRORS_OF, EXAMPLES, MACHINE_ID, ORDER_ID, QUERY
 from arcade_cloud.web.openapi_schemas import schemas
@@ -145,9 +147,11 @@ def check_like(answer: Any, example: Any) -> None:
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS, ids=[f"{method} {path}" for path, method in OPERATIONS])
 def test_an_example_is_taken_and_answered_like_its_example(path: str, method: str) -> None:
-    asked = Asked()
-    for_today: dict[str, Any] = {} if path != "/takings" else {"from": _today(asked), "to": _today(asked)}
-    answer = asked.ask(path, method, **for_today)
+    asked = Asked(tab_limits=(TabLimit(2000, "myr"),))
+    change: dict[str, Any] = {} if path != "/takings" else {"from": _today(asked), "to": _today(asked)}
+    if method == "post" and path.endswith(("/play", "/join", "/finish")):
+        change["body"] = _of_a_tab(asked)
+    answer = asked.ask(path, method, **change)
     responses = operation_of(path, method)["responses"]
     status = next(name for name in responses if name[0] in "23")
     assert str(answer.status_code) == status, answer.text
@@ -159,6 +163,22 @@ def test_an_example_is_taken_and_answered_like_its_example(path: str, method: st
         check_like(answer.get_json(), content["example"])
     if path == "/takings":
         assert answer.get_json()["rows"], "nothing to compare"
+
+
+def _of_a_tab(asked: Asked) -> dict[str, str]:
+    """A form of an open tab, which this browser has."""
+    site = asked.site
+    site.client.post("/m/cab-01/tab", data={"limit": "2000"})
+    cookie = site.client.get_cookie("tab")
+    assert cookie is not None
+    order = site.cloud.tabs.found(cookie.value)
+    assert order is not None
+    site.pay(order.order_id)
+    pages = {"ticket": "/m/cab-01", "token": "/tab"}
+    forms = {
+        name: re.findall(rf'name="{name}" value="([^"]+)"', site.client.get(pages[name]).text) for name in pages
+    }
+    return {"ticket": forms["ticket"][-1], "token": forms["token"][0], "secret": cookie.value}
 
 
 def _today(asked: Asked) -> str:
