@@ -110,7 +110,7 @@ def warnings(offers: Sequence[Offer]) -> Iterator[str]:
             )
         elif offer.amount_minor < least_minor:
             price, least = (format_amount(n, offer.currency) for n in (offer.amount_minor, least_minor))
-            yield f"nobody can pay {price}: Stripe charges at least {least}; sell more credits at once"
+            yield f"nobody can pay {price}: Stripe charges at least {least}; sell more credits at once, or on tabs"
 
 
 def offer_text(offer: Offer) -> str:

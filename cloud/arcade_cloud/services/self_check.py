@@ -152,6 +152,8 @@ class SelfCheck:
             else:
                 yield Verdict("STRIPE_PRICE_ID")
         now_ms = self._now_ms
+        # What is too cheap for a payment of its own is sold on tabs.
+        on_tabs = {choice.currency for choice in self.tabs.choices} if self._tabs() is None else set()
         for machine in machines:
             if stage(machine, None, now_ms) == "retired":
                 continue
@@ -161,7 +163,8 @@ class SelfCheck:
                 faults = [str(error)]
             if not machine.offers and price_id is None:
                 faults.append("it has no offers, and STRIPE_PRICE_ID is not set")
-            remarks = (mixed_currencies(machine.offers), *map(too_cheap, machine.offers))
+            payable = [offer for offer in machine.offers if offer.currency not in on_tabs]
+            remarks = (mixed_currencies(machine.offers), *map(too_cheap, payable))
             faults += [text for text in remarks if text is not None]
             name = f"machine {machine.machine_id}, offers"
             yield Verdict(name, "; ".join(faults), "change its offers") if faults else Verdict(name)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from arcade_cloud.domain import books
+from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.people import Role
 from support.console import Console
 from support.pages import words as words_of
@@ -101,6 +102,22 @@ def test_a_day_with_a_tab_is_reconciled(site: TabSite) -> None:
     fees = [line for line in site.store.booked(site.tab.order_id) if line.kind == books.FEE]
     assert {line.machine_id for line in fees} == {"cab-02"}, "where its first play was"
     assert sum(line.moved_minor for line in fees) == 400
+
+
+def test_what_is_too_cheap_for_a_payment_is_no_fault_where_there_are_tabs(site: TabSite) -> None:
+    cheap = Offer(offer_id="cheap", credits=1, amount_minor=100, currency="myr")
+    dear = Offer(offer_id="cheap", credits=1, amount_minor=10, currency="sgd")
+    site.add_machine("cab-01", offers=(cheap,))
+    site.add_machine("cab-02", offers=(dear,))
+
+    def faults() -> dict[str, bool]:
+        return {one.name: one.wrong is not None for one in site.self_check.offers() if "machine" in one.name}
+
+    assert faults() == {"machine cab-01, offers": False, "machine cab-02, offers": True}
+    site.store.__dict__["_form"] = 1
+    assert faults() == {"machine cab-01, offers": True, "machine cab-02, offers": True}
+    tabs = {one.name: one.wrong for one in site.self_check.verdicts()}["tabs"]
+    assert "store upgrade" in (tabs or "")
 
 
 def test_a_manager_may_close_a_tab_and_a_viewer_may_not(site: TabSite) -> None:
