@@ -232,6 +232,12 @@ def _in_plays(change: Callable[[int, Play], Play]) -> Callable[[Evidence], objec
     return _in_steps(spoil)
 
 
+def _rest_told(evidence: Evidence) -> None:
+    """The rest of the hold is told as a refund."""
+    told = {"orderId": TAB, "refunded": "8.00", "currency": "MYR"}
+    evidence.announced.append({"type": "order.refunded", "data": told})
+
+
 def _refunded(evidence: Evidence) -> None:
     """All was to go back, and nothing did."""
     evidence.refunds.append(Refund(250 * S, TAB, 0, certain=True))
@@ -373,6 +379,7 @@ WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     "a play booked twice": ("takings", lambda e: e.takings.append(e.takings[0])),
     "a play not booked": ("takings", lambda e: e.takings.pop()),
     "booked as given back, and kept": ("takings", lambda e: e.takings[0].update(goodwill_minor=100)),
+    "the rest of its hold told as a refund": ("announced", _rest_told),
     "a play that software is not told of": ("announced", lambda e: e.announced.pop(0)),
     "an alert without a cause": ("alerts", lambda e: e.alerts.append(("loss", TAB))),
 }

@@ -131,14 +131,14 @@ def of_step(before: Order, after: Order, at_ms: int) -> list[Event]:
 def given_back_minor(order: Order) -> int:
     """What the player has back of what was held or taken, by what Stripe showed: released, or refunded.
 
-    Of a tab, what was given back of its plays: the rest of its hold was never to be paid.
+    Of a tab, what was refunded, and what was delivered and is let go: the rest of its hold was never to be paid.
     """
-    if order.tab is not None:
-        return order.books.goodwill_minor
     payment = order.payment
     if payment is None or payment.shown is None:
         return 0
     shown = payment.shown
+    if order.tab is not None:
+        return shown.refunded_minor + max(0, order.earned_minor - shown.received_minor - order.books.lost_minor)
     return max(0, shown.amount_minor - shown.received_minor + shown.refunded_minor)
 
 
@@ -168,7 +168,7 @@ def _refund(order: Order, refunded_minor: int, at_ms: int) -> Event:
     shown = None if order.payment is None else order.payment.shown
     paid_minor = order.amount_minor if shown is None else shown.amount_minor
     if order.tab is not None:
-        paid_minor = order.earned_minor
+        paid_minor = max(order.earned_minor, 0 if shown is None else shown.received_minor)
 
     def amount(minor: int) -> str:
         return plain_amount(minor, order.currency)

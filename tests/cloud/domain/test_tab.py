@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from arcade_cloud.domain import outbox
 from arcade_cloud.domain import tab as tabs
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.books import shares
@@ -839,3 +840,39 @@ def test_a_plan_says_what_goes_back() -> None:
 def test_a_tab_without_plays_has_nothing_to_give_back() -> None:
     with pytest.raises(BadRequest, match="nothing to give back"):
         plan(Visit().opened().order, RefundWish())
+
+
+def refund_told(visit: Visit, shown: Payment) -> dict[str, Any]:
+    """What other software is told of money given back when a reading has settled the tab; empty if nothing."""
+    before = visit.order
+    visit.reads(shown)
+    assert visit.state == "settled"
+    events = outbox.of_step(before, visit.order, visit.now_ms)
+    return next((event.data for event in events if event.type == "order.refunded"), {})
+
+
+def test_the_rest_of_the_hold_is_told_as_no_refund() -> None:
+    visit = Visit().opened()
+    visit.plays("cab-01", 300)
+    visit.finishes()
+    assert refund_told(visit, paid(amount_minor=LIMIT, received_minor=300)) == {}
+
+
+def test_a_play_that_is_let_go_and_one_that_is_refunded_are_told() -> None:
+    visit = Visit().opened()
+    visit.plays("cab-01", 300)
+    visit.plays("cab-02", 200)
+    visit.on(RefundAsked("operator", "stuck", play=2))
+    visit.finishes()
+    told = refund_told(visit, paid(amount_minor=LIMIT, received_minor=300))
+    assert (told["paid"], told["refunded"], told["kept"]) == ("5.00", "2.00", "3.00")
+    visit.on(RefundAsked("operator", "stuck", play=1))
+    told = refund_told(visit, paid(amount_minor=LIMIT, received_minor=300, refunded_minor=300))
+    assert (told["paid"], told["refunded"], told["kept"]) == ("5.00", "5.00", "0.00")
+
+
+def test_a_hold_that_is_gone_gave_nothing_back() -> None:
+    visit = Visit().opened()
+    visit.plays("cab-01", 300)
+    visit.reads(gone(amount_minor=LIMIT))
+    assert refund_told(visit, gone(amount_minor=LIMIT)) == {}
