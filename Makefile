@@ -24,7 +24,7 @@ define run_tests
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages tools browser dynamodb emulator demo test test-rest test-all coverage check sim bench image image-test gpio-test wheels bundle lock soak chaos pictures clean
+.PHONY: help setup packages tools browser dynamodb emulator demo test test-rest test-all coverage check sim bench image image-test gpio-test wheels bundle words lock soak chaos pictures clean
 
 help: ## what can be done here (this list)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -103,6 +103,9 @@ wheels: packages ## one wheel per distribution into dist/, each tried alone in a
 
 bundle: packages ## all that a cabinet needs, in one archive in dist/; ARGS="aarch64 x86_64" names architectures
 	@edge/deploy/bundle.sh $(ARGS)
+
+words: packages ## brings the catalogues of players' languages up to date with the texts, compiles them, and says what to translate
+	@PYTHONPATH=tests $(PY) -m support.catalogues
 
 lock: packages ## pins of requirements/*.in anew into *.txt; UPGRADE=1 takes the newest versions
 	@for use in dev cloud edge build stickers; do \

@@ -140,6 +140,21 @@ def test_no_colour_of_an_arcade(browser: Chromium, colour: str) -> None:
         end()
 
 
+@pytest.mark.parametrize("code", ["ms", "zh"])
+def test_no_language(browser: Chromium, code: str) -> None:
+    site = Site()
+    pages = {**machines_in_every_state(site), **orders_in_every_state(site), "nothing": "/m/nobody", "start": "/"}
+    pages["screen"] = "/kiosk/ready"
+    port, end = serve(site.app)
+    try:
+        browser.become(*PHONE)
+        site_url = f"http://127.0.0.1:{port}"
+        found = {name: barriers(browser, f"{site_url}{path}?lang={code}") for name, path in pages.items()}
+        assert {name: said for name, said in found.items() if said} == {}
+    finally:
+        end()
+
+
 def machines_in_every_state(site: Site) -> dict[str, str]:
     """The pages of machines, by what they show."""
     dear = Offer(offer_id="x", credits=1, amount_minor=10**9, currency="vnd")

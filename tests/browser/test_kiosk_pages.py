@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def screen(browser: Chromium) -> Iterator[Chromium]:
 
 @pytest.fixture
 def site() -> Iterator[tuple[Site, str]]:
-    site = Site()
+    site = Site(languages=("en",))
     port, end = serve(site.app)
     try:
         yield site, f"http://127.0.0.1:{port}"
@@ -181,6 +182,36 @@ def test_a_screen_says_that_credits_are_added_until_they_are(screen: Chromium, s
     assert scan(screen, "kiosk-added") == ["https://play.example/m/cab-01"]
 
 
+TITLES = {"en": "Scan to play", "ms": "Imbas untuk main", "zh-Hans": "扫码开玩"}
+
+
+def test_a_screen_speaks_each_language_in_turn_and_fits_in_all_of_them(screen: Chromium) -> None:
+    cloud = Site()
+    cloud.add_machine("cab-01", name="Space Duel", offers=TWELVE)
+    port, end = serve(cloud.app)
+    with ExitStack() as stack:
+        stack.callback(end)
+        for size in SCREENS:
+            screen.become(*size, mobile=False, scale=1)
+            for code in ("en", "ms", "zh"):
+                screen.go(f"http://127.0.0.1:{port}/kiosk/cab-01?lang={code}")
+                assert scan(screen, f"kiosk-{code}-{size[0]}x{size[1]}") == ["https://play.example/m/cab-01"]
+                assert screen.js(OUTSIDE) == [], (size, code)
+                assert screen.js(CUT_OFF) == [], (size, code)
+        screen.go(f"http://127.0.0.1:{port}/kiosk/cab-01")
+        for tag, title in (*TITLES.items(), ("en", TITLES["en"])):
+            screen.wait_for(f"document.querySelector('h1').textContent == '{title}'", 12)
+            assert screen.js("document.documentElement.lang") == tag
+            price = screen.js("document.querySelector('.prices span').innerText")
+            assert {"en": "1 credit", "ms": "1 kredit", "zh-Hans": "1 个游戏币"}[tag] in price
+    screen.wait_for("document.querySelector('main').dataset.state == 'offline'", 20)
+    assert screen.js("document.querySelector('h1').textContent") in {
+        "No connection",
+        "Tiada sambungan",
+        "没有连接",
+    }
+
+
 def test_a_screen_without_scripts_reloads(screen: Chromium, site: tuple[Site, str]) -> None:
     screen.become(*SCREENS[1], mobile=False, scale=1, scripts=False)
     screen.go(f"{site[1]}/kiosk/cab-01")
@@ -190,7 +221,7 @@ def test_a_screen_without_scripts_reloads(screen: Chromium, site: tuple[Site, st
 
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[System]:
-    with System(tmp_path, settings={"QUANTITIES": "1,3"}) as running:
+    with System(tmp_path, settings={"QUANTITIES": "1,3", "LANGUAGES": "en"}) as running:
         yield running
 
 
@@ -230,7 +261,13 @@ def second_scan(screen: Chromium, system: System) -> None:
 @pytest.fixture
 def hasty(tmp_path: Path) -> Iterator[System]:
     """A cloud that gives up on a machine within seconds."""
-    limits = {"DELIVER_WITHIN_S": "4", "SILENCE_LIMIT_S": "65", "HOLD_SILENCE_LIMIT_S": "70", "QUANTITIES": "1,3"}
+    limits = {
+        "DELIVER_WITHIN_S": "4",
+        "SILENCE_LIMIT_S": "65",
+        "HOLD_SILENCE_LIMIT_S": "70",
+        "QUANTITIES": "1,3",
+        "LANGUAGES": "en",
+    }
     with System(tmp_path, settings=limits) as running:
         yield running
 

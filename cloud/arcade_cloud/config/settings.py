@@ -16,6 +16,7 @@ from arcade_cloud.config.host_names import host_name
 from arcade_cloud.config.private_files import why_not_private
 from arcade_cloud.config.variables import default_of
 from arcade_cloud.domain.colours import parse_colour
+from arcade_cloud.domain.languages import LANGUAGES
 from arcade_cloud.domain.limits import MAX_QUANTITY, Limits
 from arcade_cloud.domain.money import currency_of, format_amount, parse_amount
 from arcade_cloud.domain.pricing import STANDARD_FEES, Fee, parse_fee
@@ -97,6 +98,7 @@ class Settings:
     public_base_url: str  # without a slash at its end
     allowed_hosts: frozenset[str]  # names, in lower case, of PUBLIC_BASE_URL and ALLOWED_HOSTS
     site_name: str
+    languages: tuple[str, ...]  # codes, the one for everybody else first
     site_logo: str  # an https address, or a file; empty: none
     site_colour: str  # as #rrggbb; empty: the program's own
     site_machines: bool
@@ -175,6 +177,7 @@ def _read(env: Environment, *, on_lambda: bool) -> Settings:
         public_base_url=public_base_url,
         allowed_hosts=_allowed_hosts(env, public_base_url),
         site_name=env.text("SITE_NAME") or default_of("SITE_NAME", str),
+        languages=_languages(env),
         site_logo=_site_logo(env),
         site_colour=_site_colour(env),
         site_machines=env.switch("SITE_MACHINES"),
@@ -342,6 +345,14 @@ def _site_logo(env: Environment) -> str:
     elif path.stat().st_size > LOGO_AT_MOST:
         env.fault("SITE_LOGO", f"is larger than {LOGO_AT_MOST // 1024} kB: phones load it with every first page")
     return logo
+
+
+def _languages(env: Environment) -> tuple[str, ...]:
+    codes = tuple(dict.fromkeys(env.texts("LANGUAGES") or default_of("LANGUAGES", str).split(",")))
+    for code in codes:
+        if code not in LANGUAGES:
+            env.fault("LANGUAGES", f"must be some of {', '.join(LANGUAGES)}, not {code[:20]!r}")
+    return codes
 
 
 def _site_colour(env: Environment) -> str:

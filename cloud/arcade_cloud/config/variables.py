@@ -175,6 +175,12 @@ SECTIONS: dict[str, tuple[Variable, ...]] = {
             usual=True,
         ),
         Variable(
+            name="LANGUAGES",
+            meaning="In which languages players can read the pages, of en (English), ms (Bahasa Melayu) and zh "
+            "(Chinese); the first is for those who read none of them. A screen shows one after the other.",
+            default="en,ms,zh",
+        ),
+        Variable(
             name="SITE_LOGO",
             meaning="A picture in its place: an address that begins with https://, or a file (.svg, .png, .jpg or "
             ".webp) on this machine, which is served from here.",

@@ -59,10 +59,11 @@ def closed_text(closure: Closure, now_ms: int, zone: tzinfo, words: Words = ENGL
     if closure.until_ms is None:
         return reason
     sentence = reason if reason.endswith(_ENDS) else words.text("%(reason)s.", reason=reason)
-    return words.sentences(sentence, _back(closure.until_ms, now_ms, zone, words))
+    return words.sentences(sentence, back_text(closure.until_ms, now_ms, zone, words))
 
 
-def _back(at_ms: int, now_ms: int, zone: tzinfo, words: Words) -> str:
+def back_text(at_ms: int, now_ms: int, zone: tzinfo, words: Words = ENGLISH) -> str:
+    """When it is back, in a sentence: "Back tomorrow at 18:00."."""
     at, now = _local(at_ms, zone), _local(now_ms, zone)
     days = (at.date() - now.date()).days
     if days <= 0:

@@ -66,6 +66,11 @@ class English:
         return " ".join(filter(None, each))
 
 
+def marked(message: str) -> str:
+    """A text that is kept in a constant, and translated where it is used."""
+    return message
+
+
 # `strftime` writes them in the language of the process.
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),

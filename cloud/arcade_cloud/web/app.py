@@ -15,6 +15,7 @@ from arcade_cloud.web import (
     hosts,
     ingest,
     kiosk,
+    languages,
     openapi,
     player,
     proxies,
@@ -25,7 +26,7 @@ from arcade_cloud.web import (
 from arcade_cloud.web.console_door import ConsoleDoor
 from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.guards import MAX_BODY_BYTES, check_same_site
-from arcade_cloud.web.player_view import contact_link, credits_text
+from arcade_cloud.web.player_view import contact_link
 from arcade_cloud.web.prefix import StagePrefix
 from arcade_cloud.web.visitors import Visitors
 
@@ -44,7 +45,7 @@ def create_app(dependencies: Dependencies) -> Flask:
     error_responses.install(app)
     assets.install(app)
     theme.install(app, dependencies.settings)
-    app.jinja_env.filters["credits"] = credits_text
+    languages.install(app, dependencies.settings)
     app.jinja_env.globals.update(
         site_name=dependencies.settings.site_name,
         contact=dependencies.settings.operator_contact,

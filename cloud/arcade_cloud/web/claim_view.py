@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from arcade_cloud.domain.money import format_amount
 from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.player_claims import claimable
+from arcade_cloud.domain.words import ENGLISH, Words
 from arcade_cloud.services.player_claims import AT_ONCE, Claim
-from arcade_cloud.web.player_view import credits_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,24 +21,27 @@ class ClaimView:
     text: str = ""
 
 
-def claim_view(order: Order, claim: Claim | None, now_ms: int) -> ClaimView:
+def claim_view(order: Order, claim: Claim | None, now_ms: int, words: Words = ENGLISH) -> ClaimView:
     """The claim about an order, or what can be claimed."""
     if claim is None:
         return ClaimView(most=claimable(order, now_ms))
-    said = f"You reported that {credits_text(claim.claimed.credits)} did not arrive."
+    said = words.count(
+        "You reported that %(number)s credit did not arrive.",
+        "You reported that %(number)s credits did not arrive.",
+        claim.claimed.credits,
+    )
     match claim.state:
         case "waits":
-            return ClaimView(
-                most=0, text=f"{said} The operator has been told, and the answer will be on this page."
-            )
+            text = words.text("The operator has been told, and the answer will be on this page.")
         case "granted":
-            return ClaimView(most=0, text=f"{said} {_granted(claim, order)}")
+            text = _granted(claim, order, words)
         case _:
-            return ClaimView(most=0, text=f"{said} The operator’s answer: {claim.answer}")
+            text = words.text("The operator’s answer: %(answer)s", answer=claim.answer)
+    return ClaimView(most=0, text=words.sentences(said, text))
 
 
-def _granted(claim: Claim, order: Order) -> str:
+def _granted(claim: Claim, order: Order, words: Words) -> str:
     if claim.answer != AT_ONCE:
-        return "Money was given back to you."
-    back = format_amount(claim.claimed.back_minor, order.currency).replace(" ", "\u00a0")
-    return f"{back} goes back to you."
+        return words.text("Money was given back to you.")
+    back = words.money(claim.claimed.back_minor, order.currency)
+    return words.text("%(back)s goes back to you.", back=back)

@@ -12,6 +12,7 @@ import werkzeug.exceptions
 from flask import Flask, Response, current_app, jsonify, make_response, render_template, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
+from arcade_cloud.domain.words import ENGLISH, marked
 from arcade_cloud.errors import (
     BadHost,
     BadRequest,
@@ -38,6 +39,7 @@ from arcade_cloud.errors import (
     UnknownHost,
     UnknownMachine,
 )
+from arcade_cloud.web.languages import words
 from arcade_shared.errors import BadMessage
 
 logger = logging.getLogger(__name__)
@@ -76,15 +78,15 @@ HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}
 # What people see in a browser. With ?format=json the same address responds to programs.
 PAGES = ("/m/", "/tab", "/kiosk/", "/console")
 
-NOTHING_HERE = "There is nothing at this address."
+NOTHING_HERE = marked("There is nothing at this address.")
 WHAT_THERE_IS = "/openapi.json lists what there is."
-CONFLICT = "Somebody else is changing the same thing at this moment. Look at it again, then try once more."
-STORE_DOWN = "The database cannot be reached right now. Try again in a few seconds."
-PAYMENTS_DOWN = "The payment provider is not responding. Nothing was charged. Try again in a few seconds."
-PAYMENTS_WRONG = (
+CONFLICT = marked("Somebody else is changing the same thing at this moment. Look at it again, then try once more.")
+STORE_DOWN = marked("The database cannot be reached right now. Try again in a few seconds.")
+PAYMENTS_DOWN = marked("The payment provider is not responding. Nothing was charged. Try again in a few seconds.")
+PAYMENTS_WRONG = marked(
     "The payment provider refused the request. Nothing was charged. The operator must check the setup."
 )
-DEFECT = "Something went wrong on our side. It has been logged."
+DEFECT = marked("Something went wrong on our side. It has been logged.")
 
 
 def status_of(error: Exception) -> int:
@@ -92,17 +94,23 @@ def status_of(error: Exception) -> int:
     return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
 
 
-def error_response(status: int, code: str, message: str) -> Response:
-    """A page where a person asked for one, JSON elsewhere."""
+def error_response(status: int, code: str, message: str, for_players: str | None = None) -> Response:
+    """A page where a person asked for one, JSON elsewhere.
+
+    Args:
+        message: In English, as everything is that software and operators read.
+        for_players: The same in the language of the page; None: a sentence that fits any error.
+    """
     if wants_page():
+        is_console = "console.today" in current_app.view_functions
         unattended = request.path.startswith("/kiosk/")  # nobody is there to reload it
         text = render_template(
             "problem.html",
             title=_title(status),
-            text=message,
+            message=message if is_console or words() is ENGLISH else for_players or _any_error(),
             status=status,
             unattended=unattended,
-            is_console="console.today" in current_app.view_functions,
+            is_console=is_console,
         )
         response = make_response(text)
     else:
@@ -133,15 +141,39 @@ def wants_json() -> bool:
 def _title(status: int) -> str:
     match status:
         case 404:
-            return "Not found"
+            return words().text("Not found")
         case 409:
-            return "Not right now"
+            return words().text("Not right now")
         case 429:
-            return "One moment, please"
+            return words().text("One moment, please")
         case _ if status >= 500:
-            return "That did not work"
+            return words().text("That did not work")
         case _:
-            return "That is not possible"
+            return words().text("That is not possible")
+
+
+def _any_error() -> str:
+    return words().text("This could not be done. Go back, and try again.")
+
+
+def _for_players(error: BadRequest) -> str | None:
+    """What a player reads of an error; None if there is no sentence of its own. Some are translated already."""
+    match error:
+        case TooManyRequests():
+            return words().count(
+                "Too many requests from this address. Try again in %(number)s second.",
+                "Too many requests from this address. Try again in %(number)s seconds.",
+                error.wait_s,
+            )
+        case UnknownMachine():
+            return words().text("There is no machine at this address. The sticker may be an old one.")
+        case CrossSite():
+            return words().text("Another site sent this. Open the machine's page here, and try again.")
+        case BadHost() | UnknownHost():
+            return words().text("There is no site of this name here.")
+        case NotReady() | NotFound():
+            return str(error)
+    return None
 
 
 def install(app: Flask) -> None:
@@ -157,10 +189,9 @@ def install(app: Flask) -> None:
 
 
 def _bad_request(error: BadRequest) -> Response:
-    text = str(error)
-    if isinstance(error, UnknownMachine) and wants_page():
-        text = "There is no machine at this address. The sticker may be an old one."
-    response = error_response(status_of(error), error.code, text)
+    for_players = _for_players(error)
+    text = for_players if for_players and isinstance(error, UnknownMachine) and wants_page() else str(error)
+    response = error_response(status_of(error), error.code, text, for_players)
     if isinstance(error, TooManyRequests):
         response.headers["Retry-After"] = str(error.wait_s)
     return response
@@ -171,20 +202,20 @@ def _bad_message(error: BadMessage) -> Response:
 
 
 def _conflict(error: Conflict) -> Response:
-    return error_response(status_of(error), "conflict", CONFLICT)
+    return error_response(status_of(error), "conflict", CONFLICT, words().text(CONFLICT))
 
 
 def _store_unavailable(error: StoreUnavailable) -> Response:
-    return error_response(status_of(error), "store_unavailable", STORE_DOWN)
+    return error_response(status_of(error), "store_unavailable", STORE_DOWN, words().text(STORE_DOWN))
 
 
 def _payments_unavailable(error: PaymentsUnavailable) -> Response:
-    return error_response(status_of(error), "payments_unavailable", PAYMENTS_DOWN)
+    return error_response(status_of(error), "payments_unavailable", PAYMENTS_DOWN, words().text(PAYMENTS_DOWN))
 
 
 def _payments_refused(error: PaymentsRefused) -> Response:
     logger.error("the payment provider refused: %s", error)
-    return error_response(status_of(error), "payments_refused", PAYMENTS_WRONG)
+    return error_response(status_of(error), "payments_refused", PAYMENTS_WRONG, words().text(PAYMENTS_WRONG))
 
 
 def _http(error: HTTPException) -> Response:
@@ -206,10 +237,10 @@ def _http(error: HTTPException) -> Response:
         )
     if status == 404:
         text = NOTHING_HERE if wants_page() else f"{NOTHING_HERE} {WHAT_THERE_IS}"
-        return error_response(status, NotFound.code, text)
+        return error_response(status, NotFound.code, text, words().text(NOTHING_HERE))
     return error_response(status, code, f"{error.name}: the request cannot be processed.")
 
 
 def _defect(error: Exception) -> Response:
     logger.error("%s %s failed", request.method, request.path, exc_info=error)
-    return error_response(status_of(error), "internal", DEFECT)
+    return error_response(status_of(error), "internal", DEFECT, words().text(DEFECT))

@@ -11,12 +11,14 @@ from markupsafe import Markup
 from arcade_cloud.domain.machines import Machine
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.screens import Emblem
+from arcade_cloud.domain.words import Words
 from arcade_cloud.web import assets
 from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.error_responses import wants_json
 from arcade_cloud.web.guards import known_machine
 from arcade_cloud.web.kiosk_view import KioskView, adding, kiosk_view
-from arcade_cloud.web.player_view import Choice, machine_view, picture
+from arcade_cloud.web.languages import asked, words, words_of
+from arcade_cloud.web.player_view import Choice, emblem_text, machine_view, picture
 
 # Nobody reads more of them on a small screen; the phone shows all.
 PRICES = 4
@@ -29,7 +31,7 @@ PARTS = ("kiosk.css", "kiosk.js", "cabinet.svg")
 def routes(dependencies: Dependencies) -> Blueprint:
     """`/kiosk/<machine>`."""
     blueprint = Blueprint("kiosk", __name__)
-    zone = dependencies.settings.timezone
+    settings, zone = dependencies.settings, dependencies.settings.timezone
     sales, store, now_ms = dependencies.sales, dependencies.fulfilment.store, dependencies.fulfilment.now_ms
 
     @blueprint.get("/kiosk/<machine_id>")
@@ -48,19 +50,21 @@ def routes(dependencies: Dependencies) -> Blueprint:
             now_ms(),
             sells=has_offer and sales.why_closed() is None,
             under_way=adding(machine.machine_id, store.recent_orders(NEWEST, machine_id=machine.machine_id)),
-            coins=dependencies.settings.coins_accepted,
+            coins=settings.coins_accepted,
             zone=zone,
+            words=words(),
         )
         if wants_json():
             return jsonify(
                 machineId=machine.machine_id,
-                page=_version(machine, offers),
-                emblems=[{**one._asdict(), "words": one.words} for one in emblems],
+                page=_version(machine, offers, settings.languages),
+                language=words().language,
+                emblems=[{**one._asdict(), "words": emblem_text(one, words())} for one in emblems],
                 **asdict(view),
             )
-        choices = machine_view(machine, offers, presence, now_ms()).choices
+        choices = machine_view(machine, offers, presence, now_ms(), words=words()).choices
         sold = [choice for choice in choices if choice.quantity == 1]
-        return _page(dependencies, machine, view, sold, emblems, _version(machine, offers))
+        return _page(dependencies, machine, view, sold, emblems, _version(machine, offers, settings.languages))
 
     return blueprint
 
@@ -82,6 +86,8 @@ def _page(
         picture=picture(machine) or assets.asset_url("cabinet.svg"),
         view=view,
         emblems=emblems,
+        emblem_text=emblem_text,
+        spoken=_spoken(dependencies.settings.languages),
         choices=choices[:PRICES],
         more=len(choices) - PRICES,
         code=qr_code(address),
@@ -91,6 +97,12 @@ def _page(
         version=version,
     )
     return make_response(text)
+
+
+def _spoken(offered: Sequence[str]) -> dict[str, Words]:
+    """The languages that the screen shows in turn: the one that its address asks for, or all."""
+    first = asked()
+    return {one: words_of(one) for one in ((first,) if first is not None else offered)}
 
 
 def qr_code(text: str) -> Markup:
@@ -104,8 +116,8 @@ def qr_code(text: str) -> Markup:
     return Markup(code.svg_inline(border=4, omitsize=True, dark="#000", light="#fff"))  # noqa: S704 - segno's own  # nosec B704
 
 
-def _version(machine: Machine, offers: Sequence[Offer]) -> str:
+def _version(machine: Machine, offers: Sequence[Offer], languages: Sequence[str]) -> str:
     """A version that changes with everything on the page that is not live, such as what is sold at this hour."""
     sold = [offer.offer_id for offer in offers] if machine.offers else []
-    parts = [str(machine.version), *sold, *(assets.version(name) for name in PARTS)]
+    parts = [str(machine.version), *sold, *languages, *(assets.version(name) for name in PARTS)]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]

@@ -282,9 +282,15 @@ def _page(summary: str, state: str, errors: tuple[int, ...]) -> Schema:
         "description": "`json` for the state as JSON; anything else is the page",
         "schema": {"type": "string"},
     }
+    language = {
+        "in": "query",
+        "name": "lang",
+        "description": "The language of the texts, of LANGUAGES; else the browser's, or the first of them",
+        "schema": {"type": "string"},
+    }
     for status in errors:
         responses[str(status)] = {"description": _ERRORS[status], "content": {**text, **_content("Error")}}
-    return {**_operation(summary, responses), "parameters": [wanted]}
+    return {**_operation(summary, responses), "parameters": [wanted, language]}
 
 
 def _form(summary: str, responses: Schema, form: str, page_errors: tuple[int, ...]) -> Schema:

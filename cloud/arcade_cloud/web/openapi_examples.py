@@ -8,7 +8,13 @@ MACHINE_ID = "cab-01"
 ORDER_ID = "ord_01a0c4506c0079869e4c10820285b7cc"
 SIGNATURE = "t=1790000000,v1=5257a869e7ecebeda32affa62cdca3fa51cad7e77a0e56ff536d0ce8e108d8bd"
 # What an operation gets besides its body and what stands in its path.
-QUERY: dict[str, Example] = {"from": "2026-11-01", "to": "2026-11-30", "by": "machine", "format": "json"}
+QUERY: dict[str, Example] = {
+    "from": "2026-11-01",
+    "to": "2026-11-30",
+    "by": "machine",
+    "format": "json",
+    "lang": "en",
+}
 
 _ROW = {
     "name": MACHINE_ID,
@@ -62,6 +68,7 @@ EXAMPLES: dict[str, Example] = {
         "state": "ready",
         "title": "Scan to play",
         "detail": "Point your phone's camera at the code.",
+        "language": "en",
         "emblems": [{"colour": "blue", "shape": "star", "words": "blue star"}],
         "page": "44321625dbfb",
     },

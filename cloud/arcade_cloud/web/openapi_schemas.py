@@ -136,11 +136,12 @@ def _schemas() -> Schema:
             },
         ),
         "KioskState": an_object(
-            "machineId state title detail emblems page",
+            "machineId state title detail language emblems page",
             machineId=machine_id,
             state={"enum": list(get_args(KioskState)), "description": "The code is shown in `ready` only"},
             title=text,
             detail=text,
+            language={"type": "string", "description": "Of the texts, as HTML names it"},
             emblems={
                 "type": "array",
                 "maxItems": 2,

@@ -16,13 +16,13 @@ from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.player_claims import claimable
 from arcade_cloud.domain.receipts import statement_suffix
 from arcade_cloud.domain.screens import Shown
-from arcade_cloud.domain.words import ENGLISH
 from arcade_cloud.errors import BadRequest, InvariantBroken, NotFound, NotReady, StoreUnavailable
 from arcade_cloud.web.claim_view import claim_view
 from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.error_responses import status_of, wants_json
 from arcade_cloud.web.guards import known_machine
-from arcade_cloud.web.player_view import contact_link, machine_view, order_view, picture
+from arcade_cloud.web.languages import asked, words
+from arcade_cloud.web.player_view import contact_link, emblem_text, machine_view, order_view, picture
 from arcade_cloud.web.receipt_view import receipt_view
 from arcade_cloud.web.tab_pages import TabPages
 from arcade_cloud.web.visitors import Visitors
@@ -56,7 +56,7 @@ def routes(dependencies: Dependencies, visitors: Visitors) -> Blueprint:
     def checkout_again(machine_id: str) -> AnyResponse:
         """Back to the machine: a browser that restores a tab requests this address without the form."""
         known = pages.known(machine_id)
-        return redirect(url_for("player.machine", machine_id=known.machine_id), 303)
+        return redirect(url_for("player.machine", machine_id=known.machine_id, lang=asked()), 303)
 
     @blueprint.get("/m/<machine_id>/o/<order_id>")
     def order(machine_id: str, order_id: str) -> Response:
@@ -132,16 +132,19 @@ class Pages:
             self._now_ms(),
             zone=self._settings.timezone,
             quantities=self._settings.quantities,
-            why_not_sold=partial(self._sales.why_not_sold, machine),
+            sold_next_ms=self._sales.sold_next_ms(machine),
+            words=words(),
+            why_not_sold=partial(self._sales.why_not_sold, machine, words=words()),
         )
         page = self._render(
             "machine.html",
             machine,
             view=view,
-            tab=self._tabs.on_machine(machine, offers, presence, ENGLISH),
+            tab=self._tabs.on_machine(machine, offers, presence, words()),
             notice=notice,
             emblem=emblem,
             emblem_ms=0 if emblem is None else max(0, emblem.until_ms - self._now_ms()),
+            emblem_words="" if emblem is None else emblem_text(emblem.emblem, words()),
         )
         return make_response(page, status)
 
@@ -150,25 +153,28 @@ class Pages:
 
         Prices stay as the page shows them until an order fixes them.
         """
-        view = machine_view(machine, (), self._presence(machine), self._now_ms(), zone=self._settings.timezone)
+        view = machine_view(
+            machine, (), self._presence(machine), self._now_ms(), zone=self._settings.timezone, words=words()
+        )
         return jsonify(
             machineId=machine.machine_id,
             ready=view.ready,
             word=view.word,
             maxCredits=view.max_credits,
-            **self._tabs.on_machine_state(machine, ENGLISH),
+            **self._tabs.on_machine_state(machine, words()),
         )
 
     def checkout(self, machine: Machine, offer_id: str | None, quantity: str | None) -> AnyResponse:
         """Create an order and redirect to its checkout. If that fails, show the machine's page with the reason."""
         try:
             order = self._sales.begin_checkout(
-                machine.machine_id, offer_id=offer_id or None, quantity=_quantity(quantity)
+                machine.machine_id, offer_id=offer_id or None, quantity=_quantity(quantity), words=words()
             )
         except NotReady as error:
-            return self.machine(machine, f"{error} Nothing was charged.", status_of(error))
+            return self.machine(machine, _uncharged(str(error)), status_of(error))
         except BadRequest as error:
-            return self.machine(machine, "This is no longer sold here. Nothing was charged.", status_of(error))
+            gone = words().text("This is no longer sold here.")
+            return self.machine(machine, _uncharged(gone), status_of(error))
         if order.checkout_url is None:
             raise InvariantBroken(f"order {order.order_id}: begun without a checkout")
         return redirect(order.checkout_url, 303)
@@ -183,7 +189,7 @@ class Pages:
         """
         found = self._fulfilment.store.order(order_id) if _ORDER_ID.fullmatch(order_id) else None
         if found is None or machine_id not in found.machine_ids:
-            raise NotFound("This order does not exist.")
+            raise NotFound(words().text("This order does not exist."))
         return found
 
     def order(self, machine: Machine, order: Order, *, notice: str = "", status: int = 200) -> Response:
@@ -210,7 +216,7 @@ class Pages:
         """The page. `problem` says why what was asked for was not done."""
         now_ms = self._now_ms()
         if order.tab is not None:
-            order, view, own = self._tabs.own(order, ENGLISH)
+            order, view, own = self._tabs.own(order, words())
             page = self._render("tab.html", machine, order=order, view=view, own=own, notice=problem)
             return make_response(page, status)
         claim = self._dependencies.player_claims.of(order) if order.state in {"settled", "resolved"} else None
@@ -218,8 +224,8 @@ class Pages:
             "order.html",
             machine,
             order=order,
-            view=order_view(order, now_ms),
-            claim=claim_view(order, claim, now_ms),
+            view=order_view(order, now_ms, words()),
+            claim=claim_view(order, claim, now_ms, words()),
             problem=problem,
         )
         return make_response(page, status)
@@ -228,8 +234,10 @@ class Pages:
         """The page's values. Reads little more than the order, because phones ask for this once a second."""
         now_ms = self._now_ms()
         if order.tab is not None:
-            return jsonify(code=order.code, **self._tabs.own_state(order, ENGLISH), claimable=0)
-        return jsonify(code=order.code, **asdict(order_view(order, now_ms)), claimable=claimable(order, now_ms))
+            return jsonify(code=order.code, **self._tabs.own_state(order, words()), claimable=0)
+        return jsonify(
+            code=order.code, **asdict(order_view(order, now_ms, words())), claimable=claimable(order, now_ms)
+        )
 
     def receipt(self, machine: Machine, order_id: str) -> Response:
         """The receipt of an order. What has settled just now may have no number yet."""
@@ -289,6 +297,10 @@ class Pages:
 def _number(text: str) -> int:
     """The number of credits in the form; 0 if it is none, which is refused with the right ones."""
     return int(text) if _QUANTITY.fullmatch(text.strip()) else 0
+
+
+def _uncharged(why: str) -> str:
+    return words().sentences(why, words().text("Nothing was charged."))
 
 
 def _quantity(text: str | None) -> int:

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import Literal
 
+from arcade_cloud.domain.closure import back_text
 from arcade_cloud.domain.machines import Machine, Presence, why_not_ready
 from arcade_cloud.domain.money import Offer, Payment
 from arcade_cloud.domain.order import Delivery, Order
 from arcade_cloud.domain.payment import is_kept_for_a_while
+from arcade_cloud.domain.screens import Colour, Emblem, Shape
 from arcade_cloud.domain.settlement import ALERT_ATTEMPTS
 from arcade_cloud.domain.texts import is_picture_address
-from arcade_cloud.domain.words import ENGLISH, Words
+from arcade_cloud.domain.words import ENGLISH, Words, marked
 from arcade_cloud.errors import InvariantBroken
 from arcade_shared.messages import MAX_CREDITS
 
@@ -36,6 +38,22 @@ Phase = Literal[
 
 _MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _PHONE = re.compile(r"\+?[0-9][0-9 ()./-]{4,}")
+
+
+_COLOURS: dict[Colour, str] = {
+    "red": marked("red"),
+    "blue": marked("blue"),
+    "green": marked("green"),
+    "yellow": marked("yellow"),
+}
+_SHAPES: dict[Shape, str] = {
+    "star": marked("star"),
+    "heart": marked("heart"),
+    "circle": marked("circle"),
+    "square": marked("square"),
+    "triangle": marked("triangle"),
+    "moon": marked("moon"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +98,17 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineView:
-    """A machine as a player sees it. `word` says in a few words whether it can be paid now."""
+    """A machine as a player sees it. `word` says in a few words whether it can be paid now.
+
+    Attributes:
+        nothing: Why there are no choices; empty if there are some.
+    """
 
     ready: bool
     word: str
     max_credits: int
     choices: tuple[Choice, ...]
+    nothing: str = ""
 
     @property
     def unsold(self) -> str:
@@ -104,6 +127,7 @@ def machine_view(
     *,
     zone: tzinfo = UTC,
     quantities: Sequence[int] = (1,),
+    sold_next_ms: int | None = None,
     why_not_sold: Callable[[Offer, int], str | None] = lambda _offer, _quantity: None,
     words: Words = ENGLISH,
 ) -> MachineView:
@@ -112,6 +136,7 @@ def machine_view(
     Args:
         quantities: How many of it a machine with a single offer sells at once; each is a button.
         zone: In which players read times.
+        sold_next_ms: When something is sold, if nothing is at this hour.
         why_not_sold: Why so many of an offer are not sold now, in a sentence; None if they are.
     """
     why_not = why_not_ready(machine, presence, now_ms, zone=zone, words=words)
@@ -130,8 +155,13 @@ def machine_view(
             unsold=unsold is not None,
         )
 
+    nothing = words.text("You cannot pay by phone here yet.")
+    if sold_next_ms is not None:
+        back = back_text(sold_next_ms, now_ms, zone, words)
+        nothing = words.sentences(words.text("Nothing is sold here at this hour."), back)
     return MachineView(
         ready=why_not is None,
+        nothing="" if offers else nothing,
         word=why_not or words.text("Ready to play"),
         max_credits=max_credits,
         choices=tuple(
@@ -164,6 +194,13 @@ def contact_link(contact: str) -> str | None:
     if _PHONE.fullmatch(contact):
         return "tel:" + "".join(c for c in contact if c in "+0123456789")
     return None
+
+
+def emblem_text(emblem: Emblem, words: Words = ENGLISH) -> str:
+    """The sign on a machine's screen, such as `blue star`."""
+    return words.text(
+        "%(colour)s %(shape)s", colour=words.text(_COLOURS[emblem.colour]), shape=words.text(_SHAPES[emblem.shape])
+    )
 
 
 # --- an order --------------------------------------------------------------------------------------------

@@ -8,10 +8,11 @@ from arcade_cloud.domain.closure import local_text
 from arcade_cloud.domain.money import format_amount
 from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.receipts import Document, rate_text
+from arcade_cloud.domain.words import marked
 from arcade_cloud.services.receipts import Slip
 
 # How Stripe's methods are called by people. Others are called as Stripe calls them.
-METHODS = {"card": "card", "fpx": "FPX", "grabpay": "GrabPay", "link": "Link"}
+METHODS = {"card": marked("card"), "fpx": "FPX", "grabpay": "GrabPay", "link": "Link"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

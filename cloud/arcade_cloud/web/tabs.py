@@ -6,7 +6,6 @@ from flask import Blueprint, Response, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from arcade_cloud.domain.order import Order
-from arcade_cloud.domain.words import ENGLISH
 from arcade_cloud.errors import (
     BadRequest,
     InvariantBroken,
@@ -19,6 +18,7 @@ from arcade_cloud.errors import (
 )
 from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.error_responses import status_of
+from arcade_cloud.web.languages import words
 from arcade_cloud.web.player import Pages
 from arcade_cloud.web.tab_cookie import TabCookie, check_form
 from arcade_cloud.web.tab_pages import TabPages, refusal_text
@@ -71,7 +71,7 @@ def routes(dependencies: Dependencies, visitors: Visitors) -> Blueprint:
         except UnknownMachine:
             raise
         except BadRequest as error:
-            notice = refusal_text(error, tab_pages.here(), ENGLISH)
+            notice = refusal_text(error, tab_pages.here(), words())
             return pages.machine(machine, notice, status_of(error))
         return redirect(url_for("player.machine", machine_id=credit.machine_id), 303)
 
@@ -111,7 +111,7 @@ def routes(dependencies: Dependencies, visitors: Visitors) -> Blueprint:
             tabs.finish(secret)
         except (PageOutdated, TabClosed) as error:
             mine = tab_pages.here()
-            notice = refusal_text(error, mine, ENGLISH)
+            notice = refusal_text(error, mine, words())
             if mine is None:
                 return pages.no_tab(status_of(error), notice)
             return pages.tab(mine, notice=notice, status=status_of(error))

@@ -604,3 +604,9 @@ def test_a_logo_that_phones_would_load_for_long_is_a_fault(tmp_path: Path) -> No
     logo.write_bytes(b"x" * 51_201)
     fault = the_fault(SITE_LOGO=str(logo))
     assert "is larger than 50 kB" in fault
+
+
+def test_the_languages_are_codes_and_each_counts_once() -> None:
+    assert load_with().languages == ("en", "ms", "zh")
+    assert load_with(LANGUAGES="ms, en,ms").languages == ("ms", "en")
+    assert "must be some of en, ms, zh, not 'de'" in the_fault(LANGUAGES="en,de")

@@ -1,6 +1,8 @@
 """What the player reads, in every state that an order can reach by its own rules."""
 
 import dataclasses
+import re
+from datetime import datetime
 
 import msgspec
 import pytest
@@ -446,7 +448,39 @@ def test_every_order_has_a_view_and_only_the_machines_report_is_success(events):
         _check(life.order, view_of(life))
 
 
+class Loud:
+    """Says everything in capitals but its values, which have none: what is not in capitals was not translated."""
+
+    language = "en"
+
+    def text(self, message: str, /, **values: object) -> str:
+        return (
+            "".join(part if part.startswith("%(") else part.upper() for part in _PARTS.findall(message)) % values
+        )
+
+    def count(self, one: str, many: str, number: int, /, **values: object) -> str:
+        return self.text(one if number == 1 else many, number=number, **values)
+
+    def money(self, amount_minor: int, currency: str) -> str:
+        return str(amount_minor)
+
+    def time(self, at: datetime) -> str:
+        return "18:00"
+
+    def day(self, at: datetime, *, year: bool) -> str:
+        return "28"
+
+    def sentences(self, *each: str) -> str:
+        return " ".join(filter(None, each))
+
+
+_PARTS = re.compile(r"%\(\w+\)s|[^%]+")
+
+
 def _check(order: Order, view: View) -> None:
+    loud = order_view(order, order.created_at_ms, Loud())
+    for text in (loud.title, loud.detail, loud.money):
+        assert text == text.upper(), "somebody who reads no English reads this"
     shown = None if order.payment is None else order.payment.shown
     assert all(text.strip() == text and text for text in (view.title, view.detail, view.money))
     assert view.final == (order.state == "settled" or (order.state == "abandoned" and order.due_at_ms is None))

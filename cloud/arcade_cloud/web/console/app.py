@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Flask
 
-from arcade_cloud.web import assets, error_responses, headers, hosts
+from arcade_cloud.web import assets, error_responses, headers, hosts, languages
 from arcade_cloud.web.console import (
     account_pages,
     audit_pages,
@@ -29,7 +29,6 @@ from arcade_cloud.web.console.room import Room
 from arcade_cloud.web.console_door import PREFIX
 from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.guards import MAX_BODY_BYTES, check_same_site
-from arcade_cloud.web.player_view import credits_text
 
 
 def create_console(dependencies: Dependencies) -> Flask:
@@ -40,7 +39,8 @@ def create_console(dependencies: Dependencies) -> Flask:
     app.url_map.strict_slashes = False
     error_responses.install(app)
     assets.install(app)
-    app.jinja_env.filters.update(credits=credits_text, coded=words.coded, sentence=words.sentence)
+    languages.install_words(app)
+    app.jinja_env.filters.update(coded=words.coded, sentence=words.sentence)
     app.jinja_env.globals.update(
         site_name=settings.site_name, contact="", contact_link="", operator_contact=settings.operator_contact
     )

@@ -111,7 +111,7 @@
     if (done || document.hidden) return;
     const ms = pause();
     if (ms) timer = setTimeout(ask, ms);
-    else note("This page has stopped updating. Reload it to see the latest.");
+    else note(main.dataset.over);
   };
   const ask = async () => {
     if (asking || done) return;
@@ -129,7 +129,7 @@
       note("");
     } catch {
       failures += 1;
-      if (failures >= 3) note("No connection at the moment. Still trying.");
+      if (failures >= 3) note(main.dataset.lost);
     } finally {
       clearTimeout(late);
       asking = false;
