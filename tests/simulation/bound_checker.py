@@ -170,8 +170,12 @@ class Bounds:
         return clear_from(self._no_stripe, paid_ms) + 1000 * RECONCILE_S + self.passes(4)
 
     def closed(self, over_ms: int) -> int:
-        """By when a tab is closed whose time was over then: by a process whose clock is not plainly wrong."""
-        return clear_from(self._no_time, clear_from(self._away, over_ms)) + self.passes(3)
+        """By when a tab is closed whose time was over then: by a process whose clock is not plainly wrong.
+
+        What a clock that was ahead has put off by less than a minute is not looked for.
+        """
+        put_off_ms = 1000 * (REPEAT_S + self.limits.tab_fresh_s // 2) if self.evidence.wrong_clocks else 0
+        return clear_from(self._no_time, clear_from(self._away, over_ms)) + put_off_ms + self.passes(3)
 
     def settled(self, resolved_ms: int) -> int:
         """By when the money is where it belongs."""

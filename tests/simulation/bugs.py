@@ -1,4 +1,4 @@
-"""What a deliberate bug is; `mutations.py` plants it."""
+"""What a deliberate bug is: `mutations.py` plants it, and `tab_bugs.py` has those of tabs."""
 
 from dataclasses import dataclass
 

@@ -94,13 +94,17 @@ class Purchase:
 
 @dataclass(frozen=True)
 class Refund:
-    """What the operator asked for; `certain` if the answer came. `play`: of a tab this play alone, from 1."""
+    """What the operator asked for; `certain` if the answer came.
+
+    `play`: of a tab this play alone, from 1. `done_ms`: when the answer came.
+    """
 
     at_ms: int
     order_id: str
     keep_minor: int
     certain: bool
     play: int | None = None
+    done_ms: int = 0
 
 
 @dataclass(frozen=True)

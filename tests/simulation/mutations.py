@@ -16,6 +16,7 @@ from simulation.bugs import Edit, Mutation
 from simulation.bugs import bug as _bug
 from simulation.checkers import Broken
 from simulation.running import one
+from simulation.tab_bugs import TAB_BUGS
 
 LIFE = "arcade_cloud.domain.life:"
 CREDIT = "arcade_cloud.domain.credit:"
@@ -1187,6 +1188,7 @@ MUTATIONS = (
         ("arcade_cloud.domain.api_keys:is_valid", "is_its_own and key.revoked_at_ms is None", "is_its_own"),
         elsewhere="tests/cloud/web/test_api_keys.py::test_a_revoked_key_is_refused_at_once_and_for_good",
     ),
+    *TAB_BUGS,
 )
 
 

@@ -153,7 +153,7 @@ def _ages(case: Case) -> Iterator[Broken]:
         if at_ms is None or tap.shown_ms == 0:
             continue
         slack_ms = case.evidence.apart_ms(tap.shown_ms, tap.at_ms)
-        if at_ms - tap.shown_ms >= TICKET_LIFE_MS + slack_ms + COMMITTED_MS:
+        if at_ms - tap.shown_ms >= TICKET_LIFE_MS + slack_ms:
             yield Broken(
                 "2", "tickets", f"ticket {tap.ticket} has drawn {at_ms - tap.shown_ms} ms after it was shown"
             )
@@ -304,7 +304,7 @@ def _asked_back(case: Case, purchase: Purchase, steps: list[tuple[Step, TabStep]
         is_this = refund.order_id == purchase.order_id and refund.play is None
         if not (is_this and refund.certain):
             continue
-        before = [(step, tab) for step, tab in steps if step.at_ms <= refund.at_ms + SENT_WITHIN_MS][-1:]
+        before = [(step, tab) for step, tab in steps if step.at_ms <= max(refund.at_ms, refund.done_ms)][-1:]
         for step, tab in before:
             if step.state not in ("funded", "revoking"):
                 continue

@@ -187,8 +187,13 @@ class TabPlayers:
         times_ms = self._rng.choice(
             ((300,), (700,), (3_000,), (300, 301), (500, 520), (200, 9_000), (700, 90_000))
         )
-        if self._rng.random() < 0.05:
+        dice = self._rng.random()
+        if dice < 0.05:
             times_ms = (*times_ms, 11 * MINUTE, DAY)
+        elif dice < 0.12:  # the page was left open
+            times_ms = (self._rng.choice((9, 10, 11)) * MINUTE + SECOND,)
+        elif dice < 0.2 and not self._cloud.store.unavailable:  # it costs something else by then
+            self._sell(ticket.machine_id, self._rng.choice(CHEAP[self._currency]))
         for at_ms in times_ms:
             self._scheduler.after(at_ms, lambda: self._tap(visit, ticket))
         if len(self._visits) > 1 and self._rng.random() < 0.03:
@@ -282,7 +287,9 @@ class TabPlayers:
             ),
         )
         self._scheduler.note("refund asked", visit.order_id[-6:], keep_minor, done is not None)
-        self._evidence.refunds.append(Refund(now_ms, visit.order_id, keep_minor, done is not None))
+        self._evidence.refunds.append(
+            Refund(now_ms, visit.order_id, keep_minor, done is not None, done_ms=self._scheduler.now_ms)
+        )
         if self._rng.random() < 0.3:
             self._later((1, 30, 600), lambda: self._refund(visit, limit))
 

@@ -631,6 +631,26 @@ def test_a_sum_below_stripes_minimum_is_let_go_and_booked_as_goodwill() -> None:
     assert "loss" not in visit.kinds
 
 
+def test_closed_is_closed_though_its_hold_is_read_standing() -> None:
+    visit = Visit().opened()
+    assert visit.draws()
+    visit.finishes()
+    visit.reads(held(amount_minor=LIMIT))
+    assert visit.closed_by == "player"
+    assert visit.why_not("cab-02") == "closed"
+
+
+def test_each_play_is_rounded_by_itself() -> None:
+    """One of three for RM 5.00, at two machines: 166.67 and 166.67 are 332, and not 333."""
+    visit = Visit().opened()
+    for machine_id in ("cab-01", "cab-02"):
+        assert visit.draws(machine_id, 500, 3)
+        visit.ack(delivered=1)
+    visit.finishes()
+    visit.reads(held(amount_minor=LIMIT))
+    assert visit.settle == ("capture", 332)
+
+
 def test_a_tab_is_never_captured_whole() -> None:
     visit = Visit().opened()
     visit.plays("cab-01", 400)
