@@ -146,6 +146,8 @@ class System:
         with ThreadPoolExecutor(os.cpu_count()) as at_once:
             for cabinet in at_once.map(self._cabinet, self.machine_ids):
                 self.cabinets[cabinet.machine_id] = cabinet
+        if "TAB_LIMITS" in self.settings:  # only the newest form of the store's records holds tabs
+            self.cli("store", "upgrade", "--yes")
         self.start_cloud()
         for cabinet in self.cabinets.values():
             cabinet.agent.start()
