@@ -18,7 +18,17 @@ from support.site import Site, check_error
 
 BROWSER = {"Accept": "text/html"}
 # What no language translates.
-NAMES = ("Test Arcade", "Street Fighter II", "cab-0\\d", "START", "English", "Bahasa Melayu", "play.example", "RM")
+NAMES = (
+    "Test Arcade",
+    "Street Fighter II",
+    "cab-0\\d",
+    "START",
+    "English",
+    "Bahasa Melayu",
+    "play.example",
+    "RM",
+    "NO [A-Z2-7]{6}",
+)
 
 
 # --- the catalogues --------------------------------------------------------------------------------------
