@@ -325,11 +325,16 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def under_way_since_ms(self) -> int | None:
         """Since when its money or credits are under way: since it was paid for, or made if it costs nothing.
 
-        None: they are not, or there is neither a payment nor a command yet.
+        None: they are not, or there is neither a payment nor a command yet. On a tab each play counts since it was
+        drawn, and the money since the tab was closed; an open tab on which nothing is under way waits for nobody.
         """
         if self.state not in UNDER_WAY or not (self.payment_intent or self.credit_ids):
             return None
         arrival = None if self.payment is None else self.payment.arrival
+        if self.tab is not None and self.state != "returning":
+            drawn = [c.drawn_at_ms for c in self.credits if c.under_way and c.drawn_at_ms is not None]
+            closed = [] if self.tab.closing is None else [self.tab.closing.at_ms]
+            return min(drawn or closed, default=None)
         return self.created_at_ms if arrival is None else arrival.paid_at_ms
 
     @property

@@ -513,6 +513,27 @@ def test_what_is_under_way_at_the_end_runs_to_its_own_end_and_then_the_money_mov
     assert visit.captures == [500]
 
 
+def test_an_open_tab_takes_no_longer_than_its_plays_do() -> None:
+    visit = Visit().opened()
+    since = [visit.order.under_way_since_ms]
+    visit.until(NOW_MS + 600_000, hold=HOLD)
+    assert visit.draws("cab-01", 300)
+    since.append(visit.order.under_way_since_ms)
+    drawn_ms = visit.now_ms
+    visit.until(NOW_MS + 610_000, hold=HOLD)
+    assert visit.draws("cab-02", 300)
+    since.append(visit.order.under_way_since_ms)
+    visit.ack(0)
+    visit.ack(1)
+    since.append(visit.order.under_way_since_ms)
+    visit.finishes()  # its money is to be captured
+    since.append(visit.order.under_way_since_ms)
+    visit.reads(HOLD)
+    visit.reads(paid(amount_minor=LIMIT, received_minor=600))
+    since.append(visit.order.under_way_since_ms)
+    assert since == [None, drawn_ms, drawn_ms, None, visit.now_ms, None]
+
+
 def test_nobody_draws_for_an_hour() -> None:
     visit = Visit().opened()
     visit.until(NOW_MS + 1_800_000, hold=HOLD)
