@@ -24,10 +24,14 @@ FEW, MACHINES = 40, 160
 # Whoever asks for a page has a session, and is a person.
 SIGNED_IN = 2
 # How many requests a page makes at the most; others make twenty. Lists lie in eight partitions, or less.
+DOWNLOADS = ("console.receipts_csv", "console.receipts_summary_csv")
 MOST = {
     # Tallies of all and of the machines on top, the lines of a week ago, machines, alerts, what is under way.
     "console.today": 44,
     "console.books": 31 + 8,  # a report for each day, and the machines
+    # A download of all that a month has booked: each day has eight parts, and so has what is named by the month.
+    "console.receipts_csv": 31 * 9 + 20,
+    "console.receipts_summary_csv": 31 * 9 + 20,
     "console.takings_lines": 32,  # the tallies of the month, then those and the lines of one day, and the totals
 }
 
@@ -122,5 +126,7 @@ def test_every_page_is_read_without_a_scan_and_a_larger_arcade_costs_no_page_mor
     grow(site, range(FEW, MACHINES))
     large = counted()
     more = {kind: large[kind] - small[kind] for kind in pages if large[kind] - small[kind]}
+    for kind in DOWNLOADS:  # what was booked here asked for no number; each such order is looked up, once
+        assert more.pop(kind)["Query"] <= MACHINES
     # Presences are read a hundred at a time, side by side.
     assert all(set(names) == {"BatchGetItem"} and names["BatchGetItem"] <= 2 for names in more.values()), more
