@@ -182,7 +182,7 @@ def test_a_screen_says_that_credits_are_added_until_they_are(screen: Chromium, s
     assert scan(screen, "kiosk-added") == ["https://play.example/m/cab-01"]
 
 
-TITLES = {"en": "Scan to play", "ms": "Imbas untuk main", "zh-Hans": "扫码开玩"}
+TITLES = {"en": "Scan to play", "ms": "Imbas, main!", "zh-Hans": "扫码开玩"}
 
 
 def test_a_screen_speaks_each_language_in_turn_and_fits_in_all_of_them(screen: Chromium) -> None:

@@ -387,7 +387,7 @@ def test_under_a_prefix_every_route_and_every_link_works(site):
     page = site.client.get("/m/cab-01", **prefixed).text
     assert 'action="/prod/m/cab-01/checkout"' in page
     assert 'href="/prod/static/arcade.css?v=' in page
-    assert 'data-state-url="/prod/m/cab-01?format=json"' in page
+    assert 'data-state-url="/prod/m/cab-01?format=json&amp;lang=en"' in page
     back = site.client.get("/m/cab-01/checkout", **prefixed)
     assert back.headers["Location"] == "/prod/m/cab-01"
 
