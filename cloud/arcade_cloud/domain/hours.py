@@ -47,6 +47,13 @@ class Hours(Struct, frozen=True, gc=False):
         """Whether it is that time, or was a moment ago, so that a page which is open may still show it."""
         return any(self.holds(at_ms - 60_000 * ago, zone) for ago in range(SHOWN_MINUTES + 1))
 
+    def ends(self, now_ms: int, zone: tzinfo) -> datetime | None:
+        """When it is over, by the arcade's clock; None where it lasts for whole days."""
+        if self.length_minutes == DAY_MINUTES:
+            return None
+        day = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(zone).date()
+        return datetime.combine(day, time(*divmod(self.until_minute % DAY_MINUTES, 60)), zone)
+
     def next_ms(self, now_ms: int, zone: tzinfo) -> int:
         """When it begins next, epoch milliseconds."""
         today = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(zone).date()

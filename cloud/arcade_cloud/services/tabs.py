@@ -11,6 +11,7 @@ import hmac
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 from msgspec import Struct
@@ -25,6 +26,7 @@ from arcade_cloud.domain.offers import still_sold
 from arcade_cloud.domain.order import ClosedBy, Credit, Draw, Order, OrderPayment, Tab
 from arcade_cloud.domain.ownership import Ours, mark
 from arcade_cloud.domain.tab import TabLimit
+from arcade_cloud.domain.words import ENGLISH, Words
 from arcade_cloud.errors import (
     BadRequest,
     NotEnough,
@@ -33,6 +35,7 @@ from arcade_cloud.errors import (
     PaymentsRefused,
     PriceChanged,
     TabClosed,
+    TabWaits,
     TooLittle,
     TryLater,
 )
@@ -68,9 +71,9 @@ _OUTDATED = "This page is no longer up to date. Look at it again, then tap."
 _ERRORS: dict[rules.Reason, Callable[[str], BadRequest]] = {
     "closed": TabClosed,
     "not_open": TabClosed,
-    "unread": NotReady,
-    "busy": NotReady,
-    "clock": NotReady,
+    "unread": partial(TabWaits, reason="unread"),
+    "busy": partial(TabWaits, reason="busy"),
+    "clock": partial(TabWaits, reason="clock"),
     "too_little": TooLittle,
     "not_enough": NotEnough,
     "too_many": NotEnough,
@@ -118,8 +121,11 @@ class Tabs:
             return None
         return "the store keeps its orders in a form that holds no tab: run arcade-cloud store upgrade"
 
-    def begin(self, machine_id: object, limit_minor: int) -> tuple[Order, str]:
+    def begin(self, machine_id: object, limit_minor: int, *, words: Words = ENGLISH) -> tuple[Order, str]:
         """Begin a tab with a checkout, at its `checkout_url`. It opens once its hold was read back.
+
+        Args:
+            words: The language of the player who asks.
 
         Returns:
             The order, and the secret by which the player's browser finds the tab again (`found`). It is told here
@@ -134,11 +140,11 @@ class Tabs:
             StoreUnavailable: Try again later. As with every other error, nobody can have paid.
         """
         machine = self.sales.machine(machine_id)
-        self.sales.ready_installation(machine, 1)
+        self.sales.ready_installation(machine, 1, words=words)
         choice = next((one for one in self.limits(machine) if one.amount_minor == limit_minor), None)
         if choice is None:
             raise BadRequest(f"machine {machine.machine_id} opens no tab with this limit")
-        if (closed := self.sales.why_closed()) is not None:
+        if (closed := self.sales.why_closed(words)) is not None:
             raise NotReady(closed)
         now_ms = self.fulfilment.now_ms()
         order_id = "tab_" + uuid7(now_ms, self.random_bytes).replace("-", "")
@@ -155,7 +161,7 @@ class Tabs:
             tab=Tab(machine_id=machine.machine_id, secret_hash=rules.hash_of(secret)),
         )
         self.fulfilment.begin(order, "Ordered")
-        return self.sales.send_to_checkout(order, self._checkout(order, machine, choice)), secret
+        return self.sales.send_to_checkout(order, self._checkout(order, machine, choice), words=words), secret
 
     def _checkout(self, order: Order, machine: Machine, choice: TabLimit) -> CheckoutRequest:
         ours = Ours(
@@ -234,8 +240,11 @@ class Tabs:
         body = base64.urlsafe_b64encode(msgspec.json.encode(ticket)).decode().rstrip("=")
         return f"{body}.{_signature(self.keyring.of_tabs[0], body)}"
 
-    def draw(self, secret: str, ticket: str) -> tuple[Order, Credit]:
+    def draw(self, secret: str, ticket: str, *, words: Words = ENGLISH) -> tuple[Order, Credit]:
         """Draw what a ticket is for. The same ticket draws once: later, what it has drawn is returned.
+
+        Args:
+            words: The language of the player who taps.
 
         Raises:
             TabClosed: There is no such tab, or nothing more can be drawn on it.
@@ -259,7 +268,7 @@ class Tabs:
             return order, drawn
         if (why_not := self.why_not(order)) is not None:
             raise _ERRORS[why_not.reason](why_not.text)
-        credit = self._credit(wanted, token)
+        credit = self._credit(wanted, token, words)
         moved = self.fulfilment.move(order.order_id, Drawn(credit, wanted.currency)) or order
         drawn = rules.credit_drawn_by(moved, token)
         if drawn is not None:
@@ -269,7 +278,7 @@ class Tabs:
             raise TryLater("Nothing was drawn. Try again in a moment.")
         raise _ERRORS[found.reason](found.text)
 
-    def _credit(self, wanted: _Ticket, token: str) -> Credit:
+    def _credit(self, wanted: _Ticket, token: str, words: Words) -> Credit:
         """What the ticket is for, as it is sold now."""
         machine = self.sales.machine(wanted.machine_id)
         offers = {offer.offer_id: offer for offer in self.sales.offers(machine)}
@@ -279,7 +288,7 @@ class Tabs:
         is_sold = offer is not None and still_sold(offer, self.fulfilment.now_ms(), self.sales.zone)
         if offer is None or not is_sold or sold != (wanted.credits, wanted.price_minor, wanted.currency):
             raise PriceChanged("The price has changed. Look at it again, then tap.")
-        installation = self.sales.ready_installation(machine, wanted.credits)
+        installation = self.sales.ready_installation(machine, wanted.credits, words=words)
         credit = self.sales.credit(machine, offer, number, installation)
         return msgspec.structs.replace(credit, draw=Draw(token=token, at_ms=wanted.at_ms))
 

@@ -171,10 +171,10 @@ class Pages:
                 machine.machine_id, offer_id=offer_id or None, quantity=_quantity(quantity), words=words()
             )
         except NotReady as error:
-            return self.machine(machine, _uncharged(str(error)), status_of(error))
+            return self.machine(machine, uncharged(str(error)), status_of(error))
         except BadRequest as error:
             gone = words().text("This is no longer sold here.")
-            return self.machine(machine, _uncharged(gone), status_of(error))
+            return self.machine(machine, uncharged(gone), status_of(error))
         if order.checkout_url is None:
             raise InvariantBroken(f"order {order.order_id}: begun without a checkout")
         return redirect(order.checkout_url, 303)
@@ -299,7 +299,8 @@ def _number(text: str) -> int:
     return int(text) if _QUANTITY.fullmatch(text.strip()) else 0
 
 
-def _uncharged(why: str) -> str:
+def uncharged(why: str) -> str:
+    """Why nothing was sold, with the sentence that players want to read then."""
     return words().sentences(why, words().text("Nothing was charged."))
 
 

@@ -150,7 +150,7 @@ def machine_view(
             quantity=quantity,
             credits=credits,
             price=words.money(offer.amount_minor * quantity, offer.currency),
-            label=offer.label if quantity == 1 and offer.label != credits_text(offer.credits) else "",
+            label=_label(offer, zone, now_ms, words) if quantity == 1 else "",
             why_not=unsold or why_not_ready(machine, presence, now_ms, credits, zone, words) or "",
             unsold=unsold is not None,
         )
@@ -171,6 +171,17 @@ def machine_view(
             if quantity == 1 or offer.credits * quantity <= max_credits
         ),
     )
+
+
+def _label(offer: Offer, zone: tzinfo, now_ms: int, words: Words) -> str:
+    """What stands below the credits of an offer: its name, its bonus, how long it is sold."""
+    parts = [offer.label] if offer.label != credits_text(offer.credits) else []
+    if offer.bonus:
+        parts.append(words.text("%(paid)s + %(bonus)s free", paid=offer.credits - offer.bonus, bonus=offer.bonus))
+    end = None if offer.hours is None else offer.hours.ends(now_ms, zone)
+    if end is not None:
+        parts.append(words.text("until %(time)s", time=words.time(end)))
+    return " · ".join(filter(None, parts))
 
 
 def max_credits_of(machine: Machine, presence: Presence | None) -> int:

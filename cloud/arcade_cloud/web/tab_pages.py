@@ -10,7 +10,7 @@ from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.tab import PLAYS_AT_MOST
 from arcade_cloud.domain.words import Words
-from arcade_cloud.errors import BadRequest, NotEnough, PageOutdated, PriceChanged, TabClosed, TooLittle
+from arcade_cloud.errors import BadRequest, NotEnough, PageOutdated, PriceChanged, TabClosed, TabWaits, TooLittle
 from arcade_cloud.web import tab_view
 from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.player_view import View
@@ -187,7 +187,8 @@ def refusal_text(error: BadRequest, order: Order | None, words: Words) -> str:
         return tab_view.reason_text("too_many" if too_many else "not_enough", order, words)
     if isinstance(error, TooLittle):
         return tab_view.reason_text("too_little", order, words)
-    return words.sentences(str(error), words.text("Nothing was played."))
+    why = tab_view.reason_text(error.reason, order, words) if isinstance(error, TabWaits) else str(error)
+    return words.sentences(why, words.text("Nothing was played."))
 
 
 def _is_shown(order: Order) -> bool:

@@ -19,7 +19,7 @@ from arcade_cloud.errors import (
 from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.error_responses import status_of
 from arcade_cloud.web.languages import words
-from arcade_cloud.web.player import Pages
+from arcade_cloud.web.player import Pages, uncharged
 from arcade_cloud.web.tab_cookie import TabCookie, check_form
 from arcade_cloud.web.tab_pages import TabPages, refusal_text
 from arcade_cloud.web.visitors import Visitors
@@ -46,13 +46,15 @@ def routes(dependencies: Dependencies, visitors: Visitors) -> Blueprint:
         if mine is not None and _goes_on(mine, machine.machine_id, limit, dependencies.fulfilment.now_ms()):
             return redirect(mine.checkout_url or "", 303)
         try:
-            order, secret = tabs.begin(machine.machine_id, limit)
+            order, secret = tabs.begin(machine.machine_id, limit, words=words())
         except NotReady as error:
-            return pages.machine(machine, f"{error} Nothing was charged.", status_of(error))
+            return pages.machine(machine, uncharged(str(error)), status_of(error))
         except UnknownMachine:
             raise
         except BadRequest as error:
-            return pages.machine(machine, "This tab cannot be opened here. Nothing was charged.", status_of(error))
+            return pages.machine(
+                machine, uncharged(words().text("This tab cannot be opened here.")), status_of(error)
+            )
         if order.checkout_url is None:
             raise InvariantBroken(f"tab {order.order_id}: begun without a checkout")
         response = redirect(order.checkout_url, 303)
@@ -65,7 +67,7 @@ def routes(dependencies: Dependencies, visitors: Visitors) -> Blueprint:
         visitors.check_order(request)
         machine, ticket = pages.known(machine_id), request.form.get("ticket", "")
         try:
-            _, credit = tabs.draw(cookie.secret(), ticket)
+            _, credit = tabs.draw(cookie.secret(), ticket, words=words())
         except (StoreUnavailable, TryLater) as error:  # the same ticket tells what became of it
             return pages.play_again(machine, ticket, status_of(error))
         except UnknownMachine:
@@ -94,9 +96,11 @@ def routes(dependencies: Dependencies, visitors: Visitors) -> Blueprint:
         secret, mine = request.form.get("secret", ""), tab_pages.here()
         found = tabs.found(secret)
         if found is None:
-            return pages.no_tab(409, "This link leads to no tab any more.")
+            return pages.no_tab(409, words().text("This link leads to no tab any more."))
         if mine is not None and mine.is_open_tab and mine.order_id != found.order_id:
-            notice = "This phone has an open tab of its own. Finish it first, then open the link again."
+            notice = words().text(
+                "This phone has an open tab of its own. Finish it first, then open the link again."
+            )
             return pages.tab(mine, notice=notice, status=409)
         response = redirect(url_for("tab.tab"), 303)
         cookie.keep(response, secret)

@@ -13,6 +13,7 @@ from arcade_cloud.domain.effects import PARTIAL_CAPTURE
 from arcade_cloud.domain.events import CheckoutFailed, CheckoutMade, Due, Outcome, PaymentReported, RefundAsked
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.money import Offer
+from arcade_cloud.domain.offers import parse_offers
 from arcade_cloud.domain.order import CheckoutPage, Order
 from arcade_cloud.domain.settlement import ALERT_ATTEMPTS
 from arcade_cloud.web.player_view import View, contact_link, machine_view, order_view, picture
@@ -576,3 +577,17 @@ def test_a_settled_order_that_is_reopened_is_not_final():
     life = Life().settled(2, paid())
     reopened = changed(changed(life.order, done=False), due_at_ms=life.now_ms)
     assert not order_view(reopened, life.now_ms).final
+
+
+def test_an_offer_says_what_is_free_and_how_long_it_is_sold() -> None:
+    offers = parse_offers(
+        ["3=5.00MYR", "6+1=12.00MYR", "3=4.00MYR/14:00-17:00", "6+1=9.00MYR/22:00-24:00", "1=2.00MYR/sat"]
+    )
+    view = machine_view(Machine(machine_id="cab-01", offers=offers), offers, None, NOW_MS)
+    assert [choice.label for choice in view.choices] == [
+        "",
+        "6 + 1 free",
+        "until 17:00",
+        "6 + 1 free · until 00:00",
+        "",
+    ]

@@ -516,3 +516,18 @@ def test_no_address_that_is_logged_has_the_secret(site: Site, phone: Phone) -> N
         phone.opens(path)
         addresses = re.findall(r'(?:src|href|action|data-state-url)="([^"]+)"', phone.page)
         assert all(phone.cookie not in address.partition("#")[0] for address in addresses)
+
+
+def test_why_a_tap_plays_nothing_is_said_in_the_players_language(site: Site, phone: Phone) -> None:
+    phone.opens("/m/cab-01?lang=ms")
+    phone.opens_tab()
+    first, second = phone.tickets()[0], phone.tickets()[0]
+    assert phone.posts("/m/cab-01/play", ticket=first).status_code == 303
+    answer = phone.posts("/m/cab-01/play", ticket=second)
+    assert answer.status_code == 409
+    assert "Mesin masih menambah kredit anda." in phone.sees(answer)
+    assert "still adding" not in answer.text
+    assert "Pautan ini tidak lagi membuka" in phone.sees(phone.posts("/tab/join", secret="nobody"))
+    assert "Tab ini tidak boleh dibuka di sini." in phone.sees(
+        Phone(site).posts("/m/cab-01/tab?lang=ms", limit="1")
+    )
