@@ -51,6 +51,7 @@ TABLE = {
     Act.REFUND: "om--",
     Act.TAB_CLOSE: "om--",
     Act.CLAIM: "om--",
+    Act.PLAYER_CLAIM: "om--",
     Act.RECONCILE: "OM--",
     Act.ACCEPT: "OM--",
     Act.PEOPLE: "o---",

@@ -93,7 +93,7 @@ def contents(part: Any) -> dict[str, Any]:
     """A copy of what a store in memory holds, with its parts."""
     held = {name: value for name, value in vars(part).items() if name not in {"_lock", "_check_up", "unavailable"}}
     return {
-        name: contents(value) if name in {"people", "software"} else copy.deepcopy(value)
+        name: contents(value) if name in {"people", "software", "receipts"} else copy.deepcopy(value)
         for name, value in held.items()
     }
 
