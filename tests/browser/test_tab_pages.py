@@ -29,6 +29,10 @@ PLAY = "button[data-price]"
 NAMES = {"cab-01": "Street Fighter II", "cab-02": "Dance Dance Revolution", "cab-03": "Claw"}
 
 
+# It names an icon, or the browser asks for one and complains, perhaps about the next page.
+PAYMENT_PAGE = '<title>Checkout</title><link rel="icon" href="data:,"><h1>Pay here</h1>'
+
+
 @dataclass
 class Arcade:
     """The cloud behind a real server, and the page that stands in for Stripe's, on another port."""
@@ -53,7 +57,7 @@ class Arcade:
 @pytest.fixture(scope="module")
 def arcade() -> Iterator[Arcade]:
     stripe = Flask("checkout")
-    stripe.add_url_rule("/pay", view_func=lambda: "<title>Checkout</title><h1>Pay here</h1>")
+    stripe.add_url_rule("/pay", view_func=lambda: PAYMENT_PAGE)
     stripe_port, end_stripe = serve(stripe)
     site = Site(
         tab_limits=(TabLimit(2000, "myr"), TabLimit(5000, "myr")),

@@ -417,7 +417,7 @@ def test_a_payout_is_taken_apart_by_the_days_of_its_entries(site: HttpSite, dail
     assert (first.others, first.others_minor) == (1, 4_900 - 247)
     assert (second.charged_minor, second.fees_minor) == (300, 109)
     assert (parts.payout.amount_minor, parts.rest_minor) == (first.net_minor + second.net_minor, 0)
-    with pytest.raises(PaymentsRefused):
+    with pytest.raises(BadRequest, match="no payout 'po_none'"):
         daily.parts_of("po_none")
 
 
