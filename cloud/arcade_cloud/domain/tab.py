@@ -192,6 +192,8 @@ def with_next_look(order: Order, context: Context, *, is_asked: bool = False) ->
     tab, limits = order.tab, context.limits
     if tab is None:
         return order
+    if context.clock != "wrong" and why_over(order, context.now_ms, limits) is not None:
+        return _with(order, due_at_ms=context.now_ms)  # its time was over while Stripe was asked
     again_ms = context.now_ms + max(1000, 100 * limits.tab_fresh_s)
     look_ms = again_ms
     if not is_asked and tab.hold_read_at_ms is not None:

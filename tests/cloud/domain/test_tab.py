@@ -574,6 +574,20 @@ def test_what_is_over_draws_nothing_though_the_timer_is_late() -> None:
     assert not visit.draws()
 
 
+def test_a_time_that_is_over_while_stripe_is_asked_closes_it_at_once() -> None:
+    visit = Visit().opened()
+    end_ms = NOW_MS + 1000 * LIMITS.tab_idle_s
+    visit.now_ms = end_ms - 5
+    visit.on(Due())
+    assert visit.asked(ReadPayment)
+    visit.now_ms = end_ms + 5
+    visit.reads(HOLD)
+    assert visit.order.is_open_tab
+    assert visit.order.due_at_ms == visit.now_ms
+    visit.due()
+    assert visit.closed_by == "idle"
+
+
 def test_a_wrong_clock_closes_nothing() -> None:
     visit = Visit().opened()
     visit.clock = "wrong"
