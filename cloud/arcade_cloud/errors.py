@@ -108,6 +108,8 @@ class NotReady(BadRequest):
 class TabWaits(NotReady):
     """Nothing can be drawn on the tab at this moment. `reason` is that of `domain.tab`."""
 
+    code = "tab_waits"
+
     def __init__(self, text: str, reason: Literal["unread", "busy", "clock"]) -> None:
         super().__init__(text)
         self.reason: Literal["unread", "busy", "clock"] = reason
