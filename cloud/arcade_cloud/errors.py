@@ -11,7 +11,6 @@ ArcadeError
 │   ├── NotEnough             too little is left on the tab
 │   ├── NotFound              nothing exists at this address
 │   ├── NotReady              the machine cannot take credits now, so nobody may pay for it
-│   │   └── TabWaits          nothing can be drawn on the tab at this moment
 │   ├── PageOutdated          the page was shown too long ago, or for something else
 │   ├── PriceChanged          it no longer costs what was shown
 │   ├── TabClosed             nothing can be drawn on this tab
@@ -43,8 +42,6 @@ breaks the contract raises `arcade_shared.errors.BadMessage`. Three errors never
 (adapters/stripe/objects.py), `Refused` (adapters/store/dynamodb/client.py) and `_Refused`
 (adapters/outgoing_webhooks.py).
 """
-
-from typing import Literal
 
 
 class ArcadeError(Exception):
@@ -103,16 +100,6 @@ class NotReady(BadRequest):
     """The machine cannot take credits now."""
 
     code = "not_ready"
-
-
-class TabWaits(NotReady):
-    """Nothing can be drawn on the tab at this moment. `reason` is that of `domain.tab`."""
-
-    code = "tab_waits"
-
-    def __init__(self, text: str, reason: Literal["unread", "busy", "clock"]) -> None:
-        super().__init__(text)
-        self.reason: Literal["unread", "busy", "clock"] = reason
 
 
 class NotEnough(BadRequest):

@@ -11,15 +11,15 @@ reading of the hold fresh. `life` joins these rules with the credits and the mon
 """
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from arcade_cloud.domain.decisions import Context
 from arcade_cloud.domain.limits import SKEW_MS, Limits
-from arcade_cloud.domain.money import Payment, currency_of, format_amount
+from arcade_cloud.domain.money import Payment, currency_of
 from arcade_cloud.domain.order import Arrival, ClosedBy, Closing, Credit, Delivery, Order, OrderPayment, Tab
+from arcade_cloud.domain.words import ENGLISH, Words
 
 # A token is good for this long. After that the page shows another.
 TOKEN_LIFE_MS = 600_000
@@ -38,23 +38,6 @@ class TabLimit(NamedTuple):
 Reason = Literal[
     "closed", "not_open", "unread", "busy", "too_little", "not_enough", "outdated", "too_many", "clock"
 ]
-
-_WHY_CLOSED: dict[ClosedBy, str] = {
-    "player": "The player has finished this tab.",
-    "idle": "Nobody has played on this tab for a while, so it was finished.",
-    "life": "This tab has reached its end.",
-    "hold": "The money that was held for this tab is no longer held.",
-    "operator": "The arcade has finished this tab.",
-    "restored": "The arcade has finished this tab.",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class WhyNot:
-    """Why nothing can be drawn. The text is a sentence for players."""
-
-    reason: Reason
-    text: str
 
 
 def hash_of(secret: str) -> str:
@@ -78,9 +61,64 @@ def least_minor(order: Order) -> int:
     return max(0, least - order.committed_minor)
 
 
+# --- why not ---------------------------------------------------------------------------------------------
+
+
 def closed_text(by: ClosedBy) -> str:
-    """Why a tab is closed, in a sentence for players."""
-    return _WHY_CLOSED[by]
+    """Why a tab is closed, in a sentence for its history."""
+    match by:
+        case "player":
+            return "The player has finished this tab."
+        case "idle":
+            return "Nobody has played on this tab for a while, so it was finished."
+        case "life":
+            return "This tab has reached its end."
+        case "hold":
+            return "The money that was held for this tab is no longer held."
+        case "operator" | "restored":
+            return "The arcade has finished this tab."
+
+
+def reason_text(reason: Reason, order: Order, words: Words = ENGLISH) -> str:
+    """Why nothing can be drawn on a tab now, in a sentence for players."""
+    match reason:
+        case "closed":
+            closing = None if order.tab is None else order.tab.closing
+            return words.text("This tab is finished.") if closing is None else told_closed(closing.by, words)
+        case "not_open":
+            return words.text("Your tab is not open yet: nothing is held for it.")
+        case "unread":
+            return words.text("Checking the hold on your card. Try again in a moment.")
+        case "busy":
+            return words.text("The machine is still adding your credits. Then you can play again.")
+        case "too_little":
+            least = words.money(least_minor(order), order.currency)
+            return words.text(
+                "The first play on a tab costs at least %(least)s. Choose more credits.", least=least
+            )
+        case "not_enough":
+            return words.text("There is not enough left on your tab for this.")
+        case "too_many":
+            return words.text("So many plays are enough for one tab. Finish it, then open another.")
+        case "clock":
+            return words.text("Nothing can be played on a tab right now, because a clock is wrong.")
+        case "outdated":
+            return words.text("This page has been open for too long. Look at it again, then tap.")
+
+
+def told_closed(by: ClosedBy, words: Words = ENGLISH) -> str:
+    """Why a tab is closed, in a sentence for the player whose tab it is."""
+    match by:
+        case "player":
+            return words.text("You have finished this tab.")
+        case "idle":
+            return words.text("Nobody played on this tab for a while, so it was finished.")
+        case "life":
+            return words.text("This tab has reached its end.")
+        case "hold":
+            return words.text("The money for this tab is no longer held.")
+        case "operator" | "restored":
+            return words.text("The arcade has finished this tab.")
 
 
 # --- opening ---------------------------------------------------------------------------------------------
@@ -206,45 +244,43 @@ def with_next_look(order: Order, context: Context, *, is_asked: bool = False) ->
 # --- drawing ---------------------------------------------------------------------------------------------
 
 
-def why_not_drawn(order: Order, credit: Credit, currency: str, context: Context) -> WhyNot | None:
+def why_not_drawn(order: Order, credit: Credit, currency: str, context: Context) -> Reason | None:
     """Why the credit cannot be drawn on the tab now; None if it can."""
     found = why_none_drawn(order, context)
     if found is not None:
         return found
     draw, price = credit.draw, credit.price_minor
     if draw is None or currency != order.currency:
-        return WhyNot("outdated", "This tab is in another currency than the machine's prices.")
+        return "outdated"
     if not -SKEW_MS <= context.now_ms - draw.at_ms < TOKEN_LIFE_MS:
-        return WhyNot("outdated", "This page has been open for too long. Look at it again, then tap.")
+        return "outdated"
     if any(other.under_way and other.machine_id == credit.machine_id for other in order.credits):
-        return WhyNot("busy", "The machine is still adding the credits before. Wait a moment, then tap again.")
+        return "busy"
     if price > left_minor(order):
-        left = format_amount(left_minor(order), order.currency)
-        return WhyNot("not_enough", f"There is not enough left on your tab: {left}.")
+        return "not_enough"
     if price < least_minor(order):
-        least = format_amount(least_minor(order), order.currency)
-        return WhyNot("too_little", f"The first play on a tab costs at least {least}. Choose more credits.")
+        return "too_little"
     return None
 
 
-def why_none_drawn(order: Order, context: Context) -> WhyNot | None:
+def why_none_drawn(order: Order, context: Context) -> Reason | None:
     """Why nothing at all can be drawn on the tab now, whatever its price; None if something can."""
     tab = order.tab
     if tab is not None and tab.closing is not None:
-        return WhyNot("closed", closed_text(tab.closing.by))
+        return "closed"
     if not order.is_open_tab:
         if order.state in {"open", "abandoned"}:
-            return WhyNot("not_open", "This tab is not open yet: nothing is held for it.")
-        return WhyNot("closed", "This tab is closed.")
+            return "not_open"
+        return "closed"
     over = why_over(order, context.now_ms, context.limits)
     if over is not None:
-        return WhyNot("closed", closed_text(over))
+        return "closed"
     if context.clock == "wrong":
-        return WhyNot("clock", "Nothing can be played on a tab right now, because a clock is wrong.")
+        return "clock"
     if not is_fresh(order, context.now_ms, context.limits):
-        return WhyNot("unread", "The hold on your card is being checked. Try again in a moment.")
+        return "unread"
     if len(order.credits) >= PLAYS_AT_MOST:
-        return WhyNot("too_many", "This tab has as many plays as one can have. Finish it, then open another.")
+        return "too_many"
     return None
 
 

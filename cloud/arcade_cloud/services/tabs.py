@@ -11,7 +11,6 @@ import hmac
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 import msgspec
 from msgspec import Struct
@@ -35,7 +34,6 @@ from arcade_cloud.errors import (
     PaymentsRefused,
     PriceChanged,
     TabClosed,
-    TabWaits,
     TooLittle,
     TryLater,
 )
@@ -67,13 +65,12 @@ class _Ticket(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
 
 
 _TICKET = msgspec.json.Decoder(_Ticket)
-_OUTDATED = "This page is no longer up to date. Look at it again, then tap."
 _ERRORS: dict[rules.Reason, Callable[[str], BadRequest]] = {
     "closed": TabClosed,
     "not_open": TabClosed,
-    "unread": partial(TabWaits, reason="unread"),
-    "busy": partial(TabWaits, reason="busy"),
-    "clock": partial(TabWaits, reason="clock"),
+    "unread": NotReady,
+    "busy": NotReady,
+    "clock": NotReady,
     "too_little": TooLittle,
     "not_enough": NotEnough,
     "too_many": NotEnough,
@@ -218,7 +215,7 @@ class Tabs:
         self.fulfilment.move(order.order_id, FreshenAsked())
         return self.fulfilment.store.order(order.order_id) or order
 
-    def why_not(self, order: Order) -> rules.WhyNot | None:
+    def why_not(self, order: Order) -> rules.Reason | None:
         """Why nothing at all can be drawn on the tab now, for a page; None if something can."""
         return rules.why_none_drawn(order, self.fulfilment.context(order))
 
@@ -259,15 +256,15 @@ class Tabs:
         """
         order, wanted = self.found(secret), self._ticket(ticket)
         if order is None:
-            raise TabClosed("There is no tab here any more.")
+            raise TabClosed(words.text("There is no tab on this phone any more."))
         if wanted is None or wanted.order_id != order.order_id:
-            raise PageOutdated(_OUTDATED)
+            raise PageOutdated(words.text("This page is no longer up to date. Look at it again, then tap."))
         token = _token(ticket)
         drawn = rules.credit_drawn_by(order, token)
         if drawn is not None:
             return order, drawn
         if (why_not := self.why_not(order)) is not None:
-            raise _ERRORS[why_not.reason](why_not.text)
+            raise _ERRORS[why_not](rules.reason_text(why_not, order, words))
         credit = self._credit(wanted, token, words)
         moved = self.fulfilment.move(order.order_id, Drawn(credit, wanted.currency)) or order
         drawn = rules.credit_drawn_by(moved, token)
@@ -276,7 +273,7 @@ class Tabs:
         found = rules.why_not_drawn(moved, credit, wanted.currency, self.fulfilment.context(moved))
         if found is None:
             raise TryLater("Nothing was drawn. Try again in a moment.")
-        raise _ERRORS[found.reason](found.text)
+        raise _ERRORS[found](rules.reason_text(found, moved, words))
 
     def _credit(self, wanted: _Ticket, token: str, words: Words) -> Credit:
         """What the ticket is for, as it is sold now."""
@@ -287,7 +284,7 @@ class Tabs:
         sold = None if offer is None else (offer.credits * number, offer.amount_minor * number, offer.currency)
         is_sold = offer is not None and still_sold(offer, self.fulfilment.now_ms(), self.sales.zone)
         if offer is None or not is_sold or sold != (wanted.credits, wanted.price_minor, wanted.currency):
-            raise PriceChanged("The price has changed. Look at it again, then tap.")
+            raise PriceChanged(words.text("The price has changed. Look at it again, then tap."))
         installation = self.sales.ready_installation(machine, wanted.credits, words=words)
         credit = self.sales.credit(machine, offer, number, installation)
         return msgspec.structs.replace(credit, draw=Draw(token=token, at_ms=wanted.at_ms))
@@ -307,8 +304,11 @@ class Tabs:
 
     # --- closing -----------------------------------------------------------------------------------------
 
-    def finish(self, secret: str) -> Order:
+    def finish(self, secret: str, *, words: Words = ENGLISH) -> Order:
         """The player has finished: nothing more is drawn, and what was delivered is charged. For good.
+
+        Args:
+            words: The language of the player.
 
         Raises:
             TabClosed: There is no such tab.
@@ -316,7 +316,7 @@ class Tabs:
         """
         order = self.found(secret)
         if order is None:
-            raise TabClosed("There is no tab here any more.")
+            raise TabClosed(words.text("There is no tab on this phone any more."))
         return self.close(order.order_id, "player") or order
 
     def close(self, order_id: str, by: ClosedBy) -> Order | None:

@@ -150,7 +150,7 @@ def machine_view(
             quantity=quantity,
             credits=credits,
             price=words.money(offer.amount_minor * quantity, offer.currency),
-            label=_label(offer, zone, now_ms, words) if quantity == 1 else "",
+            label=offer_label(offer, now_ms, zone, words) if quantity == 1 else "",
             why_not=unsold or why_not_ready(machine, presence, now_ms, credits, zone, words) or "",
             unsold=unsold is not None,
         )
@@ -173,7 +173,7 @@ def machine_view(
     )
 
 
-def _label(offer: Offer, zone: tzinfo, now_ms: int, words: Words) -> str:
+def offer_label(offer: Offer, now_ms: int, zone: tzinfo, words: Words) -> str:
     """What stands below the credits of an offer: its name, its bonus, how long it is sold."""
     parts = [offer.label] if offer.label != credits_text(offer.credits) else []
     if offer.bonus:

@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from arcade_cloud.config.settings import Settings
 from arcade_cloud.errors import PageOutdated
+from arcade_cloud.web.languages import words
 
 COOKIE = "tab"
 _LONGEST = 128
@@ -55,4 +56,4 @@ def check_form(secret: str, given: str) -> None:
         PageOutdated: It was made for another one, or not by this site.
     """
     if not secret or not hmac.compare_digest(given.encode("utf-8", "replace"), form_token(secret).encode()):
-        raise PageOutdated("This page is no longer up to date. Look at it again, then tap.")
+        raise PageOutdated(words().text("This page is no longer up to date. Look at it again, then tap."))

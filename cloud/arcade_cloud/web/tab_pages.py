@@ -8,9 +8,8 @@ from typing import Any
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.order import Order
-from arcade_cloud.domain.tab import PLAYS_AT_MOST
 from arcade_cloud.domain.words import Words
-from arcade_cloud.errors import BadRequest, NotEnough, PageOutdated, PriceChanged, TabClosed, TabWaits, TooLittle
+from arcade_cloud.errors import BadRequest, NotReady
 from arcade_cloud.web import tab_view
 from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.player_view import View
@@ -171,24 +170,10 @@ class TabPages:
         return name
 
 
-def refusal_text(error: BadRequest, order: Order | None, words: Words) -> str:
-    """Why a tap has played nothing, in a sentence for the player."""
-    if isinstance(error, PriceChanged):
-        return words.text("The price has changed. Look at it again, then tap.")
-    if isinstance(error, PageOutdated):
-        return words.text("This page is no longer up to date. Look at it again, then tap.")
-    if order is None:
-        return words.text("There is no tab on this phone any more.")
-    if isinstance(error, TabClosed):
-        not_open = order.state in {"open", "abandoned"}
-        return tab_view.reason_text("not_open" if not_open else "closed", order, words)
-    if isinstance(error, NotEnough):
-        too_many = len(order.credits) >= PLAYS_AT_MOST
-        return tab_view.reason_text("too_many" if too_many else "not_enough", order, words)
-    if isinstance(error, TooLittle):
-        return tab_view.reason_text("too_little", order, words)
-    why = tab_view.reason_text(error.reason, order, words) if isinstance(error, TabWaits) else str(error)
-    return words.sentences(why, words.text("Nothing was played."))
+def refusal_text(error: BadRequest, words: Words) -> str:
+    """Why a tap has played nothing, for the player. Where a moment later is another matter, that is said too."""
+    nothing = words.text("Nothing was played.") if isinstance(error, NotReady) else ""
+    return words.sentences(str(error), nothing)
 
 
 def _is_shown(order: Order) -> bool:

@@ -8,9 +8,9 @@ from arcade_cloud.domain import tab as rules
 from arcade_cloud.domain.limits import MAX_QUANTITY
 from arcade_cloud.domain.machines import Machine, Presence, why_not_ready
 from arcade_cloud.domain.money import Offer
-from arcade_cloud.domain.order import ClosedBy, Credit, Order
+from arcade_cloud.domain.order import Credit, Order
 from arcade_cloud.domain.payment import is_kept_for_a_while
-from arcade_cloud.domain.tab import Reason, TabLimit, WhyNot
+from arcade_cloud.domain.tab import Reason, TabLimit
 from arcade_cloud.domain.words import ENGLISH, Words
 from arcade_cloud.web.player_view import (
     View,
@@ -18,6 +18,7 @@ from arcade_cloud.web.player_view import (
     is_slow,
     max_credits_of,
     money_of_closed,
+    offer_label,
     title_of_return,
 )
 
@@ -83,7 +84,7 @@ class Panel:
 def panel(
     order: Order,
     machine: Machine,
-    why_not: WhyNot | None,
+    why_not: Reason | None,
     names: Callable[[str], str],
     *,
     zone: tzinfo = UTC,
@@ -97,9 +98,9 @@ def panel(
     """
     here = [credit for credit in order.credits if credit.machine_id == machine.machine_id]
     shown = [credit for credit in reversed(order.credits) if credit.under_way or (here and credit is here[-1])]
-    why = "" if why_not is None else reason_text(why_not.reason, order, words)
+    why = "" if why_not is None else rules.reason_text(why_not, order, words)
     if not why and any(credit.under_way for credit in here):
-        why = words.text("The machine is still adding your credits. Then you can play again.")
+        why = rules.reason_text("busy", order, words)
     return Panel(
         title=_left_text(order, words),
         why_not=why,
@@ -134,14 +135,14 @@ def buttons(
 
     def button(offer: Offer, quantity: int) -> Button:
         price, credits = offer.amount_minor * quantity, offer.credits * quantity
-        too_dear = words.text("There is not enough left on your tab for this.") if price > left else ""
+        too_dear = rules.reason_text("not_enough", order, words) if price > left else ""
         return Button(
             offer=offer,
             quantity=quantity,
             credits=credits,
             price_minor=price,
             price=words.money(price, offer.currency),
-            label=offer.label if quantity == 1 and offer.label != credits_text(offer.credits) else "",
+            label=offer_label(offer, now_ms, zone, words) if quantity == 1 else "",
             why_not=why_not or why_not_ready(machine, presence, now_ms, credits, zone, words) or too_dear,
         )
 
@@ -252,7 +253,7 @@ def _result(credit: Credit, currency: str, words: Words) -> str:
 # --- the tab's own page ----------------------------------------------------------------------------------
 
 
-def tab_view(order: Order, why_not: WhyNot | None, now_ms: int, words: Words = ENGLISH) -> View:
+def tab_view(order: Order, why_not: Reason | None, now_ms: int, words: Words = ENGLISH) -> View:
     """A tab's own page. A hold is never called a charge, and only what Stripe shows is called paid."""
     if order.state in {"open", "abandoned"}:
         return _not_open_yet(order, now_ms, words)
@@ -317,13 +318,13 @@ def _not_open_yet(order: Order, now_ms: int, words: Words) -> View:
     )
 
 
-def _open(order: Order, why_not: WhyNot | None, words: Words) -> View:
+def _open(order: Order, why_not: Reason | None, words: Words) -> View:
     return View(
         phase="tab",
         title=_left_text(order, words),
         detail=words.text("Scan the code on a machine here, then tap to play.")
         if why_not is None
-        else reason_text(why_not.reason, order, words),
+        else rules.reason_text(why_not, order, words),
         money=_held(order, words),
         delivered=0,
         credits=0,
@@ -332,7 +333,7 @@ def _open(order: Order, why_not: WhyNot | None, words: Words) -> View:
 
 def _closed(order: Order, words: Words) -> View:
     closing = None if order.tab is None else order.tab.closing
-    why = "" if closing is None else closed_text(closing.by, words)
+    why = "" if closing is None else rules.told_closed(closing.by, words)
     is_done = order.state == "settled"
     owed = order.books.owed_minor > 0
     target = order.books.target_minor
@@ -366,48 +367,3 @@ def _closed(order: Order, words: Words) -> View:
         final=is_done,
         ask=is_slow(order) or owed,
     )
-
-
-# --- why not ---------------------------------------------------------------------------------------------
-
-
-def reason_text(reason: Reason, order: Order, words: Words = ENGLISH) -> str:
-    """Why nothing can be played on a tab now, in a sentence for players."""
-    match reason:
-        case "closed":
-            closing = None if order.tab is None else order.tab.closing
-            return words.text("This tab is finished.") if closing is None else closed_text(closing.by, words)
-        case "not_open":
-            return words.text("Your tab is not open yet: nothing is held for it.")
-        case "unread":
-            return words.text("Checking the hold on your card. Try again in a moment.")
-        case "busy":
-            return words.text("The machine is still adding your credits. Then you can play again.")
-        case "too_little":
-            least = words.money(rules.least_minor(order), order.currency)
-            return words.text(
-                "The first play on a tab costs at least %(least)s. Choose more credits.", least=least
-            )
-        case "not_enough":
-            return words.text("There is not enough left on your tab for this.")
-        case "too_many":
-            return words.text("So many plays are enough for one tab. Finish it, then open another.")
-        case "clock":
-            return words.text("Nothing can be played on a tab right now, because a clock is wrong.")
-        case "outdated":
-            return words.text("This page has been open for too long. Look at it again, then tap.")
-
-
-def closed_text(by: ClosedBy, words: Words = ENGLISH) -> str:
-    """Why a tab is finished, in a sentence for the player whose tab it is."""
-    match by:
-        case "player":
-            return words.text("You have finished this tab.")
-        case "idle":
-            return words.text("Nobody played on this tab for a while, so it was finished.")
-        case "life":
-            return words.text("This tab has reached its end.")
-        case "hold":
-            return words.text("The money for this tab is no longer held.")
-        case "operator" | "restored":
-            return words.text("The arcade has finished this tab.")

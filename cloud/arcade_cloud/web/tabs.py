@@ -73,7 +73,7 @@ def routes(dependencies: Dependencies, visitors: Visitors) -> Blueprint:
         except UnknownMachine:
             raise
         except BadRequest as error:
-            notice = refusal_text(error, tab_pages.here(), words())
+            notice = refusal_text(error, words())
             return pages.machine(machine, notice, status_of(error))
         return redirect(url_for("player.machine", machine_id=credit.machine_id), 303)
 
@@ -112,10 +112,10 @@ def routes(dependencies: Dependencies, visitors: Visitors) -> Blueprint:
         secret = cookie.secret()
         try:
             check_form(secret, request.form.get("token", ""))
-            tabs.finish(secret)
+            tabs.finish(secret, words=words())
         except (PageOutdated, TabClosed) as error:
             mine = tab_pages.here()
-            notice = refusal_text(error, mine, words())
+            notice = refusal_text(error, words())
             if mine is None:
                 return pages.no_tab(status_of(error), notice)
             return pages.tab(mine, notice=notice, status=status_of(error))

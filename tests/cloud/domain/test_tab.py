@@ -134,7 +134,7 @@ class Visit:
         draw = Draw(token="asked", at_ms=self.now_ms)
         credit = Credit(machine_id=machine_id, count=1, price_minor=price_minor, draw=draw)
         found = tabs.why_not_drawn(self.order, credit, currency, self.context())
-        return "" if found is None else found.reason
+        return found or ""
 
     def ack(self, index: int = -1, delivered: int | None = None, state: AckState = "done") -> Decision:
         """What the machine of that credit reports: all of it, if nothing is said."""

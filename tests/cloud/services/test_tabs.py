@@ -209,9 +209,9 @@ def test_each_refusal_has_a_name_and_draws_nothing(arcade: Arcade) -> None:
     with pytest.raises(TabClosed, match="not open yet"):
         arcade.taps(ticket)
     arcade.opens()
-    with pytest.raises(TooLittle, match=r"RM 2\.00"):
+    with pytest.raises(TooLittle, match=r"at least RM\s2\.00"):
         arcade.taps(arcade.ticket(CHEAP))
-    with pytest.raises(NotEnough, match=r"RM 20\.00"):
+    with pytest.raises(NotEnough, match="not enough left"):
         arcade.taps(arcade.ticket(PLAY, 7))
     two, another = arcade.ticket(CHEAP, 2), arcade.ticket(CHEAP)
     assert arcade.taps(two).price_minor == 200, "two plays at once"
@@ -247,7 +247,7 @@ def test_a_page_reads_the_hold_again_and_a_tap_does_not(arcade: Arcade) -> None:
     arcade.hears()
     arcade.now_ms += 1
     ticket = arcade.tabs.ticket(arcade.tab, arcade.registered, PLAY)
-    with pytest.raises(NotReady, match="checked"):
+    with pytest.raises(NotReady, match="Checking the hold"):
         arcade.taps(ticket)
     assert arcade.tabs.why_not(arcade.tab) is not None
     assert arcade.tabs.why_not(arcade.tabs.freshen(arcade.tab)) is None

@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from arcade_cloud.domain.money import Offer
+from arcade_cloud.domain.offers import parse_offers
 from arcade_cloud.domain.tab import TabLimit
 from support.site import BASE_URL, Site
 
@@ -270,7 +271,7 @@ def test_each_refusal_is_a_notice_on_the_page(site: Site, phone: Phone) -> None:
     site.now_ms += 11 * 60_000
     site.say_status("cab-01")
     phone.opens("/m/cab-01")  # the hold is read again
-    refused(ticket, "no longer up to date")
+    refused(ticket, "This page has been open for too long")
     (ticket,) = phone.tickets()
     site.say_status("cab-01", ready=False)
     refused(ticket, "This machine is not ready. Nothing was played.")
@@ -531,3 +532,11 @@ def test_why_a_tap_plays_nothing_is_said_in_the_players_language(site: Site, pho
     assert "Tab ini tidak boleh dibuka di sini." in phone.sees(
         Phone(site).posts("/m/cab-01/tab?lang=ms", limit="1")
     )
+
+
+def test_a_play_on_a_tab_says_what_is_free_and_until_when_as_a_purchase_does(site: Site, phone: Phone) -> None:
+    phone.opens_tab()
+    site.add_machine("cab-01", name="Street Fighter II", offers=parse_offers(["6+1=12.00MYR/14:00-18:00"]))
+    site.say_status("cab-01", max_credits=50)
+    read = phone.opens("/m/cab-01")
+    assert read.count("6 + 1 free · until 18:00") == 2  # on the tab, and without it
