@@ -26,6 +26,7 @@ from arcade_shared.times import format_ms
 
 # It ends with no digit: else `A1` and number 2 would read as `A` and number 12.
 _PREFIX = re.compile(r"(?:[A-Za-z0-9./_-]{0,11}[A-Za-z./_-])?", re.ASCII)
+_NAME = re.compile(rf"({_PREFIX.pattern})([1-9][0-9]{{0,11}})", re.ASCII)
 _RATE = re.compile(r"[0-9]{1,2}(\.[0-9]{1,2})?", re.ASCII)
 
 
@@ -107,6 +108,12 @@ def checked_prefix(text: str) -> str:
             f"{text[:40]!r} is no prefix: at most 12 letters, digits, '-', '_', '/' or '.', and no digit last"
         )
     return text
+
+
+def name_in(text: str) -> tuple[str, int] | None:
+    """The prefix and number of a receipt as somebody has written its name; None if it is none."""
+    found = _NAME.fullmatch(text.strip())
+    return None if found is None else (found[1], int(found[2]))
 
 
 def parse_rate(text: str) -> int:

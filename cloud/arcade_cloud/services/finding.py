@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from arcade_cloud.domain.money import parse_amount
 from arcade_cloud.domain.order import Order, code_in, last4_in
+from arcade_cloud.domain.receipts import name_in
 from arcade_cloud.errors import BadRequest, PaymentsError, PaymentsRefused
 from arcade_cloud.ports.payments import LOOKED_UP, Payments
 from arcade_cloud.ports.store import Store
@@ -41,18 +42,22 @@ class Finding:
     payments: Payments
 
     def by_text(self, text: str) -> Found:
-        """Find orders by a code, an id, a page's address, a credit's id, Stripe's ids, or a card's last digits.
+        """Find orders by a code, an id, a page's address, a receipt, a credit, or a card's last digits.
 
         Raises:
             BadRequest: The text is none of these, however it is read.
         """
-        last4 = last4_in(text)
-        if last4 is not None:
-            return self.by_last4(last4)
+        of_receipt, last4 = self._of_receipt(text), last4_in(text)
+        if last4 is not None:  # it may be both
+            paid = self.by_last4(last4)
+            others = (order for order in paid.orders if order not in of_receipt)
+            return Found((*of_receipt, *others), (*paid.tried, "receipt number"))
+        if of_receipt:
+            return Found(of_receipt, ("receipt number",))
         name = text.strip().rstrip("/").rpartition("/")[2]
         if not 0 < len(name) <= _MAX_TEXT:
             raise BadRequest("give an order's code or id, a credit's id, or an id from Stripe")
-        tried = ["order id", "credit id"]
+        tried = ["order id", "credit id", *(["receipt number"] if name_in(text) is not None else [])]
         known = [name, self.store.order_of_credit(name.lower())]
         if name.startswith("pi_"):
             tried.append("payment intent")
@@ -70,6 +75,15 @@ class Finding:
         if not found and name.startswith(LOOKED_UP):
             found = self._at_stripe(name, tried)
         return Found(tuple(found), tuple(tried))
+
+    def _of_receipt(self, text: str) -> tuple[Order, ...]:
+        """The order whose receipt has this number; none if there is no such receipt."""
+        name = name_in(text)
+        if name is None:
+            return ()
+        prefix, number = name
+        orders = (self.store.order(one.order_id) for one in self.store.receipts.numbered(prefix, number, number))
+        return tuple(order for order in orders if order is not None)
 
     def by_last4(self, text: str, *, machine_id: str | None = None, amount: str | None = None) -> Found:
         """Find the newest orders that were paid with a card whose number ends so, by machine and price if need be.

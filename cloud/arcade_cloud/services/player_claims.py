@@ -158,8 +158,10 @@ class PlayerClaims:
         if self._looked_at_ms is not None and 0 <= now_ms - self._looked_at_ms < EVERY_MS:
             return
         for line, claimed in self._since(now_ms - LISTED_MS):
+            if line.outcome is not None:
+                continue
             order = self.operations.fulfilment.store.order(line.entry.on)
-            if line.outcome is None and order is not None:
+            if order is not None:
                 self._decide(order, line.entry, claimed)
         self._looked_at_ms = now_ms
 

@@ -246,7 +246,7 @@ class Pages:
         store = self._fulfilment.store
         machines = [store.machine(machine_id) for machine_id in order.machine_ids]
         names = {known.machine_id: known.name for known in machines if known is not None}
-        view = receipt_view(order, slip, names, self._settings.timezone)
+        view = receipt_view(order, slip, names, self._settings.timezone, words())
         page = self._render(
             "receipt.html",
             machine,

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from datetime import tzinfo
 
 from arcade_cloud.domain.closure import local_text
-from arcade_cloud.domain.money import format_amount
 from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.receipts import Document, rate_text
-from arcade_cloud.domain.words import marked
+from arcade_cloud.domain.words import ENGLISH, Words, marked
 from arcade_cloud.services.receipts import Slip
 
 # How Stripe's methods are called by people. Others are called as Stripe calls them.
@@ -60,7 +59,9 @@ class ReceiptView:
     kept: str
 
 
-def receipt_view(order: Order, slip: Slip, names: Mapping[str, str], zone: tzinfo) -> ReceiptView | None:
+def receipt_view(
+    order: Order, slip: Slip, names: Mapping[str, str], zone: tzinfo, words: Words = ENGLISH
+) -> ReceiptView | None:
     """The receipt of an order; None if it has none.
 
     Args:
@@ -80,28 +81,24 @@ def receipt_view(order: Order, slip: Slip, names: Mapping[str, str], zone: tzinf
                 machine=names.get(line.machine_id) or line.machine_id,
                 credits=line.delivered,
                 ordered=line.ordered,
-                price=_amount(line.kept_minor, line.currency),
+                price=words.money(line.kept_minor, line.currency),
             )
             for line in slip.lines
         ),
-        price=_amount(sale.amount_minor, sale.currency),
+        price=words.money(sale.amount_minor, sale.currency),
         tax_rate=rate_text(sale.tax_bp) if sale.tax_bp else "",
-        tax=_amount(sale.tax_minor, sale.currency),
+        tax=words.money(sale.tax_minor, sale.currency),
         method=METHODS.get(method, method.replace("_", " ")),
         last4=order.last4 or "",
-        notes=tuple(_note(note) for note in notes),
-        kept=_amount(sum(one.amount_minor for one in slip.documents), sale.currency) if notes else "",
+        notes=tuple(_note(note, words) for note in notes),
+        kept=words.money(sum(one.amount_minor for one in slip.documents), sale.currency) if notes else "",
     )
 
 
-def _note(note: Document) -> Note:
+def _note(note: Document, words: Words) -> Note:
     return Note(
         day=note.day,
-        amount=_amount(abs(note.amount_minor), note.currency),
+        amount=words.money(abs(note.amount_minor), note.currency),
         is_back=note.amount_minor < 0,
         is_lost=note.lost_minor != 0,
     )
-
-
-def _amount(amount_minor: int, currency: str) -> str:
-    return format_amount(amount_minor, currency).replace(" ", "\u00a0")

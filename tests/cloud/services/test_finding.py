@@ -9,7 +9,9 @@ import pytest
 from arcade_cloud.domain.money import Offer, Payment
 from arcade_cloud.domain.order import Order, code_in
 from arcade_cloud.domain.ownership import Unclaimed
+from arcade_cloud.domain.receipts import Issuing, ReceiptDue, Series, numbered
 from arcade_cloud.errors import BadRequest, PaymentsUnavailable
+from arcade_cloud.ports.receipts import NUMBERED_AT_MOST
 from arcade_cloud.services import finding
 from arcade_cloud.services.finding import Finding
 from support.memory_store import MemoryStore
@@ -20,6 +22,31 @@ from support.sandbox_payments import SandboxPayments
 from support.site import Site
 
 MINUTE_MS = 60_000
+
+
+def test_the_number_of_a_receipt_finds_its_order_also_where_it_looks_like_the_digits_of_a_card() -> None:
+    site = Site()
+    orders = []
+    for _ in range(2):
+        orders.append(order_id := site.begin())
+        site.pay(order_id)
+        site.say_ack(order_id, delivered=1)
+    waiting = {one.order_id: one for one in site.store.receipts.due(2)}
+    others = [ReceiptDue(order_id=f"o-{number}", serial=1, at_ms=1) for number in range(1, 1_000)]
+    for due, prefix in (([waiting[orders[0]]], "A-"), ([*others, waiting[orders[1]]], "")):
+        series = Series(prefix=prefix)
+        for start in range(0, len(due), NUMBERED_AT_MOST):
+            batch = due[start : start + NUMBERED_AT_MOST]
+            receipts, after = numbered(series, batch, (), Issuing(prefix=prefix), 1)
+            site.store.receipts.issue(receipts, after, series, batch)
+            series = after
+    finding = site.cloud.finding
+    assert [order.order_id for order in finding.by_text(" A-1 ").orders] == orders[:1]
+    found = finding.by_text("1000")
+    assert [order.order_id for order in found.orders] == orders[1:]
+    assert ("ends in 1000" in found.tried[0], found.tried[-1]) == (True, "receipt number")
+    assert finding.by_text("A-2").orders == ()
+    assert "receipt number" in finding.by_text("A-2").tried
 
 
 @dataclass
@@ -115,10 +142,10 @@ def test_a_session_that_only_names_an_order_does_not_lead_there(desk: Desk) -> N
 
 
 def test_what_was_tried_is_told(desk: Desk) -> None:
-    assert desk.tried("ord_9") == "order id; credit id"
+    assert desk.tried("ord_9") == "order id; credit id; receipt number"
     assert desk.tried("k7qx2a") == "order id; credit id; code K7QX2A; code K7QX2A among the newest 1000 orders"
-    assert desk.tried("ch_9") == "order id; credit id; Stripe, which knows no such id"
-    assert desk.tried("pi_9") == "order id; credit id; payment intent"
+    assert desk.tried("ch_9") == "order id; credit id; receipt number; Stripe, which knows no such id"
+    assert desk.tried("pi_9") == "order id; credit id; receipt number; payment intent"
 
 
 def test_a_payment_without_proof_is_pointed_at(desk: Desk) -> None:

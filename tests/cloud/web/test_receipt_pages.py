@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from arcade_cloud.domain.money import Offer
 from arcade_cloud.domain.people import Role
 from arcade_cloud.domain.receipts import Issuing
 from arcade_cloud.services.receipts import ISSUE_EVERY_S
@@ -68,6 +69,14 @@ def test_a_receipt_says_who_sold_what_when_for_how_much_with_which_tax_and_how_i
         assert part in text
     assert "Refunded" not in text
     assert "in the end" not in text
+
+
+def test_sums_are_written_as_in_the_player_s_language(site: Site) -> None:
+    offer = Offer(offer_id="party", credits=5, amount_minor=150_000, currency="myr")
+    site.add_machine("cab-01", name="Street Fighter II", offers=(offer,))
+    order_id = sold(site, 1, delivered=5)
+    answer = site.client.get(f"/m/cab-01/o/{order_id}/receipt?lang=ms")
+    assert "RM\u00a01,500.00" in answer.text
 
 
 def test_what_the_statement_shows_is_what_the_receipt_says(site: Site) -> None:
