@@ -367,9 +367,13 @@ def check_tabs_final(case: Case) -> Iterator[Broken]:
         steps = _tab_steps(case, name)
         for restore in case.evidence.restores:
             before = [(step, tab) for step, tab in steps if step.at_ms <= restore.backup_ms][-1:]
-            after = [tab for step, tab in steps if step.at_ms >= restore.at_ms][:1]
-            was_open = any(step.state in ("funded", "revoking") and not tab.closed_by for step, tab in before)
-            if was_open and not any(tab.closed_by for tab in after):
+            known = [step for step, tab in before if not tab.closed_by]
+            if not known or known[0].state not in ("open", "funded", "revoking"):
+                continue
+            after = [tab for step, tab in steps if step.at_ms >= restore.at_ms]
+            plays = max(len(tab.plays) for _, tab in before)
+            drawn = any(len(tab.plays) > plays and not tab.closed_by for tab in after)
+            if drawn or (known[0].state != "open" and not any(tab.closed_by for tab in after)):
                 yield _broken("2", name, "open in an older database that was put back")
         if name in case.forgotten or line.get("paid_ms") is None or order["state"] == "abandoned":
             continue

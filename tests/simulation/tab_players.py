@@ -126,6 +126,8 @@ class TabPlayers:
             )
         if self._rng.random() < 0.05:
             self._later((30, 90, 300), lambda: self._close(visit))
+        if self._rng.random() < 0.05:  # by another of the player's browsers, perhaps before the hold is read
+            self._scheduler.after(thinks_ms + self._rng.randint(-2, 3) * SECOND, lambda: self._finish(visit))
 
     def _pay(self, session_id: str, method: str) -> None:
         self._side.pay(session_id, method)

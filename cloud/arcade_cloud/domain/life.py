@@ -359,7 +359,7 @@ def _tab_money(order: Order, payment: OrderPayment, shown: Payment, read_at_ms: 
         there = _with(order, payment=payments.arrive_captured(payment, shown, context))
         return settlement.step(tabs.closed(there, "restored", context), shown, context)
     arrived, arrival = payments.arrived(payment, shown, context)
-    why_not, is_wrong = tabs.why_not_opened(payment, shown, arrival, context)
+    why_not, is_wrong = tabs.why_not_opened(order, shown, arrival, context)
     if why_not:
         wrong = (Notice("wrong_payment", f"The money goes back: {why_not}."),) if is_wrong else ()
         back = _with(order, payment=msgspec.structs.replace(arrived, stage="returning"), note=why_not)
@@ -405,11 +405,15 @@ def _freshened(order: Order, context: Context) -> Decision:
 
 
 def _closed(order: Order, by: ClosedBy, context: Context) -> Decision:
-    """Close an open tab. What is under way runs to its own end, and then the money moves, once."""
-    if not order.is_open_tab:
+    """Close a tab. What is under way runs to its own end, and then the money moves, once.
+
+    One that is not open yet never opens: what is held for it later is let go.
+    """
+    if not order.can_be_closed:
         return Decision(order)
-    shut = tabs.closed(order, by, context)
-    return _settling(Decision(shut, text=shut.note), context)
+    shut, was_open = tabs.closed(order, by, context), order.is_open_tab
+    decision = Decision(shut, text=shut.note)
+    return _settling(decision, context) if was_open else decision
 
 
 def _tab_due(order: Order, context: Context) -> Decision:

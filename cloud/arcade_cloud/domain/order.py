@@ -359,6 +359,12 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.tab is not None and self.tab.closing is None and is_funded
 
     @property
+    def can_be_closed(self) -> bool:
+        """Whether it is a tab that is open or may still open, once its hold is read."""
+        waits = self.payment is not None and self.payment.stage in {"open", "abandoned"}
+        return self.is_open_tab or (waits and self.tab is not None and self.tab.closing is None)
+
+    @property
     def committed_minor(self) -> int:
         """The price of what was delivered and of what is under way, whatever becomes of it."""
         under_way = sum(credit.price_minor for credit in self.credits if credit.under_way)
@@ -545,7 +551,7 @@ def _check_tab(order: Order, tab: Tab, rule: Callable[[bool, str], None]) -> Non
     rule(is_open or tab.due_at_ms is None, "a tab that is not open is due")
     rule(not is_open or tab.ends_at_ms is not None, "an open tab has no end")
     is_funded = order.payment is not None and order.payment.stage == "funded"
-    rule(is_funded or (tab.closing is None and not order.credits), "something was drawn on no money")
+    rule(is_funded or not order.credits, "something was drawn on no money")
     rule(is_open or not is_funded or tab.closing is not None, "it is neither open nor closed")
 
 

@@ -138,19 +138,21 @@ def ends_at_ms(arrival: Arrival, limits: Limits) -> int | None:
     return arrival.paid_at_ms + min(1000 * limits.tab_life_s, silent_ms, resort_ms)
 
 
-def why_not_opened(payment: OrderPayment, shown: Payment, arrival: Arrival, context: Context) -> tuple[str, bool]:
+def why_not_opened(order: Order, shown: Payment, arrival: Arrival, context: Context) -> tuple[str, bool]:
     """Why money that was read back opens no tab, so that it goes back at once; and whether a person should look.
 
     Empty: it opens.
     """
     limits, age_ms = context.limits, context.now_ms - arrival.paid_at_ms
     ends = ends_at_ms(arrival, limits)
-    if (shown.amount_minor, shown.currency) != (payment.amount_minor, payment.currency):
+    if (shown.amount_minor, shown.currency) != (order.amount_minor, order.currency):
         return "the amount held is not the limit of the tab", True
     if shown.status != "requires_capture":
         return "the money was taken instead of held", True
-    if not stands(payment, shown):
+    if order.payment is None or not stands(order.payment, shown):
         return "part of the hold is gone already", True
+    if order.tab is not None and order.tab.closing is not None:
+        return "the tab was closed before it was open", False
     if ends is None:
         return "Stripe does not say when the hold ends", False
     if age_ms >= 1000 * limits.tab_idle_s:

@@ -260,24 +260,25 @@ class Acts:
         return order
 
     def close_tab(self, actor: Actor, order_id: str) -> Order:
-        """Close an open tab: what was delivered is charged, and nothing more can be played on it.
+        """Close a tab: what was delivered is charged, and nothing more can be played on it.
 
         Raises:
-            BadRequest: There is no such tab, or it is not open.
+            BadRequest: There is no such tab, or it is closed already.
         """
         check_may(actor, Act.TAB_CLOSE)
         before = self.operations.fulfilment.store.order(order_id)
         if before is None or before.tab is None:
             raise BadRequest(f"there is no tab {order_id}")
-        if not before.is_open_tab:
-            raise BadRequest(f"tab {order_id} is not open")
-        with self.log.doing(actor, Act.TAB_CLOSE, order_id, before="open") as doing:
+        if not before.can_be_closed:
+            raise BadRequest(f"tab {order_id} is closed already")
+        stood = "open" if before.is_open_tab else "not open"
+        with self.log.doing(actor, Act.TAB_CLOSE, order_id, before=stood) as doing:
             after = self.tabs.close(order_id, "operator") or before
             doing.after = f"{_money(after.earned_minor, after.currency)} delivered, {after.state}"
         return after
 
     def close_tabs(self, actor: Actor) -> int:
-        """Close every open tab, after an older database was put back. Returns how many were open."""
+        """Close every tab, after an older database was put back. Returns how many were or could be open."""
         check_may(actor, Act.TAB_CLOSE)
         with self.log.doing(actor, Act.TAB_CLOSE, "all") as doing:
             closed = self.tabs.close_all("restored")

@@ -320,7 +320,10 @@ class Tabs:
         return self.close(order.order_id, "player") or order
 
     def close(self, order_id: str, by: ClosedBy) -> Order | None:
-        """Close a tab. What is closed, or is no tab, stays as it is. None: there is no such order.
+        """Close a tab that is open or may still open. What is closed, or is no tab, stays as it is.
+
+        Returns:
+            The order; None if there is none with this id.
 
         Raises:
             StoreUnavailable: It may or may not be closed. Try again.
@@ -328,7 +331,7 @@ class Tabs:
         return self.fulfilment.move(order_id, CloseAsked(by))
 
     def close_all(self, by: ClosedBy) -> int:
-        """Close every open tab, after an older database was put back. Returns how many were open.
+        """Close every tab, after an older database was put back. Returns how many were open or could still open.
 
         Raises:
             StoreUnavailable: Some may be open still. Try again.
@@ -337,7 +340,7 @@ class Tabs:
         while waiting := store.waiting_orders(after, _BATCH):
             for one in waiting:
                 order = store.order(one.order_id)
-                if order is not None and order.is_open_tab:
+                if order is not None and order.can_be_closed:
                     self.close(order.order_id, by)
                     closed += 1
             after = waiting[-1]

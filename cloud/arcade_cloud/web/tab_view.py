@@ -262,7 +262,8 @@ def tab_view(order: Order, why_not: Reason | None, now_ms: int, words: Words = E
         return View(
             phase="help" if order.books.owed_minor > 0 else "given_back",
             title=title_of_return(order, words),
-            detail=words.text("The tab could not be opened, so nothing can be played on it."),
+            detail=_told_closed(order, words)
+            or words.text("The tab could not be opened, so nothing can be played on it."),
             money=money_of_closed(order, words),
             delivered=0,
             credits=0,
@@ -272,6 +273,11 @@ def tab_view(order: Order, why_not: Reason | None, now_ms: int, words: Words = E
     if order.is_open_tab:
         return _open(order, why_not, words)
     return _closed(order, words)
+
+
+def _told_closed(order: Order, words: Words) -> str:
+    closing = None if order.tab is None else order.tab.closing
+    return "" if closing is None else rules.told_closed(closing.by, words)
 
 
 def _held(order: Order, words: Words) -> str:
@@ -295,6 +301,15 @@ def _not_open_yet(order: Order, now_ms: int, words: Words) -> View:
             delivered=0,
             credits=0,
             final=True,
+        )
+    if why := _told_closed(order, words):
+        return View(
+            phase="stopping",
+            title=words.text("You will not be charged"),
+            detail=why,
+            money=words.text("If your bank holds money for this tab, it is let go."),
+            delivered=0,
+            credits=0,
         )
     is_over = page is not None and page.expires_at_ms is not None and now_ms >= page.expires_at_ms
     if is_heard_of or is_over or order.state == "abandoned":
@@ -332,8 +347,7 @@ def _open(order: Order, why_not: Reason | None, words: Words) -> View:
 
 
 def _closed(order: Order, words: Words) -> View:
-    closing = None if order.tab is None else order.tab.closing
-    why = "" if closing is None else rules.told_closed(closing.by, words)
+    why = _told_closed(order, words)
     is_done = order.state == "settled"
     owed = order.books.owed_minor > 0
     target = order.books.target_minor

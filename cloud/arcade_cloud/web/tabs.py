@@ -139,4 +139,11 @@ def _goes_on(order: Order, machine_id: str, limit_minor: int, now_ms: int) -> bo
     """Whether this is the checkout that is asked for again."""
     is_same = order.machine_id == machine_id and order.amount_minor == limit_minor
     is_young = 0 <= now_ms - order.created_at_ms < _SAME_CHECKOUT_MS
-    return order.state == "open" and is_same and is_young and bool(order.checkout_url) and not order.payment_intent
+    return (
+        order.state == "open"
+        and order.can_be_closed
+        and is_same
+        and is_young
+        and bool(order.checkout_url)
+        and not order.payment_intent
+    )

@@ -495,6 +495,30 @@ def test_another_currency_a_wrong_clock_and_too_many_plays_draw_nothing() -> Non
 # --- closing ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("by", ["player", "operator", "restored"])
+def test_a_tab_that_is_closed_before_it_is_open_never_opens(by: str) -> None:
+    visit = Visit()
+    assert visit.state == "open"
+    visit.finishes(by)
+    visit.finishes("idle")
+    assert (visit.state, visit.closed_by) == ("open", by)
+    assert visit.why_not() == "closed"
+    visit.reads(HOLD)
+    assert visit.state == "returning"
+    assert not visit.draws()
+    visit.reads(HOLD)
+    assert visit.settle[0] == "cancel"
+    visit.reads(gone(amount_minor=LIMIT))
+    assert (visit.state, visit.closed_by, visit.kinds) == ("settled", by, set())
+
+
+def test_money_that_is_wrong_is_told_of_on_a_closed_tab_too() -> None:
+    visit = Visit()
+    visit.finishes()
+    visit.reads(held(amount_minor=LIMIT + 100))
+    assert (visit.state, visit.kinds) == ("returning", {"wrong_payment"})
+
+
 def test_what_is_under_way_at_the_end_runs_to_its_own_end_and_then_the_money_moves_once() -> None:
     visit = Visit().opened()
     visit.plays("cab-01", 300)

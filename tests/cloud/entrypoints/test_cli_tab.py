@@ -56,7 +56,7 @@ def test_one_tab_is_closed_and_the_other_is_not(store: Path, capsys: pytest.Capt
     assert "RM 0.10 of RM 20.00" in capsys.readouterr().out
     assert (closed_by(store, 1), closed_by(store, 2)) == ("operator", None)
     assert main(["tab", "close", "tab_1", "--yes"]) == 1
-    assert "is not open" in capsys.readouterr().err
+    assert "is closed already" in capsys.readouterr().err
     assert main(["audit"]) == 0
     assert "tab close" in capsys.readouterr().out
 

@@ -299,6 +299,26 @@ def test_a_late_webhook_and_a_late_timer_give_the_hold_back(arcade: Arcade) -> N
     assert arcade.payments.stripe.money()[0]["kept"] == 0
 
 
+def test_a_tab_that_an_older_database_has_not_seen_paid_is_closed(arcade: Arcade) -> None:
+    order = arcade.begins()
+    assert arcade.tabs.close_all("restored") == 1
+    arcade.payments.stripe.pay(session_of(order), "card")
+    arcade.settle_down()
+    assert arcade.tab.state == "settled"
+    arcade.check_promises()
+    assert arcade.payments.stripe.money()[0]["kept"] == 0
+
+
+def test_a_tab_finished_before_its_hold_is_read_lets_it_go(arcade: Arcade) -> None:
+    order = arcade.begins()
+    arcade.payments.stripe.pay(session_of(order), "card")
+    arcade.tabs.finish(arcade.secret)
+    arcade.settle_down()
+    assert arcade.tab.state == "settled"
+    arcade.check_promises()
+    assert arcade.payments.stripe.money()[0]["kept"] == 0
+
+
 def test_after_an_older_database_was_put_back_its_open_tabs_are_closed(arcade: Arcade) -> None:
     arcade.opens()
     arcade.plays()

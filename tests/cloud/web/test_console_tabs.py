@@ -42,7 +42,7 @@ def test_an_open_tab_shows_its_plays_and_is_closed_by_hand(site: TabSite, owner:
     assert "Close the tab" not in page
     again = owner.post(path(site) + "/close")
     assert again.status_code == 422
-    assert "is not open" in again.text
+    assert "is closed already" in again.text
     entries = [line.entry for line in site.people.audit(20) if line.entry.act == "tab close"]
     assert [(entry.on, entry.before) for entry in entries] == [(site.tab.order_id, "open")]
 
