@@ -19,6 +19,8 @@ from simulation.running import Result, one, several
 
 # So many seeds must have shown everything that is listed, whatever they begin with.
 ENOUGH = 1_500
+# And so many of their orders must have been tabs.
+LEAST_TABS = 1 / 3
 MOST_SHOWN = 5
 SEED = whole_number(0, 10**9)
 # What a shell gives to a program that Ctrl-C has ended.
@@ -82,7 +84,7 @@ def _many(options: argparse.Namespace) -> int:
     coverage, began = Coverage(), time.monotonic()
     number = ENOUGH if options.n is None else options.n
     last = 10**9 if options.seconds is not None and options.n is None else options.first + number
-    seeds = orders = 0
+    seeds = orders = tabs = plays = 0
     failed: list[int] = []
     days = 0.0
     progress = Progress(sys.stderr, None if options.n is None and options.seconds else number, options.seconds)
@@ -90,6 +92,7 @@ def _many(options: argparse.Namespace) -> int:
     try:
         for result in several(range(options.first, last), options.jobs, options.seconds):
             seeds, orders, days = seeds + 1, orders + result.orders, days + result.days
+            tabs, plays = tabs + result.tabs, plays + result.plays
             coverage.add(result.coverage)
             if result.broken:
                 failed.append(result.seed)
@@ -102,6 +105,8 @@ def _many(options: argparse.Namespace) -> int:
     progress.wipe()
     took_s = time.monotonic() - began
     missing = coverage.missing() if seeds >= ENOUGH else []
+    if seeds >= ENOUGH and tabs < orders * LEAST_TABS:
+        missing.append(f"{LEAST_TABS:.0%} of the orders are tabs ({tabs} of {orders})")
     if interrupted:
         print("interrupted; so far:")
     if options.verbose or missing:
@@ -112,6 +117,7 @@ def _many(options: argparse.Namespace) -> int:
         f"{seeds} seeds, {orders} orders, {days / 365:.0f} years of machines in {took_s:.0f} s "
         f"({orders / took_s:.0f} orders a second): {len(failed)} seeds failed"
     )
+    print(f"{tabs} of the orders are tabs, with {plays} plays")
     print("named exceptions met: " + ", ".join(f"{n} × {name}" for name, n in sorted(coverage.exceptions.items())))
     if failed:
         print(failed_text(failed))

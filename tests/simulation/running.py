@@ -20,10 +20,12 @@ TRACE_LINES = 40
 
 @dataclass
 class Result:
-    """One seed."""
+    """One seed. `orders`: tabs among them; `plays`: what was drawn on those."""
 
     seed: int
     orders: int
+    tabs: int
+    plays: int
     days: float
     fingerprint: str
     broken: list[Broken]
@@ -46,7 +48,7 @@ def one(seed: int, weather: Sequence[str] = (), *, whole_trace: bool = False, ta
         evidence = lived.evidence
         broken, exceptions = check(evidence)
     except Exception:  # noqa: BLE001  # the run's own fault, told with its seed: the other seeds go on
-        return Result(seed, 0, 0.0, "", [Broken("defect", "run", traceback.format_exc())], Coverage(), [])
+        return Result(seed, 0, 0, 0, 0.0, "", [Broken("defect", "run", traceback.format_exc())], Coverage(), [])
     finally:
         logging.disable(before)
     broken += [Broken("3", "coverage", f"an unlisted transition: {what}") for what in coverage.unlisted()]
@@ -60,6 +62,8 @@ def one(seed: int, weather: Sequence[str] = (), *, whole_trace: bool = False, ta
     return Result(
         seed,
         len(evidence.orders) + len(evidence.tabs),
+        len(evidence.tabs),
+        sum(len(tab["plays"]) for tab in evidence.tabs),
         days,
         lived.fingerprint,
         broken,

@@ -63,6 +63,7 @@ TAB_BUGS = (
     _bug(
         "what is under way counts for nothing",
         (ORDER + "committed_minor", "earned_minor + under_way", "earned_minor"),
+        near=55,
     ),
     _bug(
         "what is asked back counts for nothing",

@@ -86,7 +86,7 @@ class TabPlayers:
         """Let all of them come, some time from then on."""
         for machine_id in self._machines:
             self._sell(machine_id, CHEAP[self._currency][0])
-        for _ in range(self._rng.choice((2, 5, 8, 14))):
+        for _ in range(self._rng.choice((6, 10, 15, 24))):
             self._scheduler.at(begin_ms + self._rng.randint(4 * SECOND, within_ms), lambda: self._open(TRIES))
         for _ in range(self._rng.choice((0, 0, 2, 6))):
             self._scheduler.at(begin_ms + self._rng.randint(0, 2 * within_ms), self._reprice)

@@ -72,7 +72,8 @@ def test_every_seed_that_failed_is_named_in_the_last_line(
     def several(_seeds: Any, *_: Any) -> list[Result]:
         broken = [Broken("1", "money", "a sum is missing")]
         return [
-            Result(seed, 1, 1.0, "", broken if seed in failing else [], Coverage(), []) for seed in range(1, 21)
+            Result(seed, 1, 0, 0, 1.0, "", broken if seed in failing else [], Coverage(), [])
+            for seed in range(1, 21)
         ]
 
     monkeypatch.setattr(command, "several", several)

@@ -36,7 +36,7 @@ REST = 8 * MINUTE
 # Most runs are brisk: idle hours show little, and cost as much as busy ones.
 BRISK = 0.93
 # In so many of the seeds some play on tabs.
-WITH_TABS = 0.5
+WITH_TABS = 0.9
 LONGEST_WHEN_BRISK = 20 * MINUTE
 CURRENCIES = ("myr", "myr", "myr", "myr", "kwd", "isk")
 # Zones whose clocks are the same all the year, and how far they are ahead of UTC.
