@@ -341,8 +341,9 @@ class Cloud:
         self._depth = 0
         self.is_down = False
         self._rechecks_from_ms: int | None = None
-        # The longest silence, with a revoke and its echo a minute; and what is brief where silence is.
-        self.most_steps = 1_000 if limits.last_resort_s < 10_000 else 10_000
+        # The longest silence, with a revoke and its echo a minute; and what is brief where silence is, with a
+        # grant by a clock that was hours ahead, sent four times a minute until its end.
+        self.most_steps = 2_000 if limits.last_resort_s < 10_000 else 10_000
         self.workers = [Worker(self, index) for index in range(rng.choice((1, 2, 2)))]
 
     # --- processes
