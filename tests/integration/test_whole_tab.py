@@ -2,7 +2,6 @@
 
 import os
 import random
-import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.domain.order import Order
@@ -18,74 +16,12 @@ from arcade_sandbox.demo import pulses
 from arcade_sandbox.processes import wait_for
 from arcade_sandbox.system import PRICE_MINOR, System
 from integration.conftest import QUICK, SHORT
+from support.tab_phone import TabPhone
 
 # How often the cloud is killed in a visit; `make soak` sets more.
 ROUNDS = int(os.environ.get("ARCADE_ROUNDS", "10"))
 MACHINES = ["cab-01", "cab-02"]
-LIMIT = 2000
-
-
-class Phone:
-    """A browser without scripts: it keeps its cookie, and sends a tap again until that is answered."""
-
-    def __init__(self, system: System) -> None:
-        self.system = system
-        self.browser = requests.Session()
-
-    def page(self, path: str) -> str:
-        def looked() -> str | None:
-            try:
-                answer = self.browser.get(self.system.url + path, timeout=10)
-            except requests.RequestException:
-                return None
-            return answer.text if answer.status_code == 200 else None
-
-        return wait_for(f"the page {path}", looked, 30)
-
-    def opens_tab(self) -> None:
-        begun = self.browser.post(
-            f"{self.system.url}/m/{MACHINES[0]}/tab",
-            data={"limit": str(LIMIT)},
-            timeout=20,
-            allow_redirects=False,
-        )
-        assert begun.status_code == 303, begun.text
-        self.system.stripe.pay(begun.headers["Location"], "card")
-
-    def ticket(self, machine_id: str) -> str:
-        """Of the first button that works."""
-
-        def seen() -> str | None:
-            found = re.search(
-                r'name="ticket" value="([^"]+)">\s*<button class="choice"[^>]*data-price="\d+">',
-                self.page(f"/m/{machine_id}"),
-            )
-            return None if found is None else found[1]
-
-        return wait_for(f"a button at {machine_id}", seen, 40)
-
-    def taps(self, machine_id: str, ticket: str) -> int:
-        """Send one tap until somebody says what became of it: 303, or why nothing was played."""
-
-        def sent() -> int | None:
-            try:
-                answer = self.browser.post(
-                    f"{self.system.url}/m/{machine_id}/play",
-                    data={"ticket": ticket},
-                    timeout=10,
-                    allow_redirects=False,
-                )
-            except requests.RequestException:
-                return None
-            return answer.status_code if answer.status_code < 500 else None
-
-        return wait_for("an answer to a tap", sent, 40)
-
-    def finishes(self) -> None:
-        token = re.search(r'name="token" value="([^"]+)"', self.page("/tab"))
-        assert token is not None
-        answer = self.browser.post(f"{self.system.url}/tab/finish", data={"token": token[1]}, timeout=20)
-        assert answer.status_code == 200
+LIMIT_MINOR = 2000
 
 
 def tab_of(system: System) -> Order:
@@ -105,11 +41,11 @@ def money_of(system: System) -> dict[str, Any]:
 def test_a_visit_with_a_cloud_that_is_killed_at_any_moment(folder: Path, dice: random.Random) -> None:
     settings = {**QUICK, "TAB_LIMITS": "20.00MYR"}
     with System(folder, MACHINES, SHORT, settings) as system:
-        phone = Phone(system)
-        phone.opens_tab()
+        phone = TabPhone(system)
+        phone.opens_tab(MACHINES[0], LIMIT_MINOR)
         wait_for("the tab is open", lambda: tab_of(system).is_open_tab, 20)
         played = 0
-        for _ in range(min(ROUNDS, LIMIT // PRICE_MINOR)):
+        for _ in range(min(ROUNDS, LIMIT_MINOR // PRICE_MINOR)):
             machine_id = dice.choice(MACHINES)
             ticket = phone.ticket(machine_id)
 
@@ -122,7 +58,7 @@ def test_a_visit_with_a_cloud_that_is_killed_at_any_moment(folder: Path, dice: r
             assert phone.taps(machine_id, ticket) == status or status == 409
             played = len(tab_of(system).credits)
         wait_for("all is confirmed", lambda: not any(c.under_way for c in tab_of(system).credits), 40)
-        assert money_of(system)["held"] == LIMIT
+        assert money_of(system)["held"] == LIMIT_MINOR
         phone.finishes()
         order = wait_for("the tab is settled", lambda: _settled(tab_of(system)), 40)
         counted = sum(len(pulses(cabinet.edge_log)) for cabinet in system.cabinets.values())
