@@ -31,6 +31,7 @@ from arcade_cloud.domain import alerts
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.books import EVERY, Line, Only, total
 from arcade_cloud.domain.closure import Closure
+from arcade_cloud.domain.game_overs import GameOver
 from arcade_cloud.domain.machines import HEARS_FOR_MS, Hearing, Machine, Presence
 from arcade_cloud.domain.metering import Count
 from arcade_cloud.domain.money import Payment
@@ -896,6 +897,38 @@ def test_counts_come_newest_first_from_a_moment_on(store: Store) -> None:
     assert store.counts("cab-01", 2001, 10) == [*reversed(every[3:])]
     assert store.counts("cab-01", 0, 2) == [*reversed(every[3:])]
     assert store.counts("cab-01", 0, 0) == []
+
+
+def _game_over(at_ms: int, event_id: str = "evt-1", **more: Any) -> GameOver:
+    return GameOver(machine_id="cab-01", at_ms=at_ms, event_id=event_id, heard_at_ms=at_ms + 5, **more)
+
+
+def test_a_game_over_is_stored_once_however_often_it_comes(store: Store) -> None:
+    first = _game_over(1000, said_at="1970-01-01T00:00:01Z", source="serial", signed=True, left_out=3)
+    assert store.game_overs("cab-01", 0, 10**13, 10) == []
+    assert store.note_game_over(first)
+    assert not store.note_game_over(_game_over(1000, source="gpio"))
+    assert store.game_overs("cab-01", 0, 10**13, 10) == [first]
+    assert store.game_overs("cab-02", 0, 10**13, 10) == []
+
+
+def test_game_overs_come_newest_first_from_one_moment_until_before_another(store: Store) -> None:
+    every = [_game_over(at_ms, f"evt-{n}") for n, at_ms in enumerate((1000, 2000, 2000, 3000, 10_000_000_000_000))]
+    for one in every:
+        assert store.note_game_over(one)
+    assert store.game_overs("cab-01", 0, 10**14, 10) == [*reversed(every)]
+    assert store.game_overs("cab-01", 2000, 3000, 10) == [*reversed(every[1:3])]
+    assert store.game_overs("cab-01", 2001, 3001, 10) == [every[3]]
+    assert store.game_overs("cab-01", 0, 10**14, 2) == [*reversed(every[3:])]
+    assert store.game_overs("cab-01", 0, 10**14, 0) == []
+
+
+@pytest.mark.parametrize("event_id", ["x" * 64, "é#\u2028" * 16, "a b"])
+def test_a_game_over_may_have_any_short_text_for_an_id(store: Store, event_id: str) -> None:
+    one = _game_over(NOW_MS, event_id)
+    assert store.note_game_over(one)
+    assert not store.note_game_over(one)
+    assert store.game_overs("cab-01", NOW_MS, NOW_MS + 1, 10) == [one]
 
 
 def test_machines_come_by_id(store: Store) -> None:

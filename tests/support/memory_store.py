@@ -12,6 +12,7 @@ from arcade_cloud.adapters.store.forms import FORMS
 from arcade_cloud.domain import webhooks
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.books import EVERY, Line, Only
+from arcade_cloud.domain.game_overs import KEPT_MS, GameOver
 from arcade_cloud.domain.machines import Hearing, Machine, Presence, hearing_after
 from arcade_cloud.domain.metering import Count
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
@@ -62,6 +63,7 @@ class MemoryStore:
         self._machines: dict[str, Machine] = {}
         self._presences: dict[str, Presence] = {}
         self._changes: dict[str, dict[int, StateChange]] = {}
+        self._game_overs: dict[str, dict[tuple[int, str], GameOver]] = {}
         self._counts: dict[str, dict[tuple[int, str], Count]] = {}
         self._alerts: dict[str, Alert] = {}
         self._unsent: dict[str, Alert] = {}
@@ -389,6 +391,21 @@ class MemoryStore:
             every = sorted(self._counts.get(machine_id, {}).items(), reverse=True)
             return [count for (at_ms, _), count in every if at_ms >= since_ms][: max(0, limit)]
 
+    def note_game_over(self, game_over: GameOver) -> bool:
+        key = (game_over.at_ms, game_over.event_id)
+        with self._lock:
+            self._check_up()
+            known = self._game_overs.setdefault(game_over.machine_id, {})
+            is_new = key not in known
+            known.setdefault(key, game_over)
+            return is_new
+
+    def game_overs(self, machine_id: str, since_ms: int, until_ms: int, limit: int) -> list[GameOver]:
+        with self._lock:
+            self._check_up()
+            every = sorted(self._game_overs.get(machine_id, {}).items(), reverse=True)
+            return [found for (at_ms, _), found in every if since_ms <= at_ms < until_ms][: max(0, limit)]
+
     def put_presence(
         self, presence: Presence, expected_version: int, changes: tuple[StateChange, ...] = ()
     ) -> None:
@@ -609,7 +626,13 @@ class MemoryStore:
             old_changes = [(c, at_ms) for c in self._changes.values() for at_ms in c if at_ms < before_ms]
             for of_machine, at_ms in old_changes:
                 del of_machine[at_ms]
-            return len(old_events) + len(old_alerts) + self.software.prune(now_ms) + len(old_changes)
+            old_overs = [
+                (overs, key) for overs in self._game_overs.values() for key in overs if key[0] < now_ms - KEPT_MS
+            ]
+            for overs, key in old_overs:
+                del overs[key]
+            gone = len(old_events) + len(old_alerts) + len(old_changes) + len(old_overs)
+            return gone + self.software.prune(now_ms)
 
     def close(self) -> None:
         with self._lock:

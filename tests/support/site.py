@@ -22,7 +22,7 @@ from arcade_cloud.services.daily_reconciliation import DailyReconciliation
 from arcade_cloud.services.self_check import SelfCheck
 from arcade_cloud.web.app import create_app
 from arcade_cloud.web.dependencies import Dependencies
-from arcade_shared.messages import FINAL_ACK_STATES, Ack, Status
+from arcade_shared.messages import FINAL_ACK_STATES, Ack, Gameover, Status
 from arcade_shared.signing import machine_key, seal
 from arcade_shared.times import format_ms
 from arcade_shared.topics import machine_topic
@@ -148,7 +148,7 @@ class Site:
         )
         self.app = create_app(self.dependencies)
         self.client: FlaskClient = self.app.test_client()
-        self._seq = 0
+        self._seq = self._overs = 0
         self.add_machine("cab-01", name="Street Fighter II")
         self.say_status("cab-01")
 
@@ -211,6 +211,14 @@ class Site:
             uncertain=uncertain,
             **{"reason": "", **fields},
         )
+
+    def say_game_over(self, machine_id: str = "cab-01", source: str = "gpio") -> None:
+        """The machine's game has ended."""
+        self._overs += 1
+        sent = self._sealed(
+            machine_id, "gameover", Gameover, status="game_over", event_id=f"over-{self._overs}", source=source
+        )
+        self.dependencies.messages.take_in(machine_topic(machine_id, "gameover"), sent)
 
     def say_ack(
         self, order_id: str, state: str = "done", delivered: int = 0, uncertain: int = 0, **fields: Any

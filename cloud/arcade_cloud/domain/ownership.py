@@ -20,6 +20,11 @@ from arcade_cloud.domain.machines import near_matches
 
 # Longer than any machine id with something around it.
 _MAX_MISSPELT = 80
+# What to do when something at Stripe shows that the database is older than what was done.
+IF_RESTORED = (
+    "If an older database was put back, run `arcade-cloud tab close --all`, and set a RECEIPT_PREFIX that was "
+    "never used, or plays are given free and numbers of receipts twice"
+)
 # Of a sum in minor units. Stripe's largest has 14.
 _MAX_DIGITS = 15
 

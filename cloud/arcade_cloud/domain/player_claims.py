@@ -1,15 +1,17 @@
 """A player's claim that credits did not arrive: what it is worth, and who decides about it (pure).
 
 The machine has reported the credits as delivered: the rest goes back by itself, and cannot be claimed. So a claim
-is a player's word against a machine's. What speaks for one of them is the coin meter, if there is one. An operator
-may let small claims be granted at once (`CLAIM_LIMIT`); all others wait for a person.
+is a player's word against a machine's. What speaks for one of them is the coin meter, if there is one, and a game
+over after the credits: somebody has played then. That there is none says nothing: many machines send none. An
+operator may let small claims be granted at once (`CLAIM_LIMIT`); all others wait for a person.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from msgspec import Struct
 
+from arcade_cloud.domain.game_overs import GameOver
 from arcade_cloud.domain.metering import Count
 from arcade_cloud.domain.money import kept_for
 from arcade_cloud.domain.order import Order
@@ -94,7 +96,12 @@ def why_refused(others: Others) -> str | None:
 
 
 def why_a_person(
-    order: Order, claimed: Claimed, limit_minor: int | None, found: Iterable[Count], others: Others
+    order: Order,
+    claimed: Claimed,
+    limit_minor: int | None,
+    found: Iterable[Count],
+    others: Others,
+    game_overs: Sequence[GameOver] = (),
 ) -> str | None:
     """Why a person decides about a claim; None if it is granted at once.
 
@@ -102,6 +109,7 @@ def why_a_person(
         limit_minor: What a claim may be worth at most to be granted at once; None: none is.
         found: What the machine's meter has counted, of this order perhaps.
         others: The other claims within a day. This one is written down already, so two at once see each other.
+        game_overs: Those at its machines between the credits and the claim, whoever has played.
     """
     if limit_minor is None:
         return "no claim is granted at once"
@@ -112,6 +120,8 @@ def why_a_person(
     counts = [count for count in found if count.order_id == order.order_id]
     if counts and claimed.credits > sum(max(0, -count.difference) for count in counts):
         return "the coin meter registered them"
+    if game_overs:
+        return "the machine has signalled game over since"
     if others.of_phone:
         return "this phone has claimed before within a day"
     if others.of_machine >= AT_ONCE_MACHINE:

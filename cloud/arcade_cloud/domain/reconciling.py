@@ -18,6 +18,7 @@ from arcade_cloud.domain.balance import Entry, Payout
 from arcade_cloud.domain.books import FEE, PLAY, REFUND_BY_HAND, Line
 from arcade_cloud.domain.money import format_amount
 from arcade_cloud.domain.order import Credit, Order
+from arcade_cloud.domain.ownership import IF_RESTORED
 
 Cause = Literal[
     "refund_by_hand",
@@ -61,8 +62,8 @@ MEANINGS: dict[Cause, Meaning] = {
     ),
     "unknown_order": Meaning(
         "a payment made here, whose order is not on record: an older database was put back",
-        "Credits that were delivered are in the machine's journal. Refund at Stripe what was not delivered. If an "
-        "older database was put back, take a new RECEIPT_PREFIX",
+        "Credits that were delivered are in the machine's journal. Refund at Stripe what was not delivered. "
+        f"{IF_RESTORED}",
     ),
     "older_record": Meaning(
         "the order's record and Stripe differ: the record is older, or somebody acted at Stripe",

@@ -200,9 +200,8 @@ def captured_alert(order: Order, target_minor: int, context: Context) -> Alert:
     amount = format_amount(target_minor, order.currency)
     text = (
         f"Stripe shows that this cloud has captured the payment in order to keep {amount}, which the record of "
-        "the order does not know. Was an older database put back? Then take a new RECEIPT_PREFIX, or numbers of "
-        "receipts are given twice. That sum is not given back by itself. Compare it with what the machine "
-        "reports; if that is less, refund the difference at Stripe."
+        "the order does not know. That sum is not given back by itself. Compare it with what the machine reports; "
+        f"if that is less, refund the difference at Stripe. {ownership.IF_RESTORED}."
     )
     return _alert(order, "unknown_capture", text, context)
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.books import EVERY, Line, Only
+from arcade_cloud.domain.game_overs import GameOver
 from arcade_cloud.domain.machines import Hearing, Machine, Presence
 from arcade_cloud.domain.metering import Count
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
@@ -289,6 +290,14 @@ class Store(Protocol):
         """What a machine's coin meter has counted from that moment on; at most `limit`, newest first."""
         ...
 
+    def note_game_over(self, game_over: GameOver) -> bool:
+        """Store a game over. False if one of that machine, moment and event is on record already."""
+        ...
+
+    def game_overs(self, machine_id: str, since_ms: int, until_ms: int, limit: int) -> list[GameOver]:
+        """A machine's game overs from one moment until before another; at most `limit`, newest first."""
+        ...
+
     def screen(self, machine_id: str) -> Screen | None: ...
 
     def put_screen(self, screen: Screen, expected_version: int) -> None:
@@ -414,8 +423,8 @@ class Store(Protocol):
 
         An event's id goes after 90 days (Stripe repeats an event for 3 days). An alert that was sent goes after 90
         days if it no longer stands, and after 400 days if nobody has acknowledged it. A condition that lasts
-        stays. A machine's changes and counts may go after 90 days, and what `taken_until` was quick by. Orders,
-        histories and payment claims go with `forget` only.
+        stays. A machine's changes and counts may go after 90 days, its game overs after 8, and what `taken_until`
+        was quick by after 90. Orders, histories and payment claims go with `forget` only.
         """
         ...
 

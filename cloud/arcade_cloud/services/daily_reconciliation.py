@@ -438,4 +438,6 @@ class DailyReconciliation:
                 f"Of {report.day} {count} difference{'' if count == 1 else 's'} must be seen to ({causes}): "
                 f"arcade-cloud reconcile --day {report.day}"
             )
+            if any(one.cause == "unknown_order" for one in acts):
+                text += f". {ownership.IF_RESTORED}"
             self.alerts.begin("books_differ", report.day, text)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from arcade_cloud.domain import machines
+from arcade_cloud.domain import game_overs, machines
 from arcade_cloud.domain.alerts import alert
 from arcade_cloud.domain.clocks import why_closed
 from arcade_cloud.domain.closure import ended_since
@@ -42,6 +42,10 @@ PRESENCE_RETRIES = 10
 # with a stolen key from filling the store.
 UNMATCHED_ACKS_PER_MINUTE = 30
 _UNMATCHED = Rate(per_minute=UNMATCHED_ACKS_PER_MINUTE, burst=UNMATCHED_ACKS_PER_MINUTE)
+# How many game overs of one machine are kept: so many at once, then so many a minute. A game takes longer. The
+# rest is counted, so that a machine whose line is loose fills no store.
+GAME_OVERS_PER_MINUTE, GAME_OVERS_AT_ONCE = 4, 10
+_GAME_OVERS = Rate(per_minute=GAME_OVERS_PER_MINUTE, burst=GAME_OVERS_AT_ONCE)
 _SIGNATURE = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -54,6 +58,7 @@ class MachineMessages:
     watch: MachineWatch
     limiter: RateLimiter = field(default_factory=RateLimiter, repr=False)
     _unrecorded: Counter[str] = field(default_factory=Counter, repr=False)  # refused messages, by machine
+    _left_out: Counter[str] = field(default_factory=Counter, repr=False)  # game overs, by machine
 
     def take_in(self, topic: str, payload: bytes) -> TakenAs:
         """Take in one message. Taking it in again changes nothing.
@@ -236,14 +241,31 @@ class MachineMessages:
         raise InvariantBroken(f"machine {machine_id}: {PRESENCE_RETRIES} conflicts in a row")
 
     def _game_over(self, place: MachineTopic, fields: dict[str, Any]) -> TakenAs:
-        """Check a game over. It is for other subscribers, so the cloud keeps nothing of it."""
+        """Check a game over. It is for other subscribers; the cloud keeps that it came, as evidence.
+
+        One by `POST /gameover` comes back through the broker, and is kept then.
+        """
         game_over = from_object(Gameover, fields)
         if game_over.machine_id != place.machine_id:
             raise BadMessage("the machine id in the payload is not the one in the topic")
-        if game_over.signature is None:
-            return "unsigned"  # sent by hand, or by game software that knows only the public contract
-        self._verified(place, fields)
-        return "gameover"
+        if game_over.signature is not None:
+            self._verified(place, fields)
+        self._keep(game_over)
+        # Without a signature it was sent by hand, or by game software that knows only the public contract.
+        return "unsigned" if game_over.signature is None else "gameover"
+
+    def _keep(self, message: Gameover) -> None:
+        """Keep a game over of a registered machine, unless it sends too many."""
+        store, now_ms, machine_id = self.fulfilment.store, self.fulfilment.now_ms(), message.machine_id
+        if store.machine(machine_id) is None:
+            return
+        kind = "game over" if message.signature is not None else "unsigned game over"
+        if self.limiter.wait_ms(now_ms, Share((kind, machine_id), _GAME_OVERS)) > 0:
+            self._left_out[machine_id] += 1
+            return
+        left_out = self._left_out[machine_id]
+        store.note_game_over(game_overs.taken_in(message, now_ms, left_out))
+        self._left_out[machine_id] -= left_out
 
     def _check_rate(self, place: MachineTopic) -> None:
         """Raise BadMessage if a machine sends more than any machine does."""

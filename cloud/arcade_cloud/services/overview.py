@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from arcade_cloud.domain import books
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.books import Only, Sums
+from arcade_cloud.domain.game_overs import GameOver
 from arcade_cloud.domain.health import Sign, signs
 from arcade_cloud.domain.machines import Machine, Presence, condition, stage, why_unfit
 from arcade_cloud.domain.metering import Count, CountedDay, by_day
@@ -23,6 +24,7 @@ from arcade_cloud.domain.tallies import Taken, sums_of
 from arcade_cloud.domain.uptime import Span, ready_share, spans
 from arcade_cloud.ports.store import Store
 from arcade_cloud.services.fulfilment import Fulfilment
+from arcade_cloud.services.game_overs import last_one
 
 # Alerts beyond that number are counted as "more".
 ALERTS_SHOWN = 100
@@ -128,6 +130,7 @@ class MachineLife:
         signs: What its agent says of itself, with what to do.
         counts: What its coin meter has counted, newest train first.
         counted: The same beside what was pulsed, newest day first; none without a meter.
+        last_game_over: None if none is kept: many machines send none.
         counts_cut: There is more of that than COUNTS_AT_MOST trains: the oldest of these days are not whole.
     """
 
@@ -141,6 +144,7 @@ class MachineLife:
     counts: tuple[Count, ...]
     counted: tuple[CountedDay, ...]
     counts_cut: bool
+    last_game_over: GameOver | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +228,7 @@ class Overview:
             share=ready_share(every),
             counts=tuple(counts),
             counted=by_day(counts, self.zone),
+            last_game_over=last_one(self._store, machine.machine_id, now_ms),
             counts_cut=len(counts) == COUNTS_AT_MOST,
             signs=signs(
                 machine,

@@ -266,8 +266,10 @@ class PaymentIntake:
     def _payment(self, payment_intent: str, report: Report) -> Payment:
         return report.payment or self.payments.read_payment(payment_intent)
 
-    def _unclaimed(self, shown: Payment, report: Report, why: str, checkout: Checkout | None = None) -> TakenAs:
-        """Show the payment to a person, who gives it back or has it delivered."""
+    def _unclaimed(
+        self, shown: Payment, report: Report, why: str, checkout: Checkout | None = None, *, todo: str = ""
+    ) -> TakenAs:
+        """Show the payment to a person, who gives it back or has it delivered. `todo`: what else to do."""
         store, now_ms = self.fulfilment.store, self.fulfilment.now_ms()
         if not shown.has_money or not shown.kept_minor + shown.capturable_minor:
             return "ignored"
@@ -291,7 +293,7 @@ class PaymentIntake:
         text = (
             f"A payment of {format_amount(shown.amount_minor, shown.currency)} may be meant for this arcade: "
             f"{why}.{named}{hint} Nothing was done with it. Decide: arcade-cloud payment deliver, return or, if "
-            f"it is somebody else's, dismiss {shown.payment_intent}."
+            f"it is somebody else's, dismiss {shown.payment_intent}.{todo}"
         )
         store.note_unclaimed(payment)
         store.raise_alert(alert("unclaimed", shown.payment_intent, text, now_ms))
@@ -378,7 +380,7 @@ class PaymentIntake:
         why += ", as after an older database was put back, so its credits may have been delivered"
         if target is not None:
             why += f"; {format_amount(target, shown.currency)} of it was to be kept for them"
-        return self._unclaimed(shown, report, why)
+        return self._unclaimed(shown, report, why, todo=f" {ownership.IF_RESTORED}.")
 
     def _unmatched(self, payment_intent: str, report: Report, why: str) -> TakenAs:
         """Begin an order that gives an unmatched payment back, if its money is there."""

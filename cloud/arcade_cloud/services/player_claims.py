@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from arcade_cloud.domain.alerts import alert
 from arcade_cloud.domain.audit import Audited, AuditEntry, AuditOutcome, Mark, Result
+from arcade_cloud.domain.game_overs import claim_text
+from arcade_cloud.domain.limits import SKEW_MS
 from arcade_cloud.domain.metering import Count
 from arcade_cloud.domain.money import format_amount, plain_amount
 from arcade_cloud.domain.order import Order
@@ -33,6 +35,7 @@ from arcade_cloud.domain.player_claims import (
 )
 from arcade_cloud.errors import BadRequest, InvariantBroken
 from arcade_cloud.services.alerts import Alerts
+from arcade_cloud.services.game_overs import since_credits
 from arcade_cloud.services.operations import Operations
 from arcade_shared.ids import uuid7
 
@@ -58,12 +61,23 @@ _ACTOR = Actor(name=PLAYER, role=Role.OWNER, second_factor=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A claim as people see it. `answer` is empty while it waits."""
+    """A claim as people see it. `answer` is empty while it waits.
+
+    Attributes:
+        meter: What the coin meter says about it.
+        game_overs: What game overs say about it; empty if the machine sends none.
+    """
 
     order: Order
     line: Audited
     claimed: Claimed
     meter: str
+    game_overs: str = ""
+
+    @property
+    def known(self) -> str:
+        """What speaks for it or against it, in words."""
+        return "; ".join(filter(None, (self.meter, self.game_overs)))
 
     @property
     def state(self) -> str:
@@ -210,16 +224,18 @@ class PlayerClaims:
         others = self._others(claimed, entry.entry_id)
         limit_minor = self.limits.get(order.currency)
         counts = self._counts(order)
-        why = why_a_person(order, claimed, limit_minor, counts, others)
+        overs, sends_any = since_credits(self.operations.fulfilment.store, order, entry.at_ms + SKEW_MS)
+        why = why_a_person(order, claimed, limit_minor, counts, others, overs)
         if why is None and limit_minor is not None:
             why = self._grant(order, claimed, AT_ONCE_A_DAY * limit_minor)
             if why is None:
                 self._answer(entry, "done", AT_ONCE, "")
                 return
+        known = "; ".join(filter(None, (meter_text(order, counts), claim_text(overs, sends_any))))
         keep, worth = plain_amount(claimed.keep_minor, order.currency), _amount(claimed.back_minor, order)
         text = (
             f"A player says that {claimed.credits} of {order.delivered} credits of order {order.code} did not "
-            f"arrive ({worth}): {meter_text(order, counts)}. Give it back in the console, or by "
+            f"arrive ({worth}): {known}. Give it back in the console, or by "
             f"`arcade-cloud order refund {order.order_id} --keep {keep}`; or `arcade-cloud claim decline "
             f"{order.order_id} --reason …`. Why it waits: {why}."
         )
@@ -280,7 +296,9 @@ class PlayerClaims:
             before = lines[-1].mark
 
     def _claim(self, order: Order, line: Audited, claimed: Claimed) -> Claim:
-        return Claim(order=order, line=line, claimed=claimed, meter=meter_text(order, self._counts(order)))
+        overs = claim_text(*since_credits(self.operations.fulfilment.store, order, line.entry.at_ms + SKEW_MS))
+        meter = meter_text(order, self._counts(order))
+        return Claim(order=order, line=line, claimed=claimed, meter=meter, game_overs=overs)
 
     def _counts(self, order: Order) -> list[Count]:
         store = self.operations.fulfilment.store

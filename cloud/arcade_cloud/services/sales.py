@@ -60,6 +60,10 @@ class Sales:
         """Where a player sees what became of an order."""
         return f"{self.base_url}/m/{machine_id}/o/{order_id}"
 
+    def receipt_page(self, machine_id: str, order_id: str) -> str:
+        """Where an order's receipt is, to print."""
+        return f"{self.order_page(machine_id, order_id)}/receipt"
+
     # --- offers ------------------------------------------------------------------------------------------
 
     def machine(self, machine_id: object) -> Machine:

@@ -294,6 +294,8 @@ def test_a_restored_database_does_not_know_an_order(site: HttpSite, daily: Daily
     one = only(site, daily, "unknown_order")
     assert (one.order_id, one.machine_id, one.amount_minor, one.alerts) == (order_id, "cab-01", 300, True)
     assert "older database" in one.text
+    assert "`arcade-cloud tab close --all`" in site.lasting()
+    assert "RECEIPT_PREFIX" in site.lasting()
 
 
 def test_a_restored_database_has_an_older_record_of_a_settled_order(

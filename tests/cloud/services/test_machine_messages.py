@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from arcade_cloud.domain.game_overs import GameOver
 from arcade_cloud.domain.keyring import Keyring
 from arcade_cloud.domain.limits import SKEW_MS
 from arcade_cloud.domain.machines import Presence, well_again
@@ -479,20 +480,44 @@ def game_over(cloud: MortalCloud, **fields: Any) -> bytes:
     return signed("gameover", Gameover, {**values, **fields})
 
 
-def test_a_signed_game_over_leaves_nothing_in_the_store() -> None:
+def kept(cloud: MortalCloud) -> list[GameOver]:
+    return cloud.store.game_overs(MACHINE, 0, cloud.now_ms + 1_000_000, 10)
+
+
+def test_a_signed_game_over_is_kept_once_at_its_own_time_and_nothing_else_of_it() -> None:
     cloud = MortalCloud()
     before = trace(cloud)
-    topic = machine_topic(MACHINE, "gameover")
-    assert cloud.messages.take_in(topic, game_over(cloud)) == "gameover"
-    assert cloud.messages.take_in(topic, game_over(cloud, event_id="evt-2")) == "gameover"
-    assert trace(cloud) == before
+    topic, sent, at_ms = machine_topic(MACHINE, "gameover"), game_over(cloud), cloud.now_ms
+    assert cloud.messages.take_in(topic, sent) == "gameover"
+    cloud.now_ms += 5_000
+    assert cloud.messages.take_in(topic, sent) == "gameover"  # the broker delivers it again
+    assert cloud.messages.take_in(topic, game_over(cloud, event_id="evt-2", source="api")) == "gameover"
     with pytest.raises(BadMessage):
         cloud.messages.take_in(machine_topic("cab-66", "gameover"), game_over(cloud))
+    second, first = kept(cloud)
+    assert (first.at_ms, first.heard_at_ms, first.source, first.signed) == (at_ms, at_ms, "gpio", True)
+    assert (second.at_ms, second.source) == (at_ms + 5_000, "api")
+    assert trace(cloud) | {"_game_overs": {}} == before
 
 
-def test_a_bare_game_over_of_game_software_is_for_other_subscribers() -> None:
+@pytest.mark.parametrize("said", ["half past three", "1970-01-01T00:00:09Z", "2099-01-01T00:00:00Z"])
+def test_a_game_over_whose_time_cannot_be_right_is_dated_by_when_it_came(said: str) -> None:
     cloud = MortalCloud()
-    before = trace(cloud)
-    bare = msgspec.json.encode({"machineId": MACHINE, "status": "game_over", "timestamp": "half past three"})
+    cloud.messages.take_in(machine_topic(MACHINE, "gameover"), game_over(cloud, timestamp=said))
+    (one,) = kept(cloud)
+    assert (one.at_ms, one.said_at) == (cloud.now_ms, said)
+
+
+def test_a_bare_game_over_of_game_software_is_for_other_subscribers_and_kept_as_unsigned() -> None:
+    cloud = MortalCloud()
+    bare = msgspec.json.encode({"machineId": MACHINE, "status": "game_over", "timestamp": format_ms(1)})
     assert cloud.messages.take_in(machine_topic(MACHINE, "gameover"), bare) == "unsigned"
-    assert trace(cloud) == before
+    (one,) = kept(cloud)
+    assert (one.at_ms, one.signed, one.source) == (cloud.now_ms, False, "")
+
+
+def test_a_game_over_comes_again_while_the_store_is_down() -> None:
+    cloud = MortalCloud()
+    cloud.store.unavailable = True
+    with pytest.raises(StoreUnavailable):
+        cloud.messages.take_in(machine_topic(MACHINE, "gameover"), game_over(cloud))

@@ -268,3 +268,39 @@ def test_a_phone_and_a_machine_have_so_many_claims_a_day(site):
     with pytest.raises(BadRequest, match="too many"):
         site.player_claims.claim(played(site), 1, "new")
     assert site.player_claims.claim(played(site, 1, "cab-02"), 1, "new").state == "granted"
+
+
+# --- game overs ----------------------------------------------------------------------------------------------
+
+
+def test_a_game_over_between_credits_and_claim_leaves_it_to_a_person(site):
+    order_id = played(site)
+    site.now_ms += 120_000
+    site.say_game_over()
+    site.now_ms += 1_000
+    claim = site.player_claims.claim(order_id, 1, "phone")
+    assert claim.state == "waits"
+    assert "game over once after the credits, before the claim" in claim.known
+    (alert,) = [one for one in site.store.standing_alerts(9) if one.kind == "player_claim"]
+    assert "game over once after the credits" in alert.text
+    assert "the machine has signalled game over since" in alert.text
+    assert kept(site, order_id) == 300
+    site.now_ms += 3_600_000
+    site.say_game_over()  # later ones do not count
+    assert "game over once" in site.player_claims.listed(9)[0].known
+
+
+def test_a_game_over_before_the_credits_is_of_somebody_else(site):
+    site.say_game_over()
+    site.now_ms += 1_000
+    order_id = played(site)
+    claim = site.player_claims.claim(order_id, 1, "phone")
+    assert claim.state == "granted"
+    assert "no game over between the credits and the claim" in claim.known
+
+
+def test_a_machine_that_sends_no_game_overs_is_not_judged_by_that(site):
+    order_id = played(site)
+    claim = site.player_claims.claim(order_id, 1, "phone")
+    assert (claim.state, claim.game_overs) == ("granted", "")
+    assert claim.known == "no coin meter has counted them"

@@ -6,7 +6,10 @@ from datetime import UTC, date
 
 import pytest
 
+from arcade_cloud.domain.game_overs import KEPT_MS
 from arcade_cloud.domain.people import Role
+from arcade_cloud.services.game_overs import after_credits
+from arcade_cloud.services.receipts import ISSUE_EVERY_S
 from arcade_cloud.web.console.evidence import as_file, known_of
 from support.console import Console
 from support.pages import words
@@ -132,7 +135,7 @@ def test_only_people_see_the_digits(site: Site, caplog: pytest.LogCaptureFixture
 def test_the_file_of_the_command_line_says_what_the_page_says(site: Site, console: Console) -> None:
     order_id = bought(site, 3, delivered=2)
     page = words(console.get(f"/console/orders/{order_id}/evidence"))
-    known = known_of(site.order(order_id), site.store, site.cloud.sales)
+    known = known_of(site.order(order_id), site.store, site.cloud.sales, site.now_ms)
     text = as_file(
         known, site_name="<Arcade>", operator_contact="+60", is_live=False, now_ms=site.now_ms, zone=UTC
     )
@@ -146,3 +149,37 @@ def test_the_file_of_the_command_line_says_what_the_page_says(site: Site, consol
     assert "<Arcade>" not in text
     for outside in ("src=", "<link", "<script", "url("):
         assert outside not in text, "the file needs nothing else"
+
+
+def test_the_order_its_evidence_and_the_machine_show_the_game_overs(site: Site, console: Console) -> None:
+    order_id = bought(site)
+    assert "Game over after it" not in words(console.get(f"/console/orders/{order_id}"))
+    site.now_ms += 60_000
+    site.say_game_over()
+    site.now_ms += 60_000
+    site.say_status("cab-01")
+    other = bought(site)
+    site.now_ms += 60_000
+    site.say_game_over()
+    site.say_game_over()
+    first, second = (after_credits(site.store, site.order(one), site.now_ms) for one in (order_id, other))
+    assert [len(one.game_overs) for one in (*first, *second)] == [1, 2]
+    assert words(console.get(f"/console/orders/{order_id}")).count("Game over after it") == 1
+    assert "Game over at cab-01 after these credits" in words(console.get(f"/console/orders/{order_id}/evidence"))
+    assert "Last game over" in words(console.get("/console/machines/cab-01"))
+    site.now_ms += KEPT_MS
+    assert after_credits(site.store, site.order(order_id), site.now_ms) == ()
+    assert "Game over" not in words(console.get(f"/console/orders/{order_id}"))
+
+
+def test_an_order_leads_to_its_receipt(site: Site, console: Console) -> None:
+    order_id = bought(site)
+    assert "/receipt" not in console.get(f"/console/orders/{order_id}").text
+    site.now_ms += 1000 * ISSUE_EVERY_S
+    site.cloud.receipts.run_once()
+    page = console.get(f"/console/orders/{order_id}")
+    receipt = site.store.receipts.receipts_of([order_id])[order_id]
+    assert f'href="{site.cloud.sales.receipt_page("cab-01", order_id)}">{receipt.name}</a>' in page.text
+    path = f"/m/cab-01/o/{order_id}/receipt"
+    assert site.cloud.sales.receipt_page("cab-01", order_id).endswith(path)
+    assert receipt.name in site.client.get(path).get_data(as_text=True)

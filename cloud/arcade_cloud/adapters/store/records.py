@@ -15,6 +15,7 @@ from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.api_keys import ApiKey
 from arcade_cloud.domain.audit import AuditEntry, AuditOutcome
 from arcade_cloud.domain.books import Line
+from arcade_cloud.domain.game_overs import GameOver
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.metering import Count
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck, check
@@ -60,6 +61,7 @@ _POSTING = msgspec.json.Decoder(Posting)
 _API_KEY = msgspec.json.Decoder(ApiKey)
 _STATE_CHANGE = msgspec.json.Decoder(StateChange)
 _COUNT = msgspec.json.Decoder(Count)
+_GAME_OVER = msgspec.json.Decoder(GameOver)
 _PERSON = msgspec.json.Decoder(Person)
 _SESSION = msgspec.json.Decoder(Session)
 _TRIES = msgspec.json.Decoder(Tries)
@@ -279,6 +281,15 @@ def count(record: bytes, machine_id: str) -> Count:
         InvariantBroken: The record cannot be read.
     """
     return _decoded(_COUNT, record, f"a count of machine {machine_id}")
+
+
+def game_over(record: bytes, machine_id: str) -> GameOver:
+    """A game over of a machine.
+
+    Raises:
+        InvariantBroken: The record cannot be read.
+    """
+    return _decoded(_GAME_OVER, record, f"a game over of machine {machine_id}")
 
 
 def alert(record: bytes, alert_id: str) -> Alert:

@@ -49,7 +49,7 @@ def _columns() -> "Sequence[Column[Claim]]":
         Column("TIME", lambda claim: moment(claim.line.entry.at_ms)),
         Column("MACHINE", lambda claim: claim.claimed.machine_id),
         Column("STATE", lambda claim: claim.state),
-        Column("CLAIM", lambda claim: f"{claim.line.entry.wish}; {claim.meter}", folds=True),
+        Column("CLAIM", lambda claim: f"{claim.line.entry.wish}; {claim.known}", folds=True),
         Column("ANSWER", lambda claim: claim.answer, folds=True),
     )
 
@@ -67,7 +67,7 @@ def _fields(claim: "Claim") -> Fields:
         "delivered": order.delivered,
         "currency": order.currency.upper(),
         "amount": plain_amount(claim.claimed.back_minor, order.currency),
-        "known": claim.meter,
+        "known": claim.known,
         "state": claim.state,
         "answer": claim.answer or None,
     }

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, TextIO
 from arcade_cloud.entrypoints.cli import fleet
 from arcade_cloud.entrypoints.cli.database import place_of
 from arcade_cloud.entrypoints.cli.machine_view import columns, facts, fields, metered, seen
+from arcade_cloud.entrypoints.cli.order_view import moment
 from arcade_cloud.entrypoints.cli.output import add_formats, print_facts, print_list
 from arcade_cloud.entrypoints.cli.person import actor
 from arcade_shared.command_line import identifier, whole_number
+from arcade_shared.times import format_ms
 
 if TYPE_CHECKING:
     from arcade_cloud.config.settings import Settings
@@ -211,10 +213,13 @@ def _show(settings: "Settings", options: argparse.Namespace) -> int:
     share, todo = life.share, " ".join(sign.todo for sign in life.signs if sign.todo)
     known = {} if share is None else {"uptime": f"ready {share:.1%} of the last 7 days, as far as they are known"}
     known |= {"to do": todo} if todo else {}
+    over = life.last_game_over
+    known |= {} if over is None else {"last game over": moment(over.at_ms)}
     if life.counted:
         pulsed, registered = (sum(getattr(day, name) for day in life.counted) for name in ("pulsed", "registered"))
         known["meter"] = f"{registered} registered of {pulsed} pulsed in the last 7 days"
-    whole = {**fields(found), **metered(life.counted)}
+    last = {"lastGameOverAt": None if over is None else format_ms(over.at_ms)}
+    whole = {**fields(found), **metered(life.counted), **last}
     print_facts(options, found.machine.machine_id, facts(found) | known, whole)
     return 0
 

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 from arcade_cloud.entrypoints.cli.asking import is_sure
 from arcade_cloud.entrypoints.cli.database import place_of
-from arcade_cloud.entrypoints.cli.order_view import columns, entry_fields, facts, fields, line, moment
+from arcade_cloud.entrypoints.cli.order_view import (
+    columns,
+    entry_fields,
+    facts,
+    fields,
+    line,
+    moment,
+    over_fields,
+    overs,
+)
 from arcade_cloud.entrypoints.cli.output import (
     Column,
     add_formats,
@@ -144,16 +153,25 @@ def _show(settings: "Settings", options: argparse.Namespace) -> int:
     from arcade_cloud.bootstrap import build
     from arcade_cloud.domain.story import story
     from arcade_cloud.errors import BadRequest
+    from arcade_cloud.services.game_overs import after_credits
 
     with build(settings) as cloud:
         order = cloud.store.order(options.order_id)
         if order is None:
             raise BadRequest(f"there is no order {options.order_id}")
         history = cloud.store.history(order.order_id)
-    whole = dict(fields(order))
+        after = after_credits(cloud.store, order, cloud.services.fulfilment.now_ms())
+        receipt = cloud.store.receipts.receipts_of([order.order_id]).get(order.order_id)
+        page = cloud.services.sales.receipt_page(order.machine_id, order.order_id)
+    known = {} if receipt is None else {"receipt": f"{receipt.name} ({page})"}
+    whole = dict(fields(order)) | {
+        "receipt": None if receipt is None else receipt.name,
+        "receiptPage": None if receipt is None else page,
+    }
     if options.json:
         whole["history"] = [entry_fields(entry) for entry in history]
-    print_facts(options, order.order_id, facts(order), whole)
+        whole["gameOvers"] = [over_fields(one) for one in after]
+    print_facts(options, order.order_id, facts(order) | known | overs(after), whole)
     if not (options.json or options.csv):
         print()
         for text in table(list(story(history)), _STORY, terminal_width()):
@@ -170,8 +188,8 @@ def _evidence(settings: "Settings", options: argparse.Namespace) -> int:
         order = cloud.store.order(options.order_id)
         if order is None:
             raise BadRequest(f"there is no order {options.order_id}")
-        known = known_of(order, cloud.store, cloud.services.sales)
         now_ms = cloud.services.fulfilment.now_ms()
+        known = known_of(order, cloud.store, cloud.services.sales, now_ms)
     text = as_file(
         known,
         site_name=settings.site_name,

@@ -7,6 +7,7 @@ from arcade_cloud.entrypoints.cli.output import Column, Fields
 from arcade_shared.times import format_ms
 
 if TYPE_CHECKING:
+    from arcade_cloud.domain.game_overs import After
     from arcade_cloud.domain.order import HistoryEntry, Order
 
 
@@ -178,6 +179,33 @@ def fields(order: "Order") -> Fields:
         "checkoutSession": None if page is None else page.session_id,
         "creditIds": list(order.credit_ids),
         "note": order.note or None,
+    }
+
+
+def overs(after: "Sequence[After]") -> dict[str, str]:
+    """The game overs after each play, for people; nothing about machines that send none."""
+    return {
+        "game over" if len(after) == 1 else f"game over after play {one.number}": ", ".join(
+            f"{moment(over.at_ms)}{'' if over.signed else ' (unsigned)'}" for over in one.game_overs
+        )
+        or "none before the next credits"
+        for one in after
+        if one.sends_any
+    }
+
+
+def over_fields(after: "After") -> Fields:
+    """The game overs after a play, for programs."""
+    return {
+        "play": after.number,
+        "machine": after.machine_id,
+        "from": format_ms(after.from_ms),
+        "until": format_ms(after.until_ms),
+        "sendsAny": after.sends_any,
+        "gameOvers": [
+            {"at": format_ms(over.at_ms), "source": over.source or None, "signed": over.signed}
+            for over in after.game_overs
+        ],
     }
 
 

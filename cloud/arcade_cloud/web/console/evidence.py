@@ -10,6 +10,7 @@ from arcade_cloud.domain.books import FEE, PLAY
 from arcade_cloud.domain.order import Order
 from arcade_cloud.domain.story import MACHINE, REFUNDS, story
 from arcade_cloud.ports.store import Store
+from arcade_cloud.services.game_overs import after_credits
 from arcade_cloud.services.sales import Sales
 from arcade_cloud.web.console import words
 from arcade_cloud.web.console.words import WORDS
@@ -23,7 +24,7 @@ def stripe_page(is_live: bool) -> str:
     return f"{STRIPE_PAGES}{'' if is_live else 'test/'}payments/"
 
 
-def known_of(order: Order, store: Store, sales: Sales) -> dict[str, Any]:
+def known_of(order: Order, store: Store, sales: Sales, now_ms: int) -> dict[str, Any]:
     """All that is known of an order, as the templates of its evidence name it."""
     history, booked = store.history(order.order_id), store.booked(order.order_id)
     machines = {machine_id: store.machine(machine_id) for machine_id in order.machine_ids}
@@ -38,6 +39,7 @@ def known_of(order: Order, store: Store, sales: Sales) -> dict[str, Any]:
         "machine_said": list(story(history, MACHINE)),
         "refunds": list(story(history, REFUNDS)),
         "entries": [line for line in booked if line.kind == FEE],
+        "after": after_credits(store, order, now_ms),
         "order_page": sales.order_page(order.machine_id, order.order_id),
     }
 

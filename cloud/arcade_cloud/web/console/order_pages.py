@@ -11,6 +11,7 @@ from arcade_cloud.domain.story import story
 from arcade_cloud.domain.texts import REASON_LENGTH, checked_line
 from arcade_cloud.errors import BadRequest, NotFound
 from arcade_cloud.services.finding import Found
+from arcade_cloud.services.game_overs import after_credits
 from arcade_cloud.web.console.evidence import known_of
 from arcade_cloud.web.console.room import Room, a_moment_ms, check_reason, number_of, text_of, whole
 from arcade_cloud.web.error_responses import status_of
@@ -171,12 +172,15 @@ def _order(room: Room, order: Order, problem: str = "", status: int = 200) -> Re
         story=list(story(store.history(order.order_id))),
         booked=store.booked(order.order_id),
         refundable=_is_refundable(order),
+        after={one.number: one for one in after_credits(store, order, room.now_ms)},
+        receipt=store.receipts.receipts_of([order.order_id]).get(order.order_id),
+        receipt_page=room.desk.acts.operations.sales.receipt_page(order.machine_id, order.order_id),
         stripe_page=room.stripe_page,
     )
 
 
 def _evidence(room: Room, order: Order) -> Response:
-    known = known_of(order, room.fulfilment.store, room.desk.acts.operations.sales)
+    known = known_of(order, room.fulfilment.store, room.desk.acts.operations.sales, room.now_ms)
     return room.render("evidence.html", "Orders", stripe_page=room.stripe_page, **known)
 
 

@@ -14,11 +14,15 @@ from arcade_cloud.adapters.stripe import events as webhook
 from arcade_cloud.domain.limits import Limits
 from arcade_cloud.entrypoints.server import PRUNE_EVERY_S
 from arcade_cloud.ports.store import Store
-from arcade_cloud.services.machine_messages import UNMATCHED_ACKS_PER_MINUTE
+from arcade_cloud.services.machine_messages import (
+    GAME_OVERS_AT_ONCE,
+    GAME_OVERS_PER_MINUTE,
+    UNMATCHED_ACKS_PER_MINUTE,
+)
 from arcade_cloud.services.rate_limit import Rate, Share
 from arcade_shared.errors import BadMessage
 from arcade_shared.ids import uuid7
-from arcade_shared.messages import Ack
+from arcade_shared.messages import Ack, Gameover
 from arcade_shared.signing import machine_key, seal
 from arcade_shared.times import format_ms
 from arcade_shared.topics import machine_topic
@@ -141,6 +145,33 @@ def test_a_stolen_key_fills_the_store_no_faster_than_so_much_a_minute() -> None:
     assert refused >= 8 * UNMATCHED_ACKS_PER_MINUTE
     assert len(cloud.store.unmatched_acks(1000)) <= 2 * UNMATCHED_ACKS_PER_MINUTE
     assert len(cloud.store.recent_alerts(1000)) <= 2 * UNMATCHED_ACKS_PER_MINUTE
+
+
+@pytest.mark.parametrize("key", ["the machine's", None])
+def test_a_machine_that_floods_with_game_overs_fills_no_store_and_the_rest_is_counted(key: str | None) -> None:
+    cloud, minutes, every_ms = MortalCloud(), 10, 100
+    fields = {"machineId": MACHINE, "status": "game_over", "timestamp": "now"}
+    for number in range(minutes * 60_000 // every_ms):
+        if key is None:
+            bare = {**fields, "eventId": uuid7(number)}
+            cloud.messages.take_in(machine_topic(MACHINE, "gameover"), msgspec.json.encode(bare))
+        else:
+            said(cloud, "gameover", Gameover, status="game_over", event_id=uuid7(number))
+        cloud.now_ms += every_ms
+    kept = cloud.store.game_overs(MACHINE, 0, cloud.now_ms, 10_000)
+    assert len(kept) <= GAME_OVERS_AT_ONCE + minutes * GAME_OVERS_PER_MINUTE
+    assert minutes * GAME_OVERS_PER_MINUTE <= len(kept)
+    cloud.now_ms += 60_000
+    said(cloud, "gameover", Gameover, status="game_over", event_id=uuid7(0))
+    kept = cloud.store.game_overs(MACHINE, 0, cloud.now_ms + 1, 10_000)
+    assert sum(1 + one.left_out for one in kept) == minutes * 60_000 // every_ms + 1
+
+
+def test_game_overs_of_a_machine_that_nobody_registered_are_not_kept() -> None:
+    cloud = MortalCloud()
+    bare = {"machineId": "cab-66", "status": "game_over", "timestamp": "now"}
+    cloud.messages.take_in(machine_topic("cab-66", "gameover"), msgspec.json.encode(bare))
+    assert cloud.store.game_overs("cab-66", 0, cloud.now_ms + 1, 10) == []
 
 
 def test_a_stolen_key_raises_one_alert_for_an_order_however_many_devices_it_claims_to_be() -> None:

@@ -1,4 +1,4 @@
-"""What coin meters counted goes after 90 days: by `prune` in a file, by time to live in a table."""
+"""What coin meters counted goes after 90 days, game overs after 8: by `prune` or, in a table, time to live."""
 
 import dataclasses
 from contextlib import closing
@@ -8,7 +8,9 @@ from typing import Any
 from arcade_cloud.adapters.store.dynamodb import items
 from arcade_cloud.adapters.store.records import FORGET_AFTER_MS
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
+from arcade_cloud.domain.game_overs import KEPT_MS, GameOver
 from arcade_cloud.domain.metering import Count
+from support.memory_store import MemoryStore
 from support.order_records import funded, new_order, step
 from support.orders import NOW_MS
 
@@ -37,3 +39,18 @@ def test_what_a_meter_counted_is_forgotten_after_90_days(tmp_path: Path) -> None
         assert store.counts("cab-01", 0, 10) == [young]
     put: Any = items.count_put(old)["Item"]
     assert 0 < int(put["expires_at"]["N"]) * 1000 - (old.at_ms + FORGET_AFTER_MS) <= 2_000
+
+
+def test_a_game_over_is_forgotten_after_8_days(tmp_path: Path) -> None:
+    old, young = (
+        GameOver(machine_id="cab-01", at_ms=NOW_MS - KEPT_MS + more_ms, event_id="evt-1", heard_at_ms=NOW_MS)
+        for more_ms in (-1, 1)
+    )
+    for store in (SqliteStore(tmp_path / "cloud.sqlite"), MemoryStore()):
+        with closing(store):
+            for one in (old, young):
+                store.note_game_over(one)
+            assert store.prune(NOW_MS) == 1
+            assert store.game_overs("cab-01", 0, NOW_MS, 10) == [young]
+    put: Any = items.game_over_put(old, "token")["Item"]
+    assert 0 < int(put["expires_at"]["N"]) * 1000 - (old.at_ms + KEPT_MS) <= 2_000

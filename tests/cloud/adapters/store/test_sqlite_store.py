@@ -187,6 +187,7 @@ def test_lines_are_looked_up_by_day_machine_and_time(
         sqlite.UNCLAIMED,
         sqlite_takings.LINES_OF_DAY,
         sqlite.OLD_SEEN,
+        sqlite.OLD_GAME_OVERS,
         sqlite.OLD_ALERTS,
         sqlite.OLD_STANDING_ALERTS,
         sqlite.STANDING_ALERTS,

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from arcade_cloud.adapters.store import records
+from arcade_cloud.domain.game_overs import KEPT_MS, GameOver
 from arcade_cloud.domain.machines import HEARS_FOR_MS, Machine, Presence
 from arcade_cloud.domain.metering import Count
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
@@ -316,6 +317,19 @@ def count_put(count: Count) -> Write:
             "expires_at": expiry(count.at_ms),
         }
     }
+
+
+def game_over_put(game_over: GameOver, by: str) -> Write:
+    """A game over, unless it is on record already. Time to live deletes it later."""
+    return put(
+        {
+            **key("gameovers", game_over.machine_id, rank(game_over.at_ms, game_over.event_id)),
+            "body": record_of(game_over, f"a game over of machine {game_over.machine_id}"),
+            "expires_at": expiry(game_over.at_ms, KEPT_MS),
+            "by": {"S": by},
+        },
+        IS_NEW,
+    )
 
 
 def unmatched_ack_put(ack: UnmatchedAck, by: str) -> Write:

@@ -26,6 +26,7 @@ Each call of the port is one conditional write or one transaction; nothing scans
     screen     screen#<machine>       screen
     uptime     uptime#<machine>       <at>                (what it was from then on)
     counts     counts#<machine>       <at>#<credit>       (what its coin meter counted of a train)
+    game over  gameovers#<machine>    <at>#<event>        (that a game has ended)
     alert      alert#<id>             alert               waiting  unsent#<shard>, then lasting#<shard>,
                                                                    unread#<shard> or sent#<shard>     (at, id)
                                                           lists    alerts#<shard>  (at, id)
@@ -76,13 +77,13 @@ decision depends on is read consistently from the table itself:
   lines_of_day     No index either: a query of each of the day's partitions.
   taken, taken_part
                    No index either: a query of each of the partitions of its months, or of the machine's one.
-  state_changes, counts
+  state_changes, counts, game_overs
                    No index either: a query of the machine's partition.
   receipts         No index either: the queue is read from the table, and so are the numbers.
   prune            Deletes a record only if it is still what the index showed.
 
-Forgetting: seen ids, sent alerts, changes of uptime, counts of meters, sessions and tries have `expires_at`; for a
-condition that lasts, that moment never comes.
+Forgetting: seen ids, sent alerts, changes of uptime, counts of meters, game overs, sessions and tries have
+`expires_at`; for a condition that lasts, that moment never comes.
 DynamoDB's time to live deletes them at no cost, hours or days late. Until then they count as present, which does
 no harm: no decision depends on their absence. `prune` deletes old records at once. If it is never called, as on
 Lambda, time to live keeps the table from growing.
@@ -107,6 +108,7 @@ from arcade_cloud.adapters.store.dynamodb.takings import DynamoTakings
 from arcade_cloud.adapters.store.forms import FORMS, Forms
 from arcade_cloud.config.dynamodb_address import TableAddress
 from arcade_cloud.domain.alerts import Alert
+from arcade_cloud.domain.game_overs import GameOver
 from arcade_cloud.domain.machines import Hearing, Machine, Presence
 from arcade_cloud.domain.metering import Count
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
@@ -423,6 +425,22 @@ class DynamoStore(DynamoTakings):
         where = {":pk": items.text(items.key("counts", machine_id), "pk"), ":since": items.before(since_ms)}
         found = self.table.query("pk = :pk AND sk >= :since", where, limit=max(0, limit), newest_first=True)
         return [records.count(items.body(item), machine_id) for item in found]
+
+    def note_game_over(self, game_over: GameOver) -> bool:
+        """See `Store.note_game_over`."""
+        token = new_token()
+        return self._is_put(items.game_over_put(game_over, token), token)
+
+    def game_overs(self, machine_id: str, since_ms: int, until_ms: int, limit: int) -> list[GameOver]:
+        """See `Store.game_overs`."""
+        where = {
+            ":pk": items.text(items.key("gameovers", machine_id), "pk"),
+            ":since": items.before(since_ms),
+            ":until": items.before(until_ms),
+        }
+        between = "pk = :pk AND sk BETWEEN :since AND :until"  # no key is a bare bound
+        found = self.table.query(between, where, limit=max(0, limit), newest_first=True)
+        return [records.game_over(items.body(item), machine_id) for item in found]
 
     def due_presences(self, now_ms: int, limit: int) -> list[str]:
         """See `Store.due_presences`; a moment late."""

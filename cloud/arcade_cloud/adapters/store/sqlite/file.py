@@ -137,6 +137,9 @@ ADDED_TABLES = {
     "meter_counts": """CREATE TABLE IF NOT EXISTS meter_counts (
         machine_id TEXT NOT NULL, at_ms INTEGER NOT NULL, credit_id TEXT NOT NULL, record BLOB NOT NULL,
         PRIMARY KEY (machine_id, at_ms, credit_id)) WITHOUT ROWID""",
+    "game_overs": """CREATE TABLE IF NOT EXISTS game_overs (
+        machine_id TEXT NOT NULL, at_ms INTEGER NOT NULL, event_id TEXT NOT NULL, record BLOB NOT NULL,
+        PRIMARY KEY (machine_id, at_ms, event_id)) WITHOUT ROWID""",
     "people": """CREATE TABLE IF NOT EXISTS people (
         name TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID""",
     "sessions": """CREATE TABLE IF NOT EXISTS sessions (
@@ -171,6 +174,7 @@ ADDED_INDEXES = (
     "CREATE INDEX IF NOT EXISTS postings_at ON postings (at_ms)",
     "CREATE INDEX IF NOT EXISTS state_changes_at ON state_changes (at_ms)",
     "CREATE INDEX IF NOT EXISTS meter_counts_at ON meter_counts (at_ms)",
+    "CREATE INDEX IF NOT EXISTS game_overs_at ON game_overs (at_ms)",
     "CREATE INDEX IF NOT EXISTS sessions_end ON sessions (ends_at_ms)",
     "CREATE INDEX IF NOT EXISTS tries_last ON tries (last_ms)",
     "CREATE INDEX IF NOT EXISTS audit_at ON audit (at_ms, entry_id)",

@@ -17,6 +17,7 @@ from arcade_cloud.adapters.store.sqlite.takings import SqliteTakings, book, fill
 from arcade_cloud.domain import webhooks
 from arcade_cloud.domain.alerts import Alert
 from arcade_cloud.domain.books import day_of
+from arcade_cloud.domain.game_overs import KEPT_MS, GameOver
 from arcade_cloud.domain.machines import Hearing, Machine, Presence, hearing_after
 from arcade_cloud.domain.metering import Count
 from arcade_cloud.domain.order import HistoryEntry, Order, UnmatchedAck
@@ -65,6 +66,9 @@ STATE_CHANGE_BEFORE = """SELECT record FROM state_changes WHERE machine_id = ? A
 COUNTS = """SELECT record FROM meter_counts WHERE machine_id = ? AND at_ms >= ?
     ORDER BY at_ms DESC, credit_id DESC LIMIT ?"""
 PUT_COUNT = "INSERT OR REPLACE INTO meter_counts (machine_id, at_ms, credit_id, record) VALUES (?, ?, ?, ?)"
+GAME_OVERS = """SELECT record FROM game_overs WHERE machine_id = ? AND at_ms >= ? AND at_ms < ?
+    ORDER BY at_ms DESC, event_id DESC LIMIT ?"""
+OLD_GAME_OVERS = "SELECT at_ms FROM game_overs WHERE at_ms < ? LIMIT ?"
 OLD_COUNTS = "SELECT at_ms FROM meter_counts WHERE at_ms < ? LIMIT ?"
 OLD_STATE_CHANGES = "SELECT at_ms FROM state_changes WHERE at_ms < ? LIMIT ?"
 UNMATCHED_ACKS = "SELECT record, credit_id FROM orphans ORDER BY at_ms DESC LIMIT ?"
@@ -384,6 +388,21 @@ class SqliteStore(SqliteTakings):
             records.count(row[0], machine_id) for row in self._all(COUNTS, machine_id, since_ms, max(0, limit))
         ]
 
+    def note_game_over(self, game_over: GameOver) -> bool:
+        """See `Store.note_game_over`."""
+        with self._file.writing() as connection:
+            return _is_new(
+                connection,
+                "INSERT INTO game_overs (machine_id, at_ms, event_id, record) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT DO NOTHING",
+                (game_over.machine_id, game_over.at_ms, game_over.event_id, records.encode(game_over)),
+            )
+
+    def game_overs(self, machine_id: str, since_ms: int, until_ms: int, limit: int) -> list[GameOver]:
+        """See `Store.game_overs`."""
+        rows = self._all(GAME_OVERS, machine_id, since_ms, until_ms, max(0, limit))
+        return [records.game_over(row[0], machine_id) for row in rows]
+
     def due_presences(self, now_ms: int, limit: int) -> list[str]:
         """See `Store.due_presences`."""
         return [row[0] for row in self._all(DUE_PRESENCES, now_ms, max(0, limit))]
@@ -573,6 +592,7 @@ class SqliteStore(SqliteTakings):
             + self._forget("alerts", "alert_id", OLD_STANDING_ALERTS, long_before_ms)
             + self._forget("state_changes", "at_ms", OLD_STATE_CHANGES, before_ms)
             + self._forget("meter_counts", "at_ms", OLD_COUNTS, before_ms)
+            + self._forget("game_overs", "at_ms", OLD_GAME_OVERS, now_ms - KEPT_MS)
             + self.forget_hours(day_of(before_ms, UTC))
             + self.people.prune(now_ms)
         )
