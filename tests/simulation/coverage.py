@@ -54,6 +54,8 @@ ORDER_RARE: frozenset[Transition] = frozenset(
     {
         ("funded", "PaymentRead", "resolved"),
         ("funded", "CloseAsked", "revoking"),
+        # The last play of a closed tab that was not asked back yet has ended, before those that were.
+        *(("funded", event, "revoking") for event in ("Acked", "Sent(coinpulse)", "TimeAsked")),
         # Captured already, but an older database was put back.
         *((state, "PaymentRead", "settled") for state in ("open", "abandoned", "funded", "revoking")),
         *((state, "PaymentRead", "resolved") for state in ("open", "abandoned", "revoking")),
