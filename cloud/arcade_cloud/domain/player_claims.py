@@ -14,7 +14,8 @@ from msgspec import Struct
 from arcade_cloud.domain.game_overs import GameOver
 from arcade_cloud.domain.metering import Count
 from arcade_cloud.domain.money import kept_for
-from arcade_cloud.domain.order import Order
+from arcade_cloud.domain.order import Credit, Order
+from arcade_cloud.domain.words import ENGLISH, Words
 
 # Who claims, as the audit log and an order's history have it. No person can have this name.
 PLAYER = "player's claim"
@@ -54,12 +55,27 @@ class Others:
     all: int
 
 
-def claimable(order: Order, now_ms: int) -> int:
-    """How many credits can be claimed: those that were delivered, and are paid for; 0 if none can be now."""
-    ends = [credit.resolution.at_ms for credit in order.credits if credit.resolution is not None]
-    if not _is_paid_and_kept(order) or now_ms - max(ends) > WITHIN_MS:
+def claimable(order: Order, now_ms: int, play: int = 0) -> int:
+    """How many credits can be claimed: those that were delivered, and are paid for; 0 if none can be now.
+
+    Args:
+        play: Which play of a tab, from 1 on; 0: all of an order that is no tab.
+    """
+    done = [credit.resolution for credit in _played(order, play) if credit.resolution is not None]
+    if not done or not _is_paid_and_kept(order) or now_ms - max(one.at_ms for one in done) > WITHIN_MS:
         return 0
-    return order.delivered or 0
+    return sum(one.delivered for one in done)
+
+
+def machine_of(order: Order, play: int) -> str:
+    """The machine that the claim is about."""
+    return order.credits[play - 1].machine_id if play else order.machine_id
+
+
+def _played(order: Order, play: int) -> tuple[Credit, ...]:
+    if order.tab is not None:
+        return order.credits[play - 1 : play] if play > 0 else ()
+    return () if play else order.credits
 
 
 def _is_paid_and_kept(order: Order) -> bool:
@@ -71,10 +87,10 @@ def _is_paid_and_kept(order: Order) -> bool:
     return not (is_disputed or books.goodwill_minor or books.lost_minor or books.owed_minor)
 
 
-def worth_minor(order: Order, credits: int) -> int:
+def worth_minor(order: Order, credits: int, play: int = 0) -> int:
     """What so many of the delivered credits cost. Where they have several prices, the lowest ones count."""
     prices = []
-    for credit in order.credits:
+    for credit in _played(order, play):
         delivered = 0 if credit.resolution is None else credit.resolution.delivered
         kept = [
             kept_for(credit.price_minor, number, credit.count, order.currency) for number in range(delivered + 1)
@@ -88,10 +104,10 @@ def is_granted(order: Order, claimed: Claimed) -> bool:
     return order.books.target_minor <= claimed.keep_minor
 
 
-def why_refused(others: Others) -> str | None:
-    """Why no further claim is taken; None if one is."""
+def why_refused(others: Others, words: Words = ENGLISH) -> str | None:
+    """Why no further claim is taken, for the player; None if one is."""
     if others.of_phone >= PHONE_A_DAY or others.of_machine >= MACHINE_A_DAY or others.all >= ALL_A_DAY:
-        return "too many credits were reported today: please contact the operator"
+        return words.text("Too many credits were reported today. Please contact the operator.")
     return None
 
 
@@ -117,7 +133,8 @@ def why_a_person(
         return "it is worth more than CLAIM_LIMIT"
     if not _is_paid_and_kept(order):
         return "money of this order has moved meanwhile"
-    counts = [count for count in found if count.order_id == order.order_id]
+    ours = [count for count in found if count.order_id == order.order_id]
+    counts = [count for count in ours if count.machine_id == claimed.machine_id]
     if counts and claimed.credits > sum(max(0, -count.difference) for count in counts):
         return "the coin meter registered them"
     if game_overs:

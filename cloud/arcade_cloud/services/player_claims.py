@@ -28,11 +28,13 @@ from arcade_cloud.domain.player_claims import (
     Others,
     claimable,
     is_granted,
+    machine_of,
     meter_text,
     why_a_person,
     why_refused,
     worth_minor,
 )
+from arcade_cloud.domain.words import ENGLISH, Words
 from arcade_cloud.errors import BadRequest, InvariantBroken
 from arcade_cloud.services.alerts import Alerts
 from arcade_cloud.services.game_overs import since_credits
@@ -115,11 +117,13 @@ class PlayerClaims:
                 return self._claim(order, line, line.entry.claimed)
         return None
 
-    def claim(self, order_id: str, credits: int, phone: str) -> Claim:
+    def claim(self, order_id: str, credits: int, phone: str, *, play: int = 0, words: Words = ENGLISH) -> Claim:
         """Take in that so many credits of an order did not arrive. Said again, it changes nothing.
 
         Args:
             phone: Tells one phone from others.
+            play: Which play of a tab, from 1 on; 0 if it is no tab.
+            words: The language of the player.
 
         Raises:
             BadRequest: They cannot be claimed, or there are too many claims today.
@@ -129,31 +133,34 @@ class PlayerClaims:
         known = self.of(order)
         if known is not None:
             return known
-        most = claimable(order, self.now_ms())
+        most = claimable(order, self.now_ms(), play)
         if not most:
             raise BadRequest(
-                "it is too late to report this here, or money has gone back already: ask the operator"
+                words.text(
+                    "This can no longer be reported here, or money has gone back already. Ask the operator."
+                )
             )
         if not 1 <= credits <= most:
-            raise BadRequest(f"{most} were added: say a number from 1 to {most}")
-        back_minor = min(worth_minor(order, credits), order.books.target_minor)
+            raise BadRequest(words.text("%(most)s were added: say a number from 1 to %(most)s.", most=most))
+        back_minor = min(worth_minor(order, credits, play), order.books.target_minor)
         claimed = Claimed(
             credits=credits,
-            machine_id=order.machine_id,
+            machine_id=machine_of(order, play),
             back_minor=back_minor,
             keep_minor=order.books.target_minor - back_minor,
             phone=phone,
         )
-        why_not = why_refused(self._others(claimed, ""))
+        why_not = why_refused(self._others(claimed, ""), words)
         if why_not is not None:
             raise BadRequest(why_not)
+        which = f" of play {play}, on {claimed.machine_id}," if play else ""
         entry = AuditEntry(
             entry_id=_entry_id(order),
             at_ms=self.now_ms(),
             who=PLAYER,
             act=Act.PLAYER_CLAIM,
             on=order_id,
-            wish=f"{credits} of {order.delivered} credits did not arrive: {_amount(back_minor, order)}",
+            wish=f"{credits} of {most} credits{which} did not arrive: {_amount(back_minor, order)}",
             claimed=claimed,
         )
         try:
@@ -224,7 +231,8 @@ class PlayerClaims:
         others = self._others(claimed, entry.entry_id)
         limit_minor = self.limits.get(order.currency)
         counts = self._counts(order)
-        overs, sends_any = since_credits(self.operations.fulfilment.store, order, entry.at_ms + SKEW_MS)
+        found, sends_any = since_credits(self.operations.fulfilment.store, order, entry.at_ms + SKEW_MS)
+        overs = [over for over in found if over.machine_id == claimed.machine_id]
         why = why_a_person(order, claimed, limit_minor, counts, others, overs)
         if why is None and limit_minor is not None:
             why = self._grant(order, claimed, AT_ONCE_A_DAY * limit_minor)
@@ -232,10 +240,9 @@ class PlayerClaims:
                 self._answer(entry, "done", AT_ONCE, "")
                 return
         known = "; ".join(filter(None, (meter_text(order, counts), claim_text(overs, sends_any))))
-        keep, worth = plain_amount(claimed.keep_minor, order.currency), _amount(claimed.back_minor, order)
+        keep = plain_amount(claimed.keep_minor, order.currency)
         text = (
-            f"A player says that {claimed.credits} of {order.delivered} credits of order {order.code} did not "
-            f"arrive ({worth}): {known}. Give it back in the console, or by "
+            f"A player says of order {order.code}: {entry.wish}; {known}. Give it back in the console, or by "
             f"`arcade-cloud order refund {order.order_id} --keep {keep}`; or `arcade-cloud claim decline "
             f"{order.order_id} --reason …`. Why it waits: {why}."
         )

@@ -13,11 +13,10 @@ from arcade_cloud.domain.events import PlayerReturned
 from arcade_cloud.domain.limits import MAX_QUANTITY
 from arcade_cloud.domain.machines import Machine, Presence
 from arcade_cloud.domain.order import Order
-from arcade_cloud.domain.player_claims import claimable
 from arcade_cloud.domain.receipts import statement_suffix
 from arcade_cloud.domain.screens import Shown
 from arcade_cloud.errors import BadRequest, InvariantBroken, NotFound, NotReady, StoreUnavailable
-from arcade_cloud.web.claim_view import claim_view
+from arcade_cloud.web.claim_view import claim_view, claimable_at_most
 from arcade_cloud.web.dependencies import Dependencies
 from arcade_cloud.web.error_responses import status_of, wants_json
 from arcade_cloud.web.guards import known_machine
@@ -76,7 +75,8 @@ def routes(dependencies: Dependencies, visitors: Visitors) -> Blueprint:
         """Take in that credits did not arrive. Sent twice, it counts once."""
         visitors.check_order(request)
         known = pages.known(machine_id)
-        return pages.claim(known, order_id, request.form.get("credits", ""), visitors.phone_of(request))
+        credits, play = (_number(request.form.get(name, "")) for name in ("credits", "play"))
+        return pages.claim(known, order_id, credits, play, visitors.phone_of(request))
 
     @blueprint.get("/m/<machine_id>/o/<order_id>/claim")
     def claim_again(machine_id: str, order_id: str) -> AnyResponse:
@@ -203,23 +203,24 @@ class Pages:
                 self._fulfilment.move(order.order_id, PlayerReturned())
         return self._order_page(machine, order, notice, status)
 
-    def claim(self, machine: Machine, order_id: str, credits: str, phone: str) -> AnyResponse:
+    def claim(self, machine: Machine, order_id: str, credits: int, play: int, phone: str) -> AnyResponse:
         """Take in that so many credits did not arrive, and go back to the order's page."""
         order = self.order_at(machine.machine_id, order_id)
         try:
-            self._dependencies.player_claims.claim(order_id, _number(credits), phone)
+            self._dependencies.player_claims.claim(order_id, credits, phone, play=play, words=words())
         except BadRequest as error:
-            return self._order_page(machine, order, f"{error}.", status_of(error))
+            return self._order_page(machine, order, str(error), status_of(error))
         return redirect(url_for("player.order", machine_id=machine.machine_id, order_id=order_id), 303)
 
     def _order_page(self, machine: Machine, order: Order, problem: str = "", status: int = 200) -> Response:
         """The page. `problem` says why what was asked for was not done."""
         now_ms = self._now_ms()
+        claim = self._dependencies.player_claims.of(order) if order.state in {"settled", "resolved"} else None
         if order.tab is not None:
             order, view, own = self._tabs.own(order, words())
-            page = self._render("tab.html", machine, order=order, view=view, own=own, notice=problem)
+            said = claim_view(order, claim, now_ms, words(), own.plays)
+            page = self._render("tab.html", machine, order=order, view=view, own=own, claim=said, problem=problem)
             return make_response(page, status)
-        claim = self._dependencies.player_claims.of(order) if order.state in {"settled", "resolved"} else None
         page = self._render(
             "order.html",
             machine,
@@ -234,10 +235,10 @@ class Pages:
         """The page's values. Reads little more than the order, because phones ask for this once a second."""
         now_ms = self._now_ms()
         if order.tab is not None:
-            return jsonify(code=order.code, **self._tabs.own_state(order, words()), claimable=0)
-        return jsonify(
-            code=order.code, **asdict(order_view(order, now_ms, words())), claimable=claimable(order, now_ms)
-        )
+            state = self._tabs.own_state(order, words())
+        else:
+            state = asdict(order_view(order, now_ms, words()))
+        return jsonify(code=order.code, **state, claimable=claimable_at_most(order, now_ms))
 
     def receipt(self, machine: Machine, order_id: str) -> Response:
         """The receipt of an order. What has settled just now may have no number yet."""

@@ -540,3 +540,77 @@ def test_a_play_on_a_tab_says_what_is_free_and_until_when_as_a_purchase_does(sit
     site.say_status("cab-01", max_credits=50)
     read = phone.opens("/m/cab-01")
     assert read.count("6 + 1 free · until 18:00") == 2  # on the tab, and without it
+
+
+# --- credits that did not arrive ------------------------------------------------------------------------------
+
+
+def finished(site: Site, phone: Phone) -> str:
+    """A tab that is done: one play on cab-01, two on cab-02."""
+    order_id = phone.opens_tab()
+    for machine_id in ("cab-01", "cab-02", "cab-02"):
+        assert phone.taps(machine_id).status_code == 303
+        site.say_last_ack(order_id)
+    phone.finishes()
+    site.deliver_events()
+    assert site.order(order_id).state == "settled"
+    return order_id
+
+
+def claims(phone: Phone, order_id: str, **form: str) -> TestResponse:
+    return phone.posts(f"/m/cab-01/o/{order_id}/claim", **form)
+
+
+def test_a_play_of_a_finished_tab_is_claimed_once(site: Site, phone: Phone) -> None:
+    site.player_claims.limits = {"myr": 10_000}
+    order_id = finished(site, phone)
+    before = kept(site, order_id)["kept"]
+    said = phone.opens("/tab")
+    assert "Credits did not arrive? Which play?" in said
+    assert re.findall(r'<option value="(\d)">', phone.page) == ["3", "2", "1"]
+    assert phone.state(f"/m/cab-01/o/{order_id}")["claimable"] == 2
+    for _ in range(2):
+        assert claims(phone, order_id, play="2", credits="1").status_code == 303
+    assert claims(phone, order_id, play="3", credits="1").status_code == 303, "an order has one claim"
+    site.deliver_events()
+    assert kept(site, order_id)["kept"] == before - TWO.amount_minor // 2
+    claim = site.player_claims.of(site.order(order_id))
+    assert claim is not None
+    assert claim.claimed.machine_id == "cab-02"
+    assert claim.line.entry.wish.startswith("1 of 2 credits of play 2, on cab-02, did not arrive")
+    assert "goes back to you" in phone.opens("/tab")
+    assert "Which play?" not in phone.opens("/tab")
+
+
+def test_a_claim_of_a_tab_names_a_play_that_was_delivered(site: Site, phone: Phone) -> None:
+    order_id = finished(site, phone)
+    for form in ({"credits": "1"}, {"play": "0", "credits": "1"}, {"play": "4", "credits": "1"}):
+        assert "no longer be reported" in phone.sees(claims(phone, order_id, **form))
+    assert "from 1 to 2" in phone.sees(claims(phone, order_id, play="1", credits="3"))
+    assert site.player_claims.of(site.order(order_id)) is None
+
+
+def test_nothing_is_claimed_of_an_open_tab(site: Site, phone: Phone) -> None:
+    order_id = phone.opens_tab()
+    assert phone.taps().status_code == 303
+    site.say_last_ack(order_id)
+    assert "Which play?" not in phone.opens("/tab")
+    assert "no longer be reported" in phone.sees(claims(phone, order_id, play="1", credits="1"))
+
+
+@pytest.mark.parametrize(("language", "why"), [("ms", "dari 1 hingga 2"), ("zh", "1 到 2")])
+def test_why_a_claim_is_refused_is_said_in_the_players_language(
+    site: Site, phone: Phone, language: str, why: str
+) -> None:
+    order_id = finished(site, phone)
+    phone.client.get(f"/m/cab-01?lang={language}", base_url=BASE_URL)
+    said = phone.sees(
+        phone.client.post(
+            f"/m/cab-01/o/{order_id}/claim",
+            data={"play": "1", "credits": "9"},
+            headers={"Accept-Language": language},
+            base_url=BASE_URL,
+        )
+    )
+    assert why in said
+    assert "number from" not in said
