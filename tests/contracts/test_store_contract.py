@@ -861,6 +861,22 @@ def test_changes_come_newest_first_with_the_last_one_before(store: Store) -> Non
     assert store.state_changes("cab-01", 2500, 1) == [every[3]]
 
 
+def test_a_step_that_is_not_told_is_stored_without_its_entry(store: Store) -> None:
+    store.move(step(new_order("o-1")))
+    second = next_version(new_order("o-1"))
+    store.move(dataclasses.replace(step(second), is_told=False))
+    third = next_version(second)
+    store.move(step(third))
+    assert store.order("o-1") == third
+    assert [entry.version for entry in store.history("o-1")] == [1, 3]
+    with pytest.raises(Conflict):
+        store.move(dataclasses.replace(step(second), is_told=False))
+    with pytest.raises(InvariantBroken):
+        store.move(dataclasses.replace(step(new_order("o-2")), is_told=False))
+    with pytest.raises(InvariantBroken):
+        store.move(dataclasses.replace(step(next_version(third), alerts=(an_alert("a-1"),)), is_told=False))
+
+
 def _count(order_id: str, credit_id: str, at_ms: int, machine_id: str = "cab-01") -> Count:
     return Count(
         machine_id=machine_id, at_ms=at_ms, order_id=order_id, credit_id=credit_id, pulsed=3, registered=2

@@ -43,7 +43,7 @@ WEBHOOK_SECRET = "whsec_simulation"
 SOFTWARE = "we_simulation"
 STORE_WRITES = (
     "move note_seen raise_alert put_presence note_unmatched_ack note_unclaimed forget_unclaimed note_echo "
-    "mark_alert_sent note_reconciled change_alert note_webhook_accepted note_webhooks_refused "
+    "note_game_over mark_alert_sent note_reconciled change_alert note_webhook_accepted note_webhooks_refused "
     "forget_echoes forget put_machine book note_rechecked"
 )
 STORE_READS = (

@@ -122,7 +122,8 @@ class MemoryStore:
             self._credits[credit_id] = order.order_id
         if order.tab is not None:
             self._tabs[order.tab.secret_hash] = order.order_id
-        self._history.setdefault(order.order_id, []).append(move.history)
+        if move.is_told:
+            self._history.setdefault(order.order_id, []).append(move.history)
         if move.lines:
             self._lines.setdefault(order.order_id, []).extend(move.lines)
         self._tally(move.tallies)

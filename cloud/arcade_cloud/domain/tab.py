@@ -200,6 +200,18 @@ def is_fresh(order: Order, now_ms: int, limits: Limits) -> bool:
     return -SKEW_MS <= now_ms - tab.hold_read_at_ms < 1000 * limits.tab_fresh_s
 
 
+def only_looked(before: Order, after: Order) -> bool:
+    """Whether nothing else has changed than when the hold of an open tab was read, or is to be read again.
+
+    A visit has hundreds of such readings, and its history is for people: it does not tell them.
+    """
+    tab, later = of(before), of(after)
+    if tab is None or later is None:
+        return False
+    unread = msgspec.structs.replace(later, hold_read_at_ms=tab.hold_read_at_ms, due_at_ms=tab.due_at_ms)
+    return msgspec.structs.replace(after, tab=unread, version=before.version) == before
+
+
 # --- the timer -------------------------------------------------------------------------------------------
 
 

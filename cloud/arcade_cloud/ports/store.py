@@ -45,7 +45,9 @@ class Move:
     Attributes:
         order: The order after the step. Its version is `expected_version` + 1.
         expected_version: The stored version before the step; 0 if the order must not exist.
-        history: The entry to append, one for each version.
+        history: The entry to append, one for each version that is told.
+        is_told: False: the step changes nothing that anybody would look for, so its entry is not kept. The first
+            version of an order is always told.
         alerts: At most ALERTS_AT_MOST. Only those with new ids are stored.
         seen: The id of the event that caused the step.
         lines: What the step books: of this order, all with the same new serial and the same day.
@@ -58,6 +60,7 @@ class Move:
     order: Order
     expected_version: int
     history: HistoryEntry
+    is_told: bool = True
     alerts: tuple[Alert, ...] = ()
     seen: str | None = None
     lines: tuple[Line, ...] = ()

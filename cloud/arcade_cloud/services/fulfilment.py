@@ -14,6 +14,7 @@ from functools import partial
 from typing import Literal
 
 from arcade_cloud.domain import books, metering, receipts
+from arcade_cloud.domain import tab as tabs
 from arcade_cloud.domain.alerts import Alert, alert, of_order
 from arcade_cloud.domain.clocks import clock_of
 from arcade_cloud.domain.decisions import Clock, Context, Decision
@@ -191,6 +192,7 @@ class Fulfilment:
                 raise AlreadySeen(seen)
             return order
         at_ms = self.now_ms()
+        postings = self.outbox.of_step(order, decision.order, at_ms)
         booking = self.unbooked(decision.order, at_ms) if books.settles(order, decision.order) else Booking()
         entry = HistoryEntry(
             order_id=order.order_id,
@@ -206,10 +208,11 @@ class Fulfilment:
                 order=decision.order,
                 expected_version=order.version,
                 history=entry,
+                is_told=bool(alerts or postings) or not tabs.only_looked(order, decision.order),
                 alerts=alerts,
                 seen=seen,
                 lines=booking.lines,
-                postings=self.outbox.of_step(order, decision.order, at_ms),
+                postings=postings,
                 tallies=booking.tallies,
                 counts=metering.counts(order, decision.order, event, at_ms),
                 receipt=booking.receipt,

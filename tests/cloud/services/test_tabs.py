@@ -28,6 +28,7 @@ from arcade_cloud.services.tabs import Tabs
 from simulation.account_payments import AccountPayments
 from support.mortal_cloud import MACHINE, PLAY, SECRET, MortalCloud
 from support.orders import session_of
+from support.sandbox_account import SandboxAccount
 
 LIMIT = TabLimit(2000, "myr")
 CHEAP = Offer(offer_id="cheap", credits=1, amount_minor=100, currency="myr")
@@ -367,3 +368,47 @@ def test_killed_anywhere_it_charges_exactly_what_was_pulsed(
     arcade.survive(lambda: arcade.tabs.finish(arcade.secret))
     arcade.settle_down()
     arcade.check_promises()
+
+
+# --- its history ---------------------------------------------------------------------------------------------
+
+
+def test_readings_that_change_nothing_are_not_told_and_keep_the_hold_fresh() -> None:
+    arcade = Arcade()
+    order_id, told = arcade.opens().order_id, 0
+    arcade.taps(arcade.ticket())
+    arcade.hears()
+    fresh_s = arcade.limits.tab_fresh_s
+    for number in range(10):  # a page is opened, or the timer looks, for most of an hour
+        arcade.now_ms += 1000 * fresh_s // 2 + 1000
+        version = arcade.tab.version
+        arcade.services.fulfilment.run_once()
+        assert arcade.tab.is_open_tab
+        assert arcade.tab.tab is not None
+        assert arcade.tab.tab.hold_read_at_ms == arcade.now_ms
+        assert arcade.tab.version > version
+        told = told or len(arcade.store.history(order_id))
+        assert len(arcade.store.history(order_id)) == told, number
+    history = arcade.store.history(order_id)
+    assert [entry.version for entry in history] == sorted({entry.version for entry in history})
+    assert {"Ordered", "Drawn", "Acked"} <= {entry.event for entry in history}
+    arcade.tabs.finish(arcade.secret)
+    arcade.settle_down()
+    assert arcade.order(order_id).state == "settled"
+    after = [entry.event for entry in arcade.store.history(order_id)][told:]
+    assert after[0] == "CloseAsked"
+    assert len(arcade.store.history(order_id)) <= 20
+
+
+def test_a_reading_that_shows_a_change_is_told() -> None:
+    arcade = Arcade()
+    order_id = arcade.opens().order_id
+    assert isinstance(arcade.payments.stripe, SandboxAccount)
+    arcade.payments.stripe.world.cancel(str(arcade.tab.payment_intent))
+    arcade.now_ms += 500 * arcade.limits.tab_fresh_s + 1000
+    before = len(arcade.store.history(order_id))
+    arcade.services.fulfilment.run_once()
+    assert not arcade.order(order_id).is_open_tab
+    assert "The money that was held for this tab is no longer held." in [
+        entry.text for entry in arcade.store.history(order_id)[before:]
+    ]

@@ -76,7 +76,8 @@ def check_move(move: Move) -> None:
 
     Raises:
         InvariantBroken: The order breaks a rule, its version is not the next one, the history entry belongs to
-            another step, there are too many alerts, or a count is of another order; or as `check_lines`.
+            another step or is left out of one with consequences, there are too many alerts, or a count is of
+            another order; or as `check_lines`.
     """
     order = move.order
     check(order)
@@ -86,6 +87,8 @@ def check_move(move: Move) -> None:
         )
     if (move.history.order_id, move.history.version) != (order.order_id, order.version):
         raise InvariantBroken(f"order {order.order_id}: the history entry belongs to another step")
+    if not move.is_told and (move.expected_version == 0 or move.alerts or move.lines or move.postings):
+        raise InvariantBroken(f"order {order.order_id}: a step with consequences is not told")
     if len(move.alerts) > ALERTS_AT_MOST:
         raise InvariantBroken(f"order {order.order_id}: {len(move.alerts)} alerts in one step")
     if len(move.postings) > POSTINGS_AT_MOST:

@@ -168,8 +168,9 @@ class DynamoStore(DynamoTakings):
         record = self._forms.write(order, self._form_lately())
         writes: dict[str, tuple[str, Write]] = {
             "order": ("Put", items.order_put(order, record, move.expected_version)),
-            "history": ("Put", items.history_put(move.history, order)),
         }
+        if move.is_told:
+            writes["history"] = ("Put", items.history_put(move.history, order))
         if order.payment_intent is not None:
             writes["payment"] = ("Put", items.payment_put(order.payment_intent, order))
         is_first = move.expected_version == 0

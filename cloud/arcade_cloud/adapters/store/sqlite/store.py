@@ -152,10 +152,11 @@ class SqliteStore(SqliteTakings):
                     raise InvariantBroken(f"order {order.order_id}: order {owner} has the secret of its tab")
             for machine_id in order.machine_ids[1:]:
                 _also_at(connection, machine_id, order)
-            connection.execute(
-                "INSERT INTO history (order_id, version, record) VALUES (?, ?, ?)",
-                (order.order_id, order.version, entry),
-            )
+            if move.is_told:
+                connection.execute(
+                    "INSERT INTO history (order_id, version, record) VALUES (?, ?, ?)",
+                    (order.order_id, order.version, entry),
+                )
             if move.lines:
                 book(connection, move.lines, move.tallies)
             if move.receipt is not None:
