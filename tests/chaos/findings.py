@@ -19,7 +19,7 @@ from arcade_sandbox.system import Cabinet
 from chaos.plant import PROFILE, Plant
 from chaos.players import Deeds
 from chaos.shops import KEYS, Ledger
-from chaos.verdict import FINAL, Evidence, Foreign, Line, Paid, Pulse, Sold, Word
+from chaos.verdict import FINAL, Evidence, Foreign, Line, Paid, Pulse, Sold, Tab, Word
 from chaos.witness import Witness
 from support.orders import only_delivery, resolved_by
 
@@ -71,7 +71,17 @@ def gather(
         lines=[_line(cabinet, away.get(cabinet.machine_id, [])) for cabinet in cabinets],
         words=[*witness.words(), *(word for cabinet in cabinets for word in journal(cabinet))],
         commands=witness.commands(),
-        orders=[_sold(order, alerts.get(order.order_id, set()), booked[order.order_id]) for order in found],
+        orders=[
+            _sold(order, alerts.get(order.order_id, set()), booked[order.order_id])
+            for order in found
+            if order.tab is None
+        ],
+        tabs=[
+            _tab(order, alerts.get(order.order_id, set()), booked[order.order_id])
+            for order in found
+            if order.tab is not None
+        ],
+        visits={visit.session: visit for visit in deeds.visits},
         payments=own_payments(plant.system.stripe, deeds.shops),
         bought=dict(deeds.bought),
         granted=frozenset(order_id for order_id, reason in reasons.items() if reason in deeds.grants),
@@ -126,7 +136,7 @@ def final_after_s(plant: Plant) -> list[float]:
     found = []
     try:
         for order in orders(store):
-            paid_ms = _paid_ms(order)
+            paid_ms = None if order.tab is not None else _paid_ms(order)
             if paid_ms is None:
                 continue
             later = (e.at_ms for e in store.history(order.order_id) if e.state in FINAL and e.at_ms >= paid_ms)
@@ -210,6 +220,36 @@ def _sold(order: Order, alerts: set[str], booked: Sums) -> Sold:
         booked_minor=booked.kept_minor,
         booked_credits=booked.delivered,
         payment_intent=order.payment_intent,
+    )
+
+
+def _tab(order: Order, alerts: set[str], booked: Sums) -> Tab:
+    page = None if order.payment is None else order.payment.checkout
+    return Tab(
+        order_id=order.order_id,
+        session=None if page is None else page.session_id,
+        limit_minor=order.amount_minor,
+        state=order.state,
+        plays=[
+            Sold(
+                order_id=order.order_id,
+                machine_id=credit.machine_id,
+                kind="play",
+                credits=credit.count,
+                amount_minor=credit.price_minor,
+                state=order.state,
+                credit_id=None if credit.command is None else credit.command.credit_id,
+                credit_made_ms=credit.drawn_at_ms,
+                delivered=None if credit.resolution is None else credit.resolution.delivered,
+                resolved_by="" if credit.resolution is None else credit.resolution.by,
+            )
+            for credit in order.credits
+        ],
+        alerts=frozenset(alerts),
+        kept_minor=order.books.target_minor,
+        booked_minor=booked.kept_minor,
+        booked_credits=booked.delivered,
+        delivered=order.delivered,
     )
 
 

@@ -25,11 +25,15 @@ from support.tcp_link import Link
 PROFILE = Profile(pulse_ms=15, gap_ms=15, min_pulse_ms=10, min_gap_ms=10, start_after_ms=200, play_s=0.3)
 # Limits short enough to be sat out; they keep the order that the real ones have.
 DELIVER_WITHIN_S, SILENCE_LIMIT_S, ANSWER_S = 8, 12, 1
+TAB_IDLE_S = 20
 LIMITS: Mapping[str, str] = {
     "DELIVER_WITHIN_S": str(DELIVER_WITHIN_S),
     "SILENCE_LIMIT_S": str(SILENCE_LIMIT_S),
     "HOLD_SILENCE_LIMIT_S": str(SILENCE_LIMIT_S),
     "ANSWER_S": str(ANSWER_S),
+    "TAB_LIMITS": "40.00MYR",
+    "TAB_IDLE_S": str(TAB_IDLE_S),
+    "TAB_FRESH_S": "10",
 }
 # As at Stripe, an endpoint that hangs holds up no other.
 WEBHOOKS_AT_ONCE = 16

@@ -1,4 +1,6 @@
-"""Players who buy without end, an operator who refunds and grants, and other shops: threads that notice no fault.
+"""Players who buy without end, an operator, and other shops: threads that notice no fault.
+
+Some players have a tab. The operator refunds and grants.
 
 What they asked for, and what came of it as far as they could see, is written down in `Deeds`.
 """
@@ -18,6 +20,7 @@ from arcade_sandbox.errors import SandboxMisuse, SystemFailed
 from arcade_sandbox.system import PRICE_MINOR
 from chaos.plant import Plant
 from chaos.shops import EVERY_S, SHOPS, Ledger, Page, Shop
+from chaos.visits import Visit, visit
 
 # A phone waits longer; but a frozen cloud is to be left for the other one.
 TIMEOUT_S = 3.0
@@ -25,6 +28,8 @@ METHODS = {"card": 10, "link": 2, "fpx": 6, "grabpay": 2, "fpx_later": 2, "card_
 # Long trains keep the machines busy, so that what strikes at random strikes in one of them.
 QUANTITIES = {1: 4, 2: 4, 3: 4, 5: 4, 10: 4, 20: 3, 40: 1}
 THINK_S = (0.1, 1.0)
+# One player in so many has a tab.
+TABS_ONE_IN = 2
 BANK_S = (0.3, 3.0)
 BANK_REFUSES_ONE_IN = 4
 # So many players come back from the payment to the page of the order. Where another's webhook is lost, only the
@@ -45,6 +50,7 @@ class Deeds:
     """
 
     bought: dict[str, int] = field(default_factory=dict)
+    visits: list[Visit] = field(default_factory=list)
     pages: list[Page] = field(default_factory=list)
     shops: Ledger = field(default_factory=Ledger)
     paid: list[str] = field(default_factory=list)  # order ids, in the order of their payments
@@ -71,7 +77,11 @@ class Crowd:
         self._threads = [
             threading.Thread(
                 target=self._repeat,
-                args=(self._buy, random.Random(f"{seed} player {number}"), THINK_S),
+                args=(
+                    self._visit if number % TABS_ONE_IN == 0 else self._buy,
+                    random.Random(f"{seed} player {number}"),
+                    THINK_S,
+                ),
                 daemon=True,
             )
             for number in range(players)
@@ -170,6 +180,13 @@ class Crowd:
         if method == "fpx_later":
             time.sleep(dice.uniform(*BANK_S))
             sandbox.settle_async(paid.payment_intent, succeed=dice.randrange(BANK_REFUSES_ONE_IN) > 0)
+
+    def _visit(self, dice: random.Random) -> None:
+        urls, machine_ids = sorted(self._plant.urls.values()), sorted(self._plant.agents)
+        made = visit(self._plant.system.stripe, urls, machine_ids, dice, self.deeds.note)
+        if made is not None:
+            with self.deeds.lock:
+                self.deeds.visits.append(made)
 
     # --- the operator ------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from arcade_sandbox.errors import SandboxMisuse, SystemFailed
 from arcade_sandbox.stripe.errors import StripeRefusal
 from chaos import findings
-from chaos.plant import ANSWER_S, DELIVER_WITHIN_S, SILENCE_LIMIT_S, Plant
+from chaos.plant import ANSWER_S, DELIVER_WITHIN_S, SILENCE_LIMIT_S, TAB_IDLE_S, Plant
 from chaos.players import Crowd
 from chaos.storm import LONG_FROM_S, draw
 from chaos.strike import Strike
@@ -70,9 +70,16 @@ def patience_s(seconds: float) -> float:
     """How long orders may take to become final once the faults are over, after so long a storm.
 
     An attempt that failed in the last moment of the storm is made again after a pause, which is the longer the
-    more attempts have failed before: only those pauses count that can have begun by then.
+    more attempts have failed before: only those pauses count that can have begun by then. A tab on which somebody
+    has just played is closed when nobody has for so long.
     """
-    return RESOLVED_WITHIN_S + _longest(SETTLE_BACKOFF_S, seconds) + _longest(ASKED_BACKOFF_S, seconds) + SLACK_S
+    return (
+        TAB_IDLE_S
+        + RESOLVED_WITHIN_S
+        + _longest(SETTLE_BACKOFF_S, seconds)
+        + _longest(ASKED_BACKOFF_S, seconds)
+        + SLACK_S
+    )
 
 
 def _longest(pauses_s: tuple[int, ...], seconds: float) -> int:

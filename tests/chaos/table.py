@@ -48,6 +48,9 @@ def table(outcome: "Outcome", took_s: float) -> str:
     rows = [
         ("orders", account.orders),
         ("… paid", account.orders_paid),
+        ("tabs", account.tabs),
+        ("… paid", account.tabs_paid),
+        ("… plays on them", account.plays),
         ("credits paid", account.credits_paid),
         ("credits granted", account.credits_granted),
         ("pulses counted by the boards", account.pulses),

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from chaos.findings import read_line, words_in
-from chaos.verdict import Evidence, Foreign, Line, Paid, Pulse, Sold, Word, check
+from chaos.verdict import Evidence, Foreign, Line, Paid, Pulse, Sold, Tab, Word, check
+from chaos.visits import Visit
 
 CREDIT, OTHER = "018f0000-0000-7000-8000-000000000001", "018f0000-0000-7000-8000-000000000002"
 
@@ -268,3 +269,76 @@ counted       bad signature: 1
         word(delivered=2, uncertain=1, told_ms=None),
         word(credit_id=OTHER, final=False, delivered=0, told_ms=None),
     ]
+
+
+# --- tabs --------------------------------------------------------------------------------------------------
+
+
+def play(credit_id: str = CREDIT, **changes: object) -> Sold:
+    made = sold(order_id="tab_1", kind="play", credits=1, amount_minor=200, credit_id=credit_id, delivered=1)
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def tab(*plays: Sold, **changes: object) -> Tab:
+    made = Tab(
+        "tab_1", "cs_1", 4_000, "settled", plays, kept_minor=400, booked_minor=400, booked_credits=2, delivered=2
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+# Two plays on one tab, tapped, pulsed and captured in one sum.
+ON_A_TAB = Evidence(
+    lines=[Line("cab-01", pulses(1_100, 1_200))],
+    words=[word(delivered=1), word(credit_id=OTHER, delivered=1)],
+    commands={CREDIT: 1, OTHER: 1},
+    orders=[],
+    tabs=[tab(play(), play(OTHER))],
+    visits={"cs_1": Visit("cs_1", tapped=2, played=2, finished=True)},
+    payments=[Paid("tab_1", 4_000, had_money=True, kept_minor=400)],
+    bought={},
+    granted=frozenset(),
+)
+
+
+def of_tab(**changes: object) -> Evidence:
+    return replace(ON_A_TAB, tabs=[tab(play(), play(OTHER), **changes)])
+
+
+def keeping(kept_minor: int, held_minor: int = 0) -> Evidence:
+    paid = Paid("tab_1", 4_000, had_money=True, held_minor=held_minor, kept_minor=kept_minor)
+    return replace(ON_A_TAB, payments=[paid])
+
+
+def visited(tapped: int, played: int) -> Evidence:
+    return replace(ON_A_TAB, visits={"cs_1": Visit("cs_1", tapped, played)})
+
+
+def test_a_tab_that_is_right_is_found_right() -> None:
+    account = check(ON_A_TAB)
+    assert account.violations == ()
+    assert (account.tabs, account.tabs_paid, account.plays) == (1, 1, 2)
+    silent = of_tab(alerts=frozenset({"unconfirmed"}))
+    assert found(replace(silent, payments=keeping(200).payments)) == set()
+
+
+@pytest.mark.parametrize(
+    ("seen", "kind"),
+    [
+        (keeping(600), "lost"),
+        (keeping(200), "given away"),
+        (keeping(400, held_minor=3_600), "not final"),
+        (replace(ON_A_TAB, payments=[]), "unpaid"),
+        (of_tab(state="funded"), "not final"),
+        (of_tab(booked_minor=200), "not booked"),
+        (of_tab(limit_minor=300), "doubled"),
+        (visited(1, 1), "doubled"),
+        (visited(3, 3), "lost"),
+        (replace(ON_A_TAB, tabs=[tab(play(), play())]), "doubled"),
+        (replace(ON_A_TAB, visits={"cs_1": ON_A_TAB.visits["cs_1"], "cs_2": Visit("cs_2")}), "lost"),
+        (replace(ON_A_TAB, lines=[Line("cab-01", pulses(1_100))]), "lost"),
+        (replace(ON_A_TAB, lines=[Line("cab-01", pulses(1_100, 1_200, 1_300))]), "doubled"),
+        (replace(ON_A_TAB, commands={CREDIT: 2, OTHER: 1}), "doubled"),
+    ],
+)
+def test_a_broken_promise_of_a_tab_is_found(seen: Evidence, kind: str) -> None:
+    assert kind in found(seen)

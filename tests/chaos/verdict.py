@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from chaos.visits import Visit
 from support.shops import TAKEN, looks_ours
 
 FINAL = frozenset({"settled", "abandoned"})
@@ -81,6 +82,22 @@ class Sold:
 
 
 @dataclass(frozen=True)
+class Tab:
+    """A tab as the cloud has it: one payment, and its plays. `session`: the checkout that its player saw."""
+
+    order_id: str
+    session: str | None
+    limit_minor: int
+    state: str
+    plays: Sequence[Sold]
+    alerts: frozenset[str] = frozenset()
+    kept_minor: int = 0
+    booked_minor: int = 0
+    booked_credits: int = 0
+    delivered: int | None = None
+
+
+@dataclass(frozen=True)
 class Paid:
     """A payment in Stripe's books. `had_money`: it was held or taken at some time."""
 
@@ -125,6 +142,8 @@ class Evidence:
     bought: Mapping[str, int]
     granted: frozenset[str]
     refunds: Mapping[str, tuple[int, bool]] = field(default_factory=dict)
+    tabs: Sequence[Tab] = ()
+    visits: Mapping[str, Visit] = field(default_factory=dict)  # what players did, by the tab's checkout
     alerts: Sequence[tuple[str, str]] = ()  # kind and text of each
     foreign: Sequence[Foreign] = ()
     unclaimed: frozenset[str] = frozenset()
@@ -148,6 +167,9 @@ class Account:
     violations: tuple[Violation, ...]
     orders: int
     orders_paid: int
+    tabs: int
+    tabs_paid: int
+    plays: int
     credits_paid: int
     credits_granted: int
     pulses: int
@@ -180,7 +202,8 @@ class _Claim:
 def check(seen: Evidence) -> Account:
     """The account of a run."""
     violations: list[Violation] = []
-    by_credit = {order.credit_id: order for order in seen.orders if order.credit_id is not None}
+    sold = (*seen.orders, *(play for tab in seen.tabs for play in tab.plays))
+    by_credit = {order.credit_id: order for order in sold if order.credit_id is not None}
     finals = _finals(seen, violations)
     claims = [_claim(order, finals, seen) for order in by_credit.values()]
     for line in seen.lines:
@@ -198,6 +221,8 @@ def check(seen: Evidence) -> Account:
         if payment is not None:
             back, gift = _check_money(order, payment, finals, seen, violations)
             given_back, goodwill = given_back + back, goodwill + gift
+    for tab in seen.tabs:
+        _check_tab(tab, payments.get(tab.order_id), finals, seen, violations)
     _check_books(seen, violations)
     _check_foreign(seen, violations)
     for alert, text in seen.alerts:
@@ -208,6 +233,9 @@ def check(seen: Evidence) -> Account:
         violations=tuple(violations),
         orders=len(seen.orders),
         orders_paid=len(paid),
+        tabs=len(seen.tabs),
+        tabs_paid=sum(tab.order_id in payments for tab in seen.tabs),
+        plays=sum(len(tab.plays) for tab in seen.tabs),
         credits_paid=sum(order.credits for order in paid),
         credits_granted=sum(order.credits for order in seen.orders if order.kind == "grant"),
         pulses=sum(len(line.pulses) for line in seen.lines),
@@ -371,6 +399,39 @@ def _check_money(
     return order.credits - delivered, delivered if kept < price else 0
 
 
+def _check_tab(
+    tab: Tab, payment: Paid | None, finals: Mapping[str, Word], seen: Evidence, violations: list[Violation]
+) -> None:
+    """One hold, and one sum of it is kept: the price of what the machines say they pulsed. A tap plays once."""
+    unsold = tab.state == "open" and payment is None and tab.session not in seen.visits
+    if tab.state not in FINAL and not unsold:
+        violations.append(Violation("not final", f"{tab.order_id} is {tab.state}"))
+    visit = seen.visits.get(tab.session or "")
+    if visit is not None and not visit.played <= len(tab.plays) <= visit.tapped:
+        text = f"{tab.order_id}: {len(tab.plays)} plays, {visit.tapped} taps, of which {visit.played} played"
+        violations.append(Violation("doubled" if len(tab.plays) > visit.tapped else "lost", text))
+    drawn = [play.credit_id for play in tab.plays if play.credit_id is not None]
+    if len(set(drawn)) < len(drawn):
+        violations.append(Violation("doubled", f"{tab.order_id}: two plays are one credit"))
+    if payment is None:
+        if drawn:
+            violations.append(Violation("unpaid", f"{tab.order_id}: played, and nothing is held"))
+        return
+    price = 0
+    for play in tab.plays:
+        word = None if play.credit_id is None else finals.get(play.credit_id)
+        price += play.amount_minor * _delivered(play, word, seen) // play.credits
+    if price > tab.limit_minor:
+        violations.append(Violation("doubled", f"{tab.order_id}: {price} pulsed, {tab.limit_minor} held"))
+    if payment.held_minor:
+        violations.append(Violation("not final", f"{tab.order_id}: {payment.held_minor} are still held"))
+    elif payment.kept_minor > price:
+        violations.append(Violation("lost", f"{tab.order_id}: {payment.kept_minor} kept, {price} pulsed"))
+    elif payment.kept_minor < price and "unconfirmed" not in tab.alerts:
+        text = f"{tab.order_id}: only {payment.kept_minor} kept, {price} pulsed, nobody was told"
+        violations.append(Violation("given away", text))
+
+
 def _delivered(order: Sold, word: Word | None, seen: Evidence) -> int:
     if word is not None:
         return word.delivered
@@ -380,11 +441,15 @@ def _delivered(order: Sold, word: Word | None, seen: Evidence) -> int:
 
 def _check_books(seen: Evidence, violations: list[Violation]) -> None:
     """Every payment has an order; every purchase is on record."""
-    known = {order.order_id for order in seen.orders}
+    both: list[Sold | Tab] = [*seen.orders, *seen.tabs]
+    known = {order.order_id for order in both}
     for payment in seen.payments:
         if payment.order_id not in known and (payment.kept_minor or payment.held_minor):
             violations.append(Violation("lost", f"{payment.order_id}: paid, and no such order"))
-    for order in seen.orders:
+    sessions = {tab.session for tab in seen.tabs}
+    for session in _missing(seen.visits, {session for session in sessions if session is not None}):
+        violations.append(Violation("lost", f"{session}: a tab's player was sent to pay, and it is not on record"))
+    for order in both:
         is_settled = order.state == "settled"
         books = (order.kept_minor, order.delivered or 0) if is_settled else (0, 0)
         lines = (order.booked_minor, order.booked_credits)
