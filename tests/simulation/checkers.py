@@ -507,7 +507,8 @@ def check_words(case: Case) -> Iterator[Broken]:
             revoked_ms = [at_ms for at_ms in revoked_ms if at_ms <= closed_ms]
             since_ms = case.revoking_ms(order, closed_ms)
             # One process may begin what another ends; one that is further off ends nothing.
-            slack_ms = min(case.evidence.apart_ms(since_ms, closed_ms), WAITS_END_WITHIN_MS)
+            apart_ms = case.evidence.apart_ms(since_ms, closed_ms)
+            slack_ms = min(apart_ms, WAITS_END_WITHIN_MS)
             if by == "last resort":
                 end_ms = _before_the_hold_ends(money, order, since_ms + 1000 * limits.last_resort_s, 3)
                 if closed_ms < end_ms - slack_ms:
@@ -516,8 +517,9 @@ def check_words(case: Case) -> Iterator[Broken]:
             limit_s = limits.hold_silence_limit_s if order["held"] else limits.silence_limit_s
             end_ms = min(revoked_ms, default=closed_ms) + 1000 * limit_s
             end_ms = _before_the_hold_ends(money, order, end_ms, 2)
+            # An echo has the time of whoever sent it: of one that is behind it looks older than it is.
             proven = any(
-                at_ms <= closed_ms and sent_ms >= max(end_ms, revoked_ms[-1]) - slack_ms
+                at_ms <= closed_ms and sent_ms >= max(end_ms - slack_ms, revoked_ms[-1] - apart_ms)
                 for at_ms, sent_ms in case.evidence.echoes
             )
             if closed_ms < end_ms - slack_ms or not proven:
