@@ -12,6 +12,7 @@ from typing import Any
 from arcade_cloud.adapters.store.sqlite.store import SqliteStore
 from arcade_cloud.domain.books import Sums, total
 from arcade_cloud.domain.order import Order
+from arcade_cloud.domain.order import Tab as OpenedTab
 from arcade_edge.simulator.cabinet import read_edge_log
 from arcade_sandbox.errors import SystemFailed
 from arcade_sandbox.stripe.world import StripeWorld
@@ -131,12 +132,12 @@ def _payment_of(event: Mapping[str, Any]) -> str:
 
 
 def final_after_s(plant: Plant) -> list[float]:
-    """How long it took from each payment until its order was final for the first time."""
+    """How long it took from each payment, or the end of a tab, until its order was final for the first time."""
     store = open_store(plant)
     found = []
     try:
         for order in orders(store):
-            paid_ms = None if order.tab is not None else _paid_ms(order)
+            paid_ms = _paid_ms(order) if order.tab is None else _closed_ms(order.tab)
             if paid_ms is None:
                 continue
             later = (e.at_ms for e in store.history(order.order_id) if e.state in FINAL and e.at_ms >= paid_ms)
@@ -203,6 +204,10 @@ def _paid_ms(order: Order) -> int | None:
     return None if order.payment.arrival is None else order.payment.arrival.paid_at_ms
 
 
+def _closed_ms(tab: OpenedTab) -> int | None:
+    return None if tab.closing is None else tab.closing.at_ms
+
+
 def _sold(order: Order, alerts: set[str], booked: Sums) -> Sold:
     return Sold(
         order_id=order.order_id,
@@ -261,6 +266,7 @@ def _paid(entry: Mapping[str, object]) -> Paid:
         had_money=entry["status"] in _HAD_MONEY,
         held_minor=_whole(entry["held"]),
         kept_minor=_whole(entry["kept"]),
+        refunded_minor=_whole(entry["refunded"]),
     )
 
 

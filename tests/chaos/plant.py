@@ -31,7 +31,7 @@ LIMITS: Mapping[str, str] = {
     "SILENCE_LIMIT_S": str(SILENCE_LIMIT_S),
     "HOLD_SILENCE_LIMIT_S": str(SILENCE_LIMIT_S),
     "ANSWER_S": str(ANSWER_S),
-    "TAB_LIMITS": "40.00MYR",
+    "TAB_LIMITS": "10.00MYR",
     "TAB_IDLE_S": str(TAB_IDLE_S),
     "TAB_FRESH_S": "10",
 }

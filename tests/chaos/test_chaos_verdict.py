@@ -317,8 +317,10 @@ def test_a_tab_that_is_right_is_found_right() -> None:
     account = check(ON_A_TAB)
     assert account.violations == ()
     assert (account.tabs, account.tabs_paid, account.plays) == (1, 1, 2)
-    silent = of_tab(alerts=frozenset({"unconfirmed"}))
-    assert found(replace(silent, payments=keeping(200).payments)) == set()
+    told = frozenset({"unconfirmed"})
+    silent = [tab(play(), play(OTHER, resolved_by="silence"), alerts=told)]
+    assert found(replace(keeping(200), tabs=silent)) == set()
+    assert found(replace(keeping(0), tabs=silent)) == {"given away"}
 
 
 @pytest.mark.parametrize(
@@ -328,6 +330,7 @@ def test_a_tab_that_is_right_is_found_right() -> None:
         (keeping(200), "given away"),
         (keeping(400, held_minor=3_600), "not final"),
         (replace(ON_A_TAB, payments=[]), "unpaid"),
+        (replace(ON_A_TAB, payments=[replace(ON_A_TAB.payments[0], refunded_minor=3_600)]), "captured too much"),
         (of_tab(state="funded"), "not final"),
         (of_tab(booked_minor=200), "not booked"),
         (of_tab(limit_minor=300), "doubled"),

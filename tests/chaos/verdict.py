@@ -22,6 +22,8 @@ EXPECTED_ALERTS = frozenset(
 )
 # The id of a credit is made just before it is sent; the clocks are those of one computer.
 CLOCK_SLACK_MS = 500.0
+# How a play was closed of which its machine has said nothing.
+SILENT = frozenset({"silence", "last resort"})
 # A line that is active for longer has a reason: its process was frozen or killed.
 STUCK_MS = 5_000.0
 
@@ -106,6 +108,7 @@ class Paid:
     had_money: bool
     held_minor: int = 0
     kept_minor: int = 0
+    refunded_minor: int = 0
 
 
 @dataclass(frozen=True)
@@ -417,19 +420,24 @@ def _check_tab(
         if drawn:
             violations.append(Violation("unpaid", f"{tab.order_id}: played, and nothing is held"))
         return
-    price = 0
+    price = excused = 0
     for play in tab.plays:
         word = None if play.credit_id is None else finals.get(play.credit_id)
-        price += play.amount_minor * _delivered(play, word, seen) // play.credits
+        part = play.amount_minor * _delivered(play, word, seen) // play.credits
+        price += part
+        excused += part if play.resolved_by in SILENT else 0
     if price > tab.limit_minor:
         violations.append(Violation("doubled", f"{tab.order_id}: {price} pulsed, {tab.limit_minor} held"))
     if payment.held_minor:
         violations.append(Violation("not final", f"{tab.order_id}: {payment.held_minor} are still held"))
     elif payment.kept_minor > price:
         violations.append(Violation("lost", f"{tab.order_id}: {payment.kept_minor} kept, {price} pulsed"))
-    elif payment.kept_minor < price and "unconfirmed" not in tab.alerts:
+    elif payment.kept_minor < price - (excused if "unconfirmed" in tab.alerts else 0):
         text = f"{tab.order_id}: only {payment.kept_minor} kept, {price} pulsed, nobody was told"
         violations.append(Violation("given away", text))
+    if payment.refunded_minor:
+        text = f"{tab.order_id}: {payment.refunded_minor} were captured and refunded, and nobody asked for it"
+        violations.append(Violation("captured too much", text))
 
 
 def _delivered(order: Sold, word: Word | None, seen: Evidence) -> int:
