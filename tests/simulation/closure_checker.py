@@ -11,7 +11,7 @@ SLACK_MS = MINUTE
 
 
 def check_closed(case: Case) -> Iterator[Broken]:
-    """No order begins, no static link is delivered, no silence is told, while a machine is certainly closed."""
+    """No order begins, nothing is drawn on a tab, no static link is delivered, no silence is told, meanwhile."""
     evidence = case.evidence
     for closed in evidence.closed:
         until_ms = evidence.quiet_from_ms if closed.until_ms is None else closed.until_ms
@@ -36,6 +36,9 @@ def _check(case: Case, closed: Closed, from_ms: int, until_ms: int) -> Iterator[
         page_ms = closed.from_ms + 1000 * evidence.limits.checkout_life_s + (from_ms - closed.from_ms)
         if began_there and page_ms < paid_ms < until_ms and line.get("kept"):
             yield Broken("closed", "closed", f"{name} was paid by {order['order_id']}")
+    for play in (play for tab in evidence.tabs for play in tab["plays"]):
+        if play["machine_id"] == closed.machine_id and from_ms < play["drawn_ms"] < until_ms:
+            yield Broken("closed", "closed", f"{name} was played on the tab {play['order_id']}")
     for credit_id, commands in case.commands.items():
         order = case.by_credit.get(credit_id, {})
         line = money.get(order.get("payment_intent") or "", {})

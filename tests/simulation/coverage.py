@@ -39,7 +39,6 @@ ORDER: frozenset[Transition] = frozenset(
         ("revoking", "Due", "resolved"),
         ("revoking", "Due", "settled"),
         ("revoking", "TimeAsked", "resolved"),  # by a process that does not know yet whether its clock is right
-        ("revoking", "TimeAsked", "settled"),
         ("resolved", "PaymentRead", "settled"),
         ("returning", "PaymentRead", "settled"),
         ("settled", "PaymentRead", "resolved"),
@@ -54,6 +53,7 @@ ORDER_RARE: frozenset[Transition] = frozenset(
     {
         ("funded", "PaymentRead", "resolved"),
         ("funded", "CloseAsked", "revoking"),
+        ("revoking", "TimeAsked", "settled"),  # a grant's silence, by a process that does not know its clock yet
         # The last play of a closed tab that was not asked back yet has ended, before those that were.
         *(("funded", event, "revoking") for event in ("Acked", "Sent(coinpulse)", "TimeAsked")),
         # Captured already, but an older database was put back.

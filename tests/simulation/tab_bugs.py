@@ -229,6 +229,15 @@ TAB_BUGS = (
         elsewhere="tests/cloud/domain/test_tab.py::test_a_tab_that_is_closed_before_it_is_open_never_opens",
     ),
     _bug(
+        "a machine out of service is drawn on",
+        (
+            TABS + "_credit",
+            "self.sales.ready_installation(machine, wanted.credits, words=words)",
+            "self.sales.ready_installation(machine, wanted.credits, is_free=True, words=None)",
+        ),
+        weather=("machine out of service",),
+    ),
+    _bug(
         "a reading from the future is believed",
         ("arcade_cloud.domain.clocks:_tab", "read_at_ms > now_ms + AHEAD_MS", "False"),
         ("arcade_cloud.domain.clocks:_tab", "tab_fresh_s // 2", "1_800"),

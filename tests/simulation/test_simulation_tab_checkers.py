@@ -9,6 +9,7 @@ import pytest
 from simulation.checkers import check
 from simulation.evidence import (
     Act,
+    Closed,
     Command,
     Evidence,
     Finish,
@@ -381,6 +382,7 @@ WAYS: dict[str, tuple[str, Callable[[Evidence], object]]] = {
     "booked as given back, and kept": ("takings", lambda e: e.takings[0].update(goodwill_minor=100)),
     "the rest of its hold told as a refund": ("announced", _rest_told),
     "a play that software is not told of": ("announced", lambda e: e.announced.pop(0)),
+    "played at a machine out of service": ("closed", lambda e: e.closed.append(Closed("cab-1", -120 * S, 10**8))),
     "an alert without a cause": ("alerts", lambda e: e.alerts.append(("loss", TAB))),
 }
 
