@@ -232,6 +232,7 @@ def of_topics(verb: str, *kinds: str) -> str:
 BY_TOPIC = of_topics("write", "ack", "status", "gameover") + of_topics("read", "coinpulse", "revoke", "clock")
 
 
+@pytest.mark.heavy  # a broker that grants what it does not give is waited for
 @pytest.mark.parametrize(
     ("list_", "expected"),
     [

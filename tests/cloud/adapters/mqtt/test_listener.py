@@ -474,6 +474,7 @@ def test_a_check_subscribes_once_and_says_what_is_wrong(broker: Broker) -> None:
     assert "nobody listens on" in (try_listening(address(broker)) or "")
 
 
+@pytest.mark.heavy  # a broker that grants what it does not give is waited for
 @pytest.mark.parametrize(
     ("list_", "words"),
     [
