@@ -500,6 +500,13 @@ def _paid_minor(order: Order) -> int:
     return order.amount_minor if shown is None else shown.amount_minor
 
 
+def _charged_minor(order: Order) -> int:
+    """What was really charged: of a hold that was captured in part, this part."""
+    shown = _shown(order)
+    is_captured = shown is not None and shown.status == "succeeded" and shown.received_minor > 0
+    return shown.received_minor if shown is not None and is_captured else _paid_minor(order)
+
+
 def _only_held(order: Order) -> bool:
     """Whether the money that goes back was never charged: the hold, or the rest of it, is released."""
     shown = _shown(order)
@@ -521,7 +528,7 @@ def title_of_return(order: Order, words: Words) -> str:
         return words.text("Your bank has returned your money")
     if _only_held(order):
         return words.text("You were not charged") if done else words.text("You will not be charged")
-    back = words.money(_paid_minor(order) - order.books.target_minor, order.currency)
+    back = words.money(_charged_minor(order) - order.books.target_minor, order.currency)
     return (
         words.text("Refund started: %(back)s", back=back) if done else words.text("Your money is on its way back")
     )
@@ -552,9 +559,10 @@ def _sums_of_closed(order: Order, words: Words) -> str:
     back_minor = _paid_minor(order) - order.books.target_minor
     if back_minor <= 0:
         return _kept_text(order, words)
-    back = words.money(back_minor, order.currency)
     if _only_held(order):
-        return _released_text(order, back, words)
+        return _released_text(order, words.money(back_minor, order.currency), words)
+    charged_minor = _charged_minor(order)
+    back = words.money(charged_minor - order.books.target_minor, order.currency)
     if not done:
         kept = _kept_text(order, words) if order.books.target_minor else ""
         return words.sentences(kept, words.text("%(back)s is being refunded.", back=back))
@@ -565,7 +573,7 @@ def _sums_of_closed(order: Order, words: Words) -> str:
         return words.sentences(_kept_text(order, words), started)
     return words.text(
         "You paid %(paid)s, and %(back)s of it goes back to you. Banks take a few days to show a refund.",
-        paid=words.money(_paid_minor(order), order.currency),
+        paid=words.money(charged_minor, order.currency),
         back=back,
     )
 

@@ -402,3 +402,14 @@ def test_what_changes_on_a_page_is_announced_to_screen_readers(site):
 def test_a_form_may_lead_to_the_checkout_and_nowhere_unencrypted(base, allowed):
     site = Site(stripe_api_base=base)
     assert allowed in site.client.get("/m/cab-01").headers["Content-Security-Policy"]
+
+
+def test_what_was_paid_is_what_was_captured_and_not_what_was_held(site):
+    order_id = site.begin(3)
+    site.pay(order_id)
+    site.say_ack(order_id, delivered=2)
+    site.deliver_events()
+    site.cloud.operations.refund(order_id, by="ann", reason="it froze", keep_minor=100)
+    site.deliver_events()
+    said = site.client.get(f"/m/cab-01/o/{order_id}").text.replace("\u00a0", " ")
+    assert "You paid RM 2.00, and RM 1.00 of it goes back to you." in said

@@ -614,3 +614,16 @@ def test_why_a_claim_is_refused_is_said_in_the_players_language(
     )
     assert why in said
     assert "number from" not in said
+
+
+# --- what is said of money that goes back ---------------------------------------------------------------------
+
+
+def test_what_was_paid_is_what_was_captured_and_not_what_was_held(site: Site, phone: Phone) -> None:
+    order_id = finished(site, phone)
+    site.cloud.operations.refund(order_id, by="ann", reason="it froze", play=1)
+    site.deliver_events()
+    assert "You paid RM 6.00, and RM 2.00 of it goes back to you." in phone.opens("/tab")
+    site.cloud.operations.refund(order_id, by="ann", reason="it froze again", keep_minor=0)
+    site.deliver_events()
+    assert "Refund started: RM 6.00" in phone.opens("/tab")
