@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import requests
 
 from arcade_sandbox.errors import SystemFailed
-from arcade_sandbox.players import TIMEOUT_S, Crowd, Purchase, buy
+from arcade_sandbox.players import TIMEOUT_S, Crowd, Purchase, buy, play_on_tab
 from arcade_sandbox.processes import wait_for
 from arcade_sandbox.system import Profile, Setup, System
 
@@ -61,6 +61,8 @@ WORN_METER = "claw-02"
 AWAY = "pin-01"
 CLOSED = "drum-01"
 NEVER_PLAYED = "photo-01"
+# What is played on one tab, and where another is left open.
+VISITED, OPEN_TAB = ("cab-01", "race-02", "hoops-01"), "cab-02"
 # The same machine twice: it is played twice as often.
 PLAYED = [
     "cab-01",
@@ -81,6 +83,7 @@ SETTINGS = {
     "TIMEZONE": "Asia/Kuala_Lumpur",
     "MACHINE_SILENT_S": "60",
     "MANAGER_REFUND_LIMIT": "200.00MYR",
+    "TAB_LIMITS": "20.00MYR,50.00MYR",
 }
 
 
@@ -131,13 +134,25 @@ class Arcade:
         self.wait_settled(self.purchases[before:])
 
     def troubles(self) -> None:
-        """What a person must look at, one after the other. It takes some seconds."""
+        """Visits on tabs, and what a person must look at, one after the other. It takes some seconds."""
+        self.visits_on_tabs()
         self.a_refund()
         self.a_dispute()
         self.a_closed_machine()
         self.a_worn_meter()
         self.a_misprinted_sticker()
         self.a_lost_network()
+
+    def visits_on_tabs(self) -> None:
+        """Somebody has played at three machines on one tab; somebody else's is still open."""
+        for machine_id in (*VISITED, OPEN_TAB):
+            self.system.wait_ready(machine_id)
+        played = play_on_tab(self.system.url, VISITED)
+        if len(played) != len(VISITED):
+            raise SystemFailed(f"a player could not play on a tab\n{self.system.cloud.tail()}")
+        self.purchases += played
+        self.wait_settled(played)
+        play_on_tab(self.system.url, [OPEN_TAB], finish=False)
 
     def a_refund(self) -> None:
         """A player complains at the dance stage, and the operator gives the price of one credit back."""
@@ -209,7 +224,8 @@ class Arcade:
             wait_for(f"order {purchase.order_id} is final", self._is_final(purchase), within_s)
 
     def _is_final(self, purchase: Purchase) -> Callable[[], bool]:
-        return lambda: bool(self.system.order_page(purchase.machine_id, purchase.order_id)["final"])
+        at = purchase.opened_at or purchase.machine_id
+        return lambda: bool(self.system.order_page(at, purchase.order_id)["final"])
 
     def _buy(self, machine_id: str, choice: int) -> Purchase:
         """Somebody buys, and everything is delivered and settled."""

@@ -24,7 +24,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from arcade_edge.simulator.cabinet import read_edge_log
-from arcade_sandbox.arcade import AWAY, CLOSED, MACHINES, NEVER_PLAYED, WORN_METER, Arcade
+from arcade_sandbox.arcade import AWAY, CLOSED, MACHINES, NEVER_PLAYED, OPEN_TAB, WORN_METER, Arcade
 from arcade_sandbox.aws.lambda_emulator import find_emulator
 from arcade_sandbox.console_visit import CODE_LIFE_S, ConsoleVisit, add_owner, add_person
 from arcade_sandbox.dynamodb import DynamoDBLocal
@@ -256,7 +256,8 @@ def _dynamodb(folder: Path) -> Iterator[Mapping[str, str]]:
 
 
 _STORY = f"""
-The arcade lives: {len(MACHINES)} cabinets in three places, and a player every second. What needs a person:
+The arcade lives: {len(MACHINES)} cabinets in three places, and a player every second. Some have a tab, one hold
+for several machines; one tab, with a play at {OPEN_TAB}, is open. What needs a person:
   {WORN_METER:9} its coin meter counts less than is pulsed: out of sale, with alerts
   {AWAY:9} has just lost its network: nobody can pay in half a minute, an alert in six
   {CLOSED:9} is out of service

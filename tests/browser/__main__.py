@@ -18,9 +18,15 @@ HERE = Path(__file__).parent
 IMAGES = HERE.parents[1] / "docs" / "images"
 SEEN_BY = [
     "test_player_pages.py::test_every_page_fits_the_phone_and_the_finger_and_breaks_no_rule[360x640-light]",
+    "test_tab_pages.py::test_a_visit_of_three_machines_on_one_tab[scripts]",
     "test_kiosk_pages.py::test_the_screen_shows_all_of_it_at_every_size[1280x720]",
 ]
-KEPT = {"ready-360-light": "player-page", "kiosk-cab-01-1280x720-ready": "kiosk", "console": "console"}
+KEPT = {
+    "ready-360-light": "player-page",
+    "tab-05-added": "tab-page",
+    "kiosk-cab-01-1280x720-ready": "kiosk",
+    "console": "console",
+}
 
 
 def main() -> int:

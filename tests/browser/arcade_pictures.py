@@ -3,6 +3,8 @@
 import tempfile
 from pathlib import Path
 
+import requests
+
 from arcade_cloud.web.console.app import create_console
 from arcade_sandbox.arcade import AWAY, CLOSED, NEVER_PLAYED, WORN_METER, Arcade
 from arcade_sandbox.console_visit import ConsoleVisit, add_owner, add_person
@@ -56,7 +58,10 @@ def enter(browser: Chromium, visit: ConsoleVisit) -> None:
 
 
 def settled_in(arcade: Arcade) -> ConsoleVisit:
-    """Have people, books, and the alert about the machine that is away; the owner, signed in."""
+    """Have people, a claim, books, and the alert about the machine that is away; the owner, signed in."""
+    claimed = next(one for one in arcade.purchases if one.machine_id == "hockey-01")
+    said = f"{arcade.system.url}/m/{claimed.machine_id}/o/{claimed.order_id}/claim"
+    requests.post(said, data={"credits": "1"}, timeout=30).raise_for_status()
     owner = add_owner(arcade.system, "ann", "Ann Ng")
     add_person(arcade.system, "bob", "technician", "Bob Lim")
     add_person(arcade.system, "mei", "viewer", "Mei Tan")
