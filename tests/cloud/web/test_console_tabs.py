@@ -148,3 +148,17 @@ def test_a_tab_is_found_by_what_the_statement_shows(site: TabSite, owner: Consol
     for amount in ("4.00", "20.00"):
         assert site.tab.code in owner.get("/console/orders", amount=amount).text
     assert site.tab.code not in owner.get("/console/orders", amount="6.00").text
+
+
+def test_a_tab_that_nobody_paid_for_is_closed_by_hand_only_while_somebody_may_pay(
+    site: TabSite, owner: Console
+) -> None:
+    order, _ = site.cloud.tabs.begin("cab-01", 2000)
+    address = f"/console/orders/{order.order_id}"
+    assert "Close the tab" in owner.get(address).text
+    page = order.payment.checkout if order.payment is not None else None
+    assert page is not None
+    site.payments.stripe.world.expire(page.session_id)
+    site.deliver_events()
+    assert site.order(order.order_id).state == "abandoned"
+    assert "Close the tab" not in owner.get(address).text
